@@ -1,0 +1,146 @@
+"""What can be asked of the engine. Every way in ends as one of these; verbs in the imperative.
+
+A command is complete: it carries all that was said, and nothing that the ledger knows. `command_id` comes from outside
+and is unique to the request (`<ce_source> <ce_id>` for an event); the same id again gets the recorded verdict.
+`at` is the time by which the request asks to be judged; a time after the database's now is judged as now, None is now.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.customer import Customer
+from shared.domain.order import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The event behind a command: CloudEvents type, source and id."""
+
+    type: str
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCoupons:
+    """Give `customer` one coupon of each campaign in `campaign_ids`.
+
+    `natural_key` names the occasion across event ids (a reward's id): the same occasion issues once a campaign.
+    `external_codes` are codes that an external source gave for this command beforehand: (campaign id, code).
+    """
+
+    command_id: str
+    cause: Cause
+    customer: Customer
+    campaign_ids: tuple[str, ...]
+    at: datetime | None = None
+    natural_key: str | None = None
+    external_codes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemCoupons:
+    """Use coupons on an order: those of `codes`, and those that `lock_reference` holds.
+
+    `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most).
+    """
+
+    command_id: str
+    order: Order
+    codes: tuple[str, ...] = ()
+    customer: Customer | None = None
+    lock_reference: str | None = None
+    atomic: bool = False
+    hold: bool = False
+    hold_seconds: int = 0
+    at: datetime | None = None
+    channel: str = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class PayOrder:
+    """The order was paid: burn what it holds."""
+
+    command_id: str
+    order_id: str
+    at: datetime | None = None
+    channel: str = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """The order was cancelled: restore what it redeemed, release what it holds."""
+
+    command_id: str
+    order_id: str
+    at: datetime | None = None
+    channel: str = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnOrder:
+    """The order came back, `whole` or in part. Only a whole return gives uses back."""
+
+    command_id: str
+    order_id: str
+    whole: bool = True
+    at: datetime | None = None
+    channel: str = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class LockCoupons:
+    """Hold one use of each of `codes` for `lock_seconds`, for a customer, an order, or both.
+
+    `order` is what the discount is reckoned on, None where there is none yet; `order_id` binds the lock to one order.
+    All or nothing. The same reference again replaces what it holds.
+    """
+
+    command_id: str
+    lock_reference: str
+    codes: tuple[str, ...]
+    lock_seconds: int
+    customer: Customer | None = None
+    order: Order | None = None
+    order_id: str | None = None
+    channel: str = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLock:
+    """Let a lock go."""
+
+    command_id: str
+    lock_reference: str
+    channel: str = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireLock:
+    """A lock's time is over: give back what it holds. Made by the engine itself, never by a caller."""
+
+    command_id: str
+    lock_reference: str
+    channel: str = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class VoidCoupon:
+    """Take a coupon out of use, for good. What was redeemed stays redeemed."""
+
+    command_id: str
+    code: str
+    channel: str = "cli"
+
+
+Command = (
+    IssueCoupons
+    | RedeemCoupons
+    | PayOrder
+    | CancelOrder
+    | ReturnOrder
+    | LockCoupons
+    | ReleaseLock
+    | ExpireLock
+    | VoidCoupon
+)

@@ -1,0 +1,36 @@
+"""An order as the decision sees it: money in integer minor units, nothing optional left to guess."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order. `unit_minor` is the price of one unit, in minor units of the order's currency."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+    unit_minor: int
+    variant_id: str | None = None
+    collection_ids: tuple[str, ...] = ()
+
+    @property
+    def amount_minor(self) -> int:
+        return self.unit_minor * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a coupon is judged against.
+
+    `amount_minor` is what the order system says the goods cost, `lines` what they consist of (may be empty: then
+    the amount stands for one line that no product rule matches). `placed_at` is UTC, or None where there is no order yet.
+    """
+
+    order_id: str
+    currency: str
+    amount_minor: int
+    lines: tuple[Line, ...] = ()
+    shipping_minor: int = 0
+    placed_at: datetime | None = None

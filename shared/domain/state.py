@@ -1,0 +1,114 @@
+"""What a decision may look at, loaded once for a batch and folded forward by `evolve`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared.domain.campaign import Campaign
+from shared.domain.coupon import Coupon
+from shared.domain.customer import Customer, CustomerKey
+
+OrderStatus = Literal["placed", "paid", "cancelled", "returned"]
+LockStatus = Literal["open", "burned", "released", "expired"]
+
+MeterKey = tuple[str, CustomerKey | None]
+"""(campaign id, customer) for one customer of a campaign; (campaign id, None) for the whole campaign."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Running totals: coupons issued, uses held, uses used."""
+
+    issued: int = 0
+    held: int = 0
+    used: int = 0
+    used_minor: int = 0
+    held_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A coupon that stands redeemed for an order."""
+
+    coupon_id: str
+    campaign_id: str
+    redemption_id: str
+    uses: int
+    discount_minor: int
+    currency: str | None
+    customer_key: CustomerKey | None
+
+
+@dataclass(slots=True)
+class OrderState:
+    """What the ledger knows of an order. `standing` is keyed by coupon id; held uses are its locks' (`order_hold`)."""
+
+    order_id: str
+    status: OrderStatus
+    customer: Customer | None = None
+    placed_at: datetime | None = None
+    paid_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    returned_at: datetime | None = None
+    currency: str | None = None
+    amount_minor: int = 0
+    standing: dict[str, Standing] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedUse:
+    """One coupon's share of a lock."""
+
+    coupon_id: str
+    campaign_id: str
+    uses: int
+    discount_minor: int
+    currency: str | None = None
+    lines: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class LockState:
+    """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing."""
+
+    lock_reference: str
+    status: LockStatus
+    expires_at: datetime
+    customer_key: CustomerKey | None = None
+    order_id: str | None = None
+    uses: tuple[LockedUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """A code ready to be issued: what randomness, a pool or an external API gave beforehand. None: there was none.
+
+    `without_code` campaigns get a code of the ledger's own, which no event shows.
+    """
+
+    coupon_id: str
+    code: str | None
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a batch of commands may look at. What is not in here does not exist."""
+
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    coupons: dict[str, Coupon] = field(default_factory=dict)
+    coupon_ids: dict[str, str] = field(default_factory=dict)
+    """code key → coupon id"""
+    meters: dict[MeterKey, Meter] = field(default_factory=dict)
+    orders: dict[str, OrderState] = field(default_factory=dict)
+    locks: dict[str, LockState] = field(default_factory=dict)
+    customers: dict[str, CustomerKey | None] = field(default_factory=dict)
+    """command id → the person the command names"""
+    supplies: dict[tuple[str, str], Supply] = field(default_factory=dict)
+    """(command id, campaign id) → the code to issue"""
+    issued: set[tuple[str, str]] = field(default_factory=set)
+    """(natural key, campaign id) of occasions that were already issued"""
+
+
+def order_hold(order_id: str) -> str:
+    """The reference of the lock that holds an order's coupons until it is paid."""
+    return f"order:{order_id}"

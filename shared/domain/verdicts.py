@@ -1,0 +1,124 @@
+"""What was decided: the answer to a command, and the ledger entries it causes."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared.domain.customer import CustomerKey
+from shared.domain.reasons import Reason
+
+TransferKind = Literal["issued", "locked", "released", "burned", "restored", "voided"]
+Outcome = Literal[
+    "issued", "redeemed", "held", "restored", "released", "locked", "expired", "voided", "recorded", "unchanged", "refused"
+]
+"""What the command did. `recorded`: noted on the order, no coupon moved. `unchanged`: nothing was left to do.
+`refused`: all of it was refused; a verdict with another outcome may still refuse some of its coupons."""
+
+LineShare = tuple[str, int]
+"""(line id, discount in minor units)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One change of one coupon: a row of the ledger.
+
+    The four numbers are signed changes, so that every meter is their sum. `held_minor` and `used_minor` are discount
+    in minor units of `currency`; they are 0 where no order is known yet.
+    """
+
+    kind: TransferKind
+    coupon_id: str
+    campaign_id: str
+    customer_key: CustomerKey | None = None
+    order_id: str | None = None
+    lock_reference: str | None = None
+    redemption_id: str | None = None
+    held_uses: int = 0
+    used_uses: int = 0
+    held_minor: int = 0
+    used_minor: int = 0
+    currency: str | None = None
+    lines: tuple[LineShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCoupon:
+    """A coupon that was accepted (issued, locked, held, redeemed, restored …).
+
+    `discount_minor` is None where no order was given to reckon on. Issue fills the last three fields.
+    """
+
+    coupon_id: str
+    code: str
+    campaign_id: str
+    discount_kind: str
+    discount_value: str
+    discount_minor: int | None = None
+    lines: tuple[LineShare, ...] = ()
+    uses: int = 1
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    max_discount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCoupon:
+    """A coupon that was refused, with the reason, one English sentence, and the numbers behind it.
+
+    `code` is as the caller wrote it; None where the request named no code (an unknown lock, a refused issue).
+    """
+
+    reason: Reason
+    message: str
+    code: str | None = None
+    coupon_id: str | None = None
+    campaign_id: str | None = None
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LockChange:
+    """What becomes of a lock. `opened` carries who and until when; the other states only close it."""
+
+    lock_reference: str
+    status: Literal["open", "burned", "released", "expired"]
+    customer_key: CustomerKey | None = None
+    order_id: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """What is noted of an order. Times are the event's own, UTC; None leaves what stands."""
+
+    order_id: str
+    status: Literal["placed", "paid", "cancelled", "returned"]
+    placed_at: datetime | None = None
+    paid_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    returned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger; the rest is what is told.
+
+    `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
+    """
+
+    command_id: str
+    outcome: Outcome
+    decided_at: datetime
+    accepted: tuple[AcceptedCoupon, ...] = ()
+    refused: tuple[RefusedCoupon, ...] = ()
+    requested_count: int = 0
+    discount_minor: int = 0
+    currency: str | None = None
+    order_id: str | None = None
+    redemption_id: str | None = None
+    lock_reference: str | None = None
+    expires_at: datetime | None = None
+    customer_key: CustomerKey | None = None
+    transfers: tuple[Transfer, ...] = ()
+    locks: tuple[LockChange, ...] = ()
+    orders: tuple[OrderChange, ...] = ()
