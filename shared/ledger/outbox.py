@@ -1,0 +1,55 @@
+"""The outbox: events written in the transaction that caused them, read back in commit order.
+
+Whoever appends takes an advisory lock that lasts until its commit, and only then draws positions. So positions are
+given in commit order and a gap, once seen, is never filled: a reader that remembers one number misses nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from shared.ledger.database import Connection
+from shared.ledger.sql import sql
+
+OUTBOX_LOCK = 0x636F7502  # taken last in a transaction, held until its commit
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One event on its way out. `data` is the JSON text of the CloudEvent's data; `time` is UTC."""
+
+    event_id: UUID | str
+    topic: str
+    key: str
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    data: str
+    traceparent: str | None = None
+
+
+async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Write `rows`, in their order. Must be the last thing a transaction does before it commits: it takes the outbox's turn."""
+    if not rows:
+        return
+    await connection.execute(sql("outbox_take_turn"), OUTBOX_LOCK)
+    await connection.execute(
+        sql("outbox_append"),
+        [row.event_id for row in rows],
+        [row.topic for row in rows],
+        [row.key for row in rows],
+        [row.type for row in rows],
+        [row.source for row in rows],
+        [row.subject for row in rows],
+        [row.time for row in rows],
+        [row.traceparent for row in rows],
+        [row.data for row in rows],
+    )
+
+
+async def read_after(connection: Connection, position: int, limit: int) -> list[tuple[int, OutboxRow]]:
+    """At most `limit` events behind `position`, with their positions, in commit order."""
+    records = await connection.fetch(sql("outbox_read_after"), position, limit)
+    return [(record[0], OutboxRow(*record[1:])) for record in records]
