@@ -1,0 +1,149 @@
+"""The topics: what they are called, what they are keyed by, how they are laid out, and why.
+
+    from schemas.topics import ORDERS, dead_letter_topic
+    ORDERS.name                              # "orders"
+    ORDERS.prefixed("test-1.")               # "test-1.orders"
+    dead_letter_topic("orders", "redeemer")  # "orders.redeemer.dlq"
+
+A prefix goes before every topic's name, so that several installations (or test runs) share one broker.
+Source of names, keys and readers: `schemas/README.md`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+CleanupPolicy = Literal["delete", "compact"]
+
+DAY_MS = 24 * 60 * 60 * 1_000
+
+KEEP_INPUT_MS = 14 * DAY_MS
+"""Input outlives a long weekend with the services down twice over; after that the ledger is the truth."""
+
+KEEP_OUTPUT_MS = 90 * DAY_MS
+"""Output can be read again for a quarter by a consumer that starts anew; older facts stand in the ledger."""
+
+KEEP_DEAD_LETTERS_MS = 90 * DAY_MS
+"""A dead letter waits for a person, and people have holidays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and its layout.
+
+    `key` says what the records are keyed by (one key stays in order), `readers` which of Couponry's services read it.
+    `partitions` bounds how many processes of one service share the work. `retention_ms` is milliseconds, -1 for ever.
+    `reason` is why it is laid out so, one sentence.
+    """
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    reason: str
+    readers: tuple[str, ...] = ()
+    cleanup_policy: CleanupPolicy = "delete"
+
+    def prefixed(self, prefix: str) -> str:
+        """The name on a broker where every topic has `prefix`."""
+        return prefix + self.name
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings as Kafka names them, for its creation."""
+        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+
+
+REWARDS = Topic(
+    name="rewards",
+    key="customer id",
+    partitions=6,
+    retention_ms=KEEP_INPUT_MS,
+    readers=("issuer",),
+    reason="A customer's rewards stay in order; six issuers can share them.",
+)
+SIGNUPS = Topic(
+    name="signups",
+    key="customer id",
+    partitions=6,
+    retention_ms=KEEP_INPUT_MS,
+    readers=("issuer",),
+    reason="A customer's sign-ups stay in order; six issuers can share them.",
+)
+ORDERS = Topic(
+    name="orders",
+    key="order id",
+    partitions=12,
+    retention_ms=KEEP_INPUT_MS,
+    readers=("redeemer",),
+    reason="An order is placed before it is cancelled; the busiest input, so twelve redeemers can share it.",
+)
+COUPONS_ISSUED = Topic(
+    name="coupons.issued",
+    key="customer id",
+    partitions=6,
+    retention_ms=KEEP_OUTPUT_MS,
+    reason="A customer's coupons arrive in the order in which they were issued.",
+)
+COUPONS_REDEMPTIONS = Topic(
+    name="coupons.redemptions",
+    key="order id",
+    partitions=12,
+    retention_ms=KEEP_OUTPUT_MS,
+    readers=("notifier",),
+    reason="An order's redemption comes before its restoring; as many partitions as the orders that cause them.",
+)
+COUPONS_REDEMPTION_NOTIFICATIONS = Topic(
+    name="coupons.redemption-notifications",
+    key="order id",
+    partitions=6,
+    retention_ms=KEEP_OUTPUT_MS,
+    reason="One notification an order at most; six readers are plenty.",
+)
+COUPONS_LIFECYCLE = Topic(
+    name="coupons.lifecycle",
+    key="coupon id",
+    partitions=6,
+    retention_ms=KEEP_OUTPUT_MS,
+    reason="A coupon's life stays in order: locked before released.",
+)
+RELAY_POSITION = Topic(
+    name="couponry.relay-position",
+    key="none",
+    partitions=1,
+    retention_ms=-1,
+    cleanup_policy="compact",
+    reason="Never written to: the relay's committed offset on it is the last outbox position that was published.",
+)
+
+EVENT_TOPICS: tuple[Topic, ...] = (
+    REWARDS,
+    SIGNUPS,
+    ORDERS,
+    COUPONS_ISSUED,
+    COUPONS_REDEMPTIONS,
+    COUPONS_REDEMPTION_NOTIFICATIONS,
+    COUPONS_LIFECYCLE,
+)
+"""The topics that carry events, in the order of the flow."""
+
+
+def dead_letter_topic(topic: str, service: str) -> str:
+    """The name of the topic for what `service` can't read on `topic`. A prefix on `topic` stays where it is."""
+    return f"{topic}.{service}.dlq"
+
+
+def all_topics(prefix: str = "") -> Iterator[Topic]:
+    """Every topic of an installation, names prefixed: events, dead letters, the relay's position."""
+    for topic in EVENT_TOPICS:
+        yield replace(topic, name=topic.prefixed(prefix))
+    for topic in EVENT_TOPICS:
+        for service in topic.readers:
+            yield Topic(
+                name=dead_letter_topic(topic.prefixed(prefix), service),
+                key="as read",
+                partitions=1,
+                retention_ms=KEEP_DEAD_LETTERS_MS,
+                reason="Few, and looked at by a person: one partition keeps them in order.",
+            )
+    yield replace(RELAY_POSITION, name=RELAY_POSITION.prefixed(prefix))
