@@ -151,7 +151,7 @@ def load_settings(settings_class: type[SomeSettings]) -> SomeSettings:
 
 
 def load_settings_or_exit(settings_class: type[SomeSettings]) -> SomeSettings:
-    """Read settings; when one is missing or wrong, name it in one sentence and leave with code 2, without a traceback."""
+    """Read settings; when one is missing or wrong, name it in one sentence and leave with code 2, no traceback."""
     try:
         return load_settings(settings_class)
     except SettingsError as error:
