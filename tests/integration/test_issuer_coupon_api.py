@@ -1,0 +1,163 @@
+"""One question to an external coupon API, over real sockets: what is sent, and what comes of each kind of answer."""
+
+import gzip
+import json
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, ask, open_client
+from shared.domain.campaign import Source
+from tests.integration.issuer_coupon_api import CouponApi, Reply, answer, code, drip, hang, hang_up
+
+KEY = "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10"
+QUICK = ApiLimits(attempts=2, try_seconds=0.3, total_seconds=5)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with open_client(4) as opened:
+        yield opened
+
+
+def source(api: CouponApi, *, without_code: bool = False, **headers: str) -> Source:
+    return Source("external", api.url, tuple(headers.items()), without_code)
+
+
+async def test_the_email_is_posted_as_json_with_the_configured_headers_and_the_key(client: httpx.AsyncClient) -> None:
+    async with CouponApi(code("COUPON-1001")) as api:
+        got = await ask(client, source(api, Authorization="Bearer t0ken"), "john.smith@email.com", KEY, QUICK)
+
+    assert got == Answer("COUPON-1001")
+    (request,) = api.requests
+    assert request.line == "POST /coupons?shop=7 HTTP/1.1"
+    assert json.loads(request.body) == {"email": "john.smith@email.com"}
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "Bearer t0ken"
+    assert request.headers["idempotency-key"] == KEY
+
+
+async def test_configured_headers_cannot_replace_the_key(client: httpx.AsyncClient) -> None:
+    async with CouponApi(code("A")) as api:
+        await ask(client, Source("external", api.url, (("idempotency-key", "mine"),)), "a@b.c", KEY, QUICK)
+
+    assert api.requests[0].headers["idempotency-key"] == KEY
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+async def test_any_successful_status_counts(client: httpx.AsyncClient, status: int) -> None:
+    async with CouponApi(answer(status, b'{"coupon_code": " C1 ", "more": 1}')) as api:
+        assert await ask(client, source(api), "a@b.c", KEY, QUICK) == Answer("C1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (answer(200, b""), "not JSON"),
+        (answer(200, b"<html>"), "not JSON"),
+        (answer(200, b"\xff\xfe"), "not JSON"),
+        (answer(200, b"[]"), "without a coupon_code"),
+        (answer(200, b'"COUPON-1"'), "without a coupon_code"),
+        (answer(200, b"{}"), "without a coupon_code"),
+        (answer(200, b'{"coupon_code": null}'), "without a coupon_code"),
+        (answer(200, b'{"coupon_code": 1001}'), "without a coupon_code"),
+        (answer(200, b'{"coupon_code": ""}'), "empty coupon_code"),
+        (answer(200, b'{"coupon_code": "  "}'), "empty coupon_code"),
+        (answer(200, b'{"coupon_code": "A\\u0000B"}'), "nobody could type"),
+        (answer(200, json.dumps({"coupon_code": "A" * 256}).encode()), "nobody could type"),
+        (answer(204), "not JSON"),
+        (answer(301, b"", "Location: /elsewhere"), "status 301"),
+        (answer(400, b'{"coupon_code": "A"}'), "status 400"),
+        (answer(404), "status 404"),
+        (answer(409), "status 409"),
+        (answer(200, b" " * (MAX_BODY_BYTES + 1)), "more than 65536 bytes"),
+        (answer(200, gzip.compress(b'{"coupon_code": "A"}'), "Content-Encoding: gzip"), "not JSON"),
+    ],
+)
+async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, told: str) -> None:
+    async with CouponApi(reply) as api:
+        got = await ask(client, source(api), "a@b.c", KEY, QUICK)
+
+    assert got.code is None
+    assert told in (got.error or "")
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (answer(500), "status 500"),
+        (answer(503), "status 503"),
+        (answer(429), "status 429"),
+        (answer(429, b"", "Retry-After: 0"), "status 429"),
+        (hang, "No answer within 0.3 seconds"),
+        (drip, "No answer within 0.3 seconds"),
+        (hang_up, "Error"),
+    ],
+)
+async def test_trouble_that_may_pass_is_tried_again_and_then_given_up(
+    client: httpx.AsyncClient, reply: Reply, told: str
+) -> None:
+    async with CouponApi(reply) as api:
+        got = await ask(client, source(api), "a@b.c", KEY, QUICK)
+
+    assert got.code is None
+    assert told in (got.error or "")
+    assert len(api.requests) == QUICK.attempts
+
+
+@pytest.mark.parametrize("trouble", [answer(500), answer(429), hang, hang_up])
+async def test_a_second_try_carries_the_same_key(client: httpx.AsyncClient, trouble: Reply) -> None:
+    async with CouponApi(trouble, code("LATE-1")) as api:
+        assert await ask(client, source(api), "a@b.c", KEY, QUICK) == Answer("LATE-1")
+
+    assert [request.headers["idempotency-key"] for request in api.requests] == [KEY, KEY]
+
+
+async def test_all_tries_together_have_one_bound(client: httpx.AsyncClient) -> None:
+    async with CouponApi(answer(429, b"", "Retry-After: 3600")) as api:
+        got = await ask(client, source(api), "a@b.c", KEY, ApiLimits(attempts=5, try_seconds=1, total_seconds=0.5))
+
+    assert got == Answer(None, "No answer within 0.5 seconds.")
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b'{"coupon_code": ""}', b'{"coupon_code": "IGNORED"}'])
+async def test_a_campaign_without_codes_ignores_the_value(client: httpx.AsyncClient, body: bytes) -> None:
+    async with CouponApi(answer(200, body)) as api:
+        assert await ask(client, source(api, without_code=True), "a@b.c", KEY, QUICK) == Answer("")
+
+
+async def test_a_campaign_without_codes_still_needs_the_field(client: httpx.AsyncClient) -> None:
+    async with CouponApi(answer(200, b"{}")) as api:
+        assert (await ask(client, source(api, without_code=True), "a@b.c", KEY, QUICK)).code is None
+
+
+async def test_an_api_that_is_away_gives_no_code(client: httpx.AsyncClient) -> None:
+    with socket.socket() as taken:  # bound but not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        got = await ask(client, Source("external", url), "a@b.c", KEY, QUICK)
+
+    assert got.code is None
+    assert "ConnectError" in (got.error or "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Source("external", None),
+        Source("external", "not a url"),
+        Source("external", "ftp://127.0.0.1/"),
+        Source("external", "http://[::1"),
+        Source("external", "http://127.0.0.1:1/", (("X-Name", "Zoë \u2603"),)),
+        Source("external", "http://127.0.0.1:1/", (("X-Name", "a\r\nb: c"),)),
+    ],
+)
+async def test_a_source_that_cannot_be_called_gives_no_code(client: httpx.AsyncClient, wrong: Source) -> None:
+    got = await ask(client, wrong, "a@b.c", KEY, QUICK)
+
+    assert got.code is None
+    assert got.error
