@@ -1,0 +1,162 @@
+"""The embedded stack: PostgreSQL and a Kafka-protocol broker on a laptop, with their data in a folder.
+
+For development only. A folder belongs to one running stack at a time, and may be used again and again, also after
+everything was killed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from cli.embedded_servers import DATABASE, EmbeddedBroker, EmbeddedPostgres, EmbeddedStackUnavailableError
+from cli.processes import ServerError, port_is_free
+
+__all__ = ["EmbeddedStack", "EmbeddedStackUnavailableError", "Endpoints", "ServerError", "running_stack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a stack can be reached. `database_url` holds a password: show it to nobody."""
+
+    database_url: str
+    bootstrap_servers: str
+    pid: int
+
+
+class EmbeddedStack:
+    """Both servers, with their data under `data_dir`; use it as `async with EmbeddedStack(folder) as stack`.
+
+    Ports are those given, else those of the last run when free, else any. `stack.json` in the folder tells other
+    terminals where the running stack is (`running_stack`), readable by its owner alone. `say` is called with a
+    sentence at each step.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        postgres_port: int = 0,
+        kafka_port: int = 0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self._say = say
+        last = _read_endpoints(self.data_dir)
+        self.postgres = EmbeddedPostgres(
+            self.data_dir / "postgres",
+            port=postgres_port or _port_if_free(last.database_url.rsplit("/", 1)[0] if last else ""),
+        )
+        self.broker = EmbeddedBroker(
+            self.data_dir / "broker", port=kafka_port or _port_if_free(last.bootstrap_servers if last else "")
+        )
+        self._lock: IO[str] | None = None
+
+    @property
+    def database_url(self) -> str:
+        """The ledger's database, as superuser; holds a password."""
+        return self.postgres.url()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The broker, as `COUPONRY_KAFKA_BOOTSTRAP_SERVERS` takes it."""
+        return self.broker.bootstrap_servers
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What service processes need to find the stack."""
+        return {"COUPONRY_DATABASE_URL": self.database_url, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
+
+    async def __aenter__(self) -> Self:
+        self._take_folder()
+        try:
+            await self._start()
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self.stop))
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.shield(asyncio.to_thread(self.stop))
+
+    async def _start(self) -> None:
+        self._say("Preparing PostgreSQL and the broker")
+        await asyncio.to_thread(self.postgres.prepare)
+        await asyncio.to_thread(self.broker.prepare)
+        # Launched from this thread, which lives as long as the process: the kernel ends the servers with the thread
+        # that started them.
+        self.postgres.launch()
+        self.broker.launch()
+        await asyncio.gather(
+            asyncio.to_thread(self.postgres.process.wait_until_it_answers),
+            asyncio.to_thread(self.broker.process.wait_until_it_answers),
+        )
+        await asyncio.to_thread(self.postgres.make_database, DATABASE)
+        self._write_endpoints()
+        self._say(f"PostgreSQL answers on port {self.postgres.port}, the broker on port {self.broker.port}")
+
+    def stop(self) -> None:
+        """Stop both servers, the broker first, and give the folder back. Bounded; safe to call twice."""
+        try:
+            self.broker.process.stop()
+        finally:
+            try:
+                self.postgres.process.stop()
+            finally:
+                if self._lock is not None:
+                    self._lock.close()
+                    self._lock = None
+
+    def _take_folder(self) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (self.data_dir / "lock").open("w", encoding="ascii")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise ServerError(
+                f"A stack is already running in {self.data_dir}: use it, stop it with Ctrl-C in its terminal, or choose "
+                "another folder with --data-dir."
+            ) from None
+        self._lock = lock
+
+    def _write_endpoints(self) -> None:
+        path = self.data_dir / "stack.json"
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(Endpoints(self.database_url, self.bootstrap_servers, os.getpid())), file)
+
+
+def running_stack(data_dir: Path) -> Endpoints | None:
+    """Where the stack that runs in `data_dir` can be reached, or None when none runs there."""
+    endpoints = _read_endpoints(data_dir)
+    if endpoints is None:
+        return None
+    with contextlib.suppress(OSError), (data_dir / "lock").open("r", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return endpoints
+    return None
+
+
+def _read_endpoints(data_dir: Path) -> Endpoints | None:
+    try:
+        return Endpoints(**json.loads((data_dir / "stack.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _port_if_free(address: str) -> int:
+    """The port at the end of an address when nothing listens on it, else 0."""
+    port = address.rpartition(":")[2]
+    return int(port) if port.isdigit() and port_is_free(int(port)) else 0

