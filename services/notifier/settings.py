@@ -1,0 +1,55 @@
+"""The notifier's settings: what every service has, and how webhooks are sent."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from services.notifier.webhooks.policy import WebhookPolicy
+from shared.runtime.settings import PREFIX, Settings
+
+
+class NotifierSettings(Settings):
+    """The environment of `python -m services.notifier`."""
+
+    webhooks_enabled: bool = Field(True, description="false: this process leaves the sending to others")
+    webhooks_allow_private: bool = Field(
+        False, description="allow http:// and addresses that aren't public; for a laptop or a closed network only"
+    )
+    webhooks_timeout_seconds: float = Field(10.0, gt=0, le=120, description="one attempt: name, connection and answer")
+    webhooks_lease_seconds: float = Field(
+        60.0, gt=0, le=3600, description="an attempt without a recorded outcome is made again after so long"
+    )
+    webhooks_concurrency: int = Field(32, ge=1, le=1_000, description="calls at a time, in one process")
+    webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="calls at a time to one endpoint")
+    webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts of one delivery, before it has failed")
+    webhooks_backoff_seconds: float = Field(
+        5.0, gt=0, description="wait after the first failed attempt; four times as long after each further one"
+    )
+    webhooks_backoff_max_seconds: float = Field(43_200.0, gt=0, description="longest wait between two attempts")
+    webhooks_disable_after: int = Field(10, ge=1, description="failed deliveries in a row that disable an endpoint")
+    webhooks_poll_seconds: float = Field(1.0, gt=0, le=60, description="how long to wait when nothing is due")
+
+    @model_validator(mode="after")
+    def _lease_outlives_the_call(self) -> Self:
+        if self.webhooks_lease_seconds < 2 * self.webhooks_timeout_seconds:
+            raise ValueError(
+                f"{PREFIX}WEBHOOKS_LEASE_SECONDS must be at least twice {PREFIX}WEBHOOKS_TIMEOUT_SECONDS, "
+                "or a slow call is made a second time while it still runs"
+            )
+        return self
+
+    @property
+    def webhook_policy(self) -> WebhookPolicy:
+        """How webhooks are sent, as the sender takes it."""
+        return WebhookPolicy(
+            allow_private=self.webhooks_allow_private,
+            timeout_seconds=self.webhooks_timeout_seconds,
+            lease_seconds=self.webhooks_lease_seconds,
+            concurrency=self.webhooks_concurrency,
+            endpoint_concurrency=self.webhooks_endpoint_concurrency,
+            attempts_max=self.webhooks_attempts_max,
+            backoff_seconds=self.webhooks_backoff_seconds,
+            backoff_max_seconds=self.webhooks_backoff_max_seconds,
+            disable_after=self.webhooks_disable_after,
+            poll_seconds=self.webhooks_poll_seconds,
+        )

@@ -1,0 +1,10 @@
+-- Every endpoint with what waits for it and what failed, oldest first; never its secret.
+SELECT endpoint.endpoint_id, endpoint.url, endpoint.event_types, endpoint.status, endpoint.disabled_reason,
+       endpoint.consecutive_failures, endpoint.created_at, delivery.pending, delivery.failed
+FROM webhook_endpoints AS endpoint
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'pending') AS pending, count(*) FILTER (WHERE status = 'failed') AS failed
+    FROM webhook_deliveries
+    WHERE webhook_deliveries.endpoint_id = endpoint.endpoint_id
+) AS delivery
+ORDER BY endpoint.created_at, endpoint.endpoint_id

@@ -1,0 +1,136 @@
+"""Endpoints: who wants to be told of what, and where."""
+
+import base64
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import httpx
+
+from services.notifier.webhooks.addresses import is_public
+from services.notifier.webhooks.deliveries import ALL_TYPES, SQL_PACKAGE
+from shared.ledger.database import Connection, Pool
+from shared.ledger.sql import sql
+
+EVENT_TYPES: Final = (
+    "coupon.redeemed",
+    "coupon.redemption_refused",
+    "coupon.redemption_restored",
+    "coupon.redemption_notified",
+)
+"""What an endpoint can ask for: the redemption stream, which the notifier reads, and its own notifications."""
+
+SECRET_BYTES: Final = 32
+"""Standard Webhooks asks for 24 to 64 bytes; 32 is the size of the signature's hash."""
+
+MAX_URL_LENGTH: Final = 2_000
+
+
+class EndpointError(ValueError):
+    """The endpoint can't be added or changed; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """An endpoint just added. The secret is told once, here; the receiver checks signatures with it."""
+
+    endpoint_id: UUID
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint as it stands. `pending` and `failed` count its deliveries; `disabled_reason` is a sentence."""
+
+    endpoint_id: UUID
+    url: str
+    event_types: tuple[str, ...]
+    status: str
+    disabled_reason: str | None
+    consecutive_failures: int
+    created_at: datetime
+    pending: int
+    failed: int
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells.
+
+    Where its name leads is judged at each connection, because that can change at any time.
+    """
+    if len(url) > MAX_URL_LENGTH:
+        raise EndpointError(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise EndpointError(f"{url!r} is not a URL: {error}.") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise EndpointError(f"{url!r} must start with https:// and a host name.")
+    if parsed.userinfo or parsed.fragment:
+        raise EndpointError("The URL must carry neither a login nor a fragment; receivers check the signature instead.")
+    if allow_private:
+        return
+    if parsed.scheme != "https":
+        raise EndpointError(f"{url!r} must start with https://, or COUPONRY_WEBHOOKS_ALLOW_PRIVATE must be true.")
+    try:
+        address = ipaddress.ip_address(parsed.host)
+    except ValueError:
+        return
+    if not is_public(address):
+        raise EndpointError(f"{address} is not a public address; COUPONRY_WEBHOOKS_ALLOW_PRIVATE=true would allow it.")
+
+
+async def add(
+    connection: Connection | Pool, url: str, event_types: Sequence[str] = (ALL_TYPES,), *, allow_private: bool = False
+) -> NewEndpoint:
+    """Add an endpoint that is told of `event_types` (`*`: all) from now on. Raises EndpointError."""
+    check_url(url, allow_private=allow_private)
+    known = (*EVENT_TYPES, ALL_TYPES)
+    unknown = sorted(set(event_types) - set(known))
+    if unknown or not event_types:
+        problem = f"Unknown event type {', '.join(unknown)}" if unknown else "No event type given"
+        raise EndpointError(f"{problem}; choose among {', '.join(known)}.")
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    endpoint_id = await connection.fetchval(
+        sql("endpoint_add", SQL_PACKAGE), url, secret, list(dict.fromkeys(event_types))
+    )
+    return NewEndpoint(endpoint_id, secret)
+
+
+async def list_all(connection: Connection | Pool) -> list[Endpoint]:
+    """Every endpoint, oldest first."""
+    records = await connection.fetch(sql("endpoints_list", SQL_PACKAGE))
+    return [
+        Endpoint(
+            endpoint_id=record["endpoint_id"],
+            url=record["url"],
+            event_types=tuple(record["event_types"]),
+            status=record["status"],
+            disabled_reason=record["disabled_reason"],
+            consecutive_failures=record["consecutive_failures"],
+            created_at=record["created_at"],
+            pending=record["pending"],
+            failed=record["failed"],
+        )
+        for record in records
+    ]
+
+
+async def enable(connection: Connection | Pool, endpoint_id: UUID) -> None:
+    """Make an endpoint active again; deliveries that waited are sent. Raises EndpointError when there is none such."""
+    if await connection.fetchval(sql("endpoint_enable", SQL_PACKAGE), endpoint_id) is None:
+        raise _unknown(endpoint_id)
+
+
+async def disable(connection: Connection | Pool, endpoint_id: UUID, reason: str) -> None:
+    """Send nothing more to an endpoint, for `reason` (a sentence). Raises EndpointError when there is none such."""
+    if await connection.fetchval(sql("endpoint_disable", SQL_PACKAGE), endpoint_id, reason) is None:
+        raise _unknown(endpoint_id)
+
+
+def _unknown(endpoint_id: UUID) -> EndpointError:
+    return EndpointError(f"There is no webhook endpoint {endpoint_id}; list them to see the ids.")

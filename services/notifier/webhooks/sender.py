@@ -1,0 +1,184 @@
+"""The sender: takes what is due, calls the endpoints, writes down what they answered.
+
+A delivery is taken by putting its next attempt ahead (a lease) and committing; the call is made with no transaction
+open; then its outcome is recorded. A process that dies in between has made a call that nobody remembers, and when the
+lease is over another attempt is made: receivers tell the two apart from two events by the `webhook-id`, the event's id.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx
+import prometheus_client
+import structlog
+from standardwebhooks import Webhook
+
+from services.notifier.webhooks.addresses import AddressRefusedError
+from services.notifier.webhooks.deliveries import Delivery, Outcome, claim, record
+from services.notifier.webhooks.endpoints import EndpointError, check_url
+from services.notifier.webhooks.policy import WebhookPolicy
+from shared.ledger.database import UNAVAILABLE, Pool
+
+logger = structlog.get_logger(__name__)
+
+RESPONSE_BYTES_MAX: Final = 4_096
+"""An answer is its status; of the body the beginning is read, for the record of a failed attempt."""
+
+ERROR_CHARACTERS_MAX: Final = 500
+
+UNAVAILABLE_WAIT_MAX_SECONDS: Final = 30.0
+
+ATTEMPTS: Final = prometheus_client.Counter(
+    "couponry_webhook_attempts", "Webhook calls by what became of them.", ["outcome"]
+)
+
+
+class Sender:
+    """Sends due deliveries. Any number of senders, in any number of processes, share the work."""
+
+    def __init__(self, pool: Pool, client: httpx.AsyncClient, policy: WebhookPolicy) -> None:
+        self._pool = pool
+        self._client = client
+        self._policy = policy
+
+    async def run_once(self) -> int:
+        """Take what is due, at most as much as may run at a time, see it through; return how many attempts that was.
+
+        Raises one of `UNAVAILABLE` when the database is away.
+        """
+        deliveries = await claim(self._pool, self._policy, {}, self._policy.concurrency)
+        async with asyncio.TaskGroup() as attempts:
+            for delivery in deliveries:
+                attempts.create_task(self._see_through(delivery))
+        return len(deliveries)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set, then finish the calls under way (bounded by their time-out) and return.
+
+        Every finished call makes room for the next, so that a slow endpoint holds up nobody but itself.
+        """
+        under_way: dict[asyncio.Task[None], Delivery] = {}
+        stopping = asyncio.create_task(stop.wait())
+        away = 0
+        try:
+            while not stop.is_set():
+                wait_seconds = self._policy.poll_seconds
+                try:
+                    taken = await self._start_due(under_way)
+                    away = 0
+                    if taken and len(under_way) < self._policy.concurrency:
+                        wait_seconds = 0  # there may be more: an endpoint's share was full, or the batch was
+                except UNAVAILABLE as error:
+                    away += 1
+                    wait_seconds = min(UNAVAILABLE_WAIT_MAX_SECONDS, self._policy.poll_seconds * 2 ** min(away, 10))
+                    logger.warning("webhooks_database_away", error=str(error), wait_seconds=wait_seconds)
+                await self._wait(under_way, stopping, wait_seconds)
+            if under_way:
+                await asyncio.wait(under_way, timeout=2 * self._policy.timeout_seconds)
+            _forget_finished(under_way)
+        finally:
+            for task in (stopping, *under_way):
+                task.cancel()
+            await asyncio.gather(stopping, *under_way, return_exceptions=True)
+
+    async def _start_due(self, under_way: dict[asyncio.Task[None], Delivery]) -> int:
+        room = self._policy.concurrency - len(under_way)
+        if room <= 0:
+            return 0
+        busy = Counter(delivery.endpoint_id for delivery in under_way.values())
+        deliveries = await claim(self._pool, self._policy, busy, room)
+        for delivery in deliveries:
+            under_way[asyncio.create_task(self._see_through(delivery))] = delivery
+        return len(deliveries)
+
+    async def _wait(
+        self, under_way: dict[asyncio.Task[None], Delivery], stopping: asyncio.Task[bool], wait_seconds: float
+    ) -> None:
+        """Until a call is finished, the time is over, or it is time to stop."""
+        await asyncio.wait({stopping, *under_way}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+        _forget_finished(under_way)
+
+    async def _see_through(self, delivery: Delivery) -> None:
+        """Call, and record. When the database is away the outcome is lost, and the lease brings another attempt."""
+        outcome = await self._attempt(delivery)
+        log = logger.bind(
+            event_id=delivery.event_id,
+            endpoint_id=str(delivery.endpoint_id),
+            attempt=delivery.attempt,
+            status_code=outcome.status_code,
+            latency_ms=outcome.latency_ms,
+        )
+        try:
+            recorded = await record(self._pool, self._policy, delivery, outcome)
+        except UNAVAILABLE as error:
+            ATTEMPTS.labels("unrecorded").inc()
+            log.warning("webhook_outcome_not_recorded", error=str(error))
+            return
+        ATTEMPTS.labels("retried" if recorded.status == "pending" else recorded.status).inc()
+        if recorded.status == "delivered":
+            log.info("webhook_delivered")
+        else:
+            log.warning("webhook_attempt_failed", error=outcome.error, delivery=recorded.status)
+        if recorded.endpoint_disabled_reason:
+            log.warning("webhook_endpoint_disabled", reason=recorded.endpoint_disabled_reason)
+
+    async def _attempt(self, delivery: Delivery) -> Outcome:
+        if delivery.attempt > self._policy.attempts_max:
+            return Outcome(error=f"All {self._policy.attempts_max} attempts were begun; what the last met was lost")
+        started = time.monotonic()
+        status_code: int | None = None
+        error: str | None = None
+        try:
+            check_url(delivery.url, allow_private=self._policy.allow_private)
+            async with asyncio.timeout(self._policy.timeout_seconds):
+                status_code, error = await self._post(delivery)
+        except TimeoutError:
+            error = f"No answer within {self._policy.timeout_seconds:g} seconds"
+        except (AddressRefusedError, EndpointError) as refused:
+            error = str(refused)
+        except (httpx.HTTPError, httpx.InvalidURL) as trouble:
+            error = f"{type(trouble).__name__}: {trouble}"
+        latency_ms = round((time.monotonic() - started) * 1_000)
+        return Outcome(status_code, None if error is None else _storable(error), latency_ms)
+
+    async def _post(self, delivery: Delivery) -> tuple[int, str | None]:
+        """The answer's status, and why it is a failure unless it is 2xx. A redirect is one: nobody chose its target."""
+        now = datetime.now(UTC)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": delivery.event_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(delivery.secret).sign(delivery.event_id, now, delivery.payload),
+        }
+        request = self._client.stream("POST", delivery.url, content=delivery.payload.encode(), headers=headers)
+        async with request as response:
+            # Read in any case: a connection whose answer was read to its end serves the next call too.
+            beginning = await _beginning(response)
+            if response.is_success:
+                return response.status_code, None
+            return response.status_code, f"HTTP {response.status_code} {beginning}".rstrip()
+
+
+async def _beginning(response: httpx.Response) -> str:
+    """The first bytes of a body, not decompressed: a small answer can unpack to an enormous one."""
+    body = b""
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) >= RESPONSE_BYTES_MAX:
+            break
+    return body[:RESPONSE_BYTES_MAX].decode(errors="replace")
+
+
+def _storable(text: str) -> str:
+    """One bounded line that Postgres and a terminal can take: another party wrote part of it."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:ERROR_CHARACTERS_MAX]
+
+
+def _forget_finished(under_way: dict[asyncio.Task[None], Delivery]) -> None:
+    for task in [task for task in under_way if task.done()]:
+        del under_way[task]
+        task.result()  # whatever is not foreseen ends the process, and the supervisor starts a new one

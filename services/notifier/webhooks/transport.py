@@ -1,0 +1,146 @@
+"""HTTP that connects to the address that was checked, and to no other.
+
+Checking a name and then handing the name to the HTTP library resolves it twice, and whoever owns the name can answer
+differently the second time (DNS rebinding). So the check sits where the connection is made: resolve once, check every
+address, connect to one of those. TLS still verifies the certificate against the name.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+import httpcore
+import httpx
+
+from services.notifier.webhooks.addresses import Resolve, check, resolve
+from services.notifier.webhooks.policy import WebhookPolicy
+
+ADDRESSES_TRIED: Final = 3
+"""Of a name with many addresses the first few are tried: an attempt has one deadline, and another comes later."""
+
+KEEPALIVE_SECONDS: Final = 15.0
+"""Long enough for a burst to one endpoint; a connection kept longer would outlive a change of its name."""
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects by TCP to checked addresses only; `allow_private` checks nothing, but still resolves only once."""
+
+    def __init__(self, *, allow_private: bool, resolver: Resolve = resolve) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolver
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's own
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Raises AddressRefusedError, or httpcore.ConnectError when nobody answers at any of the addresses."""
+        try:
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"{host} has no address: {error}") from error
+        if not addresses:
+            raise httpcore.ConnectError(f"{host} has no address")
+        if not self._allow_private:
+            check(host, addresses)
+        failure: Exception | None = None
+        for address in addresses[:ADDRESSES_TRIED]:
+            try:
+                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise httpcore.ConnectError(f"{host}: {failure}") from failure
+
+    async def sleep(self, seconds: float) -> None:
+        """As the interface asks for."""
+        await self._inner.sleep(seconds)
+
+
+class CheckedTransport(httpx.AsyncBaseTransport):
+    """httpx's own transport, over a pool whose connections go through `backend`.
+
+    httpx's class offers no way to hand a backend in, so the few lines that translate between the two are repeated here.
+    """
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, *, max_connections: int) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises httpx.TransportError, or AddressRefusedError."""
+        url = request.url
+        core_request = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        try:
+            response = await self._pool.handle_async_request(core_request)
+        except CORE_ERRORS as error:
+            raise _translated(error) from error
+        return httpx.Response(
+            status_code=response.status,
+            headers=response.headers,
+            stream=_ResponseStream(response),
+            extensions=response.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+
+class _ResponseStream(httpx.AsyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._response.aiter_stream():
+                yield part
+        except CORE_ERRORS as error:
+            raise _translated(error) from error
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+CORE_ERRORS: Final = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+)
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    """The sender tells no kinds of network trouble apart, so one class of httpx's stands for all but the time-outs."""
+    text = str(error) or type(error).__name__
+    return httpx.TimeoutException(text) if isinstance(error, httpcore.TimeoutException) else httpx.TransportError(text)
+
+
+def open_client(policy: WebhookPolicy, resolver: Resolve = resolve) -> httpx.AsyncClient:
+    """A client that reaches checked addresses only, follows no redirect and asks no proxy of the environment.
+
+    The whole of an attempt is bounded by its caller; these time-outs bound its parts.
+    """
+    backend = CheckedBackend(allow_private=policy.allow_private, resolver=resolver)
+    return httpx.AsyncClient(
+        transport=CheckedTransport(backend, max_connections=policy.concurrency),
+        timeout=policy.timeout_seconds,
+        follow_redirects=False,
+        trust_env=False,
+        headers={"user-agent": "Couponry-Webhooks"},
+    )
