@@ -20,12 +20,13 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
+from shared.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
+
 PREFIX = "COUPONRY_"
 SECRETS_DIR_VARIABLE = PREFIX + "SECRETS_DIR"
-EXIT_BAD_SETTINGS = 2
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """One sentence a variable, each naming it and saying what is wrong; never the value, which may be a secret."""
 
 

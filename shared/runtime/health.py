@@ -1,0 +1,144 @@
+"""Is this process alive (it makes progress) and ready (it has what it needs)? Over HTTP, and for a watchdog."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.runtime.errors import EXIT_RESTART, OperatorError
+from shared.runtime.settings import PREFIX
+
+Check = Callable[[], Awaitable[str | None]]
+"""Returns None when ready, else a sentence saying what is missing. An exception counts as not ready."""
+
+CHECK_SECONDS = 2.0  # below the second or so that probes usually wait, times two
+
+
+class Health:
+    """Progress, and checks of what this process needs. One a process; safe to read from another thread."""
+
+    def __init__(self, progress_timeout_seconds: float) -> None:
+        self.progress_timeout_seconds = progress_timeout_seconds
+        self._checks: dict[str, Check] = {}
+        self._progressed_at = time.monotonic()
+
+    def note_progress(self) -> None:
+        """Say that work went on: a batch done, an answer from the broker, a try that was counted."""
+        self._progressed_at = time.monotonic()
+
+    def seconds_since_progress(self) -> float:
+        return time.monotonic() - self._progressed_at
+
+    def alive(self) -> bool:
+        return self.seconds_since_progress() <= self.progress_timeout_seconds
+
+    def add_check(self, name: str, check: Check) -> None:
+        """Ready only when `check` says so too."""
+        self._checks[name] = check
+
+    async def unready(self) -> dict[str, str]:
+        """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS."""
+        problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
+        return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
+
+    async def _run(self, check: Check) -> str | None:
+        try:
+            return await asyncio.wait_for(check(), CHECK_SECONDS)
+        except TimeoutError:
+            return f"no answer within {CHECK_SECONDS:g} s"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+
+def health_app(health: Health) -> FastAPI:
+    """`/livez`, `/readyz` and `/metrics`; nothing else, not even documentation pages."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.get("/livez")
+    async def livez() -> Response:
+        seconds = round(health.seconds_since_progress(), 3)
+        return JSONResponse({"seconds_since_progress": seconds}, status_code=200 if health.alive() else 503)
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        missing = await health.unready()
+        return JSONResponse({"ready": not missing, "missing": missing}, status_code=503 if missing else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the service, which drains first."""
+        yield
+
+
+@asynccontextmanager
+async def health_server(health: Health, host: str, port: int) -> AsyncIterator[int | None]:
+    """Serve `health_app` while inside; yields the port, None when `port` is 0 (served nowhere).
+
+    Raises:
+        OperatorError: the port is taken or not ours to open.
+    """
+    if port == 0:
+        yield None
+        return
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise OperatorError(
+            f"{PREFIX}HEALTH_PORT={port} can't be opened on {host}: {error.strerror or error}; set another one, or 0."
+        ) from None
+    config = uvicorn.Config(health_app(health), log_config=None, access_log=False, lifespan="off")
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        server.force_exit = True  # a probe that hangs must not hold up the leaving
+        await serving
+        listener.close()
+
+
+@contextlib.contextmanager
+def watchdog(health: Health) -> Iterator[None]:
+    """While inside: end the process with EXIT_RESTART when it makes no progress for too long.
+
+    A thread, because what hangs may be the event loop itself; `os._exit`, because what hangs can't be asked to leave.
+    """
+    left = threading.Event()
+    interval = min(1.0, health.progress_timeout_seconds / 4)
+
+    def watch() -> None:
+        while not left.wait(interval):
+            if not health.alive():
+                sys.stderr.write(
+                    f"no progress for {health.seconds_since_progress():.0f} s: leaving with code {EXIT_RESTART} "
+                    "to be started again\n"
+                )
+                sys.stderr.flush()
+                os._exit(EXIT_RESTART)
+
+    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join(timeout=1)

@@ -1,0 +1,81 @@
+"""How a service process begins and ends: log, signals, health, watchdog, exit code.
+
+    settings = load_settings_or_exit(RedeemerSettings)
+    sys.exit(run_service(main, settings, "redeemer"))
+
+where `main(context)` works until `context.stopping` is set. Exit codes: 0 left when asked · 2 a setting is missing or
+wrong · 70 a bug · 75 database or broker away for too long, no progress, or not drained in time: start it again.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shared.runtime.errors import EXIT_BAD_SETTINGS, EXIT_BUG, EXIT_CLEAN, EXIT_RESTART, OperatorError, TransientError
+from shared.runtime.health import Health, health_server, watchdog
+from shared.runtime.logging import configure_logging, get_logger
+from shared.runtime.settings import Settings
+from shared.runtime.shutdown import stop_on_signals
+
+SomeSettings = TypeVar("SomeSettings", bound=Settings)
+log = get_logger("service")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext(Generic[SomeSettings]):
+    """What a service's `main` is given. It returns soon after `stopping` is set."""
+
+    name: str
+    settings: SomeSettings
+    stopping: asyncio.Event
+    health: Health
+
+
+Main = Callable[[ServiceContext[SomeSettings]], Awaitable[None]]
+
+
+def run_service(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
+    """Run `main` until it returns or a signal asks it to; returns the exit code, also when `main` raised."""
+    configure_logging(settings, name)
+    return asyncio.run(_run(main, settings, name))
+
+
+async def _run(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
+    health = Health(settings.progress_timeout_seconds)
+    context = ServiceContext(name, settings, asyncio.Event(), health)
+    try:
+        with stop_on_signals(context.stopping), watchdog(health):
+            async with health_server(health, settings.health_host, settings.health_port):
+                log.info("started", exit_within_seconds=settings.drain_seconds)
+                await _until_drained(main, context)
+    except OperatorError as error:
+        log.error("can't run", problem=str(error))  # noqa: TRY400 - a sentence for the operator, not a traceback
+        return EXIT_BAD_SETTINGS
+    except TransientError as error:
+        log.error("giving up for now, to be started again", problem=str(error), exit_code=EXIT_RESTART)  # noqa: TRY400
+        return EXIT_RESTART
+    except Exception:
+        log.exception("a bug: leaving without committing", exit_code=EXIT_BUG)
+        return EXIT_BUG
+    log.info("left")
+    return EXIT_CLEAN
+
+
+async def _until_drained(main: Main[SomeSettings], context: ServiceContext[SomeSettings]) -> None:
+    """Wait for `main`; once asked to stop, for `drain_seconds` at most."""
+    work = asyncio.ensure_future(main(context))
+    asked = asyncio.create_task(context.stopping.wait())
+    try:
+        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait({work}, timeout=context.settings.drain_seconds)
+        if not work.done():
+            log.error("not drained in time: leaving; what is not committed will be done again", exit_code=EXIT_RESTART)
+            logging.shutdown()
+            os._exit(EXIT_RESTART)  # cancelling might hang as the work does
+        await work
+    finally:
+        asked.cancel()

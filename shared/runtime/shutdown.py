@@ -1,0 +1,43 @@
+"""SIGTERM and SIGINT become an event: the work in hand is finished, then the process leaves, within a stated bound."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+from shared.runtime.errors import EXIT_RESTART
+from shared.runtime.logging import get_logger
+
+log = get_logger("service")
+
+
+@contextlib.contextmanager
+def stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
+    """While inside, SIGTERM and SIGINT set `stopping`; a second one leaves at once, as whoever sends two means it."""
+    loop = asyncio.get_running_loop()
+
+    def stop(name: str) -> None:
+        if stopping.is_set():
+            sys.stderr.write("asked twice to stop: leaving at once\n")
+            sys.stderr.flush()
+            os._exit(EXIT_RESTART)
+        log.info("stopping", signal=name)
+        stopping.set()
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop, number.name)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def sleep_unless(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait `seconds`, or until `stopping` is set. Returns whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+    return stopping.is_set()

@@ -1,0 +1,49 @@
+"""Readiness: every check is asked, bounded, and a check that fails is a thing that is missing."""
+
+import asyncio
+
+import pytest
+
+from shared.runtime import health as module
+from shared.runtime.backoff import Backoff
+from shared.runtime.health import Health
+
+
+async def ready() -> str | None:
+    return None
+
+
+async def broken() -> str | None:
+    raise ConnectionRefusedError("5432")
+
+
+async def never() -> str | None:
+    await asyncio.Event().wait()
+    return None
+
+
+async def test_a_check_that_raises_is_not_ready() -> None:
+    health = Health(60)
+    health.add_check("ready", ready)
+    health.add_check("database", broken)
+    assert await health.unready() == {"database": "ConnectionRefusedError: 5432"}
+
+
+async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
+    health = Health(60)
+    health.add_check("broker", never)
+    assert list(await health.unready()) == ["broker"]
+
+
+def test_without_progress_a_process_is_not_alive() -> None:
+    assert Health(60).alive()
+    assert not Health(-1).alive()
+
+
+def test_waits_double_up_to_the_longest_and_differ() -> None:
+    backoff = Backoff(first_seconds=1, longest_seconds=8)
+    for attempt, step in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (1_000, 8)]:
+        waits = {backoff.seconds(attempt) for _ in range(50)}
+        assert all(step / 2 <= wait <= step for wait in waits)
+        assert len(waits) > 1
