@@ -10,6 +10,8 @@ CREATE TABLE campaigns (
     updated_at  timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE UNIQUE INDEX campaigns_version ON campaigns (version);
+
 -- One row a person. When two persons turn out to be one, the younger points to the older for good.
 CREATE TABLE customers (
     customer_key uuid        PRIMARY KEY,
@@ -75,6 +77,8 @@ CREATE TABLE orders (
     returned_at  timestamptz,
     currency     text,
     amount_minor bigint,
+    customer        json,                       -- as the order named them; only where a payment is waited for
+    requested_count integer NOT NULL DEFAULT 0, -- coupons that its requests named so far
     seen_at      timestamptz NOT NULL DEFAULT now()
 );
 
@@ -87,6 +91,7 @@ CREATE TABLE locks (
     expires_at     timestamptz NOT NULL
 );
 CREATE INDEX locks_open ON locks (expires_at) WHERE status = 'open';
+CREATE INDEX locks_order_id ON locks (order_id) WHERE order_id IS NOT NULL AND status = 'open';
 
 CREATE TABLE lock_uses (
     lock_reference text    NOT NULL,

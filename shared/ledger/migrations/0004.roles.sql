@@ -25,6 +25,7 @@ REVOKE SELECT ON webhook_endpoints FROM couponry_readonly;
 GRANT SELECT (endpoint_id, url, event_types, status, disabled_reason, consecutive_failures, created_at) ON webhook_endpoints TO couponry_readonly;
 
 GRANT INSERT, UPDATE ON campaigns, customers, customer_identifiers, coupons, meters, orders, locks TO couponry_service;
+GRANT DELETE ON meters TO couponry_service;  -- a campaign that loses a limit loses its meters
 GRANT INSERT, UPDATE, DELETE ON lock_uses, webhook_endpoints, webhook_deliveries, external_requests TO couponry_service;
 GRANT INSERT ON transfers, journal, webhook_attempts TO couponry_service;
 GRANT INSERT, DELETE ON outbox TO couponry_service;  -- the relay deletes what was published long ago

@@ -1,0 +1,101 @@
+"""Campaign definitions in the ledger: saving them as a whole, and a cache that knows when it is stale."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.campaign import Campaign
+from shared.domain.coupon import code_key
+from shared.domain.derive import derived_id
+from shared.ledger.customers import DEFINITIONS_LOCK
+from shared.ledger.database import Connection, Pool
+from shared.ledger.definitions import DefinitionError, to_domain
+from shared.ledger.sql import sql
+
+Change = Literal["created", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What saving did to one campaign."""
+
+    campaign_id: str
+    change: Change
+
+
+async def save(pool: Pool, definitions: Sequence[CampaignDefinition]) -> list[Saved]:
+    """Create or change campaigns, all of them or none. Loading the same twice changes nothing.
+
+    Runs between batches (it takes the definitions lock alone), so every batch sees the campaigns before or after, never
+    amid. Limits of a live campaign take effect at once: raised ones revive exhausted coupons, lowered ones refuse what
+    comes and break nothing that stands. Raises DefinitionError for a definition that makes no sense.
+    """
+    for definition in definitions:
+        to_domain(definition, 0)
+    if len({definition.campaign_id for definition in definitions}) != len(definitions):
+        raise DefinitionError("The same campaign_id stands twice in what is to be loaded; give each campaign its own.")
+    ordered = sorted(definitions, key=lambda definition: definition.campaign_id)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", DEFINITIONS_LOCK)
+        records = await connection.fetch(
+            sql("campaigns_save"),
+            [definition.campaign_id for definition in ordered],
+            [definition.status for definition in ordered],
+            [definition.model_dump_json() for definition in ordered],
+        )
+        saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
+        touched = [definition for definition in ordered if definition.campaign_id in saved]
+        if touched:
+            await _apply_limits(connection, [to_domain(definition, 0) for definition in touched])
+    return [Saved(definition.campaign_id, saved.get(definition.campaign_id, "unchanged")) for definition in definitions]  # type: ignore[arg-type]
+
+
+async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -> None:
+    """Carry limits to where CHECK constraints repeat them, and begin the meters that new limits need."""
+    shared = [(campaign, campaign.code.shared_code) for campaign in campaigns if campaign.code.shared_code is not None]
+    if shared:
+        await connection.execute(
+            sql("coupons_add_shared"),
+            [derived_id("shared coupon", campaign.campaign_id, code_key(code)) for campaign, code in shared],
+            [code.strip() for _, code in shared],
+            [code_key(code) for _, code in shared],
+            [campaign.campaign_id for campaign, _ in shared],
+            [campaign.limits.uses_per_coupon for campaign, _ in shared],
+        )
+    ids = [campaign.campaign_id for campaign in campaigns]
+    await connection.execute(
+        sql("coupons_apply_limit"), ids, [campaign.limits.uses_per_coupon for campaign in campaigns]
+    )
+    metered = ([campaign.meters_campaign for campaign in campaigns], [campaign.meters_customers for campaign in campaigns])
+    await connection.execute(sql("meters_drop"), ids, *metered)
+    await connection.execute(
+        sql("meters_rebuild"),
+        ids,
+        *metered,
+        [campaign.limits.coupons_total for campaign in campaigns],
+        [campaign.limits.uses_total for campaign in campaigns],
+        [campaign.limits.coupons_per_customer for campaign in campaigns],
+        [campaign.limits.uses_per_customer for campaign in campaigns],
+    )
+
+
+class CampaignCache:
+    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed."""
+
+    def __init__(self) -> None:
+        self._campaigns: dict[str, Campaign] = {}
+        self.version = 0
+        """Grows with every change of any campaign; 0 before the first refresh, and where there are none."""
+
+    async def refresh(self, connection: Connection) -> Mapping[str, Campaign]:
+        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay as they are until its end."""
+        version: int = await connection.fetchval(sql("campaigns_version"))
+        if version != self.version:
+            campaigns = dict(self._campaigns) if version > self.version else {}
+            since = self.version if version > self.version else 0
+            for record in await connection.fetch(sql("campaigns_changed_since"), since):
+                definition = CampaignDefinition.model_validate_json(record["definition"])
+                campaigns[definition.campaign_id] = to_domain(definition, record["version"])
+            self._campaigns, self.version = campaigns, version
+        return self._campaigns

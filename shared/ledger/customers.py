@@ -1,0 +1,108 @@
+"""Who is who: from the identifiers that an event names to one person.
+
+A person is whoever shares an identifier. When an event shows that two persons we knew apart are one (its id is
+known as one, its e-mail as another), they are merged into the older; that needs every batch to stand still for a moment,
+so it is done in a transaction of its own, and the batch that found out runs again.
+"""
+
+from collections.abc import Iterable, Mapping
+from uuid import uuid4
+
+from shared.domain.customer import Customer, CustomerKey, Identifier, identifiers
+from shared.ledger.database import Connection, Pool
+from shared.ledger.sql import sql
+
+DEFINITIONS_LOCK = 0x636F7501
+"""Batches share it; what changes the ground they stand on (a campaign, who is who) takes it alone."""
+
+
+class SamePerson(Exception):
+    """Persons that the ledger knew apart turned out to be one; merge `groups` of keys, then run the batch again."""
+
+    def __init__(self, groups: list[frozenset[CustomerKey]]) -> None:
+        super().__init__(f"{len(groups)} customers are known under several names; they are to be merged")
+        self.groups = groups
+
+
+async def resolve(connection: Connection, named: Mapping[str, Customer | None]) -> dict[str, CustomerKey | None]:
+    """The person that each command names: command id → key, None for a guest (nobody, or nobody identifiable).
+
+    Persons seen for the first time are added. Raises SamePerson; a unique violation means that another process added
+    one of them at the same time, and the batch is to run again.
+    """
+    wanted: dict[Customer, tuple[Identifier, ...]] = {}
+    for customer in named.values():
+        if customer is not None and customer not in wanted:
+            wanted[customer] = identifiers(customer)
+    all_identifiers = sorted({identifier for found in wanted.values() for identifier in found})
+    if not all_identifiers:
+        return dict.fromkeys(named)
+    known: dict[Identifier, CustomerKey] = {
+        (record[0], record[1]): record[2]
+        for record in await connection.fetch(
+            sql("customers_find"), [kind for kind, _ in all_identifiers], [value for _, value in all_identifiers]
+        )
+    }
+    keys = _group(wanted.values(), known)
+    new = [identifier for identifier in all_identifiers if identifier not in known]
+    if new:
+        await connection.execute(
+            sql("customers_add"),
+            [kind for kind, _ in new],
+            [value for _, value in new],
+            [keys[identifier] for identifier in new],
+        )
+    of_customer = {customer: keys[found[0]] if found else None for customer, found in wanted.items()}
+    return {
+        command_id: None if customer is None else of_customer[customer] for command_id, customer in named.items()
+    }
+
+
+def _group(
+    named: Iterable[tuple[Identifier, ...]], known: Mapping[Identifier, CustomerKey]
+) -> dict[Identifier, CustomerKey]:
+    """One key for all identifiers that were named together, directly or through others. Raises SamePerson."""
+    parents: dict[Identifier, Identifier] = {}
+
+    def root(identifier: Identifier) -> Identifier:
+        while (parent := parents.setdefault(identifier, identifier)) != identifier:
+            parents[identifier] = parents[parent]
+            identifier = parent
+        return identifier
+
+    for together in named:
+        for identifier in together:
+            parents[root(identifier)] = root(together[0])
+    keys: dict[Identifier, set[CustomerKey]] = {}
+    for identifier in list(parents):
+        group = keys.setdefault(root(identifier), set())
+        if identifier in known:
+            group.add(known[identifier])
+    if several := [frozenset(group) for group in keys.values() if len(group) > 1]:
+        raise SamePerson(several)
+    chosen = {top: next(iter(group)) if group else str(uuid4()) for top, group in keys.items()}
+    return {identifier: chosen[root(identifier)] for identifier in parents}
+
+
+async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
+    """Make one person of each group: the oldest stays, the others' identifiers, coupons, locks and meters become theirs.
+
+    Transfers are for good and keep the key they were written with; `customers.merged_into` says whom it means now.
+    """
+    async with pool.acquire() as connection:
+        for group in sorted(groups, key=sorted):
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", DEFINITIONS_LOCK)
+                keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
+                if len(keys) < 2:
+                    continue  # somebody else merged them while we waited for our turn
+                for statement in (
+                    "customers_merge",
+                    "customers_merge_identifiers",
+                    "customers_merge_coupons",
+                    "customers_merge_locks",
+                    "customers_merge_orders",
+                    "customers_merge_meters",
+                    "customers_merge_meters_emptied",
+                ):
+                    await connection.execute(sql(statement), keys[0], keys[1:])

@@ -1,0 +1,255 @@
+"""From verdicts to events: what is told to whom. A refusal is told like everything else."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import orjson
+
+from schemas import topics
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
+)
+from shared.domain.customer import Customer
+from shared.domain.derive import derived_id
+from shared.domain.money import format_minor
+from shared.domain.state import State
+from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+from shared.ledger.outbox import OutboxRow
+
+_SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
+_ISSUER: Final = "/couponry/issuer"
+_CAUSES: Final = {CancelOrder: "order.cancelled", ReturnOrder: "order.returned"}
+
+Data = dict[str, Any]
+Told = tuple[str, str, str, str, Data]
+"""(topic, key, type, subject, data)"""
+
+
+def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
+    """The events of one verdict, in their order, with ids that follow from the command: told twice, they are the same."""
+    source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
+    for number, (topic, key, kind, subject, data) in enumerate(_TELLERS[type(command).__name__](command, verdict, state)):
+        yield OutboxRow(
+            event_id=derived_id("event", verdict.command_id, kind, str(number)),
+            topic=topic,
+            key=key,
+            type=kind,
+            source=source,
+            subject=subject,
+            time=verdict.decided_at,
+            data=orjson.dumps(data, option=orjson.OPT_UTC_Z).decode(),
+        )
+
+
+def _source(channel: str) -> str:
+    return _SOURCES.get(channel) or f"/couponry/{channel}"
+
+
+def _customer(customer: Customer | None) -> Data | None:
+    if customer is None:
+        return None
+    return {"customer_id": customer.customer_id, "email": customer.email, "mobile": customer.mobile}
+
+
+def _money(minor: int | None, currency: str | None) -> str | None:
+    return None if minor is None or currency is None else format_minor(minor, currency)
+
+
+def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    key = command.customer.customer_id or ""
+    cause: Cause = command.cause
+    caused_by = {"type": cause.type, "source": cause.source, "id": cause.id}
+    customer = _customer(command.customer)
+    for coupon in verdict.accepted:
+        campaign = state.campaigns[coupon.campaign_id]
+        yield topics.COUPONS_ISSUED.name, key, "coupon.issued", key, {
+            "coupon_id": coupon.coupon_id,
+            "code": coupon.code,
+            "campaign_id": coupon.campaign_id,
+            "customer": customer,
+            "discount": {
+                "kind": coupon.discount_kind,
+                "value": coupon.discount_value,
+                "currency": campaign.currency if coupon.discount_kind == "fixed" else None,
+                "max_discount": _money(coupon.max_discount_minor, campaign.currency),
+            },
+            "uses": campaign.limits.uses_per_coupon,
+            "starts_at": coupon.starts_at,
+            "ends_at": coupon.ends_at,
+            "caused_by": caused_by,
+            "issued_at": verdict.decided_at,
+        }  # fmt: skip
+    for refused in verdict.refused:
+        yield topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, {
+            "campaign_id": refused.campaign_id,
+            "customer": customer,
+            "reason": refused.reason,
+            "message": refused.message,
+            "details": refused.details,
+            "caused_by": caused_by,
+            "refused_at": verdict.decided_at,
+        }  # fmt: skip
+
+
+def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
+    return {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
+        "discount_amount": _money(coupon.discount_minor, currency),
+        "lines": [
+            {"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in coupon.lines
+        ],
+    }
+
+
+def _refused(coupon: RefusedCoupon) -> Data:
+    return {
+        "code": coupon.code,
+        "coupon_id": coupon.coupon_id,
+        "campaign_id": coupon.campaign_id,
+        "reason": coupon.reason,
+        "message": coupon.message,
+        "details": coupon.details,
+    }
+
+
+def _judged(
+    verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
+) -> Iterator[Told]:
+    """At most two events an order request: what was redeemed, and what was refused."""
+    topic = topics.COUPONS_REDEMPTIONS.name
+    common: Data = {
+        "order_id": order_id,
+        "customer": _customer(customer),
+        "requested_count": verdict.requested_count,
+        "order_amount": format_minor(amount_minor, currency),
+        "currency": currency,
+        "channel": channel,
+    }
+    if verdict.outcome == "redeemed" and verdict.accepted:
+        yield topic, order_id, "coupon.redeemed", order_id, {
+            "redemption_id": verdict.redemption_id,
+            **common,
+            "discount_amount": format_minor(verdict.discount_minor, currency),
+            "coupons": [_applied(coupon, currency) for coupon in verdict.accepted],
+            "lock_reference": verdict.lock_reference,
+            "redeemed_at": verdict.decided_at,
+        }  # fmt: skip
+    if verdict.refused:
+        yield topic, order_id, "coupon.redemption_refused", order_id, {
+            **common,
+            "coupons": [_refused(coupon) for coupon in verdict.refused],
+            "refused_at": verdict.decided_at,
+        }  # fmt: skip
+
+
+def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    order = command.order
+    if verdict.outcome == "held":
+        yield from _locked(verdict, verdict.accepted, command.customer, order.order_id, order.currency)
+    yield from _judged(verdict, order.order_id, command.customer, order.currency, order.amount_minor, command.channel)
+    yield from _moved(command, verdict, state)
+
+
+def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
+    order = state.orders.get(command.order_id)
+    if order is not None and order.currency is not None:
+        yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
+
+
+def _locked(
+    verdict: Verdict, coupons: Iterable[AcceptedCoupon], customer: Customer | None, order_id: str | None, currency: str | None
+) -> Iterator[Told]:
+    for coupon in coupons:
+        yield topics.COUPONS_LIFECYCLE.name, coupon.coupon_id, "coupon.locked", coupon.coupon_id, {
+            "lock_reference": verdict.lock_reference,
+            "coupons": [
+                {
+                    "coupon_id": coupon.coupon_id,
+                    "code": coupon.code,
+                    "campaign_id": coupon.campaign_id,
+                    "discount_amount": _money(coupon.discount_minor, currency),
+                }
+            ],
+            "customer": _customer(customer),
+            "order_id": order_id,
+            "expires_at": verdict.expires_at,
+        }  # fmt: skip
+
+
+def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    yield from _moved(command, verdict, state)  # what the same reference held before
+    if verdict.outcome == "locked":
+        yield from _locked(verdict, verdict.accepted, command.customer, command.order_id, verdict.currency)
+
+
+def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
+    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves."""
+    restored: dict[str, list[Transfer]] = {}
+    outcomes = {change.lock_reference: change.status for change in verdict.locks}
+    for transfer in verdict.transfers:
+        if transfer.kind == "restored":
+            restored.setdefault(transfer.redemption_id or "", []).append(transfer)
+    for redemption_id, transfers in restored.items():
+        order_id = transfers[0].order_id or ""
+        yield topics.COUPONS_REDEMPTIONS.name, order_id, "coupon.redemption_restored", order_id, {
+            "redemption_id": redemption_id,
+            "order_id": order_id,
+            "cause": _CAUSES.get(type(command), "order.cancelled"),
+            "coupons": [
+                {
+                    **_coupon(state, transfer),
+                    "uses": -transfer.used_uses,
+                    "discount_amount": _money(-transfer.used_minor, transfer.currency),
+                }
+                for transfer in transfers
+            ],
+            "restored_at": verdict.decided_at,
+        }  # fmt: skip
+    for transfer in verdict.transfers:
+        if transfer.kind == "released":
+            expired = outcomes.get(transfer.lock_reference or "") == "expired"
+            kind = "coupon.lock_expired" if expired else "coupon.released"
+            yield topics.COUPONS_LIFECYCLE.name, transfer.coupon_id, kind, transfer.coupon_id, {
+                "lock_reference": transfer.lock_reference,
+                "coupons": [
+                    {**_coupon(state, transfer), "discount_amount": _money(-transfer.held_minor, transfer.currency)}
+                ],
+                "order_id": transfer.order_id,
+                ("expired_at" if expired else "released_at"): verdict.decided_at,
+            }  # fmt: skip
+        elif transfer.kind == "voided":
+            yield topics.COUPONS_LIFECYCLE.name, transfer.coupon_id, "coupon.voided", transfer.coupon_id, {
+                **_coupon(state, transfer),
+                "voided_at": verdict.decided_at,
+            }  # fmt: skip
+
+
+def _coupon(state: State, transfer: Transfer) -> Data:
+    return {
+        "coupon_id": transfer.coupon_id,
+        "code": state.coupons[transfer.coupon_id].code,
+        "campaign_id": transfer.campaign_id,
+    }
+
+
+_TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
+    "IssueCoupons": _issued,
+    "RedeemCoupons": _redeemed,
+    "PayOrder": _paid,
+    "CancelOrder": _moved,
+    "ReturnOrder": _moved,
+    "LockCoupons": _lock_opened,
+    "ReleaseLock": _moved,
+    "ExpireLock": _moved,
+    "VoidCoupon": _moved,
+}

@@ -1,0 +1,356 @@
+"""What a batch may look at, read and locked in one fixed order so that two batches never wait for each other in a circle:
+orders, locks, coupons, pools, meters; each set in the order of its key."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import orjson
+
+from shared.domain.campaign import Campaign
+from shared.domain.commands import (
+    CancelOrder,
+    Command,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.coupon import Coupon, Hold, code_key
+from shared.domain.customer import Customer, CustomerKey
+from shared.domain.state import LockedUse, LockState, Meter, MeterKey, OrderState, Standing, State, order_hold
+from shared.ledger import customers
+from shared.ledger.database import Connection
+from shared.ledger.sql import sql
+from shared.ledger.supplies import load_supplies
+
+WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
+"""Stands in a meter's key where no customer does."""
+
+EXPIRED_LOCKS_A_BATCH: Final = 200
+"""Locks that a batch expires on its way; more than these are swept in batches of their own first."""
+
+
+class RunAgain(Exception):
+    """The batch met a state that is about to change under another batch; the same batch, a moment later, will not."""
+
+
+class SweepFirst(Exception):
+    """More locks have expired than a batch can tidy up on its way."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A batch's state, and what of it the ledger had before: only differences are written back."""
+
+    state: State
+    now: datetime
+    expired: list[str] = field(default_factory=list)
+    """references of locks that this batch expires before its own commands, oldest first"""
+    coupons_before: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    """coupon id → held, used, status"""
+    locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    orders_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
+    rounds: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(order id, coupon id) → how often the coupon was restored to the order"""
+    pooled: set[str] = field(default_factory=set)
+    """ids of coupons that came from a pool"""
+
+
+async def load(connection: Connection, commands: Sequence[Command], campaigns: Mapping[str, Campaign], now: datetime) -> Loaded:
+    """Everything that `commands` may look at, locked. Must run inside the batch's transaction, after the definitions lock.
+
+    Raises RunAgain, SweepFirst, `customers.SamePerson`, or asyncpg's errors.
+    """
+    state = State(campaigns=dict(campaigns))
+    loaded = Loaded(state, now)
+    state.customers = await customers.resolve(
+        connection, {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+    )
+    held_before = await _load_orders(connection, loaded, commands)
+    await _load_locks(connection, loaded, commands, held_before)
+    await _load_coupons(connection, loaded, commands)
+    issues = [command for command in commands if isinstance(command, IssueCoupons)]
+    if issues:
+        await load_supplies(connection, state, loaded.pooled, issues)
+    await _load_meters(connection, loaded, commands)
+    return loaded
+
+
+_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons)
+_NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
+_ENDING_ORDERS = (CancelOrder, ReturnOrder)
+
+
+def order_row(order: OrderState, customer_key: CustomerKey | None) -> tuple[object, ...]:
+    """An order as its row has it."""
+    return (
+        order.status,
+        customer_key,
+        order.placed_at,
+        order.paid_at,
+        order.cancelled_at,
+        order.returned_at,
+        order.currency,
+        order.amount_minor,
+        order.customer,
+        order.requested_count,
+    )
+
+
+def lock_row(lock: LockState) -> tuple[object, ...]:
+    """A lock as its rows have it."""
+    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
+
+
+def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
+    """The row of an order of which `command` is the first to speak: order id, then `orders_insert`'s other columns."""
+    match command:
+        case RedeemCoupons(order=order):
+            placed_at = order.placed_at or command.at
+            return (order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor)
+        case PayOrder():
+            return (command.order_id, "paid", None, None, command.at, None, None, None, None)
+        case CancelOrder():
+            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None)
+        case ReturnOrder():
+            return (command.order_id, "returned", None, None, None, None, command.at, None, None)
+        case _:
+            return None
+
+
+async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
+    """Orders of the batch, inserted or locked. Returns the ids of those that the ledger knew before."""
+    state = loaded.state
+    rows: dict[str, tuple[object, ...]] = {}
+    for command in commands:
+        row = _first_heard(command, state.customers.get(command.command_id))
+        if row is not None:
+            rows.setdefault(row[0], row)  # type: ignore[arg-type]
+    if not rows:
+        return []
+    columns = zip(*rows.values(), strict=True)
+    fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *map(list, columns))}
+    for order_id in fresh:
+        row = rows[order_id]
+        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)
+    known = [order_id for order_id in rows if order_id not in fresh]
+    if known:
+        for record in await connection.fetch(sql("orders_lock"), known):
+            order = OrderState(
+                order_id=record["order_id"],
+                status=record["status"],
+                customer=_customer(record["customer"]),
+                placed_at=record["placed_at"],
+                paid_at=record["paid_at"],
+                cancelled_at=record["cancelled_at"],
+                returned_at=record["returned_at"],
+                currency=record["currency"],
+                amount_minor=record["amount_minor"] or 0,
+                requested_count=record["requested_count"],
+                customer_key=record["customer_key"],
+            )
+            state.orders[order.order_id] = order
+            loaded.orders_before[order.order_id] = order_row(order, order.customer_key)
+        for record in await connection.fetch(sql("orders_standing"), known):
+            loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
+            if record["uses"] > 0:
+                state.orders[record["order_id"]].standing[record["coupon_id"]] = Standing(
+                    coupon_id=record["coupon_id"],
+                    campaign_id=record["campaign_id"],
+                    redemption_id=record["redemption_id"],
+                    uses=record["uses"],
+                    discount_minor=record["discount_minor"],
+                    currency=record["currency"],
+                    customer_key=record["customer_key"],
+                )
+    return known
+
+
+async def _load_locks(connection: Connection, loaded: Loaded, commands: Sequence[Command], known: Sequence[str]) -> None:
+    """Locks that commands name, that hold orders of the batch, or whose time is over."""
+    named = {order_hold(order_id) for order_id in known}
+    for command in commands:
+        if isinstance(command, LockCoupons | ReleaseLock | ExpireLock | RedeemCoupons) and command.lock_reference:
+            named.add(command.lock_reference)
+    ended = [command.order_id for command in commands if isinstance(command, _ENDING_ORDERS)]
+    records: list[asyncpg.Record] = []
+    if named or ended:
+        records = await connection.fetch(sql("locks_lock"), sorted(named), ended)
+    expired = await connection.fetch(sql("locks_expired"), loaded.now, EXPIRED_LOCKS_A_BATCH)
+    if len(expired) == EXPIRED_LOCKS_A_BATCH and not all(isinstance(command, ExpireLock) for command in commands):
+        raise SweepFirst
+    loaded.expired = [record["lock_reference"] for record in expired]
+    locks = loaded.state.locks
+    for record in (*records, *expired):
+        locks[record["lock_reference"]] = LockState(
+            lock_reference=record["lock_reference"],
+            status=record["status"],
+            expires_at=record["expires_at"],
+            customer_key=record["customer_key"],
+            order_id=record["order_id"],
+        )
+    if not locks:
+        return
+    uses: dict[str, list[LockedUse]] = {}
+    for record in await connection.fetch(sql("lock_uses_of"), sorted(locks)):
+        uses.setdefault(record["lock_reference"], []).append(
+            LockedUse(
+                coupon_id=record["coupon_id"],
+                campaign_id=record["campaign_id"],
+                uses=record["uses"],
+                discount_minor=record["discount_minor"],
+                currency=record["currency"],
+                lines=tuple((line_id, minor) for line_id, minor in orjson.loads(record["lines"] or b"[]")),
+            )
+        )
+    for reference, lock in locks.items():
+        lock.uses = tuple(uses.get(reference, ()))
+        loaded.locks_before[reference] = lock_row(lock)
+
+
+def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
+    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the CHECK constraint."""
+    campaign = campaigns.get(record["campaign_id"])
+    return Coupon(
+        coupon_id=record["coupon_id"],
+        code=record["code"] or "",
+        campaign_id=record["campaign_id"],
+        status=record["status"],
+        holder_key=record["holder_key"],
+        uses_limit=None if campaign is None else campaign.limits.uses_per_coupon,
+        used=record["used_uses"],
+        held=record["held_uses"],
+        starts_at=record["starts_at"],
+        ends_at=record["ends_at"],
+    )
+
+
+async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> None:
+    state = loaded.state
+    keys: set[str] = set()
+    for command in commands:
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            keys.update(map(code_key, command.codes))
+        elif isinstance(command, VoidCoupon):
+            keys.add(code_key(command.code))
+    ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
+    for command in commands:
+        if isinstance(command, _ENDING_ORDERS) and command.order_id in state.orders:
+            ids.update(state.orders[command.order_id].standing)
+    if ids:
+        records = await connection.fetch(sql("coupons_lock"), list(keys), sorted(ids))
+    elif keys:
+        records = await connection.fetch(sql("coupons_lock_by_code"), list(keys))
+    else:
+        return
+    held: list[str] = []
+    for record in records:
+        coupon = coupon_of(record, state.campaigns)
+        state.coupons[coupon.coupon_id] = coupon
+        if record["code_key"] is not None:
+            state.coupon_ids[record["code_key"]] = coupon.coupon_id
+        loaded.coupons_before[coupon.coupon_id] = (coupon.held, coupon.used, coupon.status)
+        if coupon.held:
+            held.append(coupon.coupon_id)
+    if held:
+        await _load_holds(connection, loaded, held)
+
+
+async def _load_holds(connection: Connection, loaded: Loaded, coupon_ids: Sequence[str]) -> None:
+    for record in await connection.fetch(sql("locks_of_coupons"), coupon_ids):
+        if record["expires_at"] <= loaded.now and record["lock_reference"] not in loaded.state.locks:
+            # Another batch is expiring this lock at this moment and waits for the coupon that we hold.
+            raise RunAgain
+        loaded.state.coupons[record["coupon_id"]].holds.append(
+            Hold(record["lock_reference"], record["uses"], record["customer_key"], record["order_id"])
+        )
+
+
+def _metered(loaded: Loaded, commands: Sequence[Command]) -> Iterable[MeterKey]:
+    """The meters that the batch may read or change: a few too many do no harm, one too few would."""
+    state = loaded.state
+    for command in commands:
+        campaign_ids: Iterable[str] = ()
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            found = (state.coupon_ids.get(code_key(code)) for code in command.codes)
+            campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
+        elif isinstance(command, IssueCoupons):
+            campaign_ids = command.campaign_ids
+        for campaign_id in campaign_ids:
+            yield campaign_id, state.customers[command.command_id]
+    for lock in state.locks.values():
+        for use in lock.uses:
+            yield use.campaign_id, lock.customer_key
+            for command in commands:
+                if isinstance(command, RedeemCoupons) and command.lock_reference == lock.lock_reference:
+                    yield use.campaign_id, state.customers[command.command_id]
+    for order in state.orders.values():
+        for standing in order.standing.values():
+            yield standing.campaign_id, standing.customer_key
+
+
+async def _load_meters(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> None:
+    state = loaded.state
+    if not any(campaign.meters_campaign or campaign.meters_customers for campaign in _touched(loaded, commands)):
+        return
+    wanted: set[MeterKey] = set()
+    for campaign_id, customer_key in _metered(loaded, commands):
+        campaign = state.campaigns.get(campaign_id)
+        if campaign is None:
+            continue
+        if campaign.meters_campaign:
+            wanted.add((campaign_id, None))
+        if campaign.meters_customers and customer_key is not None:
+            wanted.add((campaign_id, customer_key))
+    if not wanted:
+        return
+    keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN))
+    campaign_ids = [campaign_id for campaign_id, _ in keys]
+    customer_keys = [customer_key or WHOLE_CAMPAIGN for _, customer_key in keys]
+    limits = [(state.campaigns[campaign_id].limits, customer_key) for campaign_id, customer_key in keys]
+    await connection.execute(
+        sql("meters_ensure"),
+        campaign_ids,
+        customer_keys,
+        [limit.coupons_total if key is None else limit.coupons_per_customer for limit, key in limits],
+        [limit.uses_total if key is None else limit.uses_per_customer for limit, key in limits],
+    )
+    for record in await connection.fetch(sql("meters_lock"), campaign_ids, customer_keys):
+        customer_key = record[1]
+        meter = Meter(issued=record[2], held=record[3], used=record[4], held_minor=record[5], used_minor=record[6])
+        meter_key = (record[0], None if customer_key == WHOLE_CAMPAIGN else customer_key)
+        state.meters[meter_key] = meter
+        loaded.meters_before[meter_key] = meter_row(meter)
+
+
+def meter_row(meter: Meter) -> tuple[int, ...]:
+    """A meter as its row has it."""
+    return (meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor)
+
+
+def _touched(loaded: Loaded, commands: Sequence[Command]) -> Iterable[Campaign]:
+    """The campaigns of the batch, each once."""
+    state = loaded.state
+    ids = Counter(coupon.campaign_id for coupon in state.coupons.values())
+    for command in commands:
+        if isinstance(command, IssueCoupons):
+            ids.update(command.campaign_ids)
+    for order in state.orders.values():
+        ids.update(standing.campaign_id for standing in order.standing.values())
+    return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]
+
+
+def _customer(recorded: str | None) -> Customer | None:
+    if recorded is None:
+        return None
+    fields = orjson.loads(recorded)
+    return Customer(fields["customer_id"], fields["email"], fields["mobile"])

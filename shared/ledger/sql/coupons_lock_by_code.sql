@@ -1,0 +1,6 @@
+-- The hot look-up: the coupons that orders name, locked in the order of their ids.
+SELECT coupon_id::text, code, code_key, campaign_id, status, holder_key::text, used_uses, held_uses, starts_at, ends_at
+FROM coupons
+WHERE code_key = ANY($1::text[])
+ORDER BY coupon_id
+FOR UPDATE

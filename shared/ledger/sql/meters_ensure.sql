@@ -1,0 +1,7 @@
+-- A row that doesn't exist can't be locked: missing meters are made first, or two batches each see zero and both accept.
+INSERT INTO meters (campaign_id, customer_key, max_coupons, max_uses)
+SELECT campaign_id, customer_key, max_coupons, max_uses
+FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::integer[]) AS wanted (campaign_id, customer_key, max_coupons, max_uses)
+WHERE NOT EXISTS (SELECT FROM meters WHERE (meters.campaign_id, meters.customer_key) = (wanted.campaign_id, wanted.customer_key))
+ORDER BY campaign_id, customer_key
+ON CONFLICT DO NOTHING

@@ -1,0 +1,10 @@
+-- What each order has of each coupon: the sum of its burns and restores, and how often it was restored.
+SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, sum(used_minor)::bigint AS discount_minor,
+       max(currency) AS currency,
+       (array_agg(coalesce(customers.merged_into, transfers.customer_key)::text ORDER BY transfer_id DESC))[1] AS customer_key,
+       (array_agg(redemption_id::text ORDER BY transfer_id DESC))[1] AS redemption_id,
+       (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
+FROM transfers LEFT JOIN customers USING (customer_key)
+WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
+GROUP BY order_id, coupon_id, campaign_id
+ORDER BY order_id, min(transfer_id)

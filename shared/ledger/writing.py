@@ -1,0 +1,215 @@
+"""What a batch changed, written back set-wise: a fixed number of statements, whatever the batch's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import orjson
+
+from shared.domain.campaign import Campaign
+from shared.domain.commands import Command, IssueCoupons, RedeemCoupons
+from shared.domain.coupon import code_key
+from shared.domain.state import State
+from shared.domain.verdicts import Transfer, Verdict
+from shared.ledger import outbox
+from shared.ledger.database import Connection
+from shared.ledger.events import events_of
+from shared.ledger.journal import encode_verdict
+from shared.ledger.loading import WHOLE_CAMPAIGN, Loaded, lock_row, meter_row, order_row
+from shared.ledger.outbox import OutboxRow
+from shared.ledger.sql import sql
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One command of a batch with its verdict and its events. `fingerprint` None: the engine's own command, not journaled."""
+
+    command: Command
+    fingerprint: bytes | None
+    verdict: Verdict
+    events: list[OutboxRow]
+
+    @classmethod
+    def of(cls, command: Command, fingerprint: bytes | None, verdict: Verdict, state: State) -> "Decided":
+        """Events are told from the state as it is right after this verdict, so they are made at once."""
+        return cls(command, fingerprint, verdict, list(events_of(command, verdict, state)))
+
+
+async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    """Write the batch: current state first, then what is for good, the outbox last. Commits nothing itself."""
+    await _write_coupons(connection, loaded)
+    await _write_issued(connection, loaded, decided)
+    await _write_meters(connection, loaded)
+    await _write_locks(connection, loaded)
+    await _write_orders(connection, loaded, decided)
+    await _write_transfers(connection, loaded, decided)
+    await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
+    await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))
+
+
+async def _write_coupons(connection: Connection, loaded: Loaded) -> None:
+    coupons = loaded.state.coupons
+    changed = [
+        coupon
+        for coupon_id, before in loaded.coupons_before.items()
+        if (coupon := coupons[coupon_id]) and (coupon.held, coupon.used, coupon.status) != before
+    ]
+    if changed:
+        await connection.execute(
+            sql("coupons_update"),
+            [coupon.coupon_id for coupon in changed],
+            [coupon.held for coupon in changed],
+            [coupon.used for coupon in changed],
+            [coupon.status for coupon in changed],
+        )
+
+
+async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    new: list[tuple[object, ...]] = []
+    pooled: list[tuple[object, ...]] = []
+    for entry in decided:
+        if not isinstance(entry.command, IssueCoupons):
+            continue
+        for coupon in entry.verdict.accepted:
+            campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
+            if campaign.code.shared_code is not None:
+                continue
+            life = (
+                entry.verdict.customer_key,
+                campaign.limits.uses_per_coupon,
+                coupon.starts_at,
+                coupon.ends_at,
+                entry.command.natural_key,
+            )
+            if coupon.coupon_id in loaded.pooled:
+                pooled.append((coupon.coupon_id, *life))
+            else:
+                key = code_key(coupon.code) if coupon.code else None
+                new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
+    if new:
+        await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
+    if pooled:
+        await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
+
+
+async def _write_meters(connection: Connection, loaded: Loaded) -> None:
+    meters = loaded.state.meters
+    changed = [(key, row) for key, before in loaded.meters_before.items() if (row := meter_row(meters[key])) != before]
+    if changed:
+        rows = [(campaign_id, customer or WHOLE_CAMPAIGN, *row) for (campaign_id, customer), row in changed]
+        await connection.execute(sql("meters_update"), *_columns(rows))
+
+
+async def _write_locks(connection: Connection, loaded: Loaded) -> None:
+    before = loaded.locks_before
+    changed = [lock for lock in loaded.state.locks.values() if lock_row(lock) != before.get(lock.lock_reference)]
+    if not changed:
+        return
+    rows = [(lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at) for lock in changed]
+    if opened := [row for row in rows if row[0] not in before]:
+        await connection.execute(sql("locks_insert"), *_columns(opened))
+    if known := [row for row in rows if row[0] in before]:
+        await connection.execute(sql("locks_update"), *_columns(known))
+        await connection.execute(sql("lock_uses_clear"), [row[0] for row in known])
+    uses = [
+        (
+            lock.lock_reference,
+            use.coupon_id,
+            use.campaign_id,
+            use.uses,
+            use.discount_minor,
+            use.currency,
+            orjson.dumps(use.lines).decode() if use.lines else None,
+        )
+        for lock in changed
+        for use in lock.uses
+    ]
+    if uses:
+        await connection.execute(sql("lock_uses_save"), *_columns(uses))
+
+
+async def _write_orders(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    """Orders whose row isn't yet as the batch left them; a freshly placed order's row is."""
+    state = loaded.state
+    for entry in decided:
+        # Only a payment still to come needs to know who ordered and how many coupons were named.
+        if isinstance(entry.command, RedeemCoupons) and entry.verdict.outcome == "held":
+            order = state.orders[entry.command.order.order_id]
+            order.customer = entry.command.customer
+            order.customer_key = state.customers[entry.command.command_id]
+    changed = [
+        (order_id, row)
+        for order_id, before in loaded.orders_before.items()
+        if (order := state.orders.get(order_id)) is not None
+        and (row := order_row(order, order.customer_key or before[1])) != before  # type: ignore[arg-type]
+    ]
+    if not changed:
+        return
+    rows = [
+        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode(), row[9]) for order_id, row in changed
+    ]
+    await connection.execute(sql("orders_update"), *_columns(rows))
+
+
+async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    rounds = loaded.rounds
+    rows: list[tuple[object, ...]] = []
+    for entry in decided:
+        command_id = entry.verdict.command_id
+        for transfer in entry.verdict.transfers:
+            number = None
+            if transfer.order_id is not None and transfer.kind in ("burned", "restored"):
+                number = _round(rounds, transfer)
+            rows.append(
+                (
+                    transfer.kind,
+                    transfer.coupon_id,
+                    transfer.campaign_id,
+                    transfer.customer_key,
+                    transfer.order_id,
+                    transfer.lock_reference,
+                    transfer.redemption_id,
+                    command_id,
+                    transfer.held_uses,
+                    transfer.used_uses,
+                    transfer.held_minor,
+                    transfer.used_minor,
+                    transfer.currency,
+                    orjson.dumps(transfer.lines).decode() if transfer.lines else None,
+                    number,
+                )
+            )
+    if rows:
+        await connection.execute(sql("transfers_append"), *_columns(rows), loaded.now)
+
+
+def _round(rounds: dict[tuple[str, str], int], transfer: Transfer) -> int:
+    """How often the coupon had been restored to the order before this entry."""
+    key = (transfer.order_id or "", transfer.coupon_id)
+    number = rounds.get(key, 0)
+    if transfer.kind == "restored":
+        rounds[key] = number + 1
+    return number
+
+
+async def _write_journal(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    if not decided:
+        return
+    rows = [
+        (
+            entry.verdict.command_id,
+            entry.fingerprint,
+            type(entry.command).__name__,
+            entry.verdict.outcome,
+            ",".join({refused.reason: None for refused in entry.verdict.refused}),
+            entry.verdict.order_id,
+            encode_verdict(entry.verdict),
+        )
+        for entry in decided
+    ]
+    await connection.execute(sql("journal_record"), *_columns(rows), loaded.now)
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Rows as the column arrays that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
