@@ -1,0 +1,65 @@
+"""Every type of event: its wire name, its model, its topic.
+
+from schemas.catalogue import BY_TYPE
+BY_TYPE["order.placed"].model        # OrderPlaced
+BY_TYPE["order.placed"].topic.name   # "orders"
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from schemas.common import Event
+from schemas.issued import CouponIssued, CouponIssueRefused
+from schemas.lifecycle import CouponLocked, CouponLockExpired, CouponReleased, CouponVoided
+from schemas.notifications import CouponRedemptionNotified
+from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
+from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponRedemptionRestored
+from schemas.rewards import RewardEarned
+from schemas.signups import CustomerSignedUp
+from schemas.topics import (
+    COUPONS_ISSUED,
+    COUPONS_LIFECYCLE,
+    COUPONS_REDEMPTION_NOTIFICATIONS,
+    COUPONS_REDEMPTIONS,
+    ORDERS,
+    REWARDS,
+    SIGNUPS,
+    Topic,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A type of event. `name` is what `ce_type` says."""
+
+    name: str
+    model: type[Event]
+    topic: Topic
+
+
+CATALOGUE: tuple[EventType, ...] = (
+    EventType("reward.earned", RewardEarned, REWARDS),
+    EventType("customer.signed_up", CustomerSignedUp, SIGNUPS),
+    EventType("order.placed", OrderPlaced, ORDERS),
+    EventType("order.paid", OrderPaid, ORDERS),
+    EventType("order.cancelled", OrderCancelled, ORDERS),
+    EventType("order.returned", OrderReturned, ORDERS),
+    EventType("coupon.issued", CouponIssued, COUPONS_ISSUED),
+    EventType("coupon.issue_refused", CouponIssueRefused, COUPONS_ISSUED),
+    EventType("coupon.redeemed", CouponRedeemed, COUPONS_REDEMPTIONS),
+    EventType("coupon.redemption_refused", CouponRedemptionRefused, COUPONS_REDEMPTIONS),
+    EventType("coupon.redemption_restored", CouponRedemptionRestored, COUPONS_REDEMPTIONS),
+    EventType("coupon.redemption_notified", CouponRedemptionNotified, COUPONS_REDEMPTION_NOTIFICATIONS),
+    EventType("coupon.locked", CouponLocked, COUPONS_LIFECYCLE),
+    EventType("coupon.released", CouponReleased, COUPONS_LIFECYCLE),
+    EventType("coupon.lock_expired", CouponLockExpired, COUPONS_LIFECYCLE),
+    EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
+)
+"""In the order of the flow."""
+
+BY_TYPE: MappingProxyType[str, EventType] = MappingProxyType({entry.name: entry for entry in CATALOGUE})
+
+
+def types_on(topic_name: str) -> tuple[str, ...]:
+    """The types that belong on a topic, by its name without any prefix; empty for a topic that isn't known."""
+    return tuple(entry.name for entry in CATALOGUE if entry.topic.name == topic_name)

@@ -1,0 +1,37 @@
+"""Topic `coupons.issued`: coupons that were issued, and those that were not. Key: customer id."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.common import Cause, CustomerReference, Discount, Event, Identifier, Moment, Text
+
+
+class CouponIssued(Event):
+    """A customer got a coupon, good in `[starts_at, ends_at)`; either may be open.
+
+    `code` is None for a campaign without codes. `uses` is how often it can be used, None without limit.
+    """
+
+    coupon_id: Identifier
+    code: Identifier | None = None
+    campaign_id: Identifier
+    customer: CustomerReference
+    discount: Discount
+    uses: Annotated[int, Field(ge=1)] | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    caused_by: Cause
+    issued_at: Moment
+
+
+class CouponIssueRefused(Event):
+    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence."""
+
+    campaign_id: Identifier
+    customer: CustomerReference
+    reason: Identifier
+    message: Text
+    details: dict[str, str] | None = None
+    caused_by: Cause
+    refused_at: Moment | None = None

@@ -1,0 +1,56 @@
+"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id."""
+
+from schemas.common import Amount, Currency, CustomerReference, Event, EventPart, Identifier, Moment, Text
+
+
+class LockedCoupon(EventPart):
+    """A coupon and the discount that a lock holds with it, None where no order was given to reckon on."""
+
+    coupon_id: Identifier
+    code: Identifier | None = None
+    campaign_id: Identifier
+    discount_amount: Amount | None = None
+
+
+class CouponLocked(Event):
+    """Uses are held until `expires_at` for a customer, an order, or both."""
+
+    lock_reference: Identifier
+    coupons: tuple[LockedCoupon, ...]
+    customer: CustomerReference | None = None
+    order_id: Identifier | None = None
+    currency: Currency | None = None
+    expires_at: Moment
+
+
+class CouponReleased(Event):
+    """A lock was let go before its time: what it held can be used again."""
+
+    lock_reference: Identifier
+    coupons: tuple[LockedCoupon, ...]
+    customer: CustomerReference | None = None
+    order_id: Identifier | None = None
+    currency: Currency | None = None
+    released_at: Moment
+
+
+class CouponLockExpired(Event):
+    """A lock's time was over. It held nothing from `expires_at` on; `expired_at` is when that was noted."""
+
+    lock_reference: Identifier
+    coupons: tuple[LockedCoupon, ...]
+    customer: CustomerReference | None = None
+    order_id: Identifier | None = None
+    currency: Currency | None = None
+    expires_at: Moment | None = None
+    expired_at: Moment
+
+
+class CouponVoided(Event):
+    """A coupon was taken out of use, for good. What was redeemed stays redeemed."""
+
+    coupon_id: Identifier
+    code: Identifier | None = None
+    campaign_id: Identifier
+    reason: Text | None = None
+    voided_at: Moment

@@ -1,0 +1,98 @@
+"""Topic `orders`: what an order system says. Key: order id.
+
+Optional lists may be absent or null, and both mean empty: read them as `order.lines or ()`.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.common import (
+    MAX_CODES,
+    MAX_LINES,
+    MAX_QUANTITY,
+    Amount,
+    Currency,
+    CustomerReference,
+    Event,
+    EventPart,
+    Identifier,
+    Identifiers,
+    Moment,
+    Text,
+)
+
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+
+
+class OrderLine(EventPart):
+    """One line of an order; `unit_price` is one unit's, in the order's currency."""
+
+    line_id: Identifier
+    product_id: Identifier
+    variant_id: Identifier | None = None
+    collection_ids: Identifiers | None = None
+    quantity: Quantity
+    unit_price: Amount
+
+
+class OrderPlaced(Event):
+    """An order was placed. `customer` is None for a guest, else carries at least one identifier.
+
+    `amount` is what the goods cost, without shipping. `atomic`: use all coupons or none; absent is false.
+    `lock_reference` names what was locked for this order beforehand.
+    """
+
+    order_id: Identifier
+    customer: CustomerReference | None = None
+    placed_at: Moment
+    currency: Currency
+    amount: Amount
+    shipping_amount: Amount | None = None
+    lines: Annotated[tuple[OrderLine, ...], Field(max_length=MAX_LINES)] | None = None
+    coupon_codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] | None = None
+    lock_reference: Identifier | None = None
+    atomic: bool | None = None
+
+    def problem(self) -> str | None:
+        customer = self.customer
+        if customer is not None and not (customer.customer_id or customer.email or customer.mobile):
+            return "customer: names nobody; give customer_id, email or mobile, or null for a guest."
+        return None
+
+
+class OrderPaid(Event):
+    """An order was paid."""
+
+    order_id: Identifier
+    paid_at: Moment
+
+
+class OrderCancelled(Event):
+    """An order was cancelled, whole."""
+
+    order_id: Identifier
+    cancelled_at: Moment
+    reason: Text | None = None
+
+
+class ReturnedLine(EventPart):
+    """How many units of a line came back."""
+
+    line_id: Identifier
+    quantity: Quantity
+
+
+class OrderReturned(Event):
+    """An order came back: `lines` or `amount` of it, or the whole where neither is given."""
+
+    order_id: Identifier
+    returned_at: Moment
+    lines: Annotated[tuple[ReturnedLine, ...], Field(max_length=MAX_LINES)] | None = None
+    amount: Amount | None = None
+    reason: Text | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the order came back."""
+        return not self.lines and self.amount is None

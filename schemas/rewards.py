@@ -1,0 +1,25 @@
+"""Topic `rewards`: what a loyalty engine says. Key: customer id."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.common import Event, IdentifiedCustomer, Identifier, Metadata, Moment, metadata_problem
+
+MAX_POINTS = 2**63 - 1
+"""What 64 bits hold, which is what Avro's long is."""
+
+
+class RewardEarned(Event):
+    """A customer earned a reward. It names a rule, a campaign, or neither: campaigns choose by `issues_on`."""
+
+    reward_id: Identifier
+    rule_id: Identifier | None = None
+    campaign_id: Identifier | None = None
+    customer: IdentifiedCustomer
+    points: Annotated[int, Field(ge=-MAX_POINTS, le=MAX_POINTS)] | None = None
+    earned_at: Moment
+    metadata: Metadata | None = None
+
+    def problem(self) -> str | None:
+        return metadata_problem(self.metadata)
