@@ -123,7 +123,7 @@ class EmbeddedStack:
         except OSError:
             lock.close()
             raise ServerError(
-                f"A stack is already running in {self.data_dir}: use it, stop it with Ctrl-C in its terminal, or choose "
+                f"A stack is already running in {self.data_dir}: use it, end it with Ctrl-C in its terminal, or take "
                 "another folder with --data-dir."
             ) from None
         self._lock = lock

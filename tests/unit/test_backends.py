@@ -1,0 +1,55 @@
+"""The test backends themselves: what is taken, and what a forced choice does."""
+
+import pytest
+
+from tests.backends import BackendError, describe_choices, start_kafka
+from tests.backends.handles import NotOursError, temporary_folder
+
+
+def test_a_broker_given_by_its_variable_is_taken_before_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COUPONRY_TEST_BROKER", raising=False)
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
+    broker = start_kafka()
+    assert broker.bootstrap_servers == "broker.example:9092"
+    assert "broker.example:9092" in broker.description
+
+
+def test_clients_of_a_given_broker_get_its_security_settings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
+    monkeypatch.setenv("COUPONRY_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    assert start_kafka("given").environment["COUPONRY_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
+
+
+def test_a_given_broker_is_never_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
+    broker = start_kafka("given")
+    with pytest.raises(NotOursError):
+        broker.kill()
+
+
+def test_a_forced_choice_that_cannot_be_had_fails_instead_of_falling_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    with pytest.raises(BackendError, match="COUPONRY_KAFKA_BOOTSTRAP_SERVERS is not set"):
+        start_kafka("given")
+
+
+def test_a_forced_apache_without_java_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BackendError, match="no java"):
+        start_kafka("apache")
+
+
+def test_an_unknown_choice_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUPONRY_TEST_BROKER", "carrier-pigeon")
+    with pytest.raises(BackendError, match="given, docker, apache, embedded"):
+        describe_choices()
+
+
+def test_a_killed_runs_data_is_removed_by_the_next(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    nobodys = 2**22 + 1  # above the greatest pid Linux gives out
+    left = tmp_path / f"couponry-tests-{nobodys}-kafka-x"  # type: ignore[operator]
+    left.mkdir()
+    mine = temporary_folder("kafka")
+    assert not left.exists()
+    assert mine.is_dir()
