@@ -1,7 +1,7 @@
 """Connections to Postgres: where the search path, the role and the bounds of every wait are set."""
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -26,8 +26,12 @@ SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-Pool = asyncpg.Pool[asyncpg.Record]
+if TYPE_CHECKING:  # asyncpg's classes are generic for the type checker only
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+    Pool = asyncpg.Pool
 
 UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.PostgresConnectionError,

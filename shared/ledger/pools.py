@@ -1,0 +1,39 @@
+"""Codes imported beforehand, for campaigns whose source is a pool."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
+
+from shared.domain.coupon import code_key
+from shared.domain.derive import derived_id
+from shared.ledger.database import Pool
+from shared.ledger.sql import sql
+
+CODES_A_STATEMENT: Final = 10_000
+
+
+async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tuple[int, list[str]]:
+    """Add `codes` to the pool of a campaign. Returns how many were added, and those refused since the code exists already.
+
+    Importing the same codes twice adds them once. Written in chunks, each all or nothing.
+    """
+    added = 0
+    refused: list[str] = []
+    remaining = iter(codes)
+    while chunk := list(islice(remaining, CODES_A_STATEMENT)):
+        new = await _import_chunk(pool, campaign_id, chunk)
+        added += len(new)
+        refused.extend(code for code in chunk if code_key(code) not in new)
+    return added, refused
+
+
+async def _import_chunk(pool: Pool, campaign_id: str, codes: Sequence[str]) -> set[str]:
+    by_key = {code_key(code): code.strip() for code in codes}
+    records = await pool.fetch(
+        sql("pool_import"),
+        campaign_id,
+        [derived_id("pooled", campaign_id, key) for key in by_key],
+        list(by_key.values()),
+        list(by_key),
+    )
+    return {record[0] for record in records}

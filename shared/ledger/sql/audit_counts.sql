@@ -1,0 +1,3 @@
+-- How much an audit looked at.
+SELECT (SELECT count(*) FROM coupons) AS coupons, (SELECT count(*) FROM meters) AS meters,
+       (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM journal) AS commands
