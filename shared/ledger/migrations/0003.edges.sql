@@ -25,7 +25,7 @@ CREATE TABLE webhook_deliveries (
     delivered_at    timestamptz,
     UNIQUE (endpoint_id, event_id)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, next_attempt_at) WHERE status = 'pending';
 
 CREATE TABLE webhook_attempts (
     delivery_id bigint      NOT NULL REFERENCES webhook_deliveries,
