@@ -51,10 +51,15 @@ class MatchIndex:
             return found[0]
         return tuple(sorted(set().union(*found)))
 
-    def answers(self, campaign_id: str, event_type: str, data: Event) -> bool:
-        """Whether the campaign exists and one of its rules matches."""
+    def named(self, campaign_id: str, event_type: str, data: Event) -> tuple[str, ...]:
+        """The campaign that an event names, unless it exists and none of its rules matches.
+
+        One that doesn't exist is passed on, so that its refusal names it.
+        """
         campaign = self._campaigns.get(campaign_id)
-        return campaign is not None and _any_matches(campaign.issues_on, event_type, data)
+        if campaign is None or _any_matches(campaign.issues_on, event_type, data):
+            return (campaign_id,)
+        return ()
 
 
 def _any_matches(rules: Iterable[IssueRule], event_type: str, data: Event) -> bool:

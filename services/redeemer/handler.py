@@ -1,0 +1,153 @@
+"""Order events become commands on coupons; the engine decides, the outbox tells."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.common import CustomerReference
+from schemas.orders import OrderCancelled, OrderLine, OrderPaid, OrderPlaced, OrderReturned
+from services.redeemer.settings import RedeemerSettings
+from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.customer import Customer
+from shared.domain.money import MoneyError, parse_minor
+from shared.domain.order import Line, Order
+from shared.domain.state import order_hold
+from shared.domain.verdicts import Verdict
+from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailable, Rejected
+from shared.ledger.sql import sql
+from shared.messaging.consumer import Poison
+from shared.messaging.records import ReceivedEvent
+from shared.runtime import telemetry
+from shared.runtime.errors import TransientError
+
+SERVICE: Final = "redeemer"
+
+_TRY_AGAIN: Final = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailable)
+
+
+def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | None:
+    """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
+
+    Raises MoneyError for an amount that its currency can't have.
+    """
+    data = event.data
+    if isinstance(data, OrderPlaced):
+        if not data.coupon_codes and not data.lock_reference:
+            return None
+        hold = settings.burn_on == "paid"
+        return RedeemCoupons(
+            command_id=event.command_id,
+            order=_order(data),
+            codes=data.coupon_codes or (),
+            customer=None if data.customer is None else _customer(data.customer),
+            lock_reference=data.lock_reference,
+            atomic=bool(data.atomic),
+            hold=hold,
+            hold_seconds=settings.hold_seconds if hold else 0,
+            at=data.placed_at,
+        )
+    if isinstance(data, OrderPaid):
+        return PayOrder(event.command_id, data.order_id, at=data.paid_at)
+    if isinstance(data, OrderCancelled):
+        return CancelOrder(event.command_id, data.order_id, at=data.cancelled_at)
+    if isinstance(data, OrderReturned):
+        return ReturnOrder(event.command_id, data.order_id, whole=data.whole, at=data.returned_at)
+    raise AssertionError(f"the redeemer reads no {event.type}")
+
+
+def _order(data: OrderPlaced) -> Order:
+    currency = data.currency
+    shipping = data.shipping_amount
+    return Order(
+        order_id=data.order_id,
+        currency=currency,
+        amount_minor=parse_minor(data.amount, currency),
+        lines=tuple([_line(line, currency) for line in data.lines or ()]),
+        shipping_minor=0 if shipping is None else parse_minor(shipping, currency),
+        placed_at=data.placed_at,
+    )
+
+
+def _line(line: OrderLine, currency: str) -> Line:
+    return Line(
+        line.line_id,
+        line.product_id,
+        line.quantity,
+        parse_minor(line.unit_price, currency),
+        line.variant_id,
+        line.collection_ids or (),
+    )
+
+
+def _customer(customer: CustomerReference) -> Customer:
+    return Customer(customer.customer_id, customer.email, customer.mobile)
+
+
+class OrderHandler:
+    """Executes a batch of order events in one transaction of the ledger."""
+
+    def __init__(self, pool: Pool, engine: Engine, settings: RedeemerSettings) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._settings = settings
+
+    async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
+        """Execute what `events` ask for, in their order. Returns those that nobody can execute, with the reason.
+
+        Raises TransientError where the database is away; the same batch later does no harm.
+        """
+        try:
+            return await self._handle(events)
+        except _TRY_AGAIN as error:
+            raise TransientError(f"{type(error).__name__}: {error}") from error
+
+    async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
+        poison: list[Poison] = []
+        asked: list[tuple[ReceivedEvent, Command]] = []
+        for event in events:
+            try:
+                command = to_command(event, self._settings)
+            except MoneyError as error:
+                poison.append(Poison(event, type(error).__name__, str(error)))
+                continue
+            if command is not None:
+                asked.append((event, command))
+        if self._settings.burn_on == "placed":
+            asked = await self._without_idle_payments(asked)
+        if asked:
+            verdicts = await self._engine.execute([command for _, command in asked])
+            poison += [
+                Poison(event, verdict.error_class, verdict.text)
+                for (event, _), verdict in zip(asked, verdicts, strict=True)
+                if isinstance(verdict, Rejected)
+            ]
+            _count_refusals(verdicts)
+        return poison
+
+    async def _without_idle_payments(
+        self, asked: list[tuple[ReceivedEvent, Command]]
+    ) -> list[tuple[ReceivedEvent, Command]]:
+        """Leave out payments of orders that hold nothing.
+
+        With burn_on=placed a payment moves no coupon, and would only leave a row for every order in the shop. Orders
+        that were placed while the setting said `paid` still hold theirs, and are looked up.
+        """
+        holds = [order_hold(command.order_id) for _, command in asked if isinstance(command, PayOrder)]
+        if not holds:
+            return asked
+        rows = await self._pool.fetch(sql("order_holds_open", "services.redeemer"), holds)
+        still_open = {row["lock_reference"] for row in rows}
+        return [
+            (event, command)
+            for event, command in asked
+            if not isinstance(command, PayOrder) or order_hold(command.order_id) in still_open
+        ]
+
+
+def _count_refusals(verdicts: Sequence[Verdict | Rejected]) -> None:
+    reasons = Counter(
+        verdict.refused[0].reason for verdict in verdicts if isinstance(verdict, Verdict) and verdict.refused
+    )
+    for reason, count in reasons.items():
+        telemetry.REFUSED.labels(SERVICE, reason.value).inc(count)

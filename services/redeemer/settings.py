@@ -1,0 +1,25 @@
+"""The redeemer's own settings."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.runtime.settings import Settings
+
+WEEK_SECONDS = 7 * 24 * 60 * 60
+
+
+class RedeemerSettings(Settings):
+    """What every service has, and when an order uses its coupons."""
+
+    burn_on: Literal["placed", "paid"] = Field(
+        "placed", description="placed: a placed order uses its coupons; paid: it holds them, and being paid uses them"
+    )
+    hold_seconds: int = Field(
+        WEEK_SECONDS,
+        ge=1,
+        le=366 * 24 * 60 * 60,
+        description="burn_on=paid: how long an unpaid order holds its coupons",
+    )
+    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two looks for locks past their time")
+    sweep_limit: int = Field(500, ge=1, le=10_000, description="locks put away at a time")
