@@ -1,0 +1,54 @@
+"""How every client of the broker connects, and which of its errors mean that it is away."""
+
+import asyncio
+from typing import Any, Final
+
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NoBrokersAvailable, NodeNotReadyError
+from aiokafka.helpers import create_ssl_context
+
+from shared.runtime.errors import TransientError
+from shared.runtime.settings import KafkaSettings
+
+REQUEST_TIMEOUT_MS: Final = 10_000
+"""A broker that hasn't answered for so long is taken for dead; aiokafka's own 40 s hide an outage too long."""
+
+METADATA_MAX_AGE_MS: Final = 30_000
+"""A topic created or widened while we run is seen within half a minute."""
+
+_AWAY: Final = (
+    TransientError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    NoBrokersAvailable,
+    ConnectionError,
+    TimeoutError,
+    asyncio.TimeoutError,
+)
+
+
+def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Arguments that aiokafka's consumer, producer and admin client all take."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "client_id": client_id,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        options["ssl_context"] = create_ssl_context(
+            cafile=settings.kafka_ssl_cafile,
+            certfile=settings.kafka_ssl_certfile,
+            keyfile=settings.kafka_ssl_keyfile,
+        )
+    if settings.kafka_security_protocol.startswith("SASL") and settings.kafka_sasl_password is not None:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+    return options
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same may succeed later: the broker, or what a handler called a TransientError, is away."""
+    return isinstance(error, _AWAY) or (isinstance(error, KafkaError) and bool(getattr(error, "retriable", False)))

@@ -1,0 +1,201 @@
+"""Dead letters: records that could not be read or executed, kept raw with where they came from and what was wrong.
+
+A dead letter has the key, the value and the headers of the record as it was read, and these headers more:
+
+    couponry_dlq_topic couponry_dlq_partition couponry_dlq_offset couponry_dlq_timestamp_ms   where it came from
+    couponry_dlq_error_class couponry_dlq_error_text                                         what was wrong
+    couponry_dlq_service couponry_dlq_failed_at                                              who said so, and when
+    couponry_dlq_value_omitted                                   its size, where the broker took it but not once more
+
+A crash between writing a dead letter and committing the offset writes it again; readers go by its origin.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+from schemas.topics import dead_letter_topic
+from shared.messaging.connection import client_options
+from shared.messaging.producer import Message, Producer
+from shared.messaging.records import Headers, Record
+from shared.messaging.topics_admin import partitions_of
+from shared.runtime.settings import KafkaSettings
+
+PREFIX: Final = "couponry_dlq_"
+ERROR_TEXT_CHARACTERS: Final = 2_000
+"""Enough to see what was wrong; a validation error of a hostile record can be megabytes."""
+
+READ_SECONDS: Final = 30.0
+MAX_LISTED: Final = 10_000
+
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter. `record` is the record as it was read; `position` its offset in the dead-letter topic."""
+
+    topic: str
+    partition: int
+    position: int
+    record: Record
+    service: str
+    error_class: str
+    error_text: str
+    failed_at: datetime
+    value_omitted: bool
+
+
+class DeadLetterQueue:
+    """Where a consumer puts what it can't read: `<topic>.<service>.dlq`."""
+
+    def __init__(self, settings: KafkaSettings, service_name: str) -> None:
+        self._service = service_name
+        self._producer = Producer(settings, f"couponry-{service_name}-dlq")
+
+    async def bury(self, letters: Sequence[tuple[Record, str, str]]) -> None:
+        """Write (record, error class, error text) each, and return once all are acknowledged.
+
+        Raises:
+            KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
+        """
+        messages = [self._message(*letter) for letter in letters]
+        results = await self._producer.send(messages)
+        # A record at the broker's size limit is above it with our headers; its origin still has it, and we say where.
+        again = [
+            self._message(*letter, omit_value=True)
+            for letter, result in zip(letters, results, strict=True)
+            if isinstance(result, _TOO_LARGE)
+        ]
+        refused = [result for result in results if result is not None and not isinstance(result, _TOO_LARGE)]
+        refused += [result for result in await self._producer.send(again) if result is not None]
+        if refused:
+            raise refused[0]
+
+    async def stop(self) -> None:
+        await self._producer.stop()
+
+    def _message(self, record: Record, error_class: str, error_text: str, *, omit_value: bool = False) -> Message:
+        about = {
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "timestamp_ms": str(record.timestamp_ms),
+            "error_class": error_class,
+            "error_text": error_text[:ERROR_TEXT_CHARACTERS],
+            "service": self._service,
+            "failed_at": datetime.now(UTC).isoformat(),
+        }
+        if omit_value:
+            about["value_omitted"] = str(len(record.value or b""))
+        ours = tuple((PREFIX + name, text.encode("utf-8", "replace")) for name, text in about.items())
+        return Message(
+            topic=dead_letter_topic(record.topic, self._service),
+            key=record.key,
+            # A record needs a key or a value; a raw one may have had neither.
+            value=None if omit_value and record.key is not None else b"" if omit_value else _value(record),
+            headers=(*record.headers, *ours),
+        )
+
+
+def _value(record: Record) -> bytes | None:
+    return b"" if record.value is None and record.key is None else record.value
+
+
+def read_back(raw: Any) -> DeadLetter | None:
+    """A record of a dead-letter topic (aiokafka's ConsumerRecord) as a DeadLetter; None when it isn't one."""
+    about = {name.removeprefix(PREFIX): value for name, value in raw.headers if name.startswith(PREFIX)}
+    try:
+        text = {name: value.decode("utf-8", "replace") for name, value in about.items()}
+        origin: Headers = tuple((name, value) for name, value in raw.headers if not name.startswith(PREFIX))
+        record = Record(
+            topic=text["topic"],
+            partition=int(text["partition"]),
+            offset=int(text["offset"]),
+            timestamp_ms=int(text["timestamp_ms"]),
+            key=raw.key,
+            value=raw.value,
+            headers=origin,
+        )
+        return DeadLetter(
+            topic=raw.topic,
+            partition=raw.partition,
+            position=raw.offset,
+            record=record,
+            service=text["service"],
+            error_class=text["error_class"],
+            error_text=text["error_text"],
+            failed_at=datetime.fromisoformat(text["failed_at"]),
+            value_omitted="value_omitted" in text,
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+async def list_dead_letters(settings: KafkaSettings, topic: str, *, limit: int = 1_000) -> list[DeadLetter]:
+    """The newest `limit` dead letters of a dead-letter topic (the broker's name), oldest first, each origin once.
+
+    Raises:
+        OperatorError: the topic doesn't exist.
+        KafkaError, TimeoutError: the broker is away.
+    """
+    limit = max(1, min(limit, MAX_LISTED))
+    async with asyncio.timeout(READ_SECONDS):
+        raw_records = await _read_tail(settings, topic, limit)
+    letters = [letter for raw in raw_records if (letter := read_back(raw)) is not None]
+    by_origin = {(letter.record.topic, letter.record.partition, letter.record.offset): letter for letter in letters}
+    return list(by_origin.values())[-limit:]
+
+
+async def replay(settings: KafkaSettings, letters: Sequence[DeadLetter]) -> int:
+    """Write the records of `letters` to the topics they came from, as they were, and return how many.
+
+    Replaying twice is harmless: the same event has the same id, and the journal knows it. Letters whose value was
+    omitted are left out. At most MAX_LISTED letters.
+
+    Raises:
+        KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
+        ValueError: more than MAX_LISTED letters.
+    """
+    if len(letters) > MAX_LISTED:
+        raise ValueError(f"at most {MAX_LISTED} dead letters are replayed at once, not {len(letters)}")
+    messages = [
+        Message(letter.record.topic, letter.record.key, letter.record.value, letter.record.headers)
+        for letter in letters
+        if not letter.value_omitted
+    ]
+    async with Producer(settings, "couponry-dlq-replay") as producer:
+        for result in await producer.send(messages):
+            if result is not None:
+                raise result
+    return len(messages)
+
+
+async def _read_tail(settings: KafkaSettings, topic: str, limit: int) -> list[Any]:
+    """The newest records of each partition, `limit` in all, by their time."""
+    partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
+    consumer = AIOKafkaConsumer(
+        **client_options(settings, "couponry-dlq-reader"),
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    consumer.assign(partitions)
+    try:
+        await consumer.start()
+        ends = await consumer.end_offsets(partitions)
+        beginnings = await consumer.beginning_offsets(partitions)
+        for partition in partitions:
+            consumer.seek(partition, max(beginnings[partition], ends[partition] - limit))
+        records: list[Any] = []
+        while [one for one in partitions if await consumer.position(one) < ends[one]]:
+            for found in (await consumer.getmany(timeout_ms=500)).values():
+                records += found
+    finally:
+        await consumer.stop()
+    return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))[-limit:]

@@ -1,0 +1,219 @@
+"""Writing to the broker: plainly for dead letters and tools, in transactions for the relay."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.messaging.connection import client_options
+from shared.messaging.partitions import partition_of
+from shared.runtime.logging import get_logger
+from shared.runtime.settings import KafkaSettings
+
+log = get_logger("producer")
+
+SEND_SECONDS: Final = 30.0
+"""No acknowledgement for so long: the producer is discarded, as an idempotent one would try for ever."""
+
+STOP_SECONDS: Final = 5.0
+
+BATCH_BYTES: Final = 512 * 1024
+"""Half of what a broker takes in one batch by default (message.max.bytes): none is refused for its size."""
+
+LARGE_REQUEST_BYTES: Final = 8 * 1024 * 1024
+"""Above any record a broker of ours accepts: whether a record is too large is the broker's to say, not the client's."""
+
+TRANSACTION_TIMEOUT_MS: Final = 30_000
+"""A relay that froze holds up read-committed readers for this long at most, until the broker aborts for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to be written. `topic` is the broker's name; `partition` None: by the key, as Kafka's clients choose."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+async def discard(producer: AIOKafkaProducer) -> None:
+    """Stop a producer within STOP_SECONDS; one that won't be stopped is torn down. Never raises for a broken one."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+    except Exception as error:
+        log.warning("a producer did not stop and is torn down", error=f"{type(error).__name__}: {error}")
+        # Its sender task would go on sending what we have given up; there is no public way to end it.
+        task = producer._sender.sender_task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=STOP_SECONDS)
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(STOP_SECONDS):
+                await producer.client.close()
+
+
+class Producer:
+    """Acknowledged by all replicas in step, without duplicates from its own retries."""
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._options = client_options(settings, client_id)
+        self._producer: AIOKafkaProducer | None = None
+
+    async def __aenter__(self) -> "Producer":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.stop()
+
+    async def start(self) -> AIOKafkaProducer:
+        """Connect, unless connected. Raises KafkaError when the broker is away, TimeoutError when it hangs."""
+        if self._producer is not None:
+            return self._producer
+        producer = AIOKafkaProducer(
+            **self._options,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=LARGE_REQUEST_BYTES,
+            linger_ms=2,
+        )
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await producer.start()
+        except BaseException:
+            await discard(producer)
+            raise
+        self._producer = producer
+        return producer
+
+    async def send(self, messages: Sequence[Message]) -> list[BaseException | None]:
+        """Write `messages` and wait for each one's acknowledgement: None, or why the broker refused it, in their order.
+
+        Order within a key is kept. Connects first when needed.
+
+        Raises:
+            KafkaError, TimeoutError: the broker is away; some of the messages may have been written.
+        """
+        if not messages:
+            return []
+        producer = await self.start()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                futures = [await self._enqueue(producer, message) for message in messages]
+                results = await asyncio.gather(*futures, return_exceptions=True)
+        except BaseException:
+            await self.stop()
+            raise
+        return [result if isinstance(result, BaseException) else None for result in results]
+
+    async def _enqueue(self, producer: AIOKafkaProducer, message: Message) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = await producer.send(
+            message.topic,
+            message.value,
+            message.key,
+            message.partition,
+            message.timestamp_ms,
+            list(message.headers),
+        )
+        return future
+
+    async def stop(self) -> None:
+        """Disconnect, within a bound. What was acknowledged stays written."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await discard(producer)
+
+
+class Prepared:
+    """Messages packed into batches by partition, for one transaction. Made by `TransactionalProducer.prepare`."""
+
+    __slots__ = ("_open", "_producer", "batches", "count")
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._open: dict[TopicPartition, Any] = {}
+        self.batches: list[tuple[TopicPartition, Any]] = []
+        self.count = 0
+
+    def append(self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        """Behind what was appended for the same partition before."""
+        builder = self._open.get(partition)
+        if builder is None or builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            builder = self._producer.create_batch()
+            builder.append(key=key, value=value, timestamp=None, headers=headers)  # the first always fits
+            self._open[partition] = builder
+            self.batches.append((partition, builder))
+        self.count += 1
+
+
+class TransactionalProducer:
+    """Events and a position, all or nothing. Starting one fences whoever uses the same transactional id.
+
+    After any error it must be discarded and a new one built: what became of the transaction is only known by
+    reading the committed position behind the new one's start.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str, transactional_id: str) -> None:
+        self._producer = AIOKafkaProducer(
+            **client_options(settings, client_id),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=LARGE_REQUEST_BYTES,
+        )
+        self._partition_counts: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Connect, end the predecessor's open transaction, fence the predecessor.
+
+        When this returns, the predecessor's last transaction is committed or aborted for good.
+        """
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._producer.start()
+
+    async def discard(self) -> None:
+        await discard(self._producer)
+
+    async def learn_topics(self, topics: Iterable[str]) -> None:
+        """Ask for the partitions of `topics` not seen before. Raises KafkaError for one that doesn't exist."""
+        for topic in topics:
+            if topic not in self._partition_counts:
+                async with asyncio.timeout(SEND_SECONDS):
+                    self._partition_counts[topic] = len(await self._producer.partitions_for(topic))
+
+    def prepare(self) -> Prepared:
+        """An empty pack of messages for one transaction of this producer."""
+        return Prepared(self._producer)
+
+    def partition_for(self, topic: str, key: bytes) -> TopicPartition:
+        """Where `key` belongs. The topic must have been learnt."""
+        return TopicPartition(topic, partition_of(key, self._partition_counts[topic]))
+
+    async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, int], group: str) -> None:
+        """Write `prepared` and commit `offsets` for `group` in one transaction.
+
+        Raises whatever went wrong; then nobody knows whether it was committed, and this producer is done for.
+        """
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._producer.begin_transaction()
+            acknowledgements = [
+                await self._producer.send_batch(builder, partition.topic, partition=partition.partition)
+                for partition, builder in prepared.batches
+            ]
+            await self._producer.send_offsets_to_transaction(dict(offsets), group)
+            # Committing waits for the batches but doesn't look whether they failed.
+            await asyncio.gather(*acknowledgements)
+            await self._producer.commit_transaction()
+
+
+__all__ = ["KafkaError", "Message", "Prepared", "Producer", "TransactionalProducer", "discard"]

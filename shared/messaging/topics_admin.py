@@ -1,0 +1,132 @@
+"""Creating the topics as `schemas.topics` lays them out, and saying where existing ones differ. Nothing is altered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+
+from schemas.topics import Topic, all_topics
+from shared.messaging.connection import client_options
+from shared.runtime.errors import OperatorError
+from shared.runtime.settings import KafkaSettings
+
+ADMIN_SECONDS: Final = 30.0
+BROKERS_DEFAULT: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An existing topic that isn't as laid out: `what` is "partitions" or a Kafka configuration name."""
+
+    topic: str
+    what: str
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsReport:
+    """What `create_topics` did and found; topic names as on the broker."""
+
+    created: list[str] = field(default_factory=list)
+    existing: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+async def create_topics(settings: KafkaSettings, *, replication_factor: int = BROKERS_DEFAULT) -> TopicsReport:
+    """Create every topic of the installation that doesn't exist; existing ones are left alone and compared.
+
+    Raises:
+        OperatorError: the broker refuses to create one; the text says which and why.
+        KafkaError, TimeoutError: the broker is away.
+    """
+    topics = list(all_topics(settings.topic_prefix))
+    async with _admin(settings) as admin:
+        found = {topic["topic"] for topic in await admin.describe_topics()}
+        created = await _create(admin, [topic for topic in topics if topic.name not in found], replication_factor)
+        existing = [topic for topic in topics if topic.name not in created]
+        return TopicsReport(
+            created=created,
+            existing=[topic.name for topic in existing],
+            differences=await _differences(admin, existing),
+        )
+
+
+async def partitions_of(settings: KafkaSettings, topic: str) -> list[int]:
+    """The partition numbers of a topic (the broker's name), ascending.
+
+    Raises:
+        OperatorError: there is no such topic.
+        KafkaError, TimeoutError: the broker is away.
+    """
+    async with _admin(settings) as admin:
+        for described in await admin.describe_topics():  # asking for one by name would create it on some brokers
+            if described["topic"] == topic:
+                return sorted(partition["partition"] for partition in described["partitions"])
+    raise OperatorError(f"Topic {topic} does not exist; create it with `couponry topics create`.")
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
+    if not topics:
+        return []
+    wanted = [
+        # An empty assignment says that -1 is meant: as many replicas as the broker's default.
+        NewTopic(topic.name, topic.partitions, replication_factor, replica_assignments={}, topic_configs=topic.config)
+        for topic in topics
+    ]
+    response = await admin.create_topics(wanted)
+    created = []
+    for name, code, *text in response.topic_errors:
+        error = for_code(code)
+        if error is NoError:
+            created.append(name)
+        elif error is not TopicAlreadyExistsError:  # somebody else was faster: as good
+            raise OperatorError(f"Topic {name} could not be created: {text[0] if text else error.__name__}.")
+    return created
+
+
+async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[Difference]:
+    if not topics:
+        return []
+    described = {topic["topic"]: topic for topic in await admin.describe_topics()}
+    configs = await _configs(admin, topics)
+    differences = []
+    for topic in topics:
+        wanted = {"partitions": str(topic.partitions), **topic.config}
+        partitions = len(described[topic.name]["partitions"]) if topic.name in described else 0
+        found = {"partitions": str(partitions), **configs.get(topic.name, {})}
+        differences += [
+            Difference(topic.name, what, value, found.get(what, "unknown"))
+            for what, value in wanted.items()
+            if found.get(what) != value
+        ]
+    return differences
+
+
+async def _configs(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=dict.fromkeys(topic.config)) for topic in topics
+    ]
+    found: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources):
+        for code, text, _kind, name, entries in response.resources:
+            if for_code(code) is not NoError:
+                raise KafkaError(f"the configuration of topic {name} can't be read: {text}")
+            found[name] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+@asynccontextmanager
+async def _admin(settings: KafkaSettings) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(**client_options(settings, "couponry-admin"))
+    async with asyncio.timeout(ADMIN_SECONDS):
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
