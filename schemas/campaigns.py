@@ -20,6 +20,7 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     field_validator,
     model_validator,
@@ -50,8 +51,9 @@ def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler) -> date:
 
 MomentOrDay = Annotated[
     Moment,
-    WrapValidator(_moment_or_day, json_schema_input_type=Moment | date),
+    WrapValidator(_moment_or_day),
     PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
 ]
 """A moment, or a date alone ("2027-01-01"), which is left for who knows the time zone to turn into a moment."""
 
@@ -84,13 +86,19 @@ class DiscountDefinition(_Section):
         return self
 
 
+MAX_PRODUCTS: Final = 100_000
+"""Most products in one list of a campaign: one good for 14,477 products exists; a supermarket stocks about 50,000."""
+
+Products = Annotated[tuple[Identifier, ...], Field(max_length=MAX_PRODUCTS)]
+
+
 class AppliesTo(_Section):
     """Which lines the discount is good for. All empty: the whole order."""
 
-    product_ids: Identifiers = ()
-    variant_ids: Identifiers = ()
+    product_ids: Products = ()
+    variant_ids: Products = ()
     collection_ids: Identifiers = ()
-    excluded_product_ids: Identifiers = ()
+    excluded_product_ids: Products = ()
 
 
 class CodeDefinition(_Section):
