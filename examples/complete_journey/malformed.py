@@ -107,6 +107,7 @@ _BROKEN_REWARDS: dict[str, Callable[[Json], None]] = {
     "no source": _without("source"),
     "no type": _without("type"),
     "a type nobody knows": _with("reward.burned", "type"),
+    "a type that belongs on another topic": _with("order.placed", "type"),
     "no data": _without("data"),
     "data that is a list": _with([], "data"),
     "no reward id": _without("data", "reward_id"),
