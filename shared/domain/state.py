@@ -52,6 +52,9 @@ class OrderState:
     returned_at: datetime | None = None
     currency: str | None = None
     amount_minor: int = 0
+    customer_key: CustomerKey | None = None
+    requested_count: int = 0
+    """how many different coupons its placings named so far; a payment burns what they held as one request"""
     standing: dict[str, Standing] = field(default_factory=dict)
 
 
@@ -69,7 +72,11 @@ class LockedUse:
 
 @dataclass(slots=True)
 class LockState:
-    """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing."""
+    """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing.
+
+    An expired lock still names in `uses` what it held; a burned or released one names nothing. The order that burned a
+    lock is its `order_id`. `requested_count` matters for an order's own hold: the coupons its requests named.
+    """
 
     lock_reference: str
     status: LockStatus
@@ -77,6 +84,7 @@ class LockState:
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     uses: tuple[LockedUse, ...] = ()
+    requested_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,10 @@ class Supply:
 
 @dataclass(slots=True)
 class State:
-    """Everything a batch of commands may look at. What is not in here does not exist."""
+    """Everything a batch of commands may look at. What is not in here does not exist.
+
+    `locks` has every lock that a coupon's `holds` name, with all of its uses, beside those that commands name.
+    """
 
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     coupons: dict[str, Coupon] = field(default_factory=dict)

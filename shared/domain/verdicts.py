@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.customer import CustomerKey
+from shared.domain.customer import Customer, CustomerKey
 from shared.domain.reasons import Reason
+from shared.domain.state import LockedUse
 
 TransferKind = Literal["issued", "locked", "released", "burned", "restored", "voided"]
 Outcome = Literal[
@@ -45,7 +46,9 @@ class Transfer:
 class AcceptedCoupon:
     """A coupon that was accepted (issued, locked, held, redeemed, restored …).
 
-    `discount_minor` is None where no order was given to reckon on. Issue fills the last three fields.
+    `discount_minor` is None where no order was given to reckon on. `uses` of an issued coupon is how often it can be
+    used, 0 without limit. Issue fills `starts_at` to `currency` (the campaign's; that of `max_discount_minor`), a
+    restore `redemption_id`: the redemption that is taken back.
     """
 
     coupon_id: str
@@ -59,6 +62,8 @@ class AcceptedCoupon:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     max_discount_minor: int | None = None
+    currency: str | None = None
+    redemption_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,26 @@ class RefusedCoupon:
 
 @dataclass(frozen=True, slots=True)
 class LockChange:
-    """What becomes of a lock. `opened` carries who and until when; the other states only close it."""
+    """What becomes of a lock. `open` carries who and until when; the other states close it.
+
+    `uses` is what it holds from now on: None leaves what stands, () is nothing. A lock that loses a part of its uses
+    stays `open` with the rest; one that ran out of time keeps the names of what it held (`uses` None), so that a late
+    order hears which coupons it lost. `order_id` None leaves what stands; `burned` sets the order that burned it.
+    `requested_count` is set by an order's own hold: how many coupons the requests named that it answers.
+    """
 
     lock_reference: str
     status: Literal["open", "burned", "released", "expired"]
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     expires_at: datetime | None = None
+    uses: tuple[LockedUse, ...] | None = None
+    requested_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """What is noted of an order. Times are the event's own, UTC; None leaves what stands."""
+    """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field."""
 
     order_id: str
     status: Literal["placed", "paid", "cancelled", "returned"]
@@ -97,6 +110,10 @@ class OrderChange:
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     returned_at: datetime | None = None
+    customer: Customer | None = None
+    customer_key: CustomerKey | None = None
+    currency: str | None = None
+    amount_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,8 @@ class Verdict:
     """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger; the rest is what is told.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
+    `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes were
+    listed. `natural_key` is that of the issue, for the set of occasions already served.
     """
 
     command_id: str
@@ -122,3 +141,4 @@ class Verdict:
     transfers: tuple[Transfer, ...] = ()
     locks: tuple[LockChange, ...] = ()
     orders: tuple[OrderChange, ...] = ()
+    natural_key: str | None = None

@@ -1,0 +1,108 @@
+"""What a decision about coupons works with: the request, and the offers that its codes turned out to be."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from shared.domain.campaign import Campaign
+from shared.domain.coupon import Coupon
+from shared.domain.customer import CustomerKey
+from shared.domain.order import Order
+from shared.domain.state import LockedUse, LockState, State
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Basket:
+    """What is left of an order to take off from: each line's amount (none without lines) and the whole, minor units."""
+
+    amounts: list[int]
+    left_minor: int
+
+
+@dataclass(slots=True)
+class Request:
+    """One request for coupons. `at` is the time windows are judged by, `now` the database's, by which locks expire.
+
+    `closed_at` is set where the order was cancelled or returned and the request does not place it anew. `replaced` is a
+    lock whose uses the request gives back before anything else.
+    """
+
+    state: State
+    now: datetime
+    at: datetime
+    person: CustomerKey | None
+    order: Order | None = None
+    order_id: str | None = None
+    basket: Basket | None = None
+    closed_at: datetime | None = None
+    closed_as: str = ""
+    replaced: LockState | None = None
+
+
+@dataclass(slots=True)
+class Offer:
+    """A coupon that the request may use.
+
+    `code` is as the caller wrote it. `indices` are the lines it is good for, None for the whole order. `untouched_minor`
+    is its discount on the untouched order (0 without an order). `lock` and `locked` are the own hold that pays for the
+    use; `promised`: the request named that lock, so limits and windows aren't judged again.
+    """
+
+    code: str
+    coupon: Coupon
+    campaign: Campaign
+    indices: tuple[int, ...] | None = None
+    untouched_minor: int = 0
+    lock: LockState | None = None
+    locked: LockedUse | None = None
+    promised: bool = False
+
+
+@dataclass(slots=True)
+class Taken:
+    """An offer that won, with what it takes off in minor units (None where no order is known).
+
+    `shares` are its parts: (index of the line, part).
+    """
+
+    offer: Offer
+    discount_minor: int | None
+    shares: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Along:
+    """What the coupons taken so far in this request have used up, by campaign.
+
+    `taken` counts uses; `campaign` and `customer` count those that came on top of what was held before.
+    """
+
+    taken: dict[str, int] = field(default_factory=dict)
+    campaign: dict[str, int] = field(default_factory=dict)
+    customer: dict[str, int] = field(default_factory=dict)
+
+
+def basket_of(order: Order, already_minor: int = 0) -> Basket:
+    """The order as a basket, less the `already_minor` that other coupons took off before. Negative amounts count as 0."""
+    return Basket([max(line.unit_minor * line.quantity, 0) for line in order.lines], max(order.amount_minor - already_minor, 0))
+
+
+def holds_now(lock: LockState | None, now: datetime) -> bool:
+    """Whether `lock` holds its uses: open, and its time not over. A lock that expires at `now` holds nothing."""
+    return lock is not None and lock.status == "open" and lock.expires_at > now
+
+
+def later(moment: datetime, seconds: float) -> datetime:
+    """`moment` and `seconds` on, or the end of time where that lies beyond the calendar."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return END_OF_TIME
+
+
+def redemption_id(command_id: str) -> str:
+    """The id of the redemption that a command causes: a UUID (version 8) as text, the same for the same command."""
+    digest = blake2b(command_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"redemption").hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"

@@ -1,0 +1,52 @@
+"""The front door of the domain: what a command comes to, and what the ledger looks like afterwards.
+
+    verdict = decide(command, state, now)
+    evolve(state, verdict)
+
+`decide` is pure and total: it changes nothing, looks at nothing but its arguments, and has an answer to every
+well-formed command. A batch is decided one command after another on one state, each verdict folded in before the next
+command; the result is what one-by-one execution gives.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from shared.domain.commands import (
+    CancelOrder,
+    Command,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.evolving import evolve
+from shared.domain.issuing import issue, void
+from shared.domain.locking import expire, lock, release
+from shared.domain.ordering import cancel, come_back, pay
+from shared.domain.redeeming import redeem
+from shared.domain.state import State
+from shared.domain.verdicts import Verdict
+
+__all__ = ["decide", "evolve"]
+
+_DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
+    IssueCoupons: issue,
+    RedeemCoupons: redeem,
+    PayOrder: pay,
+    CancelOrder: cancel,
+    ReturnOrder: come_back,
+    LockCoupons: lock,
+    ReleaseLock: release,
+    ExpireLock: expire,
+    VoidCoupon: void,
+}
+
+
+def decide(command: Command, state: State, now: datetime) -> Verdict:
+    """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
+    return _DECISIONS[type(command)](command, state, now)

@@ -1,0 +1,123 @@
+"""How uses get into locks and out of them: the ledger entries for it, and what becomes of the locks.
+
+A meter is the sum of signed entries, each booked on the customer it names. So what a lock held is taken out under the
+lock's customer, also where somebody else burns it: then it takes two entries, a release and a use.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from shared.domain.asking import Taken
+from shared.domain.customer import CustomerKey
+from shared.domain.order import Line
+from shared.domain.state import LockedUse, LockState
+from shared.domain.verdicts import AcceptedCoupon, LineShare, LockChange, Transfer
+
+
+def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
+    """What is told of a coupon that was redeemed, held or locked."""
+    coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
+    return AcceptedCoupon(
+        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines
+    )
+
+
+def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
+    """The parts of the discount by line id, in the order of the lines."""
+    return tuple([(lines[index].line_id, part) for index, part in taken.shares])
+
+
+def burned(
+    taken: Taken, user: CustomerKey | None, order_id: str, redemption: str, currency: str, lines: tuple[LineShare, ...]
+) -> tuple[Transfer, ...]:
+    """The entries for one use on an order, out of the offer's own hold where it has one."""
+    offer, discount = taken.offer, taken.discount_minor or 0
+    coupon_id, campaign_id = offer.coupon.coupon_id, offer.coupon.campaign_id
+    if offer.lock is None or offer.locked is None:
+        return (
+            Transfer(
+                "burned", coupon_id, campaign_id, user, order_id, None, redemption, 0, 1, 0, discount, currency, lines
+            ),
+        )  # fmt: skip
+    lock, locked = offer.lock, offer.locked
+    reference = lock.lock_reference
+    if lock.customer_key == user and locked.currency in (None, currency):
+        held_minor = -one_use_minor(locked)
+        return (
+            Transfer(
+                "burned", coupon_id, campaign_id, user, order_id, reference, redemption, -1, 1, held_minor, discount,
+                currency, lines,
+            ),
+        )  # fmt: skip
+    return (
+        released(lock, _one(locked), order_id),
+        Transfer(
+            "burned", coupon_id, campaign_id, user, order_id, reference, redemption, 0, 1, 0, discount, currency, lines
+        ),
+    )  # fmt: skip
+
+
+def held(
+    taken: Taken, user: CustomerKey | None, order_id: str | None, reference: str, currency: str | None, locked: LockedUse
+) -> tuple[Transfer, ...]:
+    """The entries for one use that goes under lock `reference`, out of the offer's own hold where it has one."""
+    offer = taken.offer
+    entry = Transfer(
+        "locked", locked.coupon_id, locked.campaign_id, user, order_id, reference, None, locked.uses, 0,
+        locked.discount_minor, 0, currency, locked.lines,
+    )  # fmt: skip
+    if offer.lock is None or offer.locked is None:
+        return (entry,)
+    return (released(offer.lock, _one(offer.locked), order_id), entry)
+
+
+def released(lock: LockState, locked: LockedUse, order_id: str | None = None) -> Transfer:
+    """The entry that gives back what `lock` holds of one coupon."""
+    return Transfer(
+        "released", locked.coupon_id, locked.campaign_id, lock.customer_key,
+        lock.order_id if lock.order_id is not None else order_id, lock.lock_reference, None,
+        -locked.uses, 0, -locked.discount_minor, 0, locked.currency, locked.lines,
+    )  # fmt: skip
+
+
+def drained(
+    taken: Iterable[Taken], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
+) -> list[LockChange]:
+    """What becomes of the locks that the taken offers were held by: open with what is left, `emptied` without."""
+    gone: dict[str, tuple[LockState, set[str]]] = {}
+    for one in taken:
+        lock = one.offer.lock
+        if lock is not None:
+            gone.setdefault(lock.lock_reference, (lock, set()))[1].add(one.offer.coupon.coupon_id)
+    return [_without(lock, coupon_ids, order_id, emptied) for lock, coupon_ids in gone.values()]
+
+
+def one_use_minor(locked: LockedUse) -> int:
+    """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
+    return locked.discount_minor - locked.discount_minor * (locked.uses - 1) // locked.uses
+
+
+def _one(locked: LockedUse) -> LockedUse:
+    if locked.uses == 1:
+        return locked
+    lines = locked.lines if locked.uses == 1 else ()
+    return LockedUse(locked.coupon_id, locked.campaign_id, 1, one_use_minor(locked), locked.currency, lines)
+
+
+def _without(
+    lock: LockState, coupon_ids: set[str], order_id: str | None, emptied: Literal["burned", "released"]
+) -> LockChange:
+    rest: list[LockedUse] = []
+    for locked in lock.uses:
+        if locked.coupon_id not in coupon_ids:
+            rest.append(locked)
+        elif locked.uses > 1:
+            left_minor = locked.discount_minor - one_use_minor(locked)
+            rest.append(
+                LockedUse(locked.coupon_id, locked.campaign_id, locked.uses - 1, left_minor, locked.currency, ())
+            )
+    if rest:
+        return LockChange(
+            lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest), len(rest)
+        )
+    return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, (), 0)

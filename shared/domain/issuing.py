@@ -1,0 +1,130 @@
+"""Issue: give a customer one coupon of each campaign; and void: take a coupon out of use."""
+
+from datetime import datetime
+
+from shared.domain.asking import later
+from shared.domain.campaign import Campaign
+from shared.domain.commands import IssueCoupons, VoidCoupon
+from shared.domain.coupon import code_key
+from shared.domain.reasons import Reason
+from shared.domain.state import Meter, State, Supply
+from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+
+_NO_METER = Meter()
+
+
+def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
+    """Judge each campaign on its own, in the order given; an occasion already served is passed over silently.
+
+    A coupon's life begins at the time of its occasion (never later than now) and ends `valid_for` later or with the
+    campaign, whichever is earlier. A campaign with one shared code hands out that coupon, to everybody the same.
+    """
+    at = now if command.at is None or command.at > now else command.at
+    person = state.customers.get(command.command_id)
+    told: list[AcceptedCoupon] = []
+    refused: list[RefusedCoupon] = []
+    transfers: list[Transfer] = []
+    for campaign_id in dict.fromkeys(command.campaign_ids):
+        if command.natural_key is not None and (command.natural_key, campaign_id) in state.issued:
+            continue
+        campaign = state.campaigns.get(campaign_id)
+        supply = state.supplies.get((command.command_id, campaign_id))
+        refusal = _refusal(campaign_id, campaign, state, at, person, supply)
+        if refusal is not None:
+            refused.append(refusal)
+        elif campaign is not None and supply is not None:
+            told.append(_coupon(campaign, supply, at))
+            transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person))
+    if not command.campaign_ids:
+        message = f"No campaign issues a coupon for this {command.cause.type}."
+        refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
+    return Verdict(
+        command.command_id, "issued" if told else "refused" if refused else "unchanged", now, tuple(told),
+        tuple(refused), len(told) + len(refused), customer_key=person, transfers=tuple(transfers),
+        natural_key=command.natural_key,
+    )  # fmt: skip
+
+
+def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
+    """Take a coupon out of use, for good; also one that still waits in a pool. Twice is once."""
+    coupon_id = state.coupon_ids.get(code_key(command.code))
+    coupon = None if coupon_id is None else state.coupons.get(coupon_id)
+    if coupon is None:
+        message = f"There is no coupon {command.code.strip()!r}."
+        refused = RefusedCoupon(Reason.NOT_FOUND, message, command.code)
+        return Verdict(command.command_id, "refused", now, refused=(refused,), requested_count=1)
+    if coupon.status == "voided":
+        return Verdict(command.command_id, "unchanged", now, requested_count=1)
+    campaign = state.campaigns.get(coupon.campaign_id)
+    kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
+    told = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
+    entry = Transfer("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
+    return Verdict(
+        command.command_id, "voided", now, (told,), requested_count=1, customer_key=coupon.holder_key, transfers=(entry,)
+    )
+
+
+def _refusal(
+    campaign_id: str, campaign: Campaign | None, state: State, at: datetime, person: str | None, supply: Supply | None
+) -> RefusedCoupon | None:
+    """Why this campaign gives no coupon, checked in the order of `Reason`."""
+    if campaign is None:
+        return _no(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
+    window, limits = campaign.window, campaign.limits
+    if campaign.status != "active":
+        message = f"Campaign {campaign_id!r} is {campaign.status}."
+        return _no(Reason.CAMPAIGN_INACTIVE, message, campaign_id, status=campaign.status)
+    if window.starts_at is not None and at < window.starts_at:
+        start = window.starts_at.isoformat()
+        return _no(Reason.NOT_STARTED, f"Campaign {campaign_id!r} begins at {start}.", campaign_id, starts_at=start)
+    if window.ends_at is not None and at >= window.ends_at:
+        end = window.ends_at.isoformat()
+        return _no(Reason.EXPIRED, f"Campaign {campaign_id!r} ended at {end}.", campaign_id, ends_at=end)
+    if person is None and (campaign.holder_only or limits.coupons_per_customer is not None):
+        message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
+        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+    if supply is None or (supply.code is None and not campaign.source.without_code):
+        return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
+    limit = limits.coupons_per_customer
+    if limit is not None:
+        had = state.meters.get((campaign_id, person), _NO_METER).issued
+        if had >= limit:
+            message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
+            return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
+    total = limits.coupons_total
+    if total is not None:
+        issued = state.meters.get((campaign_id, None), _NO_METER).issued
+        if issued >= total:
+            message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
+            return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
+    return None
+
+
+def _coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
+    ends_at = campaign.window.ends_at
+    if campaign.window.valid_for is not None and campaign.code.shared_code is None:
+        own_end = later(at, campaign.window.valid_for.total_seconds())
+        ends_at = own_end if ends_at is None else min(ends_at, own_end)
+    return AcceptedCoupon(
+        supply.coupon_id, supply.code or "", campaign.campaign_id, campaign.discount.kind, campaign.discount.value,
+        uses=campaign.limits.uses_per_coupon or 0, starts_at=at, ends_at=ends_at,
+        max_discount_minor=campaign.discount.max_discount_minor, currency=campaign.currency,
+    )  # fmt: skip
+
+
+def _no_code(campaign: Campaign) -> str:
+    match campaign.source.kind:
+        case "pool":
+            return f"The code pool of campaign {campaign.campaign_id!r} is empty."
+        case "external":
+            return f"The external API of campaign {campaign.campaign_id!r} gave no code."
+        case "generated":
+            return f"No code could be made for campaign {campaign.campaign_id!r}."
+
+
+def _no(reason: Reason, message: str, campaign_id: str, **details: str) -> RefusedCoupon:
+    return RefusedCoupon(reason, message, campaign_id=campaign_id, details=details)
+
+
+def _coupons(number: int) -> str:
+    return "1 coupon" if number == 1 else f"{number} coupons"

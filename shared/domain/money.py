@@ -1,0 +1,81 @@
+"""Money is an exact decimal text on the wire and an integer of minor units inside. Never a float.
+
+The number of decimals is the currency's minor unit in ISO 4217 (list one, maintained by SIX for ISO,
+<https://www.six-group.com/en/products-services/financial-information/data-standards.html>, read 2026). Codes without a
+minor unit (gold, testing, drawing rights) are no prices and are left out; currencies that lately went out of use stay,
+for orders of the time.
+"""
+
+from functools import lru_cache
+
+_TWO_DECIMALS = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY
+COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR
+JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO
+NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS
+TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
+"""
+_DECIMALS: dict[str, int] = {
+    **dict.fromkeys(_TWO_DECIMALS.split(), 2),
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+_MAX_DIGITS = 18
+"""The ledger's columns are 64 bits wide: eighteen digits always fit."""
+
+
+class MoneyError(ValueError):
+    """An amount or a currency that can't be taken. The text is one sentence that says what to do."""
+
+
+def decimals(currency: str) -> int:
+    """How many decimals `currency` (ISO 4217, upper case) has; raises MoneyError for an unknown one."""
+    places = _DECIMALS.get(currency)
+    if places is None:
+        raise MoneyError(f"Unknown currency {currency!r}: give a three-letter ISO 4217 code in upper case, like USD.")
+    return places
+
+
+def parse_minor(amount: str, currency: str) -> int:
+    """`amount` (`"125.00"`, `"125"`) in minor units of `currency`; raises MoneyError for what can't be taken exactly."""
+    whole, _, fraction = amount.partition(".")
+    digits = whole + fraction
+    # What nearly every amount looks like; everything else goes the slow way, which also knows what to complain about.
+    if fraction and len(fraction) == _DECIMALS.get(currency) and whole.isdigit() and digits.isascii() and fraction.isdigit():
+        if len(digits) <= _MAX_DIGITS:
+            return int(digits)
+    return _parse_slowly(amount, currency)
+
+
+def _parse_slowly(amount: str, currency: str) -> int:
+    places = decimals(currency)
+    whole, dot, fraction = amount.partition(".")
+    digits = whole + fraction
+    if amount.startswith("-"):
+        raise MoneyError(f"The amount {amount!r} is negative: give zero or more.")
+    if not whole or (dot and not fraction) or not (digits.isascii() and digits.isdigit()):
+        raise MoneyError(f"The amount {amount!r} is malformed: write digits and at most one point, like \"125.00\".")
+    if len(fraction) > places:
+        raise MoneyError(
+            f"The amount {amount!r} has {len(fraction)} decimals, but {currency} has {places}: round it before you send it."
+        )
+    if len(digits) + places - len(fraction) > _MAX_DIGITS:
+        raise MoneyError(f"The amount {amount!r} is too large: at most {_MAX_DIGITS} digits with the decimals can be kept.")
+    return int(digits) * 10 ** (places - len(fraction))
+
+
+@lru_cache(maxsize=8192)
+def format_minor(minor: int, currency: str) -> str:
+    """`minor` units of `currency` as an exact decimal text with the currency's own number of decimals."""
+    places = decimals(currency)
+    sign, digits = ("-", str(-minor)) if minor < 0 else ("", str(minor))
+    if places == 0:
+        return sign + digits
+    digits = digits.rjust(places + 1, "0")
+    return f"{sign}{digits[:-places]}.{digits[-places:]}"
+
+
+def shown(minor: int, currency: str | None) -> str:
+    """`minor` for a message: like `format_minor`, but never an error; an unknown currency shows minor units."""
+    return format_minor(minor, currency) if currency in _DECIMALS else str(minor)

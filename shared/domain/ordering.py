@@ -1,0 +1,194 @@
+"""What happens to an order after it was placed: paid, cancelled, returned.
+
+A cancellation takes every use back of campaigns that restore on it, and lets go of whatever is held for the order; so
+does a whole return. A return in part moves nothing yet. Every event may come twice, late, or before its order: the
+events' own times decide (`placing`).
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from shared.domain.asking import holds_now, redemption_id
+from shared.domain.commands import CancelOrder, PayOrder, ReturnOrder
+from shared.domain.holding import released
+from shared.domain.placing import is_closed, last_closing
+from shared.domain.reasons import Reason
+from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
+from shared.domain.verdicts import AcceptedCoupon, LockChange, OrderChange, Outcome, RefusedCoupon, Transfer, Verdict
+
+
+def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
+    """Mark the order paid and burn what it holds, at the discounts it was held at.
+
+    A coupon voided since then is burned all the same: the order was placed with it. A payment not later than the
+    order's cancellation or return belongs to what was closed, and is noted nowhere. A later one of a closed order is
+    noted without opening it: the order may be on its way to be placed anew.
+    """
+    at = command.at or now
+    known = state.orders.get(command.order_id)
+    if known is not None:
+        closing = last_closing(known)
+        if closing is not None and at <= closing:
+            return _plain(command, "unchanged", now)
+        if is_closed(known):
+            if known.paid_at is not None and known.paid_at >= at:
+                return _plain(command, "unchanged", now)
+            noted = OrderChange(command.order_id, known.status, paid_at=at)
+            return _plain(command, "recorded", now, noted)
+    news = known is None or known.status != "paid"
+    change = OrderChange(command.order_id, "paid", paid_at=at) if news else None
+    hold = state.locks.get(order_hold(command.order_id))
+    if hold is not None and holds_now(hold, now):
+        return _burn_hold(command, state, now, hold, change)
+    if hold is not None and hold.status in {"open", "expired"} and change is not None:
+        return _hold_expired(command, state, now, hold, change)
+    return _plain(command, "unchanged" if change is None else "recorded", now, change)
+
+
+def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
+    """Restore what the order redeemed and release what it holds. Of an order never seen, note that it is cancelled."""
+    return _close(command, "cancelled", "order.cancelled", state, now)
+
+
+def come_back(command: ReturnOrder, state: State, now: datetime) -> Verdict:
+    """A whole return closes the order like a cancellation; a return in part changes nothing and notes nothing."""
+    if not command.whole:
+        return _plain(command, "unchanged", now)
+    return _close(command, "returned", "order.returned", state, now)
+
+
+def _close(
+    command: CancelOrder | ReturnOrder, status: Literal["cancelled", "returned"], cause: str, state: State, now: datetime
+) -> Verdict:
+    """Close the order by `cause`.
+
+    Unchanged: it was closed this way already, or it was placed anew after the time this event tells of. An order that
+    was closed the other way before is closed once more: what only this cause restores is restored now.
+    """
+    at = command.at or now
+    known = state.orders.get(command.order_id)
+    if known is not None:
+        before = known.cancelled_at if status == "cancelled" else known.returned_at
+        since = before is not None and (known.placed_at is None or before >= known.placed_at)
+        done = is_closed(known) and (known.status == status or since)
+        if done or (not is_closed(known) and known.placed_at is not None and at < known.placed_at):
+            return _plain(command, "unchanged", now)
+    change = OrderChange(
+        command.order_id,
+        status,
+        cancelled_at=at if status == "cancelled" else None,
+        returned_at=at if status == "returned" else None,
+    )
+    restored = _restorable(state, known, cause)
+    locks = _locks_of(state, command.order_id, now)
+    transfers = [_restore(command.order_id, standing) for standing in restored]
+    transfers += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
+    if restored:
+        outcome: Outcome = "restored"
+        told = tuple([_told(state, one, one.redemption_id) for one in restored])
+    else:
+        outcome = "released" if transfers else "recorded"
+        told = tuple([_told(state, locked, None) for lock in locks for locked in lock.uses])
+    first = restored[0] if restored else None
+    return Verdict(
+        command.command_id, outcome, now, told, requested_count=len(told),
+        discount_minor=sum(one.discount_minor or 0 for one in told),
+        currency=first.currency if first else None if known is None else known.currency,
+        order_id=command.order_id, redemption_id=first.redemption_id if first else None,
+        customer_key=first.customer_key if first else None,
+        transfers=tuple(transfers), orders=(change,),
+        locks=tuple([LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]),
+    )  # fmt: skip
+
+
+def _restorable(state: State, known: OrderState | None, cause: str) -> list[Standing]:
+    """What stands redeemed for the order and is given back on `cause`, by coupon id so that the order is always one."""
+    if known is None:
+        return []
+    standing = [
+        one
+        for one in known.standing.values()
+        if (campaign := state.campaigns.get(one.campaign_id)) is not None and cause in campaign.restore_on
+    ]
+    return sorted(standing, key=lambda one: one.coupon_id)
+
+
+def _restore(order_id: str, standing: Standing) -> Transfer:
+    """The entry that takes a redemption back. A coupon that was voided or ran out meanwhile stays so."""
+    return Transfer(
+        "restored", standing.coupon_id, standing.campaign_id, standing.customer_key, order_id, None,
+        standing.redemption_id, 0, -standing.uses, 0, -standing.discount_minor, standing.currency,
+    )  # fmt: skip
+
+
+def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
+    """The locks that hold something for this order: its own hold, and those bound to it."""
+    found = [lock for lock in state.locks.values() if lock.order_id == order_id and holds_now(lock, now)]
+    return sorted(found, key=lambda lock: lock.lock_reference)
+
+
+def _burn_hold(
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None
+) -> Verdict:
+    redemption = redemption_id(command.command_id)
+    transfers = tuple(
+        [
+            Transfer(
+                "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id, hold.lock_reference,
+                redemption, -locked.uses, locked.uses, -locked.discount_minor, locked.discount_minor, locked.currency,
+                locked.lines,
+            )
+            for locked in hold.uses
+        ]
+    )  # fmt: skip
+    told = tuple([_told(state, locked, None) for locked in hold.uses])
+    burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
+    return Verdict(
+        command.command_id, "redeemed", now, told, requested_count=max(hold.requested_count, len(told)),
+        discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
+        order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, transfers=transfers,
+        locks=(burned,), orders=() if change is None else (change,),
+    )  # fmt: skip
+
+
+def _hold_expired(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange) -> Verdict:
+    """The payment came too late: what the order held has gone back."""
+    until = hold.expires_at.isoformat()
+    message = f"The order held its coupons until {until}; the payment came later."
+    refused = []
+    for locked in hold.uses:
+        coupon = state.coupons.get(locked.coupon_id)
+        code = None if coupon is None else coupon.code
+        refused.append(
+            RefusedCoupon(
+                Reason.LOCK_EXPIRED, message, code, locked.coupon_id, locked.campaign_id, {"expired_at": until}
+            )
+        )
+    return Verdict(
+        command.command_id, "refused", now,
+        refused=tuple(refused) or (RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until}),),
+        requested_count=max(hold.requested_count, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
+        customer_key=hold.customer_key, orders=(change,),
+    )  # fmt: skip
+
+
+def _told(state: State, use: LockedUse | Standing, redemption: str | None) -> AcceptedCoupon:
+    """What is told of a use that is burned out of a hold, given back, or let go."""
+    coupon, campaign = state.coupons.get(use.coupon_id), state.campaigns.get(use.campaign_id)
+    return AcceptedCoupon(
+        use.coupon_id, "" if coupon is None else coupon.code, use.campaign_id,
+        "" if campaign is None else campaign.discount.kind, "" if campaign is None else campaign.discount.value,
+        use.discount_minor, use.lines if isinstance(use, LockedUse) else (), use.uses, redemption_id=redemption,
+    )  # fmt: skip
+
+
+def _currency(lock: LockState) -> str | None:
+    return lock.uses[0].currency if lock.uses else None
+
+
+def _plain(
+    command: PayOrder | CancelOrder | ReturnOrder, outcome: Outcome, now: datetime, change: OrderChange | None = None
+) -> Verdict:
+    return Verdict(
+        command.command_id, outcome, now, order_id=command.order_id, orders=() if change is None else (change,)
+    )

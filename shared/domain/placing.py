@@ -1,0 +1,64 @@
+"""What is known of an order, and what a new event makes of it. The events' own times order them, however they arrive.
+
+An order is closed while it is cancelled or returned. A placing later than the closing places it anew; one that is not
+later is the order that was closed. A payment counts when it is later than the last closing.
+"""
+
+from datetime import datetime
+
+from shared.domain.asking import END_OF_TIME
+from shared.domain.commands import RedeemCoupons
+from shared.domain.customer import CustomerKey
+from shared.domain.state import OrderState, OrderStatus
+from shared.domain.verdicts import OrderChange
+
+
+def is_closed(order: OrderState) -> bool:
+    return order.status in {"cancelled", "returned"}
+
+
+def last_closing(order: OrderState) -> datetime | None:
+    """When the order was last cancelled or returned, by the events' own times; None where it never was."""
+    times = [time for time in (order.cancelled_at, order.returned_at) if time is not None]
+    if times:
+        return max(times)
+    return END_OF_TIME if is_closed(order) else None
+
+
+def paid_since_closing(order: OrderState) -> bool:
+    """Whether the order is paid, as it stands or as a new placing would make it stand."""
+    if order.status == "paid":
+        return True
+    closing = last_closing(order)
+    return order.paid_at is not None and (closing is None or order.paid_at > closing)
+
+
+def placed_again(order: OrderState, placing: datetime) -> bool:
+    """Whether a placing at this time places a closed order anew."""
+    closing = last_closing(order)
+    return is_closed(order) and closing is not None and placing > closing
+
+
+def placing_change(
+    command: RedeemCoupons, known: OrderState | None, person: CustomerKey | None, now: datetime
+) -> OrderChange | None:
+    """What placing the order notes of it; None where nothing changes."""
+    order = command.order
+    placed_at = order.placed_at or command.at
+    if known is None:
+        return OrderChange(
+            order.order_id, "placed", placed_at, None, None, None, command.customer, person, order.currency, order.amount_minor
+        )  # fmt: skip
+    status: OrderStatus = known.status
+    if is_closed(known):
+        if not placed_again(known, placed_at or now):
+            return None
+        status = "paid" if paid_since_closing(known) else "placed"
+        placed_at = placed_at or now
+    elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
+        if known.currency is not None:
+            return None  # the same order again
+        placed_at = None
+    return OrderChange(
+        order.order_id, status, placed_at, None, None, None, command.customer, person, order.currency, order.amount_minor
+    )

@@ -1,0 +1,273 @@
+"""Redeem: use coupons on an order, at once or (where orders are burned when paid) as a hold until the payment.
+
+An order that comes again changes nothing that stands: its redeemed and held coupons are left out, what it newly names
+is judged as a request of its own. Coupons are judged each on its own, or all or nothing (`atomic`).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, redemption_id
+from shared.domain.commands import RedeemCoupons
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.eligibility import judge, judge_locked, refuse
+from shared.domain.holding import accepted, burned, drained, held, line_shares, released
+from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
+from shared.domain.reasons import PRECEDENCE, Reason
+from shared.domain.stacking import choose
+from shared.domain.state import LockedUse, LockState, OrderState, State, order_hold
+from shared.domain.verdicts import (
+    AcceptedCoupon,
+    LockChange,
+    OrderChange,
+    Outcome,
+    RefusedCoupon,
+    Transfer,
+    Verdict,
+)
+
+
+@dataclass(slots=True)
+class Named:
+    """What the request named and what came of judging it: offers, refusals, and how many coupons it was about."""
+
+    offers: list[Offer] = field(default_factory=list)
+    refused: list[RefusedCoupon] = field(default_factory=list)
+    count: int = 0
+
+
+def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
+    """Judge the coupons of an order and use (or hold) those that are good for it."""
+    order = command.order
+    known = state.orders.get(order.order_id)
+    hold = state.locks.get(order_hold(order.order_id))
+    if hold is not None and not holds_now(hold, now):
+        hold = None
+    request = _request(command, state, now, known, hold)
+    named = Named()
+    _judge_codes(command, request, known, hold, named)
+    if command.lock_reference is not None:
+        _judge_lock(command, request, known, named)
+    change = placing_change(command, known, request.person, now)
+    if not named.count:
+        outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
+        return Verdict(
+            command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
+            customer_key=request.person, orders=() if change is None or known is None else (change,),
+        )  # fmt: skip
+    if named.offers:
+        choice = choose(request, named.offers)
+        taken, refused = choice.taken, named.refused + choice.refused
+    else:
+        taken, refused = [], named.refused
+    if command.atomic and refused and taken:
+        refused = sorted_refusals(refused)
+        refused += refused_with(taken, refused[0], command.lock_reference)
+        taken = []
+    if len(refused) > 1:
+        refused = sorted_refusals(refused)
+    changes = () if change is None else (change,)
+    if not taken:
+        return Verdict(
+            command.command_id, "refused", now, (), tuple(refused), named.count, 0, order.currency, order.order_id,
+            None, command.lock_reference, None, request.person, (), (), changes,
+        )  # fmt: skip
+    if command.hold and not (known is not None and _paid(known, request)):
+        return _hold(command, request, taken, refused, named.count, changes)
+    return _burn(command, request, taken, refused, named.count, changes)
+
+
+def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
+    """By code, so that the order in which codes were named shows nowhere; what has no code comes first."""
+    return sorted(refused, key=lambda one: (code_key(one.code or ""), one.coupon_id or "", PRECEDENCE[one.reason]))
+
+
+def refused_with(taken: list[Taken], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
+    """All or nothing: the refusals of what would have been fine, had not `first` been refused."""
+    other = first.code or reference or ""
+    return [
+        refuse(
+            Reason.NOT_COMBINABLE,
+            f"All or nothing was asked for, and {other!r} was refused ({first.reason.value}).",
+            one.offer.code, one.offer.coupon, {"refused_with": other},
+        )
+        for one in taken
+    ]  # fmt: skip
+
+
+def _request(
+    command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
+) -> Request:
+    order, asked = command.order, command.at
+    at = now if asked is None or asked > now else asked
+    person = state.customers.get(command.command_id)
+    if hold is not None and hold.customer_key is not None:
+        person = hold.customer_key  # whoever the order belongs to while it waits for its payment
+    request = Request(state, now, at, person, order, order.order_id)
+    already_minor = 0
+    if known is not None:
+        already_minor = sum(one.discount_minor for one in known.standing.values() if one.currency == order.currency)
+        if is_closed(known) and not placed_again(known, order.placed_at or asked or now):
+            request.closed_at, request.closed_as = last_closing(known), known.status
+    if hold is not None:
+        already_minor += sum(one.discount_minor for one in hold.uses if one.currency == order.currency)
+    request.basket = basket_of(order, already_minor)
+    return request
+
+
+def _judge_codes(
+    command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
+) -> None:
+    state = request.state
+    seen: set[str] = set()
+    for code in command.codes:
+        key = code_key(code)
+        if key in seen:
+            continue
+        seen.add(key)
+        coupon_id = state.coupon_ids.get(key)
+        coupon = None if coupon_id is None else state.coupons.get(coupon_id)
+        if coupon is not None and _stands(coupon, known, hold):
+            continue
+        named.count += 1
+        judged = judge(request, code, coupon)
+        if isinstance(judged, Offer):
+            named.offers.append(judged)
+        else:
+            named.refused.append(judged)
+
+
+def _judge_lock(command: RedeemCoupons, request: Request, known: OrderState | None, named: Named) -> None:
+    """The coupons of the lock that the request names, as offers that its promise covers."""
+    reference = command.lock_reference or ""
+    if reference == order_hold(command.order.order_id):
+        return  # what the order holds for itself stands already
+    lock = request.state.locks.get(reference)
+    if lock is None or lock.status == "released":
+        message = f"There is no lock {reference!r}." if lock is None else f"Lock {reference!r} was released."
+        _refuse_lock(named, Reason.LOCK_NOT_FOUND, message)
+        return
+    if lock.status == "burned":
+        ours = lock.order_id is not None and lock.order_id == command.order.order_id
+        again = known is not None and is_closed(known) and request.closed_at is None
+        if not ours or again:
+            _refuse_lock(named, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed already.")
+        return
+    over = not holds_now(lock, request.now)
+    if over and not lock.uses:
+        _refuse_lock(named, Reason.LOCK_EXPIRED, f"Lock {reference!r} expired at {lock.expires_at.isoformat()}.")
+        return
+    for locked in lock.uses:
+        if known is not None and locked.coupon_id in known.standing:
+            continue
+        judged = judge_locked(request, lock, locked, over)
+        _drop_named_twice(named, locked.coupon_id)
+        named.count += 1
+        if isinstance(judged, Offer):
+            named.offers.append(judged)
+        else:
+            named.refused.append(judged)
+
+
+def _refuse_lock(named: Named, reason: Reason, message: str) -> None:
+    # It stands for at least one coupon that the request was about, so it counts as one.
+    named.count += 1
+    named.refused.append(RefusedCoupon(reason, message))
+
+
+def _drop_named_twice(named: Named, coupon_id: str) -> None:
+    """A coupon named by its code and held by the named lock is one coupon; the lock's promise is the stronger claim."""
+    before = len(named.offers) + len(named.refused)
+    named.offers = [offer for offer in named.offers if offer.coupon.coupon_id != coupon_id]
+    named.refused = [one for one in named.refused if one.coupon_id != coupon_id]
+    named.count -= before - len(named.offers) - len(named.refused)
+
+
+def _stands(coupon: Coupon, known: OrderState | None, hold: LockState | None) -> bool:
+    if known is not None and coupon.coupon_id in known.standing:
+        return True
+    return hold is not None and any(locked.coupon_id == coupon.coupon_id for locked in hold.uses)
+
+
+def _paid(known: OrderState, request: Request) -> bool:
+    return request.closed_at is None and paid_since_closing(known)
+
+
+def _user(request: Request, taken: Taken) -> str | None:
+    """Whose use it is: the order's customer, or for a guest the one whose lock it burns."""
+    if request.person is None and taken.offer.lock is not None:
+        return taken.offer.lock.customer_key
+    return request.person
+
+
+def _burn(
+    command: RedeemCoupons, request: Request, taken: list[Taken], refused: list[RefusedCoupon], count: int,
+    changes: tuple[OrderChange, ...],
+) -> Verdict:  # fmt: skip
+    order = command.order
+    redemption = redemption_id(command.command_id)
+    told: list[AcceptedCoupon] = []
+    transfers: tuple[Transfer, ...] = ()
+    total, locked = 0, False
+    user = request.person
+    for one in taken:
+        lines = line_shares(one, order.lines)
+        user = _user(request, one)
+        told.append(accepted(one, lines))
+        transfers += burned(one, user, order.order_id, redemption, order.currency, lines)
+        total += one.discount_minor or 0
+        locked = locked or one.offer.lock is not None
+    locks = tuple(drained(taken, order.order_id)) if locked else ()
+    return Verdict(
+        command.command_id, "redeemed", request.now, tuple(told), tuple(refused), count, total, order.currency,
+        order.order_id, redemption, command.lock_reference, None, user, transfers, locks, changes,
+    )  # fmt: skip
+
+
+def _hold(
+    command: RedeemCoupons, request: Request, taken: list[Taken], refused: list[RefusedCoupon], count: int,
+    changes: tuple[OrderChange, ...],
+) -> Verdict:  # fmt: skip
+    """Hold what was taken under the order's own lock, beside what that holds already."""
+    order, reference = command.order, order_hold(command.order.order_id)
+    expires_at = later(request.now, command.hold_seconds)
+    before = request.state.locks.get(reference)
+    user = _user(request, taken[0]) if request.person is None else request.person
+    uses, transfers, asked = _held_before(before, request.now, user, order.order_id)
+    told: list[AcceptedCoupon] = []
+    total = 0
+    for one in taken:
+        lines, discount = line_shares(one, order.lines), one.discount_minor or 0
+        coupon = one.offer.coupon
+        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, discount, order.currency, lines)
+        uses.append(locked)
+        transfers += held(one, user, order.order_id, reference, order.currency, locked)
+        told.append(accepted(one, lines))
+        total += discount
+    opened = LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses), asked + count)
+    return Verdict(
+        command.command_id, "held", request.now, tuple(told), tuple(refused), count, total, order.currency,
+        order.order_id, None, reference, expires_at, user, tuple(transfers),
+        (*drained(taken, order.order_id), opened), changes,
+    )  # fmt: skip
+
+
+def _held_before(
+    before: LockState | None, now: datetime, user: str | None, order_id: str
+) -> tuple[list[LockedUse], list[Transfer], int]:
+    """What the order's hold keeps, the entries that keeping or losing it takes, and the coupons its requests named."""
+    if before is None or before.status != "open":
+        return [], [], 0
+    if not holds_now(before, now):  # over: it gives back what it held and begins anew
+        return [], [released(before, locked) for locked in before.uses], 0
+    transfers: list[Transfer] = []
+    if before.customer_key != user:  # a guest's order that now names its customer: what is held moves to their name
+        for locked in before.uses:
+            transfers.append(released(before, locked))
+            transfers.append(
+                Transfer(
+                    "locked", locked.coupon_id, locked.campaign_id, user, order_id, before.lock_reference, None,
+                    locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines,
+                )
+            )  # fmt: skip
+    return list(before.uses), transfers, before.requested_count
