@@ -67,7 +67,7 @@ class _Digits(str):
 
 def parse(model: type[Model], document: bytes) -> Model:
     """`document` (UTF-8 JSON) as `model`. Raises InvalidDocumentError."""
-    if b"\\u0000" in document and _NUL.search(document):
+    if b"\\" in document and _NUL.search(document):  # looking for one byte first is what makes this free
         raise InvalidDocumentError("A text holds the character NUL (\\u0000), which no database can store; remove it.")
     try:
         return model.model_validate_json(document)

@@ -1,0 +1,183 @@
+"""CloudEvents 1.0 on Kafka: where an event's attributes stand in a record, and whether they are what they must be.
+
+Binary mode: attributes in `ce_` headers, the value is the data. Structured mode: the value is one JSON object with the
+attributes and `data`. Source: CloudEvents 1.0.2, Kafka protocol binding.
+"""
+
+import re
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
+
+from schemas.common import EARLIEST, LATEST
+from schemas.parsing import InvalidDocumentError
+
+SPECVERSION: Final = "1.0"
+SPECVERSION_BYTES: Final = SPECVERSION.encode()
+MAX_ATTRIBUTE_LENGTH: Final = 255
+"""Longest attribute, in characters: `<source> <id>` must fit an index of the ledger, at four bytes a character."""
+
+ContentKind = Literal["json", "avro", "structured", "none", "other"]
+Headers = dict[str, bytes]
+
+# W3C trace context: version, trace id, parent id, flags. Anything else is ignored, as that text demands.
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+_KINDS: Final[dict[bytes | None, ContentKind]] = {
+    None: "none",
+    b"": "none",
+    b"application/json": "json",
+    b"application/avro": "avro",
+    b"application/cloudevents+json": "structured",
+}
+
+
+class Attributes(NamedTuple):
+    """An event's attributes, checked. A tuple, because one is made for every record."""
+
+    id: str
+    source: str
+    type: str
+    subject: str | None
+    time: datetime | None
+    traceparent: str | None
+    dataschema: str | None
+
+
+def content_kind(content_type: bytes | None) -> ContentKind:
+    """What a record's content-type header says that its value is. Parameters ("; charset=utf-8") don't matter."""
+    kind = _KINDS.get(content_type)
+    if kind is not None:
+        return kind
+    essence = (content_type or b"").split(b";", 1)[0].strip().lower()
+    kind = _KINDS.get(essence)
+    if kind is not None:
+        return kind
+    if essence.startswith(b"application/cloudevents"):
+        return "other"
+    if essence.endswith((b"+json", b"/json")):
+        return "json"
+    return "avro" if essence == b"avro/binary" else "other"
+
+
+def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
+    """The attributes of a record in binary mode. Raises InvalidDocumentError."""
+    if headers.get("ce_specversion") != SPECVERSION_BYTES:
+        _check_specversion("ce_specversion", _header(headers, "ce_specversion"))
+    if kind == "other":
+        raise InvalidDocumentError(
+            "content-type: must be application/json, application/avro or application/cloudevents+json."
+        )
+    # Straight down and by position, because this runs for every record.
+    return Attributes(
+        _name("ce_id", _header(headers, "ce_id")),
+        _source("ce_source", _header(headers, "ce_source")),
+        _name("ce_type", _header(headers, "ce_type")),
+        _header(headers, "ce_subject"),
+        _time("ce_time", _header(headers, "ce_time")),
+        _traceparent(headers["traceparent"].decode("ascii", "replace")) if headers.get("traceparent") else None,
+        _header(headers, "ce_dataschema"),
+    )
+
+
+def has_attributes(headers: Headers) -> bool:
+    """Whether the headers are meant as CloudEvents in binary mode, complete or not."""
+    return "ce_specversion" in headers or "ce_type" in headers or "ce_id" in headers or "ce_source" in headers
+
+
+def from_document(value: bytes) -> Attributes:
+    """The attributes of a record in structured mode. Raises InvalidDocumentError."""
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidDocumentError(
+            "No CloudEvent was found: send the attributes as ce_ headers beside the data, "
+            "or one JSON object with specversion, id, source, type and data."
+        )
+    _check_specversion("specversion", document.get("specversion"))
+    if "data_base64" in document:
+        raise InvalidDocumentError("data_base64: can't be read here; send data as a JSON object, or use binary mode.")
+    content_type = document.get("datacontenttype")
+    if content_type is not None and (
+        not isinstance(content_type, str) or content_kind(content_type.encode()) != "json"
+    ):
+        raise InvalidDocumentError('datacontenttype: must be "application/json" in structured mode.')
+    return Attributes(
+        _name("id", _member(document, "id")),
+        _source("source", _member(document, "source")),
+        _name("type", _member(document, "type")),
+        _member(document, "subject"),
+        _time("time", _member(document, "time")),
+        _traceparent(document.get("traceparent")),
+        None,
+    )
+
+
+def _check_specversion(name: str, value: Any) -> None:
+    if not value:
+        raise InvalidDocumentError(f'{name}: is missing; send "{SPECVERSION}".')
+    if value != SPECVERSION:
+        raise InvalidDocumentError(f'{name}: this version of CloudEvents is not known; send "{SPECVERSION}".')
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    value = headers.get(name)
+    if not value:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise InvalidDocumentError(f"{name}: is no UTF-8 text.") from None
+    return _checked(name, text)
+
+
+def _name(name: str, text: str | None) -> str:
+    if not text or text.isspace():
+        raise InvalidDocumentError(f"{name}: is missing or empty.")
+    return text
+
+
+def _source(name: str, text: str | None) -> str:
+    source = _name(name, text)
+    if " " in source:
+        raise InvalidDocumentError(f'{name}: must have no blanks; write it like "/shop".')
+    return source
+
+
+def _member(document: dict[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"{name}: must be a text.")
+    return _checked(name, value)
+
+
+def _checked(name: str, text: str) -> str:
+    if len(text) > MAX_ATTRIBUTE_LENGTH:
+        raise InvalidDocumentError(f"{name}: must have at most {MAX_ATTRIBUTE_LENGTH} characters.")
+    if not text.isprintable():  # false for control characters, and for every blank but the space
+        raise InvalidDocumentError(f"{name}: must have no control characters and no blanks but the plain space.")
+    return text
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        # A time without a zone can't be compared with one that has it, and that is a TypeError.
+        if EARLIEST <= time <= LATEST:
+            return time
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidDocumentError(
+        f'{name}: must be a date and time with its time zone, for example "2026-11-22T09:30:00Z".'
+    )
+
+
+def _traceparent(value: Any) -> str | None:
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None

@@ -1,0 +1,180 @@
+"""Between Kafka records and events: the only place that knows how an event looks on the wire.
+
+Reads CloudEvents 1.0 in binary and in structured mode, JSON and Avro; writes binary mode. Decoding is the hot path of
+the redeemer and encoding that of the relay, so both do the usual case straight on and everything else off to a side.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from pydantic import create_model
+
+from schemas.catalogue import BY_TYPE, CATALOGUE, EventType, types_on
+from schemas.common import Event, EventPart
+from schemas.parsing import InvalidDocumentError, parse
+from schemas.registry import SchemaRegistry
+from schemas.topics import EVENT_TOPICS
+from shared.messaging import cloudevents
+from shared.messaging.avro_body import MAGIC, AvroBodies
+from shared.messaging.cloudevents import Attributes
+from shared.messaging.records import OutgoingEvent, ReceivedEvent, Record
+
+ErrorClass = Literal["empty_value", "bad_envelope", "unknown_topic", "unknown_type", "wrong_topic", "bad_data"]
+"""Why a record is unreadable. `empty_value`: nothing in it (a tombstone, too). `bad_envelope`: its CloudEvents
+attributes or content type. `unknown_topic`, `unknown_type`: nobody here reads that. `wrong_topic`: a type that belongs
+to another topic. `bad_data`: the body can't be decoded or fails its schema."""
+
+Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
+"""A record to be written: key, value, headers."""
+
+MAX_NAME_SHOWN: Final = 80
+_MAX_CACHED_NAMES: Final = 256
+
+
+class UnreadableRecord(Exception):  # noqa: N818 - it says what the record is; the consumer makes a dead letter of it
+    """A record that will never be readable, however often it is tried. The text says what to do about it."""
+
+    def __init__(self, error_class: ErrorClass, text: str) -> None:
+        super().__init__(text)
+        self.error_class = error_class
+        self.text = text
+
+
+class Codec:
+    """Reads and writes records. One for a process; not for several threads.
+
+    `topic_prefix` stands before every topic's name on this broker. `registry` is asked for Avro schemas; without one
+    the committed schemas are used. `event_format` is that of what is written; both are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        topic_prefix: str = "",
+        registry: SchemaRegistry | None = None,
+        event_format: Literal["json", "avro"] = "json",
+    ) -> None:
+        self._avro = AvroBodies(registry)
+        self._prefix = topic_prefix
+        self._readable: dict[str, Mapping[str, EventType]] = {
+            topic.prefixed(topic_prefix): {name: BY_TYPE[name] for name in types_on(topic.name)}
+            for topic in EVENT_TOPICS
+        }
+        self._names: dict[str, bytes] = {}
+        self._event_format = event_format
+
+    def decode(self, record: Record) -> ReceivedEvent:
+        """The event in a record.
+
+        Raises UnreadableRecord whatever the bytes are, and SchemaRegistryUnavailableError (transient: the record may be
+        fine) for an Avro body while a configured registry gives no answer.
+        """
+        value = record.value
+        if not value:
+            raise UnreadableRecord("empty_value", "The record has no value; send the event as its value.")
+        headers = dict(record.headers)
+        kind = cloudevents.content_kind(headers.get("content-type"))
+        if kind == "structured" or not cloudevents.has_attributes(headers):
+            return self._decode_structured(record, value)
+        try:
+            attributes = cloudevents.from_headers(headers, kind)
+        except InvalidDocumentError as error:
+            raise UnreadableRecord("bad_envelope", str(error)) from None
+        entry = self._entry(record.topic, attributes.type)
+        try:
+            if kind == "avro" or (kind == "none" and value[0] == MAGIC):
+                value = self._avro.to_json(value, entry.name, attributes.dataschema)
+            data = parse(entry.model, value)
+        except InvalidDocumentError as error:
+            raise UnreadableRecord("bad_data", str(error)) from None
+        return _received(attributes, data, record)
+
+    def encode(self, event: OutgoingEvent) -> Encoded:
+        """An event as a record: CloudEvents in binary mode.
+
+        `data_json` is taken as it is when JSON is written. As Avro: raises SchemaRegistryUnavailableError (transient),
+        UnknownSchemaError where the registry refuses the schema, pydantic's ValidationError for data that is none.
+        """
+        headers = [
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", event.id.encode()),
+            ("ce_source", self._name(event.source)),
+            ("ce_type", self._name(event.type)),
+            ("ce_time", _time_text(event.time).encode()),
+            ("ce_subject", event.subject.encode()),
+        ]
+        if event.traceparent is not None:
+            headers.append(("traceparent", event.traceparent.encode()))
+        if self._event_format == "json":
+            return event.key.encode(), event.data_json, headers
+        headers[0] = ("content-type", b"application/avro")
+        body, dataschema = self._avro.from_json(event.data_json, event.type, event.topic)
+        if dataschema is not None:
+            headers.append(("ce_dataschema", dataschema.encode()))
+        return event.key.encode(), body, headers
+
+    def _decode_structured(self, record: Record, value: bytes) -> ReceivedEvent:
+        try:
+            attributes = cloudevents.from_document(value)
+        except InvalidDocumentError as error:
+            raise UnreadableRecord("bad_envelope", str(error)) from None
+        entry = self._entry(record.topic, attributes.type)
+        try:
+            envelope: Any = parse(_ENVELOPES[entry.name], value)
+        except InvalidDocumentError as error:
+            raise UnreadableRecord("bad_data", str(error)) from None
+        return _received(attributes, envelope.data, record)
+
+    def _entry(self, topic: str, type_name: str) -> EventType:
+        readable = self._readable.get(topic)
+        if readable is None:
+            raise UnreadableRecord("unknown_topic", f"No events are read from the topic {topic[:MAX_NAME_SHOWN]}.")
+        entry = readable.get(type_name)
+        if entry is not None:
+            return entry
+        elsewhere = BY_TYPE.get(type_name)
+        if elsewhere is not None:
+            right = elsewhere.topic.prefixed(self._prefix)
+            raise UnreadableRecord("wrong_topic", f"{type_name} belongs to the topic {right}; send it there.")
+        raise UnreadableRecord(
+            "unknown_type",
+            f"The type {type_name[:MAX_NAME_SHOWN]!r} is not known; the topic {topic} carries {', '.join(readable)}.",
+        )
+
+    def _name(self, text: str) -> bytes:
+        """Sources and types are few, so their bytes are made once."""
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= _MAX_CACHED_NAMES:
+                self._names.clear()
+            found = self._names[text] = text.encode()
+        return found
+
+
+_ENVELOPES: Final[Mapping[str, type[EventPart]]] = {
+    entry.name: create_model(f"Structured{entry.model.__name__}", __base__=EventPart, data=(entry.model, ...))
+    for entry in CATALOGUE
+}
+"""One model a type for the whole document of structured mode: data is read from its own bytes, with its own digits."""
+
+
+def _received(attributes: Attributes, data: Event, record: Record) -> ReceivedEvent:
+    problem = data.problem()
+    if problem is not None:
+        raise UnreadableRecord("bad_data", problem)
+    event_id, source, type_name, subject, time, traceparent, _ = attributes
+    return ReceivedEvent(event_id, source, type_name, subject, time, traceparent, data, record)
+
+
+def _time_text(time: datetime) -> str:
+    text = time.isoformat()
+    return text[:-6] + "Z" if time.tzinfo is UTC else text
+
+
+_DEFAULT: Final = Codec()
+decode = _DEFAULT.decode
+"""`Codec.decode` without prefix and registry."""
+encode = _DEFAULT.encode
+"""`Codec.encode` to JSON."""
