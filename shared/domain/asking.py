@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 
 from shared.domain.campaign import Campaign
 from shared.domain.coupon import Coupon
 from shared.domain.customer import CustomerKey
+from shared.domain.derive import derived_id
 from shared.domain.order import Order
 from shared.domain.state import LockedUse, LockState, State
 
@@ -103,6 +103,5 @@ def later(moment: datetime, seconds: float) -> datetime:
 
 
 def redemption_id(command_id: str) -> str:
-    """The id of the redemption that a command causes: a UUID (version 8) as text, the same for the same command."""
-    digest = blake2b(command_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"redemption").hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"
+    """The id of the redemption that a command causes, the same for the same command."""
+    return derived_id("redemption", command_id)

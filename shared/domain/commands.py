@@ -5,14 +5,14 @@ and is unique to the request (`<ce_source> <ce_id>` for an event); the same id a
 `at` is the time by which the request asks to be judged; a time after the database's now is judged as now, None is now.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.customer import Customer
 from shared.domain.order import Order
+from shared.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cause:
     """The event behind a command: CloudEvents type, source and id."""
 
@@ -21,7 +21,7 @@ class Cause:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IssueCoupons:
     """Give `customer` one coupon of each campaign in `campaign_ids`.
 
@@ -38,7 +38,7 @@ class IssueCoupons:
     external_codes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RedeemCoupons:
     """Use coupons on an order: those of `codes`, and those that `lock_reference` holds.
 
@@ -57,7 +57,7 @@ class RedeemCoupons:
     channel: str = "orders"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PayOrder:
     """The order was paid: burn what it holds."""
 
@@ -67,7 +67,7 @@ class PayOrder:
     channel: str = "orders"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelOrder:
     """The order was cancelled: restore what it redeemed, release what it holds."""
 
@@ -77,7 +77,7 @@ class CancelOrder:
     channel: str = "orders"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReturnOrder:
     """The order came back, `whole` or in part. Only a whole return gives uses back."""
 
@@ -88,7 +88,7 @@ class ReturnOrder:
     channel: str = "orders"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockCoupons:
     """Hold one use of each of `codes` for `lock_seconds`, for a customer, an order, or both.
 
@@ -106,7 +106,7 @@ class LockCoupons:
     channel: str = "cli"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseLock:
     """Let a lock go."""
 
@@ -115,7 +115,7 @@ class ReleaseLock:
     channel: str = "cli"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExpireLock:
     """A lock's time is over: give back what it holds. Made by the engine itself, never by a caller."""
 
@@ -124,7 +124,7 @@ class ExpireLock:
     channel: str = "ledger"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VoidCoupon:
     """Take a coupon out of use, for good. What was redeemed stays redeemed."""
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.domain.customer import CustomerKey
+from shared.domain.value import value
 
 CouponStatus = Literal["active", "voided", "pooled"]
 """`pooled`: imported beforehand, not yet anybody's; to a redemption it does not exist."""
@@ -15,7 +16,7 @@ def code_key(code: str) -> str:
     return code.strip().upper()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """Uses of one coupon that an open lock holds."""
 

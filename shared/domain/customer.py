@@ -1,11 +1,12 @@
 """Who somebody is: one person, however named."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import phonenumbers
+
+from shared.domain.value import value
 
 IdentifierKind = Literal["id", "email", "mobile"]
 Identifier = tuple[IdentifierKind, str]
@@ -16,7 +17,7 @@ CustomerKey = str
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Customer:
     """A customer as an event names them; every field but one may be missing. Values are kept as they came."""
 

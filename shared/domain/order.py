@@ -1,10 +1,11 @@
 """An order as the decision sees it: money in integer minor units, nothing optional left to guess."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Line:
     """One line of an order. `unit_minor` is the price of one unit, in minor units of the order's currency."""
 
@@ -20,7 +21,7 @@ class Line:
         return self.unit_minor * self.quantity
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     """What a coupon is judged against.
 

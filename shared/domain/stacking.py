@@ -47,30 +47,27 @@ def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
     return (-offer.campaign.priority, -offer.untouched_minor, offer.campaign.campaign_id, code_key(offer.coupon.code))
 
 
-def take(basket: Basket | None, offer: Offer) -> Taken:
-    """The offer on what remains of the lines it is good for; the basket is left with the rest."""
-    if basket is None:
-        return Taken(offer, None)
+def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Taken:
+    """The offer on what remains of the lines it is good for; the basket is left with the rest.
+
+    `discount_minor` is given where it is known already: on the untouched order.
+    """
     amounts, indices = basket.amounts, offer.indices
     if not amounts:
-        discount = reckon(offer.campaign.discount, basket.left_minor)
+        discount = reckon(offer.campaign.discount, basket.left_minor) if discount_minor is None else discount_minor
         basket.left_minor -= discount
         return Taken(offer, discount)
     weights = amounts if indices is None else [amounts[index] for index in indices]
-    discount = reckon(offer.campaign.discount, min(sum(weights), basket.left_minor))
-    return Taken(offer, discount, _spend(basket, offer, discount, weights))
-
-
-def _spend(basket: Basket, offer: Offer, discount: int, weights: list[int]) -> tuple[tuple[int, int], ...]:
-    """Take `discount` off the basket's lines: (line index, part), parts of nothing left out."""
+    if discount_minor is None:
+        discount_minor = reckon(offer.campaign.discount, min(sum(weights), basket.left_minor))
     shares: list[tuple[int, int]] = []
-    indices = offer.indices if offer.indices is not None else range(len(weights))
-    for index, part in zip(indices, spread(discount, weights), strict=True):
+    where = range(len(amounts)) if indices is None else indices
+    for index, part in zip(where, spread(discount_minor, weights), strict=True):
         if part:
-            basket.amounts[index] -= part
+            amounts[index] -= part
             shares.append((index, part))
-    basket.left_minor -= discount
-    return tuple(shares)
+    basket.left_minor -= discount_minor
+    return Taken(offer, discount_minor, tuple(shares))
 
 
 def _single(request: Request, offer: Offer) -> Choice:
@@ -79,8 +76,9 @@ def _single(request: Request, offer: Offer) -> Choice:
         refused = _no_effect(offer)
     if refused is not None:
         return Choice([], [refused], 0)
-    taken = take(request.basket, offer)
-    return Choice([taken], [], taken.discount_minor or 0)
+    if request.basket is None:
+        return Choice([Taken(offer, None)], [], 0)
+    return Choice([take(request.basket, offer, offer.untouched_minor)], [], offer.untouched_minor)
 
 
 def _alone(request: Request, offers: list[Offer]) -> tuple[list[Offer], list[RefusedCoupon]]:
@@ -102,11 +100,12 @@ def _alone(request: Request, offers: list[Offer]) -> tuple[list[Offer], list[Ref
 def _apply(request: Request, offers: list[Offer]) -> Choice:
     """The offers one after another, each on what the ones before left; limits are counted along the way."""
     choice, along = Choice(), Along()
-    basket = request.basket and Basket(list(request.basket.amounts), request.basket.left_minor)
+    whole = request.basket
+    basket = None if whole is None else Basket(list(whole.amounts), whole.left_minor)
     for offer in offers:
         refused = limit_refusal(request, offer, along)
         if refused is None:
-            taken = take(basket, offer)
+            taken = Taken(offer, None) if basket is None else take(basket, offer)
             if taken.discount_minor == 0:
                 refused = _no_effect(offer)
         if refused is not None:

@@ -7,6 +7,7 @@ from typing import Literal
 from shared.domain.campaign import Campaign
 from shared.domain.coupon import Coupon
 from shared.domain.customer import Customer, CustomerKey
+from shared.domain.value import value
 
 OrderStatus = Literal["placed", "paid", "cancelled", "returned"]
 LockStatus = Literal["open", "burned", "released", "expired"]
@@ -26,7 +27,7 @@ class Meter:
     held_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """A coupon that stands redeemed for an order."""
 
@@ -58,7 +59,7 @@ class OrderState:
     standing: dict[str, Standing] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockedUse:
     """One coupon's share of a lock."""
 
@@ -87,7 +88,7 @@ class LockState:
     requested_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Supply:
     """A code ready to be issued: what randomness, a pool or an external API gave beforehand. None: there was none.
 

@@ -1,12 +1,13 @@
 """What was decided: the answer to a command, and the ledger entries it causes."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.reasons import Reason
 from shared.domain.state import LockedUse
+from shared.domain.value import value
 
 TransferKind = Literal["issued", "locked", "released", "burned", "restored", "voided"]
 Outcome = Literal[
@@ -19,7 +20,7 @@ LineShare = tuple[str, int]
 """(line id, discount in minor units)"""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Transfer:
     """One change of one coupon: a row of the ledger.
 
@@ -42,7 +43,7 @@ class Transfer:
     lines: tuple[LineShare, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcceptedCoupon:
     """A coupon that was accepted (issued, locked, held, redeemed, restored …).
 
@@ -66,7 +67,7 @@ class AcceptedCoupon:
     redemption_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RefusedCoupon:
     """A coupon that was refused, with the reason, one English sentence, and the numbers behind it.
 
@@ -81,7 +82,7 @@ class RefusedCoupon:
     details: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockChange:
     """What becomes of a lock. `open` carries who and until when; the other states close it.
 
@@ -100,7 +101,7 @@ class LockChange:
     requested_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderChange:
     """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field."""
 
@@ -116,7 +117,7 @@ class OrderChange:
     amount_minor: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger; the rest is what is told.
 
