@@ -142,7 +142,7 @@ def rewards(tables: Tables) -> Iterator[Json]:
     for campaign, upc in tables.products:
         coupons[campaign].append(upc)
     for campaign, household in sorted(tables.mailings, key=lambda mailing: (tables.windows[mailing[0]], mailing)):
-        earned_at = tables.windows[campaign][0] - timedelta(hours=12)
+        earned_at = tables.windows[campaign][0]
         if tables.kinds[campaign] != "Type A":
             yield reward(f"reward-{campaign}-{household}", household, earned_at, rule_id=str(campaign))
             continue
