@@ -67,7 +67,10 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
     await connection.execute(
         sql("coupons_apply_limit"), ids, [campaign.limits.uses_per_coupon for campaign in campaigns]
     )
-    metered = ([campaign.meters_campaign for campaign in campaigns], [campaign.meters_customers for campaign in campaigns])
+    metered = (
+        [campaign.meters_campaign for campaign in campaigns],
+        [campaign.meters_customers for campaign in campaigns],
+    )
     await connection.execute(sql("meters_drop"), ids, *metered)
     await connection.execute(
         sql("meters_rebuild"),
@@ -89,7 +92,9 @@ class CampaignCache:
         """Grows with every change of any campaign; 0 before the first refresh, and where there are none."""
 
     async def refresh(self, connection: Connection) -> Mapping[str, Campaign]:
-        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay as they are until its end."""
+        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay as they are until
+        its end.
+        """
         version: int = await connection.fetchval(sql("campaigns_version"))
         if version != self.version:
             campaigns = dict(self._campaigns) if version > self.version else {}

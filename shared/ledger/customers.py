@@ -1,7 +1,8 @@
 """Who is who: from the identifiers that an event names to one person.
 
 A person is whoever shares an identifier. When an event shows that two persons we knew apart are one (its id is
-known as one, its e-mail as another), they are merged into the older; that needs every batch to stand still for a moment,
+known as one, its e-mail as another), they are merged into the older; that needs every batch to stand still for a
+moment,
 so it is done in a transaction of its own, and the batch that found out runs again.
 """
 
@@ -16,7 +17,7 @@ DEFINITIONS_LOCK = 0x636F7501
 """Batches share it; what changes the ground they stand on (a campaign, who is who) takes it alone."""
 
 
-class SamePerson(Exception):
+class SamePersonError(Exception):
     """Persons that the ledger knew apart turned out to be one; merge `groups` of keys, then run the batch again."""
 
     def __init__(self, groups: list[frozenset[CustomerKey]]) -> None:
@@ -27,7 +28,7 @@ class SamePerson(Exception):
 async def resolve(connection: Connection, named: Mapping[str, Customer | None]) -> dict[str, CustomerKey | None]:
     """The person that each command names: command id → key, None for a guest (nobody, or nobody identifiable).
 
-    Persons seen for the first time are added. Raises SamePerson; a unique violation means that another process added
+    Persons seen for the first time are added. Raises SamePersonError; a unique violation means that another process added
     one of them at the same time, and the batch is to run again.
     """
     wanted: dict[Customer, tuple[Identifier, ...]] = {}
@@ -53,15 +54,13 @@ async def resolve(connection: Connection, named: Mapping[str, Customer | None]) 
             [keys[identifier] for identifier in new],
         )
     of_customer = {customer: keys[found[0]] if found else None for customer, found in wanted.items()}
-    return {
-        command_id: None if customer is None else of_customer[customer] for command_id, customer in named.items()
-    }
+    return {command_id: None if customer is None else of_customer[customer] for command_id, customer in named.items()}
 
 
 def _group(
     named: Iterable[tuple[Identifier, ...]], known: Mapping[Identifier, CustomerKey]
 ) -> dict[Identifier, CustomerKey]:
-    """One key for all identifiers that were named together, directly or through others. Raises SamePerson."""
+    """One key for all identifiers that were named together, directly or through others. Raises SamePersonError."""
     parents: dict[Identifier, Identifier] = {}
 
     def root(identifier: Identifier) -> Identifier:
@@ -79,13 +78,14 @@ def _group(
         if identifier in known:
             group.add(known[identifier])
     if several := [frozenset(group) for group in keys.values() if len(group) > 1]:
-        raise SamePerson(several)
+        raise SamePersonError(several)
     chosen = {top: next(iter(group)) if group else str(uuid4()) for top, group in keys.items()}
     return {identifier: chosen[root(identifier)] for identifier in parents}
 
 
 async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
-    """Make one person of each group: the oldest stays, the others' identifiers, coupons, locks and meters become theirs.
+    """Make one person of each group: the oldest stays, the others' identifiers, coupons, locks and meters become
+    theirs.
 
     Transfers are for good and keep the key they were written with; `customers.merged_into` says whom it means now.
     """

@@ -17,7 +17,8 @@ COMMAND_SECONDS: Final = 60.0
 
 SERVER_SETTINGS: Final = {
     "search_path": SCHEMA,
-    # A batch waits for another batch's rows, which are held for tens of milliseconds; ten seconds means something is stuck.
+    # A batch waits for another batch's rows, which are held for tens of milliseconds; ten seconds means something is
+    # stuck.
     "lock_timeout": "10s",
     "statement_timeout": "30s",
     # A frozen process must not hold the rows of a coupon, nor the outbox's turn, for longer than this.

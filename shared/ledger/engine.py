@@ -16,13 +16,13 @@ from typing import Final
 import asyncpg
 import structlog
 
-from shared.domain.commands import Command, ExpireLock, IssueCoupons
+from shared.domain.commands import Command, ExpireLock
 from shared.domain.decide import decide, evolve
 from shared.domain.verdicts import Verdict
 from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Connection, Pool
-from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgain, SweepFirst, load
+from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
 from shared.ledger.sql import sql
 from shared.ledger.writing import Decided, write
 
@@ -41,7 +41,7 @@ CONFLICTS: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.UniqueViolationError,
     asyncpg.QueryCanceledError,
-    RunAgain,
+    RunAgainError,
 )
 """Signs of another batch at the same rows. A unique violation is one: the other batch inserted first."""
 
@@ -55,7 +55,9 @@ class LedgerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command that got no verdict and never will: its id was used for something else, or no database state can take it."""
+    """A command that got no verdict and never will: its id was used for something else, or no database state can
+    take it.
+    """
 
     command_id: str
     error_class: str
@@ -76,7 +78,8 @@ class Engine:
         """One answer a command, in their order; all effects in one transaction unless a command had to be set apart.
 
         Commands are decided one after another as if each ran alone in this order. One that was executed before gets
-        its recorded verdict. Raises LedgerUnavailable: then any of the batch may or may not have happened, and executing it
+        its recorded verdict. Raises LedgerUnavailable: then any of the batch may or may not have happened, and
+        executing it
         again finds out.
         """
         fresh = {command.command_id: command for command in reversed(commands)}
@@ -91,7 +94,9 @@ class Engine:
         ]
 
     async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
-        """Tidy up locks whose time is over, and publish that, at most about `limit` of them. Returns how many it did."""
+        """Tidy up locks whose time is over, and publish that, at most about `limit` of them. Returns how many it
+        did.
+        """
         swept = 0
         while swept < limit:
             _, expired = await self._persisting([], {})
@@ -122,9 +127,9 @@ class Engine:
         for run in range(1, RUNS + 1):
             try:
                 return await self._run(commands, fingerprints)
-            except customers.SamePerson as found:
+            except customers.SamePersonError as found:
                 await self._merge(found)
-            except SweepFirst:
+            except SweepFirstError:
                 await self.sweep_expired()
             except CONFLICTS as conflict:
                 if run == RUNS:
@@ -139,7 +144,7 @@ class Engine:
             await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
         raise LedgerUnavailable(f"A batch did not settle within {RUNS} runs")
 
-    async def _merge(self, found: customers.SamePerson) -> None:
+    async def _merge(self, found: customers.SamePersonError) -> None:
         try:
             await customers.merge(self._pool, found.groups)
         except (*UNAVAILABLE, *CONFLICTS) as error:
@@ -184,8 +189,6 @@ def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[
     for command in commands:
         verdict = decide(command, state, now)
         evolve(state, verdict)
-        if isinstance(command, IssueCoupons) and command.natural_key is not None:
-            state.issued.update((command.natural_key, coupon.campaign_id) for coupon in verdict.accepted)
         decided.append(Decided.of(command, fingerprints[command.command_id], verdict, state))
     return decided
 
@@ -194,6 +197,6 @@ def _reused(command_id: str) -> Rejected:
     return Rejected(
         command_id,
         "CommandIdReused",
-        f"The id '{command_id}' was used before for a request with other content. Send each request under an id of its own; "
-        "send a repeated one exactly as it was.",
+        f"The id '{command_id}' was used before for a request with other content. "
+        "Send each request under an id of its own, and a repeated one exactly as it was.",
     )

@@ -33,9 +33,13 @@ Told = tuple[str, str, str, str, Data]
 
 
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
-    """The events of one verdict, in their order, with ids that follow from the command: told twice, they are the same."""
+    """The events of one verdict, in their order, with ids that follow from the command: told twice, they are the
+    same.
+    """
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
-    for number, (topic, key, kind, subject, data) in enumerate(_TELLERS[type(command).__name__](command, verdict, state)):
+    for number, (topic, key, kind, subject, data) in enumerate(
+        _TELLERS[type(command).__name__](command, verdict, state)
+    ):
         yield OutboxRow(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
             topic=topic,
@@ -122,7 +126,7 @@ def _refused(coupon: RefusedCoupon) -> Data:
     }
 
 
-def _judged(
+def _judged(  # noqa: PLR0917 - private, called twice
     verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
 ) -> Iterator[Told]:
     """At most two events an order request: what was redeemed, and what was refused."""
@@ -167,7 +171,11 @@ def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
 
 
 def _locked(
-    verdict: Verdict, coupons: Iterable[AcceptedCoupon], customer: Customer | None, order_id: str | None, currency: str | None
+    verdict: Verdict,
+    coupons: Iterable[AcceptedCoupon],
+    customer: Customer | None,
+    order_id: str | None,
+    currency: str | None,
 ) -> Iterator[Told]:
     for coupon in coupons:
         yield topics.COUPONS_LIFECYCLE.name, coupon.coupon_id, "coupon.locked", coupon.coupon_id, {

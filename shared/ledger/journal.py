@@ -1,4 +1,6 @@
-"""The journal: what every command was, and what was answered, so that the same command gets the same answer for good."""
+"""The journal: what every command was, and what was answered, so that the same command gets the same answer for
+good.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +40,9 @@ class Recorded:
 
 
 def fingerprint(command: Command) -> bytes:
-    """What the command asked for, in 17 bytes. How this installation is set up (hold times, matching campaigns) is not in it."""
+    """What the command asked for, in 17 bytes. How this installation is set up (hold times, matching campaigns) is
+    not in it.
+    """
     asked: tuple[Any, ...]
     match command:
         case RedeemCoupons():
@@ -50,7 +54,14 @@ def fingerprint(command: Command) -> bytes:
         case ReturnOrder():
             asked = (command.order_id, command.whole, command.at)
         case LockCoupons():
-            asked = (command.lock_reference, command.codes, command.customer, command.order, command.order_id, command.lock_seconds)
+            asked = (
+                command.lock_reference,
+                command.codes,
+                command.customer,
+                command.order,
+                command.order_id,
+                command.lock_seconds,
+            )
         case _:
             asked = (command,)
     content = orjson.dumps((type(command).__name__, asked), option=_JSON)

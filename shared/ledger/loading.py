@@ -1,4 +1,5 @@
-"""What a batch may look at, read and locked in one fixed order so that two batches never wait for each other in a circle:
+"""What a batch may look at, read and locked in one fixed order so that two batches never wait for each other in a
+circle:
 orders, locks, coupons, pools, meters; each set in the order of its key."""
 
 from collections import Counter
@@ -38,11 +39,11 @@ EXPIRED_LOCKS_A_BATCH: Final = 200
 """Locks that a batch expires on its way; more than these are swept in batches of their own first."""
 
 
-class RunAgain(Exception):
+class RunAgainError(Exception):
     """The batch met a state that is about to change under another batch; the same batch, a moment later, will not."""
 
 
-class SweepFirst(Exception):
+class SweepFirstError(Exception):
     """More locks have expired than a batch can tidy up on its way."""
 
 
@@ -65,15 +66,19 @@ class Loaded:
     """ids of coupons that came from a pool"""
 
 
-async def load(connection: Connection, commands: Sequence[Command], campaigns: Mapping[str, Campaign], now: datetime) -> Loaded:
-    """Everything that `commands` may look at, locked. Must run inside the batch's transaction, after the definitions lock.
+async def load(
+    connection: Connection, commands: Sequence[Command], campaigns: Mapping[str, Campaign], now: datetime
+) -> Loaded:
+    """Everything that `commands` may look at, locked. Must run inside the batch's transaction, after the definitions
+    lock.
 
-    Raises RunAgain, SweepFirst, `customers.SamePerson`, or asyncpg's errors.
+    Raises RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
     """
     state = State(campaigns=dict(campaigns))
     loaded = Loaded(state, now)
     state.customers = await customers.resolve(
-        connection, {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+        connection,
+        {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)},
     )
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before)
@@ -102,13 +107,12 @@ def order_row(order: OrderState, customer_key: CustomerKey | None) -> tuple[obje
         order.currency,
         order.amount_minor,
         order.customer,
-        order.requested_count,
     )
 
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
     """A lock as its rows have it."""
-    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
+    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.requested_count, lock.uses)
 
 
 def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
@@ -116,13 +120,16 @@ def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[ob
     match command:
         case RedeemCoupons(order=order):
             placed_at = order.placed_at or command.at
-            return (order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor)
+            return (
+                order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor,
+                command.customer,
+            )  # fmt: skip
         case PayOrder():
-            return (command.order_id, "paid", None, None, command.at, None, None, None, None)
+            return (command.order_id, "paid", None, None, command.at, None, None, None, None, None)
         case CancelOrder():
-            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None)
+            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None, None)
         case ReturnOrder():
-            return (command.order_id, "returned", None, None, None, None, command.at, None, None)
+            return (command.order_id, "returned", None, None, None, None, command.at, None, None, None)
         case _:
             return None
 
@@ -131,17 +138,25 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
     """Orders of the batch, inserted or locked. Returns the ids of those that the ledger knew before."""
     state = loaded.state
     rows: dict[str, tuple[object, ...]] = {}
+    awaiting_payment: set[object] = set()
     for command in commands:
+        if isinstance(command, RedeemCoupons) and command.hold:
+            awaiting_payment.add(command.order.order_id)
         row = _first_heard(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row[0], row)  # type: ignore[arg-type]
     if not rows:
         return []
-    columns = zip(*rows.values(), strict=True)
-    fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *map(list, columns))}
+    columns = [list(column) for column in zip(*rows.values(), strict=True)]
+    # Only a payment still to come needs to know who ordered; for other orders the column isn't worth its bytes.
+    columns[9] = [
+        orjson.dumps(customer).decode() if customer is not None and order_id in awaiting_payment else None
+        for order_id, customer in zip(columns[0], columns[9], strict=True)
+    ]
+    fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)}
     for order_id in fresh:
         row = rows[order_id]
-        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)
+        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, row[9])
     known = [order_id for order_id in rows if order_id not in fresh]
     if known:
         for record in await connection.fetch(sql("orders_lock"), known):
@@ -155,7 +170,6 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
                 returned_at=record["returned_at"],
                 currency=record["currency"],
                 amount_minor=record["amount_minor"] or 0,
-                requested_count=record["requested_count"],
                 customer_key=record["customer_key"],
             )
             state.orders[order.order_id] = order
@@ -175,7 +189,9 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
     return known
 
 
-async def _load_locks(connection: Connection, loaded: Loaded, commands: Sequence[Command], known: Sequence[str]) -> None:
+async def _load_locks(
+    connection: Connection, loaded: Loaded, commands: Sequence[Command], known: Sequence[str]
+) -> None:
     """Locks that commands name, that hold orders of the batch, or whose time is over."""
     named = {order_hold(order_id) for order_id in known}
     for command in commands:
@@ -187,21 +203,18 @@ async def _load_locks(connection: Connection, loaded: Loaded, commands: Sequence
         records = await connection.fetch(sql("locks_lock"), sorted(named), ended)
     expired = await connection.fetch(sql("locks_expired"), loaded.now, EXPIRED_LOCKS_A_BATCH)
     if len(expired) == EXPIRED_LOCKS_A_BATCH and not all(isinstance(command, ExpireLock) for command in commands):
-        raise SweepFirst
+        raise SweepFirstError
     loaded.expired = [record["lock_reference"] for record in expired]
-    locks = loaded.state.locks
-    for record in (*records, *expired):
-        locks[record["lock_reference"]] = LockState(
-            lock_reference=record["lock_reference"],
-            status=record["status"],
-            expires_at=record["expires_at"],
-            customer_key=record["customer_key"],
-            order_id=record["order_id"],
-        )
-    if not locks:
+    await _add_locks(connection, loaded, [*records, *expired])
+
+
+async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
+    """Locks from their rows, locked already, with what they hold."""
+    if not records:
         return
     uses: dict[str, list[LockedUse]] = {}
-    for record in await connection.fetch(sql("lock_uses_of"), sorted(locks)):
+    references = [record["lock_reference"] for record in records]
+    for record in await connection.fetch(sql("lock_uses_of"), references):
         uses.setdefault(record["lock_reference"], []).append(
             LockedUse(
                 coupon_id=record["coupon_id"],
@@ -212,13 +225,24 @@ async def _load_locks(connection: Connection, loaded: Loaded, commands: Sequence
                 lines=tuple((line_id, minor) for line_id, minor in orjson.loads(record["lines"] or b"[]")),
             )
         )
-    for reference, lock in locks.items():
-        lock.uses = tuple(uses.get(reference, ()))
-        loaded.locks_before[reference] = lock_row(lock)
+    for record in records:
+        lock = LockState(
+            lock_reference=record["lock_reference"],
+            status=record["status"],
+            expires_at=record["expires_at"],
+            customer_key=record["customer_key"],
+            order_id=record["order_id"],
+            uses=tuple(uses.get(record["lock_reference"], ())),
+            requested_count=record["requested_count"],
+        )
+        loaded.state.locks[lock.lock_reference] = lock
+        loaded.locks_before[lock.lock_reference] = lock_row(lock)
 
 
 def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
-    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the CHECK constraint."""
+    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the CHECK
+    constraint.
+    """
     campaign = campaigns.get(record["campaign_id"])
     return Coupon(
         coupon_id=record["coupon_id"],
@@ -262,17 +286,29 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
         if coupon.held:
             held.append(coupon.coupon_id)
     if held:
-        await _load_holds(connection, loaded, held)
+        await _load_holds(connection, loaded, commands, held)
 
 
-async def _load_holds(connection: Connection, loaded: Loaded, coupon_ids: Sequence[str]) -> None:
-    for record in await connection.fetch(sql("locks_of_coupons"), coupon_ids):
-        if record["expires_at"] <= loaded.now and record["lock_reference"] not in loaded.state.locks:
-            # Another batch is expiring this lock at this moment and waits for the coupon that we hold.
-            raise RunAgain
-        loaded.state.coupons[record["coupon_id"]].holds.append(
-            Hold(record["lock_reference"], record["uses"], record["customer_key"], record["order_id"])
-        )
+async def _load_holds(
+    connection: Connection, loaded: Loaded, commands: Sequence[Command], coupon_ids: Sequence[str]
+) -> None:
+    """Locks of the batch's own customers and orders on these coupons: they never block their owner."""
+    state = loaded.state
+    orders = [command.order.order_id for command in commands if isinstance(command, RedeemCoupons)]
+    orders += [command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id]
+    people = {key for key in state.customers.values() if key is not None}
+    records = await connection.fetch(sql("locks_of_coupons"), coupon_ids, sorted(people), orders, loaded.now)
+    unknown = sorted({record["lock_reference"] for record in records} - state.locks.keys())
+    if any(record["expires_at"] <= loaded.now for record in records if record["lock_reference"] in unknown):
+        # Another batch is expiring this lock at this moment and waits for the coupon that we hold.
+        raise RunAgainError
+    if unknown:
+        await _add_locks(connection, loaded, await connection.fetch(sql("locks_lock"), unknown, []))
+    for record in records:
+        if state.locks[record["lock_reference"]].status == "open":
+            state.coupons[record["coupon_id"]].holds.append(
+                Hold(record["lock_reference"], record["uses"], record["customer_key"], record["order_id"])
+            )
 
 
 def _metered(loaded: Loaded, commands: Sequence[Command]) -> Iterable[MeterKey]:

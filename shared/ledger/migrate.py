@@ -35,7 +35,9 @@ def migrate(database_url: str) -> list[str]:
             "Migrate as the database's owner, with the right to create roles."
         ) from error
     except psycopg.OperationalError as error:
-        raise MigrationError(f"PostgreSQL can't be reached: {str(error).strip()}. Check COUPONRY_DATABASE_URL.") from error
+        raise MigrationError(
+            f"PostgreSQL can't be reached: {str(error).strip()}. Check COUPONRY_DATABASE_URL."
+        ) from error
     except psycopg.Error as error:
         raise MigrationError(f"A migration failed and was rolled back: {str(error).strip()}.") from error
 

@@ -31,7 +31,9 @@ class OutboxRow:
 
 
 async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Write `rows`, in their order. Must be the last thing a transaction does before it commits: it takes the outbox's turn."""
+    """Write `rows`, in their order. Must be the last thing a transaction does before it commits: it takes the
+    outbox's turn.
+    """
     if not rows:
         return
     await connection.execute(sql("outbox_take_turn"), OUTBOX_LOCK)

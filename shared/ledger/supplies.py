@@ -1,4 +1,6 @@
-"""Codes to issue: what randomness, a pool or an external API gives before the decision, which itself knows no chance."""
+"""Codes to issue: what randomness, a pool or an external API gives before the decision, which itself knows no
+chance.
+"""
 
 import secrets
 from collections import Counter
@@ -13,7 +15,9 @@ from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 
-async def load_supplies(connection: Connection, state: State, pooled: set[str], commands: Sequence[IssueCoupons]) -> None:
+async def load_supplies(
+    connection: Connection, state: State, pooled: set[str], commands: Sequence[IssueCoupons]
+) -> None:
     """Fill `state.supplies` and `state.issued` for `commands`; ids of coupons taken from a pool are added to `pooled`.
 
     A generated code that exists already is not looked for: the unique index finds it and the batch runs again with
@@ -21,7 +25,9 @@ async def load_supplies(connection: Connection, state: State, pooled: set[str], 
     """
     occasions = [command.natural_key for command in commands if command.natural_key is not None]
     if occasions:
-        state.issued.update((record[0], record[1]) for record in await connection.fetch(sql("coupons_occasions"), occasions))
+        state.issued.update(
+            (record[0], record[1]) for record in await connection.fetch(sql("coupons_occasions"), occasions)
+        )
     pools: Counter[str] = Counter()
     looked_at: dict[str, list[tuple[str, str]]] = {}
     for command in commands:
@@ -58,13 +64,19 @@ async def _take_from_pools(
         pooled.add(coupon_id)
     for command in commands:
         for campaign_id in command.campaign_ids:
-            if campaign_id in pools and (command.natural_key, campaign_id) not in state.issued and taken.get(campaign_id):
+            if (
+                campaign_id in pools
+                and (command.natural_key, campaign_id) not in state.issued
+                and taken.get(campaign_id)
+            ):
                 state.supplies[command.command_id, campaign_id] = taken[campaign_id].pop(0)
 
 
 async def _look_at_codes(connection: Connection, state: State, looked_at: dict[str, list[tuple[str, str]]]) -> None:
     """Shared codes become the supply of whoever asks; an external code must be new, so one that exists is no supply."""
-    existing = {record["code_key"]: record for record in await connection.fetch(sql("coupons_read_by_code"), list(looked_at))}
+    existing = {
+        record["code_key"]: record for record in await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
+    }
     given: set[str] = set()
     for key, wanting in looked_at.items():
         for wanted in wanting:

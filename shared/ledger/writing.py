@@ -7,7 +7,7 @@ from itertools import chain
 import orjson
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons, RedeemCoupons
+from shared.domain.commands import Command, IssueCoupons
 from shared.domain.coupon import code_key
 from shared.domain.state import State
 from shared.domain.verdicts import Transfer, Verdict
@@ -22,7 +22,9 @@ from shared.ledger.sql import sql
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One command of a batch with its verdict and its events. `fingerprint` None: the engine's own command, not journaled."""
+    """One command of a batch with its verdict and its events. `fingerprint` None: the engine's own command, not
+    journaled.
+    """
 
     command: Command
     fingerprint: bytes | None
@@ -41,7 +43,7 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_issued(connection, loaded, decided)
     await _write_meters(connection, loaded)
     await _write_locks(connection, loaded)
-    await _write_orders(connection, loaded, decided)
+    await _write_orders(connection, loaded)
     await _write_transfers(connection, loaded, decided)
     await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
     await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))
@@ -105,7 +107,10 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
     changed = [lock for lock in loaded.state.locks.values() if lock_row(lock) != before.get(lock.lock_reference)]
     if not changed:
         return
-    rows = [(lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at) for lock in changed]
+    rows = [
+        (lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.requested_count)
+        for lock in changed
+    ]
     if opened := [row for row in rows if row[0] not in before]:
         await connection.execute(sql("locks_insert"), *_columns(opened))
     if known := [row for row in rows if row[0] in before]:
@@ -128,15 +133,9 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
         await connection.execute(sql("lock_uses_save"), *_columns(uses))
 
 
-async def _write_orders(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+async def _write_orders(connection: Connection, loaded: Loaded) -> None:
     """Orders whose row isn't yet as the batch left them; a freshly placed order's row is."""
     state = loaded.state
-    for entry in decided:
-        # Only a payment still to come needs to know who ordered and how many coupons were named.
-        if isinstance(entry.command, RedeemCoupons) and entry.verdict.outcome == "held":
-            order = state.orders[entry.command.order.order_id]
-            order.customer = entry.command.customer
-            order.customer_key = state.customers[entry.command.command_id]
     changed = [
         (order_id, row)
         for order_id, before in loaded.orders_before.items()
@@ -146,7 +145,7 @@ async def _write_orders(connection: Connection, loaded: Loaded, decided: Sequenc
     if not changed:
         return
     rows = [
-        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode(), row[9]) for order_id, row in changed
+        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode()) for order_id, row in changed
     ]
     await connection.execute(sql("orders_update"), *_columns(rows))
 

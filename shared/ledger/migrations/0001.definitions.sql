@@ -77,8 +77,7 @@ CREATE TABLE orders (
     returned_at  timestamptz,
     currency     text,
     amount_minor bigint,
-    customer        json,                       -- as the order named them; only where a payment is waited for
-    requested_count integer NOT NULL DEFAULT 0, -- coupons that its requests named so far
+    customer     json,      -- as the order named them; only where a payment is waited for
     seen_at      timestamptz NOT NULL DEFAULT now()
 );
 
@@ -87,8 +86,9 @@ CREATE TABLE locks (
     lock_reference text        PRIMARY KEY,
     status         text        NOT NULL CHECK (status IN ('open', 'burned', 'released', 'expired')),
     customer_key   uuid,
-    order_id       text,
-    expires_at     timestamptz NOT NULL
+    order_id       text,       -- the order it is bound to, then the one that burned it
+    expires_at     timestamptz NOT NULL,
+    requested_count integer    NOT NULL DEFAULT 0  -- an order's own hold: the coupons that its requests named
 );
 CREATE INDEX locks_open ON locks (expires_at) WHERE status = 'open';
 CREATE INDEX locks_order_id ON locks (order_id) WHERE order_id IS NOT NULL AND status = 'open';

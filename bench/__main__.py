@@ -1,0 +1,152 @@
+"""`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine.
+
+Writes bench/latest.json; what the figures mean stands in bench/README.md.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.workload import READY_ORDERS, Load, Span, create_topics, plain_tables, seed
+from cli.supervisor import Supervisor
+from shared.ledger.audit import audit
+from shared.ledger.database import open_pool
+from shared.ledger.migrate import migrate
+from tests.backends import Broker, Postgres, start_kafka, start_postgres
+
+ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000}
+"""Orders a turn: enough for several seconds each, whatever the contender's speed."""
+
+LONGEST_SECONDS = 120.0
+
+
+@asynccontextmanager
+async def contender(name: str, broker: Broker, database_url: str, prefix: str, folder: Path) -> AsyncIterator[None]:
+    """The processes of one contender, running."""
+    environment = {
+        **broker.environment,
+        "COUPONRY_DATABASE_URL": database_url,
+        "COUPONRY_TOPIC_PREFIX": prefix,
+        "COUPONRY_LOG_FORMAT": "json",
+    }
+    if name == "redeem":
+        services = {"redeemer": 1, "relay": 1}
+        async with Supervisor(environment, services, folder) as supervisor:
+            await supervisor.ready()
+            yield
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"bench.{name}", broker.bootstrap_servers, database_url, prefix, env=os.environ
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def turn(name: str, number: int, broker: Broker, postgres: Postgres, orders: int) -> Span:
+    """One turn of one contender, on a database and topics of its own."""
+    database = f"bench_{name}_{number}_{os.getpid()}"
+    database_url = postgres.create_database(database)
+    prefix = f"bench-{os.getpid()}-{name}-{number}."
+    try:
+        migrate(database_url)
+        total = orders + READY_ORDERS
+        await (plain_tables if name == "plain" else seed)(database_url, total)
+        await create_topics(broker.bootstrap_servers, prefix)
+        load = Load(broker.bootstrap_servers, prefix)
+        reader = await load.reader()
+        with tempfile.TemporaryDirectory(prefix="couponry-bench-") as folder:
+            async with contender(name, broker, database_url, prefix, Path(folder)):
+                await load.send(range(READY_ORDERS))
+                await _read(reader, READY_ORDERS)
+                await load.send(range(READY_ORDERS, total))
+                started = time.perf_counter()
+                await _read(reader, orders)
+                span = Span(orders, time.perf_counter() - started)
+            await reader.stop()
+        if name == "redeem":
+            await _prove(database_url, total)
+        return span
+    finally:
+        postgres.drop_database(database)
+
+
+async def _read(reader: Any, count: int) -> None:
+    """Wait for `count` committed events."""
+    async with asyncio.timeout(LONGEST_SECONDS):
+        while count > 0:
+            batches = await reader.getmany(timeout_ms=200, max_records=5_000)
+            count -= sum(map(len, batches.values()))
+
+
+async def _prove(database_url: str, orders: int) -> None:
+    """A fast wrong answer is no answer: every order redeemed once, and the ledger adds up."""
+    pool = await open_pool(database_url, role=None)
+    async with pool:
+        burned = await pool.fetchval("SELECT count(*) FROM transfers WHERE kind = 'burned'")
+        if burned != orders:
+            raise SystemExit(f"{orders} orders were sent, but {burned} coupons were used")
+        # Seeded coupons have no recorded command; everything else must be clean.
+        findings = [f for f in (await audit(pool)).findings if f.check != "audit_orphans"]
+        if findings:
+            raise SystemExit(f"The ledger does not add up: {findings[:3]}")
+
+
+async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, Any]:
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    with start_kafka() as broker, start_postgres() as postgres:
+        for number in range(rounds):
+            for name in names:
+                span = await turn(name, number, broker, postgres, max(200, int(ORDERS[name] * scale)))
+                rates[name].append(span.per_second)
+                sys.stdout.write(
+                    f"round {number + 1}  {name:<7} {span.per_second:>9,.0f} orders/s  ({span.seconds:.1f} s)\n"
+                )
+                sys.stdout.flush()
+        backends = {"broker": broker.description, "database": postgres.description}
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    result: dict[str, Any] = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), **backends},
+        "rounds": rounds,
+        "orders_per_second": {name: [round(value, 1) for value in values] for name, values in rates.items()},
+        "median_orders_per_second": {name: round(value, 1) for name, value in medians.items()},
+    }
+    if {"plain", "floor", "redeem"} <= medians.keys():
+        result["redeem"] = {
+            "ratio_to_plain": round(medians["redeem"] / medians["plain"], 2),
+            "ratio_to_floor": round(medians["redeem"] / medians["floor"], 3),
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
+    parser.add_argument("--only", nargs="+", choices=sorted(ORDERS), default=["plain", "floor", "redeem"])
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="a share of the usual number of orders, for a quick look"
+    )
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "latest.json")
+    arguments = parser.parse_args()
+    result = asyncio.run(measure(arguments.rounds, arguments.only, arguments.scale))
+    arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""Questions that people ask of the ledger: what became of a code, a customer's wallet, what was refused and why.
+
+Read only, and outside of any batch: nothing here is locked, and nothing here is for a service's path. Money is in minor
+units of the currency beside it. Times are UTC.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from shared.domain.coupon import code_key
+from shared.domain.customer import Identifier
+from shared.ledger.database import Connection
+from shared.ledger.sql import sql
+
+MOST_ENTRIES: Final = 1_000
+"""Of one coupon: more than a person reads. A shared code has far more; then the first ones are shown, and that it is
+so.
+"""
+
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CouponDetails:
+    """A coupon as it stands. `uses_limit` None: no limit. `holder`: the person's identifiers, `<kind> <value>` each."""
+
+    coupon_id: str
+    code: str
+    campaign_id: str
+    status: str
+    uses_limit: int | None
+    held_uses: int
+    used_uses: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    issued_at: datetime | None
+    occasion: str | None
+    campaign_name: str | None
+    campaign_status: str | None
+    holder: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that happened to a coupon: a ledger entry (`kind` is the transfer's), or a refusal (`kind`
+    "refused").
+    """
+
+    at: datetime
+    kind: str
+    order_id: str | None
+    lock_reference: str | None
+    held_uses: int
+    used_uses: int
+    held_minor: int
+    used_minor: int
+    currency: str | None
+    reason: str | None
+    message: str | None
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """Uses that a lock holds now."""
+
+    lock_reference: str
+    uses: int
+    order_id: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CouponHistory:
+    """Everything about one code. `coupon` None: no such coupon, but somebody tried the code. `cut`: there is more."""
+
+    code: str
+    coupon: CouponDetails | None
+    holds: tuple[OpenHold, ...]
+    happenings: tuple[Happening, ...]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WalletCoupon:
+    """A coupon in somebody's wallet. `state`: usable, held, used, voided, expired, not_started, campaign_inactive."""
+
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    campaign_name: str | None
+    state: str
+    uses_limit: int | None
+    held_uses: int
+    used_uses: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    issued_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A person and their coupons. `identifiers`: `<kind> <value>` each. `cut`: there are more coupons."""
+
+    customer_key: str
+    identifiers: tuple[str, ...]
+    known_since: datetime
+    coupons: tuple[WalletCoupon, ...]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionLine:
+    """What became of one coupon on one order. `outcome`: redeemed, restored, refused. `discount_minor` of a restore
+    is negative.
+    """
+
+    at: datetime
+    order_id: str | None
+    outcome: str
+    code: str | None
+    campaign_id: str | None
+    discount_minor: int | None
+    currency: str | None
+    reason: str | None
+    message: str | None
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignLine:
+    """A campaign as it was loaded; `definition` is its document."""
+
+    campaign_id: str
+    status: str
+    definition: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignCounts:
+    """What became of a campaign's coupons; `pooled` ones wait to be issued and are not among `coupons`."""
+
+    coupons: int
+    pooled: int
+    voided: int
+    held_uses: int
+    used_uses: int
+
+
+async def coupon_history(connection: Connection, code: str) -> CouponHistory | None:
+    """All that happened to the coupon with this code, oldest first; None when nobody ever issued or tried it."""
+    key = code_key(code)
+    record = await connection.fetchrow(sql("show_coupon"), key)
+    coupon = None if record is None else CouponDetails(**{**record, "holder": tuple(record["holder"])})
+    coupon_id = None if coupon is None else coupon.coupon_id
+    happenings = await _refusals(connection, coupon_id, key)
+    holds: tuple[OpenHold, ...] = ()
+    if coupon_id is not None:
+        happenings += await _entries(connection, coupon_id)
+        found = await connection.fetch(sql("show_coupon_holds"), coupon_id, MOST_ENTRIES)
+        holds = tuple(OpenHold(**record) for record in found)
+    elif not happenings:
+        return None
+    happenings.sort(key=lambda one: one.at)
+    cut = len(happenings) > MOST_ENTRIES
+    return CouponHistory(coupon.code if coupon else code.strip(), coupon, holds, tuple(happenings[:MOST_ENTRIES]), cut)
+
+
+async def _entries(connection: Connection, coupon_id: str) -> list[Happening]:
+    records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MOST_ENTRIES + 1)
+    return [Happening(**record, reason=None, message=None) for record in records]
+
+
+async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[Happening]:
+    records = await connection.fetch(sql("show_coupon_refusals"), coupon_id, key, MOST_ENTRIES + 1)
+    return [
+        Happening(
+            at=record["at"],
+            kind="refused",
+            order_id=record["order_id"],
+            lock_reference=None,
+            held_uses=0,
+            used_uses=0,
+            held_minor=0,
+            used_minor=0,
+            currency=None,
+            reason=record["reason"],
+            message=record["message"],
+            command_id=record["command_id"],
+        )
+        for record in records
+    ]
+
+
+async def wallet(connection: Connection, identifiers: Sequence[Identifier], limit: int = MOST_ENTRIES) -> Wallet | None:
+    """The wallet of the person that the first known one of `identifiers` names; None when none is known."""
+    for kind, value in identifiers:
+        person = await connection.fetchrow(sql("show_customer"), kind, value)
+        if person is not None:
+            break
+    else:
+        return None
+    records = await connection.fetch(sql("list_wallet"), person["customer_key"], limit + 1)
+    return Wallet(
+        customer_key=person["customer_key"],
+        identifiers=tuple(person["identifiers"]),
+        known_since=person["created_at"],
+        coupons=tuple(_wallet_coupon(dict(record)) for record in records[:limit]),
+        cut=len(records) > limit,
+    )
+
+
+def _wallet_coupon(record: dict[str, Any]) -> WalletCoupon:
+    now: datetime = record.pop("now")
+    status, campaign_status = record.pop("status"), record.pop("campaign_status")
+    limit, held, used = record["uses_limit"], record["held_uses"], record["used_uses"]
+    if status != "active":
+        state = status
+    elif limit is not None and used >= limit:
+        state = "used"
+    elif campaign_status != "active":
+        state = "campaign_inactive"
+    elif record["ends_at"] is not None and record["ends_at"] <= now:
+        state = "expired"
+    elif record["starts_at"] is not None and record["starts_at"] > now:
+        state = "not_started"
+    else:
+        state = "held" if limit is not None and held + used >= limit else "usable"
+    return WalletCoupon(**record, state=state)
+
+
+async def redemptions(
+    connection: Connection,
+    *,
+    refused_only: bool = False,
+    reason: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[RedemptionLine]:
+    """What became of coupons on orders, newest first: used, given back, refused; at most `limit` of them.
+
+    `reason` (a Reason's code) leaves only refusals for it.
+    """
+    earliest = since or BEGINNING
+    lines = [
+        RedemptionLine(**record, outcome="refused", discount_minor=None, currency=None)
+        for record in await connection.fetch(sql("list_refused"), earliest, reason, limit)
+    ]
+    if not refused_only and reason is None:
+        for record in await connection.fetch(sql("list_redeemed"), earliest, limit):
+            lines.append(_moved(record))
+        lines.sort(key=lambda line: line.at, reverse=True)
+    return lines[:limit]
+
+
+def _moved(record: Any) -> RedemptionLine:
+    return RedemptionLine(
+        at=record["at"],
+        order_id=record["order_id"],
+        outcome="redeemed" if record["kind"] == "burned" else "restored",
+        code=record["code"],
+        campaign_id=record["campaign_id"],
+        discount_minor=record["used_minor"],
+        currency=record["currency"],
+        reason=None,
+        message=None,
+        command_id=record["command_id"],
+    )
+
+
+async def campaigns(connection: Connection) -> list[CampaignLine]:
+    """All campaigns, by id."""
+    return [_campaign(record) for record in await connection.fetch(sql("list_campaigns"))]
+
+
+async def campaign(connection: Connection, campaign_id: str) -> CampaignLine | None:
+    """One campaign; None when there is none of that id."""
+    record = await connection.fetchrow(sql("show_campaign"), campaign_id)
+    return None if record is None else _campaign(record)
+
+
+async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignCounts:
+    """What became of the campaign's coupons so far."""
+    record = await connection.fetchrow(sql("show_campaign_counts"), campaign_id)
+    return CampaignCounts(**(record or {}))
+
+
+def _campaign(record: Any) -> CampaignLine:
+    return CampaignLine(**{**record, "definition": orjson.loads(record["definition"])})

@@ -1,0 +1,8 @@
+-- The coupons that one person holds, the ones that last longest unused first.
+SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.definition ->> 'name' AS campaign_name,
+    campaigns.status AS campaign_status, coupons.status, coupons.uses_limit, coupons.held_uses, coupons.used_uses,
+    coupons.starts_at, coupons.ends_at, coupons.issued_at, clock_timestamp() AS now
+FROM coupons LEFT JOIN campaigns USING (campaign_id)
+WHERE coupons.holder_key = $1::uuid
+ORDER BY coupons.ends_at DESC NULLS FIRST, coupons.coupon_id
+LIMIT $2

@@ -1,0 +1,6 @@
+-- Who holds uses of one coupon at this moment; a lock past its time holds nothing.
+SELECT lock_reference, lock_uses.uses, locks.order_id, locks.expires_at
+FROM lock_uses JOIN locks USING (lock_reference)
+WHERE lock_uses.coupon_id = $1::uuid AND locks.status = 'open' AND locks.expires_at > clock_timestamp()
+ORDER BY locks.expires_at, lock_reference
+LIMIT $2

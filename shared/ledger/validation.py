@@ -1,0 +1,62 @@
+"""Judging without doing: what a command would come to now, with nothing written."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, RedeemCoupons
+from shared.domain.customer import Customer, identifiers
+from shared.domain.decide import decide, evolve
+from shared.domain.verdicts import Verdict
+from shared.ledger import customers
+from shared.ledger.campaigns import CampaignCache
+from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.engine import CONFLICTS, LONGEST_PAUSE_SECONDS, PAUSE_SECONDS, RUNS, Engine, LedgerUnavailable
+from shared.ledger.loading import SweepFirst, load
+from shared.ledger.sql import sql
+
+
+async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None = None) -> Verdict:
+    """The verdict that `command` would get if it were executed now. Loads as the engine does, decides, and rolls back.
+
+    Rows are locked for the moment it takes, as by any batch. A customer whose identifiers lead to several persons is
+    judged as the person of the first one; only executing merges them. Locks past their time may be tidied up on the
+    way. Raises LedgerUnavailable, and asyncpg's errors for values that the database can't take.
+    """
+    cache = campaigns or CampaignCache()
+    for run in range(1, RUNS + 1):
+        try:
+            return await _judge(pool, command, cache)
+        except customers.SamePerson:
+            command = _with_first_identifier(command)
+        except SweepFirst:
+            await Engine(pool).sweep_expired()
+        except (*CONFLICTS, *UNAVAILABLE) as error:
+            if run == RUNS:
+                raise LedgerUnavailable(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
+            await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
+    raise LedgerUnavailable(f"Nothing could be judged in {RUNS} tries")
+
+
+async def _judge(pool: Pool, command: Command, campaigns: CampaignCache) -> Verdict:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(sql("batch_begin"), customers.DEFINITIONS_LOCK)
+            known = await campaigns.refresh(connection)
+            now = await connection.fetchval(sql("batch_clock"))
+            loaded = await load(connection, [command], known, now)
+            for reference in loaded.expired:
+                evolve(loaded.state, decide(ExpireLock(f"expire {reference}", reference), loaded.state, now))
+            return decide(command, loaded.state, now)
+        finally:
+            await transaction.rollback()
+
+
+def _with_first_identifier(command: Command) -> Command:
+    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons) or command.customer is None:
+        return command
+    kind, value = identifiers(command.customer)[0]
+    field = {"id": "customer_id", "email": "email", "mobile": "mobile"}[kind]
+    return replace(command, customer=Customer(**{field: value}, segments=command.customer.segments))

@@ -1,0 +1,84 @@
+"""A ledger for tests: a pool on a fresh database, campaigns and coupons to work with, and what the rows say."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.commands import Cause, IssueCoupons, RedeemCoupons
+from shared.domain.customer import Customer
+from shared.domain.order import Line, Order
+from shared.domain.verdicts import Verdict
+from shared.ledger.audit import audit
+from shared.ledger.campaigns import save
+from shared.ledger.database import Pool, open_pool
+from shared.ledger.engine import Engine
+
+PLACED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def definition(campaign_id: str = "save10", **changes: Any) -> CampaignDefinition:
+    """A campaign: ten percent off, one use a coupon, combinable; `changes` replace whole sections."""
+    return CampaignDefinition.model_validate(
+        {
+            "campaign_id": campaign_id,
+            "name": campaign_id,
+            "discount": {"kind": "percentage", "value": "10", "currency": None, "max_discount": None},
+            "code": {"pattern": f"{campaign_id.upper()}-########"},
+            "limits": {"uses_per_coupon": 1},
+            "window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2038-01-19T03:14:08Z"},
+            "stacking": {"policy": "combinable"},
+            "restore_on": ["order.cancelled", "order.returned"],
+        }
+        | changes
+    )
+
+
+@asynccontextmanager
+async def ledger(database_url: str, *definitions: CampaignDefinition, connections: int = 4) -> AsyncIterator[Pool]:
+    """A pool with the service's rights, the given campaigns loaded; when the test is done the audit must be clean."""
+    async with await open_pool(database_url, max_size=connections) as pool:
+        await save(pool, definitions)
+        yield pool
+        assert (await audit(pool)).findings == ()
+
+
+async def issue(engine: Engine, campaign_id: str, count: int = 1, customer: Customer | None = None) -> list[str]:
+    """Codes of `count` new coupons, one command each; each goes to a customer of its own unless one is given."""
+    commands = [
+        IssueCoupons(
+            command_id=f"/test issue {campaign_id} {number} {customer}",
+            cause=Cause("reward.earned", "/test", str(number)),
+            customer=customer or Customer(f"holder-{campaign_id}-{number}"),
+            campaign_ids=(campaign_id,),
+            at=PLACED_AT,
+        )
+        for number in range(count)
+    ]
+    answers = await engine.execute(commands)
+    assert all(isinstance(answer, Verdict) and answer.accepted for answer in answers), answers
+    return [answer.accepted[0].code for answer in answers if isinstance(answer, Verdict)]
+
+
+def redeem(order_id: str, codes: Sequence[str], *, command_id: str | None = None, **changes: Any) -> RedeemCoupons:
+    """An order of 125.00 USD in two lines that names `codes`."""
+    order = Order(
+        order_id=order_id,
+        currency="USD",
+        amount_minor=12_500,
+        lines=(Line("1", "510509", 2, 5_000), Line("2", "511520", 1, 2_500)),
+        placed_at=PLACED_AT,
+    )
+    fields: dict[str, Any] = {
+        "command_id": command_id or f"/shop {order_id}",
+        "order": order,
+        "codes": tuple(codes),
+        "at": PLACED_AT,
+    }
+    return RedeemCoupons(**(fields | changes))
+
+
+async def count(pool: Pool, query: str, *arguments: object) -> Any:
+    """One number from the ledger."""
+    return await pool.fetchval(query, *arguments)
