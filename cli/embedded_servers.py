@@ -243,8 +243,10 @@ class EmbeddedPostgres:
 
 
 class EmbeddedBroker:
-    """A Kafka-protocol broker for development (`noida-db`), its data in `folder`. One node, no replication, not for
-    production.
+    """A Kafka-protocol broker for development (`noida-db`), its data in `folder`: one node, not for production.
+
+    It keeps everything in memory and writes it to disk every second or so, whole. Ended in good order, or by the death of
+    its owner, it saves everything; killed itself, it loses what it took since the last save, acknowledged or not.
     """
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
@@ -260,6 +262,7 @@ class EmbeddedBroker:
             log_path=self.folder / "broker.log",
             working_folder=self.folder,
             stop_signals=(signal.SIGINT, signal.SIGTERM),
+            stop_seconds=30.0,  # it saves everything it holds before it ends
         )
 
     @property

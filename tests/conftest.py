@@ -72,7 +72,7 @@ def topic_prefix() -> str:
 
 @pytest.fixture
 def environment(kafka: Broker, database_url: str, topic_prefix: str) -> dict[str, str]:
-    """The variables a service process needs to work on this test's database and topics; merge them into `os.environ`."""
+    """What a service process needs to work on this test's database and topics; merge it into `os.environ`."""
     return {
         **kafka.environment,
         "COUPONRY_DATABASE_URL": database_url,

@@ -1,0 +1,104 @@
+# What one does here. `make` alone lists it; each target sets up what it needs, once.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python from 3.11 on; name another with `make PYTHON=…`.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-fast check lint types imports house schemas deploy-check format bench image lock clean clean-all
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/stamp-dev ## make the environment for working on Couponry (.venv), with every package pinned and hashed
+
+demo: $(VENV)/stamp-demo ## replay the Complete Journey study on an embedded stack and check the numbers
+	$(BIN)/couponry demo
+
+up: $(VENV)/stamp-demo ## run everything on this machine until Ctrl-C; data stays in .couponry/
+	$(BIN)/couponry up
+
+test: $(VENV)/stamp-dev ## every test, on a real broker and a real PostgreSQL (PYTEST_ARGS="-k …" for some)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/stamp-dev ## the tests that need neither a broker nor minutes
+	$(BIN)/pytest tests/unit tests/test_house.py $(PYTEST_ARGS)
+
+check: lint types imports schemas-check deploy-check house ## what a change must pass besides the tests
+
+lint: $(VENV)/stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/stamp-dev
+	$(BIN)/mypy
+
+imports: $(VENV)/stamp-dev
+	$(BIN)/lint-imports
+
+house: $(VENV)/stamp-dev
+	$(BIN)/pytest -q tests/test_house.py
+
+.PHONY: schemas-check
+schemas-check: $(VENV)/stamp-dev
+	$(BIN)/python -m schemas.generate --check
+
+deploy-check: $(VENV)/stamp-dev
+	$(BIN)/hadolint --config deploy/hadolint.yaml deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@if docker compose version >/dev/null 2>&1; then \
+		echo "docker compose config"; docker compose -f deploy/compose.yaml --env-file deploy/example.env config --quiet; \
+	else echo "docker compose isn't here: compose.yaml was checked against the Compose schema alone"; fi
+
+schemas: $(VENV)/stamp-dev ## write the Avro and JSON Schema files anew from the models
+	$(BIN)/python -m schemas.generate
+
+format: $(VENV)/stamp-dev ## put the code into shape
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/stamp-dev ## orders a second beside a plain consumer and a floor, into bench/latest.json
+	$(BIN)/python -m bench
+
+image: ## build the container image (needs a container engine)
+	docker build -f deploy/Dockerfile -t couponry .
+
+# Hosts, paths and options of this machine's package configuration stay out of what is written.
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: $(VENV)/stamp-dev ## pin every requirement anew, with hashes (minutes; UPGRADE=--upgrade for newer ones)
+	$(COMPILE) $(UPGRADE) -o requirements.txt pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra embedded --extra demo --build-deps-for editable -c requirements.txt -o requirements-demo.txt pyproject.toml
+	$(COMPILE) $(UPGRADE) -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) $(UPGRADE) --only-build-deps --build-deps-for wheel -c requirements-dev.txt -o requirements-build.txt pyproject.toml
+
+clean: ## remove caches and builds
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-all: clean ## also remove the environment, Kafka's jars and the data of `make up`
+	rm -rf $(VENV) .kafka .couponry
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Couponry needs Python 3.11 or newer and found none: install one, or name it with make PYTHON=/path/to/python3.11"; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "$(PYTHON) can't make an environment: on Debian and Ubuntu install its venv package (python3.11-venv)"; exit 1; }
+
+# A stamp is as new as the last installation, so that a second run costs nothing.
+$(VENV)/stamp-demo: requirements-demo.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV), once"
+	$(PIP) install --quiet --require-hashes -r requirements-demo.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/stamp-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what development needs into $(VENV), once"
+	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps -e .
+	@touch $@ $(VENV)/stamp-demo
