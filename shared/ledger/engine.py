@@ -49,7 +49,7 @@ UNTAKEABLE: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataErro
 """What the database, or its driver, says of a value or a change that it can't take."""
 
 
-class LedgerUnavailable(Exception):
+class LedgerUnavailableError(Exception):
     """The ledger can't be reached, or can't get a batch through. Nothing is lost: execute the same commands later."""
 
 
@@ -78,7 +78,7 @@ class Engine:
         """One answer a command, in their order; all effects in one transaction unless a command had to be set apart.
 
         Commands are decided one after another as if each ran alone in this order. One that was executed before gets
-        its recorded verdict. Raises LedgerUnavailable: then any of the batch may or may not have happened, and
+        its recorded verdict. Raises LedgerUnavailableError: then any of the batch may or may not have happened, and
         executing it
         again finds out.
         """
@@ -135,14 +135,16 @@ class Engine:
                 if run == RUNS:
                     if isinstance(conflict, UNTAKEABLE):
                         raise  # no other batch explains a key that stays taken: it is a command of this one
-                    raise LedgerUnavailable(f"A batch met others {RUNS} times in a row: {conflict!r}") from conflict
+                    raise LedgerUnavailableError(
+                        f"A batch met others {RUNS} times in a row: {conflict!r}"
+                    ) from conflict
                 log.info("batch_runs_again", run=run, reason=type(conflict).__name__, commands=len(commands))
             except UNAVAILABLE as error:
                 if run == RUNS:
-                    raise LedgerUnavailable(f"PostgreSQL doesn't answer: {error!r}") from error
+                    raise LedgerUnavailableError(f"PostgreSQL doesn't answer: {error!r}") from error
                 log.warning("ledger_unavailable", run=run, error=repr(error))
             await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
-        raise LedgerUnavailable(f"A batch did not settle within {RUNS} runs")
+        raise LedgerUnavailableError(f"A batch did not settle within {RUNS} runs")
 
     async def _merge(self, found: customers.SamePersonError) -> None:
         try:

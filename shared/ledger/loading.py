@@ -95,11 +95,11 @@ _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
 
 
-def order_row(order: OrderState, customer_key: CustomerKey | None) -> tuple[object, ...]:
+def order_row(order: OrderState) -> tuple[object, ...]:
     """An order as its row has it."""
     return (
         order.status,
-        customer_key,
+        order.customer_key,
         order.placed_at,
         order.paid_at,
         order.cancelled_at,
@@ -107,12 +107,13 @@ def order_row(order: OrderState, customer_key: CustomerKey | None) -> tuple[obje
         order.currency,
         order.amount_minor,
         order.customer,
+        order.requested_count,
     )
 
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
     """A lock as its rows have it."""
-    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.requested_count, lock.uses)
+    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
 
 
 def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
@@ -122,14 +123,13 @@ def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[ob
             placed_at = order.placed_at or command.at
             return (
                 order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor,
-                command.customer,
             )  # fmt: skip
         case PayOrder():
-            return (command.order_id, "paid", None, None, command.at, None, None, None, None, None)
+            return (command.order_id, "paid", None, None, command.at, None, None, None, None)
         case CancelOrder():
-            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None, None)
+            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None)
         case ReturnOrder():
-            return (command.order_id, "returned", None, None, None, None, command.at, None, None, None)
+            return (command.order_id, "returned", None, None, None, None, command.at, None, None)
         case _:
             return None
 
@@ -138,25 +138,17 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
     """Orders of the batch, inserted or locked. Returns the ids of those that the ledger knew before."""
     state = loaded.state
     rows: dict[str, tuple[object, ...]] = {}
-    awaiting_payment: set[object] = set()
     for command in commands:
-        if isinstance(command, RedeemCoupons) and command.hold:
-            awaiting_payment.add(command.order.order_id)
         row = _first_heard(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row[0], row)  # type: ignore[arg-type]
     if not rows:
         return []
     columns = [list(column) for column in zip(*rows.values(), strict=True)]
-    # Only a payment still to come needs to know who ordered; for other orders the column isn't worth its bytes.
-    columns[9] = [
-        orjson.dumps(customer).decode() if customer is not None and order_id in awaiting_payment else None
-        for order_id, customer in zip(columns[0], columns[9], strict=True)
-    ]
     fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)}
     for order_id in fresh:
         row = rows[order_id]
-        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, row[9])
+        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)
     known = [order_id for order_id in rows if order_id not in fresh]
     if known:
         for record in await connection.fetch(sql("orders_lock"), known):
@@ -171,9 +163,10 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
                 currency=record["currency"],
                 amount_minor=record["amount_minor"] or 0,
                 customer_key=record["customer_key"],
+                requested_count=record["requested_count"],
             )
             state.orders[order.order_id] = order
-            loaded.orders_before[order.order_id] = order_row(order, order.customer_key)
+            loaded.orders_before[order.order_id] = order_row(order)
         for record in await connection.fetch(sql("orders_standing"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
             if record["uses"] > 0:
@@ -233,7 +226,6 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
             customer_key=record["customer_key"],
             order_id=record["order_id"],
             uses=tuple(uses.get(record["lock_reference"], ())),
-            requested_count=record["requested_count"],
         )
         loaded.state.locks[lock.lock_reference] = lock
         loaded.locks_before[lock.lock_reference] = lock_row(lock)

@@ -253,8 +253,7 @@ async def redemptions(
         for record in await connection.fetch(sql("list_refused"), earliest, reason, limit)
     ]
     if not refused_only and reason is None:
-        for record in await connection.fetch(sql("list_redeemed"), earliest, limit):
-            lines.append(_moved(record))
+        lines += map(_moved, await connection.fetch(sql("list_redeemed"), earliest, limit))
         lines.sort(key=lambda line: line.at, reverse=True)
     return lines[:limit]
 
@@ -288,7 +287,7 @@ async def campaign(connection: Connection, campaign_id: str) -> CampaignLine | N
 async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignCounts:
     """What became of the campaign's coupons so far."""
     record = await connection.fetchrow(sql("show_campaign_counts"), campaign_id)
-    return CampaignCounts(**(record or {}))
+    return CampaignCounts(**dict(record or {}))
 
 
 def _campaign(record: Any) -> CampaignLine:

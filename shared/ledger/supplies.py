@@ -30,6 +30,7 @@ async def load_supplies(
         )
     pools: Counter[str] = Counter()
     looked_at: dict[str, list[tuple[str, str]]] = {}
+    generated: dict[str, list[tuple[str, str]]] = {}
     for command in commands:
         external = dict(command.external_codes)
         for campaign_id in command.campaign_ids:
@@ -47,8 +48,12 @@ async def load_supplies(
                     if code:
                         looked_at.setdefault(code_key(code), []).append(wanted)
             else:
-                code = codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes)
-                state.supplies[wanted] = Supply(derived_id("coupon", *wanted), code)
+                generated.setdefault(campaign_id, []).append(wanted)
+    for campaign_id, wanting in generated.items():
+        rule = state.campaigns[campaign_id].code
+        made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
+        for wanted, code in zip(wanting, made, strict=True):
+            state.supplies[wanted] = Supply(derived_id("coupon", *wanted), code)
     if pools:
         await _take_from_pools(connection, state, pooled, commands, pools)
     if looked_at:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from dataclasses import replace
+from typing import Final
 
 from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, RedeemCoupons
 from shared.domain.customer import Customer, identifiers
@@ -11,9 +12,11 @@ from shared.domain.verdicts import Verdict
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
-from shared.ledger.engine import CONFLICTS, LONGEST_PAUSE_SECONDS, PAUSE_SECONDS, RUNS, Engine, LedgerUnavailable
-from shared.ledger.loading import SweepFirst, load
+from shared.ledger.engine import CONFLICTS, LONGEST_PAUSE_SECONDS, PAUSE_SECONDS, RUNS, Engine, LedgerUnavailableError
+from shared.ledger.loading import SweepFirstError, load
 from shared.ledger.sql import sql
+
+_TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*CONFLICTS, *UNAVAILABLE)
 
 
 async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None = None) -> Verdict:
@@ -21,21 +24,21 @@ async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None
 
     Rows are locked for the moment it takes, as by any batch. A customer whose identifiers lead to several persons is
     judged as the person of the first one; only executing merges them. Locks past their time may be tidied up on the
-    way. Raises LedgerUnavailable, and asyncpg's errors for values that the database can't take.
+    way. Raises LedgerUnavailableError, and asyncpg's errors for values that the database can't take.
     """
     cache = campaigns or CampaignCache()
     for run in range(1, RUNS + 1):
         try:
             return await _judge(pool, command, cache)
-        except customers.SamePerson:
+        except customers.SamePersonError:
             command = _with_first_identifier(command)
-        except SweepFirst:
+        except SweepFirstError:
             await Engine(pool).sweep_expired()
-        except (*CONFLICTS, *UNAVAILABLE) as error:
+        except _TRY_AGAIN as error:
             if run == RUNS:
-                raise LedgerUnavailable(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
+                raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
             await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
-    raise LedgerUnavailable(f"Nothing could be judged in {RUNS} tries")
+    raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
 
 
 async def _judge(pool: Pool, command: Command, campaigns: CampaignCache) -> Verdict:

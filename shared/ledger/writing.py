@@ -107,10 +107,7 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
     changed = [lock for lock in loaded.state.locks.values() if lock_row(lock) != before.get(lock.lock_reference)]
     if not changed:
         return
-    rows = [
-        (lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.requested_count)
-        for lock in changed
-    ]
+    rows = [(lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at) for lock in changed]
     if opened := [row for row in rows if row[0] not in before]:
         await connection.execute(sql("locks_insert"), *_columns(opened))
     if known := [row for row in rows if row[0] in before]:
@@ -139,13 +136,13 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
     changed = [
         (order_id, row)
         for order_id, before in loaded.orders_before.items()
-        if (order := state.orders.get(order_id)) is not None
-        and (row := order_row(order, order.customer_key or before[1])) != before  # type: ignore[arg-type]
+        if (order := state.orders.get(order_id)) is not None and (row := order_row(order)) != before
     ]
     if not changed:
         return
     rows = [
-        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode()) for order_id, row in changed
+        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode(), row[9])
+        for order_id, row in changed
     ]
     await connection.execute(sql("orders_update"), *_columns(rows))
 

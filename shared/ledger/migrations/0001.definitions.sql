@@ -78,6 +78,7 @@ CREATE TABLE orders (
     currency     text,
     amount_minor bigint,
     customer     json,      -- as the order named them; only where a payment is waited for
+    requested_count integer NOT NULL DEFAULT 0,  -- likewise: the coupons that its requests named
     seen_at      timestamptz NOT NULL DEFAULT now()
 );
 
@@ -87,8 +88,7 @@ CREATE TABLE locks (
     status         text        NOT NULL CHECK (status IN ('open', 'burned', 'released', 'expired')),
     customer_key   uuid,
     order_id       text,       -- the order it is bound to, then the one that burned it
-    expires_at     timestamptz NOT NULL,
-    requested_count integer    NOT NULL DEFAULT 0  -- an order's own hold: the coupons that its requests named
+    expires_at     timestamptz NOT NULL
 );
 CREATE INDEX locks_open ON locks (expires_at) WHERE status = 'open';
 CREATE INDEX locks_order_id ON locks (order_id) WHERE order_id IS NOT NULL AND status = 'open';

@@ -1,5 +1,5 @@
 -- Locks opened under references never used before. Another process that opened one at the same time breaks the key: the batch runs again.
-INSERT INTO locks (lock_reference, status, customer_key, order_id, expires_at, requested_count)
-SELECT lock_reference, status, customer_key, order_id, expires_at, requested_count
-FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::integer[]) AS opened (lock_reference, status, customer_key, order_id, expires_at, requested_count)
+INSERT INTO locks (lock_reference, status, customer_key, order_id, expires_at)
+SELECT lock_reference, status, customer_key, order_id, expires_at
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[]) AS opened (lock_reference, status, customer_key, order_id, expires_at)
 ORDER BY lock_reference

@@ -1,5 +1,5 @@
 -- Locks that the batch names, and open ones bound to orders that it ends; locked in sorted order.
-SELECT lock_reference, status, customer_key::text, order_id, expires_at, requested_count
+SELECT lock_reference, status, customer_key::text, order_id, expires_at
 FROM locks
 WHERE lock_reference = ANY($1::text[]) OR (order_id = ANY($2::text[]) AND status = 'open')
 ORDER BY lock_reference
