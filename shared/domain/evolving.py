@@ -90,12 +90,11 @@ def _change_lock(state: State, change: LockChange) -> None:
         coupon = state.coupons.get(locked.coupon_id)
         if coupon is not None:
             coupon.holds = [hold for hold in coupon.holds if hold.lock_reference != reference]
-    lock.status = change.status
+    lock.status, lock.requested_count = change.status, change.requested_count or lock.requested_count
     if change.uses is not None:
         lock.uses = change.uses
     if change.status == "open":
         lock.customer_key, lock.order_id = change.customer_key, change.order_id
-        lock.requested_count = change.requested_count
         lock.expires_at = change.expires_at or lock.expires_at
         for locked in lock.uses:
             coupon = state.coupons.get(locked.coupon_id)
@@ -116,6 +115,7 @@ def _note(state: State, change: OrderChange) -> None:
     order.returned_at = change.returned_at or order.returned_at
     if change.customer is not None:
         order.customer = change.customer
+    order.customer_key = change.customer_key or order.customer_key
     order.currency = change.currency or order.currency
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor

@@ -9,7 +9,7 @@ from typing import Literal
 
 from shared.domain.asking import Taken
 from shared.domain.customer import CustomerKey
-from shared.domain.order import Line
+from shared.domain.order import Line, Order
 from shared.domain.state import LockedUse, LockState
 from shared.domain.verdicts import AcceptedCoupon, LineShare, LockChange, Transfer
 
@@ -28,43 +28,41 @@ def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
 
 
 def burned(
-    taken: Taken, user: CustomerKey | None, order_id: str, redemption: str, currency: str, lines: tuple[LineShare, ...]
+    taken: Taken, user: CustomerKey | None, order: Order, redemption: str, lines: tuple[LineShare, ...]
 ) -> tuple[Transfer, ...]:
     """The entries for one use on an order, out of the offer's own hold where it has one."""
-    offer, discount = taken.offer, taken.discount_minor or 0
-    coupon_id, campaign_id = offer.coupon.coupon_id, offer.coupon.campaign_id
-    if offer.lock is None or offer.locked is None:
-        return (
-            Transfer(
-                "burned", coupon_id, campaign_id, user, order_id, None, redemption, 0, 1, 0, discount, currency, lines
-            ),
-        )  # fmt: skip
-    lock, locked = offer.lock, offer.locked
-    reference = lock.lock_reference
-    if lock.customer_key == user and locked.currency in (None, currency):
-        held_minor = -one_use_minor(locked)
-        return (
-            Transfer(
-                "burned", coupon_id, campaign_id, user, order_id, reference, redemption, -1, 1, held_minor, discount,
-                currency, lines,
-            ),
-        )  # fmt: skip
-    return (
-        released(lock, _one(locked), order_id),
-        Transfer(
-            "burned", coupon_id, campaign_id, user, order_id, reference, redemption, 0, 1, 0, discount, currency, lines
-        ),
+    coupon, lock, locked = taken.offer.coupon, taken.offer.lock, taken.offer.locked
+    reference: str | None = None
+    held_uses, held_minor = 0, 0
+    emptied: tuple[Transfer, ...] = ()
+    if lock is not None and locked is not None:
+        reference = lock.lock_reference
+        one = _one(locked)
+        if lock.customer_key == user and locked.currency in (None, order.currency):
+            held_uses, held_minor = -1, -one.discount_minor
+        else:
+            # An entry of its own for what is taken out of the lock. It names no order, as the order uses the coupon once.
+            emptied = (
+                Transfer(
+                    "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, reference, redemption,
+                    -1, 0, -one.discount_minor, 0, locked.currency, one.lines,
+                ),
+            )  # fmt: skip
+    entry = Transfer(
+        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses, 1,
+        held_minor, taken.discount_minor or 0, order.currency, lines,
     )  # fmt: skip
+    return (*emptied, entry) if emptied else (entry,)
 
 
 def held(
-    taken: Taken, user: CustomerKey | None, order_id: str | None, reference: str, currency: str | None, locked: LockedUse
+    taken: Taken, user: CustomerKey | None, order_id: str | None, reference: str, locked: LockedUse
 ) -> tuple[Transfer, ...]:
     """The entries for one use that goes under lock `reference`, out of the offer's own hold where it has one."""
     offer = taken.offer
     entry = Transfer(
         "locked", locked.coupon_id, locked.campaign_id, user, order_id, reference, None, locked.uses, 0,
-        locked.discount_minor, 0, currency, locked.lines,
+        locked.discount_minor, 0, locked.currency, locked.lines,
     )  # fmt: skip
     if offer.lock is None or offer.locked is None:
         return (entry,)
@@ -92,16 +90,10 @@ def drained(
     return [_without(lock, coupon_ids, order_id, emptied) for lock, coupon_ids in gone.values()]
 
 
-def one_use_minor(locked: LockedUse) -> int:
-    """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
-    return locked.discount_minor - locked.discount_minor * (locked.uses - 1) // locked.uses
-
-
 def _one(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
-    lines = locked.lines if locked.uses == 1 else ()
-    return LockedUse(locked.coupon_id, locked.campaign_id, 1, one_use_minor(locked), locked.currency, lines)
+    return LockedUse(locked.coupon_id, locked.campaign_id, 1, _one_use_minor(locked), locked.currency)
 
 
 def _without(
@@ -112,12 +104,15 @@ def _without(
         if locked.coupon_id not in coupon_ids:
             rest.append(locked)
         elif locked.uses > 1:
-            left_minor = locked.discount_minor - one_use_minor(locked)
+            left_minor = locked.discount_minor - _one_use_minor(locked)
             rest.append(
                 LockedUse(locked.coupon_id, locked.campaign_id, locked.uses - 1, left_minor, locked.currency, ())
             )
     if rest:
-        return LockChange(
-            lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest), len(rest)
-        )
-    return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, (), 0)
+        return LockChange(lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest))
+    return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, ())
+
+
+def _one_use_minor(locked: LockedUse) -> int:
+    """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
+    return locked.discount_minor - locked.discount_minor * (locked.uses - 1) // locked.uses

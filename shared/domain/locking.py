@@ -131,11 +131,9 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
         coupon = one.offer.coupon
         locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, lines)
         uses.append(locked)
-        transfers += held(one, person, command.order_id, command.lock_reference, currency, locked)
+        transfers += held(one, person, command.order_id, command.lock_reference, locked)
         told.append(accepted(one, lines))
-    opened = LockChange(
-        command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses), len(uses)
-    )
+    opened = LockChange(command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses))
     return Verdict(
         command.command_id, "locked", request.now, tuple(told), requested_count=count,
         discount_minor=sum(one.discount_minor or 0 for one in taken), currency=currency, order_id=command.order_id,

@@ -127,9 +127,7 @@ def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
     return sorted(found, key=lambda lock: lock.lock_reference)
 
 
-def _burn_hold(
-    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None
-) -> Verdict:
+def _burn_hold(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None) -> Verdict:
     redemption = redemption_id(command.command_id)
     transfers = tuple(
         [

@@ -42,23 +42,29 @@ def placed_again(order: OrderState, placing: datetime) -> bool:
 def placing_change(
     command: RedeemCoupons, known: OrderState | None, person: CustomerKey | None, now: datetime
 ) -> OrderChange | None:
-    """What placing the order notes of it; None where nothing changes."""
+    """What placing the order notes of it; None where nothing changes.
+
+    A placing that names no time is one at `now`, but its time is only noted where it places a closed order anew.
+    """
     order = command.order
+    status: OrderStatus = "placed"
     placed_at = order.placed_at or command.at
-    if known is None:
-        return OrderChange(
-            order.order_id, "placed", placed_at, None, None, None, command.customer, person, order.currency, order.amount_minor
-        )  # fmt: skip
-    status: OrderStatus = known.status
-    if is_closed(known):
-        if not placed_again(known, placed_at or now):
-            return None
-        status = "paid" if paid_since_closing(known) else "placed"
-        placed_at = placed_at or now
-    elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
-        if known.currency is not None:
-            return None  # the same order again
-        placed_at = None
+    if known is not None:
+        status = known.status
+        if is_closed(known):
+            if not placed_again(known, placed_at or now):
+                return None
+            status = "paid" if paid_since_closing(known) else "placed"
+            placed_at = placed_at or now
+        elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
+            if known.currency is not None:
+                return None  # the same order again
+            placed_at = None
     return OrderChange(
-        order.order_id, status, placed_at, None, None, None, command.customer, person, order.currency, order.amount_minor
+        order.order_id,
+        status,
+        placed_at,
+        customer_key=person,
+        currency=order.currency,
+        amount_minor=order.amount_minor,
     )

@@ -36,6 +36,16 @@ class Named:
     count: int = 0
 
 
+@dataclass(slots=True)
+class Judged:
+    """What is used, what is refused, how many coupons the request was about, and what is noted of the order."""
+
+    taken: list[Taken]
+    refused: list[RefusedCoupon]
+    count: int
+    change: OrderChange | None
+
+
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     """Judge the coupons of an order and use (or hold) those that are good for it."""
     order = command.order
@@ -66,15 +76,15 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         taken = []
     if len(refused) > 1:
         refused = sorted_refusals(refused)
-    changes = () if change is None else (change,)
+    judged = Judged(taken, refused, named.count, change)
     if not taken:
         return Verdict(
             command.command_id, "refused", now, (), tuple(refused), named.count, 0, order.currency, order.order_id,
-            None, command.lock_reference, None, request.person, (), (), changes,
+            None, command.lock_reference, None, request.person, (), (), () if change is None else (change,),
         )  # fmt: skip
-    if command.hold and not (known is not None and _paid(known, request)):
-        return _hold(command, request, taken, refused, named.count, changes)
-    return _burn(command, request, taken, refused, named.count, changes)
+    if command.hold and not (known is not None and request.closed_at is None and paid_since_closing(known)):
+        return _hold(command, request, judged)
+    return _burn(command, request, judged)
 
 
 def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
@@ -189,10 +199,6 @@ def _stands(coupon: Coupon, known: OrderState | None, hold: LockState | None) ->
     return hold is not None and any(locked.coupon_id == coupon.coupon_id for locked in hold.uses)
 
 
-def _paid(known: OrderState, request: Request) -> bool:
-    return request.closed_at is None and paid_since_closing(known)
-
-
 def _user(request: Request, taken: Taken) -> str | None:
     """Whose use it is: the order's customer, or for a guest the one whose lock it burns."""
     if request.person is None and taken.offer.lock is not None:
@@ -200,66 +206,70 @@ def _user(request: Request, taken: Taken) -> str | None:
     return request.person
 
 
-def _burn(
-    command: RedeemCoupons, request: Request, taken: list[Taken], refused: list[RefusedCoupon], count: int,
-    changes: tuple[OrderChange, ...],
-) -> Verdict:  # fmt: skip
+def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     order = command.order
     redemption = redemption_id(command.command_id)
     told: list[AcceptedCoupon] = []
     transfers: tuple[Transfer, ...] = ()
     total, locked = 0, False
     user = request.person
-    for one in taken:
+    for one in judged.taken:
         lines = line_shares(one, order.lines)
         user = _user(request, one)
         told.append(accepted(one, lines))
-        transfers += burned(one, user, order.order_id, redemption, order.currency, lines)
+        transfers += burned(one, user, order, redemption, lines)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
-    locks = tuple(drained(taken, order.order_id)) if locked else ()
     return Verdict(
-        command.command_id, "redeemed", request.now, tuple(told), tuple(refused), count, total, order.currency,
-        order.order_id, redemption, command.lock_reference, None, user, transfers, locks, changes,
+        command.command_id, "redeemed", request.now, tuple(told), tuple(judged.refused), judged.count, total,
+        order.currency, order.order_id, redemption, command.lock_reference, None, user, transfers,
+        tuple(drained(judged.taken, order.order_id)) if locked else (),
+        () if judged.change is None else (judged.change,),
     )  # fmt: skip
 
 
-def _hold(
-    command: RedeemCoupons, request: Request, taken: list[Taken], refused: list[RefusedCoupon], count: int,
-    changes: tuple[OrderChange, ...],
-) -> Verdict:  # fmt: skip
+def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     """Hold what was taken under the order's own lock, beside what that holds already."""
     order, reference = command.order, order_hold(command.order.order_id)
     expires_at = later(request.now, command.hold_seconds)
     before = request.state.locks.get(reference)
-    user = _user(request, taken[0]) if request.person is None else request.person
-    uses, transfers, asked = _held_before(before, request.now, user, order.order_id)
+    user = _user(request, judged.taken[0]) if request.person is None else request.person
+    uses, transfers = _held_before(before, request.now, user, order.order_id)
+    asked = judged.count + (before.requested_count if uses and before is not None else 0)
     told: list[AcceptedCoupon] = []
     total = 0
-    for one in taken:
+    for one in judged.taken:
         lines, discount = line_shares(one, order.lines), one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, discount, order.currency, lines)
         uses.append(locked)
-        transfers += held(one, user, order.order_id, reference, order.currency, locked)
+        transfers += held(one, user, order.order_id, reference, locked)
         told.append(accepted(one, lines))
         total += discount
-    opened = LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses), asked + count)
+    change = judged.change
+    noted = OrderChange(
+        order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
+        customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
+    )  # fmt: skip
     return Verdict(
-        command.command_id, "held", request.now, tuple(told), tuple(refused), count, total, order.currency,
-        order.order_id, None, reference, expires_at, user, tuple(transfers),
-        (*drained(taken, order.order_id), opened), changes,
+        command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,
+        order.currency, order.order_id, None, reference, expires_at, user, tuple(transfers),
+        (
+            *drained(judged.taken, order.order_id),
+            LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses), asked),
+        ),
+        (noted,),
     )  # fmt: skip
 
 
 def _held_before(
     before: LockState | None, now: datetime, user: str | None, order_id: str
-) -> tuple[list[LockedUse], list[Transfer], int]:
-    """What the order's hold keeps, the entries that keeping or losing it takes, and the coupons its requests named."""
+) -> tuple[list[LockedUse], list[Transfer]]:
+    """What the order's hold keeps, and the entries that keeping or losing it takes."""
     if before is None or before.status != "open":
-        return [], [], 0
+        return [], []
     if not holds_now(before, now):  # over: it gives back what it held and begins anew
-        return [], [released(before, locked) for locked in before.uses], 0
+        return [], [released(before, locked) for locked in before.uses]
     transfers: list[Transfer] = []
     if before.customer_key != user:  # a guest's order that now names its customer: what is held moves to their name
         for locked in before.uses:
@@ -270,4 +280,4 @@ def _held_before(
                     locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines,
                 )
             )  # fmt: skip
-    return list(before.uses), transfers, before.requested_count
+    return list(before.uses), transfers

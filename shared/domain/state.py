@@ -55,7 +55,7 @@ class OrderState:
     amount_minor: int = 0
     customer_key: CustomerKey | None = None
     requested_count: int = 0
-    """how many different coupons its placings named so far; a payment burns what they held as one request"""
+    """how many different coupons its placings named that wait for the payment; it burns them as one request"""
     standing: dict[str, Standing] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class LockState:
     """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing.
 
     An expired lock still names in `uses` what it held; a burned or released one names nothing. The order that burned a
-    lock is its `order_id`. `requested_count` matters for an order's own hold: the coupons its requests named.
+    lock is its `order_id`. `requested_count` matters for an order's own hold: the coupons that its requests named.
     """
 
     lock_reference: str

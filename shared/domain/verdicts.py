@@ -89,7 +89,7 @@ class LockChange:
     `uses` is what it holds from now on: None leaves what stands, () is nothing. A lock that loses a part of its uses
     stays `open` with the rest; one that ran out of time keeps the names of what it held (`uses` None), so that a late
     order hears which coupons it lost. `order_id` None leaves what stands; `burned` sets the order that burned it.
-    `requested_count` is set by an order's own hold: how many coupons the requests named that it answers.
+    `requested_count` is that of an order's own hold, as it is from now on: the coupons that its requests named.
     """
 
     lock_reference: str
@@ -103,7 +103,10 @@ class LockChange:
 
 @value
 class OrderChange:
-    """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field."""
+    """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field.
+
+    `customer` is noted only where the order holds coupons until its payment, which has to tell who ordered.
+    """
 
     order_id: str
     status: Literal["placed", "paid", "cancelled", "returned"]
