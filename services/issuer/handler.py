@@ -15,7 +15,7 @@ from shared.domain.customer import Customer
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
-from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailable, Rejected
+from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry
@@ -26,7 +26,12 @@ SERVICE: Final = "issuer"
 MAX_COUPONS: Final = 2_000
 """Most coupons that one transaction issues: one reward may issue dozens, so a batch is bounded by what it makes."""
 
-_TRY_AGAIN: Final = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailable, SourcesTooSlowError)
+_TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
+    *UNAVAILABLE,
+    *CONFLICTS,
+    LedgerUnavailableError,
+    SourcesTooSlowError,
+)
 
 
 def to_command(event: ReceivedEvent, index: MatchIndex) -> IssueCoupons | None:

@@ -14,7 +14,7 @@ from shared.domain.order import Line, Order
 from shared.domain.state import order_hold
 from shared.domain.verdicts import Verdict
 from shared.ledger.database import UNAVAILABLE, Pool
-from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailable, Rejected
+from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
@@ -23,7 +23,7 @@ from shared.runtime.errors import TransientError
 
 SERVICE: Final = "redeemer"
 
-_TRY_AGAIN: Final = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailable)
+_TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailableError)
 
 
 def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | None:

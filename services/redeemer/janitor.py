@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.ledger.engine import Engine, LedgerUnavailable
+from shared.ledger.engine import Engine, LedgerUnavailableError
 from shared.runtime.backoff import Backoff
 from shared.runtime.logging import get_logger
 from shared.runtime.shutdown import sleep_unless
@@ -30,7 +30,7 @@ class Janitor:
             pause_seconds = self._pause_seconds
             try:
                 swept = await self.run_once()
-            except LedgerUnavailable as error:
+            except LedgerUnavailableError as error:
                 failures += 1
                 pause_seconds = self._backoff.seconds(failures)
                 log.warning("could not look for expired locks", problem=str(error), again_in_seconds=pause_seconds)

@@ -1,0 +1,35 @@
+"""`python -m services.issuer`: wiring, nothing else."""
+
+import sys
+
+from schemas.topics import REWARDS, SIGNUPS
+from services.issuer.handler import SERVICE, IssueHandler
+from services.issuer.settings import IssuerSettings
+from services.issuer.sources.coupon_api import ApiLimits, open_client
+from services.issuer.sources.external import ExternalCodes
+from shared.ledger.engine import Engine
+from shared.ledger.service_pool import service_pool
+from shared.messaging.consumer import ConsumerLoop
+from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.settings import load_settings_or_exit
+
+
+async def main(context: ServiceContext[IssuerSettings]) -> None:
+    """Issue what `rewards` and `signups` bring, until asked to stop."""
+    settings = context.settings
+    limits = ApiLimits(settings.external_attempts, settings.external_try_seconds, settings.external_total_seconds)
+    async with service_pool(context) as pool, open_client(settings.external_concurrency) as client:
+        external = ExternalCodes(
+            pool,
+            client,
+            limits,
+            concurrency=settings.external_concurrency,
+            batch_seconds=settings.external_batch_seconds,
+        )
+        handler = IssueHandler(pool, Engine(pool), external)
+        consumer = ConsumerLoop(settings, SERVICE, [REWARDS.name, SIGNUPS.name], handler, health=context.health)
+        await consumer.run(context.stopping)
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(main, load_settings_or_exit(IssuerSettings), SERVICE))

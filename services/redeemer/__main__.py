@@ -1,0 +1,34 @@
+"""`python -m services.redeemer`: wiring, nothing else."""
+
+import asyncio
+import sys
+
+from schemas.topics import ORDERS
+from services.redeemer.handler import SERVICE, OrderHandler
+from services.redeemer.janitor import Janitor
+from services.redeemer.settings import RedeemerSettings
+from shared.ledger.engine import Engine
+from shared.ledger.service_pool import service_pool
+from shared.messaging.consumer import ConsumerLoop
+from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.settings import load_settings_or_exit
+
+
+async def main(context: ServiceContext[RedeemerSettings]) -> None:
+    """Redeem what `orders` brings, and put away expired locks beside it, until asked to stop."""
+    settings = context.settings
+    async with service_pool(context) as pool:
+        engine = Engine(pool)
+        handler = OrderHandler(pool, engine, settings)
+        consumer = ConsumerLoop(settings, SERVICE, [ORDERS.name], handler, health=context.health)
+        janitor = Janitor(engine, pause_seconds=settings.sweep_seconds, limit=settings.sweep_limit)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(consumer.run(context.stopping))
+                group.create_task(janitor.run(context.stopping))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # how the process ends depends on what failed first
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(main, load_settings_or_exit(RedeemerSettings), SERVICE))
