@@ -28,8 +28,8 @@ class SamePersonError(Exception):
 async def resolve(connection: Connection, named: Mapping[str, Customer | None]) -> dict[str, CustomerKey | None]:
     """The person that each command names: command id → key, None for a guest (nobody, or nobody identifiable).
 
-    Persons seen for the first time are added. Raises SamePersonError; a unique violation means that another process added
-    one of them at the same time, and the batch is to run again.
+    Persons seen for the first time are added. Raises SamePersonError; a unique violation means that another process
+    added one of them at the same time, and the batch is to run again.
     """
     wanted: dict[Customer, tuple[Identifier, ...]] = {}
     for customer in named.values():

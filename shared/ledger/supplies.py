@@ -15,6 +15,10 @@ from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 
+Wanted = tuple[str, str]
+"""(command id, campaign id): one coupon that a command asks for"""
+
+
 async def load_supplies(
     connection: Connection, state: State, pooled: set[str], commands: Sequence[IssueCoupons]
 ) -> None:
@@ -25,70 +29,74 @@ async def load_supplies(
     """
     occasions = [command.natural_key for command in commands if command.natural_key is not None]
     if occasions:
-        state.issued.update(
-            (record[0], record[1]) for record in await connection.fetch(sql("coupons_occasions"), occasions)
-        )
-    pools: Counter[str] = Counter()
-    looked_at: dict[str, list[tuple[str, str]]] = {}
-    generated: dict[str, list[tuple[str, str]]] = {}
-    for command in commands:
-        external = dict(command.external_codes)
-        for campaign_id in command.campaign_ids:
-            campaign = state.campaigns.get(campaign_id)
-            if campaign is None or (command.natural_key, campaign_id) in state.issued:
-                continue
-            wanted = (command.command_id, campaign_id)
-            if campaign.code.shared_code is not None:
-                looked_at.setdefault(code_key(campaign.code.shared_code), []).append(wanted)
-            elif campaign.source.kind == "pool":
-                pools[campaign_id] += 1
-            elif campaign.source.kind == "external":
-                if (code := external.get(campaign_id)) is not None:
-                    state.supplies[wanted] = Supply(derived_id("coupon", *wanted), code or None)
-                    if code:
-                        looked_at.setdefault(code_key(code), []).append(wanted)
-            else:
-                generated.setdefault(campaign_id, []).append(wanted)
-    for campaign_id, wanting in generated.items():
-        rule = state.campaigns[campaign_id].code
-        made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
-        for wanted, code in zip(wanting, made, strict=True):
-            state.supplies[wanted] = Supply(derived_id("coupon", *wanted), code)
-    if pools:
-        await _take_from_pools(connection, state, pooled, commands, pools)
+        records = await connection.fetch(sql("coupons_occasions"), occasions)
+        state.issued.update((record[0], record[1]) for record in records)
+    wanted = _wanted(state, commands)
+    _generate(state, wanted.get("generated", []))
+    if pooled_wanted := wanted.get("pool"):
+        await _take_from_pools(connection, state, pooled, pooled_wanted)
+    external = {
+        (command.command_id, campaign_id): code for command in commands for campaign_id, code in command.external_codes
+    }
+    looked_at: dict[str, list[Wanted]] = {}
+    for one in wanted.get("shared", []):
+        looked_at.setdefault(code_key(state.campaigns[one[1]].code.shared_code or ""), []).append(one)
+    for one in wanted.get("external", []):
+        if (code := external.get(one)) is not None:
+            state.supplies[one] = Supply(derived_id("coupon", *one), code or None)
+            if code:
+                looked_at.setdefault(code_key(code), []).append(one)
     if looked_at:
         await _look_at_codes(connection, state, looked_at)
 
 
-async def _take_from_pools(
-    connection: Connection, state: State, pooled: set[str], commands: Sequence[IssueCoupons], pools: Counter[str]
-) -> None:
-    taken: dict[str, list[Supply]] = {}
-    for campaign_id, coupon_id, code in await connection.fetch(sql("pool_take"), list(pools), list(pools.values())):
-        taken.setdefault(campaign_id, []).append(Supply(coupon_id, code))
-        pooled.add(coupon_id)
+def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wanted]]:
+    """What the commands ask for, by where it comes from; occasions already served and unknown campaigns left out."""
+    wanted: dict[str, list[Wanted]] = {}
     for command in commands:
         for campaign_id in command.campaign_ids:
-            if (
-                campaign_id in pools
-                and (command.natural_key, campaign_id) not in state.issued
-                and taken.get(campaign_id)
-            ):
-                state.supplies[command.command_id, campaign_id] = taken[campaign_id].pop(0)
+            campaign = state.campaigns.get(campaign_id)
+            if campaign is None or (command.natural_key, campaign_id) in state.issued:
+                continue
+            kind = "shared" if campaign.code.shared_code is not None else campaign.source.kind
+            wanted.setdefault(kind, []).append((command.command_id, campaign_id))
+    return wanted
 
 
-async def _look_at_codes(connection: Connection, state: State, looked_at: dict[str, list[tuple[str, str]]]) -> None:
-    """Shared codes become the supply of whoever asks; an external code must be new, so one that exists is no supply."""
-    existing = {
-        record["code_key"]: record for record in await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
-    }
-    given: set[str] = set()
+def _generate(state: State, wanted: Sequence[Wanted]) -> None:
+    of_campaign: dict[str, list[Wanted]] = {}
+    for one in wanted:
+        of_campaign.setdefault(one[1], []).append(one)
+    for campaign_id, wanting in of_campaign.items():
+        rule = state.campaigns[campaign_id].code
+        made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
+        for one, code in zip(wanting, made, strict=True):
+            state.supplies[one] = Supply(derived_id("coupon", *one), code)
+
+
+async def _take_from_pools(connection: Connection, state: State, pooled: set[str], wanted: Sequence[Wanted]) -> None:
+    counts = Counter(campaign_id for _, campaign_id in wanted)
+    taken: dict[str, list[Supply]] = {}
+    for campaign_id, coupon_id, code in await connection.fetch(sql("pool_take"), list(counts), list(counts.values())):
+        taken.setdefault(campaign_id, []).append(Supply(coupon_id, code))
+        pooled.add(coupon_id)
+    for one in wanted:
+        if taken.get(one[1]):
+            state.supplies[one] = taken[one[1]].pop(0)
+
+
+async def _look_at_codes(connection: Connection, state: State, looked_at: dict[str, list[Wanted]]) -> None:
+    """Shared codes are the supply of whoever asks; an external code must be new: one that exists is no supply."""
+    records = await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
+    existing = {record["code_key"]: record for record in records}
     for key, wanting in looked_at.items():
-        for wanted in wanting:
-            record = existing.get(key)
-            if state.campaigns[wanted[1]].code.shared_code is not None:
+        record = existing.get(key)
+        given = record is not None
+        for one in wanting:
+            if state.campaigns[one[1]].code.shared_code is not None:
                 if record is not None:
-                    state.supplies[wanted] = Supply(record["coupon_id"], record["code"])
-            elif record is not None or key in given:
-                del state.supplies[wanted]
-            given.add(key)
+                    state.supplies[one] = Supply(record["coupon_id"], record["code"])
+            elif given:
+                del state.supplies[one]
+            else:
+                given = True
