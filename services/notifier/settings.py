@@ -1,11 +1,14 @@
 """The notifier's settings: what every service has, and how webhooks are sent."""
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, model_validator
 
 from services.notifier.webhooks.policy import WebhookPolicy
 from shared.runtime.settings import PREFIX, Settings
+
+RECORD_SECONDS: Final = 3.0
+"""Of the time to leave, what is kept for recording the last outcomes and closing connections."""
 
 
 class NotifierSettings(Settings):
@@ -52,4 +55,5 @@ class NotifierSettings(Settings):
             backoff_max_seconds=self.webhooks_backoff_max_seconds,
             disable_after=self.webhooks_disable_after,
             poll_seconds=self.webhooks_poll_seconds,
+            drain_seconds=max(0.0, self.drain_seconds - RECORD_SECONDS),
         )

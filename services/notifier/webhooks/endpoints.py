@@ -70,6 +70,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise EndpointError(f"{url!r} is not a URL: {error}.") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise EndpointError(f"{url!r} must start with https:// and a host name.")
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise EndpointError(f"{url!r} is not a URL: {parsed.port} is not a port.")
     if parsed.userinfo or parsed.fragment:
         raise EndpointError("The URL must carry neither a login nor a fragment; receivers check the signature instead.")
     if allow_private:

@@ -22,6 +22,7 @@ class WebhookPolicy:
     backoff_max_seconds: float = 43_200.0
     disable_after: int = 10
     poll_seconds: float = 1.0
+    drain_seconds: float = 12.0
 
     def wait_seconds(self, attempt: int, random_fraction: float | None = None) -> float:
         """How long to wait after the failed `attempt` (1, 2, …): between half of the step and the whole of it.

@@ -13,23 +13,30 @@ from typing import Final
 
 import httpx
 import prometheus_client
-import structlog
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
+from services.notifier.errors import TRY_AGAIN
 from services.notifier.webhooks.addresses import AddressRefusedError
 from services.notifier.webhooks.deliveries import Delivery, Outcome, claim, record
 from services.notifier.webhooks.endpoints import EndpointError, check_url
 from services.notifier.webhooks.policy import WebhookPolicy
-from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.database import Pool
+from shared.runtime.backoff import Backoff
+from shared.runtime.errors import TransientError
+from shared.runtime.logging import get_logger
 
-logger = structlog.get_logger(__name__)
+log = get_logger("webhooks")
 
 RESPONSE_BYTES_MAX: Final = 4_096
 """An answer is its status; of the body the beginning is read, for the record of a failed attempt."""
 
 ERROR_CHARACTERS_MAX: Final = 500
 
-UNAVAILABLE_WAIT_MAX_SECONDS: Final = 30.0
+AWAY = Backoff(first_seconds=0.5, longest_seconds=30.0)
+
+AWAY_ATTEMPTS_MAX: Final = 60
+"""Tries while the database is away, half an hour, before the process leaves to be started again."""
 
 ATTEMPTS: Final = prometheus_client.Counter(
     "couponry_webhook_attempts", "Webhook calls by what became of them.", ["outcome"]
@@ -47,7 +54,7 @@ class Sender:
     async def run_once(self) -> int:
         """Take what is due, at most as much as may run at a time, see it through; return how many attempts that was.
 
-        Raises one of `UNAVAILABLE` when the database is away.
+        Raises one of `TRY_AGAIN` when the database is away or busy.
         """
         deliveries = await claim(self._pool, self._policy, {}, self._policy.concurrency)
         async with asyncio.TaskGroup() as attempts:
@@ -56,9 +63,10 @@ class Sender:
         return len(deliveries)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop` is set, then finish the calls under way (bounded by their time-out) and return.
+        """Send until `stop` is set, then finish the calls under way (within `drain_seconds`) and return.
 
-        Every finished call makes room for the next, so that a slow endpoint holds up nobody but itself.
+        Every finished call makes room for the next, so that a slow endpoint holds up nobody but itself. Raises
+        TransientError when the database has been away for too long.
         """
         under_way: dict[asyncio.Task[None], Delivery] = {}
         stopping = asyncio.create_task(stop.wait())
@@ -71,13 +79,15 @@ class Sender:
                     away = 0
                     if taken and len(under_way) < self._policy.concurrency:
                         wait_seconds = 0  # there may be more: an endpoint's share was full, or the batch was
-                except UNAVAILABLE as error:
+                except TRY_AGAIN as error:
                     away += 1
-                    wait_seconds = min(UNAVAILABLE_WAIT_MAX_SECONDS, self._policy.poll_seconds * 2 ** min(away, 10))
-                    logger.warning("webhooks_database_away", error=str(error), wait_seconds=wait_seconds)
+                    if away >= AWAY_ATTEMPTS_MAX:
+                        raise TransientError(f"PostgreSQL is away: {error}") from error
+                    wait_seconds = AWAY.seconds(away)
+                    log.warning("database away", error=str(error), wait_seconds=wait_seconds)
                 await self._wait(under_way, stopping, wait_seconds)
             if under_way:
-                await asyncio.wait(under_way, timeout=2 * self._policy.timeout_seconds)
+                await asyncio.wait(under_way, timeout=self._policy.drain_seconds)
             _forget_finished(under_way)
         finally:
             for task in (stopping, *under_way):
@@ -104,7 +114,7 @@ class Sender:
     async def _see_through(self, delivery: Delivery) -> None:
         """Call, and record. When the database is away the outcome is lost, and the lease brings another attempt."""
         outcome = await self._attempt(delivery)
-        log = logger.bind(
+        about = log.bind(
             event_id=delivery.event_id,
             endpoint_id=str(delivery.endpoint_id),
             attempt=delivery.attempt,
@@ -113,17 +123,17 @@ class Sender:
         )
         try:
             recorded = await record(self._pool, self._policy, delivery, outcome)
-        except UNAVAILABLE as error:
+        except TRY_AGAIN as error:
             ATTEMPTS.labels("unrecorded").inc()
-            log.warning("webhook_outcome_not_recorded", error=str(error))
+            about.warning("outcome not recorded", error=str(error))
             return
         ATTEMPTS.labels("retried" if recorded.status == "pending" else recorded.status).inc()
         if recorded.status == "delivered":
-            log.info("webhook_delivered")
+            about.debug("delivered")
         else:
-            log.warning("webhook_attempt_failed", error=outcome.error, delivery=recorded.status)
+            about.warning("attempt failed", error=outcome.error, delivery=recorded.status)
         if recorded.endpoint_disabled_reason:
-            log.warning("webhook_endpoint_disabled", reason=recorded.endpoint_disabled_reason)
+            about.warning("endpoint disabled", reason=recorded.endpoint_disabled_reason)
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
         if delivery.attempt > self._policy.attempts_max:
@@ -137,7 +147,7 @@ class Sender:
                 status_code, error = await self._post(delivery)
         except TimeoutError:
             error = f"No answer within {self._policy.timeout_seconds:g} seconds"
-        except (AddressRefusedError, EndpointError) as refused:
+        except (AddressRefusedError, EndpointError, _SecretError) as refused:
             error = str(refused)
         except (httpx.HTTPError, httpx.InvalidURL) as trouble:
             error = f"{type(trouble).__name__}: {trouble}"
@@ -146,13 +156,7 @@ class Sender:
 
     async def _post(self, delivery: Delivery) -> tuple[int, str | None]:
         """The answer's status, and why it is a failure unless it is 2xx. A redirect is one: nobody chose its target."""
-        now = datetime.now(UTC)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(delivery.secret).sign(delivery.event_id, now, delivery.payload),
-        }
+        headers = _headers(delivery, datetime.now(UTC))
         request = self._client.stream("POST", delivery.url, content=delivery.payload.encode(), headers=headers)
         async with request as response:
             # Read in any case: a connection whose answer was read to its end serves the next call too.
@@ -160,6 +164,23 @@ class Sender:
             if response.is_success:
                 return response.status_code, None
             return response.status_code, f"HTTP {response.status_code} {beginning}".rstrip()
+
+
+class _SecretError(Exception):
+    """The endpoint's secret, which somebody changed by hand, can't sign."""
+
+
+def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
+    try:
+        signature = Webhook(delivery.secret).sign(delivery.event_id, now, delivery.payload)
+    except (ValueError, EmptyWebhookSecretError) as error:
+        raise _SecretError(f"The endpoint's secret can't sign: {error}") from error
+    return {
+        "content-type": "application/json",
+        "webhook-id": delivery.event_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
 
 
 async def _beginning(response: httpx.Response) -> str:
