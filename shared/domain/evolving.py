@@ -90,7 +90,7 @@ def _change_lock(state: State, change: LockChange) -> None:
         coupon = state.coupons.get(locked.coupon_id)
         if coupon is not None:
             coupon.holds = [hold for hold in coupon.holds if hold.lock_reference != reference]
-    lock.status, lock.requested_count = change.status, change.requested_count or lock.requested_count
+    lock.status = change.status
     if change.uses is not None:
         lock.uses = change.uses
     if change.status == "open":
@@ -117,5 +117,7 @@ def _note(state: State, change: OrderChange) -> None:
         order.customer = change.customer
     order.customer_key = change.customer_key or order.customer_key
     order.currency = change.currency or order.currency
+    if change.requested_count is not None:
+        order.requested_count = change.requested_count
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor

@@ -39,9 +39,11 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     change = OrderChange(command.order_id, "paid", paid_at=at) if news else None
     hold = state.locks.get(order_hold(command.order_id))
     if hold is not None and holds_now(hold, now):
-        return _burn_hold(command, state, now, hold, change)
+        asked = 0 if known is None else known.requested_count
+        return _burn_hold(command, state, now, hold, change, asked=asked)
     if hold is not None and hold.status in {"open", "expired"} and change is not None:
-        return _hold_expired(command, state, now, hold, change)
+        asked = 0 if known is None else known.requested_count
+        return _hold_expired(command, state, now, hold, change, asked=asked)
     return _plain(command, "unchanged" if change is None else "recorded", now, change)
 
 
@@ -127,7 +129,9 @@ def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
     return sorted(found, key=lambda lock: lock.lock_reference)
 
 
-def _burn_hold(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None) -> Verdict:
+def _burn_hold(
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, asked: int
+) -> Verdict:
     redemption = redemption_id(command.command_id)
     transfers = tuple(
         [
@@ -142,14 +146,16 @@ def _burn_hold(command: PayOrder, state: State, now: datetime, hold: LockState, 
     told = tuple([_told(state, locked, None) for locked in hold.uses])
     burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
     return Verdict(
-        command.command_id, "redeemed", now, told, requested_count=max(hold.requested_count, len(told)),
+        command.command_id, "redeemed", now, told, requested_count=max(asked, len(told)),
         discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
         order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, transfers=transfers,
         locks=(burned,), orders=() if change is None else (change,),
     )  # fmt: skip
 
 
-def _hold_expired(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange) -> Verdict:
+def _hold_expired(
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, asked: int
+) -> Verdict:
     """The payment came too late: what the order held has gone back."""
     until = hold.expires_at.isoformat()
     message = f"The order held its coupons until {until}; the payment came later."
@@ -165,7 +171,7 @@ def _hold_expired(command: PayOrder, state: State, now: datetime, hold: LockStat
     return Verdict(
         command.command_id, "refused", now,
         refused=tuple(refused) or (RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until}),),
-        requested_count=max(hold.requested_count, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
+        requested_count=max(asked, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
         customer_key=hold.customer_key, orders=(change,),
     )  # fmt: skip
 

@@ -235,7 +235,8 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     before = request.state.locks.get(reference)
     user = _user(request, judged.taken[0]) if request.person is None else request.person
     uses, transfers = _held_before(before, request.now, user, order.order_id)
-    asked = judged.count + (before.requested_count if uses and before is not None else 0)
+    known = request.state.orders.get(order.order_id)
+    asked = judged.count + (known.requested_count if uses and known is not None else 0)
     told: list[AcceptedCoupon] = []
     total = 0
     for one in judged.taken:
@@ -250,13 +251,14 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
         customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
+        requested_count=asked,
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,
         order.currency, order.order_id, None, reference, expires_at, user, tuple(transfers),
         (
             *drained(judged.taken, order.order_id),
-            LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses), asked),
+            LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses)),
         ),
         (noted,),
     )  # fmt: skip

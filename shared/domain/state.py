@@ -76,7 +76,7 @@ class LockState:
     """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing.
 
     An expired lock still names in `uses` what it held; a burned or released one names nothing. The order that burned a
-    lock is its `order_id`. `requested_count` matters for an order's own hold: the coupons that its requests named.
+    lock is its `order_id`.
     """
 
     lock_reference: str
@@ -85,7 +85,6 @@ class LockState:
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     uses: tuple[LockedUse, ...] = ()
-    requested_count: int = 0
 
 
 @value

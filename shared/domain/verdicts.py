@@ -89,7 +89,6 @@ class LockChange:
     `uses` is what it holds from now on: None leaves what stands, () is nothing. A lock that loses a part of its uses
     stays `open` with the rest; one that ran out of time keeps the names of what it held (`uses` None), so that a late
     order hears which coupons it lost. `order_id` None leaves what stands; `burned` sets the order that burned it.
-    `requested_count` is that of an order's own hold, as it is from now on: the coupons that its requests named.
     """
 
     lock_reference: str
@@ -98,14 +97,14 @@ class LockChange:
     order_id: str | None = None
     expires_at: datetime | None = None
     uses: tuple[LockedUse, ...] | None = None
-    requested_count: int = 0
 
 
 @value
 class OrderChange:
     """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field.
 
-    `customer` is noted only where the order holds coupons until its payment, which has to tell who ordered.
+    `customer` and `requested_count` are noted only where the order holds coupons until its payment, which has to tell
+    who ordered and how many coupons were named.
     """
 
     order_id: str
@@ -118,6 +117,7 @@ class OrderChange:
     customer_key: CustomerKey | None = None
     currency: str | None = None
     amount_minor: int | None = None
+    requested_count: int | None = None
 
 
 @value
