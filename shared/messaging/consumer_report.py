@@ -1,0 +1,97 @@
+"""What a consumer tells: progress for the watchdog, metrics, and a few log lines."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.messaging.polling import Letter, Polled
+from shared.messaging.records import ReceivedEvent
+from shared.runtime import telemetry
+from shared.runtime.health import Health
+from shared.runtime.logging import get_logger
+
+log = get_logger("consumer")
+
+LETTERS_LOGGED: Final = 5
+"""Lines a batch about dead letters; a producer gone wrong sends thousands, and each has its text in its headers."""
+
+
+class ConsumerReport:
+    """Tells of one consumer; `health` may be shared with whatever else its process does."""
+
+    def __init__(self, service_name: str, health: Health) -> None:
+        self._service = service_name
+        self._health = health
+        self._assigned = False
+        self._fetched_at: dict[TopicPartition, int] = {}
+        self._lag_partitions: set[TopicPartition] = set()
+        health.add_check("partitions", self._missing)
+
+    async def _missing(self) -> str | None:
+        return None if self._assigned else "no assignment of partitions yet"
+
+    def assigned(self, partitions: set[TopicPartition]) -> None:
+        self._assigned = True
+        self._health.note_progress()
+        telemetry.REBALANCES.labels(self._service).inc()
+        log.info("partitions assigned", partitions=[f"{one.topic}/{one.partition}" for one in sorted(partitions)])
+
+    def revoked(self) -> None:
+        """Whoever gets the partitions tells their lag from now on."""
+        self._assigned = False
+        self._fetched_at.clear()
+        for partition in self._lag_partitions:
+            telemetry.CONSUMER_LAG.remove(self._service, partition.topic, partition.partition)
+        self._lag_partitions.clear()
+
+    def failed_attempt(self, what: str, problem: str, attempt: int, wait_seconds: float) -> None:
+        self._health.note_progress()  # it waits, it doesn't hang; and the attempts are counted
+        telemetry.TRANSIENT_ERRORS.labels(self._service, what).inc()
+        log.warning("waiting to try again", what=what, problem=problem, attempt=attempt, seconds=round(wait_seconds, 3))
+
+    async def nothing_came(self, consumer: AIOKafkaConsumer) -> None:
+        """That is progress only if the broker itself said so: the client can hang without an error."""
+        partitions = consumer.assignment()
+        fetched_at = {one: consumer.last_poll_timestamp(one) for one in partitions}
+        if not partitions or fetched_at != self._fetched_at:
+            self._health.note_progress()
+        self._fetched_at = fetched_at
+        for partition in partitions:
+            if consumer.highwater(partition) is not None:
+                self._set_lag(consumer, partition, await consumer.position(partition))
+
+    def batch_done(
+        self, consumer: AIOKafkaConsumer, polled: Polled, events: Sequence[ReceivedEvent], seconds: float
+    ) -> None:
+        service = self._service
+        self._health.note_progress()
+        telemetry.BATCH_SECONDS.labels(service).observe(seconds)
+        telemetry.BATCH_RECORDS.labels(service).observe(len(polled))
+        for type_name, count in Counter([event.type for event in events]).items():
+            telemetry.EVENTS_PROCESSED.labels(service, type_name).inc(count)
+        for partition, position in polled.ends.items():
+            self._set_lag(consumer, partition, position)
+
+    def dead_letters(self, letters: Sequence[Letter]) -> None:
+        for record, error_class, _ in letters:
+            telemetry.DEAD_LETTERS.labels(self._service, record.topic, error_class).inc()
+        for record, error_class, text in letters[:LETTERS_LOGGED]:
+            log.warning(
+                "dead letter",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error_class=error_class,
+                error_text=text,
+            )
+        if len(letters) > LETTERS_LOGGED:
+            log.warning("more dead letters in this batch", count=len(letters) - LETTERS_LOGGED)
+
+    def _set_lag(self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: int) -> None:
+        if partition not in consumer.assignment():
+            return
+        lag = max(0, (consumer.highwater(partition) or 0) - position)
+        telemetry.CONSUMER_LAG.labels(self._service, partition.topic, partition.partition).set(lag)
+        self._lag_partitions.add(partition)
