@@ -1,0 +1,85 @@
+"""The hot statements find their rows by an index, whatever is in the tables: no batch reads a table from end to end."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.ledger.database import open_pool
+from shared.ledger.sql import sql
+
+ROWS = 20_000
+
+FILL = """
+INSERT INTO campaigns (campaign_id, status, definition) SELECT 'c' || n, 'active', '{}' FROM generate_series(1, 500) n;
+INSERT INTO customers (customer_key) SELECT md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
+INSERT INTO customer_identifiers SELECT 'id', 'p' || n, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
+INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, uses_limit)
+    SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
+           'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
+INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_series(1, %(rows)s) n;
+INSERT INTO meters (campaign_id, customer_key) SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
+INSERT INTO locks (lock_reference, status, order_id, expires_at)
+    SELECT 'l' || n, CASE WHEN n %% 100 = 0 THEN 'open' ELSE 'burned' END, 'o' || n, now() + interval '1 day'
+    FROM generate_series(1, %(rows)s) n;
+INSERT INTO lock_uses SELECT 'l' || n, md5('k' || n)::uuid, 'c' || n %% 500, 1, 0 FROM generate_series(1, %(rows)s) n;
+INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses, used_uses, held_minor, used_minor, round)
+    SELECT now(), 'burned', md5('k' || n)::uuid, 'c' || n %% 500, 'o' || n, 'x ' || n, 0, 1, 0, 0, 0 FROM generate_series(1, %(rows)s) n;
+INSERT INTO journal (command_id, fingerprint, kind, outcome, verdict, decided_at)
+    SELECT 'x ' || n, '', 'RedeemCoupons', 'redeemed', '{}', now() FROM generate_series(1, %(rows)s) n;
+INSERT INTO outbox (event_id, topic, key, type, source, subject, time, data)
+    SELECT md5('e' || n)::uuid, 't', 'k', 'y', 's', 'u', now(), '{}' FROM generate_series(1, %(rows)s) n;
+ANALYZE;
+""" % {"rows": ROWS}  # noqa: UP031 - braces are JSON's here
+
+HOT = {
+    "journal_look_up": ["ARRAY['x 1', 'x 2']::text[]"],
+    "customers_find": ["ARRAY['id', 'id']", "ARRAY['p1', 'p2']"],
+    "orders_lock": ["ARRAY['o1', 'o2']"],
+    "orders_standing": ["ARRAY['o1', 'o2']"],
+    "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
+    "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
+    "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
+    "pool_take": ["ARRAY['c10', 'c20']", "ARRAY[2, 3]"],
+    "locks_lock": ["ARRAY['l1', 'l2']", "ARRAY['o100']"],
+    "locks_expired": ["now()", "200"],
+    "lock_uses_of": ["ARRAY['l1', 'l2']"],
+    "locks_of_coupons": ["ARRAY[md5('k1')::uuid]", "ARRAY[md5('p1')::uuid]", "ARRAY['o1']", "now()"],
+    "meters_lock": ["ARRAY['c1', 'c2']", "ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
+    "coupons_update": ["ARRAY[md5('k1')::uuid]", "ARRAY[0]", "ARRAY[1]", "ARRAY['active']"],
+    "meters_update": [
+        "ARRAY['c1']",
+        "ARRAY[md5('p1')::uuid]",
+        "ARRAY[0]",
+        "ARRAY[0]",
+        "ARRAY[0]",
+        "ARRAY[0]",
+        "ARRAY[0]",
+    ],
+    "campaigns_version": [],
+    "campaigns_changed_since": ["499"],
+    "outbox_read_after": ["19000", "500"],
+}
+
+
+def scans(plan: dict[str, Any]) -> list[str]:
+    """The tables that a plan reads from end to end."""
+    found = [plan["Relation Name"]] if plan["Node Type"] == "Seq Scan" else []
+    return found + [name for child in plan.get("Plans", ()) for name in scans(child)]
+
+
+@pytest.fixture
+async def filled(database_url: str) -> str:
+    async with await open_pool(database_url, role=None, max_size=1) as pool:
+        await pool.execute(FILL)
+    return database_url
+
+
+async def test_no_hot_statement_reads_a_table_from_end_to_end(filled: str) -> None:
+    async with await open_pool(filled, max_size=1) as pool:
+        for name, arguments in HOT.items():
+            statement = sql(name)
+            for number, argument in reversed(list(enumerate(arguments, 1))):
+                statement = statement.replace(f"${number}", argument)
+            plan = json.loads(await pool.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
+            assert scans(plan) == [], f"{name} reads {scans(plan)} from end to end"
