@@ -45,9 +45,9 @@ class Request:
 class Offer:
     """A coupon that the request may use.
 
-    `code` is as the caller wrote it. `indices` are the lines it is good for, None for the whole order. `untouched_minor`
-    is its discount on the untouched order (0 without an order). `lock` and `locked` are the own hold that pays for the
-    use; `promised`: the request named that lock, so limits and windows aren't judged again.
+    `code` is as the caller wrote it. `indices` are the lines it is good for, None for the whole order.
+    `untouched_minor` is its discount on the untouched order (0 without an order). `lock` and `locked` are the own hold
+    that pays for the use; `promised`: the request named that lock, so limits and windows aren't judged again.
     """
 
     code: str
@@ -85,8 +85,10 @@ class Along:
 
 
 def basket_of(order: Order, already_minor: int = 0) -> Basket:
-    """The order as a basket, less the `already_minor` that other coupons took off before. Negative amounts count as 0."""
-    return Basket([max(line.unit_minor * line.quantity, 0) for line in order.lines], max(order.amount_minor - already_minor, 0))
+    """The order as a basket, less the `already_minor` that coupons took off before. Negative amounts count as 0."""
+    return Basket(
+        [max(line.unit_minor * line.quantity, 0) for line in order.lines], max(order.amount_minor - already_minor, 0)
+    )
 
 
 def holds_now(lock: LockState | None, now: datetime) -> bool:

@@ -31,14 +31,15 @@ class CodePatternError(ValueError):
 
 def space(pattern: str | None, charset: str | None = None) -> int:
     """How many different codes `pattern` makes."""
-    return len(charset or DEFAULT_CHARSET) ** (pattern or DEFAULT_PATTERN).count("#")
+    size, places = len(charset or DEFAULT_CHARSET), (pattern or DEFAULT_PATTERN).count("#")
+    return int(size**places)
 
 
 def check(pattern: str | None, charset: str | None, coupons_total: int | None) -> None:
     """Raise CodePatternError where `pattern` makes codes that people can't type, or too few for `coupons_total`."""
     pattern, charset = pattern or DEFAULT_PATTERN, charset or DEFAULT_CHARSET
     if not pattern.isprintable() or not pattern.isascii() or pattern != pattern.strip():
-        raise CodePatternError(f"The pattern {pattern!r} holds blanks at its ends or characters that aren't printable ASCII.")
+        raise CodePatternError(f"The pattern {pattern!r} must be printable ASCII, without blanks at its ends.")
     if len(pattern) > MAX_LENGTH:
         raise CodePatternError(f"The pattern has {len(pattern)} characters; a code has at most {MAX_LENGTH}.")
     if not charset.isascii() or not charset.isalnum():
@@ -50,8 +51,8 @@ def check(pattern: str | None, charset: str | None, coupons_total: int | None) -
     if made < wanted:
         for_what = f"{coupons:,} coupons" + (" (assumed, as coupons_total is null)" if coupons_total is None else "")
         raise CodePatternError(
-            f"The pattern {pattern!r} makes {made:,} codes, too few for {for_what}: at least {wanted:,} are needed, so that "
-            f"nobody guesses one; use {_needed(len(charset), wanted)}."
+            f"The pattern {pattern!r} makes {made:,} codes, too few for {for_what}: at least {wanted:,} are needed, so "
+            f"that nobody guesses one; use {_needed(len(charset), wanted)}."
         )
 
 
@@ -60,7 +61,9 @@ def render(pattern: str | None, charset: str | None, random_bytes: Callable[[int
     return render_many(pattern, charset, 1, random_bytes)[0]
 
 
-def render_many(pattern: str | None, charset: str | None, count: int, random_bytes: Callable[[int], bytes]) -> list[str]:
+def render_many(
+    pattern: str | None, charset: str | None, count: int, random_bytes: Callable[[int], bytes]
+) -> list[str]:
     """`count` codes, each by chance: the same one may come twice.
 
     A character is a 64-bit number modulo the charset's size. The bias of that is below 36 / 2^64, far too small for

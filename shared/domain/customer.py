@@ -28,7 +28,7 @@ class Customer:
 
 
 def identifiers(customer: Customer) -> tuple[Identifier, ...]:
-    """The customer's identifiers, normalised, strongest first: id as it is, e-mail trimmed and lower-cased, mobile E.164.
+    """The customer's identifiers, normalised, strongest first: id as is, e-mail trimmed and lower-cased, mobile E.164.
 
     A mobile number that no telephone network could have identifies nobody and is left out.
     """

@@ -41,7 +41,7 @@ def burned(
         if lock.customer_key == user and locked.currency in (None, order.currency):
             held_uses, held_minor = -1, -one.discount_minor
         else:
-            # An entry of its own for what is taken out of the lock. It names no order, as the order uses the coupon once.
+            # What is taken out of the lock is an entry of its own. It names no order: an order uses a coupon once.
             emptied = (
                 Transfer(
                     "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, reference, redemption,

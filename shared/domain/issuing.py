@@ -29,7 +29,7 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
             continue
         campaign = state.campaigns.get(campaign_id)
         supply = state.supplies.get((command.command_id, campaign_id))
-        refusal = _refusal(campaign_id, campaign, state, at, person, supply)
+        refusal = _refusal(command, campaign_id, state, at, supply)
         if refusal is not None:
             refused.append(refusal)
         elif campaign is not None and supply is not None:
@@ -60,17 +60,37 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
     told = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
     entry = Transfer("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
     return Verdict(
-        command.command_id, "voided", now, (told,), requested_count=1, customer_key=coupon.holder_key, transfers=(entry,)
+        command.command_id,
+        "voided",
+        now,
+        (told,),
+        requested_count=1,
+        customer_key=coupon.holder_key,
+        transfers=(entry,),
     )
 
 
 def _refusal(
-    campaign_id: str, campaign: Campaign | None, state: State, at: datetime, person: str | None, supply: Supply | None
+    command: IssueCoupons, campaign_id: str, state: State, at: datetime, supply: Supply | None
 ) -> RefusedCoupon | None:
     """Why this campaign gives no coupon, checked in the order of `Reason`."""
+    campaign = state.campaigns.get(campaign_id)
     if campaign is None:
         return _no(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
-    window, limits = campaign.window, campaign.limits
+    refused = _not_running(campaign, at)
+    if refused is not None:
+        return refused
+    person = state.customers.get(command.command_id)
+    if person is None and (campaign.holder_only or campaign.limits.coupons_per_customer is not None):
+        message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
+        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+    if supply is None or (supply.code is None and not campaign.source.without_code):
+        return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
+    return _limit_reached(campaign, state, person)
+
+
+def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
+    campaign_id, window = campaign.campaign_id, campaign.window
     if campaign.status != "active":
         message = f"Campaign {campaign_id!r} is {campaign.status}."
         return _no(Reason.CAMPAIGN_INACTIVE, message, campaign_id, status=campaign.status)
@@ -80,20 +100,18 @@ def _refusal(
     if window.ends_at is not None and at >= window.ends_at:
         end = window.ends_at.isoformat()
         return _no(Reason.EXPIRED, f"Campaign {campaign_id!r} ended at {end}.", campaign_id, ends_at=end)
-    if person is None and (campaign.holder_only or limits.coupons_per_customer is not None):
-        message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
-        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
-    if supply is None or (supply.code is None and not campaign.source.without_code):
-        return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
-    limit = limits.coupons_per_customer
-    if limit is not None:
-        had = state.meters.get((campaign_id, person), _NO_METER).issued
+    return None
+
+
+def _limit_reached(campaign: Campaign, state: State, person: str | None) -> RefusedCoupon | None:
+    campaign_id, limits = campaign.campaign_id, campaign.limits
+    if limits.coupons_per_customer is not None:
+        limit, had = limits.coupons_per_customer, state.meters.get((campaign_id, person), _NO_METER).issued
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
             return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
-    total = limits.coupons_total
-    if total is not None:
-        issued = state.meters.get((campaign_id, None), _NO_METER).issued
+    if limits.coupons_total is not None:
+        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))

@@ -28,9 +28,7 @@ def find_source(request: Request, offer: Offer) -> int:
         lock = request.state.locks.get(hold.lock_reference)
         if lock is None:
             continue  # a hold nobody can account for stays somebody else's
-        if not holds_now(lock, request.now):
-            others -= hold.uses
-        elif lock is request.replaced:
+        if not holds_now(lock, request.now) or lock is request.replaced:
             others -= hold.uses
         elif _own(request, hold) and (locked := _share(lock, coupon.coupon_id)) is not None:
             others -= hold.uses
@@ -54,7 +52,9 @@ def limit_refusal(request: Request, offer: Offer, along: Along) -> RefusedCoupon
     if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
         uses = _times(coupon.uses_limit)
         details = {"limit": str(coupon.uses_limit), "used": str(coupon.used)}
-        return refuse(Reason.EXHAUSTED, f"Coupon {coupon.code!r} has been used {uses}, its limit.", offer.code, coupon, details)
+        return refuse(
+            Reason.EXHAUSTED, f"Coupon {coupon.code!r} has been used {uses}, its limit.", offer.code, coupon, details
+        )
     if limits.uses_per_customer is not None:
         refused = _customer_limit(request, offer, along)
         if refused is not None:

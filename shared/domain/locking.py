@@ -62,7 +62,9 @@ def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
     if not holds_now(known, now):
         message = f"Lock {reference!r} expired at {known.expires_at.isoformat()}."
         return _lock_refused(command, now, Reason.LOCK_EXPIRED, message)
-    return _close(command, state, now, known, LockChange(reference, "released", known.customer_key, known.order_id, uses=()))
+    return _close(
+        command, state, now, known, LockChange(reference, "released", known.customer_key, known.order_id, uses=())
+    )
 
 
 def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
@@ -70,7 +72,9 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     known = state.locks.get(command.lock_reference)
     if known is None or known.status != "open" or known.expires_at > now:
         return Verdict(command.command_id, "unchanged", now, lock_reference=command.lock_reference)
-    return _close(command, state, now, known, LockChange(known.lock_reference, "expired", known.customer_key, known.order_id))
+    return _close(
+        command, state, now, known, LockChange(known.lock_reference, "expired", known.customer_key, known.order_id)
+    )
 
 
 def _reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
@@ -113,7 +117,7 @@ def _judge(
 
 
 def _used_up_by(order: OrderState | None, coupon: Coupon) -> bool:
-    """Whether the coupon stands redeemed for this order and still has uses: without any it is exhausted, for anybody."""
+    """Whether the coupon stands redeemed for this order and has uses left: without any it is exhausted, for anybody."""
     if order is None or coupon.coupon_id not in order.standing:
         return False
     return coupon.uses_limit is None or coupon.used < coupon.uses_limit
@@ -142,7 +146,9 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
     )  # fmt: skip
 
 
-def _close(command: ReleaseLock | ExpireLock, state: State, now: datetime, known: LockState, change: LockChange) -> Verdict:
+def _close(
+    command: ReleaseLock | ExpireLock, state: State, now: datetime, known: LockState, change: LockChange
+) -> Verdict:
     told = []
     for locked in known.uses:
         coupon, campaign = state.coupons.get(locked.coupon_id), state.campaigns.get(locked.campaign_id)
@@ -150,7 +156,14 @@ def _close(command: ReleaseLock | ExpireLock, state: State, now: datetime, known
         code = "" if coupon is None else coupon.code
         told.append(
             AcceptedCoupon(
-                locked.coupon_id, code, locked.campaign_id, kind, value, locked.discount_minor, locked.lines, locked.uses
+                locked.coupon_id,
+                code,
+                locked.campaign_id,
+                kind,
+                value,
+                locked.discount_minor,
+                locked.lines,
+                locked.uses,
             )
         )
     outcome: Outcome = "released" if change.status == "released" else "expired"

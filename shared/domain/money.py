@@ -15,11 +15,12 @@ JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU 
 NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS
 TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
 """
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _DECIMALS: dict[str, int] = {
     **dict.fromkeys(_TWO_DECIMALS.split(), 2),
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-    **dict.fromkeys("CLF UYW".split(), 4),
+    **dict.fromkeys(_NO_DECIMALS.split(), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
 }
 _MAX_DIGITS = 18
 """The ledger's columns are 64 bits wide: eighteen digits always fit."""
@@ -38,11 +39,11 @@ def decimals(currency: str) -> int:
 
 
 def parse_minor(amount: str, currency: str) -> int:
-    """`amount` (`"125.00"`, `"125"`) in minor units of `currency`; raises MoneyError for what can't be taken exactly."""
+    """`amount` ("125.00", "125") in minor units of `currency`; raises MoneyError for what can't be taken exactly."""
     whole, _, fraction = amount.partition(".")
-    digits = whole + fraction
     # What nearly every amount looks like; everything else goes the slow way, which also knows what to complain about.
-    if fraction and len(fraction) == _DECIMALS.get(currency) and whole.isdigit() and digits.isascii() and fraction.isdigit():
+    if len(fraction) == _DECIMALS.get(currency) and whole.isdecimal() and fraction.isdecimal() and amount.isascii():
+        digits = whole + fraction
         if len(digits) <= _MAX_DIGITS:
             return int(digits)
     return _parse_slowly(amount, currency)
@@ -55,14 +56,16 @@ def _parse_slowly(amount: str, currency: str) -> int:
     if amount.startswith("-"):
         raise MoneyError(f"The amount {amount!r} is negative: give zero or more.")
     if not whole or (dot and not fraction) or not (digits.isascii() and digits.isdigit()):
-        raise MoneyError(f"The amount {amount!r} is malformed: write digits and at most one point, like \"125.00\".")
+        raise MoneyError(f'The amount {amount!r} is malformed: write digits and at most one point, like "125.00".')
     if len(fraction) > places:
         raise MoneyError(
-            f"The amount {amount!r} has {len(fraction)} decimals, but {currency} has {places}: round it before you send it."
+            f"The amount {amount!r} has {len(fraction)} decimals, but {currency} has {places}: "
+            "round it before you send it."
         )
     if len(digits) + places - len(fraction) > _MAX_DIGITS:
-        raise MoneyError(f"The amount {amount!r} is too large: at most {_MAX_DIGITS} digits with the decimals can be kept.")
-    return int(digits) * 10 ** (places - len(fraction))
+        raise MoneyError(f"The amount {amount!r} is too large: at most {_MAX_DIGITS} digits, decimals included.")
+    power: int = 10 ** (places - len(fraction))
+    return int(digits) * power
 
 
 @lru_cache(maxsize=8192)

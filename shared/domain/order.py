@@ -26,7 +26,7 @@ class Order:
     """What a coupon is judged against.
 
     `amount_minor` is what the order system says the goods cost, `lines` what they consist of (may be empty: then
-    the amount stands for one line that no product rule matches). `placed_at` is UTC, or None where there is no order yet.
+    the amount stands for one line that no product rule matches). `placed_at` is UTC, None where there is no order yet.
     """
 
     order_id: str

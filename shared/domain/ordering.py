@@ -60,7 +60,11 @@ def come_back(command: ReturnOrder, state: State, now: datetime) -> Verdict:
 
 
 def _close(
-    command: CancelOrder | ReturnOrder, status: Literal["cancelled", "returned"], cause: str, state: State, now: datetime
+    command: CancelOrder | ReturnOrder,
+    status: Literal["cancelled", "returned"],
+    cause: str,
+    state: State,
+    now: datetime,
 ) -> Verdict:
     """Close the order by `cause`.
 
@@ -99,7 +103,9 @@ def _close(
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
         transfers=tuple(transfers), orders=(change,),
-        locks=tuple([LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]),
+        locks=tuple(
+            [LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]
+        ),
     )  # fmt: skip
 
 
@@ -136,8 +142,8 @@ def _burn_hold(
     transfers = tuple(
         [
             Transfer(
-                "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id, hold.lock_reference,
-                redemption, -locked.uses, locked.uses, -locked.discount_minor, locked.discount_minor, locked.currency,
+                "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
+                hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor, locked.discount_minor, locked.currency,
                 locked.lines,
             )
             for locked in hold.uses

@@ -11,7 +11,17 @@ from shared.domain.value import value
 
 TransferKind = Literal["issued", "locked", "released", "burned", "restored", "voided"]
 Outcome = Literal[
-    "issued", "redeemed", "held", "restored", "released", "locked", "expired", "voided", "recorded", "unchanged", "refused"
+    "issued",
+    "redeemed",
+    "held",
+    "restored",
+    "released",
+    "locked",
+    "expired",
+    "voided",
+    "recorded",
+    "unchanged",
+    "refused",
 ]
 """What the command did. `recorded`: noted on the order, no coupon moved. `unchanged`: nothing was left to do.
 `refused`: all of it was refused; a verdict with another outcome may still refuse some of its coupons."""
@@ -122,11 +132,11 @@ class OrderChange:
 
 @value
 class Verdict:
-    """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger; the rest is what is told.
+    """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger, the rest is told.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
-    `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes were
-    listed. `natural_key` is that of the issue, for the set of occasions already served.
+    `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes
+    were listed. `natural_key` is that of the issue, for the set of occasions already served.
     """
 
     command_id: str

@@ -19,7 +19,7 @@ LONGEST_LIFE: Final = timedelta(days=36_525)
 
 
 class DefinitionError(ValueError):
-    """A campaign that makes no sense, or wants what isn't supported yet: one sentence, with the field and what to do."""
+    """A campaign that makes no sense, or wants what isn't supported yet: a sentence with the field and the way out."""
 
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
@@ -129,7 +129,7 @@ def _window(window: WindowDefinition) -> Window:
         )
     if window.valid_for is not None and not timedelta() < window.valid_for <= LONGEST_LIFE:
         raise DefinitionError(
-            f"`window.valid_for` is {window.valid_for.days} days; give more than nothing and at most {LONGEST_LIFE.days} days."
+            f"`window.valid_for` is {window.valid_for.days} days; give at most {LONGEST_LIFE.days} days."
         )
     return Window(starts_at, ends_at, window.valid_for)
 
@@ -167,5 +167,5 @@ def _check_code(definition: CampaignDefinition) -> None:
     for name, given in conflicts.items():
         if given:
             raise DefinitionError(
-                f"`{name}` doesn't go with `code.shared_code`, which is one coupon for everybody; leave one of them out."
+                f"`{name}` doesn't go with `code.shared_code`, one coupon for everybody; leave one of the two out."
             )
