@@ -19,8 +19,8 @@ from typing import Self
 import httpx
 
 from cli.processes import LOOPBACK, ServerError, attached_command, free_port, log_tail, port_is_free
+from shared.runtime.errors import EXIT_BAD_SETTINGS
 
-EXIT_BAD_SETTINGS = 2
 LOG_BYTES = 20_000_000  # an older log is kept once, as `.1`, and what was there before is gone
 
 
@@ -30,9 +30,7 @@ class ServiceFailedError(ServerError):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How a dying service is treated. Seconds; the delay doubles from the first to the longest while deaths are
-    quick.
-    """
+    """How a dying service is treated: the delay before a restart doubles from first to longest while deaths are quick."""
 
     first_delay_seconds: float = 0.2
     longest_delay_seconds: float = 10.0
