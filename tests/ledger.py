@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from schemas.campaigns import CampaignDefinition
 from shared.domain.commands import Cause, IssueCoupons, RedeemCoupons
 from shared.domain.customer import Customer
@@ -20,18 +22,20 @@ PLACED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def definition(campaign_id: str = "save10", **changes: Any) -> CampaignDefinition:
     """A campaign: ten percent off, one use a coupon, combinable; `changes` replace whole sections."""
-    return CampaignDefinition.model_validate(
-        {
-            "campaign_id": campaign_id,
-            "name": campaign_id,
-            "discount": {"kind": "percentage", "value": "10", "currency": None, "max_discount": None},
-            "code": {"pattern": f"{campaign_id.upper()}-########"},
-            "limits": {"uses_per_coupon": 1},
-            "window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2038-01-19T03:14:08Z"},
-            "stacking": {"policy": "combinable"},
-            "restore_on": ["order.cancelled", "order.returned"],
-        }
-        | changes
+    return CampaignDefinition.model_validate_json(
+        orjson.dumps(
+            {
+                "campaign_id": campaign_id,
+                "name": campaign_id,
+                "discount": {"kind": "percentage", "value": "10", "currency": None, "max_discount": None},
+                "code": {"pattern": f"{campaign_id.upper()}-########"},
+                "limits": {"uses_per_coupon": 1},
+                "window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2038-01-19T03:14:08Z"},
+                "stacking": {"policy": "combinable"},
+                "restore_on": ["order.cancelled", "order.returned"],
+            }
+            | changes
+        )
     )
 
 

@@ -47,7 +47,7 @@ async def test_the_same_command_gets_the_recorded_verdict_for_good(database_url:
         recorded = replace(verdict(first), transfers=(), locks=(), orders=())
         assert again == [recorded, recorded]
         assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 1
-        assert await count(pool, "SELECT count(*) FROM outbox WHERE type LIKE 'coupon.redem%'") == 2
+        assert await count(pool, "SELECT count(*) FROM outbox WHERE type LIKE 'coupon.red%'") == 2
 
 
 async def test_the_same_id_with_other_content_is_rejected_and_changes_nothing(database_url: str) -> None:
@@ -76,8 +76,8 @@ async def test_a_batch_equals_one_by_one(database_url: str) -> None:
     async with ledger(database_url, *definitions) as pool:
         batch = await Engine(pool).execute(await scenario(Engine(pool), 1))
         one_by_one = [(await Engine(pool).execute([command]))[0] for command in await scenario(Engine(pool), 2)]
-    told = [(verdict(answer).outcome, reasons(answer)) for answer in batch]
-    assert told == [(verdict(answer).outcome, reasons(answer)) for answer in one_by_one]
+    told = [(verdict(answer).outcome, sorted(reasons(answer))) for answer in batch]
+    assert told == [(verdict(answer).outcome, sorted(reasons(answer))) for answer in one_by_one]
     assert told == [
         ("redeemed", []),
         ("redeemed", [Reason.EXHAUSTED]),
@@ -85,7 +85,7 @@ async def test_a_batch_equals_one_by_one(database_url: str) -> None:
         ("restored", []),
         ("redeemed", []),
         ("redeemed", []),
-        ("refused", [Reason.CAMPAIGN_EXHAUSTED, Reason.EXHAUSTED, Reason.NOT_COMBINABLE]),
+        ("refused", [Reason.EXHAUSTED, Reason.EXHAUSTED, Reason.NOT_COMBINABLE, Reason.NOT_FOUND]),
     ]
 
 
@@ -101,7 +101,7 @@ async def scenario(engine: Engine, run: int) -> list[Command]:
         CancelOrder(f"/shop cancel A{run}", f"A{run}", PLACED_AT),
         redeem(f"D{run}", [everybody, one], customer=ann),
         redeem(f"E{run}", [everybody, two], customer=bob),
-        redeem(f"F{run}", [everybody, one, two.lower() + "X", two], customer=Customer(f"carol{run}"), atomic=True),
+        redeem(f"F{run}", [everybody, one, "no-such", two], customer=Customer(f"carol{run}"), atomic=True),
     ]
 
 
@@ -164,7 +164,7 @@ async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                     "WHERE application_name = 'couponry' AND state <> 'idle' AND pid <> pg_backend_pid()"
                 )
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.15)  # long enough for a new connection to get through a batch
             return killed
 
         killing = asyncio.create_task(kill())
