@@ -50,9 +50,7 @@ def event(event_type: str, data: dict[str, Any], event_id: str | None = None) ->
     return CODEC.decode(Record("coupons.redemptions", 0, 0, 0, None, json.dumps(data).encode(), headers))
 
 
-def redeemed(
-    order_id: str, *codes: str, requested_count: int | None = None, event_id: str | None = None
-) -> ReceivedEvent:
+def redeemed_data(order_id: str, *codes: str, requested_count: int | None = None) -> dict[str, Any]:
     coupons = [
         {
             "coupon_id": f"coupon-{code}",
@@ -64,7 +62,7 @@ def redeemed(
         }
         for code in codes
     ]
-    data = {
+    return {
         "redemption_id": f"redemption-{order_id}",
         "order_id": order_id,
         "customer": {"customer_id": "customer_123", "email": "john.smith@email.com"},
@@ -76,7 +74,12 @@ def redeemed(
         "channel": "orders",
         "redeemed_at": AT,
     }
-    return event("coupon.redeemed", data, event_id)
+
+
+def redeemed(
+    order_id: str, *codes: str, requested_count: int | None = None, event_id: str | None = None
+) -> ReceivedEvent:
+    return event("coupon.redeemed", redeemed_data(order_id, *codes, requested_count=requested_count), event_id)
 
 
 def refused(order_id: str) -> ReceivedEvent:
