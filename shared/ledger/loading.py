@@ -128,7 +128,7 @@ def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[ob
             return (command.order_id, "paid", None, None, command.at, None, None, None, None)
         case CancelOrder():
             return (command.order_id, "cancelled", None, None, None, command.at, None, None, None)
-        case ReturnOrder():
+        case ReturnOrder(whole=True):  # one in part notes nothing, and must not close an order it comes before
             return (command.order_id, "returned", None, None, None, None, command.at, None, None)
         case _:
             return None

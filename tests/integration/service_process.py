@@ -1,0 +1,94 @@
+"""A service as it runs in earnest: a process of its own, found ready over HTTP, stopped by a signal."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import httpx
+
+from shared.runtime.settings import PREFIX, KafkaSettings
+
+Seen = TypeVar("Seen")
+
+PATIENCE_SECONDS = 60.0
+"""Far above what anything here takes; a test that waits so long has failed."""
+
+
+def kafka_settings(environment: Mapping[str, str]) -> KafkaSettings:
+    """The settings that a process with this environment would read, for a test's own clients."""
+    return KafkaSettings(**{name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
+
+
+async def eventually(look: Callable[[], Awaitable[Seen]], good: Callable[[Seen], bool]) -> Seen:
+    """What `look` sees once it is `good`; fails with what it saw last."""
+    seen = await look()
+    for _ in range(int(PATIENCE_SECONDS / 0.05)):
+        if good(seen):
+            return seen
+        await asyncio.sleep(0.05)
+        seen = await look()
+    raise AssertionError(f"still {seen!r} after {PATIENCE_SECONDS:g} seconds")
+
+
+class ServiceProcess:
+    """One process. `stop` asks it to leave and returns its exit code, `kill` gives it no chance to do anything."""
+
+    def __init__(self, process: asyncio.subprocess.Process, health_url: str) -> None:
+        self._process = process
+        self.health_url = health_url
+
+    async def ready(self) -> None:
+        """Wait until it has partitions and its database."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def look() -> object:
+                assert self._process.returncode is None, f"left with code {self._process.returncode}"
+                try:
+                    return (await client.get(f"{self.health_url}/readyz")).status_code
+                except httpx.TransportError as error:
+                    return repr(error)
+
+            await eventually(look, lambda seen: seen == 200)
+
+    async def metrics(self) -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{self.health_url}/metrics")).text
+
+    async def stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+    async def left(self) -> int:
+        """The exit code, once it leaves by itself."""
+        return await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+
+@asynccontextmanager
+async def running(service: str, environment: Mapping[str, str], **settings: object) -> AsyncIterator[ServiceProcess]:
+    """`python -m services.<service>` with `environment` and `settings` (`burn_on="paid"`); killed at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    told = {f"{PREFIX}{name.upper()}": str(value) for name, value in {"health_port": port, **settings}.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"services.{service}", env={**os.environ, **environment, **told}
+    )
+    handle = ServiceProcess(process, f"http://127.0.0.1:{port}")
+    try:
+        yield handle
+    finally:
+        if handle.running:
+            await handle.kill()
