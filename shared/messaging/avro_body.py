@@ -29,7 +29,7 @@ class AvroBodies:
 
     def __init__(self, registry: SchemaRegistry | None = None) -> None:
         self._registry = registry
-        self._parsed: dict[int | str, Any] = {}
+        self._parsed: dict[int | tuple[str, str], Any] = {}
         self._frames: dict[str, bytes] = {}
 
     def to_json(self, body: bytes, type_name: str, dataschema: str | None) -> bytes:
@@ -44,8 +44,8 @@ class AvroBodies:
             value = fastavro.schemaless_reader(stream, schema, None)
             rest = stream.read(1)
             document = orjson.dumps(value, default=_plain)
-        except Exception as error:  # whatever arbitrary bytes make of a decoder, it means that they can't be read
-            raise InvalidDocumentError(f"The Avro body does not fit its schema ({type(error).__name__}).") from None
+        except Exception:  # whatever arbitrary bytes make of a decoder, it means that they can't be read
+            raise InvalidDocumentError("The Avro body is cut short or does not fit its schema.") from None
         if rest:
             raise InvalidDocumentError("The Avro body is longer than its schema says.")
         return document
@@ -56,10 +56,12 @@ class AvroBodies:
         Raises SchemaRegistryUnavailableError, UnknownSchemaError where the registry refuses the schema.
         """
         name, schema = newest_schema(type_name)
-        parsed = self._parsed.get(name) or self._parse(name, schema)
+        parsed = self._parsed.get((type_name, name)) or self._parse((type_name, name), schema)
         model: type[Event] = BY_TYPE[type_name].model
         stream = BytesIO()
-        fastavro.schemaless_writer(stream, parsed, model.model_validate_json(data_json).model_dump())
+        value = model.model_validate_json(data_json).model_dump()
+        # Lists are tuples in the models, and a tuple would else name the branch of a union.
+        fastavro.schemaless_writer(stream, parsed, value, disable_tuple_notation=True)
         if self._registry is None:
             return stream.getvalue(), name
         frame = self._frames.get(f"{topic}-{type_name}")
@@ -98,7 +100,7 @@ class AvroBodies:
             raise InvalidDocumentError(f"The schema registry knows no schema of the id {schema_id}.") from None
 
     def _by_name(self, dataschema: str, type_name: str) -> Any:
-        parsed = self._parsed.get(dataschema)
+        parsed = self._parsed.get((type_name, dataschema))
         if parsed is None:
             try:
                 named_type, schema = named_schema(dataschema)
@@ -108,14 +110,14 @@ class AvroBodies:
                 raise InvalidDocumentError(
                     f"ce_dataschema: names a schema of {named_type}, but ce_type is {type_name}."
                 )
-            parsed = self._parse(dataschema, schema)
+            parsed = self._parse((type_name, dataschema), schema)
         return parsed
 
-    def _parse(self, key: int | str, schema: AvroSchema) -> Any:
+    def _parse(self, key: int | tuple[str, str], schema: AvroSchema) -> Any:
         try:
             parsed: Any = fastavro.parse_schema(schema)
-        except Exception as error:  # a registry holds what others put in; without a valid schema the body is unreadable
-            raise InvalidDocumentError(f"The Avro body's schema is not valid ({type(error).__name__}).") from None
+        except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable
+            raise InvalidDocumentError("The schema that the Avro body names is not valid.") from None
         if len(self._parsed) >= MAX_PARSED:
             self._parsed.clear()
         self._parsed[key] = parsed
