@@ -44,7 +44,8 @@ CONNECT_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 15.0
 """The client itself would retry a commit for ever; then it is tried again from here, counted."""
 STOP_SECONDS: Final = 5.0
-HEARTBEAT_MS: Final = 3_000
+HEARTBEAT_MS: Final = 1_000
+"""How soon a member hears that another one joined; until then both wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
 """What tests of the messaging floor do to a broker: write plain records, read topics to their end."""
 
+import struct
+from collections.abc import Iterable
 from typing import Any
 
+import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.record.util import calc_crc32c
 
 from shared.messaging.connection import client_options
 from shared.messaging.topics_admin import partitions_of
@@ -51,5 +55,49 @@ async def write_all(settings: KafkaSettings, records: list[tuple[str, bytes | No
         for topic, key, value, partition in records:
             await producer.send(topic, value, key, partition)
         await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def order_event(number: int, *, event_id: str | None = None) -> bytes:
+    """An order without coupons, as a CloudEvent in structured mode."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": event_id or f"order-{number}",
+            "source": "/shop",
+            "type": "order.placed",
+            "time": "2026-11-22T09:30:00Z",
+            "data": {
+                "order_id": f"ORD{number}",
+                "placed_at": "2026-11-22T09:30:00Z",
+                "currency": "USD",
+                "amount": "10.00",
+                "lines": [],
+                "coupon_codes": [],
+            },
+        }
+    )
+
+
+async def write_orders(settings: KafkaSettings, numbers: Iterable[int]) -> None:
+    """Orders without coupons, keyed by order id; the same number always goes to the same partition."""
+    topic = settings.topic("orders")
+    await write_all(settings, [(topic, f"ORD{number}".encode(), order_event(number), None) for number in numbers])
+
+
+async def write_bad_header(settings: KafkaSettings, topic: str, partition: int) -> None:
+    """A record whose header's name is no UTF-8: brokers take it, and clients of other languages can write it."""
+    producer = AIOKafkaProducer(**client_options(settings, "tests-writer"))
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(key=b"key", value=b"value", timestamp=None, headers=[("name", b"1")])
+        raw = bytearray(batch._build())
+        start = raw.index(b"name")
+        raw[start : start + 4] = b"\xff\xfe\xfd\xfc"
+        struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])))  # its place in a record batch of version 2
+        batch._buffer = bytes(raw)
+        await (await producer.send_batch(batch, topic, partition=partition))
     finally:
         await producer.stop()
