@@ -11,8 +11,9 @@ from avro.schema import parse as parse_avro
 from pydantic import BaseModel
 
 from schemas import generate, registry
-from schemas.catalogue import BY_TYPE, CATALOGUE
+from schemas.catalogue import BY_TYPE, CATALOGUE, types_on
 from schemas.registry import UnknownSchemaError, committed_schemas, named_schema, newest_schema
+from schemas.topics import EVENT_TOPICS
 
 
 def compatible(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
@@ -172,3 +173,14 @@ def test_a_file_that_belongs_to_no_event_is_out_of_step_and_removed(folder: Path
     assert generate.main(["--check"]) == 1
     assert generate.main([]) == 0
     assert not stray.exists()
+
+
+def test_the_readme_names_every_topic_with_its_key_and_types() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in (Path(registry.__file__).parent / "README.md").read_text("utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    told = {row[0].strip("`"): (row[1], tuple(row[2].replace("`", "").split())) for row in rows if len(row) == 5}
+    for topic in EVENT_TOPICS:
+        assert told[topic.name] == (topic.key, types_on(topic.name))
