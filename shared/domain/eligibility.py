@@ -26,7 +26,7 @@ def refuse(
 def judge(  # noqa: PLR0911 - a check a line
     request: Request, code: str, coupon: Coupon | None
 ) -> Offer | RefusedCoupon:
-    """The coupon as an offer to this request, or why it is none. Limits are judged afterwards, as coupons are applied."""
+    """The coupon as an offer to this request, or why it is none. Limits are judged afterwards, along the way."""
     if coupon is None or coupon.status == "pooled":
         return refuse(Reason.NOT_FOUND, f"There is no coupon {code.strip()!r}.", code)
     campaign = request.state.campaigns.get(coupon.campaign_id)

@@ -143,8 +143,8 @@ def _burn_hold(
         [
             Transfer(
                 "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
-                hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor, locked.discount_minor, locked.currency,
-                locked.lines,
+                hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor,
+                locked.discount_minor, locked.currency, locked.lines,
             )
             for locked in hold.uses
         ]

@@ -1,0 +1,174 @@
+"""Campaigns, coupons, orders and commands for tests: good ones by default, so that a test names only what it is about.
+
+`World` is a ledger in memory without a ledger's trouble: it decides a command, folds the verdict in, and watches that
+deciding changed nothing.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from shared.domain.campaign import Campaign, CodeRule, DiscountOffer, Limits, Scope, Source, Window
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.customer import Customer
+from shared.domain.decide import decide, evolve
+from shared.domain.order import Line, Order
+from shared.domain.reasons import Reason
+from shared.domain.state import Meter, State, Supply
+from shared.domain.verdicts import Verdict
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+JOHN = Customer("john", "john.smith@email.com")
+MARY = Customer("mary")
+
+
+def key_of(customer: Customer | None) -> str | None:
+    """The ledger's name for a customer of a test."""
+    return None if customer is None else f"person-{customer.customer_id}"
+
+
+def percent(value: str, cap: int | None = None) -> DiscountOffer:
+    whole, _, fraction = value.partition(".")
+    return DiscountOffer("percentage", value, int(whole + fraction), 10 ** len(fraction), max_discount_minor=cap)
+
+
+def fixed(amount_minor: int, cap: int | None = None) -> DiscountOffer:
+    return DiscountOffer("fixed", str(amount_minor), amount_minor=amount_minor, max_discount_minor=cap)
+
+
+def campaign(campaign_id: str = "save10", **fields: Any) -> Campaign:
+    """Ten percent off everything, each coupon once; restored on cancellation and return."""
+    fields.setdefault("discount", percent("10"))
+    fields.setdefault("limits", Limits(uses_per_coupon=1))
+    fields.setdefault("restore_on", frozenset({"order.cancelled", "order.returned"}))
+    return Campaign(campaign_id, **fields)
+
+
+def line(line_id: str = "1", unit_minor: int = 10_000, quantity: int = 1, **fields: Any) -> Line:
+    return Line(line_id, fields.pop("product_id", f"product-{line_id}"), quantity, unit_minor, **fields)
+
+
+def order(order_id: str = "ORD1", *lines: Line, **fields: Any) -> Order:
+    """An order of `lines` (one of 100.00 USD by default), placed at NOW."""
+    lines = lines or (line(),)
+    fields.setdefault("amount_minor", sum(one.amount_minor for one in lines))
+    fields.setdefault("currency", "USD")
+    fields.setdefault("placed_at", NOW)
+    return Order(order_id, lines=lines, **fields)
+
+
+@dataclass
+class World:
+    """A state, and a now that tests may move."""
+
+    campaigns: tuple[Campaign, ...] = ()
+    now: datetime = NOW
+    state: State = field(default_factory=State)
+    verdicts: list[Verdict] = field(default_factory=list)
+    numbers: Any = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        for one in self.campaigns:
+            self.state.campaigns[one.campaign_id] = one
+
+    def coupon(self, code: str = "SAVE10", campaign_id: str = "save10", **fields: Any) -> Coupon:
+        limits = self.state.campaigns[campaign_id].limits if campaign_id in self.state.campaigns else Limits(1)
+        fields.setdefault("uses_limit", limits.uses_per_coupon)
+        made = Coupon(f"id-{code.strip()}", code, campaign_id, **fields)
+        self.state.coupons[made.coupon_id] = made
+        self.state.coupon_ids[code_key(code)] = made.coupon_id
+        return made
+
+    def meter(self, campaign_id: str = "save10", customer: Customer | None = None) -> Meter:
+        return self.state.meters.setdefault((campaign_id, key_of(customer)), Meter())
+
+    def run(self, command: Command) -> Verdict:
+        """Decide, watch that nothing was touched, fold in."""
+        customer = getattr(command, "customer", None)
+        self.state.customers[command.command_id] = key_of(customer)
+        before = copy.deepcopy(self.state)
+        verdict = decide(command, self.state, self.now)
+        assert self.state == before, "deciding changed the state"
+        assert decide(command, before, self.now) == verdict, "deciding twice gave two verdicts"
+        evolve(self.state, verdict)
+        self.verdicts.append(verdict)
+        return verdict
+
+    def redeem(self, *codes: str, to: Order | None = None, by: Customer | None = JOHN, **fields: Any) -> Verdict:
+        to = to or order()
+        fields.setdefault("at", to.placed_at)
+        return self.run(RedeemCoupons(self.command_id(), to, codes, by, **fields))
+
+    def lock(self, *codes: str, reference: str = "lock-1", by: Customer | None = JOHN, **fields: Any) -> Verdict:
+        fields.setdefault("lock_seconds", 900)
+        return self.run(LockCoupons(self.command_id(), reference, codes, customer=by, **fields))
+
+    def release(self, reference: str = "lock-1") -> Verdict:
+        return self.run(ReleaseLock(self.command_id(), reference))
+
+    def expire(self, reference: str = "lock-1") -> Verdict:
+        return self.run(ExpireLock(self.command_id(), reference))
+
+    def pay(self, order_id: str = "ORD1", at: datetime | None = None) -> Verdict:
+        return self.run(PayOrder(self.command_id(), order_id, at))
+
+    def cancel(self, order_id: str = "ORD1", at: datetime | None = None) -> Verdict:
+        return self.run(CancelOrder(self.command_id(), order_id, at))
+
+    def come_back(self, order_id: str = "ORD1", at: datetime | None = None, whole: bool = True) -> Verdict:
+        return self.run(ReturnOrder(self.command_id(), order_id, whole, at))
+
+    def void(self, code: str = "SAVE10") -> Verdict:
+        return self.run(VoidCoupon(self.command_id(), code))
+
+    def issue(self, *campaign_ids: str, to: Customer = JOHN, codes: str | None = "NEW", **fields: Any) -> Verdict:
+        """Issue with a fresh code for each campaign; `codes` None: the source had none."""
+        command_id = self.command_id()
+        for campaign_id in campaign_ids:
+            code = None if codes is None else f"{codes}-{campaign_id}-{command_id}"
+            self.state.supplies.setdefault((command_id, campaign_id), Supply(f"id-{command_id}-{campaign_id}", code))
+        cause = Cause("customer.signed_up", "/signup", command_id)
+        return self.run(IssueCoupons(command_id, cause, to, campaign_ids, **fields))
+
+    def command_id(self) -> str:
+        return f"command-{next(self.numbers)}"
+
+
+def reasons(verdict: Verdict) -> dict[str | None, Reason]:
+    """Why each code was refused."""
+    return {one.code: one.reason for one in verdict.refused}
+
+
+def only_reason(verdict: Verdict) -> Reason | None:
+    """The reason of a verdict that refused all; None where something was accepted."""
+    assert len({one.reason for one in verdict.refused}) <= 1, verdict.refused
+    return verdict.refused[0].reason if verdict.outcome == "refused" else None
+
+
+def window(starts_in: timedelta | None = None, ends_in: timedelta | None = None, **fields: Any) -> Window:
+    """A window relative to NOW."""
+    return Window(None if starts_in is None else NOW + starts_in, None if ends_in is None else NOW + ends_in, **fields)
+
+
+__all__ = [
+    "DAY", "JOHN", "MARY", "MINUTE", "NOW", "CodeRule", "Limits", "Scope", "Source", "World", "campaign", "fixed",
+    "key_of", "line", "only_reason", "order", "percent", "reasons", "window",
+]  # fmt: skip
