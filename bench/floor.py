@@ -1,7 +1,7 @@
 """The floor: as fast as Python, asyncpg and aiokafka move the same rows when nothing is decided.
 
 getmany(1,000), orjson, the rows that Couponry writes for an accepted order (coupon, order, transfer, journal, outbox)
-into the same tables by the same statements in one transaction, then the events and the offsets in one Kafka
+into the same tables by unnest in one transaction, then the events and the offsets in one Kafka
 transaction.
 It looks nothing up, checks nothing, and would happily redeem a coupon twice. One process.
 Run as `python -m bench.floor BOOTSTRAP DATABASE PREFIX`, until it is terminated.
@@ -70,16 +70,16 @@ async def write(
         )  # fmt: skip
         await connection.execute(sql("coupons_update"), coupon_ids, [0] * count, [1] * count, ["active"] * count)
         await connection.execute(
-            sql("transfers_append"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys, order_ids,
+            sql("floor_transfers", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys, order_ids,
             none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count, ["USD"] * count, lines,
             [0] * count, now,
         )  # fmt: skip
         await connection.execute(
-            sql("journal_record"), commands, [b"0" * 17] * count, ["RedeemCoupons"] * count, ["redeemed"] * count,
+            sql("floor_journal", "bench"), commands, [b"0" * 17] * count, ["RedeemCoupons"] * count, ["redeemed"] * count,
             [""] * count, order_ids, bodies, now,
         )  # fmt: skip
         await connection.execute(
-            sql("outbox_append"), [derived_id("event", command) for command in commands],
+            sql("floor_outbox", "bench"), [derived_id("event", command) for command in commands],
             ["coupons.redemptions"] * count, order_ids, ["coupon.redeemed"] * count, ["/couponry/redeemer"] * count,
             order_ids, [now] * count, none, bodies,
         )  # fmt: skip

@@ -7,12 +7,16 @@ given in commit order and a gap, once seen, is never filled: a reader that remem
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 OUTBOX_LOCK = 0x636F7502  # taken last in a transaction, held until its commit
+
+
+COLUMNS: Final = ("event_id", "topic", "key", "type", "source", "subject", "time", "traceparent", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +41,13 @@ async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     if not rows:
         return
     await connection.execute(sql("outbox_take_turn"), OUTBOX_LOCK)
-    await connection.execute(
-        sql("outbox_append"),
-        [row.event_id for row in rows],
-        [row.topic for row in rows],
-        [row.key for row in rows],
-        [row.type for row in rows],
-        [row.source for row in rows],
-        [row.subject for row in rows],
-        [row.time for row in rows],
-        [row.traceparent for row in rows],
-        [row.data for row in rows],
-    )
+    await connection.copy_records_to_table("outbox", records=[_record(row) for row in rows], columns=COLUMNS)
+
+
+def _record(row: OutboxRow) -> tuple[object, ...]:
+    return (
+        row.event_id, row.topic, row.key, row.type, row.source, row.subject, row.time, row.traceparent, row.data,
+    )  # fmt: skip
 
 
 async def read_after(connection: Connection, position: int, limit: int) -> list[tuple[int, OutboxRow]]:

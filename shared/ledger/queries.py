@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
+from schemas.campaigns import CampaignDefinition
 from shared.domain.coupon import code_key
 from shared.domain.customer import Identifier
 from shared.ledger.database import Connection
@@ -133,11 +132,11 @@ class RedemptionLine:
 
 @dataclass(frozen=True, slots=True)
 class CampaignLine:
-    """A campaign as it was loaded; `definition` is its document."""
+    """A campaign as it was loaded."""
 
     campaign_id: str
     status: str
-    definition: dict[str, Any]
+    definition: CampaignDefinition
     created_at: datetime
     updated_at: datetime
 
@@ -291,4 +290,5 @@ async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignC
 
 
 def _campaign(record: Any) -> CampaignLine:
-    return CampaignLine(**{**record, "definition": orjson.loads(record["definition"])})
+    definition = CampaignDefinition.model_validate_json(record["definition"])
+    return CampaignLine(**{**record, "definition": definition})

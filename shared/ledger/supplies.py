@@ -14,7 +14,6 @@ from shared.domain.state import State, Supply
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
-
 Wanted = tuple[str, str]
 """(command id, campaign id): one coupon that a command asks for"""
 

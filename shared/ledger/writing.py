@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Final
 
 import orjson
 
@@ -18,6 +19,15 @@ from shared.ledger.journal import encode_verdict
 from shared.ledger.loading import WHOLE_CAMPAIGN, Loaded, lock_row, meter_row, order_row
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
+
+# What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
+TRANSFER_COLUMNS: Final = (
+    "recorded_at", "kind", "coupon_id", "campaign_id", "customer_key", "order_id", "lock_reference", "redemption_id",
+    "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round",
+)  # fmt: skip
+JOURNAL_COLUMNS: Final = (
+    "command_id", "fingerprint", "kind", "outcome", "reasons", "order_id", "verdict", "decided_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,7 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
 
 
 async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
-    rounds = loaded.rounds
+    rounds, now = loaded.rounds, loaded.now
     rows: list[tuple[object, ...]] = []
     for entry in decided:
         command_id = entry.verdict.command_id
@@ -158,6 +168,7 @@ async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequ
                 number = _round(rounds, transfer)
             rows.append(
                 (
+                    now,
                     transfer.kind,
                     transfer.coupon_id,
                     transfer.campaign_id,
@@ -176,7 +187,7 @@ async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequ
                 )
             )
     if rows:
-        await connection.execute(sql("transfers_append"), *_columns(rows), loaded.now)
+        await connection.copy_records_to_table("transfers", records=rows, columns=TRANSFER_COLUMNS)
 
 
 def _round(rounds: dict[tuple[str, str], int], transfer: Transfer) -> int:
@@ -189,21 +200,24 @@ def _round(rounds: dict[tuple[str, str], int], transfer: Transfer) -> int:
 
 
 async def _write_journal(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    """The verdicts. A command that another process recorded meanwhile breaks the key: the batch runs again."""
     if not decided:
         return
+    now = loaded.now
     rows = [
         (
             entry.verdict.command_id,
             entry.fingerprint,
             type(entry.command).__name__,
             entry.verdict.outcome,
-            ",".join({refused.reason: None for refused in entry.verdict.refused}),
+            list(dict.fromkeys([refused.reason.value for refused in entry.verdict.refused])),
             entry.verdict.order_id,
             encode_verdict(entry.verdict),
+            now,
         )
         for entry in decided
     ]
-    await connection.execute(sql("journal_record"), *_columns(rows), loaded.now)
+    await connection.copy_records_to_table("journal", records=rows, columns=JOURNAL_COLUMNS)
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

@@ -1,4 +1,4 @@
--- The ledger entries of a batch, in the order in which they were decided.
+-- The ledger entries, by unnest.
 INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, customer_key, order_id, lock_reference, redemption_id, command_id,
                        held_uses, used_uses, held_minor, used_minor, currency, lines, round)
 SELECT $16, kind, coupon_id, campaign_id, customer_key, order_id, lock_reference, redemption_id, command_id,

@@ -1,4 +1,4 @@
--- The verdicts of a batch. A command that another process recorded meanwhile breaks the key: the batch runs again and finds it.
+-- The verdicts, by unnest.
 INSERT INTO journal (command_id, fingerprint, kind, outcome, reasons, order_id, verdict, decided_at)
 SELECT command_id, fingerprint, kind, outcome, string_to_array(reasons, ','), order_id, verdict, $8
 FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::json[])
