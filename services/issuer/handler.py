@@ -70,7 +70,7 @@ def _customer(customer: IdentifiedCustomer) -> Customer:
     return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments or ())
 
 
-def chunks(commands: Sequence[IssueCoupons], max_coupons: int = MAX_COUPONS) -> Iterator[Sequence[IssueCoupons]]:
+def chunks(commands: Sequence[IssueCoupons], max_coupons: int) -> Iterator[Sequence[IssueCoupons]]:
     """`commands` in their order, in parts of at most `max_coupons` coupons; a command that alone is more stays so."""
     start = coupons = 0
     for position, command in enumerate(commands):
@@ -84,16 +84,17 @@ def chunks(commands: Sequence[IssueCoupons], max_coupons: int = MAX_COUPONS) -> 
 
 
 class IssueHandler:
-    """Executes a batch of rewards and sign-ups, in transactions of at most `MAX_COUPONS` coupons each.
+    """Executes a batch of rewards and sign-ups, in transactions of at most `max_coupons` coupons each.
 
     A database that is away and external sources that take too long are a TransientError: the batch comes again and goes
     on where it stopped, because what was executed is in the journal and what was answered is noted.
     """
 
-    def __init__(self, pool: Pool, engine: Engine, external: ExternalCodes) -> None:
+    def __init__(self, pool: Pool, engine: Engine, external: ExternalCodes, *, max_coupons: int = MAX_COUPONS) -> None:
         self._pool = pool
         self._engine = engine
         self._external = external
+        self._max_coupons = max_coupons
         self._cache = CampaignCache()
         self._campaigns: Mapping[str, Campaign] = {}
         self._index = MatchIndex({})
@@ -112,7 +113,7 @@ class IssueHandler:
         await self._refresh()
         asked = [(event, command) for event in events if (command := to_command(event, self._index)) is not None]
         verdicts: list[Verdict | Rejected] = []
-        for part in chunks([command for _, command in asked]):
+        for part in chunks([command for _, command in asked], self._max_coupons):
             verdicts += await self._engine.execute(await self._external.supply(part, self._campaigns))
         _count_refusals(verdicts)
         return [
