@@ -70,13 +70,13 @@ async def write(
         )  # fmt: skip
         await connection.execute(sql("coupons_update"), coupon_ids, [0] * count, [1] * count, ["active"] * count)
         await connection.execute(
-            sql("floor_transfers", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys, order_ids,
-            none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count, ["USD"] * count, lines,
+            sql("floor_transfers", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys,
+            order_ids, none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count, ["USD"] * count, lines,
             [0] * count, now,
         )  # fmt: skip
         await connection.execute(
-            sql("floor_journal", "bench"), commands, [b"0" * 17] * count, ["RedeemCoupons"] * count, ["redeemed"] * count,
-            [""] * count, order_ids, bodies, now,
+            sql("floor_journal", "bench"), commands, [b"0" * 17] * count, ["RedeemCoupons"] * count,
+            ["redeemed"] * count, [""] * count, order_ids, bodies, now,
         )  # fmt: skip
         await connection.execute(
             sql("floor_outbox", "bench"), [derived_id("event", command) for command in commands],

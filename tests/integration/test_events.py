@@ -1,0 +1,66 @@
+"""Every event that the ledger writes is one that its schema reads: nothing is published that a consumer must refuse."""
+
+from schemas.catalogue import BY_TYPE
+from schemas.issued import CouponIssueRefused
+from schemas.parsing import parse
+from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, ReleaseLock, VoidCoupon
+from shared.domain.customer import Customer
+from shared.ledger.engine import Engine
+from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
+
+ANN = Customer("ann", "ann@example.com", "+4930123456")
+
+
+async def test_events_of_every_kind_read_as_their_schema_says(database_url: str) -> None:
+    fixed = definition(
+        "five",
+        discount={"kind": "fixed", "value": "5.00", "currency": "USD", "max_discount": None},
+        limits={"uses_per_coupon": 1, "coupons_per_customer": 1},
+    )
+    async with ledger(database_url, definition(), fixed) as pool:
+        engine = Engine(pool)
+        one, two, three, four, five = await issue(engine, "save10", 5)
+        [fixed_code] = await issue(engine, "five", customer=ANN)
+        commands = [
+            redeem("A", [one, fixed_code, "NO-SUCH"], customer=ANN),
+            CancelOrder("/shop 1", "A", PLACED_AT),
+            LockCoupons("/cli 1", "lock-1", (two, three), 600, ANN),
+            LockCoupons("/cli 2", "lock-1", (two,), 600, ANN),
+            ReleaseLock("/cli 3", "lock-1"),
+            LockCoupons("/cli 4", "lock-2", (three,), 600),
+            redeem("B", [], lock_reference="lock-2"),
+            VoidCoupon("/cli 5", four),
+            redeem("C", [five], customer=ANN, hold=True, hold_seconds=600),
+            PayOrder("/shop 2", "C", PLACED_AT),
+            redeem("D", [], lock_reference="no-such-lock"),
+        ]
+        await engine.execute(commands)
+        rows = await pool.fetch("SELECT type, data::text FROM outbox ORDER BY position")
+        for row in rows:
+            parse(BY_TYPE[row["type"]].model, row["data"].encode())
+        told = {row["type"] for row in rows}
+    assert told == {
+        "coupon.issued",
+        "coupon.redeemed",
+        "coupon.redemption_refused",
+        "coupon.redemption_restored",
+        "coupon.locked",
+        "coupon.released",
+        "coupon.voided",
+    }
+
+
+async def test_an_issue_that_is_refused_says_why(database_url: str) -> None:
+    limited = definition("once", limits={"uses_per_coupon": 1, "coupons_per_customer": 1})
+    async with ledger(database_url, limited) as pool:
+        engine = Engine(pool)
+        cause = Cause("customer.signed_up", "/signup", "2")
+        await issue(engine, "once", customer=ANN)
+        await engine.execute([IssueCoupons("/signup 2", cause, ANN, ("once", "nonsense"), PLACED_AT)])
+        rows = await pool.fetch("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused' ORDER BY position")
+        refused = [parse(CouponIssueRefused, row["data"].encode()) for row in rows]
+    assert [(event.campaign_id, event.reason) for event in refused] == [
+        ("once", "customer_limit"),
+        ("nonsense", "not_found"),
+    ]
+    assert refused[0].message == "This customer already has the 1 coupon that campaign 'once' allows."
