@@ -1,0 +1,342 @@
+"""Why a coupon is refused: a row a case, and of several reasons the first in the documented order."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from shared.domain.customer import Customer
+from shared.domain.order import Order
+from shared.domain.reasons import PRECEDENCE, Reason
+from shared.domain.state import LockedUse, LockState, OrderState
+from tests.builders import (
+    DAY,
+    JOHN,
+    MARY,
+    MINUTE,
+    NOW,
+    Limits,
+    Scope,
+    World,
+    campaign,
+    fixed,
+    key_of,
+    line,
+    only_reason,
+    order,
+    percent,
+    window,
+)
+
+Setup = Callable[[], World]
+SUMMER = Scope(collection_ids=frozenset({"summer"}))
+SHOES = Scope(product_ids=frozenset({"shoes"}))
+
+
+def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
+    """A world of one campaign with one coupon SAVE10."""
+    world = World((campaign(**fields),))
+    world.coupon(**(coupon or {}))
+    return world
+
+
+def with_meter(world: World, *, customer: Customer | None = None, **numbers: int) -> World:
+    meter = world.meter(customer=customer)
+    for name, number in numbers.items():
+        setattr(meter, name, number)
+    return world
+
+
+def held_by(world: World, by: Customer | None, order_id: str | None = None) -> World:
+    world.lock("SAVE10", by=by, reference="theirs", order_id=order_id)
+    return world
+
+
+def with_order(world: World, **fields: Any) -> World:
+    world.state.orders["ORD1"] = OrderState("ORD1", **fields)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "asked", "by", "reason"),
+    [
+        # not_found
+        (World(), order(), JOHN, Reason.NOT_FOUND),
+        (one({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
+        (one({"status": "pooled"}), order(), JOHN, Reason.NOT_FOUND),
+        (one({"campaign_id": "gone"}), order(), JOHN, Reason.NOT_FOUND),
+        # voided
+        (one({"status": "voided"}), order(), JOHN, Reason.VOIDED),
+        # campaign_inactive
+        (one(status="paused"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        (one(status="archived"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        # windows are half-open, of campaign and coupon alike
+        (one(window=window(MINUTE)), order(), JOHN, Reason.NOT_STARTED),
+        (one(window=window(0 * MINUTE)), order(), JOHN, None),
+        (one({"starts_at": NOW + MINUTE}), order(), JOHN, Reason.NOT_STARTED),
+        (one({"starts_at": NOW}), order(), JOHN, None),
+        (one(window=window(None, 0 * MINUTE)), order(), JOHN, Reason.EXPIRED),
+        (one(window=window(None, MINUTE)), order(), JOHN, None),
+        (one({"ends_at": NOW}), order(), JOHN, Reason.EXPIRED),
+        (one({"ends_at": NOW + MINUTE}), order(), JOHN, None),
+        # holder
+        (one({"holder_key": key_of(MARY)}, holder_only=True), order(), JOHN, Reason.WRONG_CUSTOMER),
+        (one({"holder_key": key_of(JOHN)}, holder_only=True), order(), JOHN, None),
+        (one({"holder_key": key_of(MARY)}), order(), JOHN, None),
+        (one({"holder_key": key_of(MARY)}, holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (one(holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (one(), order(), None, None),
+        (one(limits=Limits(1, uses_per_customer=1)), order(), None, Reason.CUSTOMER_REQUIRED),
+        # an order that was cancelled or returned, and is not placed anew
+        (with_order(one(), status="cancelled", cancelled_at=NOW), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(one(), status="returned", returned_at=NOW + DAY), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(one(), status="cancelled", cancelled_at=NOW - MINUTE), order(), JOHN, None),
+        (with_order(one(), status="cancelled"), order(), JOHN, Reason.ORDER_MISMATCH),
+        # currency
+        (one(currency="EUR"), order(), JOHN, Reason.CURRENCY_MISMATCH),
+        (one(currency="USD"), order(), JOHN, None),
+        (one(currency=None), order(currency="KWD"), JOHN, None),
+        # minimum, inclusive and exclusive
+        (one(min_order_minor=10_001), order(), JOHN, Reason.BELOW_MINIMUM),
+        (one(min_order_minor=10_000), order(), JOHN, None),
+        (one(min_order_minor=10_000, min_order_exclusive=True), order(), JOHN, Reason.BELOW_MINIMUM),
+        (one(min_order_minor=9_999, min_order_exclusive=True), order(), JOHN, None),
+        (one(min_order_exclusive=True), order(amount_minor=0), JOHN, Reason.BELOW_MINIMUM),
+        # products
+        (one(scope=SHOES), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (one(scope=SHOES), order("ORD1", line(product_id="shoes")), JOHN, None),
+        (one(scope=SUMMER), order("ORD1", line(collection_ids=("winter", "summer"))), JOHN, None),
+        (one(scope=Scope(variant_ids=frozenset({"red"}))), order("ORD1", line(variant_id="red")), JOHN, None),
+        (one(scope=Scope(variant_ids=frozenset({"red"}))), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (
+            one(scope=replace(SHOES, excluded_product_ids=frozenset({"shoes"}))),
+            order("ORD1", line(product_id="shoes")),
+            JOHN,
+            Reason.NO_ELIGIBLE_PRODUCT,
+        ),
+        (
+            one(scope=Scope(excluded_product_ids=frozenset({"product-1"}))),
+            order(),
+            JOHN,
+            Reason.NO_ELIGIBLE_PRODUCT,
+        ),
+        # limits
+        (one({"used": 1}), order(), JOHN, Reason.EXHAUSTED),
+        (one({"used": 1, "uses_limit": 2}), order(), JOHN, None),
+        (one({"used": 1_000, "uses_limit": None}), order(), JOHN, None),
+        (
+            with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=2),
+            order(),
+            JOHN,
+            Reason.CUSTOMER_LIMIT,
+        ),
+        (
+            with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1, held=1),
+            order(),
+            JOHN,
+            Reason.CUSTOMER_LIMIT,
+        ),
+        (with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1), order(), JOHN, None),
+        (with_meter(one(limits=Limits(None, uses_per_customer=1)), customer=MARY, used=1), order(), JOHN, None),
+        (with_meter(one(limits=Limits(None, uses_total=5)), used=5), order(), JOHN, Reason.CAMPAIGN_EXHAUSTED),
+        (with_meter(one(limits=Limits(None, uses_total=5)), used=4, held=1), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (with_meter(one(limits=Limits(None, uses_total=5)), used=3, held=1), order(), JOHN, None),
+        # locks of others
+        (held_by(one(), MARY), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(one(), None), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(one(), None), order(), None, Reason.LOCKED_ELSEWHERE),
+        (held_by(one(), JOHN), order(), JOHN, None),
+        (held_by(one(), JOHN, "ORD1"), order(), JOHN, None),
+        (held_by(one(), JOHN, "ORD1"), order(), None, None),
+        (held_by(one(), JOHN, "ORD2"), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(one({"uses_limit": 2}), MARY), order(), JOHN, None),
+        # no_effect
+        (one(), order(amount_minor=0), JOHN, Reason.NO_EFFECT),
+        (one(), order("ORD1", line(unit_minor=0)), JOHN, Reason.NO_EFFECT),
+        (one(discount=percent("10")), order("ORD1", line(unit_minor=4)), JOHN, Reason.NO_EFFECT),
+        (one(discount=percent("10")), order("ORD1", line(unit_minor=5)), JOHN, None),
+    ],
+)
+def test_a_coupon_is_refused_for_the_documented_reason(
+    world: World, asked: Order, by: Customer | None, reason: Reason | None
+) -> None:
+    verdict = world.redeem("SAVE10", to=asked, by=by)
+    assert only_reason(verdict) == reason
+    assert verdict.requested_count == 1
+    if reason is not None:
+        assert verdict.transfers == ()
+        assert verdict.accepted == ()
+        assert verdict.refused[0].code == "SAVE10"
+        assert verdict.refused[0].message.endswith(".")
+    else:
+        assert verdict.outcome == "redeemed"
+
+
+def lock_of(world: World, **fields: Any) -> World:
+    """A lock `lock-1` on SAVE10, then changed as `fields` say."""
+    world.lock("SAVE10")
+    for name, value in fields.items():
+        setattr(world.state.locks["lock-1"], name, value)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "reference", "by", "reason"),
+    [
+        (one(), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(one(), status="released", uses=()), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(one(), status="burned", uses=(), order_id="ORD9"), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(one(), status="burned", uses=()), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(one(), status="expired"), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(one(), status="expired", uses=()), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(one(), expires_at=NOW), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(one(), expires_at=NOW + MINUTE), "lock-1", JOHN, None),
+        (lock_of(one(), order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(one(), order_id="ORD1"), "lock-1", JOHN, None),
+        (lock_of(one(), expires_at=NOW, order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(one()), "lock-1", MARY, Reason.WRONG_CUSTOMER),
+        (lock_of(one()), "lock-1", None, None),
+    ],
+)
+def test_a_lock_is_refused_for_the_documented_reason(
+    world: World, reference: str, by: Customer | None, reason: Reason | None
+) -> None:
+    verdict = world.redeem(lock_reference=reference, by=by)
+    assert only_reason(verdict) == reason
+    assert verdict.requested_count == 1
+
+
+def test_a_refusal_gives_the_numbers_behind_it() -> None:
+    world = one(currency="USD", min_order_minor=10_000)
+    refused = world.redeem("SAVE10", to=order("ORD1", line(unit_minor=8_000))).refused[0]
+    assert refused.message == "The order's 80.00 USD is below the minimum of 100.00 USD."
+    assert refused.details == {"minimum": "100.00", "amount": "80.00"}
+
+
+def test_amounts_in_messages_have_the_currencys_own_decimals() -> None:
+    yen = one(currency="JPY", min_order_minor=5_000).redeem("SAVE10", to=order(currency="JPY", amount_minor=4_000))
+    assert yen.refused[0].message == "The order's 4000 JPY is below the minimum of 5000 JPY."
+    dinar = one(currency="KWD", min_order_minor=5_000).redeem("SAVE10", to=order(currency="KWD", amount_minor=4_999))
+    assert dinar.refused[0].message == "The order's 4.999 KWD is below the minimum of 5.000 KWD."
+
+
+def test_an_unknown_code_is_told_as_it_was_written() -> None:
+    refused = one().redeem(" nope ").refused[0]
+    assert (refused.code, refused.message) == (" nope ", "There is no coupon 'nope'.")
+
+
+def everything_wrong() -> tuple[World, Order, Customer | None]:
+    """Nearly every reason applies; mending the first one brings out the next."""
+    broken = campaign(
+        status="paused",
+        window=window(MINUTE, -MINUTE),
+        holder_only=True,
+        currency="EUR",
+        min_order_minor=1_000_000,
+        scope=SHOES,
+        limits=Limits(1, 1, 1),
+        discount=fixed(1),
+    )
+    world = World((broken,))
+    world.coupon(status="voided", holder_key=key_of(MARY), used=1, held=1)
+    world.meter(customer=JOHN).used = 1
+    world.meter().used = 1
+    with_order(world, status="cancelled", cancelled_at=NOW)
+    return world, order(), JOHN
+
+
+def test_of_several_reasons_the_first_in_order_is_reported() -> None:
+    world, asked, by = everything_wrong()
+    held = LockedUse("id-SAVE10", "save10", 1, 0)
+    coupon = world.state.coupons["id-SAVE10"]
+    seen: list[Reason] = []
+
+    def mend(**fields: Any) -> None:
+        world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], **fields)
+
+    def judge() -> None:
+        reason = only_reason(world.redeem("SAVE10", to=asked, by=by))
+        assert reason is not None
+        seen.append(reason)
+
+    judge()
+    coupon.status = "active"
+    judge()
+    mend(status="active")
+    judge()
+    mend(window=window(None, -MINUTE))
+    judge()
+    mend(window=window())
+    judge()
+    coupon.holder_key = None
+    by = None
+    judge()
+    by = JOHN
+    judge()
+    world.state.orders.clear()
+    judge()
+    mend(currency=None)
+    judge()
+    mend(min_order_minor=0)
+    judge()
+    mend(scope=Scope())
+    judge()
+    coupon.used = 0
+    judge()
+    world.meter(customer=JOHN).used = 0
+    judge()
+    world.meter().used = 0
+    world.state.locks["theirs"] = LockState("theirs", "open", NOW + DAY, key_of(MARY), None, (held,))
+    judge()
+    coupon.held = 0
+    asked = order(amount_minor=0)
+    judge()
+    assert seen == [
+        Reason.VOIDED,
+        Reason.CAMPAIGN_INACTIVE,
+        Reason.NOT_STARTED,
+        Reason.EXPIRED,
+        Reason.WRONG_CUSTOMER,
+        Reason.CUSTOMER_REQUIRED,
+        Reason.ORDER_MISMATCH,
+        Reason.CURRENCY_MISMATCH,
+        Reason.BELOW_MINIMUM,
+        Reason.NO_ELIGIBLE_PRODUCT,
+        Reason.EXHAUSTED,
+        Reason.CUSTOMER_LIMIT,
+        Reason.CAMPAIGN_EXHAUSTED,
+        Reason.LOCKED_ELSEWHERE,
+        Reason.NO_EFFECT,
+    ]
+    assert all(PRECEDENCE[first] < PRECEDENCE[second] for first, second in pairwise(seen))
+
+
+def test_an_order_is_judged_by_its_own_time_but_never_by_one_after_now() -> None:
+    world = one(window=window(-DAY, 0 * MINUTE))
+    world.now = NOW + DAY
+    assert world.redeem("SAVE10", to=order(placed_at=NOW - MINUTE)).outcome == "redeemed"
+    early = one(window=window(MINUTE))
+    assert only_reason(early.redeem("SAVE10", to=order(placed_at=NOW + DAY))) == Reason.NOT_STARTED
+
+
+def test_an_expired_lock_holds_nothing() -> None:
+    world = one()
+    world.lock("SAVE10", by=MARY, lock_seconds=60)
+    world.now = NOW + MINUTE
+    assert world.redeem("SAVE10").outcome == "redeemed"
+
+
+def test_expired_locks_leave_room_on_every_meter() -> None:
+    world = one({"uses_limit": None}, limits=Limits(None, uses_per_customer=1, uses_total=1))
+    world.lock("SAVE10", by=JOHN, order_id="ORD9", lock_seconds=60)
+    assert only_reason(world.redeem("SAVE10")) == Reason.CUSTOMER_LIMIT
+    assert only_reason(world.redeem("SAVE10", by=MARY)) == Reason.LOCKED_ELSEWHERE
+    world.now = NOW + MINUTE
+    assert world.redeem("SAVE10", to=order("ORD2")).outcome == "redeemed"
+
+
+@pytest.mark.parametrize("typed", ["SAVE10", "save10", "  Save10\t"])
+def test_codes_are_compared_trimmed_and_whatever_their_case(typed: str) -> None:
+    assert one().redeem(typed).accepted[0].code == "SAVE10"
