@@ -5,6 +5,7 @@ Writes bench/latest.json; what the figures mean stands in bench/README.md.
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import statistics
@@ -135,6 +136,9 @@ async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, 
 
 
 def main() -> None:
+    logging.basicConfig(
+        level=logging.CRITICAL
+    )  # a new topic's leader is elsewhere for a moment, and aiokafka says so at length
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
     parser.add_argument("--only", nargs="+", choices=sorted(ORDERS), default=["plain", "floor", "redeem"])

@@ -71,8 +71,8 @@ async def write(
         await connection.execute(sql("coupons_update"), coupon_ids, [0] * count, [1] * count, ["active"] * count)
         await connection.execute(
             sql("floor_transfers", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys,
-            order_ids, none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count, ["USD"] * count, lines,
-            [0] * count, now,
+            order_ids, none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count,
+            ["USD"] * count, lines, [0] * count, now,
         )  # fmt: skip
         await connection.execute(
             sql("floor_journal", "bench"), commands, [b"0" * 17] * count, ["RedeemCoupons"] * count,

@@ -2,6 +2,7 @@
 and Postgres.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ CUSTOMERS = 5_000
 READY_ORDERS = 200
 """Sent first and waited for, so that start-up, caches and prepared statements are not in the figure."""
 
-PARTITIONS = topics.ORDERS.partitions
+LEADERS_SECONDS = 30.0
 
 
 def code(number: int) -> str:
@@ -147,6 +148,13 @@ async def create_topics(bootstrap_servers: str, prefix: str) -> None:
     try:
         wanted = {topic.prefixed(prefix): topic.partitions for topic in topics.all_topics()}
         await admin.create_topics([NewTopic(name, partitions, 1) for name, partitions in wanted.items()])
+        async with asyncio.timeout(LEADERS_SECONDS):
+            while not all(  # noqa: ASYNC110 - the broker has nothing to await
+                partition["error_code"] == 0 and partition["leader"] >= 0
+                for topic in await admin.describe_topics(list(wanted))
+                for partition in topic["partitions"]
+            ):
+                await asyncio.sleep(0.1)
     finally:
         await admin.close()
 

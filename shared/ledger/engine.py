@@ -35,7 +35,7 @@ tens of milliseconds; eight runs with the pauses below span about two seconds.""
 PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
-CONFLICTS: Final = (
+CONFLICTS: Final[tuple[type[BaseException], ...]] = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
@@ -45,7 +45,11 @@ CONFLICTS: Final = (
 )
 """Signs of another batch at the same rows. A unique violation is one: the other batch inserted first."""
 
-UNTAKEABLE: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.RaiseError)
+UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.RaiseError,
+)
 """What the database, or its driver, says of a value or a change that it can't take."""
 
 

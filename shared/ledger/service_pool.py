@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from shared.ledger.database import UNAVAILABLE, Pool, open_pool
+from shared.ledger.sql import sql
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import OperatorError, TransientError
 from shared.runtime.logging import get_logger
@@ -39,7 +40,7 @@ async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int =
     pool = await _open(context, max_size)
 
     async def answers() -> str | None:
-        await pool.fetchval("SELECT 1")
+        await pool.execute(sql("ledger_is_there"))
         return None
 
     context.health.add_check("database", answers)
@@ -60,8 +61,11 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
         try:
             pool = await open_pool(url, max_size=max_size, application_name=f"couponry-{context.name}")
             await _look(pool)
-        except asyncpg.ClientConfigurationError as error:
-            raise OperatorError(f"COUPONRY_DATABASE_URL can't be understood: {error}.") from error
+        except ValueError:  # its text may hold a piece of the password
+            raise OperatorError(
+                "COUPONRY_DATABASE_URL can't be understood: write postgresql://user:password@host:port/name, "
+                "with special characters percent-encoded."
+            ) from None
         except _NOT_YET as error:
             problem = f"{type(error).__name__}: {error}"
         except asyncpg.PostgresError as error:
@@ -79,7 +83,7 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
 async def _look(pool: Pool) -> None:
     """Find out whether the ledger's tables are there; closes the pool when they aren't."""
     try:
-        await pool.execute("SELECT FROM journal LIMIT 0")
+        await pool.execute(sql("ledger_is_there"))
     except BaseException:
         pool.terminate()
         raise
