@@ -19,6 +19,9 @@ from shared.domain.commands import IssueCoupons
 from shared.domain.derive import derived_id
 from shared.ledger.database import Pool
 from shared.ledger.sql import sql
+from shared.runtime.logging import bound, get_logger
+
+log = get_logger("issuer")
 
 PACKAGE: Final = "services.issuer"
 
@@ -37,6 +40,7 @@ class _Question:
     idempotency_key: str
     source: Source
     email: str
+    event_id: str
 
 
 class ExternalCodes:
@@ -87,7 +91,8 @@ class ExternalCodes:
                 continue
             key = idempotency_key(command, campaign.campaign_id)
             # The same occasion twice in a batch is one question, of the first: that is the one the ledger issues for.
-            questions.setdefault(key, _Question(*pair, key, campaign.source, (command.customer.email or "").strip()))
+            email = (command.customer.email or "").strip()
+            questions.setdefault(key, _Question(*pair, key, campaign.source, email, command.cause.id))
         return list(questions.values())
 
     async def _codes(self, questions: Sequence[_Question]) -> dict[_Pair, str]:
@@ -128,7 +133,11 @@ class ExternalCodes:
         return codes
 
     async def _ask(self, question: _Question) -> Answer:
-        return await ask(self._client, question.source, question.email, question.idempotency_key, self._limits)
+        with bound(event_id=question.event_id, campaign_id=question.campaign_id):
+            answer = await ask(self._client, question.source, question.email, question.idempotency_key, self._limits)
+            if answer.code is None:
+                log.warning("an external source gave no code", problem=answer.error)
+        return answer
 
     async def _note(self, questions: Sequence[_Question], answers: Sequence[Answer]) -> dict[_Pair, str]:
         rows = await self._pool.fetch(
