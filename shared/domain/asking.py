@@ -15,10 +15,15 @@ END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Basket:
-    """What is left of an order to take off from: each line's amount (none without lines) and the whole, minor units."""
+    """What is left of an order to take off from: each line's amount (none without lines) and the whole, minor units.
+
+    `room_minor` is the whole less what coupons of earlier requests took off: they don't lessen what a percentage is
+    reckoned on, but all of them together never take off more than the order.
+    """
 
     amounts: list[int]
     left_minor: int
+    room_minor: int
 
 
 @dataclass(slots=True)
@@ -85,10 +90,10 @@ class Along:
 
 
 def basket_of(order: Order, already_minor: int = 0) -> Basket:
-    """The order as a basket, less the `already_minor` that coupons took off before. Negative amounts count as 0."""
-    return Basket(
-        [max(line.unit_minor * line.quantity, 0) for line in order.lines], max(order.amount_minor - already_minor, 0)
-    )
+    """The order as a basket, of which `already_minor` is gone to earlier requests. Negative amounts count as 0."""
+    amount_minor = max(order.amount_minor, 0)
+    amounts = [max(line.unit_minor * line.quantity, 0) for line in order.lines]
+    return Basket(amounts, amount_minor, max(amount_minor - already_minor, 0))
 
 
 def holds_now(lock: LockState | None, now: datetime) -> bool:

@@ -53,20 +53,18 @@ def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Tak
     `discount_minor` is given where it is known already: on the untouched order.
     """
     amounts, indices = basket.amounts, offer.indices
-    if not amounts:
-        discount = reckon(offer.campaign.discount, basket.left_minor) if discount_minor is None else discount_minor
-        basket.left_minor -= discount
-        return Taken(offer, discount)
     weights = amounts if indices is None else [amounts[index] for index in indices]
     if discount_minor is None:
-        discount_minor = reckon(offer.campaign.discount, min(sum(weights), basket.left_minor))
+        base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
+        discount_minor = min(reckon(offer.campaign.discount, base), basket.room_minor)
+    basket.left_minor -= discount_minor
+    basket.room_minor -= discount_minor
     shares: list[tuple[int, int]] = []
     where = range(len(amounts)) if indices is None else indices
     for index, part in zip(where, spread(discount_minor, weights), strict=True):
         if part:
             amounts[index] -= part
             shares.append((index, part))
-    basket.left_minor -= discount_minor
     return Taken(offer, discount_minor, tuple(shares))
 
 
@@ -101,7 +99,7 @@ def _apply(request: Request, offers: list[Offer]) -> Choice:
     """The offers one after another, each on what the ones before left; limits are counted along the way."""
     choice, along = Choice(), Along()
     whole = request.basket
-    basket = None if whole is None else Basket(list(whole.amounts), whole.left_minor)
+    basket = None if whole is None else Basket(list(whole.amounts), whole.left_minor, whole.room_minor)
     for offer in offers:
         refused = limit_refusal(request, offer, along)
         if refused is None:
