@@ -1,0 +1,48 @@
+"""How every command's typer app is made, so that all of them look alike."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+CommandId = Annotated[
+    str | None,
+    typer.Option("--id", metavar="ID", help="Repeat an earlier command: the same id gets the same answer."),
+]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Print at most so many.")]
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def new_app(help_text: str | None = None) -> typer.Typer:
+    """An app for one command or a group of them."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def parse_since(text: str) -> datetime:
+    """A moment from "2026-11-22", "2026-11-22T09:30:00Z" or "90m", "2h", "7d" ago. Raises BadParameter."""
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdigit():
+            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no moment; write it as 2026-11-22, 2026-11-22T09:30:00Z, 90m, 2h or 7d."
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parse_since, metavar="WHEN", help="From then on: 2026-11-22, 2026-11-22T09:30:00Z, or 2h, 7d ago."
+    ),
+]

@@ -1,0 +1,179 @@
+"""`couponry campaigns`: load, list, show."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.apps import AsJson, new_app
+from cli.campaign_files import read_campaigns
+from cli.connect import ledger, reading, run
+from cli.errors import CommandFailedError
+from cli.files import open_input
+from cli.output import count, day, moment, say, show_facts, show_json, show_table
+from schemas.campaigns import CampaignDefinition
+from shared.ledger import queries
+from shared.ledger.campaigns import Saved, save
+from shared.ledger.definitions import to_domain
+
+LISTED_ONE_BY_ONE = 20
+
+app = new_app("Load campaigns and look at them.")
+
+
+@app.command()
+def load(
+    file: Annotated[
+        Path, typer.Argument(help="One campaign, a JSON list, or one a line; .gz too; - reads from a pipe.")
+    ],
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the file is right; load nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create or change campaigns: all of the file, or nothing of it.
+
+    Loading the same file twice changes nothing. A changed limit takes effect at once; what stands redeemed stays.
+
+    Examples: `couponry example campaign > save10.json`, then `couponry campaigns load save10.json`.
+    """
+    with open_input(file) as opened:
+        definitions = read_campaigns(opened)
+    if check:
+        say(f"{file}: {count(len(definitions), 'campaign')}, all right. Nothing was loaded.")
+        return
+    _show_saved(run(_save(definitions)), as_json)
+
+
+async def _save(definitions: list[CampaignDefinition]) -> list[Saved]:
+    async with ledger() as pool:
+        return await save(pool, definitions)
+
+
+def _show_saved(saved: list[Saved], as_json: bool) -> None:
+    if as_json:
+        show_json(saved)
+        return
+    if len(saved) <= LISTED_ONE_BY_ONE:
+        for one in saved:
+            say(f"{one.change:<9}  {one.campaign_id}")
+        return
+    changes = [one.change for one in saved]
+    parts = ", ".join(f"{changes.count(change):,} {change}" for change in ("created", "changed", "unchanged"))
+    say(f"{count(len(saved), 'campaign')}: {parts}")
+
+
+@app.command("list")
+def list_campaigns(as_json: AsJson = False) -> None:
+    """List all campaigns.
+
+    Example: `couponry campaigns list --json | jq '.[].campaign_id'`
+    """
+    lines = run(_all())
+    if as_json:
+        show_json([line.definition.model_dump(mode="json") for line in lines])
+        return
+    if not lines:
+        say("No campaigns yet: load one with `couponry campaigns load FILE`.")
+        return
+    show_table(
+        ("campaign", "status", "discount", "window (UTC)", "issued on"),
+        [
+            (
+                line.campaign_id,
+                line.status,
+                discount(line.definition),
+                window(line.definition),
+                occasions(line.definition),
+            )
+            for line in lines
+        ],
+    )
+
+
+async def _all() -> list[queries.CampaignLine]:
+    async with reading() as connection:
+        return await queries.campaigns(connection)
+
+
+@app.command()
+def show(
+    campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print its definition, ready to be changed and loaded again.")
+    ] = False,
+) -> None:
+    """Show a campaign and what became of its coupons.
+
+    Example: `couponry campaigns show save10 --json > save10.json`
+    """
+    line, counts = run(_one(campaign_id))
+    if as_json:
+        show_json(line.definition.model_dump(mode="json"))
+        return
+    definition = line.definition
+    show_facts(
+        [
+            ("campaign", line.campaign_id),
+            ("name", definition.name or None),
+            ("status", line.status),
+            ("discount", discount(definition)),
+            ("window", window(definition) or "always"),
+            ("limits", limits(definition) or "none"),
+            ("issued on", occasions(definition) or "nothing; coupons come from elsewhere"),
+            ("codes from", definition.source.kind),
+            ("loaded", f"{moment(line.created_at)} UTC, last changed {moment(line.updated_at)}"),
+            ("coupons", f"{counts.coupons:,} issued, {counts.voided:,} of them voided"),
+            ("pool", f"{count(counts.pooled, 'code')} left" if definition.source.kind == "pool" else None),
+            ("uses", f"{counts.used_uses:,} used, {counts.held_uses:,} held"),
+        ]
+    )
+
+
+async def _one(campaign_id: str) -> tuple[queries.CampaignLine, queries.CampaignCounts]:
+    async with reading() as connection:
+        line = await queries.campaign(connection, campaign_id)
+        if line is None:
+            raise CommandFailedError(
+                f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows those there are."
+            )
+        return line, await queries.campaign_counts(connection, campaign_id)
+
+
+def discount(definition: CampaignDefinition) -> str:
+    """What it takes off: `10 %, at most 50.00 USD`, `1.00 USD`."""
+    offer = definition.discount
+    currency = offer.currency or definition.eligibility.currency or ""
+    text = f"{offer.value} %" if offer.kind == "percentage" else f"{offer.value} {currency}"
+    return text if offer.max_discount is None else f"{text}, at most {offer.max_discount} {currency}"
+
+
+def window(definition: CampaignDefinition) -> str:
+    """When it is good, in UTC: `2026-01-01 to 2027-01-01, 30 days each`; empty for always."""
+    found = to_domain(definition, 0).window
+    parts = []
+    if found.starts_at is not None or found.ends_at is not None:
+        parts.append(f"{day(found.starts_at) or 'ever'} to {day(found.ends_at) or 'ever'}")
+    if found.valid_for is not None:
+        parts.append(f"{found.valid_for.days} d each")
+    return ", ".join(parts)
+
+
+def limits(definition: CampaignDefinition) -> str:
+    """The limits that are set, in words."""
+    found = definition.limits
+    named = {
+        "a coupon": found.uses_per_coupon and count(found.uses_per_coupon, "use"),
+        "a customer": found.uses_per_customer and count(found.uses_per_customer, "use"),
+        "in all": found.uses_total and count(found.uses_total, "use"),
+        "handed out": found.coupons_total and count(found.coupons_total, "coupon"),
+        "to a customer": found.coupons_per_customer and count(found.coupons_per_customer, "coupon"),
+    }
+    return ", ".join(f"{number} {what}" for what, number in named.items() if number)
+
+
+def occasions(definition: CampaignDefinition) -> str:
+    """What issues its coupons: `reward.earned (rule_id=42)`."""
+    texts = []
+    for rule in definition.issues_on:
+        match = ", ".join(f"{name}={value}" for name, value in rule.match.items())
+        texts.append(f"{rule.event} ({match})" if match else rule.event)
+    return ", ".join(texts)

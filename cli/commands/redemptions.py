@@ -1,0 +1,60 @@
+"""`couponry redemptions`: list."""
+
+from typing import Annotated
+
+import typer
+
+from cli.apps import AsJson, Limit, Since, new_app
+from cli.connect import reading, run
+from cli.output import moment, money, say, show_json, show_table
+from shared.domain.reasons import Reason
+from shared.ledger import queries
+
+app = new_app("See what was redeemed, and why not.")
+
+
+@app.callback()
+def redemptions() -> None:
+    """See what was redeemed, and why not."""
+
+
+@app.command("list")
+def list_redemptions(
+    *,
+    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
+    reason: Annotated[
+        Reason | None,
+        typer.Option(metavar="REASON", help="Only what was refused for this reason: expired, exhausted, …"),
+    ] = None,
+    since: Since = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of coupons on orders, the newest first: redeemed, given back, refused.
+
+    Examples: `couponry redemptions list --refused --since 2h`, `couponry redemptions list --reason expired --json`
+    """
+    lines = run(_lines(refused_only=refused, reason=reason, since=since, limit=limit))
+    if as_json:
+        show_json(lines)
+        return
+    if not lines:
+        say("Nothing yet." if since is None and reason is None else "Nothing like that.")
+        return
+    show_table(
+        ("when (UTC)", "order", "code", "campaign", "outcome", "amount or why"),
+        [(moment(line.at), line.order_id, line.code, line.campaign_id, line.outcome, _told(line)) for line in lines],
+    )
+    if len(lines) == limit:
+        say(f"The newest {limit:,}; --limit shows more.")
+
+
+async def _lines(**wanted: object) -> list[queries.RedemptionLine]:
+    async with reading() as connection:
+        return await queries.redemptions(connection, **wanted)  # type: ignore[arg-type]  # as the options have them
+
+
+def _told(line: queries.RedemptionLine) -> str:
+    if line.outcome == "refused":
+        return f"{line.reason}: {line.message}"
+    return money(line.discount_minor, line.currency)

@@ -1,0 +1,97 @@
+"""`couponry up`: everything on this machine, ended together."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import where
+from cli.apps import new_app
+from cli.connect import address_of, run
+from cli.embedded import EmbeddedStack
+from cli.output import console, say, show_table
+from cli.processes import LOOPBACK
+from cli.stack import RunningStack, running
+from shared.runtime.shutdown import stop_on_signals
+
+FIRST_STEPS = """\
+In a second terminal, in this folder:
+
+  couponry example campaign | couponry campaigns load -
+  couponry example signup   | couponry publish -
+  couponry customers show customer_123
+  couponry example order --code THE-CODE-SHOWN | couponry publish -
+  couponry redemptions list
+"""
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0: that of the last time where it is free, else any.")]
+
+app = new_app()
+
+
+@app.command()
+def up(
+    *,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where data and logs are kept; as `couponry --data-dir DIR up`.")
+    ] = None,
+    postgres_port: Port = 0,
+    kafka_port: Port = 0,
+) -> None:
+    """Run everything on this machine until Ctrl-C: PostgreSQL, a broker, issuer, redeemer, notifier, relay.
+
+    For development. Data stays in the folder and is there again at the next `couponry up`. Other commands called
+    in the same folder find the running stack by themselves.
+    """
+    if data_dir is not None:
+        where.choose_data_dir(data_dir)
+    servers = EmbeddedStack(where.data_dir(), postgres_port=postgres_port, kafka_port=kafka_port, say=_say)
+    run(_up(servers))
+    say("Everything has ended. The data is kept; `couponry up` goes on with it.")
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(text, style="dim", markup=False, soft_wrap=True)
+
+
+async def _up(servers: EmbeddedStack) -> None:
+    stopping = asyncio.Event()
+    with stop_on_signals(stopping):
+        work = asyncio.create_task(_run(servers, stopping))
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done() and not servers.broker.process.alive:
+            work.cancel()  # asked to stop while still starting
+        asked.cancel()
+        await work
+
+
+async def _run(servers: EmbeddedStack, stopping: asyncio.Event) -> None:
+    async with running(servers, say=_say) as stack:
+        _show(stack)
+        await stack.services.wait(stopping)
+        _say("Ending everything (Ctrl-C again: at once)")
+
+
+def _show(stack: RunningStack) -> None:
+    servers = stack.servers
+    rows = [
+        ("PostgreSQL", address_of(servers.database_url), servers.postgres.process.log_path),
+        ("broker", servers.bootstrap_servers, servers.broker.process.log_path),
+        *[
+            (process.title, f"http://{LOOPBACK}:{process.health_port}/metrics", process.log_path)
+            for process in stack.services.processes
+        ],
+    ]
+    show_table(("runs", "at", "log"), [(name, at, _relative(path)) for name, at, path in rows])
+    say(FIRST_STEPS)
+    for name in where.DECIDING:
+        if os.environ.get(name):
+            say(f"{name} is set: in a terminal where it is, other commands go by it and not to this stack.\n")
+    say("Ctrl-C ends everything; the data stays.")
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

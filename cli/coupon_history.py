@@ -1,0 +1,68 @@
+"""A coupon's history as people read it."""
+
+from collections.abc import Iterator
+
+from cli.output import count, day, moment, money, say, show_facts, show_json, show_table
+from shared.ledger.queries import CouponDetails, CouponHistory, Happening
+
+ID_SHOWN = 16
+
+
+def show_history(history: CouponHistory, as_json: bool) -> None:
+    """Print what a code is, who holds it, and what happened to it."""
+    if as_json:
+        show_json(history)
+        return
+    if history.coupon is None:
+        say(f"There is no coupon {history.code!r}, but somebody tried that code:")
+    else:
+        show_facts(_facts(history.coupon))
+    if history.holds:
+        show_table(
+            ("held by lock", "uses", "for order", "until (UTC)"),
+            [(hold.lock_reference, hold.uses, hold.order_id, moment(hold.expires_at)) for hold in history.holds],
+            right=("uses",),
+        )
+    show_table(
+        ("when (UTC)", "what", "order", "told", "asked for by"),
+        [(moment(one.at), one.kind, one.order_id, _told(one), short_id(one.command_id)) for one in history.happenings],
+    )
+    if history.cut:
+        say(f"Only the first {len(history.happenings):,} are shown.")
+
+
+def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
+    limit = "without limit" if coupon.uses_limit is None else f"of {coupon.uses_limit:,}"
+    yield "code", coupon.code
+    yield (
+        "campaign",
+        coupon.campaign_id if not coupon.campaign_name else f"{coupon.campaign_id} ({coupon.campaign_name})",
+    )
+    if coupon.campaign_status not in (None, "active"):
+        yield "campaign is", coupon.campaign_status
+    yield "status", coupon.status
+    yield "uses", f"{coupon.used_uses:,} {limit}, {coupon.held_uses:,} held"
+    yield "holder", ", ".join(coupon.holder) or "nobody in particular"
+    if coupon.starts_at is not None or coupon.ends_at is not None:
+        yield "good from", f"{day(coupon.starts_at) or 'ever'} to {day(coupon.ends_at) or 'ever'}"
+    yield "issued for", coupon.occasion
+    yield "coupon id", coupon.coupon_id
+
+
+def short_id(command_id: str) -> str:
+    """A command's source and the beginning of its id; `--json` has all of it."""
+    source, blank, rest = command_id.partition(" ")
+    return f"{source}{blank}{rest}" if len(rest) <= ID_SHOWN else f"{source}{blank}{rest[: ID_SHOWN - 1]}…"
+
+
+def _told(one: Happening) -> str:
+    if one.kind == "refused":
+        return f"{one.reason}: {one.message}"
+    parts = []
+    if one.kind in ("burned", "restored"):
+        parts.append(money(one.used_minor, one.currency) or count(one.used_uses, "use"))
+    elif one.kind in ("locked", "released"):
+        parts.append(money(one.held_minor, one.currency) or count(one.held_uses, "use"))
+    if one.lock_reference is not None:
+        parts.append(one.lock_reference)
+    return ", ".join(parts)

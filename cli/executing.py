@@ -1,0 +1,170 @@
+"""Commands that the command line itself gives: their ids, what they are judged on, and how a verdict is shown."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Final
+from uuid import uuid4
+
+import orjson
+import typer
+
+from cli.connect import ledger
+from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
+from cli.output import moment, money, say, show_facts, show_json, show_table
+from schemas.common import MAX_CODES, MAX_ID_LENGTH
+from shared.domain.commands import Command
+from shared.domain.customer import Customer, e164
+from shared.domain.derive import derived_id
+from shared.domain.money import parse_minor
+from shared.domain.order import Line, Order
+from shared.domain.verdicts import Verdict
+from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
+from shared.ledger.journal import encode_verdict
+
+SOURCE: Final = "/couponry/cli"
+MAX_COMMAND_ID_LENGTH: Final = 200
+
+Codes = Annotated[list[str], typer.Argument(metavar="CODE...")]
+ForCustomer = Annotated[
+    str | None,
+    typer.Option("--customer", metavar="WHO", help="An id, an e-mail address, or a +phone number (id:… means an id)."),
+]
+ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order it is for.")]
+OfAmount = Annotated[
+    str | None, typer.Option("--amount", metavar="AMOUNT", help="What the order's goods cost: 125.00.")
+]
+InCurrency = Annotated[str | None, typer.Option("--currency", metavar="CODE", help="The amount's currency: USD.")]
+WithLines = Annotated[
+    list[str] | None,
+    typer.Option("--line", metavar="PRODUCT:QUANTITY:PRICE", help="A line of the order; give it again for more lines."),
+]
+
+
+def command_id(chosen: str | None) -> tuple[str, str]:
+    """(what `--id` repeats, the engine's id) of this command: as chosen, else new."""
+    short = str(uuid4()) if chosen is None else chosen.strip()
+    if not short or len(short) > MAX_COMMAND_ID_LENGTH or not short.isprintable():
+        raise UsageProblemError(f"--id must be a text of 1 to {MAX_COMMAND_ID_LENGTH} characters.")
+    return short, f"{SOURCE} {short}"
+
+
+def lock_reference(engine_id: str) -> str:
+    """The reference of the lock that a command opens: the same for the same command."""
+    return f"lock_{derived_id('lock', engine_id).replace('-', '')[:16]}"
+
+
+def customer_of(text: str | None) -> Customer | None:
+    """Whom a text on the command line names. Raises UsageProblemError for a number that is none."""
+    if text is None:
+        return None
+    kind, separator, value = text.strip().partition(":")
+    if separator and kind in ("id", "email", "mobile"):
+        text = value
+    else:
+        kind = "email" if "@" in text else "mobile" if text.startswith("+") else "id"
+    if not text.strip() or len(text) > MAX_ID_LENGTH:
+        raise UsageProblemError(f"A customer's name must have 1 to {MAX_ID_LENGTH} characters.")
+    if kind == "mobile" and e164(text) is None:
+        raise UsageProblemError(f"{text!r} is no phone number; write it with its country, like +4930123456.")
+    return Customer(
+        customer_id=text.strip() if kind == "id" else None,
+        email=text.strip() if kind == "email" else None,
+        mobile=text.strip() if kind == "mobile" else None,
+    )
+
+
+def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
+    """Codes as a command takes them. Raises UsageProblemError."""
+    if len(codes) > MAX_CODES:
+        raise UsageProblemError(f"At most {MAX_CODES} codes at a time, not {len(codes)}.")
+    if any(not code.strip() or len(code) > MAX_ID_LENGTH for code in codes):
+        raise UsageProblemError(f"A code must have 1 to {MAX_ID_LENGTH} characters.")
+    return tuple(codes)
+
+
+def order_of(order_id: str, amount: str | None, currency: str | None, lines: Sequence[str] | None) -> Order | None:
+    """The order that options describe; None where they name neither amount nor lines.
+
+    Raises UsageProblemError, and MoneyError for an amount that its currency can't have.
+    """
+    if amount is None and not lines:
+        if currency is not None:
+            raise UsageProblemError("--currency alone says nothing; give --amount or --line with it.")
+        return None
+    if currency is None:
+        raise UsageProblemError("An amount needs its currency; give --currency, like --currency USD.")
+    made = tuple(_line(number, text, currency) for number, text in enumerate(lines or (), start=1))
+    total = sum(line.amount_minor for line in made) if amount is None else parse_minor(amount, currency)
+    return Order(order_id=order_id, currency=currency, amount_minor=total, lines=made)
+
+
+def _line(number: int, text: str, currency: str) -> Line:
+    product, _, rest = text.rpartition(":")[0].rpartition(":")
+    price = text.rpartition(":")[2]
+    if not product or not rest.isdecimal() or not 0 < int(rest) <= 1_000_000:
+        raise UsageProblemError(
+            f"--line {text!r} can't be read; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
+        )
+    return Line(str(number), product, int(rest), parse_minor(price, currency))
+
+
+async def execute(command: Command, short_id: str) -> Verdict:
+    """The engine's verdict on `command`. Raises CommandFailedError, which says how to find out what happened."""
+    with _says_how_to_repeat(short_id):
+        async with ledger() as pool:
+            [answer] = await Engine(pool).execute([command])
+    if isinstance(answer, Rejected):
+        raise CommandFailedError(answer.text)
+    return answer
+
+
+@contextmanager
+def _says_how_to_repeat(short_id: str) -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseAwayError, LedgerUnavailableError) as error:
+        raise CommandFailedError(
+            f"{error} To be sure that it is done once, give the same command again with --id {short_id}"
+        ) from error
+
+
+def show_verdict(verdict: Verdict, headline: str, *, as_json: bool, short_id: str | None = None) -> None:
+    """Print a verdict; a refusal ends the command with exit code 1."""
+    if as_json:
+        show_json({"id": short_id, **orjson.loads(encode_verdict(verdict))})
+    else:
+        _show_accepted(verdict, headline, short_id)
+        _show_refused(verdict)
+    if verdict.outcome == "refused" or (verdict.refused and not verdict.accepted):
+        raise typer.Exit(1)
+
+
+def _show_accepted(verdict: Verdict, headline: str, short_id: str | None) -> None:
+    if verdict.outcome != "refused":
+        say(headline)
+    if verdict.accepted:
+        reckoned = verdict.currency is not None and any(coupon.discount_minor for coupon in verdict.accepted)
+        rows = [
+            (coupon.code or "(no code)", coupon.campaign_id, money(coupon.discount_minor, verdict.currency))
+            for coupon in verdict.accepted
+        ]
+        columns = ("code", "campaign", "discount") if reckoned else ("code", "campaign")
+        show_table(columns, [row[: len(columns)] for row in rows], right=("discount",))
+    if verdict.outcome != "refused":
+        show_facts(
+            [
+                ("lock", verdict.lock_reference),
+                (
+                    "until",
+                    f"{moment(verdict.expires_at)} UTC" if verdict.outcome == "locked" and verdict.expires_at else None,
+                ),
+                ("order", verdict.order_id),
+                ("redemption", verdict.redemption_id),
+                ("repeat with", f"--id {short_id}" if short_id is not None else None),
+            ]
+        )
+
+
+def _show_refused(verdict: Verdict) -> None:
+    for refused in verdict.refused:
+        say(f"Refused ({refused.reason}): {refused.message}")

@@ -1,0 +1,75 @@
+"""The `couponry` command: which subcommands there are, and where they live."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli import where
+from cli.lazy import Entry, lazy_group
+
+RUN: Final = "Run"
+WORK: Final = "Work with coupons"
+LOOK: Final = "Look"
+SET_UP: Final = "Set up"
+ONE_SERVICE: Final = "Run one service"
+
+ENTRIES: Final = {
+    "up": Entry("cli.commands.up:app", "Run everything on this machine: PostgreSQL, a broker, all services.", RUN),
+    "demo": Entry("cli.commands.demo:app", "Replay a year of real shopping and check every number.", RUN),
+    "example": Entry("cli.commands.example:app", "Print an example: a campaign, or an event to publish.", RUN),
+    "campaigns": Entry("cli.commands.campaigns:app", "Load campaigns and look at them.", WORK, alone=False),
+    "publish": Entry("cli.commands.publish:app", "Send the events of a file to their topics.", WORK),
+    "coupons": Entry(
+        "cli.commands.coupons:app", "Look at, judge, lock, burn, release, void coupons.", WORK, alone=False
+    ),
+    "customers": Entry("cli.commands.customers:app", "Look at a customer's wallet.", LOOK, alone=False),
+    "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
+    "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),
+    "audit": Entry("cli.commands.audit:app", "Rebuild every total from the ledger and compare.", LOOK),
+    "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
+    "topics": Entry("cli.commands.topics:app", "Create the topics as they are laid out.", SET_UP, alone=False),
+    "webhooks": Entry("cli.commands.webhooks:app", "Say who is told of redemptions over HTTP.", SET_UP, alone=False),
+    "issuer": Entry("cli.commands.services:issuer", "Rewards and sign-ups become coupons.", ONE_SERVICE),
+    "redeemer": Entry("cli.commands.services:redeemer", "Orders use coupons.", ONE_SERVICE),
+    "notifier": Entry("cli.commands.services:notifier", "Redemptions become notifications and webhooks.", ONE_SERVICE),
+    "relay": Entry("cli.commands.services:relay", "The ledger's events reach the broker.", ONE_SERVICE),
+}
+
+app = typer.Typer(
+    cls=lazy_group(ENTRIES),
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done · 1 refused or failed · 2 wrong usage or settings · 70 a bug in Couponry.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"couponry {metadata.version('couponry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def couponry(
+    data_dir: Annotated[
+        Path,
+        typer.Option(
+            envvar=where.DATA_DIR_VARIABLE,
+            help="The folder of `couponry up`; a stack that runs there is found without any setting.",
+        ),
+    ] = where.DEFAULT_DATA_DIR,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Coupons as events: issue, lock, redeem, burn and restore against one Postgres ledger.
+
+    Start with `couponry up`, then call the others in a second terminal in the same folder: they find the running stack
+    by themselves. Elsewhere they go by COUPONRY_DATABASE_URL and COUPONRY_KAFKA_BOOTSTRAP_SERVERS; where one of
+    these is set, a stack in this folder isn't looked at.
+    """
+    where.choose_data_dir(data_dir)

@@ -1,0 +1,95 @@
+"""What commands print: tables no wider than 100 columns, or JSON."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.domain.money import shown
+
+MAX_WIDTH: Final = 100
+"""Fits a terminal beside another, and a page."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that is never wider than MAX_WIDTH; a pipe is taken to be that wide."""
+    made = Console(stderr=stderr, highlight=False)
+    made.width = min(made.width, MAX_WIDTH) if made.is_terminal else MAX_WIDTH
+    return made
+
+
+def say(text: str = "") -> None:
+    """A line or more on standard output, as it is."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), title: str = ""
+) -> Table:
+    """A table of texts. Columns in `right` are aligned to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*[cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row])
+    return made
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), title: str = ""
+) -> None:
+    """Print a table."""
+    console().print(table(columns, rows, right=right, title=title))
+
+
+def show_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print names and values below each other; a value of None is left out."""
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in facts:
+        if value is not None:
+            made.add_row(name, Text(str(value)))
+    console().print(made)
+
+
+def show_json(value: object) -> None:
+    """Print a JSON document. Dataclasses become objects, times RFC 3339."""
+    document = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
+    sys.stdout.write(document.decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)
+
+
+def moment(value: datetime | None) -> str:
+    """A time in UTC, to the second: `2026-11-22 09:30:00`."""
+    return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def day(value: datetime | None) -> str:
+    """A time as short as it can be told: the day alone where it is midnight in UTC, to the minute otherwise."""
+    if value is None:
+        return ""
+    utc = value.astimezone(UTC)
+    return f"{utc:%Y-%m-%d}" if (utc.hour, utc.minute, utc.second) == (0, 0, 0) else f"{utc:%Y-%m-%d %H:%M}"
+
+
+def money(minor: int | None, currency: str | None) -> str:
+    """An amount with its currency: `12.50 USD`; nothing where there is none."""
+    return "" if minor is None or currency is None else f"{shown(minor, currency)} {currency}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 coupon`, `2,000 coupons`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
