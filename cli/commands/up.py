@@ -1,6 +1,7 @@
 """`couponry up`: everything on this machine, ended together."""
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -57,19 +58,21 @@ def _say(text: str) -> None:
 
 
 async def _up(servers: EmbeddedStack) -> None:
-    stopping = asyncio.Event()
+    stopping, started = asyncio.Event(), asyncio.Event()
     with stop_on_signals(stopping):
-        work = asyncio.create_task(_run(servers, stopping))
+        work = asyncio.create_task(_run(servers, stopping, started))
         asked = asyncio.create_task(stopping.wait())
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done() and not servers.broker.process.alive:
-            work.cancel()  # asked to stop while still starting
         asked.cancel()
-        await work
+        if stopping.is_set() and not started.is_set():
+            work.cancel()  # asked to stop while still starting: what runs already is ended in order all the same
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
 
-async def _run(servers: EmbeddedStack, stopping: asyncio.Event) -> None:
+async def _run(servers: EmbeddedStack, stopping: asyncio.Event, started: asyncio.Event) -> None:
     async with running(servers, say=_say) as stack:
+        started.set()
         _show(stack)
         await stack.services.wait(stopping)
         _say("Ending everything (Ctrl-C again: at once)")

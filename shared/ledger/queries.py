@@ -292,3 +292,32 @@ async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignC
 def _campaign(record: Any) -> CampaignLine:
     definition = CampaignDefinition.model_validate_json(record["definition"])
     return CampaignLine(**{**record, "definition": definition})
+
+
+@dataclass(frozen=True, slots=True)
+class EntryTotals:
+    """Ledger entries of one kind in one currency: how many, of how many redemptions, with which discount in all."""
+
+    kind: str
+    currency: str | None
+    entries: int
+    redemptions: int
+    used_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the ledger adds up to. `refused` counts coupons by reason, `events` those in the outbox by type."""
+
+    entries: tuple[EntryTotals, ...]
+    refused: dict[str, int]
+    events: dict[str, int]
+
+
+async def totals(connection: Connection) -> Totals:
+    """Everything added up. Reads the whole ledger."""
+    return Totals(
+        entries=tuple(EntryTotals(**record) for record in await connection.fetch(sql("show_totals_entries"))),
+        refused={record[0]: record[1] for record in await connection.fetch(sql("show_totals_refused"))},
+        events={record[0]: record[1] for record in await connection.fetch(sql("show_totals_events"))},
+    )

@@ -1,0 +1,148 @@
+"""`couponry demo`: a year of real shopping, replayed on a stack of its own, every number checked."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Final
+
+import typer
+
+from cli.apps import new_app
+from cli.campaign_files import read_campaigns
+from cli.commands.audit import show_report
+from cli.connect import run
+from cli.demo.expected import Reckoning, import_replay
+from cli.demo.report import Row, as_table, compare
+from cli.demo.run import Replayed, rates, replay_all
+from cli.demo.show import Screen
+from cli.embedded import EmbeddedStack
+from cli.errors import CommandFailedError
+from cli.files import open_input
+from cli.output import console, count, say
+from cli.stack import RunningStack, running
+from shared.ledger import queries
+from shared.ledger.audit import AuditReport, audit
+from shared.ledger.campaigns import save
+from shared.ledger.database import open_pool
+from shared.runtime.shutdown import stop_on_signals
+
+KEPT_FOLDER: Final = Path(".couponry-demo")
+BATCH_RECORDS: Final = "2000"
+"""Larger batches than a shop needs: what matters here is when the last one is done, not how soon the first."""
+
+app = new_app()
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help=f"Keep data and logs in {KEPT_FOLDER}, to look at them with the other commands."),
+    ] = False,
+) -> None:
+    """Replay a year of real shopping on a stack of its own and check every number.
+
+    2,469 households, 27 campaigns, 108,590 coupons (the Complete Journey study), and noise: events sent twice, orders
+    without coupons, broken records. At the end the ledger is audited, and what the streams say is compared with the
+    ledger and with numbers reckoned apart from both. Exit code 1 when anything differs. Takes about a minute.
+    """
+    replay = import_replay()
+    with _folder(keep) as folder:
+        right = run(_demo(replay, folder))
+        if keep:
+            say(
+                f"\nKept in {folder}. Look around: `couponry --data-dir {folder} up` in one terminal, and in another "
+                f"`couponry --data-dir {folder} redemptions list`."
+            )
+    if not right:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _folder(keep: bool) -> Iterator[Path]:
+    """A folder for this run: thrown away after a good one, kept when asked for or after a failure."""
+    if keep:
+        if KEPT_FOLDER.exists():
+            raise CommandFailedError(f"{KEPT_FOLDER} holds an earlier demo; remove it first: rm -r {KEPT_FOLDER}")
+        yield KEPT_FOLDER
+        return
+    folder = Path(tempfile.mkdtemp(prefix="couponry-demo-"))
+    try:
+        yield folder
+    except CommandFailedError as error:
+        raise CommandFailedError(f"{error} The services' logs are in {folder / 'logs'}.") from error
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _demo(replay: ModuleType, folder: Path) -> bool:
+    """Run it; whether every number is right."""
+    stopping = asyncio.Event()
+    began = time.monotonic()
+    with stop_on_signals(stopping), Screen(console(stderr=True)) as screen:
+        work = asyncio.create_task(_all(replay, folder, screen))
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise typer.Exit(130)
+        replayed, rows, report = await work
+    return _report(replayed, rows, report, time.monotonic() - began)
+
+
+async def _all(replay: ModuleType, folder: Path, screen: Screen) -> tuple[Replayed, list[Row], AuditReport]:
+    reckoning = await Reckoning.begin(replay)
+    try:
+        servers = EmbeddedStack(folder, say=screen.say)
+        async with running(servers, environment={"COUPONRY_BATCH_MAX_RECORDS": BATCH_RECORDS}, say=screen.say) as stack:
+            work = asyncio.create_task(_replay(replay, stack, screen))
+            failing = asyncio.create_task(stack.services.wait())
+            try:
+                await asyncio.wait({work, failing}, return_when=asyncio.FIRST_COMPLETED)
+                if failing.done():
+                    await failing
+                replayed, ledger, report = await work
+            finally:
+                for task in (work, failing):
+                    task.cancel()
+                await asyncio.gather(work, failing, return_exceptions=True)
+        return replayed, compare(replayed.reader, ledger, await reckoning.numbers()), report
+    finally:
+        await reckoning.end()
+
+
+async def _replay(
+    replay: ModuleType, stack: RunningStack, screen: Screen
+) -> tuple[Replayed, queries.Totals, AuditReport]:
+    async with await open_pool(stack.servers.database_url, max_size=2, application_name="couponry-demo") as pool:
+        with open_input(replay.campaigns_file()) as file:
+            saved = await save(pool, read_campaigns(file))
+        screen.say(f"{count(len(saved), 'campaign')} loaded")
+        replayed = await replay_all(replay, stack.kafka, pool, screen)
+        screen.say("Auditing")
+        report = await audit(pool)
+        async with pool.acquire() as connection:
+            return replayed, await queries.totals(connection), report
+
+
+def _report(replayed: Replayed, rows: list[Row], report: AuditReport, seconds: float) -> bool:
+    console().print(as_table(rows))
+    rate = rates(replayed)
+    say(
+        f"{replayed.records:,} events in, {replayed.reader.events:,} events out, in {replayed.seconds:.1f} s: "
+        f"{rate['in']:,.0f}/s in, {rate['out']:,.0f}/s out ({seconds:.1f} s with starting and stopping)"
+    )
+    show_report(report)
+    different = [row.name.strip() for row in rows if not row.same]
+    if different:
+        say(f"WRONG: these numbers differ: {', '.join(different)}")
+    elif report.clean:
+        say("Every number is the same, from the streams, the ledger, and the study itself.")
+    return not different and report.clean
