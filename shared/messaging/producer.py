@@ -171,7 +171,7 @@ class TransactionalProducer:
             max_batch_size=BATCH_BYTES,
             max_request_size=LARGE_REQUEST_BYTES,
         )
-        self._partition_counts: dict[str, int] = {}
+        self._partitions: dict[str, list[TopicPartition]] = {}
 
     async def start(self) -> None:
         """Connect, end the predecessor's open transaction, fence the predecessor.
@@ -187,9 +187,10 @@ class TransactionalProducer:
     async def learn_topics(self, topics: Iterable[str]) -> None:
         """Ask for the partitions of `topics` not seen before. Raises KafkaError for one that doesn't exist."""
         for topic in topics:
-            if topic not in self._partition_counts:
+            if topic not in self._partitions:
                 async with asyncio.timeout(SEND_SECONDS):
-                    self._partition_counts[topic] = len(await self._producer.partitions_for(topic))
+                    numbers = await self._producer.partitions_for(topic)
+                self._partitions[topic] = [TopicPartition(topic, number) for number in sorted(numbers)]
 
     def prepare(self) -> Prepared:
         """An empty pack of messages for one transaction of this producer."""
@@ -197,23 +198,28 @@ class TransactionalProducer:
 
     def partition_for(self, topic: str, key: bytes) -> TopicPartition:
         """Where `key` belongs. The topic must have been learnt."""
-        return TopicPartition(topic, partition_of(key, self._partition_counts[topic]))
+        partitions = self._partitions[topic]
+        return partitions[partition_of(key, len(partitions))]
 
     async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, int], group: str) -> None:
         """Write `prepared` and commit `offsets` for `group` in one transaction.
 
         Raises whatever went wrong; then nobody knows whether it was committed, and this producer is done for.
         """
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._producer.begin_transaction()
-            acknowledgements = [
-                await self._producer.send_batch(builder, partition.topic, partition=partition.partition)
-                for partition, builder in prepared.batches
-            ]
-            await self._producer.send_offsets_to_transaction(dict(offsets), group)
-            # Committing waits for the batches but doesn't look whether they failed.
-            await asyncio.gather(*acknowledgements)
-            await self._producer.commit_transaction()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._producer.begin_transaction()
+                acknowledgements = [
+                    await self._producer.send_batch(builder, partition.topic, partition=partition.partition)
+                    for partition, builder in prepared.batches
+                ]
+                # Committing waits for the batches but doesn't look whether they failed.
+                await asyncio.gather(*acknowledgements)
+                # Only now: a broker that is adding the group to the transaction refuses records of that moment.
+                await self._producer.send_offsets_to_transaction(dict(offsets), group)
+                await self._producer.commit_transaction()
+        except AssertionError as error:  # how the client says that its sender has died in between
+            raise KafkaError(f"the producer is broken: {error}") from error
 
 
 __all__ = ["KafkaError", "Message", "Prepared", "Producer", "TransactionalProducer", "discard"]

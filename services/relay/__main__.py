@@ -1,0 +1,30 @@
+"""`python -m services.relay`: wiring, nothing else."""
+
+import asyncio
+import sys
+
+from services.relay.position import SERVICE
+from services.relay.pruner import Pruner
+from services.relay.relay import Relay
+from services.relay.settings import RelaySettings
+from shared.ledger.service_pool import service_pool
+from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.settings import load_settings_or_exit
+
+
+async def main(context: ServiceContext[RelaySettings]) -> None:
+    """Publish the outbox, or stand by for the relay that does, until asked to stop."""
+    settings = context.settings
+    async with service_pool(context) as pool:
+        relay = Relay(settings, pool, health=context.health)
+        pruner = Pruner(pool, lambda: relay.position, retention_seconds=settings.outbox_retention_seconds)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(relay.run(context.stopping))
+                group.create_task(pruner.run(context.stopping))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # how the process ends depends on what failed first
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(main, load_settings_or_exit(RelaySettings), SERVICE))

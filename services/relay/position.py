@@ -1,0 +1,81 @@
+"""Where to go on: the offset that the relay's last Kafka transaction committed, checked against the ledger's note."""
+
+import asyncio
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.topics import RELAY_POSITION
+from shared.messaging.connection import client_options
+from shared.runtime.errors import OperatorError
+from shared.runtime.settings import PREFIX, KafkaSettings
+
+SERVICE: Final = "relay"
+READ_SECONDS: Final = 30.0
+STALE_READS: Final = 25
+STALE_PAUSE_SECONDS: Final = 0.2
+"""A broker may answer with the offset before the last transaction's for a moment; five seconds is a long moment."""
+
+
+def position_partition(settings: KafkaSettings) -> TopicPartition:
+    """The one partition whose committed offset is the next outbox position to publish."""
+    return TopicPartition(settings.topic(RELAY_POSITION.name), 0)
+
+
+async def read_position(settings: KafkaSettings, *, at_least: int) -> int | None:
+    """The last published position as Kafka knows it; None when it knows none.
+
+    A position below `at_least` is asked for again for five seconds: the transaction that was noted in the ledger is
+    committed, so it must appear. Call it behind the start of the transactional producer, which ends what was open.
+
+    Raises:
+        KafkaError, TimeoutError: the broker is away.
+    """
+    consumer = AIOKafkaConsumer(
+        **client_options(settings, "couponry-relay-position"),
+        group_id=settings.group(SERVICE),
+        enable_auto_commit=False,
+    )
+    partition = position_partition(settings)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            consumer.assign([partition])
+            await consumer.start()
+            for _ in range(STALE_READS):
+                offset: int | None = await consumer.committed(partition)
+                if offset is not None and offset - 1 >= at_least:
+                    return offset - 1
+                if offset is None and at_least == 0:
+                    return None
+                await asyncio.sleep(STALE_PAUSE_SECONDS)
+            return None if offset is None else offset - 1
+    finally:
+        async with asyncio.timeout(READ_SECONDS):
+            await consumer.stop()
+
+
+def starting_position(*, kafka: int | None, noted: int, last_drawn: int, start_at: int | None) -> tuple[int, bool]:
+    """The position behind which to publish, and whether that is an operator's word rather than the broker's.
+
+    `kafka` is what the broker knows as published, `noted` what the ledger's note says, `last_drawn` the last position
+    the ledger ever gave to an event. An operator's `start_at` counts only where these contradict each other.
+
+    Raises:
+        OperatorError: they contradict each other, and nobody said where to start.
+    """
+    if kafka is None and noted == 0:
+        return 0, False
+    if kafka is not None and noted <= kafka <= last_drawn:
+        return kafka, False
+    if start_at is not None:
+        return start_at - 1, True
+    if kafka is None:
+        lost = "Kafka has no committed position of the relay (offsets expire, brokers are replaced)"
+    elif kafka > last_drawn:
+        lost = f"Kafka says that {kafka} is published, but the ledger has only drawn positions up to {last_drawn}"
+    else:
+        lost = f"Kafka says that {kafka} is the last published position"
+    raise OperatorError(
+        f"{lost}, and the ledger's note says {noted}; set {PREFIX}RELAY_START_AT to the first position to publish "
+        f"({noted + 1} publishes nothing twice if the note is right)."
+    )

@@ -1,0 +1,45 @@
+"""Deletes what was published long ago, so that the outbox stays small."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from services.relay.leadership import PACKAGE
+from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.sql import sql
+from shared.runtime.logging import get_logger
+from shared.runtime.shutdown import sleep_unless
+
+log = get_logger("relay")
+
+ROWS_AT_ONCE: Final = 5_000
+PAUSE_SECONDS: Final = 60.0
+BETWEEN_SECONDS: Final = 0.1
+"""Between two full deletes: 50,000 rows a second at most, and room for the publishing beside it."""
+
+
+class Pruner:
+    """Deletes events that are published and older than `retention_seconds`; `position` says up to where they are."""
+
+    def __init__(self, pool: Pool, position: Callable[[], int | None], *, retention_seconds: float) -> None:
+        self._pool = pool
+        self._position = position
+        self._retention_seconds = retention_seconds
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Delete until `stopping` is set. A database that is away is waited for: nothing depends on deleting soon."""
+        while not stopping.is_set():
+            deleted = 0
+            try:
+                deleted = await self.run_once()
+            except UNAVAILABLE as error:
+                log.warning("could not delete published events", problem=f"{type(error).__name__}: {error}")
+            await sleep_unless(stopping, BETWEEN_SECONDS if deleted >= ROWS_AT_ONCE else PAUSE_SECONDS)
+
+    async def run_once(self) -> int:
+        """Delete ROWS_AT_ONCE events at most; returns how many. None while another relay leads."""
+        position = self._position()
+        if position is None:
+            return 0
+        done = await self._pool.execute(sql("outbox_prune", PACKAGE), position, self._retention_seconds, ROWS_AT_ONCE)
+        return int(done.removeprefix("DELETE "))

@@ -1,0 +1,171 @@
+"""The relay: one leads and publishes the outbox, others stand by.
+
+Kafka's fencing guarantees that each event is published once to read-committed readers, however many relays believe that
+they lead; leadership only spares them fencing each other.
+"""
+
+import asyncio
+import contextlib
+import random
+import uuid
+from datetime import UTC, datetime
+from typing import Final
+
+from aiokafka.errors import KafkaError, ProducerFenced
+from asyncpg.pool import PoolConnectionProxy
+
+from services.relay.leadership import Leadership, LostLeadershipError
+from services.relay.position import SERVICE
+from services.relay.publisher import Publisher
+from services.relay.settings import RelaySettings
+from shared.ledger.database import UNAVAILABLE, Pool
+from shared.messaging.codec import Codec
+from shared.runtime import telemetry
+from shared.runtime.backoff import Backoff
+from shared.runtime.errors import TransientError
+from shared.runtime.health import Health
+from shared.runtime.logging import get_logger
+from shared.runtime.shutdown import sleep_unless
+
+log = get_logger("relay")
+
+STAND_BY_SECONDS: Final = 0.5
+FIRST_IDLE_SECONDS: Final = 0.005
+LONGEST_IDLE_SECONDS: Final = 0.1
+FENCED_PAUSE_SECONDS: Final = 2.5
+"""Long enough for the one that fenced us to find the lock free (it looks every second), give or take a fifth."""
+
+AWAY: Final = (KafkaError, TransientError, *UNAVAILABLE)
+
+
+class Relay:
+    """Publishes while it leads. `run` until stopped; `run_once` for one step of it."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        pool: Pool,
+        *,
+        codec: Codec | None = None,
+        health: Health | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._codec = codec or Codec(topic_prefix=settings.topic_prefix, event_format=settings.event_format)
+        self._health = health or Health(settings.progress_timeout_seconds)
+        self._backoff = backoff or Backoff()
+        self._me = uuid.uuid4()
+        self._connection: PoolConnectionProxy | None = None
+        self._leadership: Leadership | None = None
+        self._publisher: Publisher | None = None
+        self._oldest: datetime | None = None
+        telemetry.OUTBOX_AGE.set_function(self._outbox_age_seconds)
+        telemetry.RELAY_LEADER.set(0)
+
+    @property
+    def position(self) -> int | None:
+        """The last position this relay knows as published; None while it doesn't lead."""
+        return None if self._publisher is None else self._publisher.position
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Publish, or stand by, until `stopping` is set.
+
+        Raises:
+            TransientError: broker or database have been away for too long.
+            OperatorError: broker and ledger contradict each other about what is published.
+        """
+        failures = 0
+        idle_seconds = FIRST_IDLE_SECONDS
+        try:
+            while not stopping.is_set():
+                self._health.note_progress()
+                try:
+                    published = await self.run_once()
+                except (LostLeadershipError, ProducerFenced) as error:
+                    log.warning("another relay took over: standing by", problem=str(error))
+                    wait_seconds = FENCED_PAUSE_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+                except AWAY as error:
+                    failures += 1
+                    wait_seconds = self._after_failure(failures, error)
+                else:
+                    failures = 0
+                    wait_seconds = STAND_BY_SECONDS if published is None else idle_seconds if published == 0 else 0
+                    idle_seconds = FIRST_IDLE_SECONDS if published else min(idle_seconds * 2, LONGEST_IDLE_SECONDS)
+                if wait_seconds:
+                    await sleep_unless(stopping, wait_seconds)
+        finally:
+            await self.close()
+
+    async def run_once(self) -> int | None:
+        """Publish one transaction's worth of events; returns how many, or None when another relay leads.
+
+        Leads first, if it doesn't yet. After an error it doesn't lead any more: what became of the transaction shows
+        when the next one starts.
+        """
+        try:
+            if self._publisher is None:
+                self._publisher = await self._try_lead()
+            if self._publisher is None or self._leadership is None:
+                return None
+            published = await self._publisher.publish_next()
+            self._oldest = self._publisher.oldest
+            await self._leadership.note(self._publisher.position)
+        except BaseException:
+            await self.close()
+            raise
+        return published
+
+    async def close(self) -> None:
+        """Stop leading. What was begun and not committed is aborted by whoever leads next."""
+        publisher, self._publisher = self._publisher, None
+        leadership, self._leadership = self._leadership, None
+        connection, self._connection = self._connection, None
+        telemetry.RELAY_LEADER.set(0)
+        if publisher is not None:
+            self._oldest = publisher.oldest
+            await publisher.discard()
+        if leadership is not None:
+            with contextlib.suppress(*UNAVAILABLE):
+                await leadership.give_up()
+        if connection is not None:
+            with contextlib.suppress(*UNAVAILABLE):
+                await self._pool.release(connection)
+
+    async def _try_lead(self) -> Publisher | None:
+        if self._leadership is None:
+            self._connection = await self._pool.acquire()
+            # A note that a crash of the database forgets is only older than what Kafka knows, and that is allowed.
+            await self._connection.execute("SET synchronous_commit = off")
+            self._leadership = Leadership(
+                self._connection,
+                self._settings.group(SERVICE),
+                self._me,
+                takeover_seconds=self._settings.relay_takeover_seconds,
+            )
+        noted = await self._leadership.try_take()
+        if noted is None:
+            self._oldest = None
+            return None
+        publisher = Publisher(self._settings, self._pool, self._codec)
+        try:
+            ordered = await publisher.start(noted)
+            if ordered is not None:
+                await self._leadership.reset(ordered)
+        except BaseException:
+            await publisher.discard()
+            raise
+        telemetry.RELAY_LEADER.set(1)
+        return publisher
+
+    def _after_failure(self, failures: int, error: BaseException) -> float:
+        problem = f"{type(error).__name__}: {error}"
+        telemetry.TRANSIENT_ERRORS.labels(SERVICE, "publish").inc()
+        if failures >= self._settings.transient_attempts:
+            raise TransientError(f"{failures} attempts to publish failed, the last with {problem}") from error
+        wait_seconds = self._backoff.seconds(failures)
+        log.warning("waiting to try again", problem=problem, attempt=failures, seconds=round(wait_seconds, 3))
+        return wait_seconds
+
+    def _outbox_age_seconds(self) -> float:
+        return 0.0 if self._oldest is None else max(0.0, (datetime.now(UTC) - self._oldest).total_seconds())

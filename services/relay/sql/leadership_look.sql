@@ -1,0 +1,5 @@
+-- Who leads, whether it was alive lately, and whether it left events lying.
+SELECT leader, holds_lock, alive_at > now() - make_interval(secs => $2) AS alive,
+       EXISTS (SELECT FROM outbox WHERE position > published_up_to) AS pending
+FROM relay_positions
+WHERE relay = $1

@@ -1,0 +1,201 @@
+"""The relay on a real broker and a real Postgres: every event once, in order, whatever happens to a transaction."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import ProducerFenced
+
+from services.relay.leadership import LostLeadershipError
+from services.relay.position import position_partition
+from services.relay.pruner import Pruner
+from services.relay.relay import Relay
+from services.relay.settings import RelaySettings
+from shared.ledger.database import Pool, open_pool
+from shared.messaging.connection import client_options
+from shared.messaging.producer import TransactionalProducer
+from shared.messaging.topics_admin import create_topics
+from shared.runtime.errors import OperatorError
+from tests.integration.kafka_tools import committed, read_all
+from tests.integration.relay_tools import TOPIC, fill, in_order, seen
+
+pytestmark = [pytest.mark.broker, pytest.mark.postgres]
+
+
+@pytest.fixture
+async def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> RelaySettings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COUPONRY_RELAY_MAX_EVENTS", "100")
+    settings = RelaySettings()
+    await create_topics(settings)
+    return settings
+
+
+@pytest.fixture
+async def pool(settings: RelaySettings) -> AsyncIterator[Pool]:
+    pool = await open_pool(settings.database_url.get_secret_value())
+    yield pool
+    await pool.close()
+
+
+async def publish_all(relay: Relay) -> int:
+    published = 0
+    while count := await relay.run_once():
+        published += count
+    return published
+
+
+async def position(settings: RelaySettings) -> int:
+    return (await committed(settings, settings.group("relay"), settings.topic("couponry.relay-position")))[0]
+
+
+async def test_events_are_published_in_order_with_their_attributes(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(250))
+    relay = Relay(settings, pool)
+    assert await publish_all(relay) == 250
+    await relay.close()
+    assert await seen(settings) == in_order(range(250))
+    assert await position(settings) == 251
+    record = (await read_all(settings, settings.topic(TOPIC)))[0]
+    headers = dict(record.headers)
+    assert headers["ce_type"] == b"coupon.redeemed"
+    assert headers["ce_source"] == b"/couponry/ledger"
+    assert headers["ce_subject"] == record.key
+    assert headers["content-type"] == b"application/json"
+
+
+async def test_the_next_relay_goes_on_behind_the_last_committed_transaction(
+    settings: RelaySettings, pool: Pool
+) -> None:
+    await fill(pool, range(150))
+    first = Relay(settings, pool)
+    assert await first.run_once() == 100
+    await first.close()
+    second = Relay(settings, pool)
+    assert await publish_all(second) == 50
+    await fill(pool, range(150, 160))
+    assert await publish_all(second) == 10
+    await second.close()
+    assert await seen(settings) == in_order(range(160))
+
+
+@pytest.mark.parametrize("committed_in_kafka", [False, True])
+async def test_a_transaction_whose_end_nobody_heard_of_is_published_once(
+    settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch, committed_in_kafka: bool
+) -> None:
+    publish = TransactionalProducer.publish
+
+    async def publish_and_die(self: TransactionalProducer, *arguments: object) -> None:
+        if not committed_in_kafka:
+            self._producer.commit_transaction = fail
+        await publish(self, *arguments)  # type: ignore[arg-type]
+        await fail()
+
+    async def fail() -> None:
+        raise ConnectionResetError("the reply was lost")
+
+    await fill(pool, range(150))
+    relay = Relay(settings, pool)
+    assert await relay.run_once() == 100
+    with monkeypatch.context() as patch:
+        patch.setattr(TransactionalProducer, "publish", publish_and_die)
+        with pytest.raises(ConnectionResetError):
+            await relay.run_once()
+    assert await publish_all(relay) == (0 if committed_in_kafka else 50)
+    await relay.close()
+    assert await seen(settings) == in_order(range(150))
+
+
+async def test_a_second_relay_stands_by_and_leads_when_the_first_has_gone(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(50))
+    first, second = Relay(settings, pool), Relay(settings, pool)
+    assert await first.run_once() == 50
+    assert await second.run_once() is None
+    await fill(pool, range(50, 100))
+    await first.close()
+    assert await second.run_once() == 50
+    await second.close()
+    assert await seen(settings) == in_order(range(100))
+
+
+async def test_a_relay_that_gave_no_sign_of_life_is_replaced_and_fenced(
+    settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUPONRY_RELAY_TAKEOVER_SECONDS", "0.3")
+    hurried = RelaySettings()
+    await fill(pool, range(50))
+    frozen, fresh = Relay(hurried, pool), Relay(hurried, pool)
+    assert await frozen.run_once() == 50
+    await fill(pool, range(50, 100))
+    await pool.execute("UPDATE relay_positions SET alive_at = now() - interval '1 second'")
+    assert await fresh.run_once() == 50
+    await fill(pool, range(100, 150))
+    with pytest.raises((ProducerFenced, LostLeadershipError)):
+        await frozen.run_once()
+    assert await frozen.run_once() is None  # it let go of its lock, and the other one has not yet taken it
+    assert await fresh.run_once() == 50
+    await fresh.close()
+    await frozen.close()
+    assert await seen(settings) == in_order(range(150))
+
+
+async def test_a_quiet_leader_is_not_replaced(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(10))
+    leader, other = Relay(settings, pool), Relay(settings, pool)
+    assert await leader.run_once() == 10
+    await pool.execute("UPDATE relay_positions SET alive_at = now() - interval '1 hour'")
+    assert await other.run_once() is None  # nothing lies unpublished
+    await other.close()
+    await leader.close()
+
+
+async def test_a_position_that_the_broker_forgot_is_not_guessed(
+    settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.position.STALE_READS", 2)
+    await fill(pool, range(30))
+    await pool.execute("INSERT INTO relay_positions (relay, published_up_to) VALUES ($1, 20)", settings.group("relay"))
+    relay = Relay(settings, pool)
+    with pytest.raises(OperatorError, match="no committed position"):
+        await relay.run_once()
+    assert await seen(settings) == {}
+    monkeypatch.setenv("COUPONRY_RELAY_START_AT", "21")
+    ordered = Relay(RelaySettings(), pool)
+    assert await ordered.run_once() == 10
+    await ordered.close()
+    # The same order again is not looked at: broker and ledger agree now.
+    again = Relay(RelaySettings(), pool)
+    assert await again.run_once() == 0
+    await again.close()
+    assert sorted(number for numbers in (await seen(settings)).values() for number in numbers) == list(range(20, 30))
+
+
+async def test_a_ledger_older_than_the_broker_is_noticed(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(10))
+    consumer = AIOKafkaConsumer(
+        **client_options(settings, "tests"), group_id=settings.group("relay"), enable_auto_commit=False
+    )
+    consumer.assign([position_partition(settings)])
+    await consumer.start()
+    await consumer.commit({position_partition(settings): 1_000})
+    await consumer.stop()
+    relay = Relay(settings, pool)
+    with pytest.raises(OperatorError, match="only drawn positions up to 10"):
+        await relay.run_once()
+
+
+async def test_only_what_was_published_long_ago_is_deleted(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(10), time=datetime.now(UTC) - timedelta(days=8))
+    await fill(pool, range(10, 20))
+    relay = Relay(settings, pool)
+    pruner = Pruner(pool, lambda: relay.position, retention_seconds=7 * 86_400)
+    assert await pruner.run_once() == 0  # nothing is published yet
+    await publish_all(relay)
+    await fill(pool, range(20, 30), time=datetime.now(UTC) - timedelta(days=8))
+    assert await pruner.run_once() == 10
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 20
+    assert await publish_all(relay) == 10
+    await relay.close()
+    assert await seen(settings) == in_order(range(30))
