@@ -60,6 +60,8 @@ class Relay:
         self._leadership: Leadership | None = None
         self._publisher: Publisher | None = None
         self._oldest: datetime | None = None
+        self._problem: str | None = "neither publishing nor standing by yet"
+        self._health.add_check("relay", self._missing)
         telemetry.OUTBOX_AGE.set_function(self._outbox_age_seconds)
         telemetry.RELAY_LEADER.set(0)
 
@@ -90,6 +92,7 @@ class Relay:
                     wait_seconds = self._after_failure(failures, error)
                 else:
                     failures = 0
+                    self._problem = None
                     wait_seconds = STAND_BY_SECONDS if published is None else idle_seconds if published == 0 else 0
                     idle_seconds = FIRST_IDLE_SECONDS if published else min(idle_seconds * 2, LONGEST_IDLE_SECONDS)
                 if wait_seconds:
@@ -159,13 +162,16 @@ class Relay:
         return publisher
 
     def _after_failure(self, failures: int, error: BaseException) -> float:
-        problem = f"{type(error).__name__}: {error}"
+        self._problem = problem = f"{type(error).__name__}: {error}"
         telemetry.TRANSIENT_ERRORS.labels(SERVICE, "publish").inc()
         if failures >= self._settings.transient_attempts:
             raise TransientError(f"{failures} attempts to publish failed, the last with {problem}") from error
         wait_seconds = self._backoff.seconds(failures)
         log.warning("waiting to try again", problem=problem, attempt=failures, seconds=round(wait_seconds, 3))
         return wait_seconds
+
+    async def _missing(self) -> str | None:
+        return self._problem
 
     def _outbox_age_seconds(self) -> float:
         return 0.0 if self._oldest is None else max(0.0, (datetime.now(UTC) - self._oldest).total_seconds())

@@ -26,8 +26,8 @@ from schemas.registry import SchemaRegistryUnavailableError
 from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
-from shared.messaging.dead_letters import DeadLetterQueue
-from shared.messaging.polling import Letter, Polled, poll, poll_carefully
+from shared.messaging.dead_letters import DeadLetterQueue, Letter
+from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import TransientError
@@ -189,7 +189,9 @@ class ConsumerLoop:
         started = time.perf_counter()
         await self._patiently("decoding", lambda: self._decode_rest(batch))
         poison = await self._patiently("handler", lambda: self._handler.handle(batch.events)) if batch.events else ()
-        letters = batch.letters + [(one.event.record, one.error_class, one.error_text) for one in poison]
+        letters = batch.letters + [
+            Letter(one.event.record, one.error_class, one.error_text, one.event.id, one.event.subject) for one in poison
+        ]
         if letters:
             await self._patiently("dead letters", lambda: self._dead_letters.bury(letters))
             self._report.dead_letters(letters)
@@ -218,7 +220,7 @@ class ConsumerLoop:
             try:
                 batch.events.append(decode(records[batch.decoded]))
             except UnreadableRecord as problem:
-                batch.letters.append((records[batch.decoded], problem.error_class, problem.text))
+                batch.letters.append(Letter(records[batch.decoded], problem.error_class, problem.text))
             except SchemaRegistryUnavailableError as error:
                 raise TransientError(str(error)) from error
             batch.decoded += 1

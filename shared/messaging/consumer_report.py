@@ -6,11 +6,12 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.messaging.polling import Letter, Polled
+from shared.messaging.dead_letters import Letter
+from shared.messaging.polling import Polled
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry
 from shared.runtime.health import Health
-from shared.runtime.logging import get_logger
+from shared.runtime.logging import bound, get_logger
 
 log = get_logger("consumer")
 
@@ -75,17 +76,18 @@ class ConsumerReport:
             self._set_lag(consumer, partition, position)
 
     def dead_letters(self, letters: Sequence[Letter]) -> None:
-        for record, error_class, _ in letters:
-            telemetry.DEAD_LETTERS.labels(self._service, record.topic, error_class).inc()
-        for record, error_class, text in letters[:LETTERS_LOGGED]:
-            log.warning(
-                "dead letter",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                error_class=error_class,
-                error_text=text,
-            )
+        for letter in letters:
+            telemetry.DEAD_LETTERS.labels(self._service, letter.record.topic, letter.error_class).inc()
+        for letter in letters[:LETTERS_LOGGED]:
+            with bound(event_id=letter.event_id, subject=letter.subject):
+                log.warning(
+                    "dead letter",
+                    topic=letter.record.topic,
+                    partition=letter.record.partition,
+                    offset=letter.record.offset,
+                    error_class=letter.error_class,
+                    error_text=letter.error_text,
+                )
         if len(letters) > LETTERS_LOGGED:
             log.warning("more dead letters in this batch", count=len(letters) - LETTERS_LOGGED)
 

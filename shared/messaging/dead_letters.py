@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
@@ -51,6 +51,16 @@ class DeadLetter:
     value_omitted: bool
 
 
+class Letter(NamedTuple):
+    """A record to be buried, the class of what is wrong with it, and the text; the event's id where it is known."""
+
+    record: Record
+    error_class: str
+    error_text: str
+    event_id: str | None = None
+    subject: str | None = None
+
+
 class DeadLetterQueue:
     """Where a consumer puts what it can't read: `<topic>.<service>.dlq`."""
 
@@ -58,17 +68,17 @@ class DeadLetterQueue:
         self._service = service_name
         self._producer = Producer(settings, f"couponry-{service_name}-dlq")
 
-    async def bury(self, letters: Sequence[tuple[Record, str, str]]) -> None:
-        """Write (record, error class, error text) each, and return once all are acknowledged.
+    async def bury(self, letters: Sequence[Letter]) -> None:
+        """Write `letters`, and return once all are acknowledged.
 
         Raises:
             KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
         """
-        messages = [self._message(*letter) for letter in letters]
+        messages = [self._message(letter) for letter in letters]
         results = await self._producer.send(messages)
         # A record at the broker's size limit is above it with our headers; its origin still has it, and we say where.
         again = [
-            self._message(*letter, omit_value=True)
+            self._message(letter, omit_value=True)
             for letter, result in zip(letters, results, strict=True)
             if isinstance(result, _TOO_LARGE)
         ]
@@ -80,14 +90,15 @@ class DeadLetterQueue:
     async def stop(self) -> None:
         await self._producer.stop()
 
-    def _message(self, record: Record, error_class: str, error_text: str, *, omit_value: bool = False) -> Message:
+    def _message(self, letter: Letter, *, omit_value: bool = False) -> Message:
+        record = letter.record
         about = {
             "topic": record.topic,
             "partition": str(record.partition),
             "offset": str(record.offset),
             "timestamp_ms": str(record.timestamp_ms),
-            "error_class": error_class,
-            "error_text": error_text[:ERROR_TEXT_CHARACTERS],
+            "error_class": letter.error_class,
+            "error_text": letter.error_text[:ERROR_TEXT_CHARACTERS],
             "service": self._service,
             "failed_at": datetime.now(UTC).isoformat(),
         }

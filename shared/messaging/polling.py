@@ -7,13 +7,11 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.messaging.dead_letters import Letter
 from shared.messaging.records import Record
 
 CAREFUL_TIMEOUT_MS: Final = 200
 UNREADABLE_BY_CLIENT: Final = "bad_header_name"
-
-Letter = tuple[Record, str, str]
-"""A record for the dead-letter topic, the class of what is wrong with it, and the text."""
 
 
 @dataclass(slots=True)
@@ -90,7 +88,7 @@ async def _step_over(
     polled.ends[partition] = offset + 1
     record = Record(partition.topic, partition.partition, offset, 0, None, None)
     text = f"The name of a header is no UTF-8 ({error.object[:80]!r}); the record itself is only at its origin."
-    polled.unreadable.append((record, UNREADABLE_BY_CLIENT, text))
+    polled.unreadable.append(Letter(record, UNREADABLE_BY_CLIENT, text))
 
 
 def _records(raw_records: Sequence[Any]) -> list[Record]:

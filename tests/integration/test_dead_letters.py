@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.topics import all_topics
-from shared.messaging.dead_letters import DeadLetterQueue, list_dead_letters, replay
+from shared.messaging.dead_letters import DeadLetterQueue, Letter, list_dead_letters, replay
 from shared.messaging.records import Record
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.errors import OperatorError
@@ -37,7 +37,7 @@ async def test_a_dead_letter_keeps_the_raw_record_and_says_what_was_wrong(settin
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     buried = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
-    await queue.bury([(one, "NotJson", "broken at 1") for one in buried])
+    await queue.bury([Letter(one, "NotJson", "broken at 1") for one in buried])
     await queue.stop()
     letters = await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))
     assert [letter.record for letter in letters] == buried
@@ -50,7 +50,7 @@ async def test_a_record_buried_twice_is_listed_once(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     for _ in range(2):
-        await queue.bury([(record(settings, 7, b"x"), "NotJson", "broken")])
+        await queue.bury([Letter(record(settings, 7, b"x"), "NotJson", "broken")])
     await queue.stop()
     assert len(await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))) == 1
 
@@ -59,7 +59,7 @@ async def test_a_record_too_large_to_be_written_again_is_told_without_its_value(
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     large = record(settings, 7, b"x" * 2_000_000)
-    await queue.bury([(large, "TooLong", "2 MB"), (record(settings, 8, b"small"), "NotJson", "broken")])
+    await queue.bury([Letter(large, "TooLong", "2 MB"), Letter(record(settings, 8, b"small"), "NotJson", "broken")])
     await queue.stop()
     by_offset = {
         letter.record.offset: letter
@@ -75,7 +75,7 @@ async def test_a_replayed_letter_is_again_in_its_topic_as_it_was(settings: Setti
     queue = DeadLetterQueue(settings, "redeemer")
     lost = record(settings, 7, b"fixed since")
 
-    await queue.bury([(lost, "NotJson", "broken")])
+    await queue.bury([Letter(lost, "NotJson", "broken")])
     await queue.stop()
     letters = await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))
     assert await replay(settings, letters) == 1
