@@ -1,0 +1,187 @@
+"""Issuing: who gets a coupon of which campaign, how long it lives, and why not."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.commands import Cause, IssueCoupons
+from shared.domain.customer import Customer
+from shared.domain.reasons import Reason
+from shared.domain.state import Supply
+from tests.builders import (
+    DAY,
+    JOHN,
+    MARY,
+    MINUTE,
+    NOW,
+    CodeRule,
+    Limits,
+    Source,
+    World,
+    campaign,
+    key_of,
+    only_reason,
+    percent,
+    window,
+)
+
+
+def world_of(**fields: Any) -> World:
+    return World((campaign("welcome", **fields),))
+
+
+def test_an_issued_coupon_can_be_redeemed_at_once() -> None:
+    world = world_of(holder_only=True)
+    verdict = world.issue("welcome")
+    assert (verdict.outcome, verdict.requested_count, verdict.customer_key) == ("issued", 1, key_of(JOHN))
+    code = verdict.accepted[0].code
+    assert only_reason(world.redeem(code, by=MARY)) == Reason.WRONG_CUSTOMER
+    assert world.redeem(code.lower(), by=JOHN).outcome == "redeemed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "life"),
+    [
+        ({}, None, (NOW, None)),
+        ({}, NOW - DAY, (NOW - DAY, None)),
+        ({}, NOW + DAY, (NOW, None)),
+        ({"window": window(valid_for=30 * DAY)}, NOW - DAY, (NOW - DAY, NOW + 29 * DAY)),
+        ({"window": window(None, 10 * DAY, valid_for=30 * DAY)}, NOW, (NOW, NOW + 10 * DAY)),
+        ({"window": window(None, 10 * DAY, valid_for=DAY)}, NOW, (NOW, NOW + DAY)),
+        ({"window": window(None, 10 * DAY)}, NOW, (NOW, NOW + 10 * DAY)),
+    ],
+)
+def test_a_coupons_life_begins_with_its_occasion(fields: dict[str, Any], at: Any, life: tuple[Any, Any]) -> None:
+    accepted = world_of(**fields).issue("welcome", at=at).accepted[0]
+    assert (accepted.starts_at, accepted.ends_at) == life
+
+
+def test_the_event_can_tell_the_offer() -> None:
+    world = world_of(discount=percent("10", cap=5_000), currency="USD", limits=Limits(3))
+    accepted = world.issue("welcome").accepted[0]
+    assert (accepted.discount_kind, accepted.discount_value, accepted.uses) == ("percentage", "10", 3)
+    assert (accepted.max_discount_minor, accepted.currency) == (5_000, "USD")
+    assert world_of(limits=Limits()).issue("welcome").accepted[0].uses == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "codes", "reason"),
+    [
+        ({"status": "paused"}, "NEW", Reason.CAMPAIGN_INACTIVE),
+        ({"window": window(MINUTE)}, "NEW", Reason.NOT_STARTED),
+        ({"window": window(None, 0 * MINUTE)}, "NEW", Reason.EXPIRED),
+        ({}, None, Reason.EXHAUSTED),
+        ({"source": Source("pool")}, None, Reason.EXHAUSTED),
+        ({"source": Source("external", "https://codes.example")}, None, Reason.EXHAUSTED),
+        ({"source": Source("external", "https://codes.example", (), without_code=True)}, None, None),
+        ({}, "NEW", None),
+    ],
+)
+def test_a_campaign_gives_no_coupon_for_the_documented_reason(
+    fields: dict[str, Any], codes: str | None, reason: Reason | None
+) -> None:
+    verdict = world_of(**fields).issue("welcome", codes=codes)
+    assert only_reason(verdict) == reason
+    if reason is not None:
+        assert (verdict.refused[0].code, verdict.refused[0].campaign_id) == (None, "welcome")
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (Source("pool"), "The code pool of campaign 'welcome' is empty."),
+        (Source("external", "https://codes.example"), "The external API of campaign 'welcome' gave no code."),
+    ],
+)
+def test_an_empty_source_is_named(source: Source, says: str) -> None:
+    assert world_of(source=source).issue("welcome", codes=None).refused[0].message == says
+
+
+def test_no_supply_at_all_is_a_refusal() -> None:
+    command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), JOHN, ("welcome",))
+    assert only_reason(world_of().run(command)) == Reason.EXHAUSTED
+
+
+def test_an_unknown_campaign_is_not_found() -> None:
+    assert only_reason(world_of().issue("nope")) == Reason.NOT_FOUND
+
+
+def test_a_reward_that_matches_nothing_is_refused_once() -> None:
+    verdict = world_of().issue()
+    assert (verdict.outcome, verdict.refused[0].reason) == ("refused", Reason.NOT_FOUND)
+    assert verdict.refused[0].campaign_id is None
+    assert verdict.refused[0].message == "No campaign issues a coupon for this customer.signed_up."
+
+
+def test_a_customer_gets_as_many_coupons_as_the_campaign_allows() -> None:
+    world = world_of(limits=Limits(1, coupons_per_customer=1))
+    assert world.issue("welcome").outcome == "issued"
+    verdict = world.issue("welcome")
+    assert only_reason(verdict) == Reason.CUSTOMER_LIMIT
+    assert verdict.refused[0].message == "This customer already has the 1 coupon that campaign 'welcome' allows."
+    assert verdict.refused[0].details == {"limit": "1", "issued": "1"}
+    assert world.issue("welcome", to=MARY).outcome == "issued"
+
+
+def test_a_campaign_gives_as_many_coupons_as_it_has() -> None:
+    world = world_of(limits=Limits(1, coupons_total=2))
+    outcomes = [world.issue("welcome", to=customer).outcome for customer in (JOHN, MARY, JOHN)]
+    assert outcomes == ["issued", "issued", "refused"]
+    assert world.verdicts[-1].refused[0].reason == Reason.CAMPAIGN_EXHAUSTED
+    assert world.meter("welcome").issued == 2
+
+
+@pytest.mark.parametrize("fields", [{"holder_only": True}, {"limits": Limits(1, coupons_per_customer=1)}])
+def test_somebody_nobody_can_tell_apart_gets_no_coupon_that_needs_a_customer(fields: dict[str, Any]) -> None:
+    world = world_of(**fields)
+    world.state.supplies["c", "welcome"] = Supply("id", "CODE")
+    command = IssueCoupons("c", Cause("customer.signed_up", "/signup", "1"), Customer(mobile="12"), ("welcome",))
+    assert only_reason(world.run(command)) == Reason.CUSTOMER_REQUIRED
+
+
+def test_the_same_occasion_issues_once_a_campaign() -> None:
+    world = World((campaign("a"), campaign("b"), campaign("c", status="paused")))
+    first = world.issue("a", "c", natural_key="reward-42")
+    assert (first.outcome, first.natural_key, len(first.refused)) == ("issued", "reward-42", 1)
+    again = world.issue("a", "b", natural_key="reward-42")
+    assert [one.campaign_id for one in again.accepted] == ["b"]
+    assert again.requested_count == 1
+    assert world.issue("a", "b", natural_key="reward-42").outcome == "unchanged"
+    assert world.issue("a", natural_key="reward-43").outcome == "issued"
+
+
+def test_campaigns_are_judged_in_the_order_given_and_once_each() -> None:
+    world = World((campaign("b"), campaign("a")))
+    verdict = world.issue("b", "a", "b")
+    assert [one.campaign_id for one in verdict.accepted] == ["b", "a"]
+
+
+def test_a_campaign_with_a_shared_code_hands_out_that_coupon() -> None:
+    world = world_of(code=CodeRule(shared_code="HELLO"), limits=Limits(None, coupons_per_customer=1))
+    world.coupon("HELLO", "welcome")
+    for customer, outcome in ((JOHN, "issued"), (MARY, "issued"), (JOHN, "refused")):
+        command_id = world.command_id()
+        world.state.supplies[command_id, "welcome"] = Supply("id-HELLO", "HELLO")
+        cause = Cause("customer.signed_up", "/signup", command_id)
+        verdict = world.run(IssueCoupons(command_id, cause, customer, ("welcome",)))
+        assert verdict.outcome == outcome
+    coupon = world.state.coupons["id-HELLO"]
+    assert (coupon.holder_key, coupon.starts_at) == (None, None)
+    assert world.redeem("hello", by=Customer("anybody")).outcome == "redeemed"
+
+
+def test_a_pooled_code_becomes_its_holders_when_it_is_issued() -> None:
+    world = world_of(source=Source("pool"), window=window(valid_for=DAY))
+    world.coupon("POOL1", "welcome", status="pooled")
+    assert only_reason(world.redeem("POOL1")) == Reason.NOT_FOUND
+    world.state.supplies["command-2", "welcome"] = Supply("id-POOL1", "POOL1")
+    verdict = world.issue("welcome")
+    assert verdict.accepted[0].code == "POOL1"
+    coupon = world.state.coupons["id-POOL1"]
+    assert (coupon.status, coupon.holder_key, coupon.ends_at) == ("active", key_of(JOHN), NOW + DAY)
+
+
+def test_a_pooled_code_can_be_voided_before_anybody_has_it() -> None:
+    world = world_of(source=Source("pool"))
+    world.coupon("POOL1", "welcome", status="pooled")
+    assert world.void("POOL1").outcome == "voided"

@@ -1,0 +1,430 @@
+"""What holds for every sequence of commands, whatever they are.
+
+The same commands are decided twice: one after another on one state that verdicts are folded into, and each on a state
+of its own, rebuilt from nothing but what the verdicts before it recorded. `Records` is that second way: a plain model
+of the ledger's tables, whose every count is a sum over transfers.
+"""
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.campaign import Campaign, Window
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.coupon import Coupon, Hold, code_key
+from shared.domain.customer import Customer
+from shared.domain.decide import decide, evolve
+from shared.domain.order import Line, Order
+from shared.domain.reasons import PRECEDENCE
+from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
+from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
+from tests.builders import JOHN, MARY, NOW, CodeRule, Limits, Scope, campaign, fixed, key_of, percent
+
+MINUTES = st.integers(-30, 60).map(lambda minutes: timedelta(minutes=minutes))
+CODES = ("A", "B", "C", "D")
+ORDERS = ("O1", "O2")
+CUSTOMERS = (JOHN, JOHN, JOHN, MARY, None)
+Step = tuple[timedelta, Command]
+
+
+def mostly(usual: Any, strategy: st.SearchStrategy[Any], times: int = 4) -> st.SearchStrategy[Any]:
+    """`usual`, and once in a while what `strategy` gives: so that most commands get far."""
+    return st.integers(0, times).flatmap(lambda dice: strategy if dice == times else st.just(usual))
+
+
+limits = st.builds(
+    Limits,
+    uses_per_coupon=st.sampled_from([1, 1, 2, 3, None]),
+    uses_per_customer=st.sampled_from([None, None, 1, 2, 3]),
+    uses_total=st.sampled_from([None, None, 1, 2, 4]),
+    coupons_total=st.sampled_from([None, 1, 3]),
+    coupons_per_customer=st.sampled_from([None, 1, 2]),
+)
+moments = MINUTES.map(lambda by: NOW + by)
+times = mostly(None, moments)
+windows = st.builds(Window, st.none() | moments, st.none() | moments, st.sampled_from([None, timedelta(minutes=20)]))
+campaigns = st.builds(
+    campaign,
+    discount=st.sampled_from([percent("10"), percent("33.33", cap=500), percent("100"), fixed(700), fixed(10**6)]),
+    limits=limits,
+    stacking=st.sampled_from(["exclusive", "combinable", "combinable"]),
+    priority=st.integers(0, 1),
+    currency=mostly(None, st.just("USD")),
+    min_order_minor=mostly(0, st.just(2_000)),
+    min_order_exclusive=mostly(False, st.just(True)),
+    holder_only=mostly(False, st.just(True)),
+    scope=mostly(Scope(), st.just(Scope(product_ids=frozenset({"p1"})))),
+    window=mostly(Window(), windows),
+    restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
+    | st.just(frozenset[str]()),
+    status=mostly("active", st.just("paused"), 9),
+)
+lines = st.lists(
+    st.builds(
+        Line, st.sampled_from(["1", "2", "3"]), st.sampled_from(["p1", "p2"]), st.integers(0, 3), st.integers(0, 3_000)
+    ),
+    max_size=3,
+).map(tuple)
+orders = st.builds(
+    Order,
+    st.sampled_from(ORDERS),
+    mostly("USD", st.just("JPY"), 9),
+    mostly(5_000, st.integers(0, 9_000)),
+    lines=mostly((Line("1", "p1", 1, 3_000), Line("2", "p2", 2, 1_000)), lines),
+    placed_at=times,
+)
+codes = st.lists(st.sampled_from((*CODES, *CODES, " a ", "nope")), min_size=1, max_size=3).map(tuple)
+customers = st.sampled_from(CUSTOMERS)
+order_ids = st.sampled_from(ORDERS)
+references = st.sampled_from(["l1", "l1", "l2", "order:O1"])
+nameless = st.just("")
+redeems = st.builds(
+    RedeemCoupons,
+    nameless,
+    orders,
+    codes,
+    customers,
+    mostly(None, references),
+    mostly(False, st.just(True)),
+    st.booleans(),
+    st.integers(60, 1_800),
+    times,
+)
+burns = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers, st.just("l1"), hold=st.booleans())
+locks = st.builds(
+    LockCoupons,
+    nameless,
+    references,
+    codes.map(lambda named: named[:2]),
+    st.sampled_from([0, 300, 1_800]),
+    customers,
+    mostly(None, orders, 1),
+    mostly(None, order_ids),
+)
+issues = st.builds(
+    IssueCoupons,
+    nameless,
+    st.just(Cause("reward.earned", "/loyalty", "1")),
+    st.sampled_from((JOHN, MARY)),
+    st.lists(st.sampled_from(["x", "y", "z", "nope"]), max_size=3).map(tuple),
+    times,
+    st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
+)
+endings = st.one_of(
+    st.builds(PayOrder, nameless, order_ids, times),
+    st.builds(PayOrder, nameless, order_ids),
+    st.builds(CancelOrder, nameless, order_ids, times),
+    st.builds(ReturnOrder, nameless, order_ids, st.booleans(), times),
+    st.builds(ReleaseLock, nameless, references),
+)
+rare = st.builds(VoidCoupon, nameless, st.sampled_from(CODES)) | st.builds(ExpireLock, nameless, references)
+commands: st.SearchStrategy[Any] = st.integers(0, 19).flatmap(
+    lambda dice: [*[redeems] * 7, *[locks] * 4, *[burns] * 2, *[endings] * 5, issues, rare][dice]
+)
+steps = st.lists(st.tuples(st.sampled_from([0, 0, 1, 6]).map(lambda m: timedelta(minutes=m)), commands), max_size=20)
+worlds = st.tuples(campaigns, campaigns, campaigns).map(
+    lambda made: tuple(_named(one, name) for one, name in zip(made, "xyz", strict=True))
+)
+
+
+def _named(one: Campaign, campaign_id: str) -> Campaign:
+    return replace(one, campaign_id=campaign_id, code=CodeRule(shared_code="D" if campaign_id == "z" else None))
+
+
+@dataclass
+class Records:
+    """The ledger's tables as a test would write them down."""
+
+    campaigns: dict[str, Campaign]
+    coupons: dict[str, Coupon] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+    locks: dict[str, LockState] = field(default_factory=dict)
+    orders: dict[str, OrderState] = field(default_factory=dict)
+    issued: set[tuple[str, str]] = field(default_factory=set)
+
+    def record(self, verdict: Verdict) -> None:
+        self.transfers += verdict.transfers
+        for change in verdict.locks:
+            self._lock(change)
+        for noted in verdict.orders:
+            self._order(noted)
+        if verdict.outcome != "issued":
+            return
+        for one in verdict.accepted:
+            rules = self.campaigns[one.campaign_id]
+            if rules.code.shared_code is None:
+                self.coupons[one.coupon_id] = Coupon(
+                    one.coupon_id, one.code, one.campaign_id, holder_key=verdict.customer_key,
+                    uses_limit=rules.limits.uses_per_coupon, starts_at=one.starts_at, ends_at=one.ends_at,
+                )  # fmt: skip
+            if verdict.natural_key is not None:
+                self.issued.add((verdict.natural_key, one.campaign_id))
+
+    def _lock(self, change: LockChange) -> None:
+        before = self.locks.get(change.lock_reference)
+        assert before is not None or change.expires_at is not None
+        row = before or LockState(change.lock_reference, change.status, change.expires_at or NOW)
+        row.status = change.status
+        row.uses = row.uses if change.uses is None else change.uses
+        if change.status == "open":
+            assert change.expires_at is not None
+            row.expires_at, row.customer_key, row.order_id = change.expires_at, change.customer_key, change.order_id
+        row.order_id = change.order_id or row.order_id
+        self.locks[change.lock_reference] = row
+
+    def _order(self, change: OrderChange) -> None:
+        row = self.orders.setdefault(change.order_id, OrderState(change.order_id, change.status))
+        row.status = change.status
+        for name in (
+            "placed_at", "paid_at", "cancelled_at", "returned_at", "customer", "customer_key", "currency",
+            "amount_minor", "requested_count",
+        ):  # fmt: skip
+            if getattr(change, name) is not None:
+                setattr(row, name, getattr(change, name))
+
+    def state(self) -> State:
+        """What a load would find: every number a sum over transfers."""
+        state = State(dict(self.campaigns), issued=set(self.issued))
+        for coupon in self.coupons.values():
+            fresh = copy.deepcopy(coupon)
+            state.coupons[coupon.coupon_id] = fresh
+            state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
+        state.locks = copy.deepcopy(self.locks)
+        state.orders = copy.deepcopy(self.orders)
+        for reference, lock in state.locks.items():
+            for use in lock.uses if lock.status == "open" else ():
+                hold = Hold(reference, use.uses, lock.customer_key, lock.order_id)
+                state.coupons[use.coupon_id].holds.append(hold)
+        for transfer in self.transfers:
+            self._count(state, transfer)
+        for key, uses in self._standing().items():
+            state.orders[key[0]].standing[key[1]] = uses
+        return state
+
+    def _count(self, state: State, transfer: Transfer) -> None:
+        coupon, rules = state.coupons[transfer.coupon_id], self.campaigns[transfer.campaign_id]
+        coupon.held += transfer.held_uses
+        coupon.used += transfer.used_uses
+        coupon.status = "voided" if transfer.kind == "voided" else coupon.status
+        keys = [None] if rules.meters_campaign else []
+        if rules.meters_customers and transfer.customer_key is not None:
+            keys.append(transfer.customer_key)  # type: ignore[arg-type]
+        for key in keys:
+            meter = state.meters.setdefault((transfer.campaign_id, key), Meter())
+            meter.issued += transfer.kind == "issued"
+            meter.held += transfer.held_uses
+            meter.used += transfer.used_uses
+            meter.held_minor += transfer.held_minor
+            meter.used_minor += transfer.used_minor
+
+    def _standing(self) -> dict[tuple[str, str], Standing]:
+        standing: dict[tuple[str, str], Standing] = {}
+        for one in self.transfers:
+            if one.order_id is None or not one.used_uses:
+                continue
+            key = (one.order_id, one.coupon_id)
+            if one.used_uses < 0:
+                del standing[key]
+            else:
+                assert key not in standing, "an order used a coupon twice"
+                standing[key] = Standing(
+                    one.coupon_id, one.campaign_id, one.redemption_id or "", one.used_uses, one.used_minor,
+                    one.currency, one.customer_key,
+                )  # fmt: skip
+        return standing
+
+
+def start(made: tuple[Campaign, ...]) -> Records:
+    records = Records({one.campaign_id: one for one in made})
+    for code, campaign_id in zip(CODES, "xxyz", strict=True):
+        limit = records.campaigns[campaign_id].limits.uses_per_coupon
+        holder = key_of(JOHN) if code == "A" else None
+        records.coupons[f"id-{code}"] = Coupon(f"id-{code}", code, campaign_id, "active", holder, limit)
+    return records
+
+
+def prepared(state: State, command: Command) -> None:
+    """What the ledger finds for the command besides: its person, and codes to issue."""
+    state.customers = {command.command_id: key_of(getattr(command, "customer", None))}
+    state.supplies = {}
+    if isinstance(command, IssueCoupons):
+        for campaign_id in command.campaign_ids:
+            shared = campaign_id == "z"
+            name = "D" if shared else f"{command.command_id}-{campaign_id}"
+            state.supplies[command.command_id, campaign_id] = Supply(f"id-{name}", name)
+
+
+def numbered(given: list[Step]) -> list[tuple[datetime, Command]]:
+    """The steps with their times, their command ids, and, as the engine does, expiries first."""
+    now, ready = NOW, []
+    for number, (pause, command) in enumerate(given):
+        now += pause
+        ready.append((now, replace(command, command_id=f"c{number}")))
+    return ready
+
+
+def over(state: State, now: datetime) -> list[Command]:
+    references = [one.lock_reference for one in state.locks.values() if one.status == "open" and one.expires_at <= now]
+    return [ExpireLock(f"expire {reference} {now.isoformat()}", reference) for reference in references]
+
+
+def well_formed(command: Command, verdict: Verdict) -> None:
+    assert verdict.command_id == command.command_id
+    if verdict.outcome == "refused":
+        assert verdict.refused
+        assert not verdict.accepted
+        assert not verdict.transfers
+        assert not verdict.locks
+    if verdict.outcome in ("issued", "redeemed", "held", "locked", "restored", "voided"):
+        assert verdict.accepted
+        assert verdict.transfers
+    if verdict.outcome in ("recorded", "unchanged"):
+        assert not verdict.refused
+        assert not verdict.transfers
+    if isinstance(command, RedeemCoupons):
+        assert len(verdict.accepted) + len(verdict.refused) == verdict.requested_count
+        order = command.order
+        for one in verdict.accepted:
+            assert one.discount_minor is not None
+            assert one.discount_minor > 0
+            assert sum(part for _, part in one.lines) == (one.discount_minor if order.lines else 0)
+        assert 0 <= verdict.discount_minor <= max(order.amount_minor, 0)
+        assert verdict.discount_minor == sum(one.discount_minor or 0 for one in verdict.accepted)
+    for refused in verdict.refused:
+        assert refused.reason in PRECEDENCE
+        assert refused.message.endswith(".")
+
+
+def within_limits(state: State) -> None:
+    """What the ledger's CHECK constraints demand."""
+    for coupon in state.coupons.values():
+        assert coupon.held >= 0
+        assert coupon.used >= 0
+        assert coupon.uses_limit is None or coupon.held + coupon.used <= coupon.uses_limit
+        assert coupon.held == sum(hold.uses for hold in coupon.holds)
+    for (campaign_id, customer), meter in state.meters.items():
+        limits = state.campaigns[campaign_id].limits
+        uses, coupons = (
+            (limits.uses_total, limits.coupons_total)
+            if customer is None
+            else (limits.uses_per_customer, limits.coupons_per_customer)
+        )
+        assert min(meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor) >= 0
+        assert uses is None or meter.held + meter.used <= uses
+        assert coupons is None or meter.issued <= coupons
+
+
+def counted(state: State) -> object:
+    """The parts of a state that were counted or noted, without meters that count nothing."""
+    meters = {key: meter for key, meter in state.meters.items() if meter != Meter()}
+    for coupon in state.coupons.values():
+        coupon.holds.sort(key=lambda hold: hold.lock_reference)
+    return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds, steps)
+def test_a_batch_equals_one_by_one_and_keeps_every_limit(made: tuple[Campaign, ...], given: list[Step]) -> None:
+    records = start(made)
+    folded = records.state()
+    for now, command in numbered(given):
+        for each in [*over(folded, now), command]:
+            alone = records.state()
+            prepared(alone, each)
+            prepared(folded, each)
+            untouched = copy.deepcopy(folded)
+            verdict = decide(each, folded, now)
+            assert folded == untouched
+            assert decide(each, alone, now) == verdict
+            well_formed(each, verdict)
+            evolve(folded, verdict)
+            records.record(verdict)
+            assert counted(folded) == counted(records.state())
+            within_limits(folded)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds, steps)
+def test_deciding_never_fails_even_where_locks_are_not_swept(made: tuple[Campaign, ...], given: list[Step]) -> None:
+    state = start(made).state()
+    for now, command in numbered(given):
+        prepared(state, command)
+        verdict = decide(command, state, now)
+        well_formed(command, verdict)
+        evolve(state, verdict)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds, steps, st.permutations(CODES), orders, st.tuples(st.booleans(), st.booleans()))
+def test_the_order_of_codes_never_changes_a_verdict(
+    made: tuple[Campaign, ...], given: list[Step], codes: list[str], order: Order, modes: tuple[bool, bool]
+) -> None:
+    state = start(made).state()
+    now = NOW
+    for now, command in numbered(given):
+        prepared(state, command)
+        evolve(state, decide(command, state, now))
+    verdicts = set()
+    for named in (CODES, tuple(codes), tuple(reversed(codes))):
+        command = RedeemCoupons("last", order, named, JOHN, None, *modes, 60, now)
+        prepared(state, command)
+        verdicts.add(repr(decide(command, state, now)))
+    assert len(verdicts) == 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds, orders, codes, st.sampled_from(CUSTOMERS))
+def test_a_restore_is_the_inverse_of_a_redemption(
+    made: tuple[Campaign, ...], order: Order, codes: tuple[str, ...], by: Customer | None
+) -> None:
+    made = tuple(replace(one, restore_on=frozenset({"order.cancelled"})) for one in made)
+    state = start(made).state()
+
+    def numbers() -> tuple[object, ...]:
+        meters = {key: meter for key, meter in copy.deepcopy(state.meters).items() if meter != Meter()}
+        return (meters, {key: (one.held, one.used) for key, one in state.coupons.items()})
+
+    before = numbers()
+    redeem = RedeemCoupons("redeem", order, codes, by)
+    prepared(state, redeem)
+    redeemed = decide(redeem, state, NOW)
+    evolve(state, redeemed)
+    cancel = CancelOrder("cancel", order.order_id, NOW + timedelta(days=1))
+    prepared(state, cancel)
+    restored = decide(cancel, state, NOW + timedelta(days=1))
+    evolve(state, restored)
+    assert numbers() == before
+    assert Counter(one.code for one in restored.accepted) == Counter(one.code for one in redeemed.accepted)
+    assert restored.discount_minor == redeemed.discount_minor
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds, orders)
+def test_the_best_offer_is_never_less_than_any_coupon_alone(made: tuple[Campaign, ...], order: Order) -> None:
+    def taken_off(*named: str) -> int:
+        state = start(made).state()
+        command = RedeemCoupons("redeem", order, named, JOHN)
+        prepared(state, command)
+        return decide(command, state, NOW).discount_minor
+
+    exclusive = [code for code, one in zip("AC", made, strict=False) if one.stacking == "exclusive"]
+    best = taken_off(*CODES)
+    for code in exclusive:
+        assert best >= taken_off(code)
