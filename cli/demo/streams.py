@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import EVENT_TOPICS, all_topics
 from shared.messaging.connection import client_options
 from shared.messaging.dead_letters import read_back
+from shared.messaging.patience import be_patient
 from shared.runtime.settings import KafkaSettings
 
 RECORDS_A_POLL: Final = 5_000
@@ -75,6 +76,7 @@ class StreamReader:
     async def __aenter__(self) -> Self:
         self._consumer.assign(self._partitions)
         await self._consumer.start()
+        be_patient(self._consumer)
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -27,6 +27,7 @@ from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
+from shared.messaging.patience import be_patient
 from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent
 from shared.runtime.backoff import Backoff
@@ -268,6 +269,7 @@ class ConsumerLoop:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await consumer.start()
+                be_patient(consumer)
                 _require_topics(self._topics, await consumer.topics())
         except BaseException:
             await _stop_within_bound(consumer)
