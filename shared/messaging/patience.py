@@ -6,6 +6,7 @@ once by the client, hundreds of times a second, which keeps a laptop busy with n
 """
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -28,7 +29,8 @@ def be_patient(consumer: AIOKafkaConsumer) -> None:
         began = loop.time()
         found: bool = await fetch(*arguments)
         if not found:
-            await asyncio.sleep(max(0.0, began + PAUSE_SECONDS - loop.time()))
+            with contextlib.suppress(asyncio.CancelledError):  # as the fetcher's own method does: it ends, and says no
+                await asyncio.sleep(max(0.0, began + PAUSE_SECONDS - loop.time()))
         return found
 
     fetcher._proc_fetch_request = fetch_patiently
