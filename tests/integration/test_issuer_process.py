@@ -11,9 +11,15 @@ from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
+from tests.backends import Broker
 from tests.integration.issuer_coupon_api import CouponApi, Request, code, hang
 from tests.integration.kafka_tools import committed, read_all, write_all
-from tests.integration.service_process import eventually, kafka_settings, running
+from tests.integration.service_process import (
+    eventually,
+    kafka_settings,
+    running,
+    skip_where_the_dead_stay_members,
+)
 from tests.ledger import definition, ledger
 
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
@@ -88,8 +94,9 @@ async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
 
 
 async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_same_key(
-    environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
+    kafka: Broker, environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
+    skip_where_the_dead_stay_members(kafka)
     asked = asyncio.Event()
 
     async def think(request: Request, writer: asyncio.StreamWriter) -> None:

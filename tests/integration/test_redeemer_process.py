@@ -10,8 +10,14 @@ from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
+from tests.backends import Broker
 from tests.integration.kafka_tools import committed, read_all, write_all
-from tests.integration.service_process import eventually, kafka_settings, running
+from tests.integration.service_process import (
+    eventually,
+    kafka_settings,
+    running,
+    skip_where_the_dead_stay_members,
+)
 from tests.ledger import definition, issue, ledger
 
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
@@ -128,8 +134,9 @@ async def test_one_coupon_of_ten_uses_serves_ten_of_many_orders_through_two_rede
 
 
 async def test_a_killed_redeemer_leaves_its_work_to_the_next(
-    environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
+    kafka: Broker, environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
+    skip_where_the_dead_stay_members(kafka)
     codes = await issue(Engine(pool), "save10", 200)
     orders = [(f"O{number}", placed(f"O{number}", code)) for number, code in enumerate(codes)]
 
