@@ -25,7 +25,10 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     configure_logging(load_settings(_Logging), "couponry")
     for name in ("aiokafka", "kafka"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # an absent broker is one sentence, not a page of attempts
-    return asyncio.run(work)
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise CommandFailedError("The command was interrupted before it was done; give it again.") from None
 
 
 class _Logging(CommonSettings):

@@ -24,8 +24,9 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
             right=("uses",),
         )
     show_table(
-        ("when (UTC)", "what", "order", "told", "asked for by"),
-        [(moment(one.at), one.kind, one.order_id, _told(one), short_id(one.command_id)) for one in history.happenings],
+        ("when (UTC)", "what", "order", "asked for by"),
+        [(moment(one.at), _told(one), one.order_id, short_id(one.command_id)) for one in history.happenings],
+        whole=("when (UTC)",),
     )
     if history.cut:
         say(f"Only the first {len(history.happenings):,} are shown.")
@@ -57,8 +58,8 @@ def short_id(command_id: str) -> str:
 
 def _told(one: Happening) -> str:
     if one.kind == "refused":
-        return f"{one.reason}: {one.message}"
-    parts = []
+        return f"refused, {one.reason}: {one.message}"
+    parts = [one.kind]
     if one.kind in ("burned", "restored"):
         parts.append(money(one.used_minor, one.currency) or count(one.used_uses, "use"))
     elif one.kind in ("locked", "released"):

@@ -42,8 +42,9 @@ def list_redemptions(
         say("Nothing yet." if since is None and reason is None else "Nothing like that.")
         return
     show_table(
-        ("when (UTC)", "order", "code", "campaign", "outcome", "amount or why"),
-        [(moment(line.at), line.order_id, line.code, line.campaign_id, line.outcome, _told(line)) for line in lines],
+        ("when (UTC)", "order", "code", "what"),
+        [(moment(line.at), line.order_id, line.code, _told(line)) for line in lines],
+        whole=("when (UTC)", "order", "code"),
     )
     if len(lines) == limit:
         say(f"The newest {limit:,}; --limit shows more.")
@@ -56,5 +57,5 @@ async def _lines(**wanted: object) -> list[queries.RedemptionLine]:
 
 def _told(line: queries.RedemptionLine) -> str:
     if line.outcome == "refused":
-        return f"{line.reason}: {line.message}"
-    return money(line.discount_minor, line.currency)
+        return f"refused, {line.reason}: {line.message}"
+    return f"{line.outcome} {money(line.discount_minor, line.currency)}"

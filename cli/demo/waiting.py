@@ -53,7 +53,10 @@ class Standing:
 class Watcher:
     """Looks how far the services are. Use it as `async with`."""
 
-    def __init__(self, settings: KafkaSettings, pool: Pool, reader: StreamReader) -> None:
+    def __init__(
+        self, settings: KafkaSettings, pool: Pool, reader: StreamReader, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._settings = settings
         self._pool = pool
         self._reader = reader
@@ -82,7 +85,7 @@ class Watcher:
             reached = (standing.handled, self._reader.events, *standing.behind.values())
             if reached != last:
                 last, moved = reached, now
-            if now - moved > PATIENCE_SECONDS or now - began > LONGEST_SECONDS:
+            if now - moved > self._patience_seconds or now - began > LONGEST_SECONDS:
                 raise CommandFailedError(f"Gave up after {now - began:.0f} s: {standing.problem()}.")
             await asyncio.sleep(LOOK_SECONDS)
 
