@@ -31,6 +31,8 @@ ERROR_TEXT_CHARACTERS: Final = 2_000
 """Enough to see what was wrong; a validation error of a hostile record can be megabytes."""
 
 READ_SECONDS: Final = 30.0
+SEND_ROUNDS: Final = 3
+"""One for most; one more for a record that is too large, and for those that were refused on its account."""
 MAX_LISTED: Final = 10_000
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -74,18 +76,18 @@ class DeadLetterQueue:
         Raises:
             KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
         """
-        messages = [self._message(letter) for letter in letters]
-        results = await self._producer.send(messages)
-        # A record at the broker's size limit is above it with our headers; its origin still has it, and we say where.
-        again = [
-            self._message(letter, omit_value=True)
-            for letter, result in zip(letters, results, strict=True)
-            if isinstance(result, _TOO_LARGE)
-        ]
-        refused = [result for result in results if result is not None and not isinstance(result, _TOO_LARGE)]
-        refused += [result for result in await self._producer.send(again) if result is not None]
-        if refused:
-            raise refused[0]
+        left: list[tuple[Letter, bool]] = [(letter, False) for letter in letters]
+        for _ in range(SEND_ROUNDS):
+            refusals = await self._producer.send([self._message(letter, omit_value=omit) for letter, omit in left])
+            # A record at the broker's size limit is above it with our headers; its origin has it, and we say where.
+            left = [
+                (letter, omit or isinstance(refusal, _TOO_LARGE))
+                for (letter, omit), refusal in zip(left, refusals, strict=True)
+                if refusal is not None
+            ]
+            if not left:
+                return
+        raise next(refusal for refusal in refusals if refusal is not None)
 
     async def stop(self) -> None:
         await self._producer.stop()

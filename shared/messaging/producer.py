@@ -113,7 +113,11 @@ class Producer:
         except BaseException:
             await self.stop()
             raise
-        return [result if isinstance(result, BaseException) else None for result in results]
+        refusals = [result if isinstance(result, BaseException) else None for result in results]
+        if any(refusals):
+            # A refused batch leaves a hole in the numbering of its partition, which the broker holds against the next.
+            await self.stop()
+        return refusals
 
     async def _enqueue(self, producer: AIOKafkaProducer, message: Message) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = await producer.send(

@@ -59,6 +59,7 @@ async def test_a_record_too_large_to_be_written_again_is_told_without_its_value(
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     large = record(settings, 7, b"x" * 2_000_000)
+    await queue.bury([Letter(record(settings, 6, b"before"), "NotJson", "broken")])
     await queue.bury([Letter(large, "TooLong", "2 MB"), Letter(record(settings, 8, b"small"), "NotJson", "broken")])
     await queue.stop()
     by_offset = {
@@ -68,6 +69,7 @@ async def test_a_record_too_large_to_be_written_again_is_told_without_its_value(
     assert by_offset[7].value_omitted
     assert by_offset[7].record.key == b"k"
     assert by_offset[8].record.value == b"small"
+    assert sorted(by_offset) == [6, 7, 8]
 
 
 async def test_a_replayed_letter_is_again_in_its_topic_as_it_was(settings: Settings) -> None:
