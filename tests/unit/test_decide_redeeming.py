@@ -159,6 +159,15 @@ def test_a_campaigns_limit_is_counted_along_within_one_request() -> None:
         )
 
 
+def test_what_others_hold_of_a_campaign_counts_along_too() -> None:
+    world = world_of("A", "B", "C", limits=Limits(1, uses_total=3))
+    world.lock("C", by=MARY)
+    world.meter().used = 1
+    verdict = world.redeem("A", "B", by=JOHN)
+    assert [one.code for one in verdict.accepted] == ["A"]
+    assert reasons(verdict) == {"B": Reason.LOCKED_ELSEWHERE}
+
+
 def test_what_one_command_uses_the_next_one_finds_used() -> None:
     world = world_of("A", limits=Limits(1, uses_per_customer=1, uses_total=1))
     world.redeem("A")

@@ -49,8 +49,8 @@ def world_of(**offers: dict[str, object]) -> World:
         # equally good: the fewer coupons
         (
             {
-                "a": {"discount": fixed(600), "stacking": "combinable"},
-                "b": {"discount": fixed(500), "stacking": "combinable"},
+                "a": {"discount": fixed(600), "stacking": "combinable", "priority": 1},
+                "b": {"discount": fixed(500), "stacking": "combinable", "priority": 1},
                 "c": {"discount": fixed(1_100)},
             },
             {"C": 1_100},
@@ -141,7 +141,7 @@ def test_the_order_of_codes_changes_nothing(atomic: bool) -> None:
         "c": {"discount": fixed(500), "stacking": "combinable"},
     }
     verdicts = set()
-    for codes in permutations(["A", "B", "C", "B2", "NOPE"]):
+    for codes in permutations(["A", "B", "C", "B2", "NOPE", "NIX"]):
         world = world_of(**offers)
         world.coupon("B2", "b")
         verdict = world.redeem(*codes, atomic=atomic)
