@@ -13,7 +13,7 @@ from shared.domain.commands import CancelOrder, PayOrder, ReturnOrder
 from shared.domain.holding import released
 from shared.domain.placing import is_closed, last_closing
 from shared.domain.reasons import Reason
-from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
+from shared.domain.state import LockedUse, LockState, OrderState, OrderStatus, Standing, State, order_hold
 from shared.domain.verdicts import AcceptedCoupon, LockChange, OrderChange, Outcome, RefusedCoupon, Transfer, Verdict
 
 
@@ -68,8 +68,9 @@ def _close(
 ) -> Verdict:
     """Close the order by `cause`.
 
-    Unchanged: it was closed this way already, or it was placed anew after the time this event tells of. An order that
-    was closed the other way before is closed once more: what only this cause restores is restored now.
+    Unchanged: it was closed this way already, or it was placed anew after the time this event tells of. A later time of
+    the same closing is noted, since only what was placed after the last one is placed anew. An order that was closed
+    the other way before is closed once more: what only this cause restores is restored now.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
@@ -77,14 +78,11 @@ def _close(
         before = known.cancelled_at if status == "cancelled" else known.returned_at
         since = before is not None and (known.placed_at is None or before >= known.placed_at)
         done = is_closed(known) and (known.status == status or since)
+        if done and before is not None and at > before:
+            return _plain(command, "recorded", now, _closing(command.order_id, known.status, status, at))
         if done or (not is_closed(known) and known.placed_at is not None and at < known.placed_at):
             return _plain(command, "unchanged", now)
-    change = OrderChange(
-        command.order_id,
-        status,
-        cancelled_at=at if status == "cancelled" else None,
-        returned_at=at if status == "returned" else None,
-    )
+    change = _closing(command.order_id, status, status, at)
     restored = _restorable(state, known, cause)
     locks = _locks_of(state, command.order_id, now)
     transfers = [_restore(command.order_id, standing) for standing in restored]
@@ -107,6 +105,16 @@ def _close(
             [LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]
         ),
     )  # fmt: skip
+
+
+def _closing(order_id: str, status: OrderStatus, how: Literal["cancelled", "returned"], at: datetime) -> OrderChange:
+    """The order was cancelled or returned at `at`; `status` is what it counts as from now on."""
+    return OrderChange(
+        order_id,
+        status,
+        cancelled_at=at if how == "cancelled" else None,
+        returned_at=at if how == "returned" else None,
+    )
 
 
 def _restorable(state: State, known: OrderState | None, cause: str) -> list[Standing]:
@@ -162,11 +170,15 @@ def _burn_hold(
 def _hold_expired(
     command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, asked: int
 ) -> Verdict:
-    """The payment came too late: what the order held has gone back."""
+    """The payment came too late: what the order held has gone back, but for what it has redeemed since."""
+    known = state.orders.get(command.order_id)
+    lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.standing]
+    if hold.uses and not lost:
+        return _plain(command, "recorded", now, change)
     until = hold.expires_at.isoformat()
     message = f"The order held its coupons until {until}; the payment came later."
     refused = []
-    for locked in hold.uses:
+    for locked in lost:
         coupon = state.coupons.get(locked.coupon_id)
         code = None if coupon is None else coupon.code
         refused.append(

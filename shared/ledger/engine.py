@@ -86,16 +86,17 @@ class Engine:
         executing it
         again finds out.
         """
-        fresh = {command.command_id: command for command in reversed(commands)}
-        ordered = [command for command in commands if fresh.get(command.command_id) is command]
-        fingerprints = {command.command_id: journal.fingerprint(command) for command in ordered}
-        answers = await self._isolating(ordered, fingerprints)
-        return [
-            answers[command.command_id]
-            if fresh[command.command_id] is command or journal.fingerprint(command) == fingerprints[command.command_id]
-            else _reused(command.command_id)
-            for command in commands
-        ]
+        answered: dict[tuple[str, bytes], Answer] = {}
+        asked = [(command, (command.command_id, journal.fingerprint(command))) for command in commands]
+        while waiting := [one for one in asked if one[1] not in answered]:
+            # One a round for each id: of two requests under one id, either may be the one that has a verdict already.
+            first: dict[str, tuple[Command, tuple[str, bytes]]] = {}
+            for one in waiting:
+                first.setdefault(one[0].command_id, one)
+            fingerprints = {command_id: key[1] for command_id, (_, key) in first.items()}
+            answers = await self._isolating([command for command, _ in first.values()], fingerprints)
+            answered |= {key: answers[command_id] for command_id, (_, key) in first.items()}
+        return [answered[key] for _, key in asked]
 
     async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
         """Tidy up locks whose time is over, and publish that, at most about `limit` of them. Returns how many it

@@ -2,8 +2,7 @@
 circle:
 orders, locks, coupons, pools, meters; each set in the order of its key."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -26,14 +25,12 @@ from shared.domain.commands import (
 )
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer, CustomerKey
-from shared.domain.state import LockedUse, LockState, Meter, MeterKey, OrderState, Standing, State, order_hold
+from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, Standing, State, order_hold
 from shared.ledger import customers
 from shared.ledger.database import Connection
+from shared.ledger.metering import load_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
-
-WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
-"""Stands in a meter's key where no customer does."""
 
 EXPIRED_LOCKS_A_BATCH: Final = 200
 """Locks that a batch expires on its way; more than these are swept in batches of their own first."""
@@ -86,7 +83,7 @@ async def load(
     issues = [command for command in commands if isinstance(command, IssueCoupons)]
     if issues:
         await load_supplies(connection, state, loaded.pooled, issues)
-    await _load_meters(connection, loaded, commands)
+    loaded.meters_before = await load_meters(connection, state, commands)
     return loaded
 
 
@@ -142,14 +139,15 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
         row = _first_heard(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row[0], row)  # type: ignore[arg-type]
-    if not rows:
+    bound = {command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id}
+    if not rows and not bound:
         return []
     columns = [list(column) for column in zip(*rows.values(), strict=True)]
-    fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)}
+    fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)} if rows else set()
     for order_id in fresh:
         row = rows[order_id]
         loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)
-    known = [order_id for order_id in rows if order_id not in fresh]
+    known = [order_id for order_id in rows if order_id not in fresh] + sorted(bound - rows.keys())
     if known:
         for record in await connection.fetch(sql("orders_lock"), known):
             order = OrderState(
@@ -284,11 +282,14 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
 async def _load_holds(
     connection: Connection, loaded: Loaded, commands: Sequence[Command], coupon_ids: Sequence[str]
 ) -> None:
-    """Locks of the batch's own customers and orders on these coupons: they never block their owner."""
+    """Locks of the batch's own customers and orders on these coupons: they never block their owner. Nor does a lock
+    that the batch names, and maybe replaces, block itself.
+    """
     state = loaded.state
     orders = [command.order.order_id for command in commands if isinstance(command, RedeemCoupons)]
     orders += [command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id]
     people = {key for key in state.customers.values() if key is not None}
+    people.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
     records = await connection.fetch(sql("locks_of_coupons"), coupon_ids, sorted(people), orders, loaded.now)
     unknown = sorted({record["lock_reference"] for record in records} - state.locks.keys())
     if any(record["expires_at"] <= loaded.now for record in records if record["lock_reference"] in unknown):
@@ -296,85 +297,10 @@ async def _load_holds(
         raise RunAgainError
     if unknown:
         await _add_locks(connection, loaded, await connection.fetch(sql("locks_lock"), unknown, []))
-    for record in records:
-        if state.locks[record["lock_reference"]].status == "open":
-            state.coupons[record["coupon_id"]].holds.append(
-                Hold(record["lock_reference"], record["uses"], record["customer_key"], record["order_id"])
-            )
-
-
-def _metered(loaded: Loaded, commands: Sequence[Command]) -> Iterable[MeterKey]:
-    """The meters that the batch may read or change: a few too many do no harm, one too few would."""
-    state = loaded.state
-    for command in commands:
-        campaign_ids: Iterable[str] = ()
-        if isinstance(command, RedeemCoupons | LockCoupons):
-            found = (state.coupon_ids.get(code_key(code)) for code in command.codes)
-            campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
-        elif isinstance(command, IssueCoupons):
-            campaign_ids = command.campaign_ids
-        for campaign_id in campaign_ids:
-            yield campaign_id, state.customers[command.command_id]
-    for lock in state.locks.values():
-        for use in lock.uses:
-            yield use.campaign_id, lock.customer_key
-            for command in commands:
-                if isinstance(command, RedeemCoupons) and command.lock_reference == lock.lock_reference:
-                    yield use.campaign_id, state.customers[command.command_id]
-    for order in state.orders.values():
-        for standing in order.standing.values():
-            yield standing.campaign_id, standing.customer_key
-
-
-async def _load_meters(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> None:
-    state = loaded.state
-    if not any(campaign.meters_campaign or campaign.meters_customers for campaign in _touched(loaded, commands)):
-        return
-    wanted: set[MeterKey] = set()
-    for campaign_id, customer_key in _metered(loaded, commands):
-        campaign = state.campaigns.get(campaign_id)
-        if campaign is None:
-            continue
-        if campaign.meters_campaign:
-            wanted.add((campaign_id, None))
-        if campaign.meters_customers and customer_key is not None:
-            wanted.add((campaign_id, customer_key))
-    if not wanted:
-        return
-    keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN))
-    campaign_ids = [campaign_id for campaign_id, _ in keys]
-    customer_keys = [customer_key or WHOLE_CAMPAIGN for _, customer_key in keys]
-    limits = [(state.campaigns[campaign_id].limits, customer_key) for campaign_id, customer_key in keys]
-    await connection.execute(
-        sql("meters_ensure"),
-        campaign_ids,
-        customer_keys,
-        [limit.coupons_total if key is None else limit.coupons_per_customer for limit, key in limits],
-        [limit.uses_total if key is None else limit.uses_per_customer for limit, key in limits],
-    )
-    for record in await connection.fetch(sql("meters_lock"), campaign_ids, customer_keys):
-        customer_key = record[1]
-        meter = Meter(issued=record[2], held=record[3], used=record[4], held_minor=record[5], used_minor=record[6])
-        meter_key = (record[0], None if customer_key == WHOLE_CAMPAIGN else customer_key)
-        state.meters[meter_key] = meter
-        loaded.meters_before[meter_key] = meter_row(meter)
-
-
-def meter_row(meter: Meter) -> tuple[int, ...]:
-    """A meter as its row has it."""
-    return (meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor)
-
-
-def _touched(loaded: Loaded, commands: Sequence[Command]) -> Iterable[Campaign]:
-    """The campaigns of the batch, each once."""
-    state = loaded.state
-    ids = Counter(coupon.campaign_id for coupon in state.coupons.values())
-    for command in commands:
-        if isinstance(command, IssueCoupons):
-            ids.update(command.campaign_ids)
-    for order in state.orders.values():
-        ids.update(standing.campaign_id for standing in order.standing.values())
-    return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]
+    for lock in sorted(state.locks.values(), key=lambda lock: lock.lock_reference):
+        for use in lock.uses if lock.status == "open" else ():
+            if (coupon := state.coupons.get(use.coupon_id)) is not None:
+                coupon.holds.append(Hold(lock.lock_reference, use.uses, lock.customer_key, lock.order_id))
 
 
 def _customer(recorded: str | None) -> Customer | None:

@@ -16,7 +16,8 @@ from shared.ledger import outbox
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
-from shared.ledger.loading import WHOLE_CAMPAIGN, Loaded, lock_row, meter_row, order_row
+from shared.ledger.loading import Loaded, lock_row, order_row
+from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
 
@@ -106,6 +107,8 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
 
 async def _write_meters(connection: Connection, loaded: Loaded) -> None:
     meters = loaded.state.meters
+    if unread := meters.keys() - loaded.meters_before.keys():
+        raise AssertionError(f"meters that were moved without having been read: {sorted(map(str, unread))}")
     changed = [(key, row) for key, before in loaded.meters_before.items() if (row := meter_row(meters[key])) != before]
     if changed:
         rows = [(campaign_id, customer or WHOLE_CAMPAIGN, *row) for (campaign_id, customer), row in changed]

@@ -141,7 +141,8 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
     rows = [line for line in part.splitlines() if re.match(r"\| \d+ \|", line)]
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[2])}
     sources = [
-        ROOT / "shared" / "ledger" / name for name in ("engine", "loading", "supplies", "writing", "journal", "outbox")
+        ROOT / "shared" / "ledger" / name
+        for name in ("engine", "loading", "metering", "supplies", "writing", "journal", "outbox")
     ]
     used = {
         name

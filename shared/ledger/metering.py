@@ -1,0 +1,127 @@
+"""The running totals that a batch may read or change: found out before anything is decided, inserted where they are
+missing, and locked in sorted order.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from shared.domain.campaign import Campaign
+from shared.domain.commands import Command, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
+from shared.domain.coupon import code_key
+from shared.domain.customer import CustomerKey
+from shared.domain.state import Meter, MeterKey, State, order_hold
+from shared.ledger.database import Connection
+from shared.ledger.sql import sql
+
+WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
+"""Stands in a meter's key where no customer does."""
+
+People = dict[str, set[CustomerKey | None]]
+
+
+def _people(state: State, commands: Sequence[Command]) -> tuple[People, People]:
+    """On whom a use may be booked, by order and by lock: whoever a command of it names or a lock of it belongs to.
+
+    An order that holds coupons belongs to whom it holds them for, whoever a later event of it names.
+    """
+    of_order: People = defaultdict(set)
+    of_lock: People = defaultdict(set)
+    for lock in state.locks.values():
+        of_lock[lock.lock_reference].add(lock.customer_key)
+        if lock.order_id is not None:
+            of_order[lock.order_id].add(lock.customer_key)
+    for command in commands:
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            people = {state.customers[command.command_id]}
+            if command.lock_reference is not None:
+                of_lock[command.lock_reference] |= people
+                people = of_lock[command.lock_reference]
+            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+            if order_id is not None:
+                of_order[order_id] |= people
+                of_lock[order_hold(order_id)] |= people
+    return of_order, of_lock
+
+
+def _metered(state: State, commands: Sequence[Command]) -> Iterable[MeterKey]:
+    """The meters that the batch may read or change: a few too many do no harm, one too few would."""
+    of_order, of_lock = _people(state, commands)
+    for command in commands:
+        campaign_ids: Iterable[str] = ()
+        people: set[CustomerKey | None] = set()
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            found = (state.coupon_ids.get(code_key(code)) for code in command.codes)
+            campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
+            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+            people = of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
+        elif isinstance(command, IssueCoupons):
+            campaign_ids = command.campaign_ids
+            people = {state.customers[command.command_id]}
+        elif isinstance(command, VoidCoupon):
+            coupon_id = state.coupon_ids.get(code_key(command.code))
+            if coupon_id is not None:
+                coupon = state.coupons[coupon_id]
+                campaign_ids, people = {coupon.campaign_id}, {coupon.holder_key}
+        for campaign_id in campaign_ids:
+            for customer_key in people:
+                yield campaign_id, customer_key
+    for lock in state.locks.values():
+        for use in lock.uses:
+            for customer_key in of_lock[lock.lock_reference]:
+                yield use.campaign_id, customer_key
+    for order in state.orders.values():
+        for standing in order.standing.values():
+            yield standing.campaign_id, standing.customer_key
+
+
+async def load_meters(
+    connection: Connection, state: State, commands: Sequence[Command]
+) -> dict[MeterKey, tuple[int, ...]]:
+    """Put the meters that the batch needs into `state`, locked; returns what their rows had."""
+    if not any(campaign.meters_campaign or campaign.meters_customers for campaign in _touched(state, commands)):
+        return {}
+    wanted: set[MeterKey] = set()
+    for campaign_id, customer_key in _metered(state, commands):
+        campaign = state.campaigns.get(campaign_id)
+        if campaign is None:
+            continue
+        if campaign.meters_campaign:
+            wanted.add((campaign_id, None))
+        if campaign.meters_customers and customer_key is not None:
+            wanted.add((campaign_id, customer_key))
+    if not wanted:
+        return {}
+    keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN))
+    campaign_ids = [campaign_id for campaign_id, _ in keys]
+    customer_keys = [customer_key or WHOLE_CAMPAIGN for _, customer_key in keys]
+    limits = [(state.campaigns[campaign_id].limits, customer_key) for campaign_id, customer_key in keys]
+    await connection.execute(
+        sql("meters_ensure"),
+        campaign_ids,
+        customer_keys,
+        [limit.coupons_total if key is None else limit.coupons_per_customer for limit, key in limits],
+        [limit.uses_total if key is None else limit.uses_per_customer for limit, key in limits],
+    )
+    for record in await connection.fetch(sql("meters_lock"), campaign_ids, customer_keys):
+        customer_key = record[1]
+        meter = Meter(issued=record[2], held=record[3], used=record[4], held_minor=record[5], used_minor=record[6])
+        meter_key = (record[0], None if customer_key == WHOLE_CAMPAIGN else customer_key)
+        state.meters[meter_key] = meter
+    return {key: meter_row(meter) for key, meter in state.meters.items()}
+
+
+def meter_row(meter: Meter) -> tuple[int, ...]:
+    """A meter as its row has it."""
+    return (meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor)
+
+
+def _touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
+    """The campaigns of the batch, each once."""
+    ids = Counter(coupon.campaign_id for coupon in state.coupons.values())
+    for command in commands:
+        if isinstance(command, IssueCoupons):
+            ids.update(command.campaign_ids)
+    for order in state.orders.values():
+        ids.update(standing.campaign_id for standing in order.standing.values())
+    return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]

@@ -1,0 +1,123 @@
+"""What the state machine found, one small story each: corners of the engine where commands of several kinds meet."""
+
+from dataclasses import replace
+
+from shared.domain.commands import CancelOrder, LockCoupons, PayOrder, VoidCoupon
+from shared.domain.customer import Customer
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import Verdict
+from shared.ledger.database import open_pool
+from shared.ledger.engine import Answer, Engine, Rejected
+from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
+
+ANN, BOB = Customer("ann"), Customer("bob")
+
+
+def outcome(answer: Answer) -> str:
+    assert isinstance(answer, Verdict), answer
+    return answer.outcome
+
+
+def reasons(answer: Answer) -> list[Reason]:
+    assert isinstance(answer, Verdict), answer
+    return [refused.reason for refused in answer.refused]
+
+
+async def test_the_very_same_command_twice_in_a_batch_is_executed_once(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        [code] = await issue(Engine(pool), "save10")
+        command = redeem("A", [code])
+        first, again = await Engine(pool).execute([command, command])
+        assert first == again
+        assert outcome(first) == "redeemed"
+
+
+async def test_a_command_keeps_its_verdict_though_another_comes_under_its_id_before_it(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10")
+        command = redeem("A", [code])
+        await engine.execute([command])
+        other, again = await engine.execute([VoidCoupon(command.command_id, code), command])
+        assert isinstance(other, Rejected)
+        assert outcome(again) == "redeemed"
+        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind <> 'issued'") == 1
+
+
+async def test_a_guest_may_lock_again_what_the_same_reference_holds(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10")
+        for number in range(2):
+            [answer] = await engine.execute([LockCoupons(f"/cli {number}", "cart-1", (code,), 60)])
+            assert outcome(answer) == "locked", answer
+        assert await count(pool, "SELECT held_uses FROM coupons") == 1
+
+
+async def test_what_an_order_holds_counts_for_its_customer_whoever_a_later_event_names(database_url: str) -> None:
+    plain = definition()
+    limited = definition("once", code={"shared_code": "ONCE"}, limits={"uses_per_coupon": None, "uses_per_customer": 1})
+    async with ledger(database_url, plain, limited) as pool:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10", customer=ANN)
+        for order, customer, codes in (("A", ANN, [code]), ("A", BOB, ["ONCE"]), ("B", ANN, ["ONCE"])):
+            command = redeem(
+                order, codes, command_id=f"/shop {order} {codes}", customer=customer, hold=True, hold_seconds=60
+            )
+            [answer] = await engine.execute([command])
+        assert reasons(answer) == [Reason.CUSTOMER_LIMIT]
+        assert await count(pool, "SELECT max(held_uses) FROM meters") == 1
+
+
+async def test_all_in_one_batch_is_held_by_the_same_customer_too(database_url: str) -> None:
+    limited = definition("once", code={"shared_code": "ONCE"}, limits={"uses_per_coupon": None, "uses_per_customer": 1})
+    async with ledger(database_url, definition(), limited) as pool:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10", customer=ANN)
+        answers = await engine.execute(
+            [
+                redeem(order, codes, command_id=f"/shop {order} {codes}", customer=customer, hold=True, hold_seconds=60)
+                for order, customer, codes in (("A", ANN, [code]), ("A", BOB, ["ONCE"]), ("B", ANN, ["ONCE"]))
+            ]
+        )
+        assert [outcome(answer) for answer in answers] == ["held", "held", "refused"]
+
+
+async def test_a_coupon_is_not_locked_for_an_order_that_redeemed_it_already(database_url: str) -> None:
+    hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": 9})
+    async with ledger(database_url, hot) as pool:
+        engine = Engine(pool)
+        await engine.execute([redeem("A", ["HOT"], customer=ANN)])
+        [answer] = await engine.execute([LockCoupons("/cli 1", "cart-1", ("HOT",), 60, ANN, order_id="A")])
+        assert reasons(answer) == [Reason.ALREADY_REDEEMED]
+
+
+async def test_the_latest_cancellation_counts_though_it_was_cancelled_before(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10")
+        day = PLACED_AT.replace
+        for number, cancelled_at in enumerate((day(day=1), day(day=9))):
+            await engine.execute([CancelOrder(f"/shop cancel {number}", "A", cancelled_at)])
+        command = redeem("A", [code])
+        placed_between = redeem("A", [code], at=day(day=5), order=replace(command.order, placed_at=day(day=5)))
+        [answer] = await engine.execute([placed_between])
+        assert reasons(answer) == [Reason.ORDER_MISMATCH]
+
+
+async def test_a_late_payment_loses_nothing_that_the_order_redeemed_after_its_hold(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool, await open_pool(database_url, role=None) as owner:
+        engine = Engine(pool)
+        [code] = await issue(engine, "save10")
+        await engine.execute([redeem("A", [code], command_id="/shop held", hold=True, hold_seconds=60)])
+        await owner.execute("UPDATE locks SET expires_at = now() - interval '1 second'")
+        redeemed, paid = await engine.execute([redeem("A", [code]), PayOrder("/shop paid", "A", PLACED_AT)])
+        assert outcome(redeemed) == "redeemed"
+        assert (outcome(paid), reasons(paid)) == ("recorded", [])
+
+
+async def test_a_coupon_that_nobody_used_can_be_voided_in_a_campaign_that_counts_uses(database_url: str) -> None:
+    hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": None, "uses_total": 9})
+    async with ledger(database_url, hot) as pool:
+        [answer] = await Engine(pool).execute([VoidCoupon("/cli void", "HOT")])
+        assert outcome(answer) == "voided"
