@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.runtime.quieter import OncePerWindow
 from shared.runtime.settings import CommonSettings
 
 # At DEBUG these print what they carry: records with e-mail addresses and phone numbers. At INFO they chatter.
@@ -49,6 +51,7 @@ def configure_logging(settings: CommonSettings, service_name: str) -> None:
     root.setLevel(level)
     for name in NEVER_BELOW_WARNING:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    handler.addFilter(_quieter_libraries())
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -60,6 +63,12 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 def bound(**fields: Any) -> AbstractContextManager[None]:
     """Put `fields` (event_id, order_id, …) on every line logged inside, across awaits and by libraries too."""
     return structlog.contextvars.bound_contextvars(**fields)
+
+
+def _quieter_libraries() -> Callable[[logging.LogRecord], bool]:
+    """On the handler, as filters on a logger don't see the lines of the loggers below it."""
+    once = OncePerWindow()
+    return lambda record: not record.name.startswith(NEVER_BELOW_WARNING) or once.filter(record)
 
 
 def _with_service(service_name: str) -> Processor:

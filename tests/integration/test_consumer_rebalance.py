@@ -9,9 +9,7 @@ import pytest
 from shared.messaging.consumer import ConsumerLoop, Poison, TransientError
 from shared.messaging.records import ReceivedEvent
 from shared.runtime.backoff import Backoff
-from shared.runtime.health import Health
 from shared.runtime.settings import Settings
-from tests.backends import Broker, NotOursError
 from tests.integration.kafka_tools import write_orders
 from tests.integration.test_consumer import (
     Remembers,
@@ -90,23 +88,3 @@ async def test_a_batch_waiting_for_the_database_gives_way_to_a_rebalance(setting
         await until(tried.is_set, first)
         async with running(consumer(settings, with_database)) as second:
             await until(lambda: len(with_database.order_ids) > 0, first, second)
-
-
-async def test_a_broker_that_restarts_costs_no_event_and_its_silence_is_no_progress(
-    settings: Settings,  # noqa: F811
-    kafka: Broker,
-) -> None:
-    handler, health = Remembers(), Health(60)
-    await write_orders(settings, range(100))
-    async with running(ConsumerLoop(settings, "redeemer", ["orders"], handler, health=health)) as task:
-        await until(lambda: len(handler.order_ids) >= 100, task)
-        try:
-            kafka.kill()
-        except NotOursError as reason:
-            pytest.skip(str(reason))
-        silent_since = health.seconds_since_progress()
-        await until(lambda: health.seconds_since_progress() > silent_since + 2, task)  # ten polls that find nothing
-        kafka.start()  # not in a thread: the broker would end with it
-        await write_orders(settings, range(100, 200))
-        await until(lambda: len(set(handler.order_ids)) >= 200, task)
-    assert set(handler.order_ids) == set(names(range(200)))

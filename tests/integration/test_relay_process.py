@@ -8,7 +8,6 @@ import pytest
 
 from services.relay.settings import RelaySettings
 from shared.ledger.database import Pool
-from tests.backends import Broker, NotOursError
 from tests.integration.relay_tools import fill, in_order, relay_process, seen, until_published
 from tests.integration.test_relay import pool, settings  # noqa: F401 - fixtures
 
@@ -69,23 +68,3 @@ async def test_a_relay_asked_to_stop_leaves_with_code_0(
         relay.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(relay.wait, 20) == 0
     assert await seen(settings) == in_order(range(100))
-
-
-async def test_a_broker_killed_under_a_relay_costs_no_event_and_doubles_none(
-    settings: RelaySettings,  # noqa: F811
-    pool: Pool,  # noqa: F811
-    environment: dict[str, str],
-    kafka: Broker,
-) -> None:
-    await fill(pool, range(3_000))
-    with relay_process(environment, COUPONRY_RELAY_MAX_EVENTS="50") as relay:
-        await until_published(pool, 500)
-        try:
-            kafka.kill()
-        except NotOursError as reason:
-            pytest.skip(str(reason))
-        kafka.start()  # not in a thread: the broker would end with it
-        await fill(pool, range(3_000, 3_500))
-        await until_published(pool, 3_500)
-        assert relay.poll() is None
-    assert await seen(settings) == in_order(range(3_500))

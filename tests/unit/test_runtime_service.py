@@ -152,6 +152,21 @@ async def main(context):
     assert "ours" in {line["event"] for line in lines(stderr)}
 
 
+def test_a_broker_client_that_repeats_itself_is_heard_once() -> None:
+    body = """
+import logging
+async def main(context):
+    for number in range(50):
+        logging.getLogger("aiokafka.conn").error("Unable connect to node %s", number)
+        log.info("ours")
+"""
+    with process(body) as service:
+        _, stderr = service.communicate(timeout=20)
+    events = [line["event"] for line in lines(stderr)]
+    assert events.count("ours") == 50
+    assert [event for event in events if "Unable" in str(event)] == ["Unable connect to node 0"]
+
+
 def test_the_console_format_is_not_json() -> None:
     with process(
         "async def main(context):\n    log.info('hello', amount=3)\n", COUPONRY_LOG_FORMAT="console"

@@ -1,0 +1,33 @@
+"""A library that tells the same trouble ten times a second is heard once every ten seconds, with a count."""
+
+import logging
+import time
+from typing import Final
+
+WINDOW_SECONDS: Final = 10.0
+MAX_KINDS: Final = 200
+"""Messages are told apart by their template; a library that formats them first must not fill the memory."""
+
+
+class OncePerWindow(logging.Filter):
+    """Lets one line of a kind through every `window_seconds`; the next one says how many were left out."""
+
+    def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
+        super().__init__()
+        self._window_seconds = window_seconds
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, str(record.msg))
+        now = time.monotonic()
+        since, left_out = self._seen.get(kind, (-self._window_seconds, 0))
+        if now - since < self._window_seconds:
+            self._seen[kind] = (since, left_out + 1)
+            return False
+        if len(self._seen) >= MAX_KINDS:
+            self._seen.clear()
+        self._seen[kind] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} (and {left_out} more like it)"
+            record.args = ()
+        return True
