@@ -6,11 +6,11 @@ from typing import Final
 
 import asyncpg
 from aiokafka.errors import KafkaError
-from shared.ledger.definitions import DefinitionError
 
 from cli.processes import ServerError
 from shared.domain.money import MoneyError
 from shared.ledger.database import UNAVAILABLE
+from shared.ledger.definitions import DefinitionError
 from shared.ledger.engine import LedgerUnavailableError
 from shared.ledger.migrate import MigrationError
 from shared.runtime.errors import EXIT_BUG, OperatorError, TransientError
@@ -84,7 +84,8 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, _USAGE):
         return EXIT_USAGE, str(error)
     if isinstance(error, _SAY_THEMSELVES):
-        return EXIT_FAILED, str(error)
+        quoting = isinstance(error, MigrationError)  # PostgreSQL's own words come in several lines
+        return EXIT_FAILED, " ".join(str(error).split()) if quoting else str(error)
     if isinstance(error, asyncpg.PostgresError):
         return EXIT_FAILED, explain_postgres(error)
     if isinstance(error, KafkaError):

@@ -24,7 +24,7 @@ from shared.ledger.journal import encode_verdict
 SOURCE: Final = "/couponry/cli"
 MAX_COMMAND_ID_LENGTH: Final = 200
 
-Codes = Annotated[list[str], typer.Argument(metavar="CODE...")]
+Codes = Annotated[list[str], typer.Argument(metavar="CODE")]
 ForCustomer = Annotated[
     str | None,
     typer.Option("--customer", metavar="WHO", help="An id, an e-mail address, or a +phone number (id:… means an id)."),

@@ -24,7 +24,8 @@ app = new_app("Load campaigns and look at them.")
 @app.command()
 def load(
     file: Annotated[
-        Path, typer.Argument(help="One campaign, a JSON list, or one a line; .gz too; - reads from a pipe.")
+        Path,
+        typer.Argument(metavar="FILE", help="One campaign, a JSON list, or one a line; .gz too; - reads from a pipe."),
     ],
     check: Annotated[bool, typer.Option("--check", help="Only say whether the file is right; load nothing.")] = False,
     as_json: AsJson = False,

@@ -179,7 +179,7 @@ def void(
 @app.command("import")
 def import_pool(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
-    file: Annotated[Path, typer.Argument(help="One code a line; .gz too; - reads from a pipe.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One code a line; .gz too; - reads from a pipe.")],
     as_json: AsJson = False,
 ) -> None:
     """Add codes to the pool of a campaign whose source is a pool. The same file twice adds them once.

@@ -78,7 +78,7 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
 
 @app.command()
 def replay(
-    letters: Annotated[list[str] | None, typer.Argument(metavar="[LETTER]...")] = None,
+    letters: Annotated[list[str] | None, typer.Argument(metavar="LETTER")] = None,
     *,
     everything: Annotated[
         bool, typer.Option("--all", help="All of them, or all that --topic and --error leave.")

@@ -23,7 +23,9 @@ app = new_app()
 
 @app.command()
 def publish(
-    file: Annotated[Path, typer.Argument(help="One structured CloudEvent a line; .gz too; - reads from a pipe.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="One structured CloudEvent a line; .gz too; - reads from a pipe.")
+    ],
     *,
     topic: Annotated[
         str | None,

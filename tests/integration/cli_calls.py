@@ -1,0 +1,53 @@
+"""Calling `couponry` from tests: in this process, with the environment a terminal would have."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from typer.testing import CliRunner
+
+from cli.main import app
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a command said. Neither may ever hold a traceback."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def words(self) -> str:
+        """Standard output with every run of blanks and line ends as one blank, as tables break lines."""
+        return " ".join(self.out.split())
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """A command sets up logging for its process; put back what this process had."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+
+
+def call(environment: Mapping[str, str], *arguments: str, given: str | bytes | None = None) -> Called:
+    """`couponry ARGUMENTS` with `given` on standard input."""
+    with logging_restored():
+        result = CliRunner().invoke(app, list(arguments), env=dict(environment), input=given, prog_name="couponry")
+    assert "Traceback" not in result.output, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Called(result.exit_code, result.stdout, result.stderr)

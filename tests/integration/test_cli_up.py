@@ -1,0 +1,100 @@
+"""`couponry up`: one command, everything runs; other commands in the folder find it; Ctrl-C ends all of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.embedded import running_stack
+from cli.where import DECIDING
+
+COUPONRY = str(Path(sys.executable).with_name("couponry"))
+
+
+def environment() -> dict[str, str]:
+    """A terminal where nothing is set, and the checkout is importable from any folder."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**{name: text for name, text in os.environ.items() if name not in DECIDING}, "PYTHONPATH": root}
+
+
+def couponry(folder: Path, *arguments: str, given: str = "") -> str:
+    """What a command says that is called in `folder`; it must succeed."""
+    done = subprocess.run(
+        [COUPONRY, *arguments],
+        cwd=folder, env=environment(), input=given, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    return done.stdout
+
+
+def eventually(found: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until `found`, within a bound."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`couponry up` in a folder of its own, started and ready."""
+    process = subprocess.Popen(
+        [COUPONRY, "up"],
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Ctrl-C ends everything"):
+                break
+        else:
+            pytest.fail(f"couponry up ended with {process.wait()}")
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_up_runs_everything_others_find_it_and_ctrl_c_ends_all_of_it(up: subprocess.Popen[str], tmp_path: Path) -> None:
+    couponry(tmp_path, "campaigns", "load", "-", given=couponry(tmp_path, "example", "campaign"))
+    couponry(tmp_path, "publish", "-", given=couponry(tmp_path, "example", "signup", "--customer", "c1"))
+    eventually(lambda: _wallet(tmp_path) != [])
+    [code] = _wallet(tmp_path)
+    order = couponry(tmp_path, "example", "order", "--customer", "c1", "--code", code, "--code", "NOPE")
+    couponry(tmp_path, "publish", "-", given=order)
+    eventually(lambda: len(json.loads(couponry(tmp_path, "redemptions", "list", "--json"))) == 2)
+    couponry(tmp_path, "audit")
+    second = subprocess.run(
+        [COUPONRY, "up"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (second.returncode, "already running" in second.stderr) == (1, True)
+
+    children = psutil.Process(up.pid).children(recursive=True)
+    stack = running_stack(tmp_path / ".couponry")
+    assert stack is not None
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert running_stack(tmp_path / ".couponry") is None
+    gone = subprocess.run(
+        [COUPONRY, "audit"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (gone.returncode, gone.stderr.startswith("No stack runs in .couponry")) == (2, True)
+
+
+def _wallet(folder: Path) -> list[str]:
+    """The codes that c1 holds; none before c1 is known."""
+    done = subprocess.run(
+        [COUPONRY, "customers", "show", "c1", "--json"],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return [coupon["code"] for coupon in json.loads(done.stdout)["coupons"]] if done.returncode == 0 else []

@@ -1,0 +1,209 @@
+"""The command line where it needs neither ledger nor broker: its help, its options, its words for what goes wrong."""
+
+import gzip
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+import typer
+from aiokafka.errors import TopicAuthorizationFailedError
+from typer.testing import CliRunner
+
+from cli import where
+from cli.apps import parse_since
+from cli.demo.report import Row
+from cli.errors import CommandFailedError, UsageProblemError, explain
+from cli.executing import command_id, customer_of, lock_reference, order_of
+from cli.files import open_input
+from cli.lazy import Entry, lazy_group
+from cli.main import ENTRIES, app
+from schemas.campaigns import CampaignDefinition
+from shared.domain.customer import Customer
+from shared.domain.money import MoneyError
+from shared.messaging.codec import Codec
+from shared.messaging.records import Record
+from shared.runtime.settings import DatabaseSettings, SettingsError
+
+
+def test_every_command_is_listed_and_says_what_it_does() -> None:
+    listed = CliRunner().invoke(app, ["--help"], prog_name="couponry").output
+    for name in ENTRIES:
+        assert f" {name} " in listed
+        told = CliRunner().invoke(app, [name, "--help"], prog_name="couponry")
+        assert told.exit_code == 0, name
+        assert f"Usage: couponry {name}" in told.output
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = """
+import sys
+from typer.testing import CliRunner
+from cli.main import app
+CliRunner().invoke(app, ["--help"])
+print([name for name in ("asyncpg", "aiokafka", "pydantic", "psycopg", "httpx") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_command_is_wrong_usage_with_a_suggestion() -> None:
+    told = CliRunner().invoke(app, ["coupon"])
+    assert told.exit_code == 2
+    assert "'coupons'" in told.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (CommandFailedError("It is so."), 1, "It is so."),
+        (UsageProblemError("Do it so."), 2, "Do it so."),
+        (SettingsError("COUPONRY_X is not set."), 2, "COUPONRY_X is not set."),
+        (MoneyError("No such currency."), 2, "No such currency."),
+        (asyncpg.UndefinedTableError("no relation"), 1, "`couponry migrate`"),
+        (asyncpg.InvalidPasswordError("no"), 1, "refuses the log-in"),
+        (asyncpg.InvalidCatalogNameError("no"), 1, "no such database"),
+        (asyncpg.InvalidParameterValueError('role "couponry_service" does not exist'), 1, "`couponry migrate`"),
+        (asyncpg.ReadOnlySQLTransactionError("read only"), 1, "PostgreSQL refused: read only."),
+        (TopicAuthorizationFailedError(), 1, "The broker refused"),
+        (ConnectionResetError("reset"), 1, "went away"),
+        (ZeroDivisionError("division by zero"), 70, "This is a bug in Couponry: ZeroDivisionError: division by zero."),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line_and_an_exit_code(error: Exception, code: int, told: str) -> None:
+    found, sentence = explain(error)
+    assert found == code
+    assert told in sentence
+    assert "\n" not in sentence
+
+
+def test_a_bug_shows_no_traceback_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = typer.Typer(cls=lazy_group({"boom": Entry("tests.unit.test_cli:boom", "Breaks.", "Run")}))
+
+    @broken.callback()
+    def root() -> None:
+        """A group."""
+
+    told = CliRunner().invoke(broken, ["boom"])
+    assert (told.exit_code, "Traceback" in told.output, "This is a bug" in told.output) == (70, False, True)
+    monkeypatch.setenv("COUPONRY_TRACEBACK", "1")
+    assert "Traceback" in CliRunner().invoke(broken, ["boom"]).output
+
+
+boom = typer.Typer()
+
+
+@boom.command()
+def break_down() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    ("text", "customer"),
+    [
+        ("customer_123", Customer(customer_id="customer_123")),
+        (" a@b.example ", Customer(email="a@b.example")),
+        ("id:a@b.example", Customer(customer_id="a@b.example")),
+        ("+919999988886", Customer(mobile="+919999988886")),
+        ("urn:loyalty:7", Customer(customer_id="urn:loyalty:7")),
+        (None, None),
+    ],
+)
+def test_a_customer_is_named_by_id_mail_or_number(text: str | None, customer: Customer | None) -> None:
+    assert customer_of(text) == customer
+
+
+@pytest.mark.parametrize("text", ["", " ", "id:", "x" * 256, "+12"])
+def test_a_text_that_names_nobody_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageProblemError):
+        customer_of(text)
+
+
+def test_an_order_costs_its_amount_or_what_its_lines_cost() -> None:
+    lines = order_of("O", None, "USD", ["urn:p:1:2:50.00", "7:1:25"])
+    assert lines is not None
+    assert (lines.amount_minor, [line.product_id for line in lines.lines]) == (12_500, ["urn:p:1", "7"])
+    given = order_of("O", "1000", "JPY", None)
+    assert given is not None
+    assert given.amount_minor == 1_000
+    assert order_of("O", None, None, None) is None
+
+
+def test_the_same_command_opens_the_same_lock() -> None:
+    short, name = command_id("mine")
+    assert (short, name) == ("mine", "/couponry/cli mine")
+    assert lock_reference(name) == lock_reference("/couponry/cli mine")
+    assert lock_reference(name) != lock_reference("/couponry/cli other")
+    assert command_id(None)[0] != command_id(None)[0]
+
+
+def test_a_moment_is_a_day_a_time_or_so_long_ago() -> None:
+    assert parse_since("2026-11-22") == datetime(2026, 11, 22, tzinfo=UTC)
+    assert parse_since("2026-11-22T09:30:00+02:00") == datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+    before, found, after = datetime.now(UTC), parse_since("2h"), datetime.now(UTC)
+    assert before <= found + timedelta(hours=2) <= after
+    for text in ("yesterday", "2x", "99999999999d", ""):
+        with pytest.raises(typer.BadParameter):
+            parse_since(text)
+
+
+def test_a_file_is_read_again_and_again_packed_or_not(tmp_path: Path) -> None:
+    content = b"one\n\n  two \nthree"
+    for name, written in (("plain", content), ("packed", gzip.compress(content))):
+        (tmp_path / name).write_bytes(written)
+        with open_input(tmp_path / name) as file:
+            expected = [(1, b"one"), (3, b"two"), (4, b"three")]
+            assert list(file.lines()) == expected
+            assert list(file.lines()) == expected
+            assert file.content() == content
+
+
+def test_a_damaged_packed_file_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"line\n" * 1_000)[:-20])
+    with open_input(tmp_path / "cut.gz") as file, pytest.raises(UsageProblemError, match="damaged"):
+        list(file.lines())
+
+
+@pytest.mark.parametrize("kind", ["signup", "reward", "order", "paid", "cancelled"])
+def test_an_example_event_can_be_read_and_is_new_each_time(kind: str) -> None:
+    arguments = ["example", kind, "--customer", "c1", "--order", "O1", "--code", "CODE-1"]
+    lines = [CliRunner().invoke(app, arguments).output.encode() for _ in range(2)]
+    topic = {"signup": "signups", "reward": "rewards"}.get(kind, "orders")
+    events = [Codec().decode(Record(topic, 0, 0, 0, None, line)) for line in lines]
+    assert events[0].id != events[1].id
+    assert events[0].subject == ("c1" if topic != "orders" else "O1")
+
+
+def test_the_example_campaign_is_one() -> None:
+    document = CliRunner().invoke(app, ["example", "campaign"]).output
+    assert CampaignDefinition.model_validate_json(document).campaign_id == "welcome"
+
+
+def test_numbers_that_differ_anywhere_are_not_the_same() -> None:
+    assert Row("", 5, 5, 5).same
+    assert Row("", 5, None, 5).same
+    assert not Row("", 5, 5, 4).same
+    assert not Row("", 0, None, 5).same
+    assert not Row("", "1.00", "1.0", None).same
+
+
+def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in where.DECIDING:
+        monkeypatch.delenv(name, raising=False)
+    where.choose_data_dir(tmp_path)
+    with pytest.raises(SettingsError, match="couponry up"):
+        where.find_settings(DatabaseSettings)
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
+    with pytest.raises(SettingsError, match="COUPONRY_DATABASE_URL is not set"):
+        where.find_settings(DatabaseSettings)
+
+
+def test_a_stack_that_has_ended_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in where.DECIDING:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "stack.json").write_text('{"database_url": "postgresql://x", "bootstrap_servers": "y:1", "pid": 1}')
+    where.choose_data_dir(tmp_path)
+    with pytest.raises(SettingsError, match="No stack runs in"):
+        where.find_settings(DatabaseSettings)
