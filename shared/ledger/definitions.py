@@ -4,8 +4,7 @@
 know is refused, not ignored: a limit that nobody keeps is worse than none.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from schemas.campaigns import CampaignDefinition, WindowDefinition
@@ -13,9 +12,6 @@ from shared.domain import codes
 from shared.domain.campaign import Campaign, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
 from shared.domain.coupon import code_key
 from shared.domain.money import MoneyError, parse_minor
-
-LONGEST_LIFE: Final = timedelta(days=36_525)
-"""A coupon's longest own life, a hundred years: beyond it a typing error is likelier than a wish."""
 
 
 class DefinitionError(ValueError):
@@ -126,10 +122,6 @@ def _window(window: WindowDefinition) -> Window:
         raise DefinitionError(
             f"`window.ends_at` ({ends_at.isoformat()}) isn't after `window.starts_at` ({starts_at.isoformat()}); "
             "the campaign would never run. A date alone is the start of that day."
-        )
-    if window.valid_for is not None and not timedelta() < window.valid_for <= LONGEST_LIFE:
-        raise DefinitionError(
-            f"`window.valid_for` is {window.valid_for.days} days; give at most {LONGEST_LIFE.days} days."
         )
     return Window(starts_at, ends_at, window.valid_for)
 

@@ -1,0 +1,202 @@
+"""Campaign definitions: what they become, and what is said of those that make no sense."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.campaigns import CampaignDefinition
+from schemas.parsing import parse
+from shared.domain.campaign import CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
+from shared.ledger.definitions import DefinitionError, to_domain
+
+SAVE10: dict[str, Any] = {
+    "campaign_id": "save10",
+    "name": "Ten percent off",
+    "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
+    "code": {"pattern": "SAVE-####-####"},
+    "limits": {"uses_per_coupon": 1, "uses_per_customer": 1, "coupons_total": 100_000, "coupons_per_customer": 1},
+    "window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2027-01-01T00:00:00Z", "valid_for": "P30D"},
+    "eligibility": {"min_order_amount": "100.00", "currency": "USD", "holder_only": True},
+    "stacking": {"policy": "combinable", "priority": 3},
+    "issues_on": [{"event": "customer.signed_up"}, {"event": "reward.earned", "match": {"rule_id": "42"}}],
+    "restore_on": ["order.cancelled"],
+}
+"""After the contract's campaign.json."""
+
+
+def changed(**sections: Any) -> CampaignDefinition:
+    """SAVE10 with fields of its sections replaced."""
+    document = json.loads(json.dumps(SAVE10))
+    for name, value in sections.items():
+        document[name] = {**document.get(name, {}), **value} if isinstance(value, dict) else value
+    return parse(CampaignDefinition, json.dumps(document).encode())
+
+
+def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
+    made = to_domain(changed(), 7)
+    assert (made.campaign_id, made.name, made.status, made.version) == ("save10", "Ten percent off", "active", 7)
+    assert made.discount == DiscountOffer("percentage", "10", 10, 1, 0, 5_000)
+    assert made.code == CodeRule("SAVE-####-####", None, None)
+    assert made.limits == Limits(1, 1, None, 100_000, 1)
+    assert made.window == Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC), timedelta(days=30))
+    assert (made.currency, made.min_order_minor, made.min_order_exclusive) == ("USD", 10_000, False)
+    assert (made.holder_only, made.stacking, made.priority) == (True, "combinable", 3)
+    assert made.issues_on == (
+        IssueRule("customer.signed_up"),
+        IssueRule("reward.earned", (("rule_id", "42"),)),
+    )
+    assert (made.source, made.scope) == (Source(), Scope())
+    assert made.restore_on == {"order.cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("discount", "currency", "offer"),
+    [
+        ({"value": "12.5", "max_discount": None}, "USD", DiscountOffer("percentage", "12.5", 125, 10)),
+        ({"value": "100", "max_discount": None}, "USD", DiscountOffer("percentage", "100", 100, 1)),
+        (
+            {"kind": "fixed", "value": "5", "currency": "USD", "max_discount": None},
+            "USD",
+            DiscountOffer("fixed", "5", amount_minor=500),
+        ),
+        (
+            {"kind": "fixed", "value": "1.500", "currency": "KWD", "max_discount": None},
+            "KWD",
+            DiscountOffer("fixed", "1.500", amount_minor=1_500),
+        ),
+        (
+            {"kind": "fixed", "value": "500", "currency": "JPY", "max_discount": "400"},
+            "JPY",
+            DiscountOffer("fixed", "500", amount_minor=500, max_discount_minor=400),
+        ),
+    ],
+)
+def test_discounts_are_exact(discount: dict[str, Any], currency: str, offer: DiscountOffer) -> None:
+    definition = changed(discount=discount, eligibility={"currency": currency, "min_order_amount": None})
+    assert to_domain(definition, 0).discount == offer
+
+
+@pytest.mark.parametrize(
+    ("window", "starts_at", "ends_at"),
+    [
+        ({"starts_at": "2026-11-01", "ends_at": "2026-12-01"}, (2026, 11, 1, 0), (2026, 12, 1, 0)),
+        (
+            {"starts_at": "2026-11-01", "ends_at": "2026-12-01", "time_zone": "Europe/Berlin"},
+            (2026, 10, 31, 23),
+            (2026, 11, 30, 23),
+        ),
+        # the clocks change between the two
+        (
+            {"starts_at": "2026-10-25", "ends_at": "2026-10-26", "time_zone": "Europe/Berlin"},
+            (2026, 10, 24, 22),
+            (2026, 10, 25, 23),
+        ),
+        (
+            {"starts_at": "2026-11-01T00:00:00+05:00", "ends_at": "2026-12-01", "time_zone": "Asia/Kolkata"},
+            (2026, 10, 31, 19),
+            (2026, 11, 30, 18, 30),
+        ),
+    ],
+)
+def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
+    window: dict[str, str], starts_at: tuple[int, ...], ends_at: tuple[int, ...]
+) -> None:
+    made = to_domain(changed(window=window), 0).window
+    assert made.starts_at == datetime(*starts_at, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    assert made.ends_at == datetime(*ends_at, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        ({"limits": {"spend_total": "5.00"}}, "`limits.spend_total` isn't supported yet; leave it null."),
+        ({"discount": {"product_id": "p1"}}, "`discount.product_id` isn't supported yet; leave it null."),
+        ({"validation_code": "1234"}, "`validation_code` isn't supported yet; leave it null."),
+        ({"stacking": {"group": "g"}}, "`stacking.group` isn't supported yet; leave it null."),
+        ({"window": {"hours": [1]}}, "`window.hours` isn't supported yet; leave it empty."),
+        ({"eligibility": {"segments_any": ["vip"]}}, "`eligibility.segments_any` isn't supported yet; leave it empty."),
+        (
+            {"eligibility": {"segments_none": ["vip"]}},
+            "`eligibility.segments_none` isn't supported yet; leave it empty.",
+        ),
+        (
+            {"eligibility": {"first_order_only": True}},
+            "`eligibility.first_order_only` isn't supported yet; leave it false.",
+        ),
+        ({"recurring": True}, "`recurring` isn't supported yet; leave it false."),
+    ],
+)
+def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        to_domain(changed(**sections), 0)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        (
+            {"eligibility": {"min_order_amount": "100.001"}},
+            "`eligibility.min_order_amount`: The amount '100.001' has 3",
+        ),
+        ({"discount": {"max_discount": "0.00"}}, "`discount.max_discount` is 0"),
+        ({"eligibility": {"currency": "XXX"}}, "Unknown currency 'XXX'"),
+        (
+            {
+                "discount": {"kind": "fixed", "value": "1.5", "currency": "JPY", "max_discount": None},
+                "eligibility": {"currency": "JPY", "min_order_amount": None},
+            },
+            "`discount.value`: The amount '1.5' has 1 decimals, but JPY has 0",
+        ),
+        ({"window": {"starts_at": "2026-05-01", "ends_at": "2026-05-01"}}, "`window.ends_at`"),
+        ({"window": {"ends_at": "0001-01-01", "starts_at": None, "time_zone": "Asia/Tokyo"}}, "beyond the calendar"),
+        (
+            {"code": {"pattern": "SAVE-##"}},
+            "`code.pattern`: The pattern 'SAVE-##' makes 961 codes, too few for 100,000",
+        ),
+        (
+            {"code": {"pattern": "####-####-####", "charset": "AA"}},
+            "`code.pattern`: The charset 'AA' holds a character",
+        ),
+        ({"code": {"pattern": None, "shared_code": "HELLO"}}, "`window.valid_for` doesn't go with `code.shared_code`"),
+        (
+            {"code": {"pattern": None, "shared_code": "HELLO"}, "window": {"valid_for": None}},
+            "`eligibility.holder_only` doesn't go with `code.shared_code`",
+        ),
+        (
+            {
+                "code": {"pattern": None, "shared_code": "HELLO"},
+                "window": {"valid_for": None},
+                "source": {"kind": "pool"},
+            },
+            "`source.kind` doesn't go with `code.shared_code`",
+        ),
+        (
+            {"code": {"pattern": None, "shared_code": "A\u0007B"}, "window": {"valid_for": None}},
+            "`code.shared_code` must be printable",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_named_with_its_field(sections: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        to_domain(changed(**sections), 0)
+    assert says in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_shared_code_needs_no_pattern_and_codes_from_elsewhere_need_none_either() -> None:
+    shared = changed(
+        code={"pattern": None, "shared_code": "HELLO"},
+        window={"valid_for": None},
+        eligibility={"holder_only": False},
+    )
+    assert to_domain(shared, 0).code.shared_code == "HELLO"
+    assert to_domain(changed(source={"kind": "pool"}, code={"pattern": None}), 0).source.kind == "pool"
+
+
+def test_an_exclusive_minimum_needs_a_minimum() -> None:
+    exclusive = {"min_order_amount_exclusive": True}
+    assert to_domain(changed(eligibility=exclusive), 0).min_order_exclusive
+    assert not to_domain(changed(eligibility={**exclusive, "min_order_amount": None}), 0).min_order_exclusive
