@@ -9,7 +9,7 @@ from datetime import datetime
 
 from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, redemption_id
 from shared.domain.commands import RedeemCoupons
-from shared.domain.coupon import Coupon, code_key
+from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, judge_locked, refuse
 from shared.domain.holding import accepted, burned, drained, held, line_shares, released
 from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
@@ -57,7 +57,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     named = Named()
     _judge_codes(command, request, known, hold, named)
     if command.lock_reference is not None:
-        _judge_lock(command, request, known, named)
+        _judge_lock(command, request, known, hold, named)
     change = placing_change(command, known, request.person, now)
     if not named.count:
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
@@ -137,7 +137,7 @@ def _judge_codes(
         seen.add(key)
         coupon_id = state.coupon_ids.get(key)
         coupon = None if coupon_id is None else state.coupons.get(coupon_id)
-        if coupon is not None and _stands(coupon, known, hold):
+        if coupon_id is not None and coupon is not None and _stands(coupon_id, known, hold):
             continue
         named.count += 1
         judged = judge(request, code, coupon)
@@ -147,7 +147,9 @@ def _judge_codes(
             named.refused.append(judged)
 
 
-def _judge_lock(command: RedeemCoupons, request: Request, known: OrderState | None, named: Named) -> None:
+def _judge_lock(
+    command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
+) -> None:
     """The coupons of the lock that the request names, as offers that its promise covers."""
     reference = command.lock_reference or ""
     if reference == order_hold(command.order.order_id):
@@ -168,7 +170,7 @@ def _judge_lock(command: RedeemCoupons, request: Request, known: OrderState | No
         _refuse_lock(named, Reason.LOCK_EXPIRED, f"Lock {reference!r} expired at {lock.expires_at.isoformat()}.")
         return
     for locked in lock.uses:
-        if known is not None and locked.coupon_id in known.standing:
+        if _stands(locked.coupon_id, known, hold):
             continue
         judged = judge_locked(request, lock, locked, over)
         _drop_named_twice(named, locked.coupon_id)
@@ -193,10 +195,11 @@ def _drop_named_twice(named: Named, coupon_id: str) -> None:
     named.count -= before - len(named.offers) - len(named.refused)
 
 
-def _stands(coupon: Coupon, known: OrderState | None, hold: LockState | None) -> bool:
-    if known is not None and coupon.coupon_id in known.standing:
+def _stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
+    """Whether the order has redeemed the coupon, or holds it until its payment."""
+    if known is not None and coupon_id in known.standing:
         return True
-    return hold is not None and any(locked.coupon_id == coupon.coupon_id for locked in hold.uses)
+    return hold is not None and any(locked.coupon_id == coupon_id for locked in hold.uses)
 
 
 def _user(request: Request, taken: Taken) -> str | None:

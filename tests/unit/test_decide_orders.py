@@ -297,6 +297,17 @@ def test_a_carts_lock_moves_into_the_orders_hold() -> None:
     assert world.redeem(lock_reference="order:ORD1", hold=True, hold_seconds=60).outcome == "unchanged"
 
 
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_coupon_that_an_order_holds_is_not_used_a_second_time_out_of_a_carts_lock(hold: bool) -> None:
+    world = World((campaign(limits=Limits(2)),), now=LATER)
+    world.coupon("A")
+    place(world, hold=True)
+    world.lock("A")
+    assert world.redeem(lock_reference="lock-1", hold=hold, hold_seconds=60).outcome == "unchanged"
+    assert world.pay(at=NOW + MINUTE).outcome == "redeemed"
+    assert held(world) == (1, 1)
+
+
 def test_cancelling_an_order_lets_go_of_every_lock_bound_to_it() -> None:
     world = shop()
     world.lock("B", reference="bound", order_id="ORD1")
