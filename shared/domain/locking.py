@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later
+from shared.domain.asking import Along, Offer, Request, Taken, basket_of, holds_now, later
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
-from shared.domain.coupon import Coupon, code_key
+from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, refuse
 from shared.domain.holding import accepted, drained, held, line_shares, released
+from shared.domain.limits import limit_refusal
 from shared.domain.reasons import Reason
 from shared.domain.redeeming import refused_with, sorted_refusals
 from shared.domain.stacking import choose
@@ -106,21 +107,15 @@ def _judge(
         coupon_id = state.coupon_ids.get(key)
         coupon = None if coupon_id is None else state.coupons.get(coupon_id)
         judged = judge(request, code, coupon)
-        if isinstance(judged, Offer) and coupon is not None and _used_up_by(order, coupon):
-            message = f"Coupon {coupon.code!r} has been redeemed for order {command.order_id!r} already."
-            judged = refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
+        if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
+            message = f"Coupon {judged.coupon.code!r} has been redeemed for order {command.order_id!r} already."
+            # Reasons of limits come first.
+            judged = limit_refusal(request, judged, Along()) or refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
         if isinstance(judged, Offer):
             offers.append(judged)
         else:
             refused.append(judged)
     return offers, refused, len(seen)
-
-
-def _used_up_by(order: OrderState | None, coupon: Coupon) -> bool:
-    """Whether the coupon stands redeemed for this order and has uses left: without any it is exhausted, for anybody."""
-    if order is None or coupon.coupon_id not in order.standing:
-        return False
-    return coupon.uses_limit is None or coupon.used < coupon.uses_limit
 
 
 def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:
