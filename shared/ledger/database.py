@@ -37,6 +37,7 @@ else:
 UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says when a connection is lost between two steps of its protocol
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
