@@ -253,6 +253,16 @@ def test_a_payment_after_the_hold_expired_is_refused_once() -> None:
         assert world.pay(at=LATER).outcome == "unchanged"
 
 
+def test_a_payment_does_not_miss_what_the_order_redeemed_after_its_hold_expired() -> None:
+    world = shop()
+    place(world, "A", hold=True)
+    world.now = LATER + timedelta(hours=1)
+    world.expire("order:ORD1")
+    place(world, "A")
+    assert world.pay(at=LATER).outcome == "recorded"
+    assert held(world) == (0, 1)
+
+
 def test_codes_named_later_join_what_the_order_holds() -> None:
     world = shop()
     place(world, "A", hold=True)
