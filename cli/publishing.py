@@ -14,7 +14,8 @@ from cli.files import InputFile
 from cli.output import count
 from schemas.catalogue import BY_TYPE
 from schemas.topics import ORDERS, REWARDS, SIGNUPS
-from shared.messaging.codec import Codec, UnreadableRecord
+from shared.messaging.codec import UnreadableRecord
+from shared.messaging.configured import codec_of
 from shared.messaging.producer import Message, Producer
 from shared.messaging.records import Record
 from shared.runtime.settings import KafkaSettings
@@ -42,7 +43,7 @@ class EventFile:
         self._file = file
         self._prefix = settings.topic_prefix
         self._topic = topic
-        self._codec = Codec(topic_prefix=settings.topic_prefix)
+        self._codec = codec_of(settings)
 
     def check(self, seen: Callable[[int], None], *, as_is: bool = False) -> int:
         """How many events there are; `seen` hears each line's number. Raises CommandFailedError naming bad lines.

@@ -61,7 +61,7 @@ async def running(
             "COUPONRY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
             **(environment or {}),
         }
-        supervisor = Supervisor(variables, SERVICES, servers.data_dir / "logs", say=say)
+        supervisor = Supervisor(variables, SERVICES, servers.data_dir / "logs", say=say, named_members=True)
         async with supervisor:
             say("Starting the services")
             await supervisor.ready(READY_SECONDS)

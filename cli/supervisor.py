@@ -30,7 +30,7 @@ class ServiceFailedError(ServerError):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How a dying service is treated: the delay before a restart doubles from first to longest while deaths are quick."""
+    """How a dying service is treated: the delay before a restart doubles while deaths are quick."""
 
     first_delay_seconds: float = 0.2
     longest_delay_seconds: float = 10.0
@@ -114,6 +114,10 @@ class Supervisor:
     `environment` is added to this process's own. Every process gets a health port of its own. `command` gives the
     command line of a service by its name. `say` is called with a sentence whenever a process dies, comes back or is
     given up.
+
+    `named_members` gives each process a name of its own in its consumer group, so that one that was
+    killed has its partitions back when it is started again, at once and on any broker; but one that is gone for good
+    keeps them for the session timeout.
     """
 
     def __init__(
@@ -126,10 +130,13 @@ class Supervisor:
         patience: Patience | None = None,
         command: Callable[[str], Sequence[str]] = service_command,
         say: Callable[[str], None] = lambda _: None,
+        named_members: bool = False,
     ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self.processes = [
-            SupervisedProcess(name, number, command(name), environment, log_dir)
+            SupervisedProcess(
+                name, number, command(name), {**environment, **_member(name, number, named_members)}, log_dir
+            )
             for name, count in services.items()
             for number in range(count)
         ]
@@ -219,6 +226,10 @@ class Supervisor:
         delay = self._patience.first_delay_seconds * 2 ** max(0, quick_deaths - 1)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), min(delay, self._patience.longest_delay_seconds))
+
+
+def _member(name: str, number: int, named: bool) -> dict[str, str]:
+    return {"COUPONRY_GROUP_INSTANCE_ID": f"{name}-{number}"} if named else {}
 
 
 def _describe(code: int) -> str:

@@ -20,6 +20,7 @@ from services.relay.publisher import Publisher
 from services.relay.settings import RelaySettings
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.messaging.codec import Codec
+from shared.messaging.configured import codec_of
 from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import TransientError
@@ -52,7 +53,7 @@ class Relay:
     ) -> None:
         self._settings = settings
         self._pool = pool
-        self._codec = codec or Codec(topic_prefix=settings.topic_prefix, event_format=settings.event_format)
+        self._codec = codec or codec_of(settings)
         self._health = health or Health(settings.progress_timeout_seconds)
         self._backoff = backoff or Backoff()
         self._me = uuid.uuid4()

@@ -24,6 +24,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from schemas.registry import SchemaRegistryUnavailableError
 from shared.messaging.codec import Codec, UnreadableRecord
+from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
@@ -103,7 +104,7 @@ class ConsumerLoop:
         self._service = service_name
         self._topics = [settings.topic(name) for name in topics]
         self._handler = handler
-        self._decode = (codec or Codec(topic_prefix=settings.topic_prefix)).decode
+        self._decode = (codec or codec_of(settings)).decode
         self._report = ConsumerReport(service_name, health or Health(settings.progress_timeout_seconds))
         self._backoff = backoff or Backoff()
         self._dead_letters = DeadLetterQueue(settings, service_name)
@@ -265,6 +266,7 @@ class ConsumerLoop:
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=min(HEARTBEAT_MS, settings.session_timeout_ms // 3),
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            group_instance_id=settings.group_instance_id,
         )
         try:
             async with asyncio.timeout(CONNECT_SECONDS):

@@ -120,6 +120,13 @@ class Settings(KafkaSettings, DatabaseSettings):
         le=1_800_000,
         description="without a heartbeat for so long, a consumer's partitions go elsewhere",
     )
+    group_instance_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="this process's own name in its consumer group, the same after a restart, no other process's: "
+        "a restarted process then has its partitions back at once, a stopped one keeps them for the session timeout",
+    )
     rebalance_timeout_ms: int = Field(60_000, ge=2_000, le=1_800_000, description="work is drained within half of it")
     progress_timeout_seconds: float = Field(
         120.0, gt=0, description="no progress for so long: exit, so that the supervisor restarts"
