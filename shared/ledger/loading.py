@@ -290,7 +290,9 @@ async def _load_holds(
     orders += [command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id]
     people = {key for key in state.customers.values() if key is not None}
     people.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
-    records = await connection.fetch(sql("locks_of_coupons"), coupon_ids, sorted(people), orders, loaded.now)
+    # A sweep ends the locks it has, whoever else holds the coupons: further expired ones are the next round's.
+    wanted = (coupon_ids, sorted(people), orders, loaded.now)
+    records = await connection.fetch(sql("locks_of_coupons"), *wanted) if commands else []
     unknown = sorted({record["lock_reference"] for record in records} - state.locks.keys())
     if any(record["expires_at"] <= loaded.now for record in records if record["lock_reference"] in unknown):
         # Another batch is expiring this lock at this moment and waits for the coupon that we hold.
