@@ -4,8 +4,6 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Final
@@ -24,6 +22,7 @@ from cli.embedded import EmbeddedStack
 from cli.errors import CommandFailedError
 from cli.files import open_input
 from cli.output import console, count, say
+from cli.processes import ServerError
 from cli.stack import RunningStack, running
 from shared.ledger import queries
 from shared.ledger.audit import AuditReport, audit
@@ -52,31 +51,35 @@ def demo(
     ledger and with numbers reckoned apart from both. Exit code 1 when anything differs. Takes about a minute.
     """
     replay = import_replay()
-    with _folder(keep) as folder:
+    folder = _new_folder(keep=keep)
+    try:
         right = run(_demo(replay, folder))
-        if keep:
-            say(
-                f"\nKept in {folder}. Look around: `couponry --data-dir {folder} up` in one terminal, and in another "
-                f"`couponry --data-dir {folder} redemptions list`."
-            )
+    except typer.Exit:
+        _throw_away(folder, unless=keep)
+        raise
+    except (CommandFailedError, ServerError) as error:
+        raise CommandFailedError(f"{error} Data and logs are kept in {folder}.") from error
+    _throw_away(folder, unless=keep or not right)
+    if folder.exists():
+        say(
+            f"\nKept in {folder}. Look around: `couponry --data-dir {folder} up` in one terminal, and in another "
+            f"`couponry --data-dir {folder} redemptions list`."
+        )
     if not right:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _folder(keep: bool) -> Iterator[Path]:
-    """A folder for this run: thrown away after a good one, kept when asked for or after a failure."""
-    if keep:
-        if KEPT_FOLDER.exists():
-            raise CommandFailedError(f"{KEPT_FOLDER} holds an earlier demo; remove it first: rm -r {KEPT_FOLDER}")
-        yield KEPT_FOLDER
-        return
-    folder = Path(tempfile.mkdtemp(prefix="couponry-demo-"))
-    try:
-        yield folder
-    except CommandFailedError as error:
-        raise CommandFailedError(f"{error} The services' logs are in {folder / 'logs'}.") from error
-    else:
+def _new_folder(*, keep: bool) -> Path:
+    """Where this run's data goes. A run that goes well leaves nothing, unless asked to."""
+    if not keep:
+        return Path(tempfile.mkdtemp(prefix="couponry-demo-"))
+    if KEPT_FOLDER.exists():
+        raise CommandFailedError(f"{KEPT_FOLDER} holds an earlier demo; remove it first: rm -r {KEPT_FOLDER}")
+    return KEPT_FOLDER
+
+
+def _throw_away(folder: Path, *, unless: bool) -> None:
+    if not unless:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,20 +19,28 @@ RECKONING_SECONDS: Final = 300.0
 def import_replay() -> ModuleType:
     """`examples.complete_journey.replay`, from the checkout that we are installed from or stand in.
 
-    Raises CommandFailedError: the examples are no part of an installed package.
+    Raises CommandFailedError: the examples are no part of an installed package, or the study isn't installed.
     """
-    try:
-        return importlib.import_module(f"{PACKAGE}.replay")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("examples"):
-            raise
-    if (Path.cwd() / "examples" / "complete_journey" / "replay.py").is_file():
+    if not _importable() and (Path.cwd() / "examples" / "complete_journey" / "replay.py").is_file():
         sys.path.insert(0, str(Path.cwd()))
         importlib.invalidate_caches()
-        return importlib.import_module(f"{PACKAGE}.replay")
-    raise CommandFailedError(
-        "The demo's data is not part of the installed package: clone Couponry's repository and run `make demo` there."
-    )
+    if not _importable():
+        raise CommandFailedError(
+            "The demo's data is no part of the installed package: clone the repository and run `make demo` there."
+        )
+    study = importlib.import_module(f"{PACKAGE}.study")
+    try:
+        study.table_path("campaigns")
+    except study.StudyNotInstalledError as error:
+        raise CommandFailedError(f"{error} (the demo checks itself against them).") from None
+    return importlib.import_module(f"{PACKAGE}.replay")
+
+
+def _importable() -> bool:
+    try:
+        return importlib.util.find_spec(f"{PACKAGE}.replay") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _root_of(replay: ModuleType) -> Path:
