@@ -9,143 +9,27 @@ import copy
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign, Window
+from shared.domain.campaign import Campaign
 from shared.domain.commands import (
     CancelOrder,
-    Cause,
     Command,
     ExpireLock,
     IssueCoupons,
-    LockCoupons,
-    PayOrder,
     RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
 )
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer
 from shared.domain.decide import decide, evolve
-from shared.domain.order import Line, Order
+from shared.domain.order import Order
 from shared.domain.reasons import PRECEDENCE
 from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
-from tests.builders import JOHN, MARY, NOW, CodeRule, Limits, Scope, campaign, fixed, key_of, percent
-
-MINUTES = st.integers(-30, 60).map(lambda minutes: timedelta(minutes=minutes))
-CODES = ("A", "B", "C", "D")
-ORDERS = ("O1", "O2")
-CUSTOMERS = (JOHN, JOHN, JOHN, MARY, None)
-Step = tuple[timedelta, Command]
-
-
-def mostly(usual: Any, strategy: st.SearchStrategy[Any], times: int = 4) -> st.SearchStrategy[Any]:
-    """`usual`, and once in a while what `strategy` gives: so that most commands get far."""
-    return st.integers(0, times).flatmap(lambda dice: strategy if dice == times else st.just(usual))
-
-
-limits = st.builds(
-    Limits,
-    uses_per_coupon=st.sampled_from([1, 1, 2, 3, None]),
-    uses_per_customer=st.sampled_from([None, None, 1, 2, 3]),
-    uses_total=st.sampled_from([None, None, 1, 2, 4]),
-    coupons_total=st.sampled_from([None, 1, 3]),
-    coupons_per_customer=st.sampled_from([None, 1, 2]),
-)
-moments = MINUTES.map(lambda by: NOW + by)
-times = mostly(None, moments)
-windows = st.builds(Window, st.none() | moments, st.none() | moments, st.sampled_from([None, timedelta(minutes=20)]))
-campaigns = st.builds(
-    campaign,
-    discount=st.sampled_from([percent("10"), percent("33.33", cap=500), percent("100"), fixed(700), fixed(10**6)]),
-    limits=limits,
-    stacking=st.sampled_from(["exclusive", "combinable", "combinable"]),
-    priority=st.integers(0, 1),
-    currency=mostly(None, st.just("USD")),
-    min_order_minor=mostly(0, st.just(2_000)),
-    min_order_exclusive=mostly(False, st.just(True)),
-    holder_only=mostly(False, st.just(True)),
-    scope=mostly(Scope(), st.just(Scope(product_ids=frozenset({"p1"})))),
-    window=mostly(Window(), windows),
-    restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
-    | st.just(frozenset[str]()),
-    status=mostly("active", st.just("paused"), 9),
-)
-lines = st.lists(
-    st.builds(
-        Line, st.sampled_from(["1", "2", "3"]), st.sampled_from(["p1", "p2"]), st.integers(0, 3), st.integers(0, 3_000)
-    ),
-    max_size=3,
-).map(tuple)
-orders = st.builds(
-    Order,
-    st.sampled_from(ORDERS),
-    mostly("USD", st.just("JPY"), 9),
-    mostly(5_000, st.integers(0, 9_000)),
-    lines=mostly((Line("1", "p1", 1, 3_000), Line("2", "p2", 2, 1_000)), lines),
-    placed_at=times,
-)
-codes = st.lists(st.sampled_from((*CODES, *CODES, " a ", "nope")), min_size=1, max_size=3).map(tuple)
-customers = st.sampled_from(CUSTOMERS)
-order_ids = st.sampled_from(ORDERS)
-references = st.sampled_from(["l1", "l1", "l2", "order:O1"])
-nameless = st.just("")
-redeems = st.builds(
-    RedeemCoupons,
-    nameless,
-    orders,
-    codes,
-    customers,
-    mostly(None, references),
-    mostly(False, st.just(True)),
-    st.booleans(),
-    st.integers(60, 1_800),
-    times,
-)
-burns = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers, st.just("l1"), hold=st.booleans())
-locks = st.builds(
-    LockCoupons,
-    nameless,
-    references,
-    codes.map(lambda named: named[:2]),
-    st.sampled_from([0, 300, 1_800]),
-    customers,
-    mostly(None, orders, 1),
-    mostly(None, order_ids),
-)
-issues = st.builds(
-    IssueCoupons,
-    nameless,
-    st.just(Cause("reward.earned", "/loyalty", "1")),
-    st.sampled_from((JOHN, MARY)),
-    st.lists(st.sampled_from(["x", "y", "z", "nope"]), max_size=3).map(tuple),
-    times,
-    st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
-)
-endings = st.one_of(
-    st.builds(PayOrder, nameless, order_ids, times),
-    st.builds(PayOrder, nameless, order_ids),
-    st.builds(CancelOrder, nameless, order_ids, times),
-    st.builds(ReturnOrder, nameless, order_ids, st.booleans(), times),
-    st.builds(ReleaseLock, nameless, references),
-)
-rare = st.builds(VoidCoupon, nameless, st.sampled_from(CODES)) | st.builds(ExpireLock, nameless, references)
-commands: st.SearchStrategy[Any] = st.integers(0, 19).flatmap(
-    lambda dice: [*[redeems] * 7, *[locks] * 4, *[burns] * 2, *[endings] * 5, issues, rare][dice]
-)
-steps = st.lists(st.tuples(st.sampled_from([0, 0, 1, 6]).map(lambda m: timedelta(minutes=m)), commands), max_size=20)
-worlds = st.tuples(campaigns, campaigns, campaigns).map(
-    lambda made: tuple(_named(one, name) for one, name in zip(made, "xyz", strict=True))
-)
-
-
-def _named(one: Campaign, campaign_id: str) -> Campaign:
-    return replace(one, campaign_id=campaign_id, code=CodeRule(shared_code="D" if campaign_id == "z" else None))
+from tests.builders import JOHN, NOW, key_of
+from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
 
 
 @dataclass
@@ -339,7 +223,7 @@ def counted(state: State) -> object:
     return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds, steps)
 def test_a_batch_equals_one_by_one_and_keeps_every_limit(made: tuple[Campaign, ...], given: list[Step]) -> None:
     records = start(made)
@@ -360,7 +244,7 @@ def test_a_batch_equals_one_by_one_and_keeps_every_limit(made: tuple[Campaign, .
             within_limits(folded)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(worlds, steps)
 def test_deciding_never_fails_even_where_locks_are_not_swept(made: tuple[Campaign, ...], given: list[Step]) -> None:
     state = start(made).state()
@@ -371,7 +255,7 @@ def test_deciding_never_fails_even_where_locks_are_not_swept(made: tuple[Campaig
         evolve(state, verdict)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(worlds, steps, st.permutations(CODES), orders, st.tuples(st.booleans(), st.booleans()))
 def test_the_order_of_codes_never_changes_a_verdict(
     made: tuple[Campaign, ...], given: list[Step], codes: list[str], order: Order, modes: tuple[bool, bool]
@@ -389,7 +273,7 @@ def test_the_order_of_codes_never_changes_a_verdict(
     assert len(verdicts) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(worlds, orders, codes, st.sampled_from(CUSTOMERS))
 def test_a_restore_is_the_inverse_of_a_redemption(
     made: tuple[Campaign, ...], order: Order, codes: tuple[str, ...], by: Customer | None
