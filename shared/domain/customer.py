@@ -37,8 +37,10 @@ def identifiers(customer: Customer) -> tuple[Identifier, ...]:
         found.append(("id", customer_id))
     if customer.email and (email := customer.email.strip().lower()):
         found.append(("email", email))
-    if customer.mobile and (mobile := e164(customer.mobile)):
-        found.append(("mobile", mobile))
+    if customer.mobile:
+        mobile = customer.mobile if _E164.fullmatch(customer.mobile) else e164(customer.mobile)
+        if mobile is not None:
+            found.append(("mobile", mobile))
     return tuple(found)
 
 

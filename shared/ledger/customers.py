@@ -7,6 +7,7 @@ so it is done in a transaction of its own, and the batch that found out runs aga
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from uuid import uuid4
 
 from shared.domain.customer import Customer, CustomerKey, Identifier, identifiers
@@ -31,37 +32,39 @@ async def resolve(connection: Connection, named: Mapping[str, Customer | None]) 
     Persons seen for the first time are added. Raises SamePersonError; a unique violation means that another process
     added one of them at the same time, and the batch is to run again.
     """
-    wanted: dict[Customer, tuple[Identifier, ...]] = {}
-    for customer in named.values():
-        if customer is not None and customer not in wanted:
-            wanted[customer] = identifiers(customer)
-    all_identifiers = sorted({identifier for found in wanted.values() for identifier in found})
-    if not all_identifiers:
+    names = {command_id: () if customer is None else identifiers(customer) for command_id, customer in named.items()}
+    unique = dict.fromkeys(chain.from_iterable(names.values()))
+    if not unique:
         return dict.fromkeys(named)
-    known: dict[Identifier, CustomerKey] = {
-        (record[0], record[1]): record[2]
-        for record in await connection.fetch(
-            sql("customers_find"), [kind for kind, _ in all_identifiers], [value for _, value in all_identifiers]
-        )
-    }
-    # Who is known by all of these names as one person tells nothing new: most customers, most of the time.
-    telling = [found for found in wanted.values() if not _is_one(found, known)]
-    keys = {**known, **_group(telling, known)} if telling else known
-    new = [identifier for identifier in all_identifiers if identifier not in known]
-    if new:
-        await connection.execute(
-            sql("customers_add"),
-            [kind for kind, _ in new],
-            [value for _, value in new],
-            [keys[identifier] for identifier in new],
-        )
-    of_customer = {customer: keys[found[0]] if found else None for customer, found in wanted.items()}
-    return {command_id: None if customer is None else of_customer[customer] for command_id, customer in named.items()}
+    records = await connection.fetch(
+        sql("customers_find"), [kind for kind, _ in unique], [value for _, value in unique]
+    )
+    known: dict[Identifier, CustomerKey] = {(kind, value): key for kind, value, key in records}
+    # Who is known by all of their names as one person tells nothing new: most customers, most of the time.
+    people = {command_id: _person(together, known) for command_id, together in names.items()}
+    telling = {command_id: names[command_id] for command_id, key in people.items() if key is None and names[command_id]}
+    if telling:
+        keys = _group(telling.values(), known)
+        people.update((command_id, keys[together[0]]) for command_id, together in telling.items())
+        if new := [identifier for identifier in unique if identifier not in known]:
+            await connection.execute(
+                sql("customers_add"),
+                [kind for kind, _ in new],
+                [value for _, value in new],
+                [keys[identifier] for identifier in new],
+            )
+    return people
 
 
-def _is_one(named: Iterable[Identifier], known: Mapping[Identifier, CustomerKey]) -> bool:
-    keys = {known.get(identifier) for identifier in named}
-    return len(keys) == 1 and None not in keys
+def _person(names: tuple[Identifier, ...], known: Mapping[Identifier, CustomerKey]) -> CustomerKey | None:
+    """Whom all of `names` are known to mean; None where one is new, or means somebody else."""
+    if not names:
+        return None
+    key = known.get(names[0])
+    for name in names[1:]:
+        if known.get(name) != key:
+            return None
+    return key
 
 
 def _group(

@@ -8,6 +8,7 @@ wrong · 70 a bug · 75 database or broker away for too long, no progress, or no
 """
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ from shared.runtime.settings import Settings
 from shared.runtime.shutdown import stop_on_signals
 
 SomeSettings = TypeVar("SomeSettings", bound=Settings)
+GARBAGE_OBJECTS = 100_000
+"""About what one batch makes: some tens of megabytes at most, before the collector looks."""
 log = get_logger("service")
 
 
@@ -40,7 +43,18 @@ Main = Callable[[ServiceContext[SomeSettings]], Awaitable[None]]
 def run_service(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
     """Run `main` until it returns or a signal asks it to; returns the exit code, also when `main` raised."""
     configure_logging(settings, name)
+    _collect_garbage_seldom()
     return asyncio.run(_run(main, settings, name))
+
+
+def _collect_garbage_seldom() -> None:
+    """Keep the collector out of the batches.
+
+    A batch makes tens of thousands of objects that all go when it is done, without a cycle among them; looking for
+    cycles every 700 objects took an eighth of a redeemer's time. What was imported is looked at no more.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 50)
 
 
 async def _run(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
