@@ -84,6 +84,9 @@ def _refusal(
     if person is None and (campaign.holder_only or campaign.limits.coupons_per_customer is not None):
         message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
         return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+    if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
+        message = f"Campaign {campaign_id!r} asks an external API by e-mail address; the customer has none."
+        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if supply is None or (supply.code is None and not campaign.source.without_code):
         return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
     return _limit_reached(campaign, state, person)

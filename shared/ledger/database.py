@@ -42,6 +42,7 @@ UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # a database that takes nobody in, as amid a failover or maintenance
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     ConnectionError,

@@ -109,7 +109,7 @@ class Settings(KafkaSettings, DatabaseSettings):
 
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65535, description="/livez /readyz /metrics; 0 serves none")
-    batch_max_records: int = Field(500, ge=1, le=10_000)
+    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="records of one poll, hence of one transaction")
     poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long one poll waits for the first record")
     drain_seconds: float = Field(
         15.0, gt=0, le=600, description="a stopping service has left by then; the supervisor's grace must be longer"

@@ -97,6 +97,12 @@ def test_an_empty_source_is_named(source: Source, says: str) -> None:
     assert world_of(source=source).issue("welcome", codes=None).refused[0].message == says
 
 
+def test_an_external_source_needs_an_email_address() -> None:
+    command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), Customer("somebody", " "), ("welcome",))
+    world = world_of(source=Source("external", "https://codes.example"))
+    assert only_reason(world.run(command)) == Reason.CUSTOMER_REQUIRED
+
+
 def test_no_supply_at_all_is_a_refusal() -> None:
     command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), JOHN, ("welcome",))
     assert only_reason(world_of().run(command)) == Reason.EXHAUSTED
