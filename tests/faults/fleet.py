@@ -104,10 +104,15 @@ class Fleet:
         """The end of every log: for people who wonder what went wrong."""
         paths = sorted(self._folder.glob("*/*.log"))
         killed = ", ".join(f"{count} {service}" for service, count in self.kills.items()) or "none"
-        ends = [f"--- {path.relative_to(self._folder)}\n{log_tail(path, LOG_LINES)}" for path in paths]
+        ends = [f"--- {path.relative_to(self._folder)}\n{_shortened(log_tail(path, LOG_LINES))}" for path in paths]
         return "\n".join([f"killed: {killed}", *self.deaths, *ends])
 
     @property
     def unforeseen(self) -> list[str]:
         """Deaths that nobody here caused: a process that found a bug, or gave something up."""
         return [death for death in self.deaths if "signal SIGKILL" not in death]
+
+
+def _shortened(log: str) -> str:
+    """Each line's beginning and end: a traceback tells most in its last line."""
+    return "\n".join(line if len(line) <= 600 else f"{line[:250]} … {line[-350:]}" for line in log.splitlines())
