@@ -52,11 +52,16 @@ async def send(settings: KafkaSettings, orders: Iterable[Sent]) -> None:
 
 async def until_read(settings: KafkaSettings, count: int) -> None:
     """Wait until the redeemers have committed `count` orders, whatever is away meanwhile."""
+    await until_group_read(settings, "redeemer", count)
+
+
+async def until_group_read(settings: KafkaSettings, service: str, count: int, topic: str = ORDERS.name) -> None:
+    """Wait until the processes of `service` have committed `count` records of a topic, whatever is away meanwhile."""
 
     async def look() -> int:
-        return sum((await committed(settings, settings.group("redeemer"), settings.topic(ORDERS.name))).values())
+        return sum((await committed(settings, settings.group(service), settings.topic(topic))).values())
 
-    await _until(look, count, "orders handled")
+    await _until(look, count, f"records of {topic} handled")
 
 
 async def until_published(pool: Pool) -> None:
