@@ -43,7 +43,7 @@ async def contender(name: str, broker: Broker, database_url: str, prefix: str, f
         "COUPONRY_LOG_FORMAT": "json",
     }
     if name == "redeem":
-        services = {"redeemer": 1, "relay": 1}
+        services = {"redeemer": 2, "relay": 1}
         async with Supervisor(environment, services, folder) as supervisor:
             await supervisor.ready()
             yield
