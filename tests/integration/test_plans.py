@@ -15,16 +15,21 @@ INSERT INTO campaigns (campaign_id, status, definition) SELECT 'c' || n, 'active
 INSERT INTO customers (customer_key) SELECT md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO customer_identifiers SELECT 'id', 'p' || n, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, uses_limit)
-    SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
+    SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END
+        SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
            'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
 INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_series(1, %(rows)s) n;
-INSERT INTO meters (campaign_id, customer_key) SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
+INSERT INTO meters (campaign_id, customer_key)
+    SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO locks (lock_reference, status, order_id, expires_at)
     SELECT 'l' || n, CASE WHEN n %% 100 = 0 THEN 'open' ELSE 'burned' END, 'o' || n, now() + interval '1 day'
     FROM generate_series(1, %(rows)s) n;
-INSERT INTO lock_uses SELECT 'l' || n, md5('k' || n)::uuid, 'c' || n %% 500, 1, 0 FROM generate_series(1, %(rows)s) n;
-INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses, used_uses, held_minor, used_minor, round)
-    SELECT now(), 'burned', md5('k' || n)::uuid, 'c' || n %% 500, 'o' || n, 'x ' || n, 0, 1, 0, 0, 0 FROM generate_series(1, %(rows)s) n;
+INSERT INTO lock_uses
+    SELECT 'l' || n, md5('k' || n)::uuid, 'c' || n %% 500, 1, 0 FROM generate_series(1, %(rows)s) n;
+INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses, used_uses,
+                       held_minor, used_minor, round)
+    SELECT now(), 'burned', md5('k' || n)::uuid, 'c' || n %% 500, 'o' || n, 'x ' || n, 0, 1, 0, 0, 0
+    FROM generate_series(1, %(rows)s) n;
 INSERT INTO journal (command_id, fingerprint, kind, outcome, verdict, decided_at)
     SELECT 'x ' || n, '', 'RedeemCoupons', 'redeemed', '{}', now() FROM generate_series(1, %(rows)s) n;
 INSERT INTO outbox (event_id, topic, key, type, source, subject, time, data)
