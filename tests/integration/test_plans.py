@@ -15,8 +15,8 @@ INSERT INTO campaigns (campaign_id, status, definition) SELECT 'c' || n, 'active
 INSERT INTO customers (customer_key) SELECT md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO customer_identifiers SELECT 'id', 'p' || n, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, uses_limit)
-    SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END
-        SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500, CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
+    SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500,
+           CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
            'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
 INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_series(1, %(rows)s) n;
 INSERT INTO meters (campaign_id, customer_key)
