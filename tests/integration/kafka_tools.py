@@ -1,5 +1,6 @@
 """What tests of the messaging floor do to a broker: write plain records, read topics to their end."""
 
+import asyncio
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -12,9 +13,15 @@ from shared.messaging.connection import client_options
 from shared.messaging.topics_admin import partitions_of
 from shared.runtime.settings import KafkaSettings
 
+READ_SECONDS = 60.0
+
 
 async def read_all(settings: KafkaSettings, topic: str, *, isolation_level: str = "read_committed") -> list[Any]:
-    """Every record of `topic` (the broker's name) up to its present end, partition by partition."""
+    """Every record of `topic` (the broker's name) up to its present end, partition by partition.
+
+    The end is the one behind transactions that are being ended at this moment: a commit is acknowledged before its
+    markers are in all partitions, and a read-committed reader's own end lies before them.
+    """
     partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
     consumer = AIOKafkaConsumer(
         **client_options(settings, "tests-reader"), enable_auto_commit=False, isolation_level=isolation_level
@@ -22,14 +29,26 @@ async def read_all(settings: KafkaSettings, topic: str, *, isolation_level: str 
     consumer.assign(partitions)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(partitions)
+        ends = await _ends(settings, partitions)
         for partition in partitions:
             consumer.seek(partition, 0)
         records: list[Any] = []
-        while [one for one in partitions if await consumer.position(one) < ends[one]]:
-            for found in (await consumer.getmany(timeout_ms=200)).values():
-                records += found
+        async with asyncio.timeout(READ_SECONDS):
+            while [one for one in partitions if await consumer.position(one) < ends[one]]:
+                for found in (await consumer.getmany(timeout_ms=200)).values():
+                    records += found
         return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        await consumer.stop()
+
+
+async def _ends(settings: KafkaSettings, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    consumer = AIOKafkaConsumer(**client_options(settings, "tests-reader"), enable_auto_commit=False)
+    consumer.assign(partitions)
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
     finally:
         await consumer.stop()
 
