@@ -52,6 +52,9 @@ class StreamReader:
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES,
         )
+        # A commit is acknowledged before its markers are in all partitions, and until then a read-committed reader's
+        # end lies before what was committed. This one asks for the ends behind that.
+        self._ends = AIOKafkaConsumer(**client_options(settings, "couponry-demo-ends"), enable_auto_commit=False)
         self._seen: set[bytes] = set()
         self._origins: set[tuple[str, int, int]] = set()
         self._orders: set[str] = set()
@@ -77,11 +80,13 @@ class StreamReader:
         self._consumer.assign(self._partitions)
         await self._consumer.start()
         be_patient(self._consumer)
+        await self._ends.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         async with asyncio.timeout(STOP_SECONDS):
             await self._consumer.stop()
+            await self._ends.stop()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until asked to stop."""
@@ -99,14 +104,14 @@ class StreamReader:
         return sum(map(len, found.values()))
 
     async def at_end(self) -> bool:
-        """Whether all that is committed by now has been read."""
-        ends = await self._consumer.end_offsets(self._partitions)
+        """Whether all that is written by now has been read, or passed over as aborted."""
+        ends = await self._ends.end_offsets(self._partitions)
         return all([await self._consumer.position(one) >= end for one, end in ends.items()])
 
     async def ends(self, topics: Mapping[str, int]) -> dict[TopicPartition, int]:
         """The offsets at which these topics (as on the broker, with their number of partitions) end now."""
         wanted = [TopicPartition(topic, number) for topic, count in topics.items() for number in range(count)]
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(wanted)
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(wanted)
         return ends
 
     def _take(self, record: Any) -> None:
