@@ -266,17 +266,20 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
         records = await connection.fetch(sql("coupons_lock_by_code"), list(keys))
     else:
         return
-    held: list[str] = []
+    _add_coupons(loaded, records)
+    if held := [coupon.coupon_id for coupon in state.coupons.values() if coupon.held]:
+        await _load_holds(connection, loaded, commands, held)
+
+
+def _add_coupons(loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
+    """Coupons from their rows, locked already."""
+    state = loaded.state
     for record in records:
         coupon = coupon_of(record, state.campaigns)
         state.coupons[coupon.coupon_id] = coupon
         if record["code_key"] is not None:
             state.coupon_ids[record["code_key"]] = coupon.coupon_id
         loaded.coupons_before[coupon.coupon_id] = (coupon.held, coupon.used, coupon.status)
-        if coupon.held:
-            held.append(coupon.coupon_id)
-    if held:
-        await _load_holds(connection, loaded, commands, held)
 
 
 async def _load_holds(
@@ -299,6 +302,10 @@ async def _load_holds(
         raise RunAgainError
     if unknown:
         await _add_locks(connection, loaded, await connection.fetch(sql("locks_lock"), unknown, []))
+        # What else they hold: another batch may have made such a lock after ours looked for those it names, or ends.
+        others = {use.coupon_id for lock in state.locks.values() for use in lock.uses} - state.coupons.keys()
+        if others:
+            _add_coupons(loaded, await connection.fetch(sql("coupons_lock"), [], sorted(others)))
     for lock in sorted(state.locks.values(), key=lambda lock: lock.lock_reference):
         for use in lock.uses if lock.status == "open" else ():
             if (coupon := state.coupons.get(use.coupon_id)) is not None:

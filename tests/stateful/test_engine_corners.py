@@ -1,5 +1,6 @@
 """What the state machine found, one small story each: corners of the engine where commands of several kinds meet."""
 
+import asyncio
 from dataclasses import replace
 
 from shared.domain.commands import CancelOrder, LockCoupons, PayOrder, VoidCoupon
@@ -121,3 +122,32 @@ async def test_a_coupon_that_nobody_used_can_be_voided_in_a_campaign_that_counts
     async with ledger(database_url, hot) as pool:
         [answer] = await Engine(pool).execute([VoidCoupon("/cli void", "HOT")])
         assert outcome(answer) == "voided"
+
+
+async def test_a_lock_made_while_a_batch_waits_for_its_coupon_is_let_go_with_all_it_holds(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool, await open_pool(database_url, role=None) as owner:
+        one, other = await issue(Engine(pool), "save10", 2, customer=ANN)
+
+        async def until_waiting(batches: int) -> None:
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            async with asyncio.timeout(30):
+                while await owner.fetchval(waiting) < batches:
+                    await asyncio.sleep(0.01)
+
+        async with owner.acquire() as connection, connection.transaction(), asyncio.TaskGroup() as group:
+            await connection.execute("SELECT FROM coupons WHERE code = $1 FOR UPDATE", one)
+            lock = LockCoupons("/cli 1", "cart-1", (one, other), 60, ANN, order_id="A")
+            locking = group.create_task(Engine(pool).execute([lock]))
+            await until_waiting(1)
+            batch = [CancelOrder("/shop cancel A", "A", PLACED_AT), redeem("B", [one], customer=ANN)]
+            cancelling = group.create_task(Engine(pool).execute(batch))
+            await until_waiting(2)
+            await connection.execute("COMMIT")
+            await connection.execute("BEGIN")
+        assert [outcome(answer) for answer in [*locking.result(), *cancelling.result()]] == [
+            "locked",
+            "released",
+            "redeemed",
+        ]

@@ -1,0 +1,242 @@
+"""Which coupons a request gets: reasons of each in the documented order, limits, own locks, best offer wins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.commands import RedeemCoupons
+from tests.stateful.facts import Coupon, Facts, Lock, Offer
+
+ORDERED_REASONS = (
+    "not_found", "voided", "campaign_inactive", "not_started", "expired", "wrong_customer", "customer_required",
+    "order_mismatch", "exhausted", "customer_limit", "campaign_exhausted", "locked_elsewhere", "lock_not_found",
+    "lock_expired", "already_redeemed", "not_combinable", "better_offer_won", "no_effect",
+)  # fmt: skip
+
+
+@dataclass
+class Candidate:
+    """A coupon that a request may use; `lock` is the own hold that pays for it, `promised`: the request named it."""
+
+    coupon: Coupon
+    offer: Offer
+    untouched: int = 0
+    lock: Lock | None = None
+    promised: bool = False
+
+
+@dataclass
+class Asking:
+    """A request for coupons, however it came."""
+
+    who: str | None
+    order: str | None
+    amount: int | None
+    """the order's; None without an order"""
+    room: int = 0
+    """the amount less what coupons of earlier requests took off"""
+    replaced: Lock | None = None
+    closed: bool = False
+
+
+class Choosing(Facts):
+    """Judges requests for coupons against the facts."""
+
+    def take_out(self, one: Candidate, order_id: str | None, emptied: str) -> None:
+        """The use comes out of the own lock that has it; a lock with nothing left is done."""
+        if one.lock is not None:
+            one.lock.uses = {code: minor for code, minor in one.lock.uses.items() if code != one.coupon.code}
+            if not one.lock.uses:
+                one.lock.status, one.lock.order = emptied, order_id if order_id is not None else one.lock.order
+
+    def named(
+        self, codes: Sequence[str], asking: Asking, at: datetime | None, standing: set[str]
+    ) -> tuple[dict[str, Candidate], dict[str, str]]:
+        """The coupons that a request names by their codes, and those of them that it can't have whatever is left."""
+        candidates: dict[str, Candidate] = {}
+        refused: dict[str, str] = {}
+        for code in dict.fromkeys(code.strip().upper() for code in codes):
+            if code in standing:
+                continue
+            coupon = self.coupons.get(code)
+            if coupon is None:
+                refused[code] = "not_found"
+                continue
+            offer = self.offers[coupon.campaign]
+            nobody = asking.who is None
+            reasons = [
+                ("voided", coupon.voided),
+                ("campaign_inactive", not offer.active),
+                ("not_started", is_early(offer.starts_at, at) or is_early(coupon.starts_at, at)),
+                ("wrong_customer", offer.holder_only and not nobody and not self.same(coupon.holder, asking.who)),
+                ("customer_required", nobody and (offer.holder_only or offer.per_customer is not None)),
+                ("order_mismatch", asking.closed),
+            ]
+            if reason := first_of(reasons):
+                refused[code] = reason
+            else:
+                candidates[code] = Candidate(coupon, offer)
+        return candidates, refused
+
+    def add_promised(
+        self,
+        command: RedeemCoupons,
+        asking: Asking,
+        standing: set[str],
+        candidates: dict[str, Candidate],
+        refused: dict[str, str],
+    ) -> None:
+        """What the lock that the order refers to holds: limits and windows were judged when it was locked."""
+        reference = command.lock_reference
+        if reference is None or reference == f"order:{command.order.order_id}":
+            return
+        lock = self.locks.get(reference)
+        if lock is None or lock.status == "released":
+            refused[""] = "lock_not_found"
+            return
+        if lock.status == "burned":
+            order = self.orders.get(command.order.order_id)
+            anew = order is not None and order.is_closed and not asking.closed
+            if lock.order != command.order.order_id or anew:
+                refused[""] = "already_redeemed"
+            return
+        for code in lock.uses:
+            if code in standing:
+                continue
+            coupon = self.coupons[code]
+            candidates.pop(code, None)
+            refused.pop(code, None)
+            reasons = [
+                ("voided", coupon.voided),
+                ("wrong_customer", None not in (lock.who, asking.who) and not self.same(lock.who, asking.who)),
+                ("order_mismatch", asking.closed or lock.order not in (None, command.order.order_id)),
+                ("lock_expired", not lock.holds),
+            ]
+            if reason := first_of(reasons):
+                refused[code] = reason
+            else:
+                candidates[code] = Candidate(coupon, self.offers[coupon.campaign], lock=lock, promised=True)
+
+    def choose(
+        self, asking: Asking, candidates: dict[str, Candidate], refused: dict[str, str]
+    ) -> list[tuple[Candidate, int | None]]:
+        """Best offer wins; refusals are added to `refused`. In the order of application."""
+        viable = []
+        for code, one in candidates.items():
+            one.untouched = 0 if asking.amount is None else min(one.offer.discount(asking.amount), asking.room)
+            no_effect = asking.amount is not None and not one.untouched
+            if reason := self.no_room(asking, one, []) or ("no_effect" if no_effect else None):
+                refused[code] = reason
+            else:
+                viable.append(one)
+        viable.sort(key=lambda one: (-one.offer.priority, -one.untouched, one.offer.name, one.coupon.code))
+        groups = [[one] for one in viable if one.offer.alone]
+        if together := [one for one in viable if not one.offer.alone]:
+            groups.append(together)
+        if asking.amount is None and len(groups) > 1:  # without an order none is better than another
+            refused.update({one.coupon.code: "not_combinable" for one in viable})
+            return []
+        tried = [self._apply(asking, group) for group in groups]
+        if not tried:
+            return []
+        place = {id(one): number for number, one in enumerate(viable)}
+        best = min(
+            range(len(tried)),
+            key=lambda number: (
+                -sum(discount or 0 for _, discount in tried[number][0]),
+                len(tried[number][0]),
+                [place[id(one)] for one, _ in tried[number][0]],
+            ),
+        )
+        for number, group in enumerate(groups):
+            if number != best:
+                refused.update({one.coupon.code: "better_offer_won" for one in group})
+        refused.update(tried[best][1])
+        return tried[best][0]
+
+    def _apply(
+        self, asking: Asking, group: Sequence[Candidate]
+    ) -> tuple[list[tuple[Candidate, int | None]], dict[str, str]]:
+        taken: list[tuple[Candidate, int | None]] = []
+        refused: dict[str, str] = {}
+        left, room = asking.amount, asking.room
+        for one in group:
+            reason = self.no_room(asking, one, [before for before, _ in taken])
+            discount = None if left is None else min(one.offer.discount(left), room)
+            if reason is None and discount == 0:
+                reason = "no_effect"
+            if reason is not None:
+                refused[one.coupon.code] = reason
+                continue
+            if left is not None and discount is not None:
+                left, room = left - discount, room - discount
+            taken.append((one, discount))
+        return taken, refused
+
+    def no_room(self, asking: Asking, one: Candidate, before: Sequence[Candidate]) -> str | None:
+        """Why a limit leaves no room for this coupon after those `before` it in the same request."""
+        offer, code, name = one.offer, one.coupon.code, one.offer.name
+        before = [other for other in before if other.offer.name == name]
+        if not one.promised:
+            one.lock = self._own_lock(asking, code)
+        without = (asking.replaced,)
+        of_customer = 0
+        if asking.who is not None:
+            of_customer = self.used(name, asking.who) + self.held(name, asking.who, (*without, one.lock))
+            of_customer += self._still_held(asking, one, who=asking.who)
+            of_customer += sum(not (other.lock and self.same(other.lock.who, asking.who)) for other in before)
+        mine = one.lock is not None and self.same(one.lock.who, asking.who)
+        over_customer = asking.who is not None and is_gone(of_customer, offer.per_customer)
+        if one.promised:
+            return "customer_limit" if over_customer and not mine else None
+        others = sum(
+            code in lock.uses
+            for reference, lock in self.locks.items()
+            if lock.holds and lock is not asking.replaced and not self._owns(asking, reference, lock)
+        )
+        used = self.used(name) + len(before)
+        held = self.held(name, None, (*without, one.lock)) + self._still_held(asking, one)
+        held += self.used(name) + sum(other.lock is None for other in before)
+        return first_of(
+            [
+                ("exhausted", is_gone(self.coupon_uses(code), offer.per_coupon)),
+                ("customer_limit", over_customer),
+                ("campaign_exhausted", is_gone(used, offer.in_total)),
+                ("locked_elsewhere", is_gone(held, offer.in_total)),
+                ("locked_elsewhere", is_gone(self.coupon_uses(code) + others, offer.per_coupon)),
+            ]
+        )
+
+    def _still_held(self, asking: Asking, one: Candidate, who: str | None = None) -> int:
+        """What the own lock that pays for this use holds of the campaign beside it."""
+        lock = one.lock
+        if lock is None or (who is not None and not self.same(lock.who, who)):
+            return 0
+        return sum(self.coupons[code].campaign == one.offer.name for code in lock.uses if code != one.coupon.code)
+
+    def _own_lock(self, asking: Asking, code: str) -> Lock | None:
+        own = [
+            (lock.order is None, reference)
+            for reference, lock in self.locks.items()
+            if lock.holds and lock is not asking.replaced and code in lock.uses and self._owns(asking, reference, lock)
+        ]
+        return self.locks[min(own)[1]] if own else None
+
+    def _owns(self, asking: Asking, reference: str, lock: Lock) -> bool:
+        """A lock never blocks its own order, nor its own customer where it is for no order."""
+        if lock.order is not None:
+            return lock.order == asking.order and reference != f"order:{lock.order}"
+        return self.same(lock.who, asking.who)
+
+
+def first_of(reasons: Sequence[tuple[str, bool]]) -> str | None:
+    """The first reason that applies, in the documented order."""
+    return min((reason for reason, applies in reasons if applies), key=ORDERED_REASONS.index, default=None)
+
+
+def is_gone(number: int, limit: int | None) -> bool:
+    return limit is not None and number >= limit
+
+
+def is_early(start: datetime | None, at: datetime | None) -> bool:
+    return start is not None and at is not None and at < start

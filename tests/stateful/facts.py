@@ -1,0 +1,165 @@
+"""The model's facts: who uses what, which lock holds what, who was issued what; and totals, counted when asked for."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from shared.domain.customer import Customer
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A campaign's rules. A percentage takes `percent` off, otherwise `off_minor`; None is no limit."""
+
+    name: str
+    percent: int = 0
+    off_minor: int = 0
+    shared_code: str | None = None
+    per_coupon: int | None = None
+    per_customer: int | None = None
+    in_total: int | None = None
+    coupons_per_customer: int | None = None
+    coupons_total: int | None = None
+    alone: bool = False
+    holder_only: bool = False
+    priority: int = 0
+    restored_on: frozenset[str] = frozenset({"cancelled", "returned"})
+    starts_at: datetime | None = None
+    active: bool = True
+
+    def discount(self, left_minor: int) -> int:
+        """Half-up, never more than there is."""
+        return (left_minor * self.percent + 50) // 100 if self.percent else min(self.off_minor, left_minor)
+
+
+@dataclass
+class Coupon:
+    code: str
+    campaign: str
+    holder: str | None = None
+    starts_at: datetime | None = None
+    voided: bool = False
+
+
+@dataclass
+class Lock:
+    status: str
+    who: str | None
+    order: str | None
+    uses: dict[str, int | None]
+    """code → discount"""
+    over: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.status == "open" and not self.over
+
+
+@dataclass
+class Order:
+    status: str
+    placed: datetime | None = None
+    paid: datetime | None = None
+    closed: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.status in {"cancelled", "returned"}
+
+    @property
+    def last_closing(self) -> datetime | None:
+        return max(self.closed.values(), default=None)
+
+    @property
+    def is_paid(self) -> bool:
+        last = self.last_closing
+        return self.status == "paid" or (self.paid is not None and (last is None or self.paid > last))
+
+
+@dataclass
+class Use:
+    who: str | None
+    discount: int
+
+
+class Facts:
+    """The whole ledger as dicts."""
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self.offers = {offer.name: offer for offer in offers}
+        self.coupons: dict[str, Coupon] = {}
+        self.locks: dict[str, Lock] = {}
+        self.orders: dict[str, Order] = {}
+        self.uses: dict[tuple[str, str], Use] = {}
+        """(order, code) → the use that stands"""
+        self.issues: list[tuple[str, str | None]] = []
+        """(campaign, customer)"""
+        self.occasions: set[tuple[str, str]] = set()
+        self._same: dict[str, str] = {}
+        for offer in self.offers.values():
+            if offer.shared_code is not None:
+                self.coupons[offer.shared_code] = Coupon(offer.shared_code, offer.name)
+
+    # Who is who
+
+    def meet(self, customer: Customer | None) -> None:
+        """Whatever names a customer bears belong to one person from now on."""
+        names = _names(customer)
+        for name in names:
+            self._same.setdefault(name, name)
+        for name in names[1:]:
+            self._same[self._root(name)] = self._root(names[0])
+
+    def person(self, name: str | None) -> str | None:
+        return None if name is None else self._root(name)
+
+    def _root(self, name: str) -> str:
+        while self._same[name] != name:
+            name = self._same[name]
+        return name
+
+    def who(self, customer: Customer | None) -> str | None:
+        names = _names(customer)
+        return self.person(names[0]) if names else None
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        return one is not None and other is not None and self.person(one) == self.person(other)
+
+    # Totals
+
+    def used(self, campaign: str, who: str | None = None) -> int:
+        return sum(
+            self.coupons[code].campaign == campaign and (who is None or self.same(use.who, who))
+            for (_, code), use in self.uses.items()
+        )
+
+    def held(self, campaign: str, who: str | None = None, without: Sequence[Lock | None] = ()) -> int:
+        """Uses that locks hold; one whose time is over holds nothing."""
+        return sum(
+            self.coupons[code].campaign == campaign
+            for lock in self.locks.values()
+            if lock.holds and all(lock is not one for one in without) and (who is None or self.same(lock.who, who))
+            for code in lock.uses
+        )
+
+    def coupon_uses(self, code: str) -> int:
+        return sum(used == code for _, used in self.uses)
+
+    def coupon_held(self, code: str) -> int:
+        return sum(code in lock.uses for lock in self.locks.values() if lock.holds)
+
+    def issued(self, campaign: str, who: str | None = None) -> int:
+        return sum(name == campaign and (who is None or self.same(had, who)) for name, had in self.issues)
+
+    def change(self, name: str, **changes: Any) -> Offer:
+        """Other rules for a campaign from now on."""
+        self.offers[name] = replace(self.offers[name], **changes)
+        return self.offers[name]
+
+
+def _names(customer: Customer | None) -> list[str]:
+    if customer is None:
+        return []
+    named = (("id", customer.customer_id), ("email", customer.email and customer.email.strip().lower()))
+    return [f"{kind} {name}" for kind, name in named if name]

@@ -1,0 +1,269 @@
+"""What the engine ought to answer, reckoned in the plainest way; it knows nothing of how the product decides.
+
+Written from the design and the services' READMEs. It keeps facts only (who uses what, which lock holds what) and counts
+whenever a total is asked for. Every reason that applies is collected, and the first in the documented order is told.
+Commands are the product's, since they are only words. Amounts are minor units.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.commands import (
+    CancelOrder,
+    Command,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.customer import Customer
+from tests.stateful.choosing import Asking, Choosing, first_of, is_early, is_gone
+from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is compared: the outcome, the accepted (code, discount), the refused (code, reason)."""
+
+    outcome: str
+    accepted: tuple[tuple[str, int | None], ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+NOTHING = Answer("nothing")
+"""Nothing moved and nothing was refused."""
+
+
+class Model(Choosing):
+    """The whole ledger as dicts."""
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        super().__init__(offers)
+        self.answers: dict[str, Answer] = {}
+
+    # Commands
+
+    def begin(self, fresh: Sequence[Command]) -> None:
+        """What happens before the first of a batch: persons turn out to be one, locks whose time is over end."""
+        for command in fresh:
+            if isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons):
+                self.meet(command.customer)
+        for lock in self.locks.values() if fresh else ():
+            if lock.status == "open" and lock.over:
+                lock.status = "expired"
+
+    def execute(self, command: Command) -> Answer:
+        """The answer to one command; one that was executed before gets the same answer."""
+        if command.command_id not in self.answers:
+            execute: Callable[[Any], Answer] = getattr(self, f"_{_WORDS[type(command)]}")
+            self.answers[command.command_id] = execute(command)
+        return self.answers[command.command_id]
+
+    def _issue(self, command: IssueCoupons) -> Answer:
+        who = self.who(command.customer)
+        accepted: list[tuple[str, int | None]] = []
+        refused = []
+        for name in command.campaign_ids:
+            offer = self.offers[name]
+            if (command.natural_key or "", name) in self.occasions:
+                continue
+            reasons = [
+                ("campaign_inactive", not offer.active),
+                ("not_started", is_early(offer.starts_at, command.at)),
+                ("customer_required", who is None and (offer.holder_only or offer.coupons_per_customer is not None)),
+                ("customer_limit", who is not None and is_gone(self.issued(name, who), offer.coupons_per_customer)),
+                ("campaign_exhausted", is_gone(self.issued(name), offer.coupons_total)),
+            ]
+            if reason := first_of(reasons):
+                refused.append((name, reason))
+                continue
+            accepted.append((name, None))
+            self.issues.append((name, who))
+            self.occasions.add((command.natural_key or "", name))
+        return Answer("issued" if accepted else "refused" if refused else "nothing", tuple(accepted), tuple(refused))
+
+    def learn_code(self, code: str, campaign: str, customer: Customer | None, at: datetime | None) -> None:
+        """A coupon that was issued: its code is the product's to choose."""
+        if self.offers[campaign].shared_code is None:
+            self.coupons[code] = Coupon(code, campaign, self.who(customer), at)
+
+    def _void(self, command: VoidCoupon) -> Answer:
+        coupon = self.coupons.get(command.code.strip().upper())
+        if coupon is None:
+            return Answer("refused", refused=((command.code.strip().upper(), "not_found"),))
+        if coupon.voided:
+            return NOTHING
+        coupon.voided = True
+        return Answer("voided", ((coupon.code, None),))
+
+    def _release(self, command: ReleaseLock) -> Answer:
+        lock = self.locks.get(command.lock_reference)
+        if lock is None:
+            return Answer("refused", refused=(("", "lock_not_found"),))
+        if lock.status == "released":
+            return NOTHING
+        if lock.status == "burned":
+            return Answer("refused", refused=(("", "already_redeemed"),))
+        if not lock.holds:
+            return Answer("refused", refused=(("", "lock_expired"),))
+        lock.status, uses = "released", lock.uses
+        lock.uses = {}
+        return Answer("released", tuple(uses.items()))
+
+    # Orders after their placing
+
+    def _pay(self, command: PayOrder) -> Answer:
+        at = command.at
+        assert at is not None
+        order = self.orders.setdefault(command.order_id, Order("unheard"))
+        if order.last_closing is not None and at <= order.last_closing:
+            return NOTHING
+        if order.is_closed:
+            order.paid = max(at, order.paid or at)
+            return NOTHING
+        news = order.status != "paid"
+        if news:
+            order.status, order.paid = "paid", at
+        hold = self.locks.get(f"order:{command.order_id}")
+        if hold is not None and hold.holds:
+            for code, discount in hold.uses.items():
+                self.uses[command.order_id, code] = Use(hold.who, discount or 0)
+            uses, hold.uses, hold.status = hold.uses, {}, "burned"
+            return Answer("redeemed", tuple(uses.items()))
+        if hold is not None and hold.status == "expired" and news:
+            lost = [code for code in hold.uses if (command.order_id, code) not in self.uses]
+            return Answer("refused", refused=tuple((code, "lock_expired") for code in lost)) if lost else NOTHING
+        return NOTHING
+
+    def _cancel(self, command: CancelOrder) -> Answer:
+        return self._close(command.order_id, "cancelled", command.at)
+
+    def _return(self, command: ReturnOrder) -> Answer:
+        return self._close(command.order_id, "returned", command.at) if command.whole else NOTHING
+
+    def _close(self, order_id: str, how: str, at: datetime | None) -> Answer:
+        assert at is not None
+        order = self.orders.setdefault(order_id, Order("unheard"))
+        if not order.is_closed and order.placed is not None and at < order.placed:
+            return NOTHING  # it was placed anew since
+        before = order.closed.get(how)
+        since = before is not None and (order.placed is None or before >= order.placed)
+        order.closed[how] = max(at, before or at)
+        if order.is_closed and (order.status == how or since):
+            return NOTHING
+        if not order.is_closed or order.status == how:
+            order.status = how
+        back = {
+            code: use.discount
+            for (other, code), use in self.uses.items()
+            if other == order_id and how in self.offers[self.coupons[code].campaign].restored_on
+        }
+        for code in back:
+            del self.uses[order_id, code]
+        let_go: list[tuple[str, int | None]] = []
+        for lock in self.locks.values():
+            if lock.holds and lock.order == order_id:
+                let_go += lock.uses.items()
+                lock.status, lock.uses = "released", {}
+        if back:
+            return Answer("restored", tuple(back.items()))
+        return Answer("released", tuple(let_go)) if let_go else NOTHING
+
+    # Coupons on orders and under locks
+
+    def _redeem(self, command: RedeemCoupons) -> Answer:
+        order_id, at = command.order.order_id, command.order.placed_at
+        assert at is not None
+        order = self.orders.get(order_id, Order("unheard"))
+        hold = self.locks.get(f"order:{order_id}")
+        hold = hold if hold is not None and hold.holds else None
+        who = self.who(command.customer) if hold is None or hold.who is None else self.person(hold.who)
+        last = order.last_closing
+        amount = command.order.amount_minor
+        asking = Asking(who, order_id, amount, amount - self._already(order_id, hold))
+        asking.closed = order.is_closed and last is not None and at <= last
+        standing = {code for other, code in self.uses if other == order_id} | set(hold.uses if hold else ())
+        candidates, refused = self.named(command.codes, asking, at, standing)
+        self.add_promised(command, asking, standing, candidates, refused)
+        if not asking.closed:
+            self._place(order, at)
+            self.orders[order_id] = order
+        taken = self.choose(asking, candidates, refused)
+        if command.atomic and refused and taken:
+            refused.update(dict.fromkeys((one.coupon.code for one, _ in taken), "not_combinable"))
+            taken = []
+        told = tuple((one.coupon.code, discount) for one, discount in taken)
+        if not taken:
+            return Answer("refused", (), tuple(refused.items())) if refused else NOTHING
+        if not command.hold or order.is_paid:
+            for one, discount in taken:
+                user = who if who is not None or one.lock is None else one.lock.who
+                self.take_out(one, order_id, "burned")
+                self.uses[order_id, one.coupon.code] = Use(user, discount or 0)
+            return Answer("redeemed", told, tuple(refused.items()))
+        holder = who if who is not None or taken[0][0].lock is None else taken[0][0].lock.who
+        for one, _ in taken:
+            self.take_out(one, order_id, "burned")
+        self.locks[f"order:{order_id}"] = Lock("open", holder, order_id, {**(hold.uses if hold else {}), **dict(told)})
+        return Answer("held", told, tuple(refused.items()))
+
+    def _place(self, order: Order, at: datetime) -> None:
+        """An order that is placed (anew); one that is heard of again stays as it is."""
+        if order.is_closed or order.status == "unheard":
+            order.status = "paid" if order.is_paid else "placed"
+        order.placed = max(at, order.placed or at)
+
+    def _already(self, order_id: str, hold: Lock | None) -> int:
+        standing = sum(use.discount for (other, _), use in self.uses.items() if other == order_id)
+        return standing + sum(discount or 0 for discount in (hold.uses.values() if hold else ()))
+
+    def _lock(self, command: LockCoupons) -> Answer:
+        who = self.who(command.customer)
+        known = self.locks.get(command.lock_reference)
+        problem = first_of(
+            [
+                ("order_mismatch", command.lock_reference.startswith("order:")),
+                ("already_redeemed", known is not None and known.status == "burned"),
+                (
+                    "wrong_customer",
+                    known is not None
+                    and known.status == "open"
+                    and None not in (known.who, who)
+                    and not self.same(known.who, who),
+                ),
+            ]
+        )
+        if problem:
+            return Answer("refused", refused=(("", problem),))
+        amount = None if command.order is None else command.order.amount_minor
+        replaced = known if known is not None and known.status == "open" else None
+        asking = Asking(who, command.order_id, amount, amount or 0, replaced)
+        candidates, refused = self.named(command.codes, asking, None, set())
+        for code in [code for other, code in self.uses if other == command.order_id and code in candidates]:
+            refused[code] = self.no_room(asking, candidates.pop(code), []) or "already_redeemed"
+        taken = self.choose(asking, candidates, refused)
+        if refused:
+            refused.update({one.coupon.code: "not_combinable" for one, _ in taken if one.coupon.code not in refused})
+            return Answer("refused", refused=tuple(refused.items()))
+        for one, _ in taken:
+            self.take_out(one, None, "released")
+        told = tuple((one.coupon.code, discount) for one, discount in taken)
+        self.locks[command.lock_reference] = Lock("open", who, command.order_id, dict(told))
+        return Answer("locked", told)
+
+
+_WORDS = {
+    IssueCoupons: "issue",
+    RedeemCoupons: "redeem",
+    PayOrder: "pay",
+    CancelOrder: "cancel",
+    ReturnOrder: "return",
+    LockCoupons: "lock",
+    ReleaseLock: "release",
+    VoidCoupon: "void",
+}

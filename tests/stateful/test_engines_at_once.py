@@ -1,0 +1,141 @@
+"""Three engines with commands by chance, all at once: whatever happens, no limit is passed and every sum is right."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.customer import Customer
+from shared.domain.verdicts import Verdict
+from shared.ledger.audit import audit
+from shared.ledger.campaigns import save
+from shared.ledger.database import Pool, open_pool
+from shared.ledger.engine import Answer, Engine
+from tests.ledger import PLACED_AT
+from tests.stateful import world
+
+ENGINES, ROUNDS, BATCHES, LONGEST_BATCH = 3, 10, 3, 12
+ORDERS, REFERENCES = 8, 4
+
+
+class Chance:
+    """Makes commands on the same few coupons, orders, locks and people."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = world.World(seed)
+        self.codes = [offer.shared_code for offer in self.world.offers() if offer.shared_code is not None]
+        self._random = random.Random(seed)
+        self._made = 0
+
+    def batch(self) -> list[Command]:
+        return [self.command() for _ in range(self._random.randint(1, LONGEST_BATCH))]
+
+    def command(self) -> Command:
+        chance, these = self._random, self.world
+        self._made += 1
+        command_id = f"/chance {these.number}-{self._made}"
+        at = PLACED_AT + timedelta(days=chance.randint(0, 4))
+        customer = these.customer(chance.randrange(len(world.CUSTOMERS)))
+        reference = these.reference(chance.randrange(REFERENCES))
+        codes = tuple(chance.choices(self.codes, k=chance.randint(1, 4)))
+        order = these.order(chance.randrange(ORDERS), (at - PLACED_AT).days)
+        atomic = chance.random() < 0.3
+        bound = order.order_id if chance.random() < 0.3 else None
+        seconds = chance.choice((1, 60))
+        makers: list[tuple[float, Callable[[], Command]]] = [
+            (8, lambda: RedeemCoupons(command_id, order, codes, customer, None, atomic=atomic, at=at)),
+            (5, lambda: RedeemCoupons(command_id, order, codes, customer, None, atomic, True, seconds, at)),
+            (3, lambda: RedeemCoupons(command_id, order, codes[:1], customer, reference, atomic=atomic, at=at)),
+            (4, lambda: PayOrder(command_id, order.order_id, at)),
+            (3, lambda: CancelOrder(command_id, order.order_id, at)),
+            (2, lambda: ReturnOrder(command_id, order.order_id, True, at)),
+            (5, lambda: LockCoupons(command_id, reference, codes[:2], seconds, customer, order, bound)),
+            (2, lambda: ReleaseLock(command_id, reference)),
+            (0.1, lambda: VoidCoupon(command_id, codes[0])),
+            (3, lambda: self._issue(command_id, customer)),
+        ]
+        [(_, make)] = chance.choices(makers, [weight for weight, _ in makers])
+        return make()
+
+    def _issue(self, command_id: str, customer: Customer | None) -> IssueCoupons:
+        cause = Cause("reward.earned", "/chance", command_id)
+        names = tuple(self._random.sample(self.world.names, 2))
+        return IssueCoupons(command_id, cause, customer or Customer("dave"), names, PLACED_AT, command_id)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+async def test_commands_of_several_engines_at_once_pass_no_limit_and_leave_every_sum_right(
+    database_url: str, seed: int
+) -> None:
+    chance = Chance(seed)
+    async with await open_pool(database_url, max_size=2 * ENGINES) as pool:
+        await save(pool, [world.definition(offer) for offer in chance.world.offers()])
+        engines = [Engine(pool) for _ in range(ENGINES)]
+        answers: dict[str, Answer] = {}
+        executed: list[Command] = []
+        for _ in range(ROUNDS):
+            shares = [[chance.batch() for _ in range(BATCHES)] for _ in engines]
+            # Every batch of the first engine comes to the last one as well: a redelivery that overtakes.
+            shares[-1] = [*shares[-1], *shares[0]]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work(engine, share)) for engine, share in zip(engines, shares, strict=True)]
+            for task in tasks:
+                for command, answer in task.result():
+                    assert isinstance(answer, Verdict), answer
+                    assert told(answers.setdefault(command.command_id, answer)) == told(answer)
+                    executed.append(command)
+                    if isinstance(command, IssueCoupons):
+                        chance.codes += [one.code for one in answer.accepted if one.code not in chance.codes]
+            assert (await audit(pool)).findings == ()
+        again = await engines[0].execute(executed)
+        assert [told(answer) for answer in again] == [told(answers[command.command_id]) for command in executed]
+        await events_say_what_the_entries_say(
+            pool, [answer for answer in answers.values() if isinstance(answer, Verdict)]
+        )
+
+
+async def work(engine: Engine, batches: Sequence[Sequence[Command]]) -> list[tuple[Command, Answer]]:
+    done: list[tuple[Command, Answer]] = []
+    for batch in batches:
+        done += zip(batch, await engine.execute(batch), strict=True)
+    return done
+
+
+def told(answer: Answer) -> tuple[object, ...]:
+    """What is the same however often a command is executed."""
+    assert isinstance(answer, Verdict), answer
+    return answer.outcome, answer.decided_at, answer.accepted, answer.refused, answer.discount_minor
+
+
+async def events_say_what_the_entries_say(pool: Pool, verdicts: Sequence[Verdict]) -> None:
+    """Each use and each restore is told once, and no other."""
+    rows = await pool.fetch("SELECT type, data::text FROM outbox WHERE topic = 'coupons.redemptions'")
+    for event_type, kind in (("coupon.redeemed", "burned"), ("coupon.redemption_restored", "restored")):
+        said = sorted(
+            (data["order_id"], coupon["coupon_id"])
+            for row in rows
+            if row["type"] == event_type
+            for data in [orjson.loads(row["data"])]
+            for coupon in data["coupons"]
+        )
+        entries = await pool.fetch(
+            "SELECT order_id, coupon_id::text FROM transfers WHERE kind = $1 AND used_uses <> 0", kind
+        )
+        assert said == sorted((row[0], row[1]) for row in entries)
+    assert await pool.fetchval("SELECT count(*) FROM journal") == len(verdicts)
+    assert sum(verdict.outcome == "redeemed" for verdict in verdicts) > 0

@@ -1,0 +1,114 @@
+"""Campaigns, people and orders for the state machine: few of each, and tight limits, so that everything meets."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.customer import Customer
+from shared.domain.order import Line, Order
+from tests.ledger import PLACED_AT
+from tests.ledger import definition as plain_definition
+from tests.stateful.facts import Offer
+
+STARTS_AT = PLACED_AT - timedelta(days=30)
+
+CUSTOMERS: tuple[tuple[str | None, str | None] | None, ...] = (
+    None,
+    ("ann", None),
+    (None, "ann"),
+    ("ann", "ann"),
+    ("bob", None),
+    ("bob", "bob"),
+    ("carol", "bob"),
+)
+"""(customer id, e-mail): a guest, and people under several names that turn out to be one."""
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"active": False},
+    {"active": True},
+    {"in_total": None},
+    {"in_total": 1},
+    {"in_total": 3},
+    {"per_customer": None},
+    {"per_customer": 1},
+    {"per_coupon": 1},
+    {"per_coupon": 3},
+    {"coupons_total": 2},
+    {"restored_on": frozenset()},
+)
+"""What may become of a campaign while it is used."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Names of one example: `number` keeps them apart from those of every other example in the database."""
+
+    number: int
+
+    @property
+    def names(self) -> list[str]:
+        return [offer.name for offer in self.offers()]
+
+    def offers(self) -> list[Offer]:
+        n = self.number
+        return [
+            Offer(f"single-{n}", percent=10, per_coupon=1, starts_at=STARTS_AT),
+            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=3, priority=5, starts_at=STARTS_AT,
+                  restored_on=frozenset({"cancelled"})),
+            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=2, starts_at=STARTS_AT),
+            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=2, in_total=3, starts_at=STARTS_AT),
+            Offer(f"alone-{n}", off_minor=4_000, per_coupon=2, alone=True, holder_only=True, coupons_per_customer=2,
+                  coupons_total=3, starts_at=STARTS_AT),
+        ]  # fmt: skip
+
+    def customer(self, number: int) -> Customer | None:
+        named = CUSTOMERS[number]
+        if named is None:
+            return None
+        customer_id, email = named
+        return Customer(
+            None if customer_id is None else f"{customer_id}-{self.number}",
+            None if email is None else f" {email.title()}-{self.number}@example.com",
+        )
+
+    def order_id(self, number: int) -> str:
+        return f"order-{self.number}-{number}"
+
+    def order(self, number: int, day: int) -> Order:
+        """Every other order is so small that coupons run out of something to take off."""
+        lines = (Line("1", "p1", 1, 100), Line("2", "p2", 1, 50))
+        if number % 2 == 0:
+            lines = (Line("1", "p1", 2, 5_000), Line("2", "p2", 1, 2_500))
+        amount = sum(line.amount_minor for line in lines)
+        return Order(self.order_id(number), "USD", amount, lines, placed_at=PLACED_AT + timedelta(days=day))
+
+    def reference(self, number: int) -> str:
+        return f"lock-{self.number}-{number}"
+
+
+def definition(offer: Offer) -> CampaignDefinition:
+    """The campaign as somebody would write it."""
+    value = str(offer.percent) if offer.percent else f"{offer.off_minor / 100:.2f}"
+    code = {"shared_code": offer.shared_code} if offer.shared_code else {"pattern": f"{offer.name.upper()}-########"}
+    return plain_definition(
+        offer.name,
+        status="active" if offer.active else "paused",
+        discount={
+            "kind": "percentage" if offer.percent else "fixed",
+            "value": value,
+            "currency": None if offer.percent else "USD",
+        },
+        code=code,
+        limits={
+            "uses_per_coupon": offer.per_coupon,
+            "uses_per_customer": offer.per_customer,
+            "uses_total": offer.in_total,
+            "coupons_per_customer": offer.coupons_per_customer,
+            "coupons_total": offer.coupons_total,
+        },
+        window={"starts_at": STARTS_AT.isoformat(), "ends_at": "2038-01-19T03:14:08Z"},
+        stacking={"policy": "exclusive" if offer.alone else "combinable", "priority": offer.priority},
+        eligibility={"holder_only": offer.holder_only},
+        restore_on=[f"order.{how}" for how in sorted(offer.restored_on)],
+    )
