@@ -20,11 +20,13 @@ from typing import Any
 
 import orjson
 
-from bench.workload import READY_ORDERS, Load, Span, create_topics, plain_tables, seed
+from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
 from shared.ledger.audit import audit
 from shared.ledger.database import open_pool
 from shared.ledger.migrate import migrate
+from shared.messaging.topics_admin import create_topics
+from shared.runtime.settings import KafkaSettings
 from tests.backends import Broker, Postgres, start_kafka, start_postgres
 
 ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000}
@@ -67,7 +69,7 @@ async def turn(name: str, number: int, broker: Broker, postgres: Postgres, order
         migrate(database_url)
         total = orders + READY_ORDERS
         await (plain_tables if name == "plain" else seed)(database_url, total)
-        await create_topics(broker.bootstrap_servers, prefix)
+        await create_topics(KafkaSettings(kafka_bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix))
         load = Load(broker.bootstrap_servers, prefix)
         reader = await load.reader()
         with tempfile.TemporaryDirectory(prefix="couponry-bench-") as folder:

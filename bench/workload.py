@@ -2,7 +2,6 @@
 and Postgres.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from uuid import UUID
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas import topics
 from schemas.campaigns import CampaignDefinition
@@ -25,8 +23,6 @@ CUSTOMERS = 5_000
 
 READY_ORDERS = 200
 """Sent first and waited for, so that start-up, caches and prepared statements are not in the figure."""
-
-LEADERS_SECONDS = 30.0
 
 
 def code(number: int) -> str:
@@ -139,24 +135,6 @@ async def seed(database_url: str, coupons: int) -> None:
         )  # fmt: skip
         await connection.execute("ANALYZE")
         await connection.execute("CHECKPOINT")
-
-
-async def create_topics(bootstrap_servers: str, prefix: str) -> None:
-    """All of Couponry's topics, laid out as in production but for the replicas."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
-        wanted = {topic.prefixed(prefix): topic.partitions for topic in topics.all_topics()}
-        await admin.create_topics([NewTopic(name, partitions, 1) for name, partitions in wanted.items()])
-        async with asyncio.timeout(LEADERS_SECONDS):
-            while not all(  # noqa: ASYNC110 - the broker has nothing to await
-                partition["error_code"] == 0 and partition["leader"] >= 0
-                for topic in await admin.describe_topics(list(wanted))
-                for partition in topic["partitions"]
-            ):
-                await asyncio.sleep(0.1)
-    finally:
-        await admin.close()
 
 
 @dataclass(frozen=True, slots=True)

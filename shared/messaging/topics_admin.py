@@ -29,6 +29,9 @@ class Difference:
     found: str
 
 
+LEADER_PAUSE_SECONDS: Final = 0.05
+
+
 @dataclass(frozen=True, slots=True)
 class TopicsReport:
     """What `create_topics` did and found; topic names as on the broker."""
@@ -49,6 +52,7 @@ async def create_topics(settings: KafkaSettings, *, replication_factor: int = BR
     async with _admin(settings) as admin:
         found = {topic["topic"] for topic in await admin.describe_topics()}
         created = await _create(admin, [topic for topic in topics if topic.name not in found], replication_factor)
+        await _until_led(admin, set(created))
         existing = [topic for topic in topics if topic.name not in created]
         return TopicsReport(
             created=created,
@@ -88,6 +92,19 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicati
         elif error is not TopicAlreadyExistsError:  # somebody else was faster: as good
             raise OperatorError(f"Topic {name} could not be created: {text[0] if text else error.__name__}.")
     return created
+
+
+async def _until_led(admin: AIOKafkaAdminClient, created: set[str]) -> None:
+    """Wait until every partition has its leader: a broker says a topic is created before all of it knows.
+
+    Bounded by the connection's own limit.
+    """
+    while created:
+        for topic in await admin.describe_topics():
+            if topic["error_code"] == 0 and all(partition["leader"] >= 0 for partition in topic["partitions"]):
+                created.discard(topic["topic"])
+        if created:
+            await asyncio.sleep(LEADER_PAUSE_SECONDS)
 
 
 async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[Difference]:
