@@ -1,6 +1,5 @@
 """The notifier process: reads the redemption stream, writes notifications and deliveries, and sends webhooks."""
 
-import asyncio
 import sys
 
 from schemas.topics import COUPONS_REDEMPTIONS
@@ -10,7 +9,7 @@ from services.notifier.webhooks.sender import Sender
 from services.notifier.webhooks.transport import open_client
 from shared.ledger.service_pool import service_pool
 from shared.messaging.consumer import ConsumerLoop
-from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
 
 NAME = "notifier"
@@ -28,13 +27,10 @@ async def main(context: ServiceContext[NotifierSettings]) -> None:
         consumer = ConsumerLoop(
             settings, NAME, [COUPONS_REDEMPTIONS.name], NotificationHandler(pool), health=context.health
         )
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(consumer.run(context.stopping))
-                if settings.webhooks_enabled:
-                    group.create_task(Sender(pool, client, settings.webhook_policy).run(context.stopping))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # how the process ends depends on what failed first
+        loops = [consumer.run(context.stopping)]
+        if settings.webhooks_enabled:
+            loops.append(Sender(pool, client, settings.webhook_policy).run(context.stopping))
+        await together(*loops)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`python -m services.redeemer`: wiring, nothing else."""
 
-import asyncio
 import sys
 
 from schemas.topics import ORDERS
@@ -10,7 +9,7 @@ from services.redeemer.settings import RedeemerSettings
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
 from shared.messaging.consumer import ConsumerLoop
-from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
 
 
@@ -22,12 +21,7 @@ async def main(context: ServiceContext[RedeemerSettings]) -> None:
         handler = OrderHandler(pool, engine, settings)
         consumer = ConsumerLoop(settings, SERVICE, [ORDERS.name], handler, health=context.health)
         janitor = Janitor(engine, pause_seconds=settings.sweep_seconds, limit=settings.sweep_limit)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(consumer.run(context.stopping))
-                group.create_task(janitor.run(context.stopping))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # how the process ends depends on what failed first
+        await together(consumer.run(context.stopping), janitor.run(context.stopping))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`python -m services.relay`: wiring, nothing else."""
 
-import asyncio
 import sys
 
 from services.relay.position import SERVICE
@@ -8,7 +7,7 @@ from services.relay.pruner import Pruner
 from services.relay.relay import Relay
 from services.relay.settings import RelaySettings
 from shared.ledger.service_pool import service_pool
-from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
 
 
@@ -18,12 +17,7 @@ async def main(context: ServiceContext[RelaySettings]) -> None:
     async with service_pool(context) as pool:
         relay = Relay(settings, pool, health=context.health)
         pruner = Pruner(pool, lambda: relay.position, retention_seconds=settings.outbox_retention_seconds)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(relay.run(context.stopping))
-                group.create_task(pruner.run(context.stopping))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # how the process ends depends on what failed first
+        await together(relay.run(context.stopping), pruner.run(context.stopping))
 
 
 if __name__ == "__main__":

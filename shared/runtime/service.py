@@ -11,9 +11,9 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from shared.runtime.errors import EXIT_BAD_SETTINGS, EXIT_BUG, EXIT_CLEAN, EXIT_RESTART, OperatorError, TransientError
 from shared.runtime.health import Health, health_server, watchdog
@@ -45,6 +45,19 @@ def run_service(main: Main[SomeSettings], settings: SomeSettings, name: str) -> 
     configure_logging(settings, name)
     _collect_garbage_seldom()
     return asyncio.run(_run(main, settings, name))
+
+
+async def together(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run a service's loops side by side until all have returned; when one fails, the others end with it.
+
+    Raises what failed first, as it is: how the process ends depends on it.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 def _collect_garbage_seldom() -> None:
