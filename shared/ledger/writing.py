@@ -80,12 +80,15 @@ async def _write_coupons(connection: Connection, loaded: Loaded) -> None:
 async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
     new: list[tuple[object, ...]] = []
     pooled: list[tuple[object, ...]] = []
+    handed_out: list[tuple[object, ...]] = []
     for entry in decided:
         if not isinstance(entry.command, IssueCoupons):
             continue
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
             if campaign.code.shared_code is not None:
+                if entry.command.natural_key is not None:
+                    handed_out.append((entry.command.natural_key, coupon.campaign_id))
                 continue
             life = (
                 entry.verdict.customer_key,
@@ -103,6 +106,8 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
+    if handed_out:
+        await connection.execute(sql("shared_occasions_record"), *_columns(handed_out))
 
 
 async def _write_meters(connection: Connection, loaded: Loaded) -> None:

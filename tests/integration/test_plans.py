@@ -19,6 +19,7 @@ INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, u
            CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
            'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
 INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_series(1, %(rows)s) n;
+INSERT INTO shared_occasions SELECT 'reward ' || n, 'c1' FROM generate_series(1, %(rows)s) n;
 INSERT INTO meters (campaign_id, customer_key)
     SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO locks (lock_reference, status, order_id, expires_at)

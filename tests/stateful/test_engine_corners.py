@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from shared.domain.commands import CancelOrder, LockCoupons, PayOrder, VoidCoupon
+from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, VoidCoupon
 from shared.domain.customer import Customer
 from shared.domain.reasons import Reason
 from shared.domain.verdicts import Verdict
@@ -151,3 +151,41 @@ async def test_a_lock_made_while_a_batch_waits_for_its_coupon_is_let_go_with_all
             "released",
             "redeemed",
         ]
+
+
+async def test_a_shared_code_is_handed_out_once_for_an_occasion_under_whatever_command(database_url: str) -> None:
+    everybody = definition("all", code={"shared_code": "ALL"}, limits={"uses_per_coupon": None})
+    async with ledger(database_url, everybody) as pool:
+        commands = [
+            IssueCoupons(f"/loyalty {number}", Cause("reward.earned", "/loyalty", "1"), ANN, ("all",), None, "reward 1")
+            for number in range(3)
+        ]
+        answers = await Engine(pool).execute(commands[:1]) + await Engine(pool).execute(commands[1:])
+        assert [outcome(answer) for answer in answers] == ["issued", "unchanged", "unchanged"]
+        assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.issued'") == 1
+
+
+async def test_a_shared_code_is_handed_out_once_for_an_occasion_that_comes_to_several_engines_at_once(
+    database_url: str,
+) -> None:
+    everybody = definition("all", code={"shared_code": "ALL"}, limits={"uses_per_coupon": None})
+    async with ledger(database_url, everybody) as pool:
+        for occasion in range(5):
+            answers = await asyncio.gather(
+                *(
+                    Engine(pool).execute(
+                        [
+                            IssueCoupons(
+                                f"/loyalty {occasion} {number}",
+                                Cause("reward.earned", "/loyalty", "1"),
+                                ANN,
+                                ("all",),
+                                None,
+                                f"reward {occasion}",
+                            )
+                        ]
+                    )
+                    for number in range(3)
+                )
+            )
+            assert sorted(outcome(answer) for [answer] in answers) == ["issued", "unchanged", "unchanged"]
