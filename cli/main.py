@@ -17,7 +17,7 @@ ONE_SERVICE: Final = "Run one service"
 
 ENTRIES: Final = {
     "up": Entry("cli.commands.up:app", "Run everything on this machine: PostgreSQL, a broker, all services.", RUN),
-    "demo": Entry("cli.commands.demo:app", "Replay a year of real shopping and check every number.", RUN),
+    "demo": Entry("cli.commands.demo:app", "Replay a year of grocery shopping and check every number.", RUN),
     "example": Entry("cli.commands.example:app", "Print an example: a campaign, or an event to publish.", RUN),
     "campaigns": Entry("cli.commands.campaigns:app", "Load campaigns and look at them.", WORK, alone=False),
     "publish": Entry("cli.commands.publish:app", "Send the events of a file to their topics.", WORK),

@@ -1,4 +1,4 @@
-"""`couponry demo`: a year of real shopping, replayed on a stack of its own, every number checked."""
+"""`couponry demo`: a year of grocery shopping, simulated after real households, replayed; every number checked."""
 
 import asyncio
 import shutil
@@ -44,7 +44,7 @@ def demo(
         typer.Option("--keep", help=f"Keep data and logs in {KEPT_FOLDER}, to look at them with the other commands."),
     ] = False,
 ) -> None:
-    """Replay a year of real shopping on a stack of its own and check every number.
+    """Replay a year of grocery shopping on a stack of its own and check every number.
 
     2,469 households, 27 campaigns, 108,590 coupons (the Complete Journey study), and noise: events sent twice, orders
     without coupons, broken records. At the end the ledger is audited, and what the streams say is compared with the

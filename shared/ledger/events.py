@@ -27,6 +27,9 @@ _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
 _CAUSES: Final = {CancelOrder: "order.cancelled", ReturnOrder: "order.returned"}
 
+MAX_EVENT_BYTES: Final = 900_000
+"""Below what a broker takes by default (1,048,588 bytes), with room for key and headers."""
+
 Data = dict[str, Any]
 Told = tuple[str, str, str, str, Data]
 """(topic, key, type, subject, data)"""
@@ -48,8 +51,21 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
             source=source,
             subject=subject,
             time=verdict.decided_at,
-            data=orjson.dumps(data, option=orjson.OPT_UTC_Z).decode(),
+            data=_json(data),
         )
+
+
+def _json(data: Data) -> str:
+    """An event's data. One that a broker would refuse for its size goes without the shares of its lines.
+
+    A hundred coupons on an order of thousands of lines come to that; the ledger has the shares, and an event that can't
+    be published would hold up all behind it.
+    """
+    body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
+    if len(body) > MAX_EVENT_BYTES:
+        coupons = [{**coupon, "lines": []} if coupon.get("lines") else coupon for coupon in data.get("coupons", ())]
+        body = orjson.dumps({**data, "coupons": coupons}, option=orjson.OPT_UTC_Z)
+    return body.decode()
 
 
 def _source(channel: str) -> str:

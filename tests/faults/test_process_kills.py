@@ -1,4 +1,4 @@
-"""A year of real shopping while services are killed all the time: every number comes out as if nothing had happened."""
+"""A year of shopping while services are killed all the time: every number comes out as if nothing had happened."""
 
 import asyncio
 import random

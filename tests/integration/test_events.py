@@ -3,8 +3,11 @@
 from schemas.catalogue import BY_TYPE
 from schemas.issued import CouponIssueRefused
 from schemas.parsing import parse
+from schemas.redemptions import CouponRedeemed
 from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, ReleaseLock, VoidCoupon
 from shared.domain.customer import Customer
+from shared.domain.order import Line, Order
+from shared.domain.verdicts import Verdict
 from shared.ledger.engine import Engine
 from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
 
@@ -64,3 +67,21 @@ async def test_an_issue_that_is_refused_says_why(database_url: str) -> None:
         ("nonsense", "not_found"),
     ]
     assert refused[0].message == "This customer already has the 1 coupon that campaign 'once' allows."
+
+
+async def test_an_event_too_large_for_a_broker_goes_without_the_shares_of_its_lines(database_url: str) -> None:
+    lines = tuple(Line(f"{number:0200d}", "510509", 1, 100) for number in range(5_000))
+    order = Order("LARGE", "USD", 500_000, lines, placed_at=PLACED_AT)
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        codes = await issue(engine, "save10", 3)
+        [verdict] = await engine.execute([redeem("LARGE", codes, order=order)])
+        told = await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.redeemed'")
+        kept = await pool.fetchval("SELECT sum(jsonb_array_length(lines)) FROM transfers WHERE kind = 'burned'")
+    assert isinstance(verdict, Verdict)
+    assert verdict.outcome == "redeemed"
+    assert len(told) < 10_000
+    event = parse(CouponRedeemed, told.encode())
+    assert [coupon.lines for coupon in event.coupons] == [(), (), ()]
+    assert len(event.coupons) == 3
+    assert kept == 15_000
