@@ -29,8 +29,11 @@ from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
 from tests.backends import Broker, Postgres, start_kafka, start_postgres
 
-ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000}
+ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000, "redeem_single": 40_000}
 """Orders a turn: enough for several seconds each, whatever the contender's speed."""
+
+REDEEMERS = {"redeem": 2, "redeem_single": 1}
+"""Processes of Couponry's redeemer; each contender of Couponry's has one relay beside them."""
 
 LONGEST_SECONDS = 120.0
 
@@ -44,8 +47,8 @@ async def contender(name: str, broker: Broker, database_url: str, prefix: str, f
         "COUPONRY_TOPIC_PREFIX": prefix,
         "COUPONRY_LOG_FORMAT": "json",
     }
-    if name == "redeem":
-        services = {"redeemer": 2, "relay": 1}
+    if name in REDEEMERS:
+        services = {"redeemer": REDEEMERS[name], "relay": 1}
         async with Supervisor(environment, services, folder) as supervisor:
             await supervisor.ready()
             yield
@@ -81,7 +84,7 @@ async def turn(name: str, number: int, broker: Broker, postgres: Postgres, order
                 await _read(reader, orders)
                 span = Span(orders, time.perf_counter() - started)
             await reader.stop()
-        if name == "redeem":
+        if name in REDEEMERS:
             await _prove(database_url, total)
         return span
     finally:
@@ -117,7 +120,7 @@ async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, 
                 span = await turn(name, number, broker, postgres, max(200, int(ORDERS[name] * scale)))
                 rates[name].append(span.per_second)
                 sys.stdout.write(
-                    f"round {number + 1}  {name:<7} {span.per_second:>9,.0f} orders/s  ({span.seconds:.1f} s)\n"
+                    f"round {number + 1}  {name:<13} {span.per_second:>9,.0f} orders/s  ({span.seconds:.1f} s)\n"
                 )
                 sys.stdout.flush()
         backends = {"broker": broker.description, "database": postgres.description}
@@ -129,21 +132,20 @@ async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, 
         "orders_per_second": {name: [round(value, 1) for value in values] for name, values in rates.items()},
         "median_orders_per_second": {name: round(value, 1) for name, value in medians.items()},
     }
-    if {"plain", "floor", "redeem"} <= medians.keys():
-        result["redeem"] = {
-            "ratio_to_plain": round(medians["redeem"] / medians["plain"], 2),
-            "ratio_to_floor": round(medians["redeem"] / medians["floor"], 3),
+    for name in [name for name in REDEEMERS if {"plain", "floor", name} <= medians.keys()]:
+        result[name] = {
+            "ratio_to_plain": round(medians[name] / medians["plain"], 2),
+            "ratio_to_floor": round(medians[name] / medians["floor"], 3),
         }
     return result
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=logging.CRITICAL
-    )  # a new topic's leader is elsewhere for a moment, and aiokafka says so at length
+    # aiokafka says at length that a new group has no coordinator yet.
+    logging.basicConfig(level=logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=sorted(ORDERS), default=["plain", "floor", "redeem"])
+    parser.add_argument("--only", nargs="+", choices=sorted(ORDERS), default=list(ORDERS))
     parser.add_argument(
         "--scale", type=float, default=1.0, help="a share of the usual number of orders, for a quick look"
     )
