@@ -1,6 +1,8 @@
 """A command whose subcommands are imported when they are called, so that `couponry --help` needs none of them."""
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,6 +55,9 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
                 return super().invoke(ctx)
             except (typer.Exit, typer.Abort):
                 raise
+            except BrokenPipeError:  # whoever read what we print, `head` say, has read enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from None
             except Exception as error:
                 if hasattr(error, "format_message"):  # a usage error, which typer shows with the usage and exit code 2
                     raise

@@ -8,9 +8,16 @@ import os
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.backends import BackendError, Broker, Postgres, describe_choices, start_kafka, start_postgres
+
+# CI tries the same examples each time, so that a failure there is one that can be had again; a person's runs look
+# further. A slow machine is no failure.
+hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 taken: dict[str, str] = {}
 
