@@ -38,10 +38,20 @@ async def eventually(look: Callable[[], Awaitable[Seen]], good: Callable[[Seen],
     raise AssertionError(f"still {seen!r} after {PATIENCE_SECONDS:g} seconds")
 
 
+def skip_on_the_development_broker(broker: Broker, what_it_does: str) -> None:
+    """For what the embedded broker is not good for, seen here and said in docs/decisions; Apache Kafka is asked."""
+    if isinstance(broker, EmbeddedKafka):
+        pytest.skip(f"the embedded development broker {what_it_does}")
+
+
 def skip_where_the_dead_stay_members(broker: Broker) -> None:
     """The development broker never expires a consumer that was killed, so nobody gets its partitions."""
-    if isinstance(broker, EmbeddedKafka):
-        pytest.skip("the embedded development broker keeps a killed consumer in its group")
+    skip_on_the_development_broker(broker, "keeps a killed consumer in its group")
+
+
+def skip_where_a_kill_loses_records(broker: Broker) -> None:
+    """The development broker writes to its disk now and then: killed, it forgets what it acknowledged since."""
+    skip_on_the_development_broker(broker, "loses what it acknowledged when it is killed itself")
 
 
 class ServiceProcess:

@@ -11,6 +11,7 @@ from shared.runtime.health import Health
 from tests.backends import Broker, NotOursError, start_kafka
 from tests.integration.kafka_tools import write_orders
 from tests.integration.relay_tools import fill, in_order, relay_process, seen, until_published
+from tests.integration.service_process import skip_where_a_kill_loses_records
 from tests.integration.test_consumer import Remembers, names, running, until
 from tests.integration.test_relay import pool, settings  # noqa: F401 - fixtures
 
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 def kafka() -> Iterator[Broker]:
     """A broker of this module's own: it comes back sooner without the topics of every other test."""
     with start_kafka() as broker:
+        skip_where_a_kill_loses_records(broker)
         yield broker
 
 

@@ -10,7 +10,9 @@ from shared.messaging.consumer import ConsumerLoop, Poison, TransientError
 from shared.messaging.records import ReceivedEvent
 from shared.runtime.backoff import Backoff
 from shared.runtime.settings import Settings
+from tests.backends import Broker
 from tests.integration.kafka_tools import write_orders
+from tests.integration.service_process import skip_on_the_development_broker
 from tests.integration.test_consumer import (
     Remembers,
     committed_count,
@@ -27,6 +29,11 @@ pytestmark = pytest.mark.broker
 async def a_moment(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
     await asyncio.sleep(0.05)
     return ()
+
+
+@pytest.fixture(autouse=True)
+def a_broker_that_rebalances(kafka: Broker) -> None:
+    skip_on_the_development_broker(kafka, "now and then leaves a consumer out of a rebalance")
 
 
 async def test_two_consumers_share_the_events_and_each_is_executed_once(settings: Settings) -> None:  # noqa: F811
