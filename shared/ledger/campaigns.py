@@ -37,7 +37,7 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition]) -> list[Sa
         raise DefinitionError("The same campaign_id stands twice in what is to be loaded; give each campaign its own.")
     ordered = sorted(definitions, key=lambda definition: definition.campaign_id)
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
         records = await connection.fetch(
             sql("campaigns_save"),
             [definition.campaign_id for definition in ordered],
@@ -92,9 +92,7 @@ class CampaignCache:
         """Grows with every change of any campaign; 0 before the first refresh, and where there are none."""
 
     async def refresh(self, connection: Connection) -> Mapping[str, Campaign]:
-        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay as they are until
-        its end.
-        """
+        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay so until its end."""
         version: int = await connection.fetchval(sql("campaigns_version"))
         if version != self.version:
             campaigns = dict(self._campaigns) if version > self.version else {}

@@ -94,15 +94,14 @@ def _group(
 
 
 async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
-    """Make one person of each group: the oldest stays, the others' identifiers, coupons, locks and meters become
-    theirs.
+    """Make one person of each group: the oldest, whose the others' identifiers, coupons, locks and meters become.
 
     Transfers are for good and keep the key they were written with; `customers.merged_into` says whom it means now.
     """
     async with pool.acquire() as connection:
         for group in sorted(groups, key=sorted):
             async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", DEFINITIONS_LOCK)
+                await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
                 if len(keys) < 2:
                     continue  # somebody else merged them while we waited for our turn

@@ -59,9 +59,7 @@ class LedgerUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command that got no verdict and never will: its id was used for something else, or no database state can
-    take it.
-    """
+    """A command that got no verdict and never will: its id was used for something else, or no database takes it."""
 
     command_id: str
     error_class: str
@@ -83,8 +81,7 @@ class Engine:
 
         Commands are decided one after another as if each ran alone in this order. One that was executed before gets
         its recorded verdict. Raises LedgerUnavailableError: then any of the batch may or may not have happened, and
-        executing it
-        again finds out.
+        executing it again finds out.
         """
         answered: dict[tuple[str, bytes], Answer] = {}
         asked = [(command, (command.command_id, journal.fingerprint(command))) for command in commands]
@@ -99,9 +96,7 @@ class Engine:
         return [answered[key] for _, key in asked]
 
     async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
-        """Tidy up locks whose time is over, and publish that, at most about `limit` of them. Returns how many it
-        did.
-        """
+        """Tidy up locks whose time is over, and publish that; about `limit` of them at most. Returns how many."""
         swept = 0
         while swept < limit:
             _, expired = await self._persisting([], {})

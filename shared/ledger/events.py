@@ -36,9 +36,7 @@ Told = tuple[str, str, str, str, Data]
 
 
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
-    """The events of one verdict, in their order, with ids that follow from the command: told twice, they are the
-    same.
-    """
+    """The events of one verdict, in their order. Their ids follow from the command: told twice, they are the same."""
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
     for number, (topic, key, kind, subject, data) in enumerate(
         _TELLERS[type(command).__name__](command, verdict, state)

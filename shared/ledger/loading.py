@@ -1,6 +1,7 @@
-"""What a batch may look at, read and locked in one fixed order so that two batches never wait for each other in a
-circle:
-orders, locks, coupons, pools, meters; each set in the order of its key."""
+"""What a batch may look at, read and locked in one fixed order, so that two batches never wait in a circle.
+
+First orders, then locks, coupons, pools, meters; each set in the order of its key.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,8 +67,7 @@ class Loaded:
 async def load(
     connection: Connection, commands: Sequence[Command], campaigns: Mapping[str, Campaign], now: datetime
 ) -> Loaded:
-    """Everything that `commands` may look at, locked. Must run inside the batch's transaction, after the definitions
-    lock.
+    """Everything that `commands` may look at, locked. Runs inside the batch's transaction, after the definitions lock.
 
     Raises RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
     """
@@ -230,9 +230,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
 
 
 def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
-    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the CHECK
-    constraint.
-    """
+    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the constraint."""
     campaign = campaigns.get(record["campaign_id"])
     return Coupon(
         coupon_id=record["coupon_id"],

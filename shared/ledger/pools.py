@@ -13,8 +13,7 @@ CODES_A_STATEMENT: Final = 10_000
 
 
 async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tuple[int, list[str]]:
-    """Add `codes` to the pool of a campaign. Returns how many were added, and those refused since the code exists
-    already.
+    """Add `codes` to a campaign's pool. Returns how many were added, and those refused since they exist already.
 
     Importing the same codes twice adds them once. Written in chunks, each all or nothing.
     """

@@ -1,6 +1,4 @@
-"""Codes to issue: what randomness, a pool or an external API gives before the decision, which itself knows no
-chance.
-"""
+"""Codes to issue: what chance, a pool or an external API gives before the decision, which itself knows no chance."""
 
 import secrets
 from collections import Counter

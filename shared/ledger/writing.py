@@ -33,9 +33,7 @@ JOURNAL_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One command of a batch with its verdict and its events. `fingerprint` None: the engine's own command, not
-    journaled.
-    """
+    """One command of a batch with its verdict and events. `fingerprint` None: the engine's own, not journaled."""
 
     command: Command
     fingerprint: bytes | None
