@@ -1,5 +1,6 @@
 """What a decision about coupons works with: the request, and the offers that its codes turned out to be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ from shared.domain.coupon import Coupon
 from shared.domain.customer import CustomerKey
 from shared.domain.derive import derived_id
 from shared.domain.order import Order
-from shared.domain.state import LockedUse, LockState, State
+from shared.domain.state import LockedUse, LockState, Standing, State
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -17,13 +18,27 @@ END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 class Basket:
     """What is left of an order to take off from: each line's amount (none without lines) and the whole, minor units.
 
-    `room_minor` is the whole less what coupons of earlier requests took off: they don't lessen what a percentage is
-    reckoned on, but all of them together never take off more than the order.
+    `room_minor` is the whole less what coupons of earlier requests took off, `rooms` the same line by line (None: they
+    took nothing off a line). They don't lessen what a percentage is reckoned on, but all of them together never take
+    off more than the order, nor more than a line, costs.
     """
 
     amounts: list[int]
     left_minor: int
     room_minor: int
+    rooms: list[int] | None = None
+
+    def room_for(self, indices: tuple[int, ...] | None) -> int:
+        """The most that a coupon for these lines (None: the whole order) can still take off."""
+        rooms = self.rooms
+        if rooms is None:
+            return self.room_minor
+        return min(self.room_minor, sum(rooms) if indices is None else sum([rooms[index] for index in indices]))
+
+    def copy(self) -> "Basket":
+        """A basket to try a choice on."""
+        rooms = None if self.rooms is None else list(self.rooms)
+        return Basket(list(self.amounts), self.left_minor, self.room_minor, rooms)
 
 
 @dataclass(slots=True)
@@ -89,11 +104,26 @@ class Along:
     customer: dict[str, int] = field(default_factory=dict)
 
 
-def basket_of(order: Order, already_minor: int = 0) -> Basket:
-    """The order as a basket, of which `already_minor` is gone to earlier requests. Negative amounts count as 0."""
+def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Basket:
+    """The order as a basket, from which `earlier` requests have taken their part. Negative amounts count as 0."""
     amount_minor = max(order.amount_minor, 0)
     amounts = [max(line.unit_minor * line.quantity, 0) for line in order.lines]
-    return Basket(amounts, amount_minor, max(amount_minor - already_minor, 0))
+    if not earlier:
+        return Basket(amounts, amount_minor, amount_minor)
+    room_minor = max(amount_minor - sum(one.discount_minor for one in earlier), 0)
+    taken: dict[str, int] = {}
+    for one in earlier:
+        for line_id, part in one.lines:
+            taken[line_id] = taken.get(line_id, 0) + part
+    if not taken or not amounts:
+        return Basket(amounts, amount_minor, room_minor)
+    rooms = []
+    for line, amount in zip(order.lines, amounts, strict=True):
+        part = min(taken.get(line.line_id, 0), amount)
+        rooms.append(amount - part)
+        if part:
+            taken[line.line_id] -= part  # two lines of one id share what was taken off it
+    return Basket(amounts, amount_minor, room_minor, rooms)
 
 
 def holds_now(lock: LockState | None, now: datetime) -> bool:

@@ -160,7 +160,8 @@ def _against_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
     else:
         message = f"Coupon {offer.coupon.code!r} is good for none of the order's products."
         return refuse(Reason.NO_ELIGIBLE_PRODUCT, message, offer.code, offer.coupon, {"lines": str(len(order.lines))})
-    offer.untouched_minor = min(reckon(campaign.discount, min(base, basket.left_minor)), basket.room_minor)
+    reckoned = reckon(campaign.discount, min(base, basket.left_minor))
+    offer.untouched_minor = min(reckoned, basket.room_for(offer.indices))
     return offer
 
 

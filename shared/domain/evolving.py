@@ -59,7 +59,7 @@ def _move(state: State, transfer: Transfer) -> None:
     if used > 0:
         order.standing[transfer.coupon_id] = Standing(
             transfer.coupon_id, transfer.campaign_id, transfer.redemption_id or "", used, transfer.used_minor,
-            transfer.currency, transfer.customer_key,
+            transfer.currency, transfer.customer_key, transfer.lines,
         )  # fmt: skip
     else:
         order.standing.pop(transfer.coupon_id, None)

@@ -15,7 +15,7 @@ from shared.domain.holding import accepted, burned, drained, held, line_shares, 
 from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.stacking import choose
-from shared.domain.state import LockedUse, LockState, OrderState, State, order_hold
+from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
 from shared.domain.verdicts import (
     AcceptedCoupon,
     LockChange,
@@ -114,14 +114,14 @@ def _request(
     if hold is not None and hold.customer_key is not None:
         person = hold.customer_key  # whoever the order belongs to while it waits for its payment
     request = Request(state, now, at, person, order, order.order_id)
-    already_minor = 0
+    earlier: list[Standing | LockedUse] = []
     if known is not None:
-        already_minor = sum(one.discount_minor for one in known.standing.values() if one.currency == order.currency)
+        earlier += [one for one in known.standing.values() if one.currency == order.currency]
         if is_closed(known) and not placed_again(known, order.placed_at or asked or now):
             request.closed_at, request.closed_as = last_closing(known), known.status
     if hold is not None:
-        already_minor += sum(one.discount_minor for one in hold.uses if one.currency == order.currency)
-    request.basket = basket_of(order, already_minor)
+        earlier += [one for one in hold.uses if one.currency == order.currency]
+    request.basket = basket_of(order, earlier)
     return request
 
 

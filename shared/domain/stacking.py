@@ -52,11 +52,13 @@ def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Tak
 
     `discount_minor` is given where it is known already: on the untouched order.
     """
-    amounts, indices = basket.amounts, offer.indices
+    amounts, indices, rooms = basket.amounts, offer.indices, basket.rooms
     weights = amounts if indices is None else [amounts[index] for index in indices]
     if discount_minor is None:
         base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
-        discount_minor = min(reckon(offer.campaign.discount, base), basket.room_minor)
+        discount_minor = min(reckon(offer.campaign.discount, base), basket.room_for(indices))
+    if rooms is not None:  # spread over what earlier requests left, so that no line gives more than it costs
+        weights = rooms if indices is None else [rooms[index] for index in indices]
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
     shares: list[tuple[int, int]] = []
@@ -64,6 +66,8 @@ def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Tak
     for index, part in zip(where, spread(discount_minor, weights), strict=True):
         if part:
             amounts[index] -= part
+            if rooms is not None:
+                rooms[index] -= part
             shares.append((index, part))
     return Taken(offer, discount_minor, tuple(shares))
 
@@ -99,7 +103,7 @@ def _apply(request: Request, offers: list[Offer]) -> Choice:
     """The offers one after another, each on what the ones before left; limits are counted along the way."""
     choice, along = Choice(), Along()
     whole = request.basket
-    basket = None if whole is None else Basket(list(whole.amounts), whole.left_minor, whole.room_minor)
+    basket = None if whole is None else whole.copy()
     for offer in offers:
         refused = limit_refusal(request, offer, along)
         if refused is None:

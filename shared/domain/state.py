@@ -38,6 +38,8 @@ class Standing:
     discount_minor: int
     currency: str | None
     customer_key: CustomerKey | None
+    lines: tuple[tuple[str, int], ...] = ()
+    """(line id, discount in minor units)"""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from shared.domain.commands import (
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, Standing, State, order_hold
+from shared.domain.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters
@@ -176,6 +177,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
                     discount_minor=record["discount_minor"],
                     currency=record["currency"],
                     customer_key=record["customer_key"],
+                    lines=_lines(record["lines"]),
                 )
     return known
 
@@ -213,7 +215,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
                 uses=record["uses"],
                 discount_minor=record["discount_minor"],
                 currency=record["currency"],
-                lines=tuple((line_id, minor) for line_id, minor in orjson.loads(record["lines"] or b"[]")),
+                lines=_lines(record["lines"]),
             )
         )
     for record in records:
@@ -308,6 +310,10 @@ async def _load_holds(
         for use in lock.uses if lock.status == "open" else ():
             if (coupon := state.coupons.get(use.coupon_id)) is not None:
                 coupon.holds.append(Hold(lock.lock_reference, use.uses, lock.customer_key, lock.order_id))
+
+
+def _lines(recorded: str | None) -> tuple[LineShare, ...]:
+    return () if recorded is None else tuple([(line_id, minor) for line_id, minor in orjson.loads(recorded)])
 
 
 def _customer(recorded: str | None) -> Customer | None:

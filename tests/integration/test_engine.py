@@ -233,6 +233,29 @@ async def test_an_order_burns_the_lock_it_refers_to(database_url: str) -> None:
         assert reasons(released) == [Reason.ALREADY_REDEEMED]
 
 
+@pytest.mark.parametrize("hold", [False, True])
+async def test_requests_for_one_order_together_never_take_more_off_a_line_than_it_costs(
+    database_url: str, hold: bool
+) -> None:
+    scoped = definition(
+        "twenty",
+        discount={"kind": "fixed", "value": "20.00", "currency": "USD", "max_discount": None},
+        applies_to={"product_ids": ["511520"]},
+    )
+    async with ledger(database_url, scoped) as pool:
+        codes = await issue(Engine(pool), "twenty", 4)
+        answers: list[Answer] = []
+        for number, code in enumerate(codes[:3]):  # the line costs 25.00; each request comes in a batch of its own
+            command = redeem("A", [code], command_id=f"/shop {number}", hold=hold, hold_seconds=600)
+            answers += await Engine(pool).execute([command])
+        assert [verdict(answer).discount_minor for answer in answers] == [2_000, 500, 0]
+        assert [verdict(answer).accepted[0].lines for answer in answers[:2]] == [(("2", 2_000),), (("2", 500),)]
+        assert reasons(answers[2]) == [Reason.NO_EFFECT]
+        commands = [redeem("B", [codes[2]], command_id="/shop 8"), redeem("B", [codes[3]], command_id="/shop 9")]
+        in_one_batch = await Engine(pool).execute(commands)
+        assert [verdict(answer).discount_minor for answer in in_one_batch] == [2_000, 500]
+
+
 async def test_a_sweep_tidies_up_more_locks_than_fit_a_batch(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)

@@ -3,6 +3,7 @@ SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, 
        max(currency) AS currency,
        (array_agg(coalesce(customers.merged_into, transfers.customer_key)::text ORDER BY transfer_id DESC))[1] AS customer_key,
        (array_agg(redemption_id::text ORDER BY transfer_id DESC))[1] AS redemption_id,
+       (array_agg(lines::text ORDER BY transfer_id DESC) FILTER (WHERE kind = 'burned'))[1] AS lines,
        (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
 FROM transfers LEFT JOIN customers USING (customer_key)
 WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
