@@ -1,11 +1,11 @@
 """What a decision about coupons works with: the request, and the offers that its codes turned out to be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.campaign import Campaign
-from shared.domain.coupon import Coupon
+from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import CustomerKey
 from shared.domain.derive import derived_id
 from shared.domain.order import Order
@@ -124,6 +124,17 @@ def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Bas
         if part:
             taken[line.line_id] -= part  # two lines of one id share what was taken off it
     return Basket(amounts, amount_minor, room_minor, rooms)
+
+
+def named_once(codes: Sequence[str], state: State) -> Iterator[tuple[str, Coupon | None]]:
+    """Each different code as it was written first, with its coupon; None where there is none."""
+    seen: set[str] = set()
+    for code in codes:
+        key = code_key(code)
+        if key not in seen:
+            seen.add(key)
+            coupon_id = state.coupon_ids.get(key)
+            yield code, None if coupon_id is None else state.coupons.get(coupon_id)
 
 
 def holds_now(lock: LockState | None, now: datetime) -> bool:

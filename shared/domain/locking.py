@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.domain.asking import Along, Offer, Request, Taken, basket_of, holds_now, later
+from shared.domain.asking import Along, Offer, Request, Taken, basket_of, holds_now, later, named_once
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, refuse
@@ -96,16 +96,9 @@ def _reference_problem(command: LockCoupons, known: LockState | None, person: st
 def _judge(
     command: LockCoupons, request: Request, order: OrderState | None
 ) -> tuple[list[Offer], list[RefusedCoupon], int]:
-    state, seen = request.state, set[str]()
     offers: list[Offer] = []
     refused: list[RefusedCoupon] = []
-    for code in command.codes:
-        key = code_key(code)
-        if key in seen:
-            continue
-        seen.add(key)
-        coupon_id = state.coupon_ids.get(key)
-        coupon = None if coupon_id is None else state.coupons.get(coupon_id)
+    for code, coupon in named_once(command.codes, request.state):
         judged = judge(request, code, coupon)
         if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
             message = f"Coupon {judged.coupon.code!r} has been redeemed for order {command.order_id!r} already."
@@ -115,7 +108,7 @@ def _judge(
             offers.append(judged)
         else:
             refused.append(judged)
-    return offers, refused, len(seen)
+    return offers, refused, len(offers) + len(refused)
 
 
 def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:

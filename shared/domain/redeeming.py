@@ -7,7 +7,7 @@ is judged as a request of its own. Coupons are judged each on its own, or all or
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, redemption_id
+from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, named_once, redemption_id
 from shared.domain.commands import RedeemCoupons
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, judge_locked, refuse
@@ -128,16 +128,8 @@ def _request(
 def _judge_codes(
     command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
 ) -> None:
-    state = request.state
-    seen: set[str] = set()
-    for code in command.codes:
-        key = code_key(code)
-        if key in seen:
-            continue
-        seen.add(key)
-        coupon_id = state.coupon_ids.get(key)
-        coupon = None if coupon_id is None else state.coupons.get(coupon_id)
-        if coupon_id is not None and coupon is not None and _stands(coupon_id, known, hold):
+    for code, coupon in named_once(command.codes, request.state):
+        if coupon is not None and _stands(coupon.coupon_id, known, hold):
             continue
         named.count += 1
         judged = judge(request, code, coupon)
