@@ -170,8 +170,3 @@ class ServerProcess:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-
-    def restart(self) -> None:
-        """Start again after `stop` or `kill`, stopping first when it still runs; the port stays the same."""
-        self.stop()
-        self.start()

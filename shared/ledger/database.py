@@ -7,7 +7,6 @@ import asyncpg
 
 SCHEMA: Final = "couponry"
 SERVICE_ROLE: Final = "couponry_service"
-READONLY_ROLE: Final = "couponry_readonly"
 
 CONNECT_SECONDS: Final = 10.0
 """A database that doesn't answer for this long is away; the caller backs off and tries again."""

@@ -143,7 +143,7 @@ class Engine:
                 if run == RUNS:
                     raise LedgerUnavailableError(f"PostgreSQL doesn't answer: {error!r}") from error
                 log.warning("ledger_unavailable", run=run, error=repr(error))
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
+            await pause_after(run)
         raise LedgerUnavailableError(f"A batch did not settle within {RUNS} runs")
 
     async def _merge(self, found: customers.SamePersonError) -> None:
@@ -177,6 +177,11 @@ class Engine:
             else _reused(command_id)
             for command_id, entry in recorded.items()
         }
+
+
+async def pause_after(run: int) -> None:
+    """Wait before the next run of a batch: longer after each, within a bound, and no two for the same time."""
+    await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
 
 
 def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:

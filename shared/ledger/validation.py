@@ -1,7 +1,5 @@
 """Judging without doing: what a command would come to now, with nothing written."""
 
-import asyncio
-import random
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +10,7 @@ from shared.domain.verdicts import Verdict
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
-from shared.ledger.engine import CONFLICTS, LONGEST_PAUSE_SECONDS, PAUSE_SECONDS, RUNS, Engine, LedgerUnavailableError
+from shared.ledger.engine import CONFLICTS, RUNS, Engine, LedgerUnavailableError, pause_after
 from shared.ledger.loading import SweepFirstError, load
 from shared.ledger.sql import sql
 
@@ -37,7 +35,7 @@ async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None
         except _TRY_AGAIN as error:
             if run == RUNS:
                 raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
+            await pause_after(run)
     raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
 
 

@@ -63,11 +63,6 @@ class Backend(ABC):
     def close(self) -> None:
         """End it and remove its data; safe to call twice."""
 
-    def restart(self) -> None:
-        """Stop if it runs, then start."""
-        self.stop()
-        self.start()
-
     def __enter__(self) -> Self:
         return self
 

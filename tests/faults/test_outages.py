@@ -15,7 +15,7 @@ from shared.ledger.engine import Engine
 from shared.ledger.migrate import migrate
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
-from tests.backends import Broker, NotOursError, Postgres, start_kafka, start_postgres
+from tests.backends import Backend, Broker, NotOursError, Postgres, start_kafka, start_postgres
 from tests.faults.fleet import Fleet
 from tests.faults.shop import dead_letters, placed, redemptions, send, until_published, until_read
 from tests.integration.service_process import kafka_settings, skip_where_a_kill_loses_records
@@ -71,6 +71,18 @@ async def at_work(environment: dict[str, str], database_url: str, folder: Path) 
         yield Shop(settings, pool, fleet, codes)
 
 
+async def lose_amid_work(server: Backend, shop: Shop) -> None:
+    """Half of the work, then the server is gone for a while; all of the work must come out."""
+    await shop.send_half()
+    try:
+        server.kill()
+    except NotOursError as reason:
+        pytest.skip(str(reason))
+    await asyncio.sleep(AWAY_SECONDS)
+    server.start()
+    await shop.send_the_rest_and_see()
+
+
 async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
     kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -84,14 +96,7 @@ async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             "COUPONRY_LOG_FORMAT": "json",
         }
         async with at_work(environment, database_url, tmp_path) as shop:
-            await shop.send_half()
-            try:
-                server.kill()
-            except NotOursError as reason:
-                pytest.skip(str(reason))
-            await asyncio.sleep(AWAY_SECONDS)
-            server.start()
-            await shop.send_the_rest_and_see()
+            await lose_amid_work(server, shop)
 
 
 async def test_a_database_that_takes_nobody_in_for_a_while_costs_nothing(
@@ -122,11 +127,4 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
             "COUPONRY_LOG_FORMAT": "json",
         }
         async with at_work(environment, database_url, tmp_path) as shop:
-            await shop.send_half()
-            try:
-                broker.kill()
-            except NotOursError as reason:
-                pytest.skip(str(reason))
-            await asyncio.sleep(AWAY_SECONDS)
-            broker.start()
-            await shop.send_the_rest_and_see()
+            await lose_amid_work(broker, shop)
