@@ -7,211 +7,103 @@ number is taken by its digits. Only what can be seen in the document itself is j
 many decimals a currency has, how many codes a pattern makes) is judged where that knowledge is.
 """
 
-import re
-from datetime import date, timedelta
-from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
-from zoneinfo import ZoneInfo
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
-    field_validator,
-    model_validator,
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from schemas.campaign_parts import (
+    AppliesTo,
+    CodeDefinition,
+    DiscountDefinition,
+    Limit,
+    LimitsDefinition,
+    Section,
+    SourceDefinition,
+    WindowDefinition,
 )
+from schemas.common import MAX_CODES, Amount, Currency, Identifier, Identifiers, Metadata, Text, metadata_problem
 
-from schemas.common import Amount, Currency, Identifier, Identifiers, Metadata, Moment, Text, metadata_problem
+MAX_CONDITIONS: Final = 20
+"""Most conditions of one campaign: each is evaluated for every coupon that comes this far."""
 
-_Value = TypeVar("_Value")
+MAX_COUPONS_AT_ONCE: Final = 100
+"""Most coupons that one event issues of one campaign to one customer: a booklet, not a print run."""
 
-Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""A number of uses or coupons, at least 1; None anywhere below is no limit."""
-
-
-MAX_VALID_FOR: Final = timedelta(days=36_525)
-"""A hundred years: longer than any coupon, short enough to be added to any date that is meant."""
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Expression = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
+"""A condition in CEL, which gives true or false."""
 
 
-def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler) -> date:
-    if isinstance(value, str) and _DAY.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError as error:
-            raise ValueError("is no day of the calendar") from error
-    return value if type(value) is date else cast("date", moment(value))
+class ConditionDefinition(Section):
+    """Something that must be true of the order, the customer or the campaign. `name` is what a refusal calls it."""
+
+    name: Identifier
+    expression: Expression
 
 
-MomentOrDay = Annotated[
-    Moment,
-    WrapValidator(_moment_or_day),
-    PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]
-"""A moment, or a date alone ("2027-01-01"), which is left for who knows the time zone to turn into a moment."""
+class EligibilityDefinition(Section):
+    """Who and what may use a coupon. `currency` is that of the campaign's amounts, and orders must be in it.
 
-
-class _Section(BaseModel):
-    """Base of a campaign's parts: frozen, strict, unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class DiscountDefinition(_Section):
-    """What a coupon takes off: `value` percent, or `value` in `currency`; at most `max_discount`."""
-
-    kind: Literal["percentage", "fixed"]
-    value: Amount
-    currency: Currency | None = None
-    max_discount: Amount | None = None
-    product_id: Identifier | None = None
-
-    @model_validator(mode="after")
-    def _value_fits_kind(self) -> Self:
-        if not self.value.strip("0."):
-            raise ValueError("value is 0, so no coupon would ever take anything off; give a value above 0")
-        if self.kind == "percentage":
-            whole, _, decimals = self.value.partition(".")
-            if int(whole) > 100 or (int(whole) == 100 and decimals.strip("0")):
-                raise ValueError(f"value is {self.value} percent; a percentage is at most 100")
-        elif self.currency is None:
-            raise ValueError('currency is missing; a fixed discount needs one, for example "USD"')
-        return self
-
-
-MAX_PRODUCTS: Final = 100_000
-"""Most products in one list of a campaign: one good for 14,477 products exists; a supermarket stocks about 50,000."""
-
-Products = Annotated[tuple[Identifier, ...], Field(max_length=MAX_PRODUCTS)]
-
-
-class AppliesTo(_Section):
-    """Which lines the discount is good for. All empty: the whole order."""
-
-    product_ids: Products = ()
-    variant_ids: Products = ()
-    collection_ids: Identifiers = ()
-    excluded_product_ids: Products = ()
-
-
-class CodeDefinition(_Section):
-    """How codes look: one coupon a code made from `pattern`, or one `shared_code` for everybody.
-
-    In a pattern each # stands for a random character of `charset`; anything else stands for itself.
+    `segments_any`: one of these at least; `segments_all`: each of these; `segments_none`: none of these.
+    `min_quantity` counts units of the lines that the coupon is good for. `channels`: where the order was placed.
     """
-
-    pattern: Identifier | None = None
-    charset: Identifier | None = None
-    shared_code: Identifier | None = None
-
-    @model_validator(mode="after")
-    def _pattern_or_shared(self) -> Self:
-        if self.pattern is not None and self.shared_code is not None:
-            raise ValueError("pattern and shared_code are both given; keep one of them")
-        return self
-
-
-class LimitsDefinition(_Section):
-    """How often. `uses_per_customer` counts one person's uses of the campaign, whichever coupon."""
-
-    uses_per_coupon: Limit | None = None
-    uses_per_customer: Limit | None = None
-    uses_total: Limit | None = None
-    spend_total: Amount | None = None
-    coupons_total: Limit | None = None
-    coupons_per_customer: Limit | None = None
-
-
-class WindowDefinition(_Section):
-    """When: `[starts_at, ends_at)`. A date alone is the start of that day in `time_zone`.
-
-    `valid_for` (ISO 8601, "P30D") bounds each coupon's own life from its issue; a month counts 30 days, a year 365.
-    `hours`: the shape is not fixed yet.
-    """
-
-    starts_at: MomentOrDay | None = None
-    ends_at: MomentOrDay | None = None
-    valid_for: timedelta | None = None
-    time_zone: Identifier = "UTC"
-    hours: tuple[JsonValue, ...] = ()
-
-    @field_validator("valid_for")
-    @classmethod
-    def _valid_for_is_ahead(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and not timedelta() < value <= MAX_VALID_FOR:
-            raise ValueError('must be longer than nothing and at most 100 years, for example "P30D" for 30 days')
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _time_zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (OSError, ValueError, LookupError) as error:
-            raise ValueError('is no time zone; write one as "UTC" or "Europe/Berlin"') from error
-        return value
-
-
-class EligibilityDefinition(_Section):
-    """Who and what may use a coupon. `currency` is that of `min_order_amount`."""
 
     min_order_amount: Amount | None = None
     min_order_amount_exclusive: bool = False
+    min_quantity: Limit | None = None
     currency: Currency | None = None
+    channels: Identifiers = ()
     holder_only: bool = False
     first_order_only: bool = False
     segments_any: Identifiers = ()
+    segments_all: Identifiers = ()
     segments_none: Identifiers = ()
+    conditions: Annotated[tuple[ConditionDefinition, ...], Field(max_length=MAX_CONDITIONS)] = ()
+
+    @field_validator("conditions")
+    @classmethod
+    def _names_differ(cls, value: tuple[ConditionDefinition, ...]) -> tuple[ConditionDefinition, ...]:
+        names = [condition.name for condition in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two conditions are named {name!r}; a refusal must say which one failed")
+        return value
 
 
-class StackingDefinition(_Section):
-    """Whether a coupon goes together with others, and which comes first (the higher priority)."""
+class StackingDefinition(Section):
+    """Whether a coupon goes together with others, and which comes first (the higher priority).
+
+    Of the coupons in one `group` an order gets one. `max_coupons`: an order that uses this one uses so many at most.
+    """
 
     policy: Literal["exclusive", "combinable"] = "exclusive"
     group: Identifier | None = None
     priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] = 0
+    max_coupons: Annotated[int, Field(ge=1, le=MAX_CODES)] | None = None
 
 
-class IssueRuleDefinition(_Section):
-    """`event` issues a coupon when each field named in `match` has that value; numbers and booleans as text."""
+class IssueRuleDefinition(Section):
+    """`event` issues coupons when each field named in `match` has that value; numbers and booleans as text.
 
-    event: Literal["customer.signed_up", "reward.earned"]
-    match: dict[str, str] = {}
-
-
-class SourceDefinition(_Section):
-    """Where codes come from: made here, a pool imported beforehand, or asked of an external API at `url`.
-
-    `without_code`: the API may answer with an empty code, and the coupon then has none.
+    `to`: the event's customer, who referred them (`referred_by`), or both. `coupons`: so many each. `condition`: an
+    expression over the event that must be true as well.
     """
 
-    kind: Literal["generated", "pool", "external"] = "generated"
-    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=2_000)] | None = None
-    headers: dict[str, str] = {}
-    without_code: bool = False
-
-    @field_validator("url", "headers", "without_code")
-    @classmethod
-    def _only_for_external(cls, value: _Value, info: ValidationInfo) -> _Value:
-        if value and info.data.get("kind") in ("generated", "pool"):
-            raise ValueError('belongs to a source of kind "external" only')
-        return value
+    event: Literal["customer.signed_up", "reward.earned"]
+    match: dict[str, str] = Field(default_factory=dict)
+    condition: Expression | None = None
+    to: Literal["customer", "referrer", "both"] = "customer"
+    coupons: Annotated[int, Field(ge=1, le=MAX_COUPONS_AT_ONCE)] = 1
 
     @model_validator(mode="after")
-    def _external_has_url(self) -> Self:
-        if self.kind == "external" and self.url is None:
-            raise ValueError("url is missing; an external source needs the address to ask")
+    def _referrer_is_told(self) -> Self:
+        if self.to != "customer" and self.event != "customer.signed_up":
+            raise ValueError(
+                f"to is {self.to}, but a {self.event} names nobody who referred; only a customer.signed_up does"
+            )
         return self
 
 
-class CampaignDefinition(_Section):
+class CampaignDefinition(Section):
     """A campaign: the offer and its rules. Everything but `campaign_id` and `discount` may be left out."""
 
     campaign_id: Identifier
@@ -232,7 +124,7 @@ class CampaignDefinition(_Section):
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
     recurring: bool = False
     validation_code: Identifier | None = None
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _amounts_share_a_currency(self) -> Self:
@@ -247,6 +139,15 @@ class CampaignDefinition(_Section):
         for name, amount in amounts.items():
             if amount is not None and not currencies:
                 raise ValueError(f"the amount {name} needs a currency; give eligibility.currency")
+        return self
+
+    @model_validator(mode="after")
+    def _coupons_come_from_somewhere(self) -> Self:
+        several = any(rule.coupons > 1 for rule in self.issues_on)
+        if several and (self.source.kind == "external" or self.code.shared_code is not None):
+            raise ValueError(
+                "issues_on gives several coupons at once, but its source has one code a time; give one each"
+            )
         return self
 
     @field_validator("metadata")

@@ -10,7 +10,14 @@ from types import MappingProxyType
 
 from schemas.common import Event
 from schemas.issued import CouponIssued, CouponIssueRefused
-from schemas.lifecycle import CouponLocked, CouponLockExpired, CouponReleased, CouponVoided
+from schemas.lifecycle import (
+    CampaignExhausted,
+    CouponExhausted,
+    CouponLocked,
+    CouponLockExpired,
+    CouponReleased,
+    CouponVoided,
+)
 from schemas.notifications import CouponRedemptionNotified
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponRedemptionRestored
@@ -54,6 +61,8 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("coupon.released", CouponReleased, COUPONS_LIFECYCLE),
     EventType("coupon.lock_expired", CouponLockExpired, COUPONS_LIFECYCLE),
     EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
+    EventType("coupon.exhausted", CouponExhausted, COUPONS_LIFECYCLE),
+    EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
 )
 """In the order of the flow."""
 

@@ -103,11 +103,15 @@ class Event(EventPart):
 
 
 class CustomerReference(EventPart):
-    """Who, by any one identifier. E-mail and phone number as the producer wrote them; they are normalised inside."""
+    """Who, by any one identifier. E-mail and phone number as the producer wrote them; they are normalised inside.
+
+    `segments`, in orders only: groups the producer counts them to; None leaves what is known from elsewhere.
+    """
 
     customer_id: Identifier | None = None
     email: Contact | None = None
     mobile: Contact | None = None
+    segments: Identifiers | None = None
 
 
 class IdentifiedCustomer(EventPart):
@@ -127,13 +131,22 @@ class Cause(EventPart):
     id: Identifier
 
 
-class Discount(EventPart):
-    """What a coupon takes off, as its campaign says it: `value` percent, or `value` in `currency`."""
+DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
 
-    kind: Literal["percentage", "fixed"]
+
+class Discount(EventPart):
+    """What a coupon gives, as its campaign says it: `value` percent, or `value` in `currency` (None: the order's).
+
+    Of free_shipping `value` is "100", of a free_product the number of units of `product_id`, of a custom discount what
+    the campaign says; `payload` is its campaign's, untouched.
+    """
+
+    kind: DiscountKind
     value: Amount
     currency: Currency | None = None
     max_discount: Amount | None = None
+    product_id: Identifier | None = None
+    payload: Metadata | None = None
 
 
 def metadata_problem(metadata: dict[str, JsonValue] | None) -> str | None:

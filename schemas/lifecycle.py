@@ -1,5 +1,9 @@
 """Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from schemas.common import Amount, Currency, CustomerReference, Event, EventPart, Identifier, Moment, Text
 
 
@@ -54,3 +58,31 @@ class CouponVoided(Event):
     campaign_id: Identifier
     reason: Text | None = None
     voided_at: Moment
+
+
+class CouponExhausted(Event):
+    """The last of a coupon's `limit` uses was taken. Told of coupons that can be used more than once.
+
+    A restored use makes it usable again; when that is taken, it is told again.
+    """
+
+    coupon_id: Identifier
+    code: Identifier | None = None
+    campaign_id: Identifier
+    limit: Annotated[int, Field(ge=1)]
+    exhausted_at: Moment
+
+
+class CampaignExhausted(Event):
+    """A campaign reached a limit for all of its customers together: `limit` is the limit's name in the campaign.
+
+    `value` is the limit (a number, or an amount in `currency`). `until`: when a cap begins anew, None for a limit that
+    is for good. What is restored makes room again; when that is taken, it is told again.
+    """
+
+    campaign_id: Identifier
+    limit: Identifier
+    value: Text
+    currency: Currency | None = None
+    until: Moment | None = None
+    exhausted_at: Moment

@@ -18,9 +18,14 @@ from schemas.common import (
     EventPart,
     Identifier,
     Identifiers,
+    Metadata,
     Moment,
     Text,
+    metadata_problem,
 )
+
+MAX_CYCLE = 1_000_000
+"""Most payments of one subscription: one a minute for two years."""
 
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 
@@ -34,13 +39,16 @@ class OrderLine(EventPart):
     collection_ids: Identifiers | None = None
     quantity: Quantity
     unit_price: Amount
+    metadata: Metadata | None = None
 
 
 class OrderPlaced(Event):
     """An order was placed. `customer` is None for a guest, else carries at least one identifier.
 
     `amount` is what the goods cost, without shipping. `atomic`: use all coupons or none; absent is false.
-    `lock_reference` names what was locked for this order beforehand.
+    `lock_reference` names what was locked for this order beforehand. `channel`: where it was placed ("web", "store").
+    `subscription_id` and `cycle`: the order is the subscription's first (1) or a later one. `validation_code` is the
+    second secret that some coupons ask for.
     """
 
     order_id: Identifier
@@ -53,11 +61,21 @@ class OrderPlaced(Event):
     coupon_codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] | None = None
     lock_reference: Identifier | None = None
     atomic: bool | None = None
+    channel: Identifier | None = None
+    subscription_id: Identifier | None = None
+    cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
+    validation_code: Identifier | None = None
+    metadata: Metadata | None = None
 
     def problem(self) -> str | None:
         customer = self.customer
         if customer is not None and not (customer.customer_id or customer.email or customer.mobile):
             return "customer: names nobody; give customer_id, email or mobile, or null for a guest."
+        if self.cycle is not None and self.subscription_id is None:
+            return "cycle: a cycle of which subscription? Give subscription_id, or leave cycle out."
+        for metadata in (self.metadata, *[line.metadata for line in self.lines or () if line.metadata]):
+            if problem := metadata_problem(metadata):
+                return problem
         return None
 
 

@@ -29,8 +29,19 @@ class LineDiscount(EventPart):
     discount_amount: Amount
 
 
+class FreeProduct(EventPart):
+    """A product that a coupon adds to the order at no cost. Where the order lists it, the discount has its price."""
+
+    product_id: Identifier
+    quantity: Annotated[int, Field(ge=1)]
+
+
 class RedeemedCoupon(EventPart):
-    """A coupon that was used, and what it took off. `code` is None for a campaign without codes."""
+    """A coupon that was used, and what it took off. `code` is None for a campaign without codes.
+
+    `discount_amount` is the sum of the lines' shares and of `shipping_discount_amount`, where the order has lines.
+    `recurring`: it went on with a subscription, and took no use.
+    """
 
     coupon_id: Identifier
     code: Identifier | None = None
@@ -38,6 +49,9 @@ class RedeemedCoupon(EventPart):
     discount: Discount
     discount_amount: Amount
     lines: tuple[LineDiscount, ...] | None = None
+    shipping_discount_amount: Amount | None = None
+    free_product: FreeProduct | None = None
+    recurring: bool | None = None
 
 
 class CouponRedeemed(Event):
@@ -85,13 +99,18 @@ class CouponRedemptionRefused(Event):
 
 
 class RestoredCoupon(EventPart):
-    """A coupon that got `uses` back, and the discount that thereby never was."""
+    """A coupon that got `uses` back, and the discount that thereby never was.
+
+    `uses` is 0 where only a part of the order came back, or where the coupon took none. `lines`: what of the discount
+    each returned line gives back.
+    """
 
     coupon_id: Identifier
     code: Identifier | None = None
     campaign_id: Identifier
-    uses: Annotated[int, Field(ge=1)]
+    uses: Count
     discount_amount: Amount
+    lines: tuple[LineDiscount, ...] | None = None
 
 
 class CouponRedemptionRestored(Event):

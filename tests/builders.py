@@ -6,11 +6,22 @@ deciding changed nothing.
 
 import copy
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.campaign import Campaign, CodeRule, DiscountOffer, Limits, Scope, Source, Window
+from shared.domain.campaign import (
+    Campaign,
+    CodeRule,
+    DiscountOffer,
+    Eligibility,
+    Limits,
+    Scope,
+    Source,
+    Stacking,
+    Window,
+)
 from shared.domain.commands import (
     CancelOrder,
     Cause,
@@ -55,10 +66,18 @@ def fixed(amount_minor: int, cap: int | None = None) -> DiscountOffer:
 
 
 def campaign(campaign_id: str = "save10", **fields: Any) -> Campaign:
-    """Ten percent off everything, each coupon once; restored on cancellation and return."""
+    """Ten percent off everything, each coupon once; restored on cancellation and return.
+
+    Fields of its eligibility and stacking may be given by their own names.
+    """
     fields.setdefault("discount", percent("10"))
     fields.setdefault("limits", Limits(uses_per_coupon=1))
     fields.setdefault("restore_on", frozenset({"order.cancelled", "order.returned"}))
+    if isinstance(fields.get("stacking"), str):
+        fields["policy"] = fields.pop("stacking")
+    for name, part in (("eligibility", Eligibility), ("stacking", Stacking)):
+        if asked := {one.name: fields.pop(one.name) for one in dataclass_fields(part) if one.name in fields}:
+            fields[name] = part(**asked)
     return Campaign(campaign_id, **fields)
 
 

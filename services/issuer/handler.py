@@ -67,7 +67,7 @@ def _reward_campaigns(event_type: str, data: RewardEarned, index: MatchIndex) ->
 
 
 def _customer(customer: IdentifiedCustomer) -> Customer:
-    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments or ())
+    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
 def chunks(commands: Sequence[IssueCoupons], max_coupons: int) -> Iterator[Sequence[IssueCoupons]]:

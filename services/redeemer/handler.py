@@ -46,13 +46,21 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | No
             hold=hold,
             hold_seconds=settings.hold_seconds if hold else 0,
             at=data.placed_at,
+            validation_code=data.validation_code,
         )
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, data.order_id, at=data.paid_at)
     if isinstance(data, OrderCancelled):
         return CancelOrder(event.command_id, data.order_id, at=data.cancelled_at)
     if isinstance(data, OrderReturned):
-        return ReturnOrder(event.command_id, data.order_id, whole=data.whole, at=data.returned_at)
+        return ReturnOrder(
+            event.command_id,
+            data.order_id,
+            whole=data.whole,
+            at=data.returned_at,
+            lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
+            amount=None if data.lines else data.amount,
+        )
     raise AssertionError(f"the redeemer reads no {event.type}")
 
 
@@ -66,6 +74,10 @@ def _order(data: OrderPlaced) -> Order:
         lines=tuple([_line(line, currency) for line in data.lines or ()]),
         shipping_minor=0 if shipping is None else parse_minor(shipping, currency),
         placed_at=data.placed_at,
+        channel=data.channel,
+        subscription_id=data.subscription_id,
+        cycle=data.cycle or (1 if data.subscription_id else 0),
+        metadata=data.metadata,
     )
 
 
@@ -77,11 +89,12 @@ def _line(line: OrderLine, currency: str) -> Line:
         parse_minor(line.unit_price, currency),
         line.variant_id,
         line.collection_ids or (),
+        line.metadata,
     )
 
 
 def _customer(customer: CustomerReference) -> Customer:
-    return Customer(customer.customer_id, customer.email, customer.mobile)
+    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
 class OrderHandler:

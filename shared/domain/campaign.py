@@ -1,44 +1,63 @@
 """A campaign: the offer and its rules, in the form the decision reads.
 
-The form that people write (a file, an HTTP body) is `schemas.campaigns.CampaignDefinition`; `shared.ledger.campaigns`
+The form that people write (a file, an HTTP body) is `schemas.campaigns.CampaignDefinition`; `shared.ledger.definitions`
 turns one into the other.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Literal
 
 CampaignStatus = Literal["active", "paused", "archived"]
-DiscountKind = Literal["percentage", "fixed"]
+DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
 StackingPolicy = Literal["exclusive", "combinable"]
 SourceKind = Literal["generated", "pool", "external"]
+Period = Literal["day", "week", "month"]
+Counted = Literal["campaign", "customer"]
+Receiver = Literal["customer", "referrer", "both"]
+
+Holds = Callable[[Mapping[str, Any]], bool]
+"""A compiled condition: whether it is true of the values it is given. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscountOffer:
-    """What a coupon takes off.
+    """What a coupon gives.
 
     A percentage is exact: `percent_numerator / percent_denominator` percent (12.5 % is 125 / 10). A fixed offer takes
-    `amount_minor` off. `max_discount_minor` caps either. `value` is the number as the campaign's author wrote it, for
-    events and answers.
+    `amount_minor` off (each unit, where `per_unit`); where the campaign names no currency `amount_minor` is None, and
+    `value` is an amount in the order's. `max_discount_minor` caps any kind. A free product is `units` of `product_id`.
+    `value` is the number as the campaign's author wrote it, for events and answers; so is `payload`.
     """
 
     kind: DiscountKind
     value: str
     percent_numerator: int = 0
     percent_denominator: int = 1
-    amount_minor: int = 0
+    amount_minor: int | None = 0
     max_discount_minor: int | None = None
+    per_unit: bool = False
+    product_id: str | None = None
+    units: int = 0
+    payload: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which lines an offer is good for. All sets empty: the whole order."""
+    """Which lines an offer is good for. All sets empty: the whole order.
+
+    `max_units`: at most so many units of those lines, the cheapest ones, or the dearest where `dearest_first`.
+    """
 
     product_ids: frozenset[str] = frozenset()
     variant_ids: frozenset[str] = frozenset()
     collection_ids: frozenset[str] = frozenset()
     excluded_product_ids: frozenset[str] = frozenset()
+    excluded_variant_ids: frozenset[str] = frozenset()
+    excluded_collection_ids: frozenset[str] = frozenset()
+    max_units: int | None = None
+    dearest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +70,82 @@ class CodeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit of uses, coupons, or both, that begins anew each `per`, for the whole campaign or each customer."""
+
+    per: Period
+    each: Counted = "campaign"
+    uses: int | None = None
+    coupons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon."""
+    """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
+
+    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency.
+    """
 
     uses_per_coupon: int | None = None
     uses_per_customer: int | None = None
     uses_total: int | None = None
     coupons_total: int | None = None
     coupons_per_customer: int | None = None
+    spend_total_minor: int | None = None
+    caps: tuple[Cap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """`[opens, closes)` in minutes of the day, on `days` (Monday is 0; none: every day). Beyond 1440: the next day."""
+
+    opens: int = 0
+    closes: int = 1440
+    days: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When. Half-open `[starts_at, ends_at)`, UTC. `valid_for` bounds a coupon's own life from its issue."""
+    """When. Half-open `[starts_at, ends_at)`, UTC. `valid_for` bounds a coupon's own life from its issue.
+
+    `hours`: when of a week, by the clock of `zone`; none is always. Caps begin anew by that clock as well.
+    """
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     valid_for: timedelta | None = None
+    zone: tzinfo = UTC
+    hours: tuple[Hours, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that must be true. `holds` is `expression` compiled."""
+
+    name: str
+    expression: str
+    holds: Holds = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacking:
+    """Which coupons go together: `policy`, one a `group`, at most `max_coupons` an order; higher `priority` first."""
+
+    policy: StackingPolicy = "exclusive"
+    group: str | None = None
+    priority: int = 0
+    max_coupons: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IssueRule:
-    """`event` issues a coupon when each entry of `match` equals the event's field of that name."""
+    """`event` issues `coupons` coupons when each entry of `match` equals the event's field and `condition` holds."""
 
     event: str
     match: tuple[tuple[str, str], ...] = ()
+    condition: Condition | None = None
+    to: Receiver = "customer"
+    coupons: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +156,27 @@ class Source:
     url: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     without_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """Who and what may use a coupon; amounts in the campaign's currency. Empty sets ask nothing."""
+
+    min_order_minor: int = 0
+    min_order_exclusive: bool = False
+    min_quantity: int = 0
+    channels: frozenset[str] = frozenset()
+    holder_only: bool = False
+    first_order_only: bool = False
+    segments_any: frozenset[str] = frozenset()
+    segments_all: frozenset[str] = frozenset()
+    segments_none: frozenset[str] = frozenset()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def asks_segments(self) -> bool:
+        """Whether a customer's segments have to be known."""
+        return bool(self.segments_any or self.segments_all or self.segments_none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +192,21 @@ class Campaign:
     code: CodeRule = field(default_factory=CodeRule)
     limits: Limits = field(default_factory=Limits)
     window: Window = field(default_factory=Window)
-    min_order_minor: int = 0
-    min_order_exclusive: bool = False
-    holder_only: bool = False
-    stacking: StackingPolicy = "exclusive"
-    priority: int = 0
+    eligibility: Eligibility = field(default_factory=Eligibility)
+    stacking: Stacking = field(default_factory=Stacking)
     issues_on: tuple[IssueRule, ...] = ()
     source: Source = field(default_factory=Source)
     restore_on: frozenset[str] = frozenset()
+    recurring: bool = False
+    validation_code: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
 
     @property
     def meters_campaign(self) -> bool:
         """Whether a running total for the whole campaign is kept: only where a limit needs it."""
-        return self.limits.uses_total is not None or self.limits.coupons_total is not None
+        limits = self.limits
+        return limits.uses_total is not None or limits.coupons_total is not None or limits.spend_total_minor is not None
 
     @property
     def meters_customers(self) -> bool:

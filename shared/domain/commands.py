@@ -55,6 +55,7 @@ class RedeemCoupons:
     hold_seconds: int = 0
     at: datetime | None = None
     channel: str = "orders"
+    validation_code: str | None = None
 
 
 @value
@@ -79,13 +80,17 @@ class CancelOrder:
 
 @value
 class ReturnOrder:
-    """The order came back, `whole` or in part. Only a whole return gives uses back."""
+    """The order came back, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in the
+    order's currency. Only a whole return gives uses back.
+    """
 
     command_id: str
     order_id: str
     whole: bool = True
     at: datetime | None = None
     channel: str = "orders"
+    lines: tuple[tuple[str, int], ...] = ()
+    amount: str | None = None
 
 
 @value
@@ -104,6 +109,7 @@ class LockCoupons:
     order: Order | None = None
     order_id: str | None = None
     channel: str = "cli"
+    validation_code: str | None = None
 
 
 @value

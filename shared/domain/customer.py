@@ -19,12 +19,15 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 @value
 class Customer:
-    """A customer as an event names them; every field but one may be missing. Values are kept as they came."""
+    """A customer as an event names them; every field but one may be missing. Values are kept as they came.
+
+    `segments` None: the event doesn't say, and what is known from elsewhere counts.
+    """
 
     customer_id: str | None = None
     email: str | None = None
     mobile: str | None = None
-    segments: tuple[str, ...] = ()
+    segments: tuple[str, ...] | None = None
 
 
 def identifiers(customer: Customer) -> tuple[Identifier, ...]:

@@ -17,7 +17,7 @@ def reckon(offer: DiscountOffer, base_minor: int) -> int:
         hundred = 100 * offer.percent_denominator
         discount = (2 * base_minor * offer.percent_numerator + hundred) // (2 * hundred)
     else:
-        discount = offer.amount_minor
+        discount = offer.amount_minor or 0
     if offer.max_discount_minor is not None and discount > offer.max_discount_minor:
         discount = offer.max_discount_minor
     return max(min(discount, base_minor), 0)

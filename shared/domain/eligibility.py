@@ -127,10 +127,10 @@ def _outside_window(request: Request, code: str, coupon: Coupon, campaign: Campa
 
 def _not_theirs(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> RefusedCoupon | None:
     person = request.person
-    bound = campaign.holder_only and coupon.holder_key is not None
+    bound = campaign.eligibility.holder_only and coupon.holder_key is not None
     if bound and person is not None and person != coupon.holder_key:
         return refuse(Reason.WRONG_CUSTOMER, f"Coupon {coupon.code!r} belongs to another customer.", code, coupon)
-    if person is None and (bound or campaign.holder_only or campaign.limits.uses_per_customer is not None):
+    if person is None and (bound or campaign.eligibility.holder_only or campaign.limits.uses_per_customer is not None):
         message = f"Coupon {coupon.code!r} needs a customer; the request names none."
         return refuse(Reason.CUSTOMER_REQUIRED, message, code, coupon)
     return None
@@ -166,7 +166,7 @@ def _against_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
 
 
 def _below_minimum(order: Order, offer: Offer) -> RefusedCoupon | None:
-    campaign = offer.campaign
+    campaign = offer.campaign.eligibility
     minimum, amount = campaign.min_order_minor, order.amount_minor
     if amount > minimum or (amount == minimum and not campaign.min_order_exclusive):
         return None

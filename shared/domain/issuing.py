@@ -81,7 +81,7 @@ def _refusal(
     if refused is not None:
         return refused
     person = state.customers.get(command.command_id)
-    if person is None and (campaign.holder_only or campaign.limits.coupons_per_customer is not None):
+    if person is None and (campaign.eligibility.holder_only or campaign.limits.coupons_per_customer is not None):
         message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
         return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):

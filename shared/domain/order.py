@@ -1,6 +1,9 @@
 """An order as the decision sees it: money in integer minor units, nothing optional left to guess."""
 
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
+from typing import Any
 
 from shared.domain.value import value
 
@@ -15,6 +18,7 @@ class Line:
     unit_minor: int
     variant_id: str | None = None
     collection_ids: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def amount_minor(self) -> int:
@@ -27,6 +31,7 @@ class Order:
 
     `amount_minor` is what the order system says the goods cost, `lines` what they consist of (may be empty: then
     the amount stands for one line that no product rule matches). `placed_at` is UTC, None where there is no order yet.
+    `channel`: where it was placed. `cycle` counts a subscription's orders from 1; 0 where the order is of none.
     """
 
     order_id: str
@@ -35,3 +40,7 @@ class Order:
     lines: tuple[Line, ...] = ()
     shipping_minor: int = 0
     placed_at: datetime | None = None
+    channel: str | None = None
+    subscription_id: str | None = None
+    cycle: int = 0
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)

@@ -44,7 +44,12 @@ def choose(request: Request, offers: list[Offer]) -> Choice:
 
 def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
     """Campaign priority (the higher number first), the greater discount on the untouched order, campaign id, code."""
-    return (-offer.campaign.priority, -offer.untouched_minor, offer.campaign.campaign_id, code_key(offer.coupon.code))
+    return (
+        -offer.campaign.stacking.priority,
+        -offer.untouched_minor,
+        offer.campaign.campaign_id,
+        code_key(offer.coupon.code),
+    )
 
 
 def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Taken:
@@ -120,8 +125,8 @@ def _apply(request: Request, offers: list[Offer]) -> Choice:
 
 
 def _best(request: Request, viable: list[Offer]) -> Choice:
-    groups = [[offer] for offer in viable if offer.campaign.stacking == "exclusive"]
-    if together := [offer for offer in viable if offer.campaign.stacking == "combinable"]:
+    groups = [[offer] for offer in viable if offer.campaign.stacking.policy == "exclusive"]
+    if together := [offer for offer in viable if offer.campaign.stacking.policy == "combinable"]:
         groups.append(together)
     choices = [_apply(request, group) for group in groups]
     best = min(
@@ -141,7 +146,7 @@ def _best(request: Request, viable: list[Offer]) -> Choice:
 
 def _without_order(request: Request, viable: list[Offer]) -> Choice:
     """Without an order no offer is better than another: one that goes alone keeps all of them apart."""
-    alone = next((offer for offer in viable if offer.campaign.stacking == "exclusive"), None)
+    alone = next((offer for offer in viable if offer.campaign.stacking.policy == "exclusive"), None)
     if alone is None:
         return _apply(request, viable)
     choice = Choice()

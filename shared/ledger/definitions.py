@@ -4,54 +4,57 @@
 know is refused, not ignored: a limit that nobody keeps is worse than none.
 """
 
-from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
-
-from schemas.campaigns import CampaignDefinition, WindowDefinition
+from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
+from schemas.campaigns import CampaignDefinition, EligibilityDefinition
 from shared.domain import codes
-from shared.domain.campaign import Campaign, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
+from shared.domain.campaign import (
+    Campaign,
+    Cap,
+    CodeRule,
+    Eligibility,
+    Hours,
+    IssueRule,
+    Limits,
+    Scope,
+    Source,
+    Stacking,
+)
 from shared.domain.coupon import code_key
-from shared.domain.money import MoneyError, parse_minor
+from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
+__all__ = ["DefinitionError", "to_domain"]
 
-class DefinitionError(ValueError):
-    """A campaign that makes no sense, or wants what isn't supported yet: a sentence with the field and the way out."""
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
     """`definition` as a `Campaign`; raises DefinitionError. `version` is the ledger's, 0 where it isn't saved yet."""
     _refuse_unsupported(definition)
     currency = definition.discount.currency or definition.eligibility.currency
-    limits, eligibility = definition.limits, definition.eligibility
-    window = _window(definition.window)
-    _check_code(definition)
+    window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
+    code = _code(definition.code)
+    _check_code(definition, code)
     return Campaign(
         campaign_id=definition.campaign_id,
-        discount=_discount(definition, currency),
+        discount=discount_offer(definition.discount, currency),
         name=definition.name,
         status=definition.status,
         currency=currency,
-        scope=Scope(
-            frozenset(definition.applies_to.product_ids),
-            frozenset(definition.applies_to.variant_ids),
-            frozenset(definition.applies_to.collection_ids),
-            frozenset(definition.applies_to.excluded_product_ids),
-        ),
-        code=CodeRule(definition.code.pattern, definition.code.charset, definition.code.shared_code),
-        limits=Limits(
-            limits.uses_per_coupon,
-            limits.uses_per_customer,
-            limits.uses_total,
-            limits.coupons_total,
-            limits.coupons_per_customer,
-        ),
+        scope=_scope(definition),
+        code=code,
+        limits=_limits(definition.limits, currency),
         window=window,
-        min_order_minor=_minor(eligibility.min_order_amount, currency, "eligibility.min_order_amount") or 0,
-        min_order_exclusive=eligibility.min_order_amount is not None and eligibility.min_order_amount_exclusive,
-        holder_only=eligibility.holder_only,
-        stacking=definition.stacking.policy,
-        priority=definition.stacking.priority,
-        issues_on=tuple(IssueRule(rule.event, tuple(sorted(rule.match.items()))) for rule in definition.issues_on),
+        eligibility=_eligibility(definition.eligibility, currency),
+        stacking=Stacking(
+            definition.stacking.policy,
+            definition.stacking.group,
+            definition.stacking.priority,
+            definition.stacking.max_coupons,
+        ),
+        issues_on=tuple(
+            IssueRule(rule.event, tuple(sorted(rule.match.items())), None, rule.to, rule.coupons)
+            for rule in definition.issues_on
+        ),
         source=Source(
             definition.source.kind,
             definition.source.url,
@@ -59,89 +62,112 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
             definition.source.without_code,
         ),
         restore_on=frozenset(definition.restore_on),
+        recurring=definition.recurring,
+        validation_code=definition.validation_code,
+        metadata=definition.metadata,
         version=version,
     )
 
 
 def _refuse_unsupported(definition: CampaignDefinition) -> None:
-    eligibility = definition.eligibility
-    asked: dict[str, object] = {
-        "discount.product_id": definition.discount.product_id,
+    """Rules that are on their way."""
+    eligibility, scope = definition.eligibility, definition.applies_to
+    kinds = definition.discount.kind in ("percentage", "fixed", "fixed_rate")
+    wanted = {
+        "discount.kind": not kinds,
+        "discount.currency": definition.discount.kind == "fixed" and definition.discount.currency is None,
+        "discount.per_unit": definition.discount.per_unit,
+        "applies_to.max_units": scope.max_units,
         "limits.spend_total": definition.limits.spend_total,
+        "limits.caps": definition.limits.caps,
         "stacking.group": definition.stacking.group,
-        "validation_code": definition.validation_code,
-    }
-    lists: dict[str, object] = {
+        "stacking.max_coupons": definition.stacking.max_coupons,
         "window.hours": definition.window.hours,
+        "eligibility.conditions": eligibility.conditions,
+        "eligibility.channels": eligibility.channels,
+        "eligibility.min_quantity": eligibility.min_quantity,
         "eligibility.segments_any": eligibility.segments_any,
+        "eligibility.segments_all": eligibility.segments_all,
         "eligibility.segments_none": eligibility.segments_none,
+        "eligibility.first_order_only": eligibility.first_order_only,
+        "validation_code": definition.validation_code,
+        "recurring": definition.recurring,
+        "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
     }
-    switches = {"eligibility.first_order_only": eligibility.first_order_only, "recurring": definition.recurring}
-    for fields, way_out in ((asked, "leave it null"), (lists, "leave it empty"), (switches, "leave it false")):
-        for name, wanted in fields.items():
-            if wanted:
-                raise DefinitionError(f"`{name}` isn't supported yet; {way_out}.")
+    for name, asked in wanted.items():
+        if asked:
+            raise DefinitionError(f"`{name}` isn't supported yet; leave it out.")
 
 
-def _discount(definition: CampaignDefinition, currency: str | None) -> DiscountOffer:
-    discount = definition.discount
-    cap = _minor(discount.max_discount, currency, "discount.max_discount")
-    if cap == 0:
+def _scope(definition: CampaignDefinition) -> Scope:
+    scope = definition.applies_to
+    return Scope(
+        frozenset(scope.product_ids),
+        frozenset(scope.variant_ids),
+        frozenset(scope.collection_ids),
+        frozenset(scope.excluded_product_ids),
+        frozenset(scope.excluded_variant_ids),
+        frozenset(scope.excluded_collection_ids),
+        scope.max_units,
+        scope.units_from == "dearest",
+    )
+
+
+def _limits(limits: LimitsDefinition, currency: str | None) -> Limits:
+    spend = minor(limits.spend_total, currency, "limits.spend_total")
+    if spend == 0:
         raise DefinitionError(
-            "`discount.max_discount` is 0, so no coupon would take anything off; raise it or leave it null."
+            "`limits.spend_total` is 0, so no coupon could take anything off; raise it or leave it null."
         )
-    if discount.kind == "fixed":
-        amount = _minor(discount.value, currency, "discount.value") or 0
-        if not amount:
-            raise DefinitionError(
-                "`discount.value` is 0, so no coupon would take anything off; give an amount above 0."
-            )
-        return DiscountOffer("fixed", discount.value, amount_minor=amount, max_discount_minor=cap)
-    whole, _, fraction = discount.value.partition(".")
-    numerator, denominator = int(whole + fraction), 10 ** len(fraction)
-    if not 0 < numerator <= 100 * denominator:
-        raise DefinitionError(f"`discount.value` is {discount.value} percent; give more than 0 and at most 100.")
-    return DiscountOffer("percentage", discount.value, numerator, denominator, max_discount_minor=cap)
+    return Limits(
+        limits.uses_per_coupon,
+        limits.uses_per_customer,
+        limits.uses_total,
+        limits.coupons_total,
+        limits.coupons_per_customer,
+        spend,
+        tuple(map(_cap, limits.caps)),
+    )
 
 
-def _minor(amount: str | None, currency: str | None, name: str) -> int | None:
-    if amount is None:
-        return None
-    if currency is None:
-        raise DefinitionError(f"`{name}` is an amount of money; say in which currency in `eligibility.currency`.")
-    try:
-        return parse_minor(amount, currency)
-    except MoneyError as error:
-        raise DefinitionError(f"`{name}`: {error}") from error
+def _cap(cap: CapDefinition) -> Cap:
+    return Cap(cap.per, cap.each, cap.uses, cap.coupons)
 
 
-def _window(window: WindowDefinition) -> Window:
-    zone = ZoneInfo(window.time_zone)
-    starts_at, ends_at = _moment(window.starts_at, zone), _moment(window.ends_at, zone)
-    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-        raise DefinitionError(
-            f"`window.ends_at` ({ends_at.isoformat()}) isn't after `window.starts_at` ({starts_at.isoformat()}); "
-            "the campaign would never run. A date alone is the start of that day."
-        )
-    return Window(starts_at, ends_at, window.valid_for)
+def _hours(hours: HoursDefinition) -> Hours:
+    opens, closes = _minutes(hours.opens), _minutes(hours.closes)
+    days = frozenset(_WEEKDAYS.index(day) for day in hours.days)
+    return Hours(opens, closes if closes > opens else closes + 1440, days)
 
 
-def _moment(moment: datetime | date | None, zone: ZoneInfo) -> datetime | None:
-    """In UTC; a date is the start of that day in `zone`."""
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        moment = datetime.combine(moment, time(), zone)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise DefinitionError(
-            f"`window` holds {moment.isoformat()}, which is beyond the calendar; leave it null."
-        ) from error
+def _minutes(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])
 
 
-def _check_code(definition: CampaignDefinition) -> None:
-    code = definition.code
+def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> Eligibility:
+    return Eligibility(
+        min_order_minor=minor(eligibility.min_order_amount, currency, "eligibility.min_order_amount") or 0,
+        min_order_exclusive=eligibility.min_order_amount is not None and eligibility.min_order_amount_exclusive,
+        min_quantity=eligibility.min_quantity or 0,
+        channels=frozenset(eligibility.channels),
+        holder_only=eligibility.holder_only,
+        first_order_only=eligibility.first_order_only,
+        segments_any=frozenset(eligibility.segments_any),
+        segments_all=frozenset(eligibility.segments_all),
+        segments_none=frozenset(eligibility.segments_none),
+    )
+
+
+def _code(code: CodeDefinition) -> CodeRule:
+    """The code's rule; prefix, length and suffix become the pattern that they are."""
+    pattern = code.pattern
+    if code.prefix is not None or code.suffix is not None or code.length is not None:
+        random = codes.DEFAULT_PATTERN if code.length is None else "#" * code.length
+        pattern = f"{code.prefix or ''}{random}{code.suffix or ''}"
+    return CodeRule(pattern, code.charset, code.shared_code)
+
+
+def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     if code.shared_code is None:
         if definition.source.kind == "generated":
             try:

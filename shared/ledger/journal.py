@@ -24,7 +24,7 @@ from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
-_FINGERPRINT_VERSION = b"\x01"
+_FINGERPRINT_VERSION = b"\x02"
 """Goes before every fingerprint. A later version of Couponry that reckons fingerprints otherwise changes it and then
 does not compare its own with these: an upgrade must not turn replays into errors."""
 
@@ -46,13 +46,20 @@ def fingerprint(command: Command) -> bytes:
     asked: tuple[Any, ...]
     match command:
         case RedeemCoupons():
-            asked = (command.order, command.codes, command.customer, command.lock_reference, command.atomic)
+            asked = (
+                command.order,
+                command.codes,
+                command.customer,
+                command.lock_reference,
+                command.atomic,
+                command.validation_code,
+            )
         case IssueCoupons():
             asked = (command.customer, command.natural_key, command.at)
         case PayOrder() | CancelOrder():
             asked = (command.order_id, command.at)
         case ReturnOrder():
-            asked = (command.order_id, command.whole, command.at)
+            asked = (command.order_id, command.whole, command.at, command.lines, command.amount)
         case LockCoupons():
             asked = (
                 command.lock_reference,
@@ -61,6 +68,7 @@ def fingerprint(command: Command) -> bytes:
                 command.order,
                 command.order_id,
                 command.lock_seconds,
+                command.validation_code,
             )
         case _:
             asked = (command,)

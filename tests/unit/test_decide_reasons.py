@@ -1,12 +1,14 @@
 """Why a coupon is refused: a row a case, and of several reasons the first in the documented order."""
 
 from collections.abc import Callable
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from shared.domain.campaign import Eligibility
 from shared.domain.customer import Customer
 from shared.domain.order import Order
 from shared.domain.reasons import PRECEDENCE, Reason
@@ -254,7 +256,10 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     seen: list[Reason] = []
 
     def mend(**fields: Any) -> None:
-        world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], **fields)
+        before = world.state.campaigns["save10"]
+        parts = {one.name: getattr(before.eligibility, one.name) for one in fields_of(Eligibility)} | fields
+        rest = {name: parts.pop(name) for name in fields if not hasattr(before.eligibility, name)}
+        world.state.campaigns["save10"] = replace(before, eligibility=Eligibility(**parts), **rest)
 
     def judge() -> None:
         reason = only_reason(world.redeem("SAVE10", to=asked, by=by))

@@ -63,7 +63,7 @@ def test_a_placed_order_asks_to_redeem_its_codes_in_minor_units() -> None:
             placed_at=at,
         ),
         codes=("SAVE10", " save20 "),
-        customer=Customer("c1", "John@Email.com", "+919999988886"),
+        customer=Customer("c1", "John@Email.com", "+919999988886", ("new",)),
         lock_reference=None,
         atomic=True,
         hold=False,

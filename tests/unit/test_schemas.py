@@ -394,11 +394,17 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ({"limits": {"use_per_coupon": 1}}, "limits.use_per_coupon: is no field that is known here"),
         ({"campaign_id": ""}, "campaign_id: must not be empty."),
         ({"status": "on"}, "status: must be 'active', 'paused' or 'archived'."),
-        ({"discount": {"kind": "free", "value": "1"}}, "discount.kind: must be 'percentage' or 'fixed'."),
+        (
+            {"discount": {"kind": "free", "value": "1"}},
+            "discount.kind: must be 'percentage', 'fixed', 'fixed_rate', 'free_",
+        ),
         ({"discount": {"kind": "percentage", "value": "0.00"}}, "discount: value is 0, so no coupon would"),
         ({"discount": {"kind": "percentage", "value": 100.01}}, "discount: value is 100.01 percent; a percentage is"),
         ({"discount": {"kind": "percentage", "value": "-5"}}, f"discount.value: {AN_AMOUNT}"),
-        ({"discount": {"kind": "fixed", "value": "5"}}, "discount: currency is missing; a fixed discount needs one"),
+        (
+            {"discount": {"kind": "fixed_rate", "value": "5"}},
+            "discount: currency is missing; a fixed_rate discount needs",
+        ),
         (
             {"discount": {"kind": "fixed", "value": "5", "currency": "EUR"}},
             "Discount.currency and eligibility.currency differ (EUR, USD).",

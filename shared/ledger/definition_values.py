@@ -1,0 +1,81 @@
+"""A campaign's amounts and times, from the texts that people write to what the decision reckons with."""
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from schemas.campaign_parts import DiscountDefinition, WindowDefinition
+from shared.domain.campaign import DiscountOffer, Hours, Window
+from shared.domain.money import MoneyError, parse_minor
+
+
+class DefinitionError(ValueError):
+    """A campaign that makes no sense, or wants what isn't supported yet: a sentence with the field and the way out."""
+
+
+def discount_offer(discount: DiscountDefinition, currency: str | None) -> DiscountOffer:
+    """What a coupon gives. Raises DefinitionError."""
+    cap = minor(discount.max_discount, currency, "discount.max_discount")
+    if cap == 0:
+        raise DefinitionError(
+            "`discount.max_discount` is 0, so no coupon would take anything off; raise it or leave it null."
+        )
+    kind, value = discount.kind, discount.value or _VALUES.get(discount.kind, "0")
+    if kind == "percentage":
+        whole, _, fraction = value.partition(".")
+        numerator, denominator = int(whole + fraction), 10 ** len(fraction)
+        if not 0 < numerator <= 100 * denominator:
+            raise DefinitionError(f"`discount.value` is {value} percent; give more than 0 and at most 100.")
+        return DiscountOffer(kind, value, numerator, denominator, max_discount_minor=cap)
+    if kind in ("fixed", "fixed_rate"):
+        # Without a currency it is an amount in whatever currency the order has.
+        amount = None if currency is None else minor(value, currency, "discount.value")
+        if amount == 0:
+            raise DefinitionError(
+                "`discount.value` is 0, so no coupon would take anything off; give an amount above 0."
+            )
+        return DiscountOffer(kind, value, amount_minor=amount, max_discount_minor=cap, per_unit=discount.per_unit)
+    return DiscountOffer(
+        kind, value, max_discount_minor=cap, product_id=discount.product_id,
+        units=int(value) if kind == "free_product" else 0, payload=discount.payload,
+    )  # fmt: skip
+
+
+_VALUES = {"free_shipping": "100", "free_product": "1"}
+
+
+def minor(amount: str | None, currency: str | None, name: str) -> int | None:
+    """`amount` in minor units of `currency`; None for None. Raises DefinitionError, which calls the field `name`."""
+    if amount is None:
+        return None
+    if currency is None:
+        raise DefinitionError(f"`{name}` is an amount of money; say in which currency in `eligibility.currency`.")
+    try:
+        return parse_minor(amount, currency)
+    except MoneyError as error:
+        raise DefinitionError(f"`{name}`: {error}") from error
+
+
+def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
+    """When it is, in UTC. Raises DefinitionError."""
+    zone = ZoneInfo(window.time_zone)
+    starts_at, ends_at = _moment(window.starts_at, zone), _moment(window.ends_at, zone)
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise DefinitionError(
+            f"`window.ends_at` ({ends_at.isoformat()}) isn't after `window.starts_at` ({starts_at.isoformat()}); "
+            "the campaign would never run. A date alone is the start of that day."
+        )
+    return Window(starts_at, ends_at, window.valid_for, UTC if window.time_zone == "UTC" else zone, hours)
+
+
+def _moment(moment: datetime | date | None, zone: ZoneInfo) -> datetime | None:
+    """In UTC; a date is the start of that day in `zone`."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time(), zone)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise DefinitionError(
+            f"`window` holds {moment.isoformat()}, which is beyond the calendar; leave it null."
+        ) from error
