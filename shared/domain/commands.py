@@ -131,6 +131,16 @@ class ExpireLock:
 
 
 @value
+class NoteCustomer:
+    """Somebody said something of a customer (their segments) that issues nothing."""
+
+    command_id: str
+    customer: Customer
+    at: datetime | None = None
+    channel: str = "issuer"
+
+
+@value
 class VoidCoupon:
     """Take a coupon out of use, for good. What was redeemed stays redeemed."""
 

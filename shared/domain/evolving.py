@@ -59,7 +59,8 @@ def _move(state: State, transfer: Transfer) -> None:
     if used > 0:
         order.standing[transfer.coupon_id] = Standing(
             transfer.coupon_id, transfer.campaign_id, transfer.redemption_id or "", used, transfer.used_minor,
-            transfer.currency, transfer.customer_key, transfer.lines,
+            transfer.currency, transfer.customer_key, transfer.lines, transfer.used_minor, transfer.counted_at,
+            transfer.subscription_id,
         )  # fmt: skip
     else:
         order.standing.pop(transfer.coupon_id, None)

@@ -5,6 +5,7 @@ lock's customer, also where somebody else burns it: then it takes two entries, a
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
 
 from shared.domain.asking import Taken
@@ -27,10 +28,10 @@ def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
     return tuple([(lines[index].line_id, part) for index, part in taken.shares])
 
 
-def burned(
-    taken: Taken, user: CustomerKey | None, order: Order, redemption: str, lines: tuple[LineShare, ...]
+def burned(  # noqa: PLR0917 - private to the domain, called once
+    taken: Taken, user: CustomerKey | None, order: Order, redemption: str, lines: tuple[LineShare, ...], at: datetime
 ) -> tuple[Transfer, ...]:
-    """The entries for one use on an order, out of the offer's own hold where it has one."""
+    """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
     coupon, lock, locked = taken.offer.coupon, taken.offer.lock, taken.offer.locked
     reference: str | None = None
     held_uses, held_minor = 0, 0
@@ -38,6 +39,7 @@ def burned(
     if lock is not None and locked is not None:
         reference = lock.lock_reference
         one = _one(locked)
+        at = one.counted_at or at  # what was held counts when it was held
         if lock.customer_key == user and locked.currency in (None, order.currency):
             held_uses, held_minor = -1, -one.discount_minor
         else:
@@ -45,12 +47,12 @@ def burned(
             emptied = (
                 Transfer(
                     "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, reference, redemption,
-                    -1, 0, -one.discount_minor, 0, locked.currency, one.lines,
+                    -1, 0, -one.discount_minor, 0, locked.currency, one.lines, at,
                 ),
             )  # fmt: skip
     entry = Transfer(
         "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses, 1,
-        held_minor, taken.discount_minor or 0, order.currency, lines,
+        held_minor, taken.discount_minor or 0, order.currency, lines, at,
     )  # fmt: skip
     return (*emptied, entry) if emptied else (entry,)
 
@@ -62,7 +64,7 @@ def held(
     offer = taken.offer
     entry = Transfer(
         "locked", locked.coupon_id, locked.campaign_id, user, order_id, reference, None, locked.uses, 0,
-        locked.discount_minor, 0, locked.currency, locked.lines,
+        locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
     )  # fmt: skip
     if offer.lock is None or offer.locked is None:
         return (entry,)
@@ -74,8 +76,14 @@ def released(lock: LockState, locked: LockedUse, order_id: str | None = None) ->
     return Transfer(
         "released", locked.coupon_id, locked.campaign_id, lock.customer_key,
         lock.order_id if lock.order_id is not None else order_id, lock.lock_reference, None,
-        -locked.uses, 0, -locked.discount_minor, 0, locked.currency, locked.lines,
+        -locked.uses, 0, -locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
     )  # fmt: skip
+
+
+def counted_at(taken: Taken, at: datetime) -> datetime:
+    """When a use counts that is held from `at` on: a use that was held before moves over as it was."""
+    locked = taken.offer.locked
+    return at if locked is None or locked.counted_at is None else locked.counted_at
 
 
 def drained(
@@ -93,7 +101,9 @@ def drained(
 def _one(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
-    return LockedUse(locked.coupon_id, locked.campaign_id, 1, _one_use_minor(locked), locked.currency)
+    return LockedUse(
+        locked.coupon_id, locked.campaign_id, 1, _one_use_minor(locked), locked.currency, (), locked.counted_at
+    )
 
 
 def _without(
@@ -106,7 +116,15 @@ def _without(
         elif locked.uses > 1:
             left_minor = locked.discount_minor - _one_use_minor(locked)
             rest.append(
-                LockedUse(locked.coupon_id, locked.campaign_id, locked.uses - 1, left_minor, locked.currency, ())
+                LockedUse(
+                    locked.coupon_id,
+                    locked.campaign_id,
+                    locked.uses - 1,
+                    left_minor,
+                    locked.currency,
+                    (),
+                    locked.counted_at,
+                )
             )
     if rest:
         return LockChange(lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest))

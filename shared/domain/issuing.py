@@ -34,7 +34,7 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
             refused.append(refusal)
         elif campaign is not None and supply is not None:
             told.append(_coupon(campaign, supply, at))
-            transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person))
+            transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person, counted_at=at))
     if not command.campaign_ids:
         message = f"No campaign issues a coupon for this {command.cause.type}."
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))

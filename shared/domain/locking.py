@@ -6,7 +6,7 @@ from shared.domain.asking import Along, Offer, Request, Taken, basket_of, holds_
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, refuse
-from shared.domain.holding import accepted, drained, held, line_shares, released
+from shared.domain.holding import accepted, counted_at, drained, held, line_shares, released
 from shared.domain.limits import limit_refusal
 from shared.domain.reasons import Reason
 from shared.domain.redeeming import refused_with, sorted_refusals
@@ -121,7 +121,8 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
     for one in taken:
         lines = () if order is None else line_shares(one, order.lines)
         coupon = one.offer.coupon
-        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, lines)
+        counts = counted_at(one, request.at)
+        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, lines, counts)
         uses.append(locked)
         transfers += held(one, person, command.order_id, command.lock_reference, locked)
         told.append(accepted(one, lines))

@@ -133,7 +133,8 @@ def _restore(order_id: str, standing: Standing) -> Transfer:
     """The entry that takes a redemption back. A coupon that was voided or ran out meanwhile stays so."""
     return Transfer(
         "restored", standing.coupon_id, standing.campaign_id, standing.customer_key, order_id, None,
-        standing.redemption_id, 0, -standing.uses, 0, -standing.discount_minor, standing.currency,
+        standing.redemption_id, 0, -standing.uses, 0, -standing.discount_minor, standing.currency, (),
+        standing.counted_at, standing.subscription_id,
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _burn_hold(
             Transfer(
                 "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
                 hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor,
-                locked.discount_minor, locked.currency, locked.lines,
+                locked.discount_minor, locked.currency, locked.lines, locked.counted_at,
             )
             for locked in hold.uses
         ]

@@ -11,7 +11,7 @@ from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, la
 from shared.domain.commands import RedeemCoupons
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge, judge_locked, refuse
-from shared.domain.holding import accepted, burned, drained, held, line_shares, released
+from shared.domain.holding import accepted, burned, counted_at, drained, held, line_shares, released
 from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.stacking import choose
@@ -212,7 +212,7 @@ def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
         lines = line_shares(one, order.lines)
         user = _user(request, one)
         told.append(accepted(one, lines))
-        transfers += burned(one, user, order, redemption, lines)
+        transfers += burned(one, user, order, redemption, lines, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
     return Verdict(
@@ -237,7 +237,9 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     for one in judged.taken:
         lines, discount = line_shares(one, order.lines), one.discount_minor or 0
         coupon = one.offer.coupon
-        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, discount, order.currency, lines)
+        locked = LockedUse(
+            coupon.coupon_id, coupon.campaign_id, 1, discount, order.currency, lines, counted_at(one, request.at)
+        )
         uses.append(locked)
         transfers += held(one, user, order.order_id, reference, locked)
         told.append(accepted(one, lines))
@@ -274,7 +276,7 @@ def _held_before(
             transfers.append(
                 Transfer(
                     "locked", locked.coupon_id, locked.campaign_id, user, order_id, before.lock_reference, None,
-                    locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines,
+                    locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
                 )
             )  # fmt: skip
     return list(before.uses), transfers

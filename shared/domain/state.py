@@ -29,7 +29,11 @@ class Meter:
 
 @value
 class Standing:
-    """A coupon that stands redeemed for an order."""
+    """A coupon that stands redeemed for an order.
+
+    `uses` is 0 where it went on with a subscription. `burned_minor` is what it took off, `discount_minor` what is left
+    of that after returns in part. `counted_at` and `subscription_id` are those of its use.
+    """
 
     coupon_id: str
     campaign_id: str
@@ -39,7 +43,10 @@ class Standing:
     currency: str | None
     customer_key: CustomerKey | None
     lines: tuple[tuple[str, int], ...] = ()
-    """(line id, discount in minor units)"""
+    """(line id, discount in minor units) as it was burned"""
+    burned_minor: int = 0
+    counted_at: datetime | None = None
+    subscription_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -63,7 +70,7 @@ class OrderState:
 
 @value
 class LockedUse:
-    """One coupon's share of a lock."""
+    """One coupon's share of a lock. `counted_at`: when it was held, which is when the use counts."""
 
     coupon_id: str
     campaign_id: str
@@ -71,6 +78,7 @@ class LockedUse:
     discount_minor: int
     currency: str | None = None
     lines: tuple[tuple[str, int], ...] = ()
+    counted_at: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from shared.domain.reasons import Reason
 from shared.domain.state import LockedUse
 from shared.domain.value import value
 
-TransferKind = Literal["issued", "locked", "released", "burned", "restored", "voided"]
+TransferKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
 Outcome = Literal[
     "issued",
     "redeemed",
@@ -35,7 +35,11 @@ class Transfer:
     """One change of one coupon: a row of the ledger.
 
     The four numbers are signed changes, so that every meter is their sum. `held_minor` and `used_minor` are discount
-    in minor units of `currency`; they are 0 where no order is known yet.
+    in minor units of `currency`; they are 0 where no order is known yet. A part of an order that came back is
+    `returned`: discount, and no use.
+
+    `counted_at` is the time by which the entry counts in a cap's period: that of the use, also when it is restored.
+    `subscription_id` is set where a recurring coupon is used for one.
     """
 
     kind: TransferKind
@@ -51,6 +55,8 @@ class Transfer:
     used_minor: int = 0
     currency: str | None = None
     lines: tuple[LineShare, ...] = ()
+    counted_at: datetime | None = None
+    subscription_id: str | None = None
 
 
 @value

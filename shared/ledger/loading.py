@@ -178,6 +178,9 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
                     currency=record["currency"],
                     customer_key=record["customer_key"],
                     lines=_lines(record["lines"]),
+                    burned_minor=record["burned_minor"],
+                    counted_at=record["counted_at"],
+                    subscription_id=record["subscription_id"],
                 )
     return known
 
@@ -216,6 +219,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
                 discount_minor=record["discount_minor"],
                 currency=record["currency"],
                 lines=_lines(record["lines"]),
+                counted_at=record["counted_at"],
             )
         )
     for record in records:

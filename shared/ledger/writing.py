@@ -24,7 +24,8 @@ from shared.ledger.sql import sql
 # What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
 TRANSFER_COLUMNS: Final = (
     "recorded_at", "kind", "coupon_id", "campaign_id", "customer_key", "order_id", "lock_reference", "redemption_id",
-    "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round",
+    "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round", "counted_at",
+    "subscription_id",
 )  # fmt: skip
 JOURNAL_COLUMNS: Final = (
     "command_id", "fingerprint", "kind", "outcome", "reasons", "order_id", "verdict", "decided_at",
@@ -138,6 +139,7 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
             use.discount_minor,
             use.currency,
             orjson.dumps(use.lines).decode() if use.lines else None,
+            use.counted_at,
         )
         for lock in changed
         for use in lock.uses
@@ -190,6 +192,8 @@ async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequ
                     transfer.currency,
                     orjson.dumps(transfer.lines).decode() if transfer.lines else None,
                     number,
+                    transfer.counted_at,
+                    transfer.subscription_id,
                 )
             )
     if rows:

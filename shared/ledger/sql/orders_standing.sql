@@ -4,6 +4,9 @@ SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, 
        (array_agg(coalesce(customers.merged_into, transfers.customer_key)::text ORDER BY transfer_id DESC))[1] AS customer_key,
        (array_agg(redemption_id::text ORDER BY transfer_id DESC))[1] AS redemption_id,
        (array_agg(lines::text ORDER BY transfer_id DESC) FILTER (WHERE kind = 'burned'))[1] AS lines,
+       (array_agg(used_minor ORDER BY transfer_id DESC) FILTER (WHERE kind = 'burned'))[1] AS burned_minor,
+       (array_agg(coalesce(counted_at, recorded_at) ORDER BY transfer_id DESC) FILTER (WHERE kind = 'burned'))[1] AS counted_at,
+       (array_agg(subscription_id ORDER BY transfer_id DESC) FILTER (WHERE kind = 'burned'))[1] AS subscription_id,
        (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
 FROM transfers LEFT JOIN customers USING (customer_key)
 WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
