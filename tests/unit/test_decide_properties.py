@@ -130,7 +130,7 @@ class Records:
                 assert key not in standing, "an order used a coupon twice"
                 standing[key] = Standing(
                     one.coupon_id, one.campaign_id, one.redemption_id or "", one.used_uses, one.used_minor,
-                    one.currency, one.customer_key, one.lines,
+                    one.currency, one.customer_key, one.lines, one.used_minor, one.counted_at, one.subscription_id,
                 )  # fmt: skip
         return standing
 
