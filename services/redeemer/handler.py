@@ -38,7 +38,7 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | No
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
-            order=_order(data),
+            order=order_of(data),
             codes=data.coupon_codes or (),
             customer=None if data.customer is None else _customer(data.customer),
             lock_reference=data.lock_reference,
@@ -64,7 +64,8 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | No
     raise AssertionError(f"the redeemer reads no {event.type}")
 
 
-def _order(data: OrderPlaced) -> Order:
+def order_of(data: OrderPlaced) -> Order:
+    """The order as the decision sees it. Raises MoneyError."""
     currency = data.currency
     shipping = data.shipping_amount
     return Order(
