@@ -9,7 +9,7 @@ from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import CustomerKey
 from shared.domain.derive import derived_id
 from shared.domain.order import Order
-from shared.domain.state import LockedUse, LockState, Standing, State
+from shared.domain.state import LockedUse, LockState, PeriodKey, Standing, State
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -96,12 +96,16 @@ class Taken:
 class Along:
     """What the coupons taken so far in this request have used up, by campaign.
 
-    `taken` counts uses; `campaign` and `customer` count those that came on top of what was held before.
+    `taken` counts uses; `campaign` and `customer` count those that came on top of what was held before, and `periods`
+    those in each period that a cap counts. `spent_minor` is what they take off, `paid_minor` what was held for that.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
     campaign: dict[str, int] = field(default_factory=dict)
     customer: dict[str, int] = field(default_factory=dict)
+    periods: dict[PeriodKey, int] = field(default_factory=dict)
+    spent_minor: dict[str, int] = field(default_factory=dict)
+    paid_minor: dict[str, int] = field(default_factory=dict)
 
 
 def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Basket:

@@ -83,7 +83,8 @@ class Cap:
 class Limits:
     """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
 
-    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency.
+    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency. Of `caps` there is
+    one at most for the same `per` and `each`.
     """
 
     uses_per_coupon: int | None = None
@@ -93,6 +94,20 @@ class Limits:
     coupons_per_customer: int | None = None
     spend_total_minor: int | None = None
     caps: tuple[Cap, ...] = ()
+
+    @property
+    def uses_need_customer(self) -> bool:
+        """Whether uses are counted for each customer, so that nobody unknown can take one."""
+        return self.uses_per_customer is not None or any(
+            cap.each == "customer" and cap.uses is not None for cap in self.caps
+        )
+
+    @property
+    def coupons_need_customer(self) -> bool:
+        """Whether issued coupons are counted for each customer."""
+        return self.coupons_per_customer is not None or any(
+            cap.each == "customer" and cap.coupons is not None for cap in self.caps
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _not_theirs(request: Request, code: str, coupon: Coupon, campaign: Campaign)
     bound = campaign.eligibility.holder_only and coupon.holder_key is not None
     if bound and person is not None and person != coupon.holder_key:
         return refuse(Reason.WRONG_CUSTOMER, f"Coupon {coupon.code!r} belongs to another customer.", code, coupon)
-    if person is None and (bound or campaign.eligibility.holder_only or campaign.limits.uses_per_customer is not None):
+    if person is None and (bound or campaign.eligibility.holder_only or campaign.limits.uses_need_customer):
         message = f"Coupon {coupon.code!r} needs a customer; the request names none."
         return refuse(Reason.CUSTOMER_REQUIRED, message, code, coupon)
     return None

@@ -1,5 +1,9 @@
 """Fold a verdict into the state, so that the next command of the batch is decided as if it were loaded afresh."""
 
+from datetime import datetime
+
+from shared.domain.campaign import Campaign
+from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.state import LockState, Meter, OrderState, Standing, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -15,7 +19,7 @@ def evolve(state: State, verdict: Verdict) -> None:
     for order in verdict.orders:
         _note(state, order)
     for transfer in verdict.transfers:
-        _move(state, transfer)
+        _move(state, transfer, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
 
@@ -37,7 +41,7 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             state.issued.add((verdict.natural_key, one.campaign_id))
 
 
-def _move(state: State, transfer: Transfer) -> None:
+def _move(state: State, transfer: Transfer, decided_at: datetime) -> None:
     coupon = state.coupons.get(transfer.coupon_id)
     held, used = transfer.held_uses, transfer.used_uses
     if coupon is not None:
@@ -51,6 +55,8 @@ def _move(state: State, transfer: Transfer) -> None:
             _meter(state, transfer, None)
         if campaign.meters_customers and transfer.customer_key is not None:
             _meter(state, transfer, transfer.customer_key)
+        if campaign.limits.caps:
+            _count_in_periods(state, transfer, campaign, decided_at)
     if transfer.order_id is None or not used:
         return
     order = state.orders.get(transfer.order_id)
@@ -77,6 +83,20 @@ def _meter(state: State, transfer: Transfer, customer_key: str | None) -> None:
     meter.used_minor += transfer.used_minor
     if transfer.kind == "issued":
         meter.issued += 1
+
+
+def _count_in_periods(state: State, transfer: Transfer, campaign: Campaign, decided_at: datetime) -> None:
+    """Book an entry on the periods that it counts in; one without a time of its own counts when it is recorded."""
+    issued = 1 if transfer.kind == "issued" else 0
+    if not (issued or transfer.held_uses or transfer.used_uses):
+        return
+    for key in period_keys(campaign, transfer.customer_key, transfer.counted_at or decided_at):
+        meter = state.period_meters.get(key)
+        if meter is None:
+            meter = state.period_meters[key] = Meter()
+        meter.issued += issued
+        meter.held += transfer.held_uses
+        meter.used += transfer.used_uses
 
 
 def _change_lock(state: State, change: LockChange) -> None:

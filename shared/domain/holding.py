@@ -102,7 +102,7 @@ def _one(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
     return LockedUse(
-        locked.coupon_id, locked.campaign_id, 1, _one_use_minor(locked), locked.currency, (), locked.counted_at
+        locked.coupon_id, locked.campaign_id, 1, locked.one_use_minor, locked.currency, (), locked.counted_at
     )
 
 
@@ -114,7 +114,7 @@ def _without(
         if locked.coupon_id not in coupon_ids:
             rest.append(locked)
         elif locked.uses > 1:
-            left_minor = locked.discount_minor - _one_use_minor(locked)
+            left_minor = locked.discount_minor - locked.one_use_minor
             rest.append(
                 LockedUse(
                     locked.coupon_id,
@@ -129,8 +129,3 @@ def _without(
     if rest:
         return LockChange(lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest))
     return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, ())
-
-
-def _one_use_minor(locked: LockedUse) -> int:
-    """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
-    return locked.discount_minor - locked.discount_minor * (locked.uses - 1) // locked.uses

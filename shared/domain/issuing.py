@@ -4,6 +4,7 @@ from datetime import datetime
 
 from shared.domain.asking import later
 from shared.domain.campaign import Campaign
+from shared.domain.caps import coupons_cap_reached
 from shared.domain.commands import IssueCoupons, VoidCoupon
 from shared.domain.coupon import code_key
 from shared.domain.reasons import Reason
@@ -81,7 +82,7 @@ def _refusal(
     if refused is not None:
         return refused
     person = state.customers.get(command.command_id)
-    if person is None and (campaign.eligibility.holder_only or campaign.limits.coupons_per_customer is not None):
+    if person is None and (campaign.eligibility.holder_only or campaign.limits.coupons_need_customer):
         message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
         return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
@@ -89,7 +90,7 @@ def _refusal(
         return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if supply is None or (supply.code is None and not campaign.source.without_code):
         return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
-    return _limit_reached(campaign, state, person)
+    return _limit_reached(campaign, state, person, at)
 
 
 def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
@@ -106,18 +107,24 @@ def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
     return None
 
 
-def _limit_reached(campaign: Campaign, state: State, person: str | None) -> RefusedCoupon | None:
+def _limit_reached(campaign: Campaign, state: State, person: str | None, at: datetime) -> RefusedCoupon | None:
     campaign_id, limits = campaign.campaign_id, campaign.limits
     if limits.coupons_per_customer is not None:
         limit, had = limits.coupons_per_customer, state.meters.get((campaign_id, person), _NO_METER).issued
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
             return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
+    if (full := coupons_cap_reached(state, campaign, person, at, "customer")) is not None:
+        message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
+        return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
     if limits.coupons_total is not None:
         total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
+    if (full := coupons_cap_reached(state, campaign, person, at, "campaign")) is not None:
+        message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
+        return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
     return None
 
 

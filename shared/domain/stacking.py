@@ -52,16 +52,18 @@ def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
     )
 
 
-def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Taken:
-    """The offer on what remains of the lines it is good for; the basket is left with the rest.
+def left_for(basket: Basket, offer: Offer) -> int:
+    """What the offer takes off what remains of the lines it is good for."""
+    amounts, indices = basket.amounts, offer.indices
+    weights = amounts if indices is None else [amounts[index] for index in indices]
+    base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
+    return min(reckon(offer.campaign.discount, base), basket.room_for(indices))
 
-    `discount_minor` is given where it is known already: on the untouched order.
-    """
+
+def take(basket: Basket, offer: Offer, discount_minor: int) -> Taken:
+    """The offer with its discount spread over the lines it is good for; the basket is left with the rest."""
     amounts, indices, rooms = basket.amounts, offer.indices, basket.rooms
     weights = amounts if indices is None else [amounts[index] for index in indices]
-    if discount_minor is None:
-        base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
-        discount_minor = min(reckon(offer.campaign.discount, base), basket.room_for(indices))
     if rooms is not None:  # spread over what earlier requests left, so that no line gives more than it costs
         weights = rooms if indices is None else [rooms[index] for index in indices]
     basket.left_minor -= discount_minor
@@ -78,7 +80,7 @@ def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Tak
 
 
 def _single(request: Request, offer: Offer) -> Choice:
-    refused = limit_refusal(request, offer, _NOTHING)
+    refused = limit_refusal(request, offer, _NOTHING, None if request.basket is None else offer.untouched_minor)
     if refused is None and request.order is not None and not offer.untouched_minor:
         refused = _no_effect(offer)
     if refused is not None:
@@ -93,7 +95,7 @@ def _alone(request: Request, offers: list[Offer]) -> tuple[list[Offer], list[Ref
     viable: list[Offer] = []
     refused: list[RefusedCoupon] = []
     for offer in offers:
-        refusal = limit_refusal(request, offer, _NOTHING)
+        refusal = limit_refusal(request, offer, _NOTHING, None if request.basket is None else offer.untouched_minor)
         if refusal is None and request.order is not None and not offer.untouched_minor:
             refusal = _no_effect(offer)
         if refusal is None:
@@ -110,15 +112,15 @@ def _apply(request: Request, offers: list[Offer]) -> Choice:
     whole = request.basket
     basket = None if whole is None else whole.copy()
     for offer in offers:
-        refused = limit_refusal(request, offer, along)
-        if refused is None:
-            taken = Taken(offer, None) if basket is None else take(basket, offer)
-            if taken.discount_minor == 0:
-                refused = _no_effect(offer)
+        discount_minor = None if basket is None else left_for(basket, offer)
+        refused = limit_refusal(request, offer, along, discount_minor)
+        if refused is None and discount_minor == 0:
+            refused = _no_effect(offer)
         if refused is not None:
             choice.refused.append(refused)
             continue
-        count(request, offer, along)
+        taken = Taken(offer, None) if basket is None else take(basket, offer, discount_minor or 0)
+        count(request, offer, along, discount_minor)
         choice.taken.append(taken)
         choice.total_minor += taken.discount_minor or 0
     return choice

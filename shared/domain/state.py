@@ -15,10 +15,13 @@ LockStatus = Literal["open", "burned", "released", "expired"]
 MeterKey = tuple[str, CustomerKey | None]
 """(campaign id, customer) for one customer of a campaign; (campaign id, None) for the whole campaign."""
 
+PeriodKey = tuple[str, CustomerKey | None, str]
+"""A meter key with a period beside it, as `periods.period_of` names it."""
+
 
 @dataclass(slots=True)
 class Meter:
-    """Running totals: coupons issued, uses held, uses used."""
+    """Running totals: coupons issued, uses held, uses used, discounts of both (0 where a period is counted)."""
 
     issued: int = 0
     held: int = 0
@@ -80,6 +83,11 @@ class LockedUse:
     lines: tuple[tuple[str, int], ...] = ()
     counted_at: datetime | None = None
 
+    @property
+    def one_use_minor(self) -> int:
+        """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
+        return self.discount_minor - self.discount_minor * (self.uses - 1) // self.uses
+
 
 @dataclass(slots=True)
 class LockState:
@@ -120,6 +128,7 @@ class State:
     coupon_ids: dict[str, str] = field(default_factory=dict)
     """code key → coupon id"""
     meters: dict[MeterKey, Meter] = field(default_factory=dict)
+    period_meters: dict[PeriodKey, Meter] = field(default_factory=dict)
     orders: dict[str, OrderState] = field(default_factory=dict)
     locks: dict[str, LockState] = field(default_factory=dict)
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)

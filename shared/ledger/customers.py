@@ -113,5 +113,7 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
                     "customers_merge_orders",
                     "customers_merge_meters",
                     "customers_merge_meters_emptied",
+                    "customers_merge_period_meters",
+                    "customers_merge_period_meters_emptied",
                 ):
                     await connection.execute(sql(statement), keys[0], keys[1:])

@@ -78,8 +78,6 @@ def _refuse_unsupported(definition: CampaignDefinition) -> None:
         "discount.currency": definition.discount.kind == "fixed" and definition.discount.currency is None,
         "discount.per_unit": definition.discount.per_unit,
         "applies_to.max_units": scope.max_units,
-        "limits.spend_total": definition.limits.spend_total,
-        "limits.caps": definition.limits.caps,
         "stacking.group": definition.stacking.group,
         "stacking.max_coupons": definition.stacking.max_coupons,
         "window.hours": definition.window.hours,

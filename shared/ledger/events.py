@@ -1,6 +1,7 @@
 """From verdicts to events: what is told to whom. A refusal is told like everything else."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -18,6 +19,7 @@ from shared.domain.commands import (
 )
 from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
+from shared.domain.exhaustion import ExhaustedCoupon, exhausted
 from shared.domain.money import format_minor
 from shared.domain.state import State
 from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
@@ -38,9 +40,8 @@ Told = tuple[str, str, str, str, Data]
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
     """The events of one verdict, in their order. Their ids follow from the command: told twice, they are the same."""
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
-    for number, (topic, key, kind, subject, data) in enumerate(
-        _TELLERS[type(command).__name__](command, verdict, state)
-    ):
+    told = chain(_TELLERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
+    for number, (topic, key, kind, subject, data) in enumerate(told):
         yield OutboxRow(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
             topic=topic,
@@ -253,6 +254,29 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
             yield topics.COUPONS_LIFECYCLE.name, transfer.coupon_id, "coupon.voided", transfer.coupon_id, {
                 **_coupon(state, transfer),
                 "voided_at": verdict.decided_at,
+            }  # fmt: skip
+
+
+def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
+    """Coupons and campaigns that the verdict took to a limit."""
+    topic = topics.COUPONS_LIFECYCLE.name
+    for one in exhausted(verdict, state):
+        if isinstance(one, ExhaustedCoupon):
+            yield topic, one.coupon_id, "coupon.exhausted", one.coupon_id, {
+                "coupon_id": one.coupon_id,
+                "code": one.code or None,
+                "campaign_id": one.campaign_id,
+                "limit": one.limit,
+                "exhausted_at": verdict.decided_at,
+            }  # fmt: skip
+        else:
+            yield topic, one.campaign_id, "campaign.exhausted", one.campaign_id, {
+                "campaign_id": one.campaign_id,
+                "limit": one.limit,
+                "value": one.value,
+                "currency": one.currency,
+                "until": one.until,
+                "exhausted_at": verdict.decided_at,
             }  # fmt: skip
 
 

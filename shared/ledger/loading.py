@@ -1,6 +1,6 @@
 """What a batch may look at, read and locked in one fixed order, so that two batches never wait in a circle.
 
-First orders, then locks, coupons, pools, meters; each set in the order of its key.
+First orders, then locks, coupons, pools, meters, those of periods; each set in the order of its key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,12 @@ from shared.domain.commands import (
 )
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer, CustomerKey
-from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, Standing, State, order_hold
+from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, PeriodKey, Standing, State, order_hold
 from shared.domain.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters
+from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
 
@@ -59,6 +60,7 @@ class Loaded:
     locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     orders_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
+    period_meters_before: dict[PeriodKey, tuple[int, ...]] = field(default_factory=dict)
     rounds: dict[tuple[str, str], int] = field(default_factory=dict)
     """(order id, coupon id) → how often the coupon was restored to the order"""
     pooled: set[str] = field(default_factory=set)
@@ -84,7 +86,8 @@ async def load(
     issues = [command for command in commands if isinstance(command, IssueCoupons)]
     if issues:
         await load_supplies(connection, state, loaded.pooled, issues)
-    loaded.meters_before = await load_meters(connection, state, commands)
+    loaded.meters_before = await load_meters(connection, state, commands, now)
+    loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
     return loaded
 
 

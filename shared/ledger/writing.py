@@ -19,6 +19,7 @@ from shared.ledger.journal import encode_verdict
 from shared.ledger.loading import Loaded, lock_row, order_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.outbox import OutboxRow
+from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
 
 # What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
@@ -52,6 +53,7 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_coupons(connection, loaded)
     await _write_issued(connection, loaded, decided)
     await _write_meters(connection, loaded)
+    await _write_period_meters(connection, loaded)
     await _write_locks(connection, loaded)
     await _write_orders(connection, loaded)
     await _write_transfers(connection, loaded, decided)
@@ -117,6 +119,18 @@ async def _write_meters(connection: Connection, loaded: Loaded) -> None:
     if changed:
         rows = [(campaign_id, customer or WHOLE_CAMPAIGN, *row) for (campaign_id, customer), row in changed]
         await connection.execute(sql("meters_update"), *_columns(rows))
+
+
+async def _write_period_meters(connection: Connection, loaded: Loaded) -> None:
+    meters, before = loaded.state.period_meters, loaded.period_meters_before
+    if unread := meters.keys() - before.keys():
+        raise AssertionError(f"periods that were counted in without having been read: {sorted(map(str, unread))}")
+    changed = [(key, row) for key, was in before.items() if (row := period_meter_row(meters[key])) != was]
+    if changed:
+        rows = [
+            (campaign_id, customer or WHOLE_CAMPAIGN, period, *row) for (campaign_id, customer, period), row in changed
+        ]
+        await connection.execute(sql("period_meters_update"), *_columns(rows))
 
 
 async def _write_locks(connection: Connection, loaded: Loaded) -> None:

@@ -115,7 +115,6 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"limits": {"spend_total": "5.00"}}, "`limits.spend_total` isn't supported yet; leave it out."),
         ({"validation_code": "1234"}, "`validation_code` isn't supported yet; leave it out."),
     ],
 )
@@ -133,6 +132,7 @@ def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str
             "`eligibility.min_order_amount`: The amount '100.001' has 3",
         ),
         ({"discount": {"max_discount": "0.00"}}, "`discount.max_discount` is 0"),
+        ({"limits": {"spend_total": "0.00"}}, "`limits.spend_total` is 0, so no coupon could take anything off"),
         ({"eligibility": {"currency": "XXX"}}, "Unknown currency 'XXX'"),
         (
             {

@@ -1,5 +1,9 @@
--- What locks hold.
-SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text, counted_at
+-- What locks hold. One from before uses had a time to count by counts when its entry was recorded.
+SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text,
+       coalesce(counted_at, (
+           SELECT max(recorded_at) FROM transfers
+           WHERE transfers.coupon_id = lock_uses.coupon_id AND kind = 'locked' AND transfers.lock_reference = lock_uses.lock_reference
+       )) AS counted_at
 FROM lock_uses
 WHERE lock_reference = ANY($1::text[])
 ORDER BY lock_reference, coupon_id
