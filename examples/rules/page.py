@@ -16,11 +16,11 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from shared.domain.order_life import as_markdown as order_life_table
+from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.order_life import as_markdown as order_life_table
 from shared.domain.reasons import SENTENCES, Reason
-from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
 
 FOLDER: Final = Path(__file__).parent
 PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"
@@ -95,7 +95,11 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
     default = info.get_default(call_default_factory=True)
-    return "optional" if default in (None, "", (), {}) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    return (
+        "optional"
+        if default in (None, "", (), {})
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
 
 
 def page() -> str:
@@ -111,7 +115,9 @@ def page() -> str:
         text = examples[path]
         says = _value(text, "says")
         body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:")))
-        parts.append(f"\n#### `{path}`\n\n{says} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n```yaml\n{body.strip()}\n```\n")
+        parts.append(
+            f"\n#### `{path}`\n\n{says} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n```yaml\n{body.strip()}\n```\n"
+        )
     parts += ["\n## Reasons\n\n", _reasons(), "\n## The life of an order\n\n", order_life_table()]
     return "".join(parts)
 
@@ -137,7 +143,9 @@ def _reasons() -> str:
     ]
     for number, reason in enumerate(Reason, start=1):
         codes = VENDOR_CODES[reason.value]
-        rows.append(f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {' | '.join(codes.shown(vendor) for vendor in VENDORS)} |\n")
+        rows.append(
+            f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {' | '.join(codes.shown(vendor) for vendor in VENDORS)} |\n"
+        )
     return "".join(rows)
 
 
