@@ -216,9 +216,11 @@ def test_a_condition_holds_or_does_not(expression: str, holds: bool | None) -> N
         ("3 > order.metadata.tier > 1", "Column 25: `>` doesn't go with bool, int; "),
         ("5 in customer.segments", "Column 3: `in` doesn't go with int, list(string); "),
         ("order.lines == 'x'", "Column 13: `==` doesn't go with list(map(string, dyn)), string; "),
-        ("1", "The condition comes to a value of type int, not to true or false; compare it to something."),
-        ("order.currency", "The condition comes to a value of type string, not to true or false; compare it to "),
+        ("1", "The condition comes to a value of type int, not true or false; compare it to something."),
+        ("order.currency", "The condition comes to a value of type string, not true or false; compare it to "),
         ("order.lines.map(a, a.quantity)", "The condition comes to a value of type list"),
+        ("{null: true}", "The condition comes to a value of type map, not true or false; compare it to something."),
+        ("order.quantity.all(a, true)", "cannot be the range of a comprehension"),
         # Texts that mean something.
         (
             "at > timestamp('2026-13-01')",
@@ -253,6 +255,11 @@ def test_what_makes_no_sense_is_said_at_once_with_its_place(expression: str, sen
         ("['x']" + ".map(a, a + a)" * 6 + " == []", "`+` in a macro may only add numbers; write int(…) or double(…)"),
         ("order.lines.map(a, a.metadata.x + a.product_id) == []", "Column 33: `+` in a macro may only add numbers"),
         ("'a'" + "+'a'" * 17 + " == 'x'", "at most 16 texts or lists may be joined with `+`"),
+        (
+            " || ".join(f"order.metadata.a == order.metadata.b{n}" for n in range(17)),
+            "at most 16 comparisons may be with values of metadata, events or lists on both sides; compare with what",
+        ),
+        ("order.lines.all(a, " + " && ".join(["a == a"] * 17) + ")", "at most 16 comparisons may be with values of"),
         ("order.lines.exists(a, a.product_id.matches('x'))", "Column 43: `matches` can't stand in a macro; use "),
         (
             "order.order_id.matches(order.metadata.evil)",
@@ -375,6 +382,11 @@ def lines(number: int, **more: Any) -> list[dict[str, Any]]:
         ("order.lines.all(a, order.lines.all(b, b.quantity == 1))", 10_000, False),
         ("order.lines.all(a, a.metadata.n == a.metadata.n)", 5_000, True),
         ("order.lines.all(a, a.metadata == order.lines[0].metadata || true)", 5_000, True),
+        ("order.lines.all(a, " + " && ".join(["a.quantity == 1"] * 50) + ")", 9_000, False),
+        ("order.lines.all(a, " + " && ".join(["a.quantity == 1"] * 50) + ")", 900, True),
+        ("order.lines.all(a, a.product_id in ['x'" + ", 'x'" * 150 + "] || true)", 9_000, False),
+        ("order.lines.all(a, a.product_id in ['x'" + ", 'x'" * 150 + "] || true)", 900, True),
+        ("order.lines.map(a, [a" + ", a" * 9 + "]).size() > 0", 9_000, False),
         ("order.lines.all(a, order.lines == order.lines)", 20, True),
         ("order.lines.all(a, order.lines == order.lines)", 5_000, False),
         ("order.lines.all(a, a.product_id in order.lines.map(b, b.product_id))", 60, True),
