@@ -19,6 +19,7 @@ and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are c
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
 
@@ -96,7 +97,8 @@ def compile_condition(expression: str, variables: frozenset[str]) -> Callable[[M
     for probe in rules.probes:
         if environment.compile(probe.expression).eval().type() == _library().Type.ERROR:
             fail(expression, probe.place, probe.sentence)
-    program.eval(data={})  # the first evaluation makes it ready
+    with suppress(RuntimeError):  # what has too many rounds without any data
+        program.eval(data={})  # the first evaluation makes it ready
     return _Condition(expression, program, rules)
 
 
@@ -118,12 +120,12 @@ class _Condition:
                 binding.take(values, data)
             if not self._is_cheap and not self._affordable(data):
                 return False
-            result = self._program.eval(data=data).value()
-            if not isinstance(result, bool) and any(hint in str(result) for hint in _NOT_PLAIN):
-                result = self._program.eval(data=_plain(data)).value()
+            result = self._program.eval(data=data)
+            if result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN):
+                result = self._program.eval(data=_plain(data))
+            return result.value() is True
         except Exception:  # whatever it is, see compile_condition
             return False
-        return result is True
 
     def _affordable(self, data: dict[str, Any]) -> bool:
         longest, weights = self._rules.longest_list, {}
