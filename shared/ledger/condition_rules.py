@@ -4,6 +4,7 @@ The library ends an evaluation after 10,000 rounds of its macros together. What 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final, NoReturn
@@ -23,6 +24,10 @@ MAX_JOINS: Final = 16
 MAX_PATTERN_SIZE: Final = 1_000
 """Characters of the patterns for `matches()`, times what their `{n}` repeat. RE2 matches in linear time, but a pattern
 is made ready anew for each evaluation: 1,000 are some milliseconds, `(a{0,1000})` seventy times is 0.4 seconds."""
+
+MAX_PASSES: Final = 16
+"""Comparisons that may read all that was handed over, but once: `order.metadata.a == order.metadata.b`, or one line's
+metadata with another's in a macro over the lines. For 10,000 lines all of them are 0.3 seconds, for 100 lines 3 ms."""
 
 MAX_ROUNDS: Final = 9_999
 """Rounds of all macros in one evaluation; the library's own limit, which can't be set. One look at every line of any
@@ -72,6 +77,10 @@ _READS_FIRST: Final = _CONVERSIONS | {"contains", "size", "string", "bytes"}
 _TRUTHS: Final = _COMPARISONS | {"_&&_", "_||_", "!_", "@in", "contains", "matches", "@not_strictly_false", "bool"}
 _REPEAT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _RESULT: Final = "@result"  # what the library calls a macro's result so far
+_ROUND_STEPS, _ENTRY_STEPS = (
+    4,
+    16,
+)  # a macro's own steps a round; what an entry costs in a list that is made every round
 
 Reads = tuple[tuple[str, int], ...]
 """How much comparing a value may read: names of bound values, and a power of the number of rounds.
@@ -121,10 +130,13 @@ class Rules:
     """The fields that `has()` asks for."""
     scans: list[tuple[int, str, int]] = field(default_factory=list)
     """Comparisons that read a large value in every round: how deep in macros, the value, and its power in `Reads`."""
+    steps: Counter[int] = field(default_factory=Counter)
+    """Parts that are evaluated in every round, by how deep in macros they stand."""
     probes: list[Probe] = field(default_factory=list)
     longest_list: int = 1
     """Entries of the longest list that the expression itself holds."""
     joins: int = 0
+    passes: int = 0
     pattern_size: int = 0
 
     def judge(self, tree: Node) -> None:
@@ -139,6 +151,9 @@ class Rules:
         if node.kind == "loop":
             return self._loop(node, scope, depth)
         root, steps = _path(node)
+        if depth:
+            made = [part for part in node.parts if part.kind != "const"] if node.kind in ("list", "struct") else []
+            self.steps[depth] += 1 + len(steps) + _ENTRY_STEPS * len(made)
         if root is not None:
             self._name(root, steps, scope, tests=node.tests)
             return 0
@@ -156,6 +171,7 @@ class Rules:
         span, _, step, _ = node.parts
         if node.name in self.variables or node.name in scope:
             self._fail(node, f"`{node.name}` is a name already; give the items another one.")
+        self.steps[depth + 1] += _ROUND_STEPS
         levels = 1 + max(self._visit(span, scope, depth), self._visit(step, self._within(node, scope), depth + 1))
         if levels > MAX_NESTING:
             self._fail(node, f"at most {MAX_NESTING} macros may be nested or follow one another; leave one out.")
@@ -257,8 +273,11 @@ class Rules:
             reads = self._reads(node.parts[1], scope)
         elif node.name in _READS_FIRST and node.parts:
             reads = self._reads(node.parts[0], scope)
-        # Reading once what is there is no more than handing it over was.
         self.scans += [(depth, name, power) for name, power in reads if depth + power > 0]
+        self.passes += sum(depth + power <= 0 for _, power in reads)
+        if self.passes > MAX_PASSES:
+            wrong = f"at most {MAX_PASSES} comparisons may be with values of metadata, events or lists on both sides"
+            self._fail(node, f"{wrong}; compare with what is written out here, or split the condition.")
 
     def _reads(self, node: Node, scope: _Scope) -> Reads:
         if node.kind == "const" or self._is_number(node, scope):

@@ -19,6 +19,7 @@ and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are c
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
 
@@ -33,7 +34,7 @@ from shared.ledger.condition_rules import (
     fail,
 )
 
-__all__ = ["EVENT_VARIABLES", "MAX_SCANNED", "REDEMPTION_VARIABLES", "ConditionError", "compile_condition"]
+__all__ = ["EVENT_VARIABLES", "MAX_WORK", "REDEMPTION_VARIABLES", "ConditionError", "compile_condition"]
 
 REDEMPTION_VARIABLES: Final = frozenset(("order", "customer", "coupon", "campaign", "at"))
 """What a condition for using a coupon may name."""
@@ -41,9 +42,9 @@ REDEMPTION_VARIABLES: Final = frozenset(("order", "customer", "coupon", "campaig
 EVENT_VARIABLES: Final = frozenset(("event",))
 """What a condition for issuing one may name."""
 
-MAX_SCANNED: Final = 500_000
-"""Values that the comparisons of one evaluation may read in all, where they read large ones in every round of a macro;
-about 0.1 seconds at worst. A thousand lines looked up in a list of 500 is as much."""
+MAX_WORK: Final = 500_000
+"""Parts that the rounds of all macros evaluate, and values that their comparisons read, in one evaluation: about 0.1
+seconds. A thousand lines looked up in a list of 400 come near it; what could never come near isn't counted."""
 
 _CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded anew far more often than they change
 _TEXT_UNIT: Final = 64  # characters that are compared in the time of one other value
@@ -83,29 +84,30 @@ def compile_condition(expression: str, variables: frozenset[str]) -> Callable[[M
         raise ConditionError("The condition holds characters that can't be seen; type it anew.")
     try:
         rules = Rules(expression, variables)
-        rules.judge(read_tree(_compiled(_library().NewEnv(), expression, disable_check=True).serialize()))
+        rules.judge(read_tree(_compiled(_parser(), expression, disable_check=True).serialize()))
     except RecursionError:
         raise ConditionError("The condition is nested too deeply; split it into several.") from None
     environment = _environment(rules)
     program = _compiled(environment, expression)
-    if program.return_type().name() not in ("BOOL", "DYN"):
-        kind = program.return_type().name().lower()
+    kind = _result_type(program)
+    if kind not in ("bool", "dyn"):
         raise ConditionError(
-            f"The condition comes to a value of type {kind}, not to true or false; compare it to something."
+            f"The condition comes to a value of type {kind}, not true or false; compare it to something."
         )
     for probe in rules.probes:
         if environment.compile(probe.expression).eval().type() == _library().Type.ERROR:
             fail(expression, probe.place, probe.sentence)
-    program.eval(data={})  # the first evaluation makes it ready
+    with suppress(RuntimeError):  # what has too many rounds without any data
+        program.eval(data={})  # the first evaluation makes it ready
     return _Condition(expression, program, rules)
 
 
 class _Condition:
-    __slots__ = ("_bindings", "_expression", "_longest_list", "_program", "_scans")
+    __slots__ = ("_bindings", "_expression", "_is_cheap", "_program", "_rules")
 
     def __init__(self, expression: str, program: Any, rules: Rules) -> None:
         self._expression, self._program = expression, program
-        self._scans, self._longest_list = rules.scans, rules.longest_list
+        self._rules, self._is_cheap = rules, not rules.scans and rules.steps.total() * MAX_ROUNDS <= MAX_WORK
         self._bindings = [_Binding(name, keys, name in rules.tested) for name, keys in rules.uses.items()]
 
     def __repr__(self) -> str:
@@ -116,23 +118,25 @@ class _Condition:
             data: dict[str, Any] = {}
             for binding in self._bindings:
                 binding.take(values, data)
-            if self._scans and not self._affordable(data):
+            if not self._is_cheap and not self._affordable(data):
                 return False
-            result = self._program.eval(data=data).value()
-            if not isinstance(result, bool) and any(hint in str(result) for hint in _NOT_PLAIN):
-                result = self._program.eval(data=_plain(data)).value()
+            result = self._program.eval(data=data)
+            if result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN):
+                result = self._program.eval(data=_plain(data))
+            return result.value() is True
         except Exception:  # whatever it is, see compile_condition
             return False
-        return result is True
 
     def _affordable(self, data: dict[str, Any]) -> bool:
-        longest, weights = self._longest_list, {}
+        longest, weights = self._rules.longest_list, {}
         for binding in self._bindings:
             weights[binding.name], longest = _weigh(binding.taken(data), longest)
-        scanned = 0.0
-        for depth, name, power in self._scans:
-            scanned += min(longest**depth, MAX_ROUNDS) * float(longest) ** power * weights[name]
-        return scanned <= MAX_SCANNED
+        work = 0.0
+        for depth, parts in self._rules.steps.items():
+            work += min(longest**depth, MAX_ROUNDS) * parts
+        for depth, name, power in self._rules.scans:
+            work += min(longest**depth, MAX_ROUNDS) * float(longest) ** power * weights[name]
+        return work <= MAX_WORK
 
 
 class _Binding:
@@ -182,6 +186,11 @@ def _library() -> Any:
     return cel
 
 
+@cache
+def _parser() -> Any:
+    return _library().NewEnv()
+
+
 def _environment(rules: Rules) -> Any:
     types = _library().Type
     kinds = {
@@ -203,6 +212,13 @@ def _compiled(environment: Any, expression: str, **options: bool) -> Any:
         return environment.compile(expression, **options)
     except RuntimeError as error:
         _explain(expression, str(error))
+
+
+def _result_type(program: Any) -> str:
+    try:
+        return str(program.return_type().name()).lower()
+    except RuntimeError:  # the library has no name for every type: a map with lists for keys
+        return "map"
 
 
 def _explain(expression: str, message: str) -> NoReturn:
@@ -238,7 +254,7 @@ def _sentence(complaint: str) -> str:
         return "something is missing at the end; finish the condition."
     if "token recognition" in problem:
         return f"`{odd}` can't stand here; put texts in quotes, and keys that aren't words as in metadata[\"a-b\"]."
-    return f"this isn't CEL: {problem}; correct it."
+    return f"{problem}; correct it." if problem == complaint else f"this isn't CEL: {problem}; correct it."
 
 
 def _weigh(value: Any, longest: int) -> tuple[int, int]:
