@@ -6,7 +6,7 @@ from typing import Final
 
 from cli.campaign_tree import FileSyntaxError, Node, TreeBuilder
 
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_WORD: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 # Numbers are only looked at here, not reckoned: the model's reader takes them from the text, by their digits.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -34,29 +34,29 @@ def read_json(text: str) -> TreeBuilder:
 def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> None:
     """Add the one document between `start` and `end`, which is valid JSON and begins on `line`."""
     counted = start
-    for match in _TOKEN.finditer(text, start, end):
-        token = match[0]
+    for match in _WORD.finditer(text, start, end):
+        word = match[0]
         line += text.count("\n", counted, match.start())
         counted = match.start()
-        if token in ",:":
+        if word in ",:":
             continue
-        if token in "]}":
+        if word in "]}":
             builder.end()
         elif builder.wants_key:
-            builder.key(line, json.loads(token))
-        elif token in "[{":
-            node = Node(line, items=[]) if token == "[" else Node(line, fields={})
+            builder.key(line, json.loads(word))
+        elif word in "[{":
+            node = Node(line, items=[]) if word == "[" else Node(line, fields={})
             builder.begin(line, match.start() - text.rfind("\n", 0, match.start()), node)
         else:
-            if "\\u" in token and not _is_unicode(token):
+            if "\\u" in word and not _is_unicode(word):
                 builder.problem(line, r"holds half of a character (a lone surrogate such as \ud800); correct the text")
-                token = '""'
-            builder.scalar(line, token)
+                word = '""'
+            builder.scalar(line, word)
 
 
-def _is_unicode(token: str) -> bool:
+def _is_unicode(word: str) -> bool:
     try:
-        json.loads(token).encode()
+        json.loads(word).encode()
     except UnicodeEncodeError:
         return False
     return True

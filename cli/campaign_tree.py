@@ -98,8 +98,8 @@ class TreeBuilder:
             parent.items.append(node)
             return
         fields = parent.fields
-        assert fields is not None, "a scalar holds nothing"
-        assert self._key is not None, "a reader names the key first"
+        if fields is None or self._key is None:
+            raise AssertionError("a reader names a mapping's key before its value")
         line, name = self._key
         self._key = None
         if name in fields:

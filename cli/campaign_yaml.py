@@ -20,7 +20,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten
 _ANCHORS: Final = "anchors and aliases (&, *) aren't read here; write out what they stand for"
 _TAGS: Final = "tags (!) aren't read here; leave it out, and put a number that is meant as a text in quotes"
 _KEYS: Final = "a field's name must be a text, not a list or a mapping"
-_ONLY_A_COMMENT: Final = 'only a comment stands here; write null for nothing, or put a text that begins with # in quotes'
+_ONLY_A_COMMENT: Final = "only a comment stands here; write null, or put a text that begins with # in quotes"
 
 
 def read_yaml(text: str) -> TreeBuilder:
@@ -56,39 +56,41 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
-            if builder.wants_key:
-                raise FileSyntaxError(line, column, _KEYS)
+            line, column = self._value_at(event)
             self._refuse_extras(event, line)
             is_list = isinstance(event, yaml.SequenceStartEvent)
             builder.begin(line, column, Node(line, items=[]) if is_list else Node(line, fields={}))
         elif isinstance(event, yaml.CollectionEndEvent):
             builder.end()
         elif isinstance(event, yaml.AliasEvent):
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
-            if builder.wants_key:
-                raise FileSyntaxError(line, column, _KEYS)
+            line, _ = self._value_at(event)
             builder.problem(line, _ANCHORS)
             builder.scalar(line, NOTHING)
 
+    def _value_at(self, event: yaml.Event) -> tuple[int, int]:
+        """Line and column of what can only be a value. Raises FileSyntaxError where it stands for a field's name."""
+        line, column = _begins(event)
+        if self._builder.wants_key:
+            raise FileSyntaxError(line, column, _KEYS)
+        return line, column
+
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        builder, line = self._builder, event.start_mark.line + 1
+        builder, (line, column) = self._builder, _begins(event)
         self._refuse_extras(event, line)
         plain = event.implicit[0]
         if builder.wants_key:
             builder.key(line, event.value)
         else:
-            builder.scalar(line, self._plain(event, line) if plain else json.dumps(event.value))
+            builder.scalar(line, self._plain(event.value, line, column) if plain else json.dumps(event.value))
 
-    def _plain(self, event: yaml.ScalarEvent, line: int) -> str:
+    def _plain(self, value: str, line: int, column: int) -> str:
         """What a scalar without quotes stands for, as a JSON text."""
-        value = event.value
         if not value:
-            if self._lines[line - 1][event.start_mark.column :].lstrip(" \t").startswith("#"):
+            if self._lines[line - 1][column - 1 :].lstrip(" \t").startswith("#"):
                 self._builder.problem(line, _ONLY_A_COMMENT)
             return NOTHING
         if value in ("true", "false", NOTHING) or _NUMBER.fullmatch(value):
-            return str(value)
+            return value
         if value in _OTHER_NULLS:
             self._builder.problem(line, f'{value} means nothing to some and a text to others; write null or "{value}"')
         return json.dumps(value)
@@ -98,3 +100,8 @@ class _Reader:
             self._builder.problem(line, _ANCHORS)
         if getattr(event, "tag", None) is not None:
             self._builder.problem(line, _TAGS)
+
+
+def _begins(event: yaml.Event) -> tuple[int, int]:
+    """Line and column from 1; every event of a parser has them."""
+    return (1, 1) if event.start_mark is None else (event.start_mark.line + 1, event.start_mark.column + 1)
