@@ -114,9 +114,12 @@ async def _live(
     if not changed:
         return {}
     ids = [after.campaign_id for _, after, _ in changed]
-    limits = [after.limits.uses_per_coupon for _, after, _ in changed]
+    limits = (
+        [before.limits.uses_per_coupon for before, _, _ in changed],
+        [after.limits.uses_per_coupon for _, after, _ in changed],
+    )
     numbers: dict[str, dict[str, Any]] = {campaign_id: {} for campaign_id in ids}
-    for record in await connection.fetch(sql("plan_coupons"), ids, limits):
+    for record in await connection.fetch(sql("plan_coupons"), ids, *limits):
         numbers[record["campaign_id"]].update(record)
     limited = [
         (before, after) for before, after, fields in changed if any(one.field.startswith("limits.") for one in fields)

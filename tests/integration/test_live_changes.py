@@ -57,6 +57,8 @@ async def test_raising_the_uses_of_a_coupon_revives_used_up_ones_and_lowering_re
         assert await use(engine, "O5", used) == "exhausted"
         assert await use(engine, "O6", fresh) == "redeemed"
         assert await count(pool, "SELECT sum(used_uses) FROM coupons") == 3, "nothing that stands was taken back"
+        await decide(engine, CancelOrder("cancel O3", order_id="O3", at=PLACED_AT))
+        assert await use(engine, "O8", used) == "exhausted", "one use stands, as many as there may be"
         await changed(pool, limited())
         assert await use(engine, "O7", used) == "redeemed"
 
