@@ -42,17 +42,17 @@ def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
     for node in nodes:
         judged = _judge(node)
         if isinstance(judged, CampaignDefinition):
-            read.append((node, judged))
+            read.append(judged)
         else:
             problems += [problem for problem in judged if problem.line not in spoilt]
-    problems += _twice(read)
+    problems += _twice(nodes)
     if problems:
         raise CommandFailedError(_told(file.name, problems))
     if not read:
         raise CommandFailedError(
             f"{file.name} is empty; write a campaign into it (`couponry example campaign` prints one)."
         )
-    return [definition for _, definition in read]
+    return read
 
 
 def _read(file: InputFile) -> TreeBuilder:
@@ -154,22 +154,19 @@ def _line_named(root: Node, sentence: str) -> int | None:
     return None
 
 
-def _twice(read: list[tuple[Node, CampaignDefinition]]) -> Iterator[FileProblem]:
-    """What only one campaign of a file may have: its id, and its shared code."""
-    ids: dict[str, tuple[Node, int]] = {}
-    codes: dict[str, tuple[Node, int]] = {}
-    for node, definition in read:
-        line = locate(node, ("campaign_id",)).line
-        owner, first = ids.setdefault(definition.campaign_id, (node, line))
-        if owner is not node:
-            told = f"stands already on line {first}; give each campaign an id of its own"
-            yield _sentence(line, _label(node), "campaign_id", told)
-        if definition.code.shared_code is not None:
-            line = locate(node, ("code", "shared_code")).line
-            owner, first = codes.setdefault(code_key(definition.code.shared_code), (node, line))
+def _twice(nodes: list[Node]) -> Iterator[FileProblem]:
+    """What only one campaign of a file may have: its id, and its shared code; also where the rest of it is wrong."""
+    for field, noun in (("campaign_id", "an id"), ("code.shared_code", "a code")):
+        seen: dict[str, tuple[Node, int]] = {}
+        for node in nodes:
+            line, _, found, whole = locate(node, tuple(field.split(".")))
+            if not whole or not found.is_text:
+                continue
+            value = json.loads(found.text or "")
+            owner, first = seen.setdefault(code_key(value) if field == "code.shared_code" else value, (node, line))
             if owner is not node:
-                told = f"stands already on line {first}; give each campaign a code of its own"
-                yield _sentence(line, _label(node), "code.shared_code", told)
+                told = f"stands already on line {first}; give each campaign {noun} of its own"
+                yield _sentence(line, _label(node), field, told)
 
 
 def _told(name: str, problems: list[FileProblem]) -> str:

@@ -137,14 +137,14 @@ def _starts_at(case: _Case) -> str:
 
 def _ends_at(case: _Case) -> str:
     end, live = _window(case.after).ends_at, case.live
-    first = (
-        f"The campaign has no end any more, nor {'has' if live.coupons == 1 else 'have'} {_out(case)}"
-        if end is None
-        else f"It ends {_moment(end)}{', which is over' if end <= live.now else ''}, and with it {_out(case)}"
-    )
-    if live.own_end:
-        where = "" if end is None else " where it is earlier"
-        first += f", but for an end of their own, which {live.own_end:,} of them keep{where}"
+    own = f"; {live.own_end:,} of them also {_has(live.own_end)} an end of their own" if live.own_end else ""
+    if end is None:
+        first = (
+            f"The campaign has no end any more, nor {_has(live.coupons)} {_out(case)}{own and own + ', which stays'}"
+        )
+    else:
+        over = ", which is over" if end <= live.now else ""
+        first = f"It ends {_moment(end)}{over}, and with it {_out(case)}{own and own + ', and the earlier counts'}"
     return f"{first}. What was used stays used; what is held can still be burned."
 
 
@@ -247,6 +247,10 @@ def _out(case: _Case) -> str:
 
 def _is(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def _has(number: int) -> str:
+    return "has" if number == 1 else "have"
 
 
 def _them(number: int, one: str = "it") -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from tests.integration.test_cli_ledger import campaign, execute, rows
 from tests.ledger import definition, issue, ledger, redeem
 
 pytestmark = pytest.mark.postgres
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "campaign-files.md"
 
 ANNA = Customer("anna")
 LIVE = {"uses_per_coupon": 1, "uses_per_customer": 2, "uses_total": 4, "coupons_total": 4, "coupons_per_customer": 3}
@@ -201,3 +205,28 @@ def test_a_long_list_tells_what_came_and_what_went(couponry: Couponry) -> None:
     couponry("campaigns", "load", "-", given=json.dumps(campaign("a", applies_to={"product_ids": before})))
     told = couponry("campaigns", "plan", "-", given=json.dumps(campaign("a", applies_to={"product_ids": after})))
     assert "applies_to.product_ids: 10 → 10 entries (new: p10; gone: p0)" in told.words
+
+
+def test_the_page_shows_what_its_commands_print(
+    couponry: Couponry, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def coupons_go_out() -> None:
+        async with ledger(database_url) as pool:
+            engine = Engine(pool)
+            codes = await issue(engine, "save10", 40)
+            await engine.execute([redeem(f"O{number}", [code]) for number, code in enumerate(codes[:27])])
+
+    monkeypatch.chdir(tmp_path)
+    commands = 0
+    for kind, block in re.findall(r"```(yaml|console)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL):
+        if kind == "yaml":
+            file = Path(block.partition("\n")[0].removeprefix("# "))
+            if file.exists():
+                asyncio.run(coupons_go_out())
+            file.write_text(block, encoding="utf-8")
+            continue
+        for command, shown in re.findall(r"^\$ couponry (.*)\n((?:(?!\$ ).*\n)*)", block, flags=re.MULTILINE):
+            called = couponry(*command.split())
+            assert called.out + called.err == shown
+            commands += 1
+    assert commands == 5

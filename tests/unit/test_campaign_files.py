@@ -247,13 +247,17 @@ def test_everything_wrong_in_a_file_is_told_at_once_in_its_order() -> None:
         f"- {indented(TWO)}\n  code: {{shared_code: ' hello'}}\n"
         f"- {indented(ONE)}\n"
         f"- campaign_id: d\n"
+        f"- campaign_id: d\n"
     )
     assert told(text) == [
         "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
         "f.yaml:6: campaign 'b', limits.spent: is no field that is known here; correct or remove it.",
+        "f.yaml:7: campaign 'b', campaign_id: stands already on line 4; give each campaign an id of its own.",
         "f.yaml:9: campaign 'b', code.shared_code: stands already on line 3; give each campaign a code of its own.",
         "f.yaml:10: campaign 'a', campaign_id: stands already on line 1; give each campaign an id of its own.",
         "f.yaml:12: campaign 'd', discount: is missing.",
+        "f.yaml:13: campaign 'd', discount: is missing.",
+        "f.yaml:13: campaign 'd', campaign_id: stands already on line 12; give each campaign an id of its own.",
     ]
 
 
