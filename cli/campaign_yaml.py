@@ -6,7 +6,7 @@ and `0x10` are texts, where YAML's own rules, which differ between its versions,
 
 import json
 import re
-from typing import Final
+from typing import Final, Protocol
 
 import yaml
 
@@ -36,11 +36,19 @@ def read_yaml(text: str) -> TreeBuilder:
             len(before), len(before[-1]) + 1, f"this is no valid YAML ({error.reason}); remove that character"
         ) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         problem = f"{error.context or ''} {error.problem or ''}".strip()
-        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+        line, column = reader.place(error.problem_mark or error.context_mark)
         raise FileSyntaxError(line, column, f"this is no valid YAML ({problem})") from None
     return builder
+
+
+class _Mark(Protocol):
+    """Where something stands, from 0; the two parsers have a class of their own each."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
 
 
 class _Reader:
@@ -67,15 +75,22 @@ class _Reader:
             builder.problem(line, _ANCHORS)
             builder.scalar(line, NOTHING)
 
+    def place(self, mark: _Mark | None) -> tuple[int, int]:
+        """Line and column from 1. The parser may place what is missing at the end on a line that isn't there."""
+        if mark is None:
+            return 1, 1
+        last = len(self._lines)
+        return (mark.line + 1, mark.column + 1) if mark.line < last else (last, len(self._lines[-1]) + 1)
+
     def _value_at(self, event: yaml.Event) -> tuple[int, int]:
         """Line and column of what can only be a value. Raises FileSyntaxError where it stands for a field's name."""
-        line, column = _begins(event)
+        line, column = self.place(event.start_mark)
         if self._builder.wants_key:
             raise FileSyntaxError(line, column, _KEYS)
         return line, column
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        builder, (line, column) = self._builder, _begins(event)
+        builder, (line, column) = self._builder, self.place(event.start_mark)
         self._refuse_extras(event, line)
         plain = event.implicit[0]
         if builder.wants_key:
@@ -100,8 +115,3 @@ class _Reader:
             self._builder.problem(line, _ANCHORS)
         if getattr(event, "tag", None) is not None:
             self._builder.problem(line, _TAGS)
-
-
-def _begins(event: yaml.Event) -> tuple[int, int]:
-    """Line and column from 1; every event of a parser has them."""
-    return (1, 1) if event.start_mark is None else (event.start_mark.line + 1, event.start_mark.column + 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons
+from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder
 from shared.domain.customer import Customer
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import save
@@ -175,6 +175,22 @@ async def test_a_new_discount_is_for_new_uses_and_gives_back_what_the_old_one_to
         await decide(engine, CancelOrder("cancel O1", order_id="O1", at=PLACED_AT))
         found = await pool.fetch("SELECT used_minor FROM transfers WHERE order_id IS NOT NULL ORDER BY transfer_id")
         assert [record[0] for record in found] == [1_250, 300, -1_250]
+
+
+async def test_a_lock_is_reckoned_when_it_is_burned_and_an_unpaid_order_keeps_its_discount(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        locked, held = await issue(engine, "save10", 2)
+        placed = redeem("O1", [held], customer=ANNA, hold=True, hold_seconds=600)
+        await decide(engine, LockCoupons("lock", "L1", (locked,), 600, ANNA), placed)
+        await changed(pool, definition(discount={"kind": "fixed", "value": "3", "currency": "USD"}))
+        await decide(
+            engine,
+            PayOrder("pay O1", order_id="O1"),
+            redeem("O2", [], customer=ANNA, lock_reference="L1"),
+        )
+        found = await pool.fetch("SELECT order_id, used_minor FROM transfers WHERE kind = 'burned'")
+        assert {tuple(record) for record in found} == {("O1", 1_250), ("O2", 300)}
 
 
 async def test_loading_the_same_twice_leaves_version_and_rows_as_they_are(database_url: str) -> None:

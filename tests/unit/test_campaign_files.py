@@ -137,6 +137,10 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
                 "quotes."
             ],
         ),
+        (
+            f"{ONE}limits: {{uses_total: 1",
+            ["f.yaml:3:23: this is no valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
+        ),
         (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a text, not a list or a mapping."]),
         (
             ONE.replace('"5.00"', "1e3"),
