@@ -20,10 +20,13 @@ from shared.domain.coupon import code_key
 from shared.ledger.definitions import DefinitionError, to_domain
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Unpacked: a campaign with three full lists of 100,000 product ids is about 5 MB, and this much is read in seconds."""
+"""Unpacked: a campaign with three full lists of 100,000 product ids is about 5 MB and read in seconds, this much in a minute."""
 
 MOST_TOLD: Final = 20
 """Problems told one by one: about a screen. Who has more has the same one many times."""
+
+MOST_KEPT: Final = 10_000
+"""Problems kept before they are put in order: a file of the largest size can have millions."""
 
 _YAML: Final = (".yaml", ".yml")
 _JSON: Final = (".json", ".ndjson", ".jsonl")
@@ -37,7 +40,7 @@ def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
     """
     found = _read(file)
     nodes = list(_campaigns(found))
-    read, problems = [], found.problems
+    read, problems, uncounted = [], found.problems, 0
     spoilt = {problem.line for problem in problems}  # what follows from them on the same line need not be told
     for node in nodes:
         judged = _judge(node)
@@ -45,9 +48,11 @@ def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
             read.append(judged)
         else:
             problems += [problem for problem in judged if problem.line not in spoilt]
+            if len(problems) > MOST_KEPT:  # campaigns come in the file's order, so those that are told are among them
+                uncounted, problems = uncounted + len(problems) - MOST_KEPT, problems[:MOST_KEPT]
     problems += _twice(nodes)
     if problems:
-        raise CommandFailedError(_told(file.name, problems))
+        raise CommandFailedError(_told(file.name, problems, uncounted))
     if not read:
         raise CommandFailedError(
             f"{file.name} is empty; write a campaign into it (`couponry example campaign` prints one)."
@@ -169,9 +174,9 @@ def _twice(nodes: list[Node]) -> Iterator[FileProblem]:
                 yield _sentence(line, _label(node), field, told)
 
 
-def _told(name: str, problems: list[FileProblem]) -> str:
+def _told(name: str, problems: list[FileProblem], more: int) -> str:
     ordered = sorted(problems, key=lambda problem: problem.line)
     lines = [f"{name}:{line}: {text}." for line, text in ordered[:MOST_TOLD]]
-    if len(ordered) > MOST_TOLD:
-        lines.append(f"… and {len(ordered) - MOST_TOLD:,} more.")
+    if more := more + len(ordered) - len(lines):
+        lines.append(f"… and {more:,} more.")
     return "\n".join(lines)

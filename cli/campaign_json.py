@@ -33,10 +33,11 @@ def read_json(text: str) -> TreeBuilder:
 
 def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> None:
     """Add the one document between `start` and `end`, which is valid JSON and begins on `line`."""
-    counted = start
+    counted, line_start = start, text.rfind("\n", 0, start) + 1
     for match in _WORD.finditer(text, start, end):
         word = match[0]
-        line += text.count("\n", counted, match.start())
+        if ends := text.count("\n", counted, match.start()):
+            line, line_start = line + ends, text.rfind("\n", counted, match.start()) + 1
         counted = match.start()
         if word in ",:":
             continue
@@ -46,7 +47,7 @@ def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> 
             builder.key(line, json.loads(word))
         elif word in "[{":
             node = Node(line, items=[]) if word == "[" else Node(line, fields={})
-            builder.begin(line, match.start() - text.rfind("\n", 0, match.start()), node)
+            builder.begin(line, match.start() - line_start + 1, node)
         else:
             if "\\u" in word and not _is_unicode(word):
                 builder.problem(line, r"holds half of a character (a lone surrogate such as \ud800); correct the text")

@@ -271,6 +271,14 @@ def test_a_mistake_made_a_thousand_times_is_told_twenty_times() -> None:
     assert said[-1] == "… and 980 more."
 
 
+def test_a_file_with_more_mistakes_than_anybody_reads_says_how_many() -> None:
+    wrong = ",".join(["7"] * 50_000)
+    listed = [f'{{"campaign_id": "{n}", "discount": 1,\n"applies_to": {{"product_ids": [{wrong}]}}}}' for n in "abc"]
+    said = told(f"[{','.join(listed)}]", "f.json")
+    assert said[0] == "f.json:1: campaign 'a', discount: must be an object."
+    assert said[-1] == f"… and {3 * 50_001 - MOST_TOLD:,} more."
+
+
 def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
     said = told(f'{ONE}"\\e[2J": 1\n')
     assert said == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
