@@ -20,7 +20,9 @@ from shared.domain.coupon import code_key
 from shared.ledger.definitions import DefinitionError, to_domain
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Unpacked: a campaign with three full lists of 100,000 product ids is about 5 MB and read in seconds, this much in a minute."""
+"""Unpacked: a campaign with three full lists of 100,000 product ids is about 5 MB and read in seconds, this much in
+a minute.
+"""
 
 MOST_TOLD: Final = 20
 """Problems told one by one: about a screen. Who has more has the same one many times."""
