@@ -159,4 +159,5 @@ Command = (
     | ReleaseLock
     | ExpireLock
     | VoidCoupon
+    | NoteCustomer
 )

@@ -16,6 +16,9 @@ def evolve(state: State, verdict: Verdict) -> None:
     """
     if verdict.outcome == "issued":
         _add_issued(state, verdict)
+    if verdict.segments is not None:
+        person, segments = verdict.segments
+        state.segments[person] = frozenset(segments)
     for order in verdict.orders:
         _note(state, order)
     for transfer in verdict.transfers:
@@ -142,3 +145,8 @@ def _note(state: State, change: OrderChange) -> None:
         order.requested_count = change.requested_count
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor
+    theirs = state.orders_of.get(order.customer_key or "")
+    if theirs is not None and order.status in {"placed", "paid"}:
+        theirs.add(order.order_id)
+    elif theirs is not None:
+        theirs.discard(order.order_id)

@@ -9,23 +9,46 @@ from datetime import datetime
 from typing import Literal
 
 from shared.domain.asking import Taken
+from shared.domain.campaign import DiscountOffer
 from shared.domain.customer import CustomerKey
-from shared.domain.order import Line, Order
+from shared.domain.order import SHIPPING, Line, Order
 from shared.domain.state import LockedUse, LockState
-from shared.domain.verdicts import AcceptedCoupon, LineShare, LockChange, Transfer
+from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, LockChange, Transfer
+
+PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
+"""Kinds that are a discount on goods and nothing else."""
 
 
 def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
     coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
+    if discount.kind in PLAIN:
+        return AcceptedCoupon(
+            coupon.coupon_id,
+            coupon.code,
+            coupon.campaign_id,
+            discount.kind,
+            discount.value,
+            taken.discount_minor,
+            lines,
+        )
     return AcceptedCoupon(
-        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines
-    )
+        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
+        benefit=benefit_of(discount, lines),
+    )  # fmt: skip
+
+
+def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit | None:
+    """What the coupon gives beside a discount on goods, `lines` being the shares of what it takes off."""
+    if discount.kind in PLAIN:
+        return None
+    shipping = sum(part for line_id, part in lines if line_id == SHIPPING)
+    return Benefit(shipping, discount.product_id, discount.units, discount.payload)
 
 
 def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
     """The parts of the discount by line id, in the order of the lines."""
-    return tuple([(lines[index].line_id, part) for index, part in taken.shares])
+    return tuple([(lines[index].line_id if index >= 0 else SHIPPING, part) for index, part in taken.shares])
 
 
 def burned(  # noqa: PLR0917 - private to the domain, called once

@@ -10,7 +10,7 @@ from typing import Literal
 
 from shared.domain.asking import holds_now, redemption_id
 from shared.domain.commands import CancelOrder, PayOrder, ReturnOrder
-from shared.domain.holding import released
+from shared.domain.holding import benefit_of, released
 from shared.domain.placing import is_closed, last_closing
 from shared.domain.reasons import Reason
 from shared.domain.state import LockedUse, LockState, OrderState, OrderStatus, Standing, State, order_hold
@@ -202,6 +202,7 @@ def _told(state: State, use: LockedUse | Standing, redemption: str | None) -> Ac
         use.coupon_id, "" if coupon is None else coupon.code, use.campaign_id,
         "" if campaign is None else campaign.discount.kind, "" if campaign is None else campaign.discount.value,
         use.discount_minor, use.lines if isinstance(use, LockedUse) else (), use.uses, redemption_id=redemption,
+        benefit=None if campaign is None else benefit_of(campaign.discount, use.lines),
     )  # fmt: skip
 
 

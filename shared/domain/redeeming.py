@@ -72,10 +72,13 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         _judge_lock(command, request, known, hold, named)
     change = placing_change(command, known, request.person, now)
     if not named.count:
+        # An order without coupons that nobody waits for is noted only where somebody's first order is asked for.
+        if known is None and request.person not in state.orders_of:
+            change = None
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
-            customer_key=request.person, orders=() if change is None or known is None else (change,),
+            customer_key=request.person, orders=() if change is None else (change,),
         )  # fmt: skip
     if named.offers:
         choice = choose(request, named.offers)

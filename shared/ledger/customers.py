@@ -107,6 +107,7 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
                     continue  # somebody else merged them while we waited for our turn
                 for statement in (
                     "customers_merge",
+                    "customers_merge_segments",
                     "customers_merge_identifiers",
                     "customers_merge_coupons",
                     "customers_merge_locks",

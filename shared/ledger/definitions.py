@@ -5,12 +5,13 @@ know is refused, not ignored: a limit that nobody keeps is worse than none.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
-from schemas.campaigns import CampaignDefinition, EligibilityDefinition
+from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition
 from shared.domain import codes
 from shared.domain.campaign import (
     Campaign,
     Cap,
     CodeRule,
+    Condition,
     Eligibility,
     Hours,
     IssueRule,
@@ -20,6 +21,7 @@ from shared.domain.campaign import (
     Stacking,
 )
 from shared.domain.coupon import code_key
+from shared.ledger.conditions import REDEMPTION_VARIABLES, ConditionError, compile_condition
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
 __all__ = ["DefinitionError", "to_domain"]
@@ -71,17 +73,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
 
 def _refuse_unsupported(definition: CampaignDefinition) -> None:
     """Rules that are on their way."""
-    eligibility = definition.eligibility
     wanted = {
-        "window.hours": definition.window.hours,
-        "eligibility.conditions": eligibility.conditions,
-        "eligibility.channels": eligibility.channels,
-        "eligibility.min_quantity": eligibility.min_quantity,
-        "eligibility.segments_any": eligibility.segments_any,
-        "eligibility.segments_all": eligibility.segments_all,
-        "eligibility.segments_none": eligibility.segments_none,
-        "eligibility.first_order_only": eligibility.first_order_only,
-        "validation_code": definition.validation_code,
         "recurring": definition.recurring,
         "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
     }
@@ -146,7 +138,20 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
         segments_any=frozenset(eligibility.segments_any),
         segments_all=frozenset(eligibility.segments_all),
         segments_none=frozenset(eligibility.segments_none),
+        conditions=tuple([_condition(number, one) for number, one in enumerate(eligibility.conditions)]),
     )
+
+
+def _condition(number: int, condition: ConditionDefinition) -> Condition:
+    return compiled(f"eligibility.conditions[{number}]", condition.name, condition.expression, REDEMPTION_VARIABLES)
+
+
+def compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
+    """A condition, ready to be evaluated. Raises DefinitionError, which names the campaign's field."""
+    try:
+        return Condition(name, expression, compile_condition(expression, variables))
+    except ConditionError as error:
+        raise DefinitionError(f"`{field}`: {error}") from error
 
 
 def _code(code: CodeDefinition) -> CodeRule:

@@ -7,12 +7,14 @@ from typing import Any, Final
 import orjson
 
 from schemas import topics
+from shared.domain.campaign import DiscountOffer
 from shared.domain.commands import (
     CancelOrder,
     Cause,
     Command,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
     ReturnOrder,
@@ -21,8 +23,9 @@ from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
 from shared.domain.exhaustion import ExhaustedCoupon, exhausted
 from shared.domain.money import format_minor
+from shared.domain.order import SHIPPING
 from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+from shared.domain.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Transfer, Verdict
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
@@ -96,8 +99,9 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
             "discount": {
                 "kind": coupon.discount_kind,
                 "value": coupon.discount_value,
-                "currency": campaign.currency if coupon.discount_kind == "fixed" else None,
+                "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
                 "max_discount": _money(coupon.max_discount_minor, campaign.currency),
+                **_more(campaign.discount),
             },
             "uses": campaign.limits.uses_per_coupon,
             "starts_at": coupon.starts_at,
@@ -117,8 +121,14 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
         }  # fmt: skip
 
 
+def _more(discount: DiscountOffer) -> Data:
+    """What only some kinds say."""
+    said = {"product_id": discount.product_id, "payload": discount.payload}
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
-    return {
+    applied: Data = {
         "coupon_id": coupon.coupon_id,
         "code": coupon.code,
         "campaign_id": coupon.campaign_id,
@@ -128,6 +138,21 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
             {"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in coupon.lines
         ],
     }
+    if coupon.benefit is not None:
+        _add_benefit(applied, coupon, coupon.benefit, currency)
+    return applied
+
+
+def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, currency: str) -> None:
+    """What isn't a discount on goods: the shipping's share is no line's, a product is added, a payload handed on."""
+    applied["lines"] = [line for line in applied["lines"] if line["line_id"] != SHIPPING]
+    if coupon.discount_kind == "free_shipping":
+        applied["shipping_discount_amount"] = format_minor(benefit.shipping_minor, currency)
+    if benefit.product_id is not None:
+        applied["discount"]["product_id"] = benefit.product_id
+        applied["free_product"] = {"product_id": benefit.product_id, "quantity": benefit.product_units}
+    if benefit.payload is not None:
+        applied["discount"]["payload"] = benefit.payload
 
 
 def _refused(coupon: RefusedCoupon) -> Data:
@@ -280,6 +305,11 @@ def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
+def _nothing(command: NoteCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
+    """What is noted of a customer is nobody else's business."""
+    yield from ()
+
+
 def _coupon(state: State, transfer: Transfer) -> Data:
     return {
         "coupon_id": transfer.coupon_id,
@@ -298,4 +328,5 @@ _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "ReleaseLock": _moved,
     "ExpireLock": _moved,
     "VoidCoupon": _moved,
+    "NoteCustomer": _nothing,
 }

@@ -18,6 +18,7 @@ from shared.domain.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
     ReleaseLock,
@@ -30,7 +31,8 @@ from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, Peri
 from shared.domain.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
-from shared.ledger.metering import load_meters
+from shared.ledger.knowing import load_customers
+from shared.ledger.metering import load_meters, touched
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
@@ -61,6 +63,8 @@ class Loaded:
     orders_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
     period_meters_before: dict[PeriodKey, tuple[int, ...]] = field(default_factory=dict)
+    fresh_orders: set[str] = field(default_factory=set)
+    """ids of orders that this batch is the first to hear of"""
     rounds: dict[tuple[str, str], int] = field(default_factory=dict)
     """(order id, coupon id) → how often the coupon was restored to the order"""
     pooled: set[str] = field(default_factory=set)
@@ -88,10 +92,11 @@ async def load(
         await load_supplies(connection, state, loaded.pooled, issues)
     loaded.meters_before = await load_meters(connection, state, commands, now)
     loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
+    await load_customers(connection, state, commands, list(touched(state, commands)), loaded.fresh_orders)
     return loaded
 
 
-_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons)
+_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, NoteCustomer)
 _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
 
@@ -148,6 +153,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
         return []
     columns = [list(column) for column in zip(*rows.values(), strict=True)]
     fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)} if rows else set()
+    loaded.fresh_orders = fresh
     for order_id in fresh:
         row = rows[order_id]
         loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, RedeemCoupons
+from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, NoteCustomer, RedeemCoupons
 from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
 from shared.domain.verdicts import Verdict
@@ -56,7 +56,7 @@ async def _judge(pool: Pool, command: Command, campaigns: CampaignCache) -> Verd
 
 
 def _with_first_identifier(command: Command) -> Command:
-    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons) or command.customer is None:
+    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons | NoteCustomer) or command.customer is None:
         return command
     kind, value = identifiers(command.customer)[0]
     field = {"id": "customer_id", "email": "email", "mobile": "mobile"}[kind]

@@ -16,6 +16,7 @@ from shared.ledger import outbox
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
+from shared.ledger.knowing import write_segments
 from shared.ledger.loading import Loaded, lock_row, order_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.outbox import OutboxRow
@@ -56,6 +57,7 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_period_meters(connection, loaded)
     await _write_locks(connection, loaded)
     await _write_orders(connection, loaded)
+    await write_segments(connection, [entry.verdict for entry in decided])
     await _write_transfers(connection, loaded, decided)
     await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
     await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))

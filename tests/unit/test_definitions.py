@@ -115,7 +115,7 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"validation_code": "1234"}, "`validation_code` isn't supported yet; leave it out."),
+        ({"recurring": True}, "`recurring` isn't supported yet; leave it out."),
     ],
 )
 def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str, Any], says: str) -> None:
