@@ -24,7 +24,7 @@ from shared.ledger.database import Pool, open_pool
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.engine import Answer, Engine
 from shared.ledger.sql import sql
-from tests.ledger import PLACED_AT, count, definition, ledger, redeem
+from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 
 ANN, BOB = Customer("ann", "ann@example.com"), Customer("bob")
 DAY = timedelta(days=1)
@@ -219,6 +219,25 @@ async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_
         assert reasons(await engine.execute([redeem("C", ["HOT"], customer=ANN)])) == [Reason.CUSTOMER_LIMIT]
         await engine.execute([CancelOrder("/cancel B", "B", PLACED_AT)])
         assert reasons(await engine.execute([redeem("D", ["HOT"], customer=ANN)])) == [None]
+
+
+async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_counts_as_theirs(
+    database_url: str,
+) -> None:
+    """The lock was made before the cap, so nobody was asked for. One batch takes its use on all the way."""
+    async with ledger(database_url, hot(), definition()) as pool:
+        await Engine(pool).execute([LockCoupons("/lock", "lock-1", ("HOT",), 600)])
+        await save(pool, [hot(caps=[cap("day", "customer", uses=1)])])
+        [other] = await issue(Engine(pool), "save10")
+        answers = await Engine(pool).execute(
+            [
+                redeem("A", [], command_id="/1", lock_reference="lock-1", hold=True, hold_seconds=600),
+                redeem("A", [other], command_id="/2", customer=ANN, hold=True, hold_seconds=600),
+                PayOrder("/pay", "A", PLACED_AT),
+            ]
+        )
+        assert [verdict.outcome for verdict in verdicts(answers)] == ["held", "held", "redeemed"]
+        assert await count(pool, "SELECT used_uses FROM period_meters WHERE used_uses > 0") == 1
 
 
 async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
