@@ -59,6 +59,11 @@ class Scope:
     max_units: int | None = None
     dearest_first: bool = False
 
+    @property
+    def excludes(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.excluded_product_ids or self.excluded_variant_ids or self.excluded_collection_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class CodeRule:
@@ -216,6 +221,8 @@ class Campaign:
     validation_code: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """what is found out about it once, by name; never part of what it says"""
 
     @property
     def meters_campaign(self) -> bool:

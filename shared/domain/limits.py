@@ -12,10 +12,10 @@ from shared.domain.asking import Along, Offer, Request, holds_now
 from shared.domain.campaign import Cap
 from shared.domain.caps import NO_METER, full, period_key
 from shared.domain.coupon import Hold
-from shared.domain.eligibility import refuse
 from shared.domain.money import shown
 from shared.domain.periods import period_of
 from shared.domain.reasons import Reason
+from shared.domain.refusing import refuse
 from shared.domain.state import LockedUse, LockState, order_hold
 from shared.domain.verdicts import RefusedCoupon
 

@@ -2,14 +2,26 @@
 
 from datetime import datetime
 
-from shared.domain.asking import Along, Offer, Request, Taken, basket_of, holds_now, later, named_once
+from shared.domain.asking import (
+    Along,
+    Offer,
+    Request,
+    Taken,
+    basket_of,
+    beside_of,
+    channel_of,
+    holds_now,
+    later,
+    named_once,
+)
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.coupon import code_key
-from shared.domain.eligibility import judge, refuse
+from shared.domain.eligibility import judge
 from shared.domain.holding import accepted, counted_at, drained, held, line_shares, released
 from shared.domain.limits import limit_refusal
 from shared.domain.reasons import Reason
 from shared.domain.redeeming import refused_with, sorted_refusals
+from shared.domain.refusing import refuse
 from shared.domain.stacking import choose
 from shared.domain.state import LockedUse, LockState, OrderState, State
 from shared.domain.verdicts import AcceptedCoupon, LockChange, Outcome, RefusedCoupon, Transfer, Verdict
@@ -31,10 +43,14 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     if problem is not None:
         return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
     request = Request(state, now, now, person, command.order, command.order_id)
+    request.customer, request.validation_code = command.customer, command.validation_code
+    request.channel = channel_of(command.order, command.channel)
     request.replaced = known if known is not None and known.status == "open" else None
     if command.order is not None:
         request.basket = basket_of(command.order)
     order = None if command.order_id is None else state.orders.get(command.order_id)
+    if order is not None:
+        request.beside = beside_of(state, order.standing.values())
     offers, refused, count = _judge(command, request, order)
     taken: list[Taken] = []
     if offers:

@@ -7,13 +7,25 @@ is judged as a request of its own. Coupons are judged each on its own, or all or
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, named_once, redemption_id
+from shared.domain.asking import (
+    Offer,
+    Request,
+    Taken,
+    basket_of,
+    beside_of,
+    channel_of,
+    holds_now,
+    later,
+    named_once,
+    redemption_id,
+)
 from shared.domain.commands import RedeemCoupons
 from shared.domain.coupon import code_key
-from shared.domain.eligibility import judge, judge_locked, refuse
+from shared.domain.eligibility import judge, judge_locked
 from shared.domain.holding import accepted, burned, counted_at, drained, held, line_shares, released
 from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
+from shared.domain.refusing import refuse
 from shared.domain.stacking import choose
 from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
 from shared.domain.verdicts import (
@@ -116,11 +128,16 @@ def _request(
     request = Request(state, now, at, person, order, order.order_id)
     earlier: list[Standing | LockedUse] = []
     if known is not None:
-        earlier += [one for one in known.standing.values() if one.currency == order.currency]
+        earlier += known.standing.values()
         if is_closed(known) and not placed_again(known, order.placed_at or asked or now):
             request.closed_at, request.closed_as = last_closing(known), known.status
     if hold is not None:
-        earlier += [one for one in hold.uses if one.currency == order.currency]
+        earlier += hold.uses
+    if earlier:
+        request.beside = beside_of(state, earlier)
+        earlier = [one for one in earlier if one.currency == order.currency]
+    request.customer, request.validation_code = command.customer, command.validation_code
+    request.channel = channel_of(order, command.channel)
     request.basket = basket_of(order, earlier)
     return request
 

@@ -135,6 +135,11 @@ class State:
     """command id → the person the command names"""
     supplies: dict[tuple[str, str], Supply] = field(default_factory=dict)
     """(command id, campaign id) → the code to issue"""
+    segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
+    orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
+    """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has
+    orders
+    """
     issued: set[tuple[str, str]] = field(default_factory=set)
     """(natural key, campaign id) of occasions that were already issued"""
 

@@ -71,15 +71,8 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
 
 def _refuse_unsupported(definition: CampaignDefinition) -> None:
     """Rules that are on their way."""
-    eligibility, scope = definition.eligibility, definition.applies_to
-    kinds = definition.discount.kind in ("percentage", "fixed", "fixed_rate")
+    eligibility = definition.eligibility
     wanted = {
-        "discount.kind": not kinds,
-        "discount.currency": definition.discount.kind == "fixed" and definition.discount.currency is None,
-        "discount.per_unit": definition.discount.per_unit,
-        "applies_to.max_units": scope.max_units,
-        "stacking.group": definition.stacking.group,
-        "stacking.max_coupons": definition.stacking.max_coupons,
         "window.hours": definition.window.hours,
         "eligibility.conditions": eligibility.conditions,
         "eligibility.channels": eligibility.channels,

@@ -264,9 +264,8 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
         elif isinstance(command, VoidCoupon):
             keys.add(code_key(command.code))
     ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
-    for command in commands:
-        if isinstance(command, _ENDING_ORDERS) and command.order_id in state.orders:
-            ids.update(state.orders[command.order_id].standing)
+    for order in state.orders.values():
+        ids.update(order.standing)
     if ids:
         records = await connection.fetch(sql("coupons_lock"), list(keys), sorted(ids))
     elif keys:

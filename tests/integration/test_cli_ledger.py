@@ -98,15 +98,18 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('{"campaign_id": "a"}', "campaign.json: discount: is missing."),
-        (json.dumps([campaign("a"), campaign("b") | {"nmae": "b"}]), "campaigns[1].nmae: is no field"),
-        (f"{json.dumps(campaign('a'))}\n{{}}\n", "campaign.json, line 2: campaign_id: is missing."),
+        ('{"campaign_id": "a"}', "campaign.json:1: campaign 'a', discount: is missing."),
+        (
+            json.dumps([campaign("a"), campaign("b") | {"nmae": "b"}]),
+            "campaign.json:1: campaign 'b', nmae: is no field",
+        ),
+        (f"{json.dumps(campaign('a'))}\n{{}}\n", "campaign.json:2: campaign_id: is missing."),
         (
             json.dumps(campaign("a", limits={"spend_total": "5.00"}, eligibility=LIMITED)),
             "`limits.spend_total` isn't supported",
         ),
         ("", "campaign.json is empty"),
-        ('{"campaign_id": ', "campaign.json: This is no valid JSON"),
+        ('{"campaign_id": ', "campaign.json:1:17: this is no valid JSON"),
     ],
 )
 def test_a_wrong_campaign_file_names_place_and_field_and_loads_nothing(

@@ -120,7 +120,7 @@ def test_a_newly_named_code_is_judged_as_a_request_of_its_own() -> None:
 
 
 def test_coupons_of_two_requests_never_take_off_more_than_the_order() -> None:
-    world = World((campaign(discount=fixed(7_000)),))
+    world = World((campaign(discount=fixed(7_000), stacking="combinable"),))
     for code in "AB":
         world.coupon(code)
     world.redeem("A")

@@ -1,0 +1,163 @@
+"""Writes docs/rules.md from what the code knows: every field with its example, every reason with its codes.
+
+    python -m examples.rules.page            write the page
+    python -m examples.rules.page --check    write nothing; exit 1 where the page isn't what would be written
+
+The examples are the files beside this one, one a field. `couponry rehearse FILE` plays one; the tests play all of them,
+in memory and on PostgreSQL.
+"""
+
+import sys
+import types
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from shared.domain.order_life import as_markdown as order_life_table
+from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.reasons import SENTENCES, Reason
+
+FOLDER: Final = Path(__file__).parent
+PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"
+
+HEAD: Final = """# Rules
+
+Everything a campaign can say, each field with an example that runs; every reason for a refusal; the life of an order. This page is written by
+`python -m examples.rules.page`; the tests play every example on it, in memory and on a real PostgreSQL.
+
+An example is a file of `examples/rules/`: campaigns, steps, and after each step what comes of it. Play one, or one of your own:
+
+    couponry rehearse examples/rules/discount.value.yaml
+
+It needs no database: the rules are the same code that judges in earnest. Left out in the examples, and filled in: orders are ann's, in USD, a
+minute apart, from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued.
+
+To see why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`.
+"""
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of a campaign, at any depth, in the order of the models: (`limits.caps.per`, its declaration)."""
+    for name, info in model.model_fields.items():
+        path = f"{prefix}{name}"
+        part = _model_in(info.annotation)
+        if part is None:
+            yield path, info
+        else:
+            yield from fields(part, f"{path}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := _model_in(argument)) is not None:
+            return found
+    return None
+
+
+_WORDS: Final[dict[Any, str]] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    datetime: "a moment",
+    date: "a day",
+    timedelta: "a duration (ISO 8601)",
+}
+
+
+def shape(annotation: Any) -> str:
+    """What may stand there, in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return shape(arguments[0])
+    if origin is Literal:
+        return ", ".join(f"`{argument}`" for argument in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(shape(argument) for argument in arguments if argument is not type(None))
+    if origin is tuple:
+        return f"a list of {_several(shape(arguments[0]))}"
+    if origin is dict:
+        return "a mapping"
+    return _WORDS.get(annotation, "any JSON")
+
+
+def _several(words: str) -> str:
+    return words.removeprefix("a ") + "s" if words.startswith("a ") else words
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "needed"
+    default = info.get_default(call_default_factory=True)
+    return (
+        "optional"
+        if default in (None, "", (), {})
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    examples = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.yaml")}
+    parts = [HEAD, "\n## Fields\n"]
+    section = ""
+    for path, info in fields(CampaignDefinition):
+        top = path.partition(".")[0] if "." in path else "the campaign itself"
+        if top != section:
+            section = top
+            parts.append(f"\n### {section}\n")
+        text = examples[path]
+        says = _value(text, "says")
+        body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:")))
+        parts.append(
+            f"\n#### `{path}`\n\n{says} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n```yaml\n{body.strip()}\n```\n"
+        )
+    parts += ["\n## Reasons\n\n", _reasons(), "\n## The life of an order\n\n", order_life_table()]
+    return "".join(parts)
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _value(text: str, name: str) -> str:
+    for line in text.splitlines():
+        if line.startswith(f"{name}:"):
+            return line.partition(":")[2].strip().strip('"')
+    raise ValueError(f"an example says nothing: {text[:80]}")
+
+
+def _reasons() -> str:
+    """The table of reasons, in the order of precedence."""
+    rows = [
+        "When several reasons apply, the first of this table is told, on every channel the same. The columns at the right are the codes that\n"
+        "clients of other APIs know for it; where one of these APIs has no code of its own for a reason it is the nearest, in brackets.\n\n",
+        f"| | reason | what it means | {' | '.join(VENDORS)} |\n",
+        f"|---|---|---|{'---|' * len(VENDORS)}\n",
+    ]
+    for number, reason in enumerate(Reason, start=1):
+        codes = VENDOR_CODES[reason.value]
+        rows.append(
+            f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {' | '.join(codes.shown(vendor) for vendor in VENDORS)} |\n"
+        )
+    return "".join(rows)
+
+
+def main() -> int:
+    wanted = page()
+    if "--check" in sys.argv[1:]:
+        same = PAGE.is_file() and PAGE.read_text("utf-8") == wanted
+        sys.stdout.write("" if same else f"{PAGE} is not in step: run python -m examples.rules.page\n")
+        return 0 if same else 1
+    PAGE.write_text(wanted, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
