@@ -73,9 +73,9 @@ def limit_refusal(
         held_out = held_out or cap_held_out
     if refused is None and limits.spend_total_minor is not None:
         refused, budget_held_out = _budget(request, offer, along, limits.spend_total_minor, discount_minor)
-    if refused is not None:
-        return refused
-    return _locked_elsewhere(offer, others, held_out, budget_held_out)
+    if refused is None and (held_out or budget_held_out or others):
+        return _locked_elsewhere(offer, others, held_out, budget_held_out)
+    return refused
 
 
 def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:

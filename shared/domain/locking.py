@@ -119,7 +119,9 @@ def _judge(
         if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
             message = f"Coupon {judged.coupon.code!r} has been redeemed for order {command.order_id!r} already."
             # Reasons of limits come first.
-            judged = limit_refusal(request, judged, Along()) or refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
+            discount_minor = None if request.basket is None else judged.untouched_minor
+            full = limit_refusal(request, judged, Along(), discount_minor)
+            judged = full or refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
         if isinstance(judged, Offer):
             offers.append(judged)
         else:

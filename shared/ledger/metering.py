@@ -36,16 +36,18 @@ def _people(state: State, commands: Sequence[Command]) -> tuple[People, People]:
         of_lock[lock.lock_reference].add(lock.customer_key)
         if lock.order_id is not None:
             of_order[lock.order_id].add(lock.customer_key)
-    for command in commands:
-        if isinstance(command, RedeemCoupons | LockCoupons):
-            people = {state.customers[command.command_id]}
-            if command.lock_reference is not None:
-                of_lock[command.lock_reference] |= people
-                people = of_lock[command.lock_reference]
-            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
-            if order_id is not None:
-                of_order[order_id] |= people
-                of_lock[order_hold(order_id)] |= people
+    asked = [command for command in commands if isinstance(command, RedeemCoupons | LockCoupons)]
+    for command in (*asked, *asked):  # twice: a later command may say whose an earlier one's lock or order is
+        order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+        people: set[CustomerKey | None] = {state.customers[command.command_id]}
+        if command.lock_reference is not None:
+            people |= of_lock[command.lock_reference]
+        if order_id is not None:
+            people |= of_order[order_id]
+            of_order[order_id] |= people
+            of_lock[order_hold(order_id)] |= people
+        if command.lock_reference is not None:
+            of_lock[command.lock_reference] |= people
     return of_order, of_lock
 
 

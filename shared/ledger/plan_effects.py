@@ -150,9 +150,10 @@ def _ends_at(case: _Case) -> str:
 
 def _time_zone(case: _Case) -> str:
     before, after = _window(case.before), _window(case.after)
+    caps = " Caps begin anew by its clock, and what was used is counted by it." if case.after.limits.caps else ""
     if (before.starts_at, before.ends_at) == (after.starts_at, after.ends_at):
-        return "Start and end stay where they are: only a date alone is read in it."
-    return f"Dates alone begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}."
+        return f"Start and end stay where they are: only a date alone is read in it.{caps}"
+    return f"Dates alone begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
 
 
 def _valid_for(case: _Case) -> str:
@@ -193,6 +194,10 @@ _REDEEMING: Final = (
     "For every use from now on, also with coupons that are out. What was used, and what an unpaid order holds, keeps "
     "its discount."
 )
+_CAPS: Final = (
+    "What was used and issued in a period counts in it, also before the change: where that is at a cap, nothing new "
+    "until the next period. What was used stays used; what is held can still be burned."
+)
 _WORDS: Final = "Words only: nothing changes for any coupon."
 
 _RULES: Final[dict[str, str | Callable[[_Case], str]]] = {
@@ -214,6 +219,7 @@ _RULES: Final[dict[str, str | Callable[[_Case], str]]] = {
     "limits.coupons_total": _coupons_total,
     "limits.coupons_per_customer": _coupons_per_customer,
     "limits.spend_total": _spend_total,
+    "limits.caps": _CAPS,
     "window.starts_at": _starts_at,
     "window.ends_at": _ends_at,
     "window.time_zone": _time_zone,

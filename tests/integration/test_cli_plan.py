@@ -98,6 +98,7 @@ def test_a_plan_shows_fields_and_effects_and_leaves_every_row_as_it_was(couponry
         ({"uses_per_customer": 1}, "uses_per_customer", "1 customer is at or beyond the new limit: no new use"),
         ({"uses_per_customer": 3}, "uses_per_customer", "0 customers who had no use left can use coupons again."),
         ({"uses_per_customer": 4}, "uses_per_customer", "1 customer who had no use left can use coupons again."),
+        ({"caps": [{"per": "day", "uses": 2}]}, "caps", "What was used and issued in a period counts in it"),
         ({"coupons_total": 2}, "coupons_total", "4 issued: no further coupon. Those that are issued stay good."),
         ({"coupons_total": 10}, "coupons_total", "4 issued: 6 left."),
         ({"coupons_per_customer": 1}, "coupons_per_customer", "2 customers get no further coupon;"),
@@ -105,7 +106,7 @@ def test_a_plan_shows_fields_and_effects_and_leaves_every_row_as_it_was(couponry
     ],
 )  # fmt: skip
 def test_a_changed_limit_is_told_with_the_ledgers_numbers(
-    couponry: Couponry, live: str, limits: dict[str, int | None], field: str, says: str
+    couponry: Couponry, live: str, limits: dict[str, Any], field: str, says: str
 ) -> None:
     told = effects(couponry, limits=LIVE | limits)
     assert list(told) == [f"limits.{field}"]

@@ -20,11 +20,11 @@ from shared.domain.verdicts import Verdict
 from shared.ledger import period_metering, writing
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
-from shared.ledger.database import Pool
+from shared.ledger.database import Pool, open_pool
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.engine import Answer, Engine
 from shared.ledger.sql import sql
-from tests.ledger import PLACED_AT, count, definition, ledger, redeem
+from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 
 ANN, BOB = Customer("ann", "ann@example.com"), Customer("bob")
 DAY = timedelta(days=1)
@@ -221,6 +221,25 @@ async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_
         assert reasons(await engine.execute([redeem("D", ["HOT"], customer=ANN)])) == [None]
 
 
+async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_counts_as_theirs(
+    database_url: str,
+) -> None:
+    """The lock was made before the cap, so nobody was asked for. One batch takes its use on all the way."""
+    async with ledger(database_url, hot(), definition()) as pool:
+        await Engine(pool).execute([LockCoupons("/lock", "lock-1", ("HOT",), 600)])
+        await save(pool, [hot(caps=[cap("day", "customer", uses=1)])])
+        [other] = await issue(Engine(pool), "save10")
+        answers = await Engine(pool).execute(
+            [
+                redeem("A", [], command_id="/1", lock_reference="lock-1", hold=True, hold_seconds=600),
+                redeem("A", [other], command_id="/2", customer=ANN, hold=True, hold_seconds=600),
+                PayOrder("/pay", "A", PLACED_AT),
+            ]
+        )
+        assert [verdict.outcome for verdict in verdicts(answers)] == ["held", "held", "redeemed"]
+        assert await count(pool, "SELECT used_uses FROM period_meters WHERE used_uses > 0") == 1
+
+
 async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
     async with ledger(database_url, hot(caps=[cap("day", uses=1)])) as pool:
         engine = Engine(pool)
@@ -231,6 +250,38 @@ async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(
         assert [tuple(row) for row in rows] == [("day 2026-03-01", 0, 1)]
         await Engine(pool).execute([CancelOrder("/cancel A", "A", PLACED_AT + 2 * DAY)])
         assert await count(pool, "SELECT sum(used_uses) FROM period_meters") == 0
+
+
+async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_were_recorded(database_url: str) -> None:
+    async with ledger(database_url, hot()) as pool, await open_pool(database_url, role=None) as owner:
+        engine = Engine(pool)
+        holds = [redeem(name, ["HOT"], customer=ANN, hold=True, hold_seconds=600) for name in "ABC"]
+        await engine.execute([*holds, LockCoupons("/lock", "lock-1", ("HOT",), 600, BOB)])
+        await engine.execute([PayOrder("/pay A", "A", PLACED_AT), PayOrder("/pay B", "B", PLACED_AT)])
+        await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"])])
+        async with owner.acquire() as connection, connection.transaction():
+            await connection.execute("ALTER TABLE transfers DISABLE TRIGGER transfers_append_only")
+            # as if each had come a day after the one before
+            await connection.execute(
+                "UPDATE transfers SET counted_at = NULL, "
+                "recorded_at = '2026-03-01'::timestamptz + transfer_id * interval '1 day'"
+            )
+            await connection.execute("UPDATE lock_uses SET counted_at = NULL")
+            await connection.execute("ALTER TABLE transfers ENABLE TRIGGER transfers_append_only")
+        await save(pool, [hot(caps=[cap("day", uses=9), cap("week", "customer", uses=9)])])
+        assert (await audit(pool)).findings == ()
+        await engine.execute(
+            [
+                PayOrder("/pay C", "C", PLACED_AT),
+                CancelOrder("/cancel B", "B", PLACED_AT + DAY),
+                CancelOrder("/cancel D", "D", PLACED_AT + DAY),
+                redeem("E", [], lock_reference="lock-1", customer=BOB),
+            ]
+        )
+        rows = await pool.fetch(
+            "SELECT period, used_uses FROM period_meters WHERE used_uses > 0 AND period LIKE 'day%'"
+        )
+        assert sorted(tuple(row) for row in rows) == [("day 2026-03-04", 1), ("day 2026-03-05", 1)]
 
 
 async def test_a_budget_keeps_the_currency_in_which_discounts_were_given(database_url: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import parse
-from shared.domain.campaign import CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
+from shared.domain.campaign import Cap, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
 from shared.ledger.definitions import DefinitionError, to_domain
 
 SAVE10: dict[str, Any] = {
@@ -53,6 +53,15 @@ def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
     )
     assert (made.source, made.scope) == (Source(), Scope())
     assert made.restore_on == {"order.cancelled"}
+
+
+def test_a_budget_is_in_the_campaigns_currency_and_caps_go_by_its_clock() -> None:
+    caps = [{"per": "day", "uses": 5}, {"per": "month", "each": "customer", "coupons": 2}]
+    limits = {"spend_total": "5000.00", "caps": caps}
+    made = to_domain(changed(limits=limits, window={"time_zone": "Asia/Tokyo"}), 0)
+    assert made.limits.spend_total_minor == 500_000
+    assert made.limits.caps == (Cap("day", uses=5), Cap("month", "customer", coupons=2))
+    assert str(made.window.zone) == "Asia/Tokyo"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.domain.campaign import Cap, Period
+from shared.domain.customer import Customer
 from shared.domain.money import format_minor
 from shared.domain.reasons import Reason
 from shared.domain.state import Meter
@@ -304,6 +305,11 @@ def test_a_cap_of_coupons_limits_what_is_issued(cap: Cap, second: Reason | None,
             "limit": "2", "issued": "2", "per": "day", "period": "day 2026-11-22",
             "again_at": "2026-11-23T00:00:00+00:00",
         }  # fmt: skip
+
+
+def test_a_customers_cap_of_coupons_issues_to_nobody_who_cannot_be_told_apart() -> None:
+    world = World((campaign(limits=capped(Cap("day", "customer", coupons=1))),))
+    assert only_reason(world.issue("save10", to=Customer())) == Reason.CUSTOMER_REQUIRED
 
 
 def test_precedence_of_limits() -> None:

@@ -2,7 +2,8 @@
 SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text,
        coalesce(counted_at, (
            SELECT max(recorded_at) FROM transfers
-           WHERE transfers.coupon_id = lock_uses.coupon_id AND kind = 'locked' AND transfers.lock_reference = lock_uses.lock_reference
+           WHERE (transfers.coupon_id, transfers.lock_reference) = (lock_uses.coupon_id, lock_uses.lock_reference)
+             AND kind = 'locked' AND transfers.counted_at IS NULL
        )) AS counted_at
 FROM lock_uses
 WHERE lock_reference = ANY($1::text[])
