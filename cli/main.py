@@ -24,6 +24,7 @@ ENTRIES: Final = {
     "coupons": Entry(
         "cli.commands.coupons:app", "Look at, judge, lock, burn, release, void coupons.", WORK, alone=False
     ),
+    "explain": Entry("cli.commands.explain:app", "See every rule for a code and an order, and what it saw.", LOOK),
     "customers": Entry("cli.commands.customers:app", "Look at a customer's wallet.", LOOK, alone=False),
     "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
     "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from shared.domain.order_life import as_markdown as order_life_table
-from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
 
 from schemas.campaigns import CampaignDefinition
 from shared.domain.reasons import SENTENCES, Reason
+from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
 
 FOLDER: Final = Path(__file__).parent
 PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"

@@ -61,20 +61,20 @@ def limit_refusal(
     if not offer.promised:
         others = find_source(request, offer) if coupon.held else 0
         if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
-            return _exhausted(offer, coupon.uses_limit)
-    refused = None if limits.uses_per_customer is None else _customer_limit(request, offer, along)
+            return exhausted(offer, coupon.uses_limit)
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
     if refused is None and limits.caps:
-        refused = _customer_caps(request, offer, along)
+        refused = customer_caps(request, offer, along)
     held_out = budget_held_out = False
     if refused is None and limits.uses_total is not None and not offer.promised:
-        refused, held_out = _campaign_limit(request, offer, along, limits.uses_total)
+        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
     if refused is None and limits.caps and offer.lock is None:
-        refused, cap_held_out = _campaign_caps(request, offer, along)
+        refused, cap_held_out = campaign_caps(request, offer, along)
         held_out = held_out or cap_held_out
     if refused is None and limits.spend_total_minor is not None:
-        refused, budget_held_out = _budget(request, offer, along, limits.spend_total_minor, discount_minor)
+        refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
     if refused is None and (held_out or budget_held_out or others):
-        return _locked_elsewhere(offer, others, held_out, budget_held_out)
+        return locked_elsewhere(offer, others, held_out, budget_held_out)
     return refused
 
 
@@ -96,13 +96,15 @@ def count(request: Request, offer: Offer, along: Along, discount_minor: int | No
         along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
 
 
-def _exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+    """The coupon has no use left."""
     coupon = offer.coupon
     message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
     return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
 
 
-def _locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+    """Only what other checkouts hold stands in the way."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"
@@ -114,7 +116,8 @@ def _locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out
     return None
 
 
-def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """Whether this customer has had as many uses of the campaign as it allows."""
     limit, person = offer.campaign.limits.uses_per_customer, request.person
     if limit is None or person is None:
         return None
@@ -133,7 +136,7 @@ def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoup
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def _customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
     """Whether a cap leaves this customer no room; what their own hold pays for counts there already."""
     person, campaign = request.person, offer.campaign
     if person is None or (offer.lock is not None and offer.lock.customer_key == person):
@@ -155,7 +158,8 @@ def _customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupo
     return None
 
 
-def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+    """Whether the campaign has a use left, apart from what others hold."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
     if meter.used + along.taken.get(campaign_id, 0) >= limit:
@@ -169,7 +173,7 @@ def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) ->
     return None, gone >= limit
 
 
-def _campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
+def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
     """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
     campaign, held_out = offer.campaign, False
     for cap in campaign.limits.caps:
@@ -189,7 +193,7 @@ def _campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
     return None, held_out
 
 
-def _budget(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
+def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
     """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
     needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)

@@ -42,15 +42,8 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     problem = _reference_problem(command, known, person)
     if problem is not None:
         return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
-    request = Request(state, now, now, person, command.order, command.order_id)
-    request.customer, request.validation_code = command.customer, command.validation_code
-    request.channel = channel_of(command.order, command.channel)
-    request.replaced = known if known is not None and known.status == "open" else None
-    if command.order is not None:
-        request.basket = basket_of(command.order)
+    request = request_for_lock(command, state, now)
     order = None if command.order_id is None else state.orders.get(command.order_id)
-    if order is not None:
-        request.beside = beside_of(state, order.standing.values())
     offers, refused, count = _judge(command, request, order)
     taken: list[Taken] = []
     if offers:
@@ -64,6 +57,21 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
         message = "A lock needs at least one coupon; the request names none."
         return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], person, 0)
     return _open(command, request, taken, count)
+
+
+def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
+    """What the command asks, as it would be judged."""
+    known = state.locks.get(command.lock_reference)
+    request = Request(state, now, now, state.customers.get(command.command_id), command.order, command.order_id)
+    request.customer, request.validation_code = command.customer, command.validation_code
+    request.channel = channel_of(command.order, command.channel)
+    request.replaced = known if known is not None and known.status == "open" else None
+    if command.order is not None:
+        request.basket = basket_of(command.order)
+    order = None if command.order_id is None else state.orders.get(command.order_id)
+    if order is not None:
+        request.beside = beside_of(state, order.standing.values())
+    return request
 
 
 def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:

@@ -120,6 +120,13 @@ def refused_with(taken: list[Taken], first: RefusedCoupon, reference: str | None
     ]  # fmt: skip
 
 
+def request_for_order(command: RedeemCoupons, state: State, now: datetime) -> Request:
+    """What the command asks, as it would be judged."""
+    hold = state.locks.get(order_hold(command.order.order_id))
+    hold = hold if hold is not None and holds_now(hold, now) else None
+    return _request(command, state, now, state.orders.get(command.order.order_id), hold)
+
+
 def _request(
     command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
 ) -> Request:
