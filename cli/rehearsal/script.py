@@ -6,13 +6,14 @@
       - order: {amount: 100.00, coupon_codes: [TEN]}
         then: TEN takes 10.00 USD off
 
-A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a `campaign` as it is from then on,
-a code to `void`, or `codes` imported for a campaign. What an event leaves out is filled in: an order of ann's in USD, a
-minute after the step before. `$1` stands for the first code that was issued, `$2` for the second.
+A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a `campaign` as it is from then
+on, a code to `void`, or `codes` imported for a campaign. What an event leaves out is filled in: an order of ann's in
+USD, a minute after the step before. `$1` stands for the first code that was issued, `$2` for the second.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -110,10 +111,8 @@ class Filling:
         moment = _MOMENTS[step.kind]
         self.now += timedelta(minutes=1)
         data.setdefault(moment, self.now.isoformat())
-        try:
+        with suppress(ValueError, TypeError):  # whoever reads the event says what is wrong with it
             self.now = max(self.now, datetime.fromisoformat(str(data[moment])))
-        except (ValueError, TypeError):
-            pass  # whoever reads the event says what is wrong with it
         if step.kind == "order":
             self._order(data)
         elif step.kind in ("paid", "cancelled", "returned"):

@@ -31,7 +31,7 @@ class LimitTold:
 
 
 def limits_of(request: Request, offer: Offer, discount_minor: int | None) -> Iterator[LimitTold]:
-    """Each limit that the campaign has, in the order of reasons; at last what only other checkouts stand in the way of."""
+    """Each limit that the campaign has, in the order of reasons; at last what only other checkouts hold."""
     limits, state, campaign_id = offer.campaign.limits, request.state, offer.campaign.campaign_id
     along, coupon, held_out, budget_held_out = Along(), offer.coupon, False, False
     others = find_source(request, offer) if coupon.held else 0
