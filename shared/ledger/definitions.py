@@ -5,12 +5,13 @@ know is refused, not ignored: a limit that nobody keeps is worse than none.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
-from schemas.campaigns import CampaignDefinition, EligibilityDefinition
+from schemas.campaigns import CampaignDefinition, EligibilityDefinition, IssueRuleDefinition
 from shared.domain import codes
 from shared.domain.campaign import (
     Campaign,
     Cap,
     CodeRule,
+    Condition,
     Eligibility,
     Hours,
     IssueRule,
@@ -20,6 +21,7 @@ from shared.domain.campaign import (
     Stacking,
 )
 from shared.domain.coupon import code_key
+from shared.ledger.conditions import EVENT_VARIABLES, ConditionError, compile_condition
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
 __all__ = ["DefinitionError", "to_domain"]
@@ -52,8 +54,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
             definition.stacking.max_coupons,
         ),
         issues_on=tuple(
-            IssueRule(rule.event, tuple(sorted(rule.match.items())), None, rule.to, rule.coupons)
-            for rule in definition.issues_on
+            [_issue_rule(number, rule, definition.source.kind) for number, rule in enumerate(definition.issues_on)]
         ),
         source=Source(
             definition.source.kind,
@@ -83,7 +84,6 @@ def _refuse_unsupported(definition: CampaignDefinition) -> None:
         "eligibility.first_order_only": eligibility.first_order_only,
         "validation_code": definition.validation_code,
         "recurring": definition.recurring,
-        "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
     }
     for name, asked in wanted.items():
         if asked:
@@ -147,6 +147,22 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
         segments_all=frozenset(eligibility.segments_all),
         segments_none=frozenset(eligibility.segments_none),
     )
+
+
+def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRule:
+    condition = None
+    if rule.to != "customer" and source == "external":
+        raise DefinitionError(
+            f"`issues_on[{number}].to` is {rule.to}, but an external source is asked by e-mail address, and a sign-up "
+            'names who referred by an id alone; write "customer", or take the codes from elsewhere.'
+        )
+    if rule.condition is not None:
+        name = f"issues_on[{number}].condition"
+        try:
+            condition = Condition(name, rule.condition, compile_condition(rule.condition, EVENT_VARIABLES))
+        except ConditionError as error:
+            raise DefinitionError(f"`{name}`: {error}") from error
+    return IssueRule(rule.event, tuple(sorted(rule.match.items())), condition, rule.to, rule.coupons)
 
 
 def _code(code: CodeDefinition) -> CodeRule:
