@@ -23,10 +23,11 @@ class Cause:
 
 @value
 class IssueCoupons:
-    """Give `customer` one coupon of each campaign in `campaign_ids`.
+    """Give `customer` one coupon of each campaign in `campaign_ids`, or the number that `several` says.
 
     `natural_key` names the occasion across event ids (a reward's id): the same occasion issues once a campaign.
     `external_codes` are codes that an external source gave for this command beforehand: (campaign id, code).
+    `referred` is who `customer` brought in, where that is what the coupons are for: nobody refers themselves.
     """
 
     command_id: str
@@ -36,6 +37,18 @@ class IssueCoupons:
     at: datetime | None = None
     natural_key: str | None = None
     external_codes: tuple[tuple[str, str], ...] = ()
+    several: tuple[tuple[str, int], ...] = ()
+    """(campaign id, coupons) of campaigns that give more than one"""
+    referred: Customer | None = None
+
+    @property
+    def coupons(self) -> int:
+        """How many coupons it asks for, of all campaigns together."""
+        return len(self.campaign_ids) + sum(number - 1 for _, number in self.several)
+
+    def coupons_of(self, campaign_id: str) -> int:
+        """How many coupons of this campaign it asks for."""
+        return next((number for one, number in self.several if one == campaign_id), 1)
 
 
 @value

@@ -5,6 +5,7 @@ from datetime import datetime
 from shared.domain.campaign import Campaign
 from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
+from shared.domain.issuing import coupon_end
 from shared.domain.state import LockState, Meter, OrderState, Standing, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
 
@@ -36,7 +37,8 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             limits = None if campaign is None else campaign.limits.uses_per_coupon
             state.coupons[one.coupon_id] = Coupon(
                 one.coupon_id, one.code, one.campaign_id, "active", None if shared else verdict.customer_key, limits,
-                starts_at=None if shared else one.starts_at, ends_at=None if shared else one.ends_at,
+                starts_at=None if shared else one.starts_at,
+                ends_at=None if campaign is None else coupon_end(campaign, one.starts_at),
             )  # fmt: skip
             if one.code:
                 state.coupon_ids[code_key(one.code)] = one.coupon_id

@@ -105,6 +105,10 @@ class LockState:
     uses: tuple[LockedUse, ...] = ()
 
 
+SupplyKey = tuple[str, str, int]
+"""(command id, campaign id, which of the command's coupons of the campaign, from 0)"""
+
+
 @value
 class Supply:
     """A code ready to be issued: what randomness, a pool or an external API gave beforehand. None: there was none.
@@ -133,8 +137,9 @@ class State:
     locks: dict[str, LockState] = field(default_factory=dict)
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)
     """command id → the person the command names"""
-    supplies: dict[tuple[str, str], Supply] = field(default_factory=dict)
-    """(command id, campaign id) → the code to issue"""
+    supplies: dict[SupplyKey, Supply] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    """code keys, of those that commands give new coupons, which the ledger knows already"""
     segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
     orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
     """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has

@@ -5,7 +5,7 @@ know is refused, not ignored: a limit that nobody keeps is worse than none.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
-from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition
+from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition, IssueRuleDefinition
 from shared.domain import codes
 from shared.domain.campaign import (
     Campaign,
@@ -21,7 +21,7 @@ from shared.domain.campaign import (
     Stacking,
 )
 from shared.domain.coupon import code_key
-from shared.ledger.conditions import REDEMPTION_VARIABLES, ConditionError, compile_condition
+from shared.ledger.conditions import EVENT_VARIABLES, REDEMPTION_VARIABLES, ConditionError, compile_condition
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
 __all__ = ["DefinitionError", "to_domain"]
@@ -54,8 +54,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
             definition.stacking.max_coupons,
         ),
         issues_on=tuple(
-            IssueRule(rule.event, tuple(sorted(rule.match.items())), None, rule.to, rule.coupons)
-            for rule in definition.issues_on
+            [_issue_rule(number, rule, definition.source.kind) for number, rule in enumerate(definition.issues_on)]
         ),
         source=Source(
             definition.source.kind,
@@ -75,7 +74,6 @@ def _refuse_unsupported(definition: CampaignDefinition) -> None:
     """Rules that are on their way."""
     wanted = {
         "recurring": definition.recurring,
-        "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
     }
     for name, asked in wanted.items():
         if asked:
@@ -143,15 +141,27 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
 
 
 def _condition(number: int, condition: ConditionDefinition) -> Condition:
-    return compiled(f"eligibility.conditions[{number}]", condition.name, condition.expression, REDEMPTION_VARIABLES)
+    return _compiled(f"eligibility.conditions[{number}]", condition.name, condition.expression, REDEMPTION_VARIABLES)
 
 
-def compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
-    """A condition, ready to be evaluated. Raises DefinitionError, which names the campaign's field."""
+def _compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
     try:
         return Condition(name, expression, compile_condition(expression, variables))
     except ConditionError as error:
         raise DefinitionError(f"`{field}`: {error}") from error
+
+
+def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRule:
+    condition = None
+    if rule.to != "customer" and source == "external":
+        raise DefinitionError(
+            f"`issues_on[{number}].to` is {rule.to}, but an external source is asked by e-mail address, and a sign-up "
+            'names who referred by an id alone; write "customer", or take the codes from elsewhere.'
+        )
+    if rule.condition is not None:
+        name = f"issues_on[{number}].condition"
+        condition = _compiled(name, name, rule.condition, EVENT_VARIABLES)
+    return IssueRule(rule.event, tuple(sorted(rule.match.items())), condition, rule.to, rule.coupons)
 
 
 def _code(code: CodeDefinition) -> CodeRule:

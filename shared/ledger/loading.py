@@ -27,6 +27,7 @@ from shared.domain.commands import (
 )
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer, CustomerKey
+from shared.domain.issuing import referred_key
 from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, PeriodKey, Standing, State, order_hold
 from shared.domain.verdicts import LineShare
 from shared.ledger import customers
@@ -80,10 +81,7 @@ async def load(
     """
     state = State(campaigns=dict(campaigns))
     loaded = Loaded(state, now)
-    state.customers = await customers.resolve(
-        connection,
-        {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)},
-    )
+    state.customers = await customers.resolve(connection, _named(commands))
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before)
     await _load_coupons(connection, loaded, commands)
@@ -99,6 +97,15 @@ async def load(
 _NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, NoteCustomer)
 _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
+
+
+def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
+    """Whom the commands name, by command id."""
+    named = {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+    for command in commands:
+        if isinstance(command, IssueCoupons) and command.referred is not None:
+            named[referred_key(command.command_id)] = command.referred
+    return named
 
 
 def order_row(order: OrderState) -> tuple[object, ...]:

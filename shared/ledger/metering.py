@@ -60,7 +60,7 @@ def _named_by(
         found = (state.coupon_ids.get(key) for key in keys)
         campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
         campaign_ids.update(  # a code that this batch issues first
-            campaign_id for (_, campaign_id), supply in state.supplies.items() if code_key(supply.code or "") in keys
+            campaign_id for (_, campaign_id, _), supply in state.supplies.items() if code_key(supply.code or "") in keys
         )
         order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
         return campaign_ids, of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]

@@ -8,12 +8,12 @@ from shared.domain import codes
 from shared.domain.commands import IssueCoupons
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
-from shared.domain.state import State, Supply
+from shared.domain.state import State, Supply, SupplyKey
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
-Wanted = tuple[str, str]
-"""(command id, campaign id): one coupon that a command asks for"""
+Wanted = SupplyKey
+"""One coupon that a command asks for."""
 
 
 async def load_supplies(
@@ -33,14 +33,16 @@ async def load_supplies(
     if pooled_wanted := wanted.get("pool"):
         await _take_from_pools(connection, state, pooled, pooled_wanted)
     external = {
-        (command.command_id, campaign_id): code for command in commands for campaign_id, code in command.external_codes
+        (command.command_id, campaign_id, 0): code
+        for command in commands
+        for campaign_id, code in command.external_codes
     }
     looked_at: dict[str, list[Wanted]] = {}
     for one in wanted.get("shared", []):
         looked_at.setdefault(code_key(state.campaigns[one[1]].code.shared_code or ""), []).append(one)
     for one in wanted.get("external", []):
         if (code := external.get(one)) is not None:
-            state.supplies[one] = Supply(derived_id("coupon", *one), code or None)
+            state.supplies[one] = Supply(_coupon_id(one), code or None)
             if code:
                 looked_at.setdefault(code_key(code), []).append(one)
     if looked_at:
@@ -56,8 +58,15 @@ def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wa
             if campaign is None or (command.natural_key, campaign_id) in state.issued:
                 continue
             kind = "shared" if campaign.code.shared_code is not None else campaign.source.kind
-            wanted.setdefault(kind, []).append((command.command_id, campaign_id))
+            wanted.setdefault(kind, []).extend(
+                (command.command_id, campaign_id, number) for number in range(command.coupons_of(campaign_id))
+            )
     return wanted
+
+
+def _coupon_id(one: Wanted) -> str:
+    command_id, campaign_id, number = one
+    return derived_id("coupon", command_id, campaign_id, *([str(number)] if number else []))
 
 
 def _generate(state: State, wanted: Sequence[Wanted]) -> None:
@@ -68,11 +77,11 @@ def _generate(state: State, wanted: Sequence[Wanted]) -> None:
         rule = state.campaigns[campaign_id].code
         made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
         for one, code in zip(wanting, made, strict=True):
-            state.supplies[one] = Supply(derived_id("coupon", *one), code)
+            state.supplies[one] = Supply(_coupon_id(one), code)
 
 
 async def _take_from_pools(connection: Connection, state: State, pooled: set[str], wanted: Sequence[Wanted]) -> None:
-    counts = Counter(campaign_id for _, campaign_id in wanted)
+    counts = Counter(campaign_id for _, campaign_id, _ in wanted)
     taken: dict[str, list[Supply]] = {}
     for campaign_id, coupon_id, code in await connection.fetch(sql("pool_take"), list(counts), list(counts.values())):
         taken.setdefault(campaign_id, []).append(Supply(coupon_id, code))

@@ -10,6 +10,7 @@ import orjson
 from shared.domain.campaign import Campaign
 from shared.domain.commands import Command, IssueCoupons
 from shared.domain.coupon import code_key
+from shared.domain.issuing import coupon_end
 from shared.domain.state import State
 from shared.domain.verdicts import Transfer, Verdict
 from shared.ledger import outbox
@@ -97,7 +98,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 entry.verdict.customer_key,
                 campaign.limits.uses_per_coupon,
                 coupon.starts_at,
-                coupon.ends_at,
+                coupon_end(campaign, coupon.starts_at),
                 entry.command.natural_key,
             )
             if coupon.coupon_id in loaded.pooled:

@@ -167,7 +167,7 @@ def prepared(state: State, command: Command) -> None:
         for campaign_id in command.campaign_ids:
             shared = campaign_id == "z"
             name = "D" if shared else f"{command.command_id}-{campaign_id}"
-            state.supplies[command.command_id, campaign_id] = Supply(f"id-{name}", name)
+            state.supplies[command.command_id, campaign_id, 0] = Supply(f"id-{name}", name)
 
 
 def numbered(given: list[Step]) -> list[tuple[datetime, Command]]:

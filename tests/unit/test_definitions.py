@@ -186,6 +186,39 @@ def test_what_makes_no_sense_is_named_with_its_field(sections: dict[str, Any], s
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"issues_on": [{"event": "reward.earned"}, {"event": "reward.earned", "condition": "event.points >"}]},
+            "`issues_on[1].condition`: ",
+        ),
+        ({"issues_on": [{"event": "reward.earned", "condition": "order.amount > 1.0"}]}, "`issues_on[0].condition`: "),
+        (
+            {
+                "issues_on": [{"event": "customer.signed_up", "to": "both"}],
+                "source": {"kind": "external", "url": "https://codes.example"},
+            },
+            "`issues_on[0].to` is both, but an external source is asked by e-mail address",
+        ),
+    ],
+)
+def test_an_issue_rule_that_can_never_work_is_named_by_its_place(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        to_domain(changed(**changes), 0)
+    assert str(caught.value).startswith(says)
+
+
+def test_an_issue_rule_becomes_what_the_decision_reads() -> None:
+    rule = {"event": "customer.signed_up", "to": "both", "coupons": 3, "condition": 'event.channel == "web"'}
+    (made,) = to_domain(changed(issues_on=[rule]), 0).issues_on
+    assert (made.to, made.coupons) == ("both", 3)
+    assert made.condition is not None
+    assert (made.condition.name, made.condition.expression) == ("issues_on[0].condition", 'event.channel == "web"')
+    assert made.condition.holds({"event": {"channel": "web"}})
+    assert not made.condition.holds({"event": {"channel": None}})
+
+
 def test_a_shared_code_needs_no_pattern_and_codes_from_elsewhere_need_none_either() -> None:
     shared = changed(
         code={"pattern": None, "shared_code": "HELLO"},
