@@ -16,28 +16,31 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from shared.domain.order_life import as_markdown as order_life_table
 
 from schemas.campaigns import CampaignDefinition
 from shared.domain.reasons import SENTENCES, Reason
-from shared.domain.vendor_codes import VENDOR_CODES, VENDORS
+from shared.domain.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
 
 FOLDER: Final = Path(__file__).parent
+VENDORS: Final[tuple[Vendor, ...]] = ("capillary", "gameball", "paddle", "voucherify", "sitevibes")
 PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"
 
 HEAD: Final = """# Rules
 
-Everything a campaign can say, each field with an example that runs; every reason for a refusal; the life of an order. This page is written by
-`python -m examples.rules.page`; the tests play every example on it, in memory and on a real PostgreSQL.
+Everything a campaign can say, each field with an example that runs, and every reason for a refusal. This page is
+written by `python -m examples.rules.page`; the tests play every example on it, in memory and on a real PostgreSQL.
 
-An example is a file of `examples/rules/`: campaigns, steps, and after each step what comes of it. Play one, or one of your own:
+An example is a file of `examples/rules/`: campaigns, steps, and after each step what comes of it. Play one, or one of
+your own:
 
     couponry rehearse examples/rules/discount.value.yaml
 
-It needs no database: the rules are the same code that judges in earnest. Left out in the examples, and filled in: orders are ann's, in USD, a
-minute apart, from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued.
+It needs no server: the rules are the same code that judges in earnest. What an example leaves out is filled in: orders
+are ann's, in USD, a minute apart, from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued.
 
-To see why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`.
+Why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`. What becomes of
+coupons when an order is paid, cancelled or returned: [the life of an order](../services/redeemer/README.md). How to
+write, check and change campaigns: [campaign files](campaign-files.md).
 """
 
 
@@ -95,16 +98,15 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
     default = info.get_default(call_default_factory=True)
-    return (
-        "optional"
-        if default in (None, "", (), {})
-        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    )
+    if default in (None, "", (), {}):
+        return "optional"
+    if isinstance(default, tuple):
+        default = ", ".join(default)
+    return f"`{str(default).lower() if isinstance(default, bool) else default}` where left out"
 
 
 def page() -> str:
     """The whole page."""
-    examples = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.yaml")}
     parts = [HEAD, "\n## Fields\n"]
     section = ""
     for path, info in fields(CampaignDefinition):
@@ -112,13 +114,14 @@ def page() -> str:
         if top != section:
             section = top
             parts.append(f"\n### {section}\n")
-        text = examples[path]
-        says = _value(text, "says")
-        body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:")))
-        parts.append(
-            f"\n#### `{path}`\n\n{says} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n```yaml\n{body.strip()}\n```\n"
-        )
-    parts += ["\n## Reasons\n\n", _reasons(), "\n## The life of an order\n\n", order_life_table()]
+        text = (FOLDER / f"{path}.yaml").read_text("utf-8")
+        body = "".join([line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:"))])
+        parts += [
+            f"\n#### `{path}`\n\n",
+            f"{_value(text, 'says')} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n",
+            f"```yaml\n{body.strip()}\n```\n",
+        ]
+    parts += ["\n## Reasons\n\n", *_reasons()]
     return "".join(parts)
 
 
@@ -133,20 +136,28 @@ def _value(text: str, name: str) -> str:
     raise ValueError(f"an example says nothing: {text[:80]}")
 
 
-def _reasons() -> str:
+REASONS: Final = """When several reasons apply, the first of this table is told, on every channel the same. At the right
+stand the codes that clients of other APIs know for it; in brackets where that API documents none of its own for the
+reason, and this is the nearest. A dash: that API has no call that could be refused so.
+
+"""
+
+
+def _reasons() -> Iterator[str]:
     """The table of reasons, in the order of precedence."""
-    rows = [
-        "When several reasons apply, the first of this table is told, on every channel the same. The columns at the right are the codes that\n"
-        "clients of other APIs know for it; where one of these APIs has no code of its own for a reason it is the nearest, in brackets.\n\n",
-        f"| | reason | what it means | {' | '.join(VENDORS)} |\n",
-        f"|---|---|---|{'---|' * len(VENDORS)}\n",
-    ]
+    yield REASONS
+    yield f"| | reason | what it means | {' | '.join(map(_upper, VENDORS))} |\n"
+    yield f"|---|---|---|{'---|' * len(VENDORS)}\n"
     for number, reason in enumerate(Reason, start=1):
-        codes = VENDOR_CODES[reason.value]
-        rows.append(
-            f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {' | '.join(codes.shown(vendor) for vendor in VENDORS)} |\n"
-        )
-    return "".join(rows)
+        codes = " | ".join(_code(VENDOR_CODES[reason.value], vendor) for vendor in VENDORS)
+        yield f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {codes} |\n"
+
+
+def _code(codes: VendorCodes, vendor: Vendor) -> str:
+    code = getattr(codes, vendor)
+    if code is None:
+        return "-"
+    return f"{code}" if vendor in codes.documented else f"({code})"
 
 
 def main() -> int:
