@@ -68,6 +68,7 @@ class Offer:
     `code` is as the caller wrote it. `indices` are the lines it is good for, None for the whole order.
     `untouched_minor` is its discount on the untouched order (0 without an order). `lock` and `locked` are the own hold
     that pays for the use; `promised`: the request named that lock, so limits and windows aren't judged again.
+    `recurring`: it goes on with a subscription and takes no use.
     """
 
     code: str
@@ -78,6 +79,7 @@ class Offer:
     lock: LockState | None = None
     locked: LockedUse | None = None
     promised: bool = False
+    recurring: bool = False
 
 
 @dataclass(slots=True)

@@ -78,6 +78,18 @@ def judge_locked(  # noqa: PLR0911 - a check a line
     return judged
 
 
+def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> Offer | RefusedCoupon:
+    """A coupon that goes on with the order's subscription, judged for what depends on the order.
+
+    Its first use promised the rest, as a lock does: who may use it, when, and how often.
+    """
+    if coupon.status == "voided":
+        return _voided(code, coupon)
+    if request.closed_at is not None:
+        return closed(request, code, coupon)
+    return _against_order(request, Offer(code, coupon, campaign, recurring=True))
+
+
 def closed(request: Request, code: str, coupon: Coupon | None) -> RefusedCoupon:
     """The order was cancelled or returned, and this request does not place it anew."""
     at = "" if request.closed_at is None else request.closed_at.isoformat()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.asking import Taken
+from shared.domain.asking import Offer, Taken
 from shared.domain.customer import CustomerKey
 from shared.domain.order import Line, Order
 from shared.domain.state import LockedUse, LockState
@@ -19,8 +19,19 @@ def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
     coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
     return AcceptedCoupon(
-        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines
-    )
+        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
+        uses_of(taken.offer), recurring=taken.offer.recurring,
+    )  # fmt: skip
+
+
+def uses_of(offer: Offer) -> int:
+    """How many uses an order takes of the coupon: none where it goes on with a subscription."""
+    return 0 if offer.recurring else 1
+
+
+def subscription_of(offer: Offer, order: Order) -> str | None:
+    """The subscription whose later orders the use covers."""
+    return order.subscription_id if offer.campaign.recurring else None
 
 
 def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
@@ -51,8 +62,9 @@ def burned(  # noqa: PLR0917 - private to the domain, called once
                 ),
             )  # fmt: skip
     entry = Transfer(
-        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses, 1,
-        held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses,
+        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        subscription_of(taken.offer, order),
     )  # fmt: skip
     return (*emptied, entry) if emptied else (entry,)
 

@@ -46,8 +46,8 @@ def limit_refusal(request: Request, offer: Offer, along: Along) -> RefusedCoupon
     the person who burns it has no use left.
     """
     coupon, limits = offer.coupon, offer.campaign.limits
-    if offer.promised:
-        return _customer_limit(request, offer, along)
+    if offer.promised or offer.recurring:  # what is recurring takes no use
+        return None if offer.recurring else _customer_limit(request, offer, along)
     others = find_source(request, offer) if coupon.held else 0
     if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
         uses = _times(coupon.uses_limit)
@@ -73,6 +73,8 @@ def limit_refusal(request: Request, offer: Offer, along: Along) -> RefusedCoupon
 
 def count(request: Request, offer: Offer, along: Along) -> None:
     """Note in `along` that this offer is taken."""
+    if offer.recurring:
+        return
     campaign_id = offer.campaign.campaign_id
     along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
     if offer.lock is None:
