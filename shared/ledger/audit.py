@@ -21,7 +21,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "audit_meters_missing": "a limit that needs a meter has one",
     "audit_locks": "the uses a coupon has held equal what open locks hold",
     "audit_limits": "no coupon and no campaign is used beyond its limit as it stands on the row",
-    "audit_orders": "an order never has more than one use of a coupon, nor less than none",
+    "audit_orders": "an order has one use of a coupon or none, and never got more discount back than it was given",
     "audit_orphans": "every transfer is of a coupon that exists, of the campaign it says, and of a recorded command",
 }
 """Query → what it proves. Each returns one row a finding: what, expected, found."""

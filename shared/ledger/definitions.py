@@ -91,7 +91,6 @@ def _refuse_unsupported(definition: CampaignDefinition) -> None:
         "eligibility.segments_none": eligibility.segments_none,
         "eligibility.first_order_only": eligibility.first_order_only,
         "validation_code": definition.validation_code,
-        "recurring": definition.recurring,
         "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
     }
     for name, asked in wanted.items():

@@ -14,18 +14,16 @@ from shared.domain.commands import (
     LockCoupons,
     PayOrder,
     RedeemCoupons,
-    ReturnOrder,
 )
 from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
 from shared.domain.money import format_minor
 from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+from shared.domain.verdicts import AcceptedCoupon, LineShare, RefusedCoupon, Transfer, Verdict
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
-_CAUSES: Final = {CancelOrder: "order.cancelled", ReturnOrder: "order.returned"}
 
 MAX_EVENT_BYTES: Final = 900_000
 """Below what a broker takes by default (1,048,588 bytes), with room for key and headers."""
@@ -117,16 +115,21 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
 
 
 def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
-    return {
+    data: Data = {
         "coupon_id": coupon.coupon_id,
         "code": coupon.code,
         "campaign_id": coupon.campaign_id,
         "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
         "discount_amount": _money(coupon.discount_minor, currency),
-        "lines": [
-            {"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in coupon.lines
-        ],
+        "lines": _shares(coupon.lines, currency),
     }
+    if coupon.recurring:
+        data["recurring"] = True
+    return data
+
+
+def _shares(lines: Iterable[LineShare], currency: str | None) -> list[Data]:
+    return [{"line_id": line_id, "discount_amount": _money(minor, currency)} for line_id, minor in lines]
 
 
 def _refused(coupon: RefusedCoupon) -> Data:
@@ -182,6 +185,7 @@ def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
     order = state.orders.get(command.order_id)
     if order is not None and order.currency is not None:
         yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
+    yield from _moved(command, verdict, state)
 
 
 def _locked(
@@ -215,26 +219,22 @@ def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterat
 
 
 def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
-    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves."""
+    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves.
+
+    Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
+    """
     restored: dict[str, list[Transfer]] = {}
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
     for transfer in verdict.transfers:
-        if transfer.kind == "restored":
+        if transfer.kind in ("returned", "restored"):
             restored.setdefault(transfer.redemption_id or "", []).append(transfer)
     for redemption_id, transfers in restored.items():
         order_id = transfers[0].order_id or ""
         yield topics.COUPONS_REDEMPTIONS.name, order_id, "coupon.redemption_restored", order_id, {
             "redemption_id": redemption_id,
             "order_id": order_id,
-            "cause": _CAUSES.get(type(command), "order.cancelled"),
-            "coupons": [
-                {
-                    **_coupon(state, transfer),
-                    "uses": -transfer.used_uses,
-                    "discount_amount": _money(-transfer.used_minor, transfer.currency),
-                }
-                for transfer in transfers
-            ],
+            "cause": "order.cancelled" if isinstance(command, CancelOrder) else "order.returned",
+            "coupons": [_given_back(state, transfer) for transfer in transfers],
             "restored_at": verdict.decided_at,
         }  # fmt: skip
     for transfer in verdict.transfers:
@@ -254,6 +254,17 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
                 **_coupon(state, transfer),
                 "voided_at": verdict.decided_at,
             }  # fmt: skip
+
+
+def _given_back(state: State, transfer: Transfer) -> Data:
+    data = {
+        **_coupon(state, transfer),
+        "uses": -transfer.used_uses,
+        "discount_amount": _money(-transfer.used_minor, transfer.currency),
+    }
+    if transfer.lines:
+        data["lines"] = _shares(transfer.lines, transfer.currency)
+    return data
 
 
 def _coupon(state: State, transfer: Transfer) -> Data:
