@@ -117,9 +117,9 @@ issues = st.builds(
     times,
     st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
 )
-returned_lines = st.lists(
-    st.tuples(st.sampled_from(["1", "1", "2", "3", "nope"]), st.integers(0, 3)), max_size=2
-).map(tuple)
+returned_lines = st.lists(st.tuples(st.sampled_from(["1", "1", "2", "3", "nope"]), st.integers(0, 3)), max_size=2).map(
+    tuple
+)
 returned_amounts = st.sampled_from(["0.00", "7.00", "12.34", "50.00", "1.234", "5"])
 endings = st.one_of(
     st.builds(PayOrder, nameless, order_ids, times),
