@@ -24,7 +24,8 @@ def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
     coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
     if discount.kind in PLAIN and not taken.offer.recurring:
         return AcceptedCoupon(
-            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
+            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor,
+            lines,
         )  # fmt: skip
     return AcceptedCoupon(
         coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
