@@ -86,18 +86,22 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
     for entry in decided:
         if not isinstance(entry.command, IssueCoupons):
             continue
+        served: set[str] = set()
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
+            # Of several coupons of a campaign the first one carries the occasion: it stands there once, and is unique.
+            occasion = None if coupon.campaign_id in served else entry.verdict.natural_key
+            served.add(coupon.campaign_id)
             if campaign.code.shared_code is not None:
-                if entry.command.natural_key is not None:
-                    handed_out.append((entry.command.natural_key, coupon.campaign_id))
+                if occasion is not None:
+                    handed_out.append((occasion, coupon.campaign_id))
                 continue
             life = (
                 entry.verdict.customer_key,
                 campaign.limits.uses_per_coupon,
                 coupon.starts_at,
                 coupon_end(campaign, coupon.starts_at),
-                entry.command.natural_key,
+                occasion,
             )
             if coupon.coupon_id in loaded.pooled:
                 pooled.append((coupon.coupon_id, *life))
