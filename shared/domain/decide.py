@@ -15,6 +15,7 @@ from typing import Any
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
@@ -24,6 +25,7 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
+from shared.domain.creating import create
 from shared.domain.evolving import evolve
 from shared.domain.issuing import issue, void
 from shared.domain.locking import expire, lock, release
@@ -44,6 +46,7 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
     ReleaseLock: release,
     ExpireLock: expire,
     VoidCoupon: void,
+    CreateCoupons: create,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.coupon import code_key
 from shared.domain.issuing import coupon_end
 from shared.domain.state import State
@@ -84,7 +84,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
     pooled: list[tuple[object, ...]] = []
     handed_out: list[tuple[object, ...]] = []
     for entry in decided:
-        if not isinstance(entry.command, IssueCoupons):
+        if not isinstance(entry.command, IssueCoupons | CreateCoupons):
             continue
         served: set[str] = set()
         for coupon in entry.verdict.accepted:
@@ -109,6 +109,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 key = code_key(coupon.code) if coupon.code else None
                 new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
     if new:
+        new.sort(key=lambda row: str(row[2]))  # in one order, so that two imports of one file wait, and don't deadlock
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)

@@ -14,12 +14,13 @@ from schemas.parsing import parse
 from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
+from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.ledger.pools import import_codes
 from shared.messaging.records import ReceivedEvent
-from tests.ledger import count, definition, ledger
+from tests.ledger import count, definition, ledger, redeem
 from tests.received_events import reward, signup
 
 pytestmark = pytest.mark.postgres
@@ -183,3 +184,30 @@ async def test_a_pool_gives_several_and_says_when_it_has_no_more(pool: Pool, cli
     assert [what for _, _, what, _ in await told(pool)] == ["issued"] * 4 + ["exhausted"]
     refusal = orjson.loads(await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'"))
     assert refusal["details"] == {"asked": "3", "given": "1"}
+
+
+async def test_an_extended_campaign_extends_the_coupons_that_are_out_and_a_shortened_one_ends_them(
+    pool: Pool, client: httpx.AsyncClient
+) -> None:
+    def until(ends_at: str, valid_for: str | None = None) -> CampaignDefinition:
+        dates = {"starts_at": "2026-01-01T00:00:00Z", "ends_at": ends_at, "valid_for": valid_for}
+        return on_signup("welcome", changes={"window": dates})
+
+    async def used(order: str, code: str) -> str:
+        (verdict,) = await Engine(pool).execute([redeem(order, [code])])  # an order of 2026-03-01
+        assert isinstance(verdict, Verdict)
+        return verdict.refused[0].reason if verdict.refused else "redeemed"
+
+    await save(pool, [until("2026-02-01")])
+    await execute(issuer(pool, client), *(signup(str(n), customer={"customer_id": f"c{n}"}) for n in range(3)))
+    first, second, third = [row[0] for row in await pool.fetch("SELECT code FROM coupons ORDER BY holder_key")]
+    event = orjson.loads(await pool.fetchval("SELECT data::text FROM outbox ORDER BY position LIMIT 1"))
+    assert event["ends_at"] == "2026-02-01T00:00:00Z"
+
+    assert await used("O1", first) == "expired"
+    await save(pool, [until("2026-04-01")])
+    assert await used("O2", first) == "redeemed"
+    await save(pool, [until("2026-02-15")])
+    assert await used("O3", second) == "expired"
+    await save(pool, [until("2026-04-01", "P30D")])
+    assert await used("O4", third) == "redeemed", "an end of its own is only given when a coupon is issued"
