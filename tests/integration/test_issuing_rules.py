@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.domain.verdicts import Verdict
+from shared.ledger import queries
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
@@ -211,3 +213,37 @@ async def test_an_extended_campaign_extends_the_coupons_that_are_out_and_a_short
     assert await used("O3", second) == "expired"
     await save(pool, [until("2026-04-01", "P30D")])
     assert await used("O4", third) == "redeemed", "an end of its own is only given when a coupon is issued"
+
+
+@pytest.mark.parametrize(
+    ("before", "valid_for", "after", "shown"),
+    [
+        ("2026-02-01", None, "2037-02-01", (datetime(2037, 1, 31, 23, tzinfo=UTC), "usable")),
+        ("2037-02-01", None, "2026-02-01", (datetime(2026, 1, 31, 23, tzinfo=UTC), "expired")),
+        ("2037-02-01", None, None, (None, "usable")),
+        ("2037-02-01", "P36500D", "2036-02-01", (datetime(2036, 1, 31, 23, tzinfo=UTC), "usable")),
+        ("2037-02-01", "P1D", "2036-02-01", (datetime(2026, 1, 3, 3, 4, 5, tzinfo=UTC), "expired")),
+        ("2037-02-01", "P1D", None, (datetime(2026, 1, 3, 3, 4, 5, tzinfo=UTC), "expired")),
+    ],
+)
+async def test_people_are_shown_the_earlier_of_the_coupons_end_and_its_campaigns_as_that_is_now(
+    pool: Pool, before: str, valid_for: str | None, after: str | None, shown: tuple[datetime | None, str]
+) -> None:
+    def campaign(ends_at: str | None) -> CampaignDefinition:
+        window = {"starts_at": "2026-01-01", "ends_at": ends_at, "time_zone": "Europe/Berlin", "valid_for": valid_for}
+        return on_signup("welcome", changes={"window": window})
+
+    await save(pool, [campaign(before)])
+    async with open_client(1) as client:
+        await execute(issuer(pool, client), signup("1"))
+    await save(pool, [campaign(after)])
+
+    async with pool.acquire() as connection:
+        wallet = await queries.wallet(connection, [("id", "c1")])
+        code = await connection.fetchval("SELECT code FROM coupons")
+        history = await queries.coupon_history(connection, code)
+    assert wallet is not None
+    assert [(one.ends_at, one.state) for one in wallet.coupons] == [shown]
+    assert history is not None
+    assert history.coupon is not None
+    assert history.coupon.ends_at == shown[0]
