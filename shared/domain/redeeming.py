@@ -94,9 +94,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if known is not None and known is not before:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not named.count:
-        # An order without coupons that nobody waits for is noted only where somebody's first order is asked for.
-        if known is None and request.person not in state.orders_of:
-            change = None
+        # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
