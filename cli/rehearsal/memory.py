@@ -4,7 +4,6 @@ What the real one reads from its tables (who somebody is, codes drawn or importe
 """
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from cli.rehearsal.script import Script, ScriptError
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
+from shared.domain.campaign import Campaign
 from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, identifiers
@@ -29,8 +29,9 @@ class MemoryLedger:
 
     def __init__(self, script: Script) -> None:
         self.state = State()
+        self._asked = 0
         self._people: dict[tuple[str, str], str] = {}
-        self._pools: dict[str, deque[str]] = {}
+        self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
             self.load(definition)
 
@@ -53,7 +54,8 @@ class MemoryLedger:
         if campaign is None:
             raise ScriptError(f"There is no campaign {campaign_id!r} to import codes for.")
         if campaign.source.kind == "pool":
-            self._pools.setdefault(campaign_id, deque()).extend(listed)
+            pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
+            self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
             return
         for code in listed:
             self._add(Coupon(derived_id("imported", code_key(code)), code, campaign_id))
@@ -112,9 +114,14 @@ class MemoryLedger:
             return Supply(self.state.coupon_ids[code_key(code)], code)
         if campaign.source.kind == "pool":
             pool = self._pools.get(campaign_id)
-            return Supply(derived_id("pooled", *names), pool.popleft()) if pool else None
+            return Supply(*pool.pop(0)) if pool else None
         if campaign.source.kind == "external":
-            code = f"EXTERNAL-{len(self.state.coupons) + 1}"
-            return Supply(derived_id("coupon", *names), None if campaign.source.without_code else code)
+            self._asked += 1
+            return Supply(derived_id("coupon", *names), external_code(campaign, self._asked))
         code = codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes)
         return Supply(derived_id("coupon", *names), code)
+
+
+def external_code(campaign: Campaign, number: int) -> str | None:
+    """The code that an external source answers with in a rehearsal; None where it has none to give."""
+    return None if campaign.source.without_code else f"EXTERNAL-{number}"

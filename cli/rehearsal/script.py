@@ -8,7 +8,8 @@
 
 A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a `campaign` as it is from then
 on, a code to `void`, or `codes` imported for a campaign. What an event leaves out is filled in: an order of ann's in
-USD, a minute after the step before. `$1` stands for the first code that was issued, `$2` for the second.
+USD, a minute after the step before; `paid`, `cancelled` and `returned` are of the last order. `$1` stands for the first
+code that was issued, `$2` for the second.
 """
 
 import re
@@ -102,6 +103,7 @@ class Filling:
     last_order: str = ""
     orders: int = 0
     issued: list[str] = field(default_factory=list)
+    drawn: dict[str, str] = field(default_factory=dict)
 
     def event(self, step: Step) -> dict[str, Any]:
         """The `data` of a step's event, complete. Raises ScriptError."""
@@ -154,8 +156,14 @@ class Filling:
             return self.issued[number - 1] if number <= len(self.issued) else code
         return code
 
+    def note(self, code: str, drawn: bool) -> None:
+        """A code was issued; one that was `drawn` is another one each time the script is played."""
+        self.issued.append(code)
+        if drawn:
+            self.drawn[code] = f"${len(self.issued)}"
+
     def shown(self, text: str) -> str:
         """`text` with what differs from ledger to ledger taken out: codes that were drawn, and the prefix."""
-        for number, code in enumerate(self.issued, start=1):
-            text = text.replace(code, f"${number}")
+        for code, name in self.drawn.items():
+            text = text.replace(code, name)
         return text.replace(self.prefix, "") if self.prefix else text
