@@ -155,6 +155,12 @@ class World:
     def come_back(self, order_id: str = "ORD1", at: datetime | None = None, whole: bool = True) -> Verdict:
         return self.run(ReturnOrder(self.command_id(), order_id, whole, at))
 
+    def part(
+        self, *units: tuple[str, int], amount: str | None = None, at: datetime | None = None, order_id: str = "ORD1"
+    ) -> Verdict:
+        """Units of lines come back, or goods of an amount."""
+        return self.run(ReturnOrder(self.command_id(), order_id, False, at, lines=units, amount=amount))
+
     def void(self, code: str = "SAVE10") -> Verdict:
         return self.run(VoidCoupon(self.command_id(), code))
 

@@ -107,6 +107,7 @@ class Offer:
     the order's currency. `untouched_minor` is its discount on the untouched order (0 without an order), spread by
     `weights`. `lock` and `locked` are the own hold
     that pays for the use; `promised`: the request named that lock, so limits and windows aren't judged again.
+    `recurring`: it goes on with a subscription and takes no use.
     """
 
     code: str
@@ -120,6 +121,7 @@ class Offer:
     lock: LockState | None = None
     locked: LockedUse | None = None
     promised: bool = False
+    recurring: bool = False
 
 
 @dataclass(slots=True)

@@ -94,7 +94,8 @@ class CancelOrder:
 @value
 class ReturnOrder:
     """The order came back, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in the
-    order's currency. Only a whole return gives uses back.
+    order's currency (not looked at where lines are given). A return in part gives back the discount's share of what
+    came back; when all of the order has come back in parts, that is a whole return.
     """
 
     command_id: str

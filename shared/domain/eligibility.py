@@ -1,6 +1,7 @@
 """Whether a coupon is good for a request, apart from limits: the first of `rules` that doesn't hold says why not."""
 
 from shared.domain.asking import Offer, Request
+from shared.domain.campaign import Campaign
 from shared.domain.coupon import Coupon
 from shared.domain.pricing import price
 from shared.domain.reasons import Reason
@@ -60,6 +61,16 @@ def judge_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
         if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not rule.holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)
+
+
+def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> Offer | RefusedCoupon:
+    """A coupon that goes on with the order's subscription, judged for what depends on the order.
+
+    Its first use promised the rest, as a lock does: who may use it, when, and how often.
+    """
+    if coupon.status == "voided":
+        return _voided(code, coupon)
+    return judge_order(request, Offer(code, coupon, campaign, recurring=True))
 
 
 def refused_by(rule: Rule, request: Request, offer: Offer) -> RefusedCoupon:

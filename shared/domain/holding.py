@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.asking import Taken
+from shared.domain.asking import Offer, Taken
 from shared.domain.campaign import DiscountOffer
 from shared.domain.customer import CustomerKey
 from shared.domain.order import SHIPPING, Line, Order
@@ -22,19 +22,14 @@ PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
 def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
     coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
-    if discount.kind in PLAIN:
+    if discount.kind in PLAIN and not taken.offer.recurring:
         return AcceptedCoupon(
-            coupon.coupon_id,
-            coupon.code,
-            coupon.campaign_id,
-            discount.kind,
-            discount.value,
-            taken.discount_minor,
+            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor,
             lines,
-        )
+        )  # fmt: skip
     return AcceptedCoupon(
         coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
-        benefit=benefit_of(discount, lines),
+        uses_of(taken.offer), benefit=benefit_of(discount, lines), recurring=taken.offer.recurring,
     )  # fmt: skip
 
 
@@ -44,6 +39,16 @@ def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit
         return None
     shipping = sum(part for line_id, part in lines if line_id == SHIPPING)
     return Benefit(shipping, discount.product_id, discount.units, discount.payload)
+
+
+def uses_of(offer: Offer) -> int:
+    """How many uses an order takes of the coupon: none where it goes on with a subscription."""
+    return 0 if offer.recurring else 1
+
+
+def subscription_of(offer: Offer, order: Order) -> str | None:
+    """The subscription whose later orders the use covers."""
+    return order.subscription_id if offer.campaign.recurring else None
 
 
 def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
@@ -74,8 +79,9 @@ def burned(  # noqa: PLR0917 - private to the domain, called once
                 ),
             )  # fmt: skip
     entry = Transfer(
-        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses, 1,
-        held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses,
+        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        subscription_of(taken.offer, order),
     )  # fmt: skip
     return (*emptied, entry) if emptied else (entry,)
 

@@ -58,19 +58,14 @@ def limit_refusal(
     """
     coupon, limits = offer.coupon, offer.campaign.limits
     others = 0
-    if not offer.promised:
-        others = find_source(request, offer) if coupon.held else 0
-        if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
-            return exhausted(offer, coupon.uses_limit)
-    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
-    if refused is None and limits.caps:
-        refused = customer_caps(request, offer, along)
+    refused: RefusedCoupon | None = None
     held_out = budget_held_out = False
-    if refused is None and limits.uses_total is not None and not offer.promised:
-        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
-    if refused is None and limits.caps and offer.lock is None:
-        refused, cap_held_out = campaign_caps(request, offer, along)
-        held_out = held_out or cap_held_out
+    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+        if not offer.promised:
+            others = find_source(request, offer) if coupon.held else 0
+            if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
+                return exhausted(offer, coupon.uses_limit)
+        refused, held_out = _uses_refusal(request, offer, along)
     if refused is None and limits.spend_total_minor is not None:
         refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
     if refused is None and (held_out or budget_held_out or others):
@@ -78,9 +73,28 @@ def limit_refusal(
     return refused
 
 
+def _uses_refusal(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether the customer and the campaign have a use left."""
+    limits, held_out = offer.campaign.limits, False
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
+    if refused is None and limits.caps:
+        refused = customer_caps(request, offer, along)
+    if refused is None and limits.uses_total is not None and not offer.promised:
+        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
+    if refused is None and limits.caps and offer.lock is None:
+        refused, cap_held_out = campaign_caps(request, offer, along)
+        held_out = held_out or cap_held_out
+    return refused, held_out
+
+
 def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:
     """Note in `along` that this offer is taken."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
+    if limits.spend_total_minor is not None:
+        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
+    if offer.recurring:
+        return
     along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
     if offer.lock is None:
         along.campaign[campaign_id] = along.campaign.get(campaign_id, 0) + 1
@@ -91,9 +105,6 @@ def count(request: Request, offer: Offer, along: Along, discount_minor: int | No
         if not held and (cap.each == "campaign" or request.person is not None):
             key = period_key(offer.campaign, cap, request.person, _counts_at(request, offer))
             along.periods[key] = along.periods.get(key, 0) + 1
-    if limits.spend_total_minor is not None:
-        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
-        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
 
 
 def exhausted(offer: Offer, limit: int) -> RefusedCoupon:

@@ -1,7 +1,6 @@
 """From a campaign as people write it to the campaign as the decision reads it.
 
-`schemas.campaigns` has judged the document's shape; here it is judged whether it makes sense. What later versions will
-know is refused, not ignored: a limit that nobody keeps is worse than none.
+`schemas.campaigns` has judged the document's shape; here it is judged whether it makes sense.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
@@ -31,7 +30,6 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
     """`definition` as a `Campaign`; raises DefinitionError. `version` is the ledger's, 0 where it isn't saved yet."""
-    _refuse_unsupported(definition)
     currency = definition.discount.currency or definition.eligibility.currency
     window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
     code = _code(definition.code)
@@ -68,16 +66,6 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
         metadata=definition.metadata,
         version=version,
     )
-
-
-def _refuse_unsupported(definition: CampaignDefinition) -> None:
-    """Rules that are on their way."""
-    wanted = {
-        "recurring": definition.recurring,
-    }
-    for name, asked in wanted.items():
-        if asked:
-            raise DefinitionError(f"`{name}` isn't supported yet; leave it out.")
 
 
 def _scope(definition: CampaignDefinition) -> Scope:

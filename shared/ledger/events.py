@@ -17,7 +17,6 @@ from shared.domain.commands import (
     NoteCustomer,
     PayOrder,
     RedeemCoupons,
-    ReturnOrder,
 )
 from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
@@ -25,12 +24,11 @@ from shared.domain.exhaustion import ExhaustedCoupon, exhausted
 from shared.domain.money import format_minor
 from shared.domain.order import SHIPPING
 from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Transfer, Verdict
+from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
-_CAUSES: Final = {CancelOrder: "order.cancelled", ReturnOrder: "order.returned"}
 
 MAX_EVENT_BYTES: Final = 900_000
 """Below what a broker takes by default (1,048,588 bytes), with room for key and headers."""
@@ -134,12 +132,12 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
         "campaign_id": coupon.campaign_id,
         "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
         "discount_amount": _money(coupon.discount_minor, currency),
-        "lines": [
-            {"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in coupon.lines
-        ],
+        "lines": _shares(coupon.lines, currency),
     }
     if coupon.benefit is not None:
         _add_benefit(applied, coupon, coupon.benefit, currency)
+    if coupon.recurring:
+        applied["recurring"] = True
     return applied
 
 
@@ -153,6 +151,10 @@ def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, curren
         applied["free_product"] = {"product_id": benefit.product_id, "quantity": benefit.product_units}
     if benefit.payload is not None:
         applied["discount"]["payload"] = benefit.payload
+
+
+def _shares(lines: Iterable[LineShare], currency: str | None) -> list[Data]:
+    return [{"line_id": line_id, "discount_amount": _money(minor, currency)} for line_id, minor in lines]
 
 
 def _refused(coupon: RefusedCoupon) -> Data:
@@ -208,6 +210,7 @@ def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
     order = state.orders.get(command.order_id)
     if order is not None and order.currency is not None:
         yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
+    yield from _moved(command, verdict, state)
 
 
 def _locked(
@@ -241,26 +244,22 @@ def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterat
 
 
 def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
-    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves."""
+    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves.
+
+    Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
+    """
     restored: dict[str, list[Transfer]] = {}
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
     for transfer in verdict.transfers:
-        if transfer.kind == "restored":
+        if transfer.kind in ("returned", "restored"):
             restored.setdefault(transfer.redemption_id or "", []).append(transfer)
     for redemption_id, transfers in restored.items():
         order_id = transfers[0].order_id or ""
         yield topics.COUPONS_REDEMPTIONS.name, order_id, "coupon.redemption_restored", order_id, {
             "redemption_id": redemption_id,
             "order_id": order_id,
-            "cause": _CAUSES.get(type(command), "order.cancelled"),
-            "coupons": [
-                {
-                    **_coupon(state, transfer),
-                    "uses": -transfer.used_uses,
-                    "discount_amount": _money(-transfer.used_minor, transfer.currency),
-                }
-                for transfer in transfers
-            ],
+            "cause": "order.cancelled" if isinstance(command, CancelOrder) else "order.returned",
+            "coupons": [_given_back(state, transfer) for transfer in transfers],
             "restored_at": verdict.decided_at,
         }  # fmt: skip
     for transfer in verdict.transfers:
@@ -308,6 +307,17 @@ def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
 def _nothing(command: NoteCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
     """What is noted of a customer is nobody else's business."""
     yield from ()
+
+
+def _given_back(state: State, transfer: Transfer) -> Data:
+    data = {
+        **_coupon(state, transfer),
+        "uses": -transfer.used_uses,
+        "discount_amount": _money(-transfer.used_minor, transfer.currency),
+    }
+    if transfer.lines:
+        data["lines"] = _shares(transfer.lines, transfer.currency)
+    return data
 
 
 def _coupon(state: State, transfer: Transfer) -> Data:

@@ -114,8 +114,9 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionLine:
-    """What became of one coupon on one order. `outcome`: redeemed, restored, refused. `discount_minor` of a restore
-    is negative.
+    """What became of one coupon on one order. `outcome`: redeemed, returned (in part), restored, refused.
+
+    `discount_minor` of what came back is negative.
     """
 
     at: datetime
@@ -261,7 +262,7 @@ def _moved(record: Any) -> RedemptionLine:
     return RedemptionLine(
         at=record["at"],
         order_id=record["order_id"],
-        outcome="redeemed" if record["kind"] == "burned" else "restored",
+        outcome="redeemed" if record["kind"] == "burned" else record["kind"],
         code=record["code"],
         campaign_id=record["campaign_id"],
         discount_minor=record["used_minor"],

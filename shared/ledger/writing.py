@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-import orjson
-
 from shared.domain.campaign import Campaign
 from shared.domain.commands import Command, IssueCoupons
 from shared.domain.coupon import code_key
@@ -18,8 +16,9 @@ from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
 from shared.ledger.knowing import write_segments
-from shared.ledger.loading import Loaded, lock_row, order_row
+from shared.ledger.loading import Loaded, lock_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
+from shared.ledger.order_rows import json_or_none, order_row, update_row
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
@@ -155,8 +154,9 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
             use.uses,
             use.discount_minor,
             use.currency,
-            orjson.dumps(use.lines).decode() if use.lines else None,
+            json_or_none(use.lines),
             use.counted_at,
+            use.subscription_id,
         )
         for lock in changed
         for use in lock.uses
@@ -169,17 +169,12 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
     """Orders whose row isn't yet as the batch left them; a freshly placed order's row is."""
     state = loaded.state
     changed = [
-        (order_id, row)
+        order
         for order_id, before in loaded.orders_before.items()
-        if (order := state.orders.get(order_id)) is not None and (row := order_row(order)) != before
+        if (order := state.orders.get(order_id)) is not None and order_row(order) != before
     ]
-    if not changed:
-        return
-    rows = [
-        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode(), row[9])
-        for order_id, row in changed
-    ]
-    await connection.execute(sql("orders_update"), *_columns(rows))
+    if changed:
+        await connection.execute(sql("orders_update"), *_columns(list(map(update_row, changed))))
 
 
 async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
@@ -207,7 +202,7 @@ async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequ
                     transfer.held_minor,
                     transfer.used_minor,
                     transfer.currency,
-                    orjson.dumps(transfer.lines).decode() if transfer.lines else None,
+                    json_or_none(transfer.lines),
                     number,
                     transfer.counted_at,
                     transfer.subscription_id,

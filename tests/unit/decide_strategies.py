@@ -73,6 +73,7 @@ campaigns = st.builds(
     holder_only=mostly(False, st.just(True)),
     scope=mostly(Scope(), st.just(Scope(product_ids=frozenset({"p1"})))),
     window=st.builds(Window, zone=zones) | mostly(Window(), windows),
+    recurring=mostly(False, st.just(True)),
     restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
     | st.just(frozenset[str]()),
     status=mostly("active", st.just("paused"), 9),
@@ -90,6 +91,8 @@ orders = st.builds(
     mostly(5_000, st.integers(0, 9_000)),
     lines=mostly((Line("1", "p1", 1, 3_000), Line("2", "p2", 2, 1_000)), lines),
     placed_at=times,
+    subscription_id=mostly(None, st.just("sub-1"), 3),
+    cycle=st.sampled_from([0, 1, 2, 2, 3]),
 )
 codes = st.lists(st.sampled_from((*CODES, *CODES, " a ", "nope")), min_size=1, max_size=3).map(tuple)
 customers = st.sampled_from(CUSTOMERS)
@@ -128,11 +131,17 @@ issues = st.builds(
     times,
     st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
 )
+returned_lines = st.lists(st.tuples(st.sampled_from(["1", "1", "2", "3", "nope"]), st.integers(0, 3)), max_size=2).map(
+    tuple
+)
+returned_amounts = st.sampled_from(["0.00", "7.00", "12.34", "50.00", "1.234", "5"])
 endings = st.one_of(
     st.builds(PayOrder, nameless, order_ids, times),
     st.builds(PayOrder, nameless, order_ids),
     st.builds(CancelOrder, nameless, order_ids, times),
-    st.builds(ReturnOrder, nameless, order_ids, st.booleans(), times),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(True), times),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, lines=returned_lines),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, amount=returned_amounts),
     st.builds(ReleaseLock, nameless, references),
 )
 rare = st.builds(VoidCoupon, nameless, st.sampled_from(CODES)) | st.builds(ExpireLock, nameless, references)

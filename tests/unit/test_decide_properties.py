@@ -79,7 +79,7 @@ class Records:
         row.status = change.status
         for name in (
             "placed_at", "paid_at", "cancelled_at", "returned_at", "customer", "customer_key", "currency",
-            "amount_minor", "requested_count",
+            "amount_minor", "requested_count", "lines", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
                 setattr(row, name, getattr(change, name))
@@ -99,6 +99,9 @@ class Records:
                 state.coupons[use.coupon_id].holds.append(hold)
         for transfer in self.transfers:
             self._count(state, transfer)
+            if transfer.subscription_id is not None:
+                of = (transfer.subscription_id, transfer.coupon_id)
+                state.subscriptions[of] = state.subscriptions.get(of, 0) + transfer.used_uses
         for key, uses in self._standing().items():
             state.orders[key[0]].standing[key[1]] = uses
         return state
@@ -136,10 +139,15 @@ class Records:
     def _standing(self) -> dict[tuple[str, str], Standing]:
         standing: dict[tuple[str, str], Standing] = {}
         for one in self.transfers:
-            if one.order_id is None or not one.used_uses:
+            if one.order_id is None or one.kind not in ("burned", "returned", "restored"):
                 continue
             key = (one.order_id, one.coupon_id)
-            if one.used_uses < 0:
+            if one.kind == "returned":
+                before = standing[key]
+                assert 0 < -one.used_minor <= before.discount_minor, "more came back than was left"
+                standing[key] = replace(before, discount_minor=before.discount_minor + one.used_minor)
+            elif one.kind == "restored":
+                assert standing[key].discount_minor == -one.used_minor
                 del standing[key]
             else:
                 assert key not in standing, "an order used a coupon twice"
@@ -248,7 +256,7 @@ def counted(state: State) -> object:
     ]
     for coupon in state.coupons.values():
         coupon.holds.sort(key=lambda hold: hold.lock_reference)
-    return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued)
+    return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.subscriptions)
 
 
 @settings(max_examples=200, deadline=None)

@@ -124,18 +124,6 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"recurring": True}, "`recurring` isn't supported yet; leave it out."),
-    ],
-)
-def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str, Any], says: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
-        to_domain(changed(**sections), 0)
-    assert str(caught.value) == says
-
-
-@pytest.mark.parametrize(
-    ("sections", "says"),
-    [
         (
             {"eligibility": {"min_order_amount": "100.001"}},
             "`eligibility.min_order_amount`: The amount '100.001' has 3",
