@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from cli.rehearsal.script import Script, ScriptError
+from cli.rehearsal.script import Script
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
@@ -50,10 +50,7 @@ class MemoryLedger:
 
     def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
         """Codes for a campaign: into its pool, or as coupons that can be used."""
-        campaign = self.state.campaigns.get(campaign_id)
-        if campaign is None:
-            raise ScriptError(f"There is no campaign {campaign_id!r} to import codes for.")
-        if campaign.source.kind == "pool":
+        if self.state.campaigns[campaign_id].source.kind == "pool":
             pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
             self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
             return

@@ -11,7 +11,7 @@ from cli.campaign_yaml import read_yaml
 from cli.errors import CommandFailedError
 from cli.files import InputFile
 from cli.rehearsal.memory import MemoryLedger
-from cli.rehearsal.script import Filling, Script, ScriptError, Step, steps_of
+from cli.rehearsal.script import Filling, Script, ScriptError, Step, codes_of, steps_of
 from cli.rehearsal.stage import commands_of, settings_of
 from cli.rehearsal.words import Told, lines_of
 from schemas.campaigns import CampaignDefinition
@@ -51,6 +51,8 @@ def script_of(name: str, text: str) -> Script:
         found = read_yaml(text)
     except FileSyntaxError as error:
         raise CommandFailedError(f"{name}:{error.line}:{error.column}: {error}.") from None
+    if len(found.documents) > 1:
+        raise CommandFailedError(f"{name}: one script a file; put what follows --- into another file.")
     fields = (found.documents[0].fields if found.documents else None) or {}
     unknown = [key for key in fields if key not in _KNOWN]
     if unknown or "campaigns" not in fields:
@@ -92,8 +94,10 @@ def play(script: Script) -> Iterator[Played]:
             ledger.load(step.given)
             events: list[Told] = []
         elif step.kind == "codes":
-            for campaign_id, listed in dict(step.given).items():
-                ledger.import_codes(campaign_id, [str(code) for code in listed])
+            for campaign_id, listed in codes_of(step).items():
+                if campaign_id not in ledger.state.campaigns:
+                    raise ScriptError(f"Step {step.number}: there is no campaign {campaign_id!r} to import codes for.")
+                ledger.import_codes(campaign_id, listed)
             events = []
         else:
             index = MatchIndex(ledger.state.campaigns)

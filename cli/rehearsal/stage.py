@@ -27,7 +27,9 @@ def commands_of(step: Step, filling: Filling, index: MatchIndex, settings: Redee
     """What a step asks of the ledger. Raises ScriptError for an event that no service could read."""
     command_id = f"{filling.prefix}/rehearsal {step.number}"
     if step.kind == "void":
-        return [VoidCoupon(command_id, filling.code(step.given))]
+        if not isinstance(step.given, str) or not step.given.strip():
+            raise ScriptError(f"Step {step.number}: void holds a code, like `void: TEN` or `void: $1`.")
+        return [VoidCoupon(command_id, filling.code(step, step.given))]
     event = received(step, filling.event(step), filling.prefix)
     if event.type in ("reward.earned", "customer.signed_up"):
         return [*to_commands(event, index)]

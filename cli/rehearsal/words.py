@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from cli.output import count
+
 Told = tuple[str, dict[str, Any]]
 """(type, data) of an event"""
 
@@ -73,7 +75,7 @@ def _redeemed(coupon: dict[str, Any], currency: str) -> str:
     amount, shipping = coupon["discount_amount"], coupon.get("shipping_discount_amount")
     parts = []
     if free := coupon.get("free_product"):
-        parts.append(f"adds {free['quantity']} × {free['product_id']}")
+        parts.append(f"adds {count(free['quantity'], 'unit')} of {free['product_id']}")
     if payload := coupon["discount"].get("payload"):
         parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in payload.items())}")
     if shipping is not None:
