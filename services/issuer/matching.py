@@ -85,7 +85,7 @@ def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
     referrer: dict[str, int] = {}
     for campaign_id, rule in found:
         if rule.condition is not None:
-            event = event or {"event": data.model_dump(mode="json")}
+            event = event or {"event": data.model_dump(mode="json", exclude_none=True)}
             if not rule.condition.holds(event):
                 continue
         if rule.to != "referrer":

@@ -21,9 +21,8 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> Offer | Refused
     if coupon.status == "voided":
         return _voided(code, coupon)
     offer = Offer(code, coupon, campaign)
-    known = request.order is not None
-    for rule in rules_of(campaign):
-        if (known or not rule.of_order) and not rule.holds(request, offer):
+    for holds, rule in rules_of(campaign, of_order=request.order is not None):
+        if not holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)
 
@@ -57,8 +56,8 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
 
 def judge_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
     """An offer that was promised before, judged by what depends on this order: its state, and the rules of orders."""
-    for rule in rules_of(offer.campaign):
-        if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not rule.holds(request, offer):
+    for holds, rule in rules_of(offer.campaign):
+        if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)
 

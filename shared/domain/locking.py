@@ -9,7 +9,6 @@ from shared.domain.asking import (
     Taken,
     basket_of,
     beside_of,
-    channel_of,
     holds_now,
     later,
     named_once,
@@ -17,7 +16,7 @@ from shared.domain.asking import (
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge
-from shared.domain.holding import accepted, counted_at, drained, held, line_shares, released
+from shared.domain.holding import accepted, counted_at, drained, held, released
 from shared.domain.limits import limit_refusal
 from shared.domain.reasons import Reason
 from shared.domain.redeeming import refused_with, sorted_refusals
@@ -62,9 +61,9 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
 def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
     """What the command asks, as it would be judged."""
     known = state.locks.get(command.lock_reference)
-    request = Request(state, now, now, state.customers.get(command.command_id), command.order, command.order_id)
-    request.customer, request.validation_code = command.customer, command.validation_code
-    request.channel = channel_of(command.order, command.channel)
+    request = Request(
+        command, state, now, now, state.customers.get(command.command_id), command.order, command.order_id
+    )
     request.replaced = known if known is not None and known.status == "open" else None
     if command.order is not None:
         request.basket = basket_of(command.order)
@@ -145,13 +144,14 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
     uses: list[LockedUse] = []
     transfers: list[Transfer] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
     for one in taken:
-        lines = () if order is None else line_shares(one, order.lines)
         coupon = one.offer.coupon
         counts = counted_at(one, request.at)
-        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, lines, counts)
+        locked = LockedUse(
+            coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, one.shares, counts
+        )
         uses.append(locked)
         transfers += held(one, person, command.order_id, command.lock_reference, locked)
-        told.append(accepted(one, lines))
+        told.append(accepted(one))
     opened = LockChange(command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses))
     return Verdict(
         command.command_id, "locked", request.now, tuple(told), requested_count=count,

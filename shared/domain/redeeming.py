@@ -13,7 +13,6 @@ from shared.domain.asking import (
     Taken,
     basket_of,
     beside_of,
-    channel_of,
     holds_now,
     later,
     named_once,
@@ -29,7 +28,6 @@ from shared.domain.holding import (
     counted_at,
     drained,
     held,
-    line_shares,
     released,
     subscription_of,
     uses_of,
@@ -179,7 +177,7 @@ def _request(
     person = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         person = hold.customer_key  # whoever the order belongs to while it waits for its payment
-    request = Request(state, now, at, person, order, order.order_id)
+    request = Request(command, state, now, at, person, order, order.order_id)
     earlier: list[Standing | LockedUse] = []
     if known is not None:
         # What came back in parts was taken off all the same: it doesn't make room for another coupon.
@@ -192,8 +190,6 @@ def _request(
     if earlier:
         request.beside = beside_of(state, earlier)
         earlier = [one for one in earlier if one.currency == order.currency]
-    request.customer, request.validation_code = command.customer, command.validation_code
-    request.channel = channel_of(order, command.channel)
     request.basket = basket_of(order, earlier)
     return request
 
@@ -300,10 +296,9 @@ def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     total, locked = 0, False
     user = request.person
     for one in judged.taken:
-        lines = line_shares(one, order.lines)
         user = _user(request, one)
-        told.append(accepted(one, lines))
-        transfers += burned(one, user, order, redemption, lines, request.at)
+        told.append(accepted(one))
+        transfers += burned(one, user, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
     if judged.returns:
@@ -330,15 +325,15 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     told: list[AcceptedCoupon] = []
     total = 0
     for one in judged.taken:
-        lines, discount = line_shares(one, order.lines), one.discount_minor or 0
+        discount = one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, lines,
+            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, one.shares,
             counted_at(one, request.at), subscription_of(one.offer, order),
         )  # fmt: skip
         uses.append(locked)
         transfers += held(one, user, order.order_id, reference, locked)
-        told.append(accepted(one, lines))
+        told.append(accepted(one))
         total += discount
     change = judged.change
     noted = OrderChange(

@@ -14,9 +14,10 @@ from shared.domain.campaign import Campaign, Condition
 from shared.domain.hours import is_open, shown_hours
 from shared.domain.money import shown
 from shared.domain.order import Order
-from shared.domain.pricing import aim, amount_in, eligible_lines
+from shared.domain.pricing import aim, aims, amount_in, eligible_lines
 from shared.domain.reasons import Reason
 
+Holds = Callable[[Request, Offer], bool]
 Told = tuple[str, dict[str, str]]
 """(what a refusal says, the numbers behind it)"""
 
@@ -28,16 +29,17 @@ class Rule:
     field: str
     reason: Reason
     asked: Callable[[Campaign], bool]
-    holds: Callable[[Request, Offer], bool]
+    holds: Holds
     tell: Callable[[Request, Offer], Told]
     of_order: bool = False
 
 
-def rules_of(campaign: Campaign) -> tuple[Rule, ...]:
-    """The rules that this campaign asks for, found once."""
-    found: tuple[Rule, ...] | None = campaign.memo.get("rules")
+def rules_of(campaign: Campaign, *, of_order: bool = True) -> tuple[tuple[Holds, Rule], ...]:
+    """The rules that this campaign asks for, with or without those of an order; found once."""
+    found: tuple[tuple[Holds, Rule], ...] | None = campaign.memo.get(of_order)
     if found is None:
-        found = campaign.memo["rules"] = tuple([rule for rule in RULES if rule.asked(campaign)])
+        asked = [rule for rule in RULES if rule.asked(campaign) and (of_order or not rule.of_order)]
+        found = campaign.memo[of_order] = tuple([(rule.holds, rule) for rule in asked])
     return found
 
 
@@ -172,11 +174,11 @@ def _tell_closed(request: Request, offer: Offer) -> Told:
 
 
 def _is_validated(request: Request, offer: Offer) -> bool:
-    return request.validation_code == offer.campaign.validation_code
+    return request.command.validation_code == offer.campaign.validation_code
 
 
 def _tell_validation(request: Request, offer: Offer) -> Told:
-    given = "none was given" if request.validation_code is None else "the one that was given is another"
+    given = "none was given" if request.command.validation_code is None else "the one that was given is another"
     return f"Coupon {offer.coupon.code!r} needs its validation code; {given}.", {}
 
 
@@ -322,7 +324,7 @@ RULES: Final = (
         "eligibility.min_quantity", Reason.BELOW_MINIMUM, lambda it: it.eligibility.min_quantity > 0,
         _reaches_quantity, _tell_quantity, True,
     ),
-    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, lambda _: True, _has_products, _tell_products, True),
+    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, aims, _has_products, _tell_products, True),
     Rule(
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
         _conditions_hold, _tell_conditions, True,

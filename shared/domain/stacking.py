@@ -17,7 +17,7 @@ from shared.domain.combining import (
     order_of_application,
 )
 from shared.domain.limits import count, limit_refusal
-from shared.domain.pricing import price, take
+from shared.domain.pricing import price, take_alone
 from shared.domain.reasons import Reason
 from shared.domain.refusing import refuse
 from shared.domain.verdicts import RefusedCoupon
@@ -73,7 +73,7 @@ def _single(request: Request, offer: Offer) -> Chosen:
     if refused is not None:
         return Chosen([], [refused])
     basket = request.basket
-    return Chosen([Taken(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)])
+    return Chosen([Taken(offer, None) if basket is None else take_alone(basket, offer)])
 
 
 def _best(request: Request, viable: list[Offer]) -> Chosen:

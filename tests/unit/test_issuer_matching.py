@@ -106,10 +106,10 @@ def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> N
 
 
 def test_the_order_in_which_a_rule_names_its_fields_is_nothing() -> None:
-    one = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
+    first = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
     other = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
 
-    assert index(campaign("a", one), campaign("b", other)).matching(REWARD, earned(rule_id="42", points=5)) == one(
+    assert index(campaign("a", first), campaign("b", other)).matching(REWARD, earned(rule_id="42", points=5)) == one(
         "a", "b"
     )
 
