@@ -13,7 +13,6 @@ from cli.rehearsal.script import Script
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
-from shared.domain.campaign import Campaign
 from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, identifiers
@@ -29,7 +28,6 @@ class MemoryLedger:
 
     def __init__(self, script: Script) -> None:
         self.state = State()
-        self._asked = 0
         self._people: dict[tuple[str, str], str] = {}
         self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
@@ -96,29 +94,22 @@ class MemoryLedger:
 
     def _supply(self, command: IssueCoupons) -> None:
         for campaign_id in command.campaign_ids:
-            campaign = self.state.campaigns.get(campaign_id)
-            if campaign is None:
-                continue
-            for number in range(command.coupons_of(campaign_id)):
-                supply = self._one(campaign_id, (command.command_id, campaign_id, str(number)))
-                if supply is not None:
-                    self.state.supplies[command.command_id, campaign_id, number] = supply
+            if campaign_id in self.state.campaigns:
+                for number in range(command.coupons_of(campaign_id)):
+                    supply = self._one(command, campaign_id, number)
+                    if supply is not None:
+                        self.state.supplies[command.command_id, campaign_id, number] = supply
 
-    def _one(self, campaign_id: str, names: tuple[str, str, str]) -> Supply | None:
+    def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
         campaign = self.state.campaigns[campaign_id]
+        coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
         if campaign.code.shared_code is not None:
             code = campaign.code.shared_code
             return Supply(self.state.coupon_ids[code_key(code)], code)
         if campaign.source.kind == "pool":
-            pool = self._pools.get(campaign_id)
-            return Supply(*pool.pop(0)) if pool else None
+            left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
+            return Supply(*left[number]) if number < len(left) else None
         if campaign.source.kind == "external":
-            self._asked += 1
-            return Supply(derived_id("coupon", *names), external_code(campaign, self._asked))
-        code = codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes)
-        return Supply(derived_id("coupon", *names), code)
-
-
-def external_code(campaign: Campaign, number: int) -> str | None:
-    """The code that an external source answers with in a rehearsal; None where it has none to give."""
-    return None if campaign.source.without_code else f"EXTERNAL-{number}"
+            answers = dict(command.external_codes)
+            return Supply(coupon_id, answers[campaign_id] or None) if campaign_id in answers else None
+        return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))

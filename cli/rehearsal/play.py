@@ -15,7 +15,6 @@ from cli.rehearsal.script import Filling, Script, ScriptError, Step, codes_of, s
 from cli.rehearsal.stage import commands_of, settings_of
 from cli.rehearsal.words import Told, lines_of
 from schemas.campaigns import CampaignDefinition
-from services.issuer.matching import MatchIndex
 from shared.domain.campaign import Campaign, CodeRule
 from shared.domain.codes import DEFAULT_CHARSET
 
@@ -100,8 +99,7 @@ def play(script: Script) -> Iterator[Played]:
                 ledger.import_codes(campaign_id, listed)
             events = []
         else:
-            index = MatchIndex(ledger.state.campaigns)
-            events = ledger.execute(commands_of(step, filling, index, settings))
+            events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings))
         yield Played(step, told_lines(events, filling, ledger.state.campaigns))
 
 

@@ -120,6 +120,7 @@ class Filling:
     orders: int = 0
     issued: list[str] = field(default_factory=list)
     drawn: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
 
     def event(self, step: Step) -> dict[str, Any]:
         """The `data` of a step's event, complete. Raises ScriptError."""
@@ -182,6 +183,11 @@ class Filling:
         if number > len(self.issued):
             raise ScriptError(f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before.")
         return self.issued[number - 1]
+
+    def external_code(self) -> str:
+        """The next code that an external source answers with."""
+        self.asked += 1
+        return f"{self.prefix}EXTERNAL-{self.asked}"
 
     def note(self, code: str, drawn: bool) -> None:
         """A code was issued; one that was `drawn` is another one each time the script is played."""

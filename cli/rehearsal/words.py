@@ -77,7 +77,7 @@ def _redeemed(coupon: dict[str, Any], currency: str) -> str:
     if free := coupon.get("free_product"):
         parts.append(f"adds {count(free['quantity'], 'unit')} of {free['product_id']}")
     if payload := coupon["discount"].get("payload"):
-        parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in payload.items())}")
+        parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in sorted(payload.items()))}")
     if shipping is not None:
         parts.append(f"takes the shipping of {shipping} {currency} off")
     elif amount.strip("0.") or not parts:
