@@ -164,8 +164,8 @@ class VoidCoupon:
 
 
 MAX_CREATED = 1_000
-"""Most coupons that one CreateCoupons makes: they are one verdict, and about half a megabyte of rows and events, which
-is written in a tenth of a second, while nobody else's batch on a limited campaign gets through.
+"""Most coupons that one CreateCoupons makes: they are one verdict, and about a megabyte of rows and events, written in
+0.15 seconds on a laptop, while nobody else's batch on a limited campaign gets through.
 """
 
 
