@@ -257,6 +257,35 @@ def test_a_part_of_an_order_that_holds_its_coupons_is_given_back_when_the_paymen
     assert numbers(world) == before
 
 
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize(
+    ("second", "ended", "end"),
+    [
+        ((("1", 1),), None, ("paid", 1, 200)),
+        ((("1", 1), ("2", 1)), None, ("returned", 0, None)),
+        ((("1", 1),), "cancel", ("cancelled", 0, None)),
+        ((("1", 1),), "come_back", ("returned", 0, None)),
+    ],
+)
+def test_placed_paid_and_back_in_parts_ends_the_same_in_any_order_of_arrival(
+    hold: bool, second: tuple[tuple[str, int], ...], ended: str | None, end: tuple[Any, ...]
+) -> None:
+    for arrival in permutations(range(5 if ended else 4)):
+        world = shop()
+        steps: list[Any] = [
+            lambda world=world: world.redeem("A", to=goods(), hold=hold, hold_seconds=3_600),
+            lambda world=world: world.pay(at=PLACED + MINUTE),
+            lambda world=world: world.part(("2", 1), at=PLACED + 2 * MINUTE),
+            lambda world=world: world.part(*second, at=PLACED + 3 * MINUTE),
+            lambda world=world: getattr(world, ended or "")(at=PLACED + 4 * MINUTE),
+        ]
+        for number in arrival:
+            steps[number]()
+        known = world.state.orders["ORD1"]
+        assert (known.status, world.state.coupons["id-A"].used, left(world)) == end, arrival
+        assert world.state.coupons["id-A"].held == 0
+
+
 def test_a_coupon_that_joins_an_order_later_gives_back_what_came_back_before() -> None:
     for steps in permutations(range(3)):
         world = shop(stacking="combinable")
