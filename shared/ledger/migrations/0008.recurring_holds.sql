@@ -4,6 +4,3 @@
 ALTER TABLE lock_uses DROP CONSTRAINT lock_uses_uses_check;
 ALTER TABLE lock_uses ADD CONSTRAINT lock_uses_uses_check CHECK (uses >= 0) NOT VALID;
 ALTER TABLE lock_uses ADD COLUMN subscription_id text;
-
--- What came back of an order in parts, beside what it burned and got restored (transfers_order_coupon).
-CREATE INDEX transfers_returned ON transfers (order_id) WHERE kind = 'returned';
