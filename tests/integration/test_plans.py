@@ -45,6 +45,7 @@ HOT = {
     "customers_find": ["ARRAY['id', 'id']", "ARRAY['p1', 'p2']"],
     "orders_lock": ["ARRAY['o1', 'o2']"],
     "orders_standing": ["ARRAY['o1', 'o2']"],
+    "subscriptions_standing": ["ARRAY['s1', 's2']"],
     "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
     "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
