@@ -195,6 +195,20 @@ async def test_one_persons_orders_under_several_names_are_theirs(database_url: s
         assert await outcomes(pool, redeem("C", ["FIRST"], customer=ANN)) == ["redeemed"]
 
 
+async def test_the_order_that_came_before_is_the_same_one_however_large_the_batch(database_url: str) -> None:
+    async with ledger(database_url, FIRST) as pool:
+        names = ["Z", "b", "a", "Ä", "C", "D"]
+        await outcomes(pool, *[redeem(name, [], customer=ANN) for name in names])
+        alone = redeem("N1", ["FIRST"], customer=ANN)
+        among = [redeem(f"N{number}", ["FIRST"], customer=ANN) for number in range(2, 5)]
+        told = []
+        for batch in ([alone], among):
+            for answer in await Engine(pool).execute(batch):
+                assert isinstance(answer, Verdict)
+                told.append(answer.refused[0].details)
+        assert told == [{"order_id": "C"}] * 4
+
+
 def story() -> list[Command]:
     """What may happen to two customers' orders, one thing after another."""
     commands: list[Command] = []
