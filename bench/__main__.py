@@ -1,4 +1,5 @@
-"""`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine.
+"""`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine;
+and the decision alone beside pydantic.
 
 Writes bench/latest.json; what the figures mean stands in bench/README.md.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from bench.decide import lines_told, measure_decisions
 from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
 from shared.ledger.audit import audit
@@ -113,6 +115,7 @@ async def _prove(database_url: str, orders: int) -> None:
 
 
 async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, Any]:
+    """Orders a second of each contender, and what follows from them."""
     rates: dict[str, list[float]] = {name: [] for name in names}
     with start_kafka() as broker, start_postgres() as postgres:
         for number in range(rounds):
@@ -145,15 +148,20 @@ def main() -> None:
     logging.basicConfig(level=logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=sorted(ORDERS), default=list(ORDERS))
+    parser.add_argument("--only", nargs="+", choices=[*sorted(ORDERS), "decide"], default=[*ORDERS, "decide"])
     parser.add_argument(
         "--scale", type=float, default=1.0, help="a share of the usual number of orders, for a quick look"
     )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "latest.json")
     arguments = parser.parse_args()
-    result = asyncio.run(measure(arguments.rounds, arguments.only, arguments.scale))
-    arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
-    sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
+    decisions = measure_decisions() if "decide" in arguments.only else {}
+    if decisions:
+        sys.stdout.write(lines_told(decisions) + "\n")
+    if contenders := [name for name in arguments.only if name != "decide"]:
+        result = asyncio.run(measure(arguments.rounds, contenders, arguments.scale))
+        result["decide"] = decisions
+        arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
 
 
 if __name__ == "__main__":

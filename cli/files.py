@@ -40,11 +40,14 @@ class InputFile:
                 if line := line.strip():
                     yield number, line
 
-    def content(self) -> bytes:
-        """All of it."""
+    def content(self, most_bytes: int | None = None) -> bytes:
+        """All of it, unpacked. Raises UsageProblemError when that is more than `most_bytes`, and reads no further."""
         self._raw.seek(0)
         with _errors(self.name), _unpacked(self._raw) as file:
-            return file.read()
+            found = file.read() if most_bytes is None else file.read(most_bytes + 1)
+        if most_bytes is not None and len(found) > most_bytes:
+            raise UsageProblemError(f"{self.name} is larger than {most_bytes:,} bytes; split it into several files.")
+        return found
 
 
 @contextmanager

@@ -9,7 +9,8 @@ is a number is the document read again with its digits kept. Source: design §4,
 import json
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -55,8 +56,31 @@ _EXPECTED_BY_TYPE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a document. `loc`: keys and indices from its root; `kind`: pydantic's name for it.
+
+    `expected` is a sentence without its subject and without a stop: `must be a text`.
+    """
+
+    loc: tuple[int | str, ...]
+    kind: str
+    expected: str
+
+
 class InvalidDocumentError(ValueError):
     """A document that can't be read. Its text says where and what to do, and never shows the document's values."""
+
+    def __init__(self, text: str, details: Sequence[ErrorDetails] = ()) -> None:
+        super().__init__(text)
+        self._details = details
+
+    def problems(self) -> list[Problem]:
+        """All that is wrong, for who knows where in a file each place is. Always one or more."""
+        if not self._details:
+            text = str(self)
+            return [Problem((), "document", f"{text[0].lower()}{text[1:]}".rstrip("."))]
+        return [Problem(details["loc"], details["type"], _expected(details)) for details in self._details]
 
 
 class _Digits(str):
@@ -75,12 +99,12 @@ def parse(model: type[Model], document: bytes) -> Model:
         problems = error.errors(include_url=False, include_context=True, include_input=False)
     exact = _with_amounts_as_texts(model, document, problems)
     if exact is None:
-        raise InvalidDocumentError(describe(problems))
+        raise InvalidDocumentError(describe(problems), problems)
     try:
         return model.model_validate_json(exact)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=False)
-    raise InvalidDocumentError(describe(problems))
+    raise InvalidDocumentError(describe(problems), problems)
 
 
 def describe(problems: list[ErrorDetails]) -> str:

@@ -1,18 +1,20 @@
-"""`couponry campaigns`: load, list, show."""
+"""`couponry campaigns`: load, plan, list, show."""
 
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 
 from cli.apps import AsJson, new_app
 from cli.campaign_files import read_campaigns
+from cli.campaign_plan import show_plan
 from cli.connect import ledger, reading, run
 from cli.errors import CommandFailedError
 from cli.files import open_input
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.campaigns import CampaignDefinition
-from shared.ledger import queries
+from shared.ledger import planning, queries
 from shared.ledger.campaigns import Saved, save
 from shared.ledger.definitions import to_domain
 
@@ -21,32 +23,49 @@ LISTED_ONE_BY_ONE = 20
 app = new_app("Load campaigns and look at them.")
 
 
+CampaignFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="YAML or JSON: one campaign, a list, or several documents; .gz too; - reads a pipe."
+    ),
+]
+
+
 @app.command()
 def load(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="One campaign, a JSON list, or one a line; .gz too; - reads from a pipe."),
-    ],
+    file: CampaignFile,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the file is right; load nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create or change campaigns: all of the file, or nothing of it.
 
-    Loading the same file twice changes nothing. A changed limit takes effect at once; what stands redeemed stays.
+    Loading the same file twice changes nothing, and campaigns that it doesn't name stay as they are. A change takes
+    effect at once; what stands redeemed stays. `couponry campaigns plan FILE` shows it beforehand.
 
-    Examples: `couponry example campaign > save10.json`, then `couponry campaigns load save10.json`.
+    Examples: `couponry example campaign --yaml > welcome.yaml`, then `couponry campaigns load welcome.yaml`.
     """
-    with open_input(file) as opened:
-        definitions = read_campaigns(opened)
+    definitions = _read(file)
     if check:
         say(f"{file}: {count(len(definitions), 'campaign')}, all right. Nothing was loaded.")
         return
     _show_saved(run(_save(definitions)), as_json)
 
 
+def _read(file: Path) -> list[CampaignDefinition]:
+    with open_input(file) as opened:
+        return read_campaigns(opened)
+
+
 async def _save(definitions: list[CampaignDefinition]) -> list[Saved]:
     async with ledger() as pool:
-        return await save(pool, definitions)
+        try:
+            return await save(pool, definitions)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "coupons_code_key":
+                raise
+            raise CommandFailedError(
+                "A shared code is another coupon's already; nothing was loaded. `couponry campaigns plan` says which."
+            ) from error
 
 
 def _show_saved(saved: list[Saved], as_json: bool) -> None:
@@ -60,6 +79,27 @@ def _show_saved(saved: list[Saved], as_json: bool) -> None:
     changes = [one.change for one in saved]
     parts = ", ".join(f"{changes.count(change):,} {change}" for change in ("created", "changed", "unchanged"))
     say(f"{count(len(saved), 'campaign')}: {parts}")
+
+
+@app.command()
+def plan(file: CampaignFile, as_json: AsJson = False) -> None:
+    """Show what `load` would change, field by field, and what that does to coupons that are out. Changes nothing.
+
+    Campaigns in the ledger that the file doesn't name are left alone, by this and by `load`. The exit code is 0 when
+    the file is right, whether anything would change or not; --json is for programs.
+
+    Example: `couponry campaigns plan welcome.yaml`, then, when that is what you mean, the same with `load`.
+    """
+    planned = run(_plan(_read(file)))
+    if as_json:
+        show_json(planned)
+    else:
+        show_plan(planned)
+
+
+async def _plan(definitions: list[CampaignDefinition]) -> list[planning.Planned]:
+    async with reading() as connection:
+        return await planning.plan(connection, definitions)
 
 
 @app.command("list")

@@ -3,13 +3,14 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import orjson
 import typer
 
 from cli.apps import new_app
+from cli.errors import UsageProblemError
 from cli.output import show_json
 
 app = new_app()
@@ -36,16 +37,24 @@ def example(
         list[str] | None, typer.Option(metavar="CODE", help="A code the order names; again for more.")
     ] = None,
     lock: Annotated[str | None, typer.Option(metavar="LOCK", help="The lock that the order burns.")] = None,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="The campaign as YAML instead of JSON.")] = False,
 ) -> None:
     """Print an example: a campaign to load, or an event to publish (each with an id of its own, so it counts anew).
 
     Sign up and get a coupon: `couponry example campaign | couponry campaigns load -`, then `couponry example signup |
     couponry publish -`, then `couponry customers show customer_123`.
 
+    A campaign to edit by hand: `couponry example campaign --yaml > welcome.yaml`.
+
     Use it: `couponry example order --code CODE | couponry publish -`, then `couponry redemptions list`.
     """
+    if as_yaml and kind is not Kind.CAMPAIGN:
+        raise UsageProblemError("--yaml is for a campaign; events are JSON, one a line. Leave it out.")
     if kind is Kind.CAMPAIGN:
-        show_json(CAMPAIGN)
+        if as_yaml:
+            sys.stdout.write(CAMPAIGN_YAML)
+        else:
+            show_json(CAMPAIGN)
         return
     now = datetime.now(UTC)
     moment = (now - timedelta(seconds=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -95,3 +104,31 @@ CAMPAIGN: dict[str, Any] = {
     "stacking": {"policy": "combinable"},
     "issues_on": [{"event": "customer.signed_up"}, {"event": "reward.earned", "match": {"rule_id": "42"}}],
 }
+
+CAMPAIGN_YAML: Final = """\
+# The same campaign as `couponry example campaign` prints in JSON. Every field: docs/campaign-files.md
+campaign_id: welcome
+name: Ten percent off, for new customers
+discount:
+  kind: percentage
+  value: 10
+  max_discount: 50.00
+code:
+  pattern: WELCOME-####-####
+limits:
+  uses_per_coupon: 1
+  coupons_per_customer: 1
+window:
+  valid_for: P30D
+eligibility:
+  min_order_amount: 100.00
+  currency: USD
+  holder_only: true
+stacking:
+  policy: combinable
+issues_on:
+  - event: customer.signed_up
+  - event: reward.earned
+    match:
+      rule_id: "42"
+"""

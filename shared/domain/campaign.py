@@ -13,6 +13,9 @@ CampaignStatus = Literal["active", "paused", "archived"]
 DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
 StackingPolicy = Literal["exclusive", "combinable"]
 SourceKind = Literal["generated", "pool", "external"]
+PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
+"""Kinds that are a discount on goods and nothing else."""
+
 Period = Literal["day", "week", "month"]
 Counted = Literal["campaign", "customer"]
 Receiver = Literal["customer", "referrer", "both"]
@@ -59,6 +62,11 @@ class Scope:
     max_units: int | None = None
     dearest_first: bool = False
 
+    @property
+    def excludes(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.excluded_product_ids or self.excluded_variant_ids or self.excluded_collection_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class CodeRule:
@@ -83,7 +91,8 @@ class Cap:
 class Limits:
     """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
 
-    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency.
+    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency. Of `caps` there is
+    one at most for the same `per` and `each`.
     """
 
     uses_per_coupon: int | None = None
@@ -93,6 +102,20 @@ class Limits:
     coupons_per_customer: int | None = None
     spend_total_minor: int | None = None
     caps: tuple[Cap, ...] = ()
+
+    @property
+    def uses_need_customer(self) -> bool:
+        """Whether uses are counted for each customer, so that nobody unknown can take one."""
+        return self.uses_per_customer is not None or any(
+            cap.each == "customer" and cap.uses is not None for cap in self.caps
+        )
+
+    @property
+    def coupons_need_customer(self) -> bool:
+        """Whether issued coupons are counted for each customer."""
+        return self.coupons_per_customer is not None or any(
+            cap.each == "customer" and cap.coupons is not None for cap in self.caps
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +224,8 @@ class Campaign:
     validation_code: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
+    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """what is found out about it once; never part of what it says"""
 
     @property
     def meters_campaign(self) -> bool:

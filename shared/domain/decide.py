@@ -9,21 +9,26 @@ command; the result is what one-by-one execution gives.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
     VoidCoupon,
 )
+from shared.domain.creating import create
+from shared.domain.customer import Customer
 from shared.domain.evolving import evolve
 from shared.domain.issuing import issue, void
 from shared.domain.locking import expire, lock, release
@@ -33,6 +38,12 @@ from shared.domain.state import State
 from shared.domain.verdicts import Verdict
 
 __all__ = ["decide", "evolve"]
+
+
+def _note(command: NoteCustomer, state: State, now: datetime) -> Verdict:
+    """Nothing is asked for; what is said of the customer is noted."""
+    return Verdict(command.command_id, "recorded", now, customer_key=state.customers.get(command.command_id))
+
 
 _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
     IssueCoupons: issue,
@@ -44,9 +55,17 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
     ReleaseLock: release,
     ExpireLock: expire,
     VoidCoupon: void,
+    NoteCustomer: _note,
+    CreateCoupons: create,
 }
 
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
-    return _DECISIONS[type(command)](command, state, now)
+    verdict = _DECISIONS[type(command)](command, state, now)
+    customer: Customer | None = getattr(command, "customer", None)
+    if customer is not None and customer.segments is not None:
+        # Whatever is decided, what is said of a customer is known from now on.
+        person = state.customers.get(command.command_id)
+        verdict = verdict if person is None else replace(verdict, segments=(person, customer.segments))
+    return verdict

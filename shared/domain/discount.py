@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from shared.domain.campaign import DiscountOffer
 
 
-def reckon(offer: DiscountOffer, base_minor: int) -> int:
-    """What `offer` takes off `base_minor`, both in minor units: 0 ≤ result ≤ max(base, 0)."""
+def reckon(offer: DiscountOffer, base_minor: int, fixed_minor: int | None = None) -> int:
+    """What `offer` takes off `base_minor`, both in minor units: 0 ≤ result ≤ max(base, 0).
+
+    `fixed_minor` is the amount of a fixed offer in the order's currency, None where the campaign names the currency.
+    """
     if base_minor <= 0:
         return 0
     if offer.kind == "percentage":
         hundred = 100 * offer.percent_denominator
         discount = (2 * base_minor * offer.percent_numerator + hundred) // (2 * hundred)
     else:
-        discount = offer.amount_minor or 0
+        discount = (offer.amount_minor or 0) if fixed_minor is None else fixed_minor
     if offer.max_discount_minor is not None and discount > offer.max_discount_minor:
         discount = offer.max_discount_minor
     return max(min(discount, base_minor), 0)

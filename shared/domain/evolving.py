@@ -1,8 +1,12 @@
 """Fold a verdict into the state, so that the next command of the batch is decided as if it were loaded afresh."""
 
 from dataclasses import replace
+from datetime import datetime
 
+from shared.domain.campaign import Campaign
+from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
+from shared.domain.issuing import coupon_end
 from shared.domain.returning import standing_of
 from shared.domain.state import LockState, Meter, OrderState, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -17,10 +21,13 @@ def evolve(state: State, verdict: Verdict) -> None:
     """
     if verdict.outcome == "issued":
         _add_issued(state, verdict)
+    if verdict.segments is not None:
+        person, segments = verdict.segments
+        state.segments[person] = frozenset(segments)
     for order in verdict.orders:
         _note(state, order)
     for transfer in verdict.transfers:
-        _move(state, transfer)
+        _move(state, transfer, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
 
@@ -34,7 +41,8 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             limits = None if campaign is None else campaign.limits.uses_per_coupon
             state.coupons[one.coupon_id] = Coupon(
                 one.coupon_id, one.code, one.campaign_id, "active", None if shared else verdict.customer_key, limits,
-                starts_at=None if shared else one.starts_at, ends_at=None if shared else one.ends_at,
+                starts_at=None if shared else one.starts_at,
+                ends_at=None if campaign is None else coupon_end(campaign, one.starts_at),
             )  # fmt: skip
             if one.code:
                 state.coupon_ids[code_key(one.code)] = one.coupon_id
@@ -42,7 +50,7 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             state.issued.add((verdict.natural_key, one.campaign_id))
 
 
-def _move(state: State, transfer: Transfer) -> None:
+def _move(state: State, transfer: Transfer, decided_at: datetime) -> None:
     coupon = state.coupons.get(transfer.coupon_id)
     held, used = transfer.held_uses, transfer.used_uses
     if coupon is not None:
@@ -56,6 +64,8 @@ def _move(state: State, transfer: Transfer) -> None:
             _meter(state, transfer, None)
         if campaign.meters_customers and transfer.customer_key is not None:
             _meter(state, transfer, transfer.customer_key)
+        if campaign.limits.caps:
+            _count_in_periods(state, transfer, campaign, decided_at)
     if transfer.order_id is not None and transfer.kind in _OF_ORDERS:
         _stand(state, transfer)
 
@@ -88,6 +98,20 @@ def _meter(state: State, transfer: Transfer, customer_key: str | None) -> None:
     meter.used_minor += transfer.used_minor
     if transfer.kind == "issued":
         meter.issued += 1
+
+
+def _count_in_periods(state: State, transfer: Transfer, campaign: Campaign, decided_at: datetime) -> None:
+    """Book an entry on the periods that it counts in; one without a time of its own counts when it is recorded."""
+    issued = 1 if transfer.kind == "issued" else 0
+    if not (issued or transfer.held_uses or transfer.used_uses):
+        return
+    for key in period_keys(campaign, transfer.customer_key, transfer.counted_at or decided_at):
+        meter = state.period_meters.get(key)
+        if meter is None:
+            meter = state.period_meters[key] = Meter()
+        meter.issued += issued
+        meter.held += transfer.held_uses
+        meter.used += transfer.used_uses
 
 
 def _change_lock(state: State, change: LockChange) -> None:
@@ -133,6 +157,11 @@ def _note(state: State, change: OrderChange) -> None:
         order.requested_count = change.requested_count
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor
+    theirs = state.orders_of.get(order.customer_key or "")
+    if theirs is not None and order.status in {"placed", "paid"}:
+        theirs.add(order.order_id)
+    elif theirs is not None:
+        theirs.discard(order.order_id)
     if change.lines is not None:
         order.lines = change.lines
     if change.returns is not None:

@@ -9,19 +9,33 @@ from datetime import datetime
 from typing import Literal
 
 from shared.domain.asking import Offer, Taken
+from shared.domain.campaign import PLAIN, DiscountOffer
 from shared.domain.customer import CustomerKey
-from shared.domain.order import Line, Order
+from shared.domain.order import SHIPPING, Order
 from shared.domain.state import LockedUse, LockState
-from shared.domain.verdicts import AcceptedCoupon, LineShare, LockChange, Transfer
+from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, LockChange, Transfer
 
 
-def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
+def accepted(taken: Taken) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
-    coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
+    coupon, discount, lines = taken.offer.coupon, taken.offer.campaign.discount, taken.shares
+    if discount.kind in PLAIN and not taken.offer.recurring:
+        return AcceptedCoupon(
+            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor,
+            lines,
+        )  # fmt: skip
     return AcceptedCoupon(
         coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
-        uses_of(taken.offer), recurring=taken.offer.recurring,
+        uses_of(taken.offer), benefit=benefit_of(discount, lines), recurring=taken.offer.recurring,
     )  # fmt: skip
+
+
+def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit | None:
+    """What the coupon gives beside a discount on goods, `lines` being the shares of what it takes off."""
+    if discount.kind in PLAIN:
+        return None
+    shipping = sum(part for line_id, part in lines if line_id == SHIPPING)
+    return Benefit(shipping, discount.product_id, discount.units, discount.payload)
 
 
 def uses_of(offer: Offer) -> int:
@@ -34,14 +48,7 @@ def subscription_of(offer: Offer, order: Order) -> str | None:
     return order.subscription_id if offer.campaign.recurring else None
 
 
-def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
-    """The parts of the discount by line id, in the order of the lines."""
-    return tuple([(lines[index].line_id, part) for index, part in taken.shares])
-
-
-def burned(  # noqa: PLR0917 - private to the domain, called once
-    taken: Taken, user: CustomerKey | None, order: Order, redemption: str, lines: tuple[LineShare, ...], at: datetime
-) -> tuple[Transfer, ...]:
+def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str, at: datetime) -> tuple[Transfer, ...]:
     """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
     coupon, lock, locked = taken.offer.coupon, taken.offer.lock, taken.offer.locked
     reference: str | None = None
@@ -63,7 +70,7 @@ def burned(  # noqa: PLR0917 - private to the domain, called once
             )  # fmt: skip
     entry = Transfer(
         "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses,
-        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, taken.shares, at,
         subscription_of(taken.offer, order),
     )  # fmt: skip
     return (*emptied, entry) if emptied else (entry,)
@@ -114,7 +121,7 @@ def _one(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
     return LockedUse(
-        locked.coupon_id, locked.campaign_id, 1, _one_use_minor(locked), locked.currency, (), locked.counted_at
+        locked.coupon_id, locked.campaign_id, 1, locked.one_use_minor, locked.currency, (), locked.counted_at
     )
 
 
@@ -126,7 +133,7 @@ def _without(
         if locked.coupon_id not in coupon_ids:
             rest.append(locked)
         elif locked.uses > 1:
-            left_minor = locked.discount_minor - _one_use_minor(locked)
+            left_minor = locked.discount_minor - locked.one_use_minor
             rest.append(
                 LockedUse(
                     locked.coupon_id,
@@ -141,8 +148,3 @@ def _without(
     if rest:
         return LockChange(lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest))
     return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, ())
-
-
-def _one_use_minor(locked: LockedUse) -> int:
-    """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
-    return locked.discount_minor - locked.discount_minor * (locked.uses - 1) // locked.uses

@@ -1,18 +1,26 @@
-"""Whether there is room for one more use: the coupon's own limit, the customer's, the campaign's; and who holds what.
+"""Whether there is room for one more use: the coupon's own limit, the customer's, the campaign's, its caps and budget.
 
 What a lock holds counts as gone for everybody but its owner. A lock whose time is over holds nothing here, whatever the
 counters still say. (The engine decides an `ExpireLock` for each such lock before anything that touches its coupons or
 meters, so that the ledger's own constraints see it too.)
 """
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from shared.domain.asking import Along, Offer, Request, holds_now
+from shared.domain.campaign import Cap
+from shared.domain.caps import NO_METER, full, period_key
 from shared.domain.coupon import Hold
-from shared.domain.eligibility import refuse
+from shared.domain.money import shown
+from shared.domain.periods import period_of
 from shared.domain.reasons import Reason
-from shared.domain.state import LockedUse, LockState, Meter, order_hold
+from shared.domain.refusing import refuse
+from shared.domain.state import LockedUse, LockState, order_hold
 from shared.domain.verdicts import RefusedCoupon
 
-_NO_METER = Meter()
+Room = tuple[RefusedCoupon | None, bool]
+"""(why it is gone for good, whether only what is held stands in the way)"""
 
 
 def find_source(request: Request, offer: Offer) -> int:
@@ -39,51 +47,88 @@ def find_source(request: Request, offer: Offer) -> int:
     return max(others, 0)
 
 
-def limit_refusal(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def limit_refusal(
+    request: Request, offer: Offer, along: Along, discount_minor: int | None = None
+) -> RefusedCoupon | None:
     """Why there is no room for this offer after those counted in `along`; None where there is.
 
-    A promised offer (its lock was named) is never refused for a limit, but for one case: the lock was nobody's, and
-    the person who burns it has no use left.
+    `discount_minor` is what it would take off, None where no order is known: then a budget must only have something
+    left. A promised offer (its lock was named) is never refused for a limit of uses, but where the lock was nobody's
+    and the person who burns it has no use left; the budget must have room for what it takes off beyond what is held.
     """
     coupon, limits = offer.coupon, offer.campaign.limits
-    if offer.promised or offer.recurring:  # what is recurring takes no use
-        return None if offer.recurring else _customer_limit(request, offer, along)
-    others = find_source(request, offer) if coupon.held else 0
-    if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
-        uses = _times(coupon.uses_limit)
-        details = {"limit": str(coupon.uses_limit), "used": str(coupon.used)}
-        return refuse(
-            Reason.EXHAUSTED, f"Coupon {coupon.code!r} has been used {uses}, its limit.", offer.code, coupon, details
-        )
-    if limits.uses_per_customer is not None:
-        refused = _customer_limit(request, offer, along)
-        if refused is not None:
-            return refused
-    held_out = False
-    if limits.uses_total is not None:
-        refused, held_out = _campaign_limit(request, offer, along, limits.uses_total)
-        if refused is not None:
-            return refused
-    if held_out or (coupon.uses_limit is not None and others and coupon.used + others >= coupon.uses_limit):
-        what = f"Campaign {coupon.campaign_id!r}" if held_out else f"Coupon {coupon.code!r}"
-        message = f"{what} has no use left at the moment: other checkouts hold {'the rest' if held_out else others}."
-        return refuse(Reason.LOCKED_ELSEWHERE, message, offer.code, coupon, {} if held_out else {"held": str(others)})
-    return None
+    others = 0
+    refused: RefusedCoupon | None = None
+    held_out = budget_held_out = False
+    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+        if not offer.promised:
+            others = find_source(request, offer) if coupon.held else 0
+            if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
+                return exhausted(offer, coupon.uses_limit)
+        refused, held_out = _uses_refusal(request, offer, along)
+    if refused is None and limits.spend_total_minor is not None:
+        refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
+    if refused is None and (held_out or budget_held_out or others):
+        return locked_elsewhere(offer, others, held_out, budget_held_out)
+    return refused
 
 
-def count(request: Request, offer: Offer, along: Along) -> None:
+def _uses_refusal(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether the customer and the campaign have a use left."""
+    limits, held_out = offer.campaign.limits, False
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
+    if refused is None and limits.caps:
+        refused = customer_caps(request, offer, along)
+    if refused is None and limits.uses_total is not None and not offer.promised:
+        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
+    if refused is None and limits.caps and offer.lock is None:
+        refused, cap_held_out = campaign_caps(request, offer, along)
+        held_out = held_out or cap_held_out
+    return refused, held_out
+
+
+def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:
     """Note in `along` that this offer is taken."""
+    campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
+    if limits.spend_total_minor is not None:
+        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
     if offer.recurring:
         return
-    campaign_id = offer.campaign.campaign_id
     along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
     if offer.lock is None:
         along.campaign[campaign_id] = along.campaign.get(campaign_id, 0) + 1
     if offer.lock is None or offer.lock.customer_key != request.person:
         along.customer[campaign_id] = along.customer.get(campaign_id, 0) + 1
+    for cap in limits.caps:
+        held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.person)
+        if not held and (cap.each == "campaign" or request.person is not None):
+            key = period_key(offer.campaign, cap, request.person, _counts_at(request, offer))
+            along.periods[key] = along.periods.get(key, 0) + 1
 
 
-def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+    """The coupon has no use left."""
+    coupon = offer.coupon
+    message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
+    return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
+
+
+def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+    """Only what other checkouts hold stands in the way."""
+    coupon = offer.coupon
+    if held_out or budget_held_out:
+        left = "no use left" if held_out else "not enough of its budget left"
+        message = f"Campaign {coupon.campaign_id!r} has {left} at the moment: other checkouts hold the rest."
+        return refuse(Reason.LOCKED_ELSEWHERE, message, offer.code, coupon)
+    if coupon.uses_limit is not None and others and coupon.used + others >= coupon.uses_limit:
+        message = f"Coupon {coupon.code!r} has no use left at the moment: other checkouts hold {others}."
+        return refuse(Reason.LOCKED_ELSEWHERE, message, offer.code, coupon, {"held": str(others)})
+    return None
+
+
+def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """Whether this customer has had as many uses of the campaign as it allows."""
     limit, person = offer.campaign.limits.uses_per_customer, request.person
     if limit is None or person is None:
         return None
@@ -91,10 +136,10 @@ def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoup
     if own and offer.promised:
         return None
     campaign_id = offer.campaign.campaign_id
-    meter = request.state.meters.get((campaign_id, person), _NO_METER)
+    meter = request.state.meters.get((campaign_id, person), NO_METER)
     gone = meter.used + meter.held - own + along.customer.get(campaign_id, 0)
     if gone >= limit and meter.held:
-        gone -= _freed(request, campaign_id, customer=True)
+        gone -= _freed_uses(request, campaign_id, customer=True)
     if gone < limit:
         return None
     message = f"This customer already has the {_uses(limit)} that campaign {campaign_id!r} allows."
@@ -102,10 +147,32 @@ def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoup
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> tuple[RefusedCoupon | None, bool]:
-    """(used up, held up): whether the campaign's uses are gone for good, or only held at the moment."""
+def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """Whether a cap leaves this customer no room; what their own hold pays for counts there already."""
+    person, campaign = request.person, offer.campaign
+    if person is None or (offer.lock is not None and offer.lock.customer_key == person):
+        return None
+    at = _counts_at(request, offer)
+    for cap in campaign.limits.caps:
+        if cap.each == "campaign" or cap.uses is None:
+            continue
+        key = period_key(campaign, cap, person, at)
+        meter = request.state.period_meters.get(key, NO_METER)
+        gone = meter.used + meter.held + along.periods.get(key, 0)
+        if gone >= cap.uses and meter.held:
+            gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+        if gone >= cap.uses:
+            reached = full(campaign, cap, cap.uses, meter.used, at)
+            message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
+            details = reached.details("used") | {"held": str(meter.held)}
+            return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
+    return None
+
+
+def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+    """Whether the campaign has a use left, apart from what others hold."""
     campaign_id = offer.campaign.campaign_id
-    meter = request.state.meters.get((campaign_id, None), _NO_METER)
+    meter = request.state.meters.get((campaign_id, None), NO_METER)
     if meter.used + along.taken.get(campaign_id, 0) >= limit:
         message = f"Campaign {campaign_id!r} has given all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
@@ -113,20 +180,89 @@ def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) ->
     own = 0 if offer.lock is None else 1
     gone = meter.used + meter.held - own + along.campaign.get(campaign_id, 0)
     if gone >= limit and meter.held:
-        gone -= _freed(request, campaign_id, customer=False)
+        gone -= _freed_uses(request, campaign_id, customer=False)
     return None, gone >= limit
 
 
-def _freed(request: Request, campaign_id: str, customer: bool) -> int:
-    """Held uses of the campaign (of this customer) that hold nothing: their lock is over, or is being replaced."""
-    freed = 0
+def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
+    campaign, held_out = offer.campaign, False
+    for cap in campaign.limits.caps:
+        if cap.each == "customer" or cap.uses is None:
+            continue
+        key = period_key(campaign, cap, None, request.at)
+        meter = request.state.period_meters.get(key, NO_METER)
+        used = meter.used + along.periods.get(key, 0)
+        if used >= cap.uses:
+            reached = full(campaign, cap, cap.uses, meter.used, request.at)
+            message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
+            details = reached.details("used")
+            return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
+        if used + meter.held >= cap.uses:
+            freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
+            held_out = held_out or used + meter.held - freed >= cap.uses
+    return None, held_out
+
+
+def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
+    """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
+    campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
+    needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)
+    if needed <= own:
+        return None, False
+    meter = request.state.meters.get((campaign_id, None), NO_METER)
+    spent = meter.used_minor + along.spent_minor.get(campaign_id, 0)
+    if spent + needed > budget:
+        details = {
+            "budget": shown(budget, currency),
+            "spent": shown(spent, currency),
+            "held": shown(meter.held_minor, currency),
+        }
+        if discount_minor is None:
+            what = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
+        else:
+            details["discount"] = shown(discount_minor, currency)
+            what = (
+                f"Coupon {offer.coupon.code!r} would take off {details['discount']} {currency}; campaign "
+                f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
+            )
+        return refuse(Reason.BUDGET_EXCEEDED, what, offer.code, offer.coupon, details), False
+    gone = spent + meter.held_minor - along.paid_minor.get(campaign_id, 0) - own
+    if gone + needed > budget and meter.held_minor:
+        gone -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
+    return None, gone + needed > budget
+
+
+def _freed_uses(
+    request: Request, campaign_id: str, customer: bool, within: tuple[Offer, Cap, str] | None = None
+) -> int:
+    """How many held uses of the campaign (of this customer) hold nothing, all of them or those of one period."""
+    freed = _freed(request, campaign_id, customer)
+    if within is None:
+        return sum(locked.uses for locked in freed)
+    offer, cap, period = within
+    zone = offer.campaign.window.zone
+    return sum(locked.uses for locked in freed if period_of(cap.per, locked.counted_at or request.now, zone) == period)
+
+
+def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[LockedUse]:
+    """What locks hold of the campaign (for this customer) that are over, or are being replaced."""
     for lock in request.state.locks.values():
         if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
             continue
         if customer and lock.customer_key != request.person:
             continue
-        freed += sum(locked.uses for locked in lock.uses if locked.campaign_id == campaign_id)
-    return freed
+        yield from (locked for locked in lock.uses if locked.campaign_id == campaign_id)
+
+
+def _counts_at(request: Request, offer: Offer) -> datetime:
+    """When the use counts: when it was held, or by the request's own time."""
+    return request.at if offer.locked is None else offer.locked.counted_at or request.at
+
+
+def _paid_minor(offer: Offer) -> int:
+    """What the own hold that pays for this use has set aside of a budget."""
+    return 0 if offer.locked is None else offer.locked.one_use_minor
 
 
 def _own(request: Request, hold: Hold) -> bool:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.domain.value import value
+
+SHIPPING: Final = ""
+"""Stands for the shipping where a line's id stands: no line can have an empty one."""
 
 
 @value

@@ -17,6 +17,8 @@ from shared.domain.value import value
 class Phase(StrEnum):
     """How an order stands, as far as an event can tell the difference."""
 
+    __hash__ = str.__hash__  # an enum's own takes a call
+
     UNKNOWN = "unknown"
     NOTED = "noted"
     PLACED = "placed"
@@ -42,6 +44,8 @@ PHASES: Final[dict[Phase, str]] = {
 class OrderEvent(StrEnum):
     """An event of an order, told apart by its own time where that makes a difference."""
 
+    __hash__ = str.__hash__  # an enum's own takes a call
+
     PLACED = "placed"
     PLACED_ANEW = "placed, later than its closing"
     PAID = "paid"
@@ -58,6 +62,8 @@ class OrderEvent(StrEnum):
 
 class Effect(StrEnum):
     """What is done. Each is one piece of the deciding code."""
+
+    __hash__ = str.__hash__  # an enum's own takes a call
 
     JUDGE = "judge"
     REFUSE = "refuse"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from shared.domain.asking import holds_now, redemption_id
 from shared.domain.commands import CancelOrder, PayOrder, ReturnOrder
-from shared.domain.holding import released
+from shared.domain.holding import benefit_of, released
 from shared.domain.order_life import Effect, OrderEvent, Phase, closing_event, effect_of, part_event, paying_event
 from shared.domain.order_life import phase_of as phase_by
 from shared.domain.placing import is_closed, last_closing
@@ -306,6 +306,7 @@ def _told(state: State, use: LockedUse | Standing, redemption: str | None) -> Ac
         use.coupon_id, "" if coupon is None else coupon.code, use.campaign_id,
         "" if campaign is None else campaign.discount.kind, "" if campaign is None else campaign.discount.value,
         use.discount_minor, use.lines if isinstance(use, LockedUse) else (), use.uses, redemption_id=redemption,
+        benefit=None if campaign is None else benefit_of(campaign.discount, use.lines),
         recurring=not use.uses,
     )  # fmt: skip
 

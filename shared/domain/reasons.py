@@ -37,6 +37,40 @@ class Reason(StrEnum):
     NOT_COMBINABLE = "not_combinable"
     BETTER_OFFER_WON = "better_offer_won"
     NO_EFFECT = "no_effect"
+    CODE_TAKEN = "code_taken"
 
 
 PRECEDENCE: dict[Reason, int] = {reason: rank for rank, reason in enumerate(Reason)}
+
+SENTENCES: dict[Reason, str] = {
+    Reason.NOT_FOUND: "There is no such coupon, or no such campaign.",
+    Reason.VOIDED: "The coupon was taken out of use.",
+    Reason.CAMPAIGN_INACTIVE: "The campaign is paused or archived.",
+    Reason.NOT_STARTED: "The campaign or the coupon can't be used yet.",
+    Reason.EXPIRED: "The campaign or the coupon can't be used any longer.",
+    Reason.OUTSIDE_HOURS: "The coupon can't be used at this hour of the week.",
+    Reason.CHANNEL_MISMATCH: "The coupon can't be used where the order was placed.",
+    Reason.WRONG_CUSTOMER: "The coupon belongs to somebody else.",
+    Reason.CUSTOMER_REQUIRED: "The coupon needs a customer, and the request names none.",
+    Reason.SEGMENT_MISMATCH: "The customer isn't in the segments that the coupon is for.",
+    Reason.NOT_FIRST_ORDER: "The customer has ordered before.",
+    Reason.ORDER_MISMATCH: "The order was cancelled or returned, or the lock is for another order.",
+    Reason.VALIDATION_CODE_MISMATCH: "The validation code is missing or wrong.",
+    Reason.CURRENCY_MISMATCH: "The order is in another currency than the coupon.",
+    Reason.BELOW_MINIMUM: "The order's amount, or its number of units, is below the minimum.",
+    Reason.NO_ELIGIBLE_PRODUCT: "The coupon is good for nothing in the order.",
+    Reason.CONDITION_FAILED: "One of the campaign's conditions isn't true.",
+    Reason.EXHAUSTED: "The coupon has no use left.",
+    Reason.CUSTOMER_LIMIT: "The customer has had as much of the campaign as it allows.",
+    Reason.CAMPAIGN_EXHAUSTED: "The campaign has given all that it may.",
+    Reason.BUDGET_EXCEEDED: "The campaign's budget has no room for the discount.",
+    Reason.LOCKED_ELSEWHERE: "Other checkouts hold what is left at the moment.",
+    Reason.LOCK_NOT_FOUND: "There is no such lock, or it was let go.",
+    Reason.LOCK_EXPIRED: "The lock's time was over.",
+    Reason.ALREADY_REDEEMED: "It has been redeemed already.",
+    Reason.NOT_COMBINABLE: "It doesn't go together with another coupon of the order, or all or nothing was asked for.",
+    Reason.BETTER_OFFER_WON: "Another coupon takes more off, and the two don't go together.",
+    Reason.NO_EFFECT: "It would change nothing about the order.",
+    Reason.CODE_TAKEN: "A coupon with this code exists already.",
+}
+"""What each reason means, for people. A refusal's own message says the same with the numbers of the case."""

@@ -7,18 +7,27 @@ is judged as a request of its own. Coupons are judged each on its own, or all or
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.asking import Offer, Request, Taken, basket_of, holds_now, later, named_once, redemption_id
+from shared.domain.asking import (
+    Offer,
+    Request,
+    Taken,
+    basket_of,
+    beside_of,
+    holds_now,
+    later,
+    named_once,
+    redemption_id,
+)
 from shared.domain.campaign import Campaign
 from shared.domain.commands import RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
-from shared.domain.eligibility import judge, judge_locked, judge_recurring, refuse
+from shared.domain.eligibility import judge, judge_locked, judge_recurring
 from shared.domain.holding import (
     accepted,
     burned,
     counted_at,
     drained,
     held,
-    line_shares,
     released,
     subscription_of,
     uses_of,
@@ -26,6 +35,7 @@ from shared.domain.holding import (
 from shared.domain.order_life import Effect, OrderEvent, effect_of, phase_of, placing_event
 from shared.domain.placing import last_closing, lines_of, paid_since_closing, parts_for, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
+from shared.domain.refusing import refuse
 from shared.domain.returning import Goods, all_back, goods_of, shares, standing_of
 from shared.domain.stacking import choose
 from shared.domain.state import LockedUse, LockState, OrderState, PartReturn, Standing, State, order_hold
@@ -84,10 +94,13 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if known is not None and known is not before:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not named.count:
+        # An order without coupons that nobody waits for is noted only where somebody's first order is asked for.
+        if known is None and request.person not in state.orders_of:
+            change = None
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
-            customer_key=request.person, orders=() if change is None or known is None else (change,),
+            customer_key=request.person, orders=() if change is None else (change,),
         )  # fmt: skip
     if named.offers:
         choice = choose(request, named.offers)
@@ -149,6 +162,13 @@ def refused_with(taken: list[Taken], first: RefusedCoupon, reference: str | None
     ]  # fmt: skip
 
 
+def request_for_order(command: RedeemCoupons, state: State, now: datetime) -> Request:
+    """What the command asks, as it would be judged."""
+    hold = state.locks.get(order_hold(command.order.order_id))
+    hold = hold if hold is not None and holds_now(hold, now) else None
+    return _request(command, state, now, state.orders.get(command.order.order_id), hold)
+
+
 def _request(
     command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
 ) -> Request:
@@ -157,17 +177,19 @@ def _request(
     person = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         person = hold.customer_key  # whoever the order belongs to while it waits for its payment
-    request = Request(state, now, at, person, order, order.order_id)
+    request = Request(command, state, now, at, person, order, order.order_id)
     earlier: list[Standing | LockedUse] = []
     if known is not None:
         # What came back in parts was taken off all the same: it doesn't make room for another coupon.
         earlier += [
             one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
             for one in known.standing.values()
-            if one.currency == order.currency
         ]
     if hold is not None:
-        earlier += [one for one in hold.uses if one.currency == order.currency]
+        earlier += hold.uses
+    if earlier:
+        request.beside = beside_of(state, earlier)
+        earlier = [one for one in earlier if one.currency == order.currency]
     request.basket = basket_of(order, earlier)
     return request
 
@@ -274,10 +296,9 @@ def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     total, locked = 0, False
     user = request.person
     for one in judged.taken:
-        lines = line_shares(one, order.lines)
         user = _user(request, one)
-        told.append(accepted(one, lines))
-        transfers += burned(one, user, order, redemption, lines, request.at)
+        told.append(accepted(one))
+        transfers += burned(one, user, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
     if judged.returns:
@@ -304,15 +325,15 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     told: list[AcceptedCoupon] = []
     total = 0
     for one in judged.taken:
-        lines, discount = line_shares(one, order.lines), one.discount_minor or 0
+        discount = one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, lines,
+            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, one.shares,
             counted_at(one, request.at), subscription_of(one.offer, order),
         )  # fmt: skip
         uses.append(locked)
         transfers += held(one, user, order.order_id, reference, locked)
-        told.append(accepted(one, lines))
+        told.append(accepted(one))
         total += discount
     change = judged.change
     noted = OrderChange(

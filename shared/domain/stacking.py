@@ -1,39 +1,53 @@
-"""Which of several coupons are used: best offer wins.
+"""Which of several coupons are used: best offer wins, and what lost says to what.
 
-An `exclusive` coupon goes alone; `combinable` ones go together. The choices are therefore each exclusive coupon alone
-and all combinable ones at once; the one that takes most off wins. Equal ones: the fewer coupons used up, then the
-order of application. Nothing here depends on the order in which codes were named.
+Which may go together, and how the best way is found: `combining`. Nothing here depends on the order in which codes were
+named.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.asking import Along, Basket, Offer, Request, Taken
-from shared.domain.coupon import code_key
-from shared.domain.discount import reckon, spread
-from shared.domain.eligibility import refuse
+from shared.domain.asking import Along, Beside, Offer, Request, Taken
+from shared.domain.combining import (
+    Choice,
+    adds_something,
+    alone,
+    best_combination,
+    clash,
+    order_of_application,
+)
 from shared.domain.limits import count, limit_refusal
+from shared.domain.pricing import price, take_alone
 from shared.domain.reasons import Reason
+from shared.domain.refusing import refuse
 from shared.domain.verdicts import RefusedCoupon
 
 _NOTHING = Along()  # never counted into
 
 
 @dataclass(slots=True)
-class Choice:
-    """Coupons that may go together: what was taken, what fell out on the way, what it comes to in minor units."""
+class Chosen:
+    """What was taken, in the order of application, and what was refused."""
 
     taken: list[Taken] = field(default_factory=list)
     refused: list[RefusedCoupon] = field(default_factory=list)
-    total_minor: int = 0
 
 
-def choose(request: Request, offers: list[Offer]) -> Choice:
+def choose(request: Request, offers: list[Offer]) -> Chosen:
     """The best choice among `offers`, with a refusal for each offer that isn't in it."""
     if len(offers) == 1:
         return _single(request, offers[0])
-    viable, refused = _alone(request, offers)
+    viable: list[Offer] = []
+    refused: list[RefusedCoupon] = []
+    for offer in offers:
+        refusal = _by_itself(request, offer)
+        if refusal is None:
+            viable.append(offer)
+        else:
+            refused.append(refusal)
+    viable.sort(key=order_of_application)
     if len(viable) < 2:
-        best = _apply(request, viable)
+        best = Chosen(alone(request, viable[0]).taken if viable else [])
     elif request.order is None:
         best = _without_order(request, viable)
     else:
@@ -42,127 +56,85 @@ def choose(request: Request, offers: list[Offer]) -> Choice:
     return best
 
 
-def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
-    """Campaign priority (the higher number first), the greater discount on the untouched order, campaign id, code."""
-    return (
-        -offer.campaign.stacking.priority,
-        -offer.untouched_minor,
-        offer.campaign.campaign_id,
-        code_key(offer.coupon.code),
-    )
+def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
+    """Why it would not even do alone: what has no room or changes nothing by itself could neither win nor lose."""
+    known = request.basket is not None
+    refusal = limit_refusal(request, offer, _NOTHING, offer.untouched_minor if known else None)
+    if refusal is None and request.beside:
+        other = clash(offer, request.beside, len(request.beside) + 1)
+        refusal = None if other is None else not_beside(offer, other)
+    if refusal is None and known and not adds_something(offer, offer.untouched_minor):
+        refusal = no_effect(request, offer)
+    return refusal
 
 
-def take(basket: Basket, offer: Offer, discount_minor: int | None = None) -> Taken:
-    """The offer on what remains of the lines it is good for; the basket is left with the rest.
-
-    `discount_minor` is given where it is known already: on the untouched order.
-    """
-    amounts, indices, rooms = basket.amounts, offer.indices, basket.rooms
-    weights = amounts if indices is None else [amounts[index] for index in indices]
-    if discount_minor is None:
-        base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
-        discount_minor = min(reckon(offer.campaign.discount, base), basket.room_for(indices))
-    if rooms is not None:  # spread over what earlier requests left, so that no line gives more than it costs
-        weights = rooms if indices is None else [rooms[index] for index in indices]
-    basket.left_minor -= discount_minor
-    basket.room_minor -= discount_minor
-    shares: list[tuple[int, int]] = []
-    where = range(len(amounts)) if indices is None else indices
-    for index, part in zip(where, spread(discount_minor, weights), strict=True):
-        if part:
-            amounts[index] -= part
-            if rooms is not None:
-                rooms[index] -= part
-            shares.append((index, part))
-    return Taken(offer, discount_minor, tuple(shares))
-
-
-def _single(request: Request, offer: Offer) -> Choice:
-    refused = limit_refusal(request, offer, _NOTHING)
-    if refused is None and request.order is not None and not offer.untouched_minor:
-        refused = _no_effect(offer)
+def _single(request: Request, offer: Offer) -> Chosen:
+    refused = _by_itself(request, offer)
     if refused is not None:
-        return Choice([], [refused], 0)
-    if request.basket is None:
-        return Choice([Taken(offer, None)], [], 0)
-    return Choice([take(request.basket, offer, offer.untouched_minor)], [], offer.untouched_minor)
+        return Chosen([], [refused])
+    basket = request.basket
+    return Chosen([Taken(offer, None) if basket is None else take_alone(basket, offer)])
 
 
-def _alone(request: Request, offers: list[Offer]) -> tuple[list[Offer], list[RefusedCoupon]]:
-    """Those that would do alone: what has no room or takes nothing off by itself is no offer that could win or lose."""
-    viable: list[Offer] = []
-    refused: list[RefusedCoupon] = []
-    for offer in offers:
-        refusal = limit_refusal(request, offer, _NOTHING)
-        if refusal is None and request.order is not None and not offer.untouched_minor:
-            refusal = _no_effect(offer)
-        if refusal is None:
-            viable.append(offer)
-        else:
-            refused.append(refusal)
-    viable.sort(key=order_of_application)
-    return viable, refused
+def _best(request: Request, viable: list[Offer]) -> Chosen:
+    best = best_combination(request, viable)
+    chosen = Chosen(best.taken)
+    winners = [one.offer for one in best.taken]
+    for offer in viable:
+        if not any(offer is winner for winner in winners):
+            chosen.refused.append(_lost(request, offer, best, winners))
+    return chosen
 
 
-def _apply(request: Request, offers: list[Offer]) -> Choice:
-    """The offers one after another, each on what the ones before left; limits are counted along the way."""
-    choice, along = Choice(), Along()
-    whole = request.basket
-    basket = None if whole is None else whole.copy()
-    for offer in offers:
+def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]) -> RefusedCoupon:
+    """Why an offer that would do alone isn't in the best choice, in the order of reasons."""
+    discount = None if best.basket is None else price(best.basket, offer)[0]
+    refusal = limit_refusal(request, offer, best.along, discount)
+    if refusal is not None:
+        return refusal
+    winner = clash(offer, winners, len(winners) + len(request.beside) + 1)
+    if winner is None and discount is not None and not adds_something(offer, discount):
+        return no_effect(request, offer)
+    code = _code(winner or winners[0])
+    message = f"Coupon {code!r} takes more off, and the two don't go together."
+    return refuse(Reason.BETTER_OFFER_WON, message, offer.code, offer.coupon, {"winner": code})
+
+
+def _without_order(request: Request, viable: list[Offer]) -> Chosen:
+    """Without an order no offer is better than another: those that don't go together keep each other out."""
+    chosen, along = Chosen(), Along()
+    for offer in viable:
+        others = [one for one in viable if one is not offer]
+        other = clash(offer, others, len(viable) + len(request.beside))
+        if other is not None:
+            chosen.refused.append(not_beside(offer, other, "refused_with"))
+            continue
         refused = limit_refusal(request, offer, along)
-        if refused is None:
-            taken = Taken(offer, None) if basket is None else take(basket, offer)
-            if taken.discount_minor == 0:
-                refused = _no_effect(offer)
         if refused is not None:
-            choice.refused.append(refused)
+            chosen.refused.append(refused)
             continue
         count(request, offer, along)
-        choice.taken.append(taken)
-        choice.total_minor += taken.discount_minor or 0
-    return choice
+        chosen.taken.append(Taken(offer, None))
+    return chosen
 
 
-def _best(request: Request, viable: list[Offer]) -> Choice:
-    groups = [[offer] for offer in viable if offer.campaign.stacking.policy == "exclusive"]
-    if together := [offer for offer in viable if offer.campaign.stacking.policy == "combinable"]:
-        groups.append(together)
-    choices = [_apply(request, group) for group in groups]
-    best = min(
-        choices,
-        key=lambda choice: (
-            -choice.total_minor,
-            len(choice.taken),
-            [order_of_application(taken.offer) for taken in choice.taken],
-        ),
-    )
-    winner = best.taken[0].offer
-    for group, choice in zip(groups, choices, strict=True):
-        if choice is not best:
-            best.refused += [_lost(offer, winner) for offer in group]
-    return best
+def not_beside(offer: Offer, other: Offer | Beside, called: str = "with") -> RefusedCoupon:
+    """The two don't go together."""
+    code = _code(other)
+    message = f"Coupon {offer.coupon.code!r} can't be combined with {code!r}."
+    return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {called: code})
 
 
-def _without_order(request: Request, viable: list[Offer]) -> Choice:
-    """Without an order no offer is better than another: one that goes alone keeps all of them apart."""
-    alone = next((offer for offer in viable if offer.campaign.stacking.policy == "exclusive"), None)
-    if alone is None:
-        return _apply(request, viable)
-    choice = Choice()
-    for offer in viable:
-        other = next(one for one in viable if one is not offer) if offer is alone else alone
-        message = f"Coupon {offer.coupon.code!r} can't be combined with {other.coupon.code!r}."
-        details = {"refused_with": other.coupon.code}
-        choice.refused.append(refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, details))
-    return choice
+def _code(other: Offer | Beside) -> str:
+    return other.coupon.code if isinstance(other, Offer) else other.code
 
 
-def _no_effect(offer: Offer) -> RefusedCoupon:
-    message = f"Coupon {offer.coupon.code!r} would take nothing off this order."
+def no_effect(request: Request, offer: Offer) -> RefusedCoupon:
+    """It would change nothing about the order."""
+    code = offer.coupon.code
+    message = f"Coupon {code!r} would take nothing off this order."
+    if offer.campaign.discount.kind == "free_shipping" and request.order is not None:
+        left = request.order.shipping_minor > 0
+        what = "nothing is left of the order's shipping" if left else "the order states no cost of shipping"
+        message = f"Coupon {code!r} takes the shipping off, and {what}."
     return refuse(Reason.NO_EFFECT, message, offer.code, offer.coupon)
-
-
-def _lost(offer: Offer, winner: Offer) -> RefusedCoupon:
-    message = f"Coupon {winner.coupon.code!r} takes more off, and the two don't go together."
-    return refuse(Reason.BETTER_OFFER_WON, message, offer.code, offer.coupon, {"winner": winner.coupon.code})

@@ -15,10 +15,13 @@ LockStatus = Literal["open", "burned", "released", "expired"]
 MeterKey = tuple[str, CustomerKey | None]
 """(campaign id, customer) for one customer of a campaign; (campaign id, None) for the whole campaign."""
 
+PeriodKey = tuple[str, CustomerKey | None, str]
+"""A meter key with a period beside it, as `periods.period_of` names it."""
+
 
 @dataclass(slots=True)
 class Meter:
-    """Running totals: coupons issued, uses held, uses used."""
+    """Running totals: coupons issued, uses held, uses used, discounts of both (0 where a period is counted)."""
 
     issued: int = 0
     held: int = 0
@@ -105,6 +108,11 @@ class LockedUse:
     counted_at: datetime | None = None
     subscription_id: str | None = None
 
+    @property
+    def one_use_minor(self) -> int:
+        """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
+        return self.discount_minor - self.discount_minor * (self.uses - 1) // self.uses
+
 
 @dataclass(slots=True)
 class LockState:
@@ -120,6 +128,10 @@ class LockState:
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     uses: tuple[LockedUse, ...] = ()
+
+
+SupplyKey = tuple[str, str, int]
+"""(command id, campaign id, which of the command's coupons of the campaign, from 0)"""
 
 
 @value
@@ -145,12 +157,19 @@ class State:
     coupon_ids: dict[str, str] = field(default_factory=dict)
     """code key → coupon id"""
     meters: dict[MeterKey, Meter] = field(default_factory=dict)
+    period_meters: dict[PeriodKey, Meter] = field(default_factory=dict)
     orders: dict[str, OrderState] = field(default_factory=dict)
     locks: dict[str, LockState] = field(default_factory=dict)
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)
     """command id → the person the command names"""
-    supplies: dict[tuple[str, str], Supply] = field(default_factory=dict)
-    """(command id, campaign id) → the code to issue"""
+    supplies: dict[SupplyKey, Supply] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    """code key → campaign id, of codes that commands bring for new coupons and the ledger has already"""
+    segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
+    orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
+    """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has
+    orders
+    """
     issued: set[tuple[str, str]] = field(default_factory=set)
     """(natural key, campaign id) of occasions that were already issued"""
     subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)

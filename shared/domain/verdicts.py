@@ -1,8 +1,9 @@
 """What was decided: the answer to a command, and the ledger entries it causes."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.reasons import Reason
@@ -60,13 +61,24 @@ class Transfer:
 
 
 @value
+class Benefit:
+    """What a coupon gives beside a discount on goods: shipping, units of a product, a payload handed through."""
+
+    shipping_minor: int = 0
+    product_id: str | None = None
+    product_units: int = 0
+    payload: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+@value
 class AcceptedCoupon:
     """A coupon that was accepted (issued, locked, held, redeemed, restored …).
 
     `discount_minor` is None where no order was given to reckon on. `uses` of an issued coupon is how often it can be
     used, 0 without limit. Issue fills `starts_at` to `currency` (the campaign's; that of `max_discount_minor`), a
-    restore `redemption_id`: the redemption that is taken back. `recurring`: it went on with a subscription, and took no
-    use.
+    restore `redemption_id`: the redemption that is taken back. `lines` sum to the discount, the shipping's share being
+    under SHIPPING. `benefit` is None for plain discounts on goods. `recurring`: it went on with a subscription, and
+    took no use.
     """
 
     coupon_id: str
@@ -82,6 +94,7 @@ class AcceptedCoupon:
     max_discount_minor: int | None = None
     currency: str | None = None
     redemption_id: str | None = None
+    benefit: Benefit | None = None
     recurring: bool = False
 
 
@@ -146,7 +159,8 @@ class Verdict:
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes
-    were listed. `natural_key` is that of the issue, for the set of occasions already served.
+    were listed. `natural_key` is that of the issue, for the set of occasions already served. `segments` is what the
+    command says of a customer, (who, in which segments), None where it says nothing.
     """
 
     command_id: str
@@ -166,3 +180,4 @@ class Verdict:
     locks: tuple[LockChange, ...] = ()
     orders: tuple[OrderChange, ...] = ()
     natural_key: str | None = None
+    segments: tuple[CustomerKey, tuple[str, ...]] | None = None

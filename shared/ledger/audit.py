@@ -19,8 +19,9 @@ CHECKS: Final[Mapping[str, str]] = {
     "audit_coupons": "a coupon's held and used uses equal the sum of its transfers",
     "audit_meters": "a meter equals the sum of the transfers of its campaign or customer",
     "audit_meters_missing": "a limit that needs a meter has one",
+    "audit_period_meters": "a cap's period equals the sum of the transfers that count in it",
     "audit_locks": "the uses a coupon has held equal what open locks hold",
-    "audit_limits": "no coupon and no campaign is used beyond its limit as it stands on the row",
+    "audit_limits": "no coupon, no campaign and no period is used beyond its limit as it stands on the row",
     "audit_orders": "an order has one use of a coupon or none, and never got more discount back than it was given",
     "audit_orphans": "every transfer is of a coupon that exists, of the campaign it says, and of a recorded command",
 }

@@ -11,6 +11,7 @@ from shared.domain.derive import derived_id
 from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
+from shared.ledger.period_metering import rebuild_period_meters
 from shared.ledger.sql import sql
 
 Change = Literal["created", "changed", "unchanged"]
@@ -29,7 +30,8 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition]) -> list[Sa
 
     Runs between batches (it takes the definitions lock alone), so every batch sees the campaigns before or after, never
     amid. Limits of a live campaign take effect at once: raised ones revive exhausted coupons, lowered ones refuse what
-    comes and break nothing that stands. Raises DefinitionError for a definition that makes no sense.
+    comes and break nothing that stands. Raises DefinitionError for a definition that makes no sense, alone or after
+    what the campaign has given already.
     """
     for definition in definitions:
         to_domain(definition, 0)
@@ -47,8 +49,29 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition]) -> list[Sa
         saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
         touched = [definition for definition in ordered if definition.campaign_id in saved]
         if touched:
-            await _apply_limits(connection, [to_domain(definition, 0) for definition in touched])
+            campaigns = [to_domain(definition, 0) for definition in touched]
+            await _check_currency(connection, campaigns)
+            await _apply_limits(connection, campaigns)
+            await rebuild_period_meters(connection, campaigns)
     return [Saved(definition.campaign_id, saved.get(definition.campaign_id, "unchanged")) for definition in definitions]  # type: ignore[arg-type]
+
+
+async def _check_currency(connection: Connection, campaigns: Sequence[Campaign]) -> None:
+    """A budget counts in one currency. Raises DefinitionError where the campaign has given discounts in another."""
+    budgets = [campaign for campaign in campaigns if campaign.limits.spend_total_minor is not None]
+    if not budgets:
+        return
+    record = await connection.fetchrow(
+        sql("campaigns_other_currency"),
+        [campaign.campaign_id for campaign in budgets],
+        [campaign.currency for campaign in budgets],
+    )
+    if record is not None:
+        campaign_id, currency = record
+        raise DefinitionError(
+            f"Campaign {campaign_id!r} has given discounts in {currency}, which a `limits.spend_total` in another "
+            f"currency can't count; keep {currency}, leave the budget null, or begin a new campaign."
+        )
 
 
 async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -> None:
@@ -80,6 +103,7 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
         [campaign.limits.uses_total for campaign in campaigns],
         [campaign.limits.coupons_per_customer for campaign in campaigns],
         [campaign.limits.uses_per_customer for campaign in campaigns],
+        [campaign.limits.spend_total_minor for campaign in campaigns],
     )
 
 

@@ -107,11 +107,14 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
                     continue  # somebody else merged them while we waited for our turn
                 for statement in (
                     "customers_merge",
+                    "customers_merge_segments",
                     "customers_merge_identifiers",
                     "customers_merge_coupons",
                     "customers_merge_locks",
                     "customers_merge_orders",
                     "customers_merge_meters",
                     "customers_merge_meters_emptied",
+                    "customers_merge_period_meters",
+                    "customers_merge_period_meters_emptied",
                 ):
                     await connection.execute(sql(statement), keys[0], keys[1:])

@@ -1,25 +1,31 @@
 """From verdicts to events: what is told to whom. A refusal is told like everything else."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import orjson
 
 from schemas import topics
+from shared.domain.campaign import DiscountOffer
 from shared.domain.commands import (
     CancelOrder,
     Cause,
     Command,
+    CreateCoupons,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
 )
 from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
+from shared.domain.exhaustion import ExhaustedCoupon, exhausted
 from shared.domain.money import format_minor
+from shared.domain.order import SHIPPING
 from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, LineShare, RefusedCoupon, Transfer, Verdict
+from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
@@ -36,9 +42,8 @@ Told = tuple[str, str, str, str, Data]
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
     """The events of one verdict, in their order. Their ids follow from the command: told twice, they are the same."""
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
-    for number, (topic, key, kind, subject, data) in enumerate(
-        _TELLERS[type(command).__name__](command, verdict, state)
-    ):
+    told = chain(_TELLERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
+    for number, (topic, key, kind, subject, data) in enumerate(told):
         yield OutboxRow(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
             topic=topic,
@@ -81,41 +86,70 @@ def _money(minor: int | None, currency: str | None) -> str | None:
 def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
     key = command.customer.customer_id or ""
     cause: Cause = command.cause
-    caused_by = {"type": cause.type, "source": cause.source, "id": cause.id}
-    customer = _customer(command.customer)
+    common = {
+        "customer": _customer(command.customer),
+        "caused_by": {"type": cause.type, "source": cause.source, "id": cause.id},
+    }
     for coupon in verdict.accepted:
-        campaign = state.campaigns[coupon.campaign_id]
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issued", key, {
-            "coupon_id": coupon.coupon_id,
-            "code": coupon.code,
-            "campaign_id": coupon.campaign_id,
-            "customer": customer,
-            "discount": {
-                "kind": coupon.discount_kind,
-                "value": coupon.discount_value,
-                "currency": campaign.currency if coupon.discount_kind == "fixed" else None,
-                "max_discount": _money(coupon.max_discount_minor, campaign.currency),
-            },
-            "uses": campaign.limits.uses_per_coupon,
-            "starts_at": coupon.starts_at,
-            "ends_at": coupon.ends_at,
-            "caused_by": caused_by,
-            "issued_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _coupon_issued(coupon, key, common, verdict, state)
     for refused in verdict.refused:
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, {
-            "campaign_id": refused.campaign_id,
-            "customer": customer,
-            "reason": refused.reason,
-            "message": refused.message,
-            "details": refused.details,
-            "caused_by": caused_by,
-            "refused_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _issue_refused(refused, key, common, verdict)
+
+
+def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
+    source = _source(command.channel)
+    cause = {"type": "coupons.create", "source": source, "id": command.command_id.removeprefix(f"{source} ")}
+    common = {"customer": _customer(Customer()), "caused_by": cause}
+    for coupon in verdict.accepted:
+        yield _coupon_issued(coupon, coupon.coupon_id, common, verdict, state)
+    for refused in verdict.refused:
+        if refused.code is None:
+            yield _issue_refused(refused, command.campaign_id, common, verdict)
+
+
+def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> Told:
+    campaign = state.campaigns[coupon.campaign_id]
+    data = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "discount": {
+            "kind": coupon.discount_kind,
+            "value": coupon.discount_value,
+            "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
+            "max_discount": _money(coupon.max_discount_minor, campaign.currency),
+            **_more(campaign.discount),
+        },
+        "uses": campaign.limits.uses_per_coupon,
+        "starts_at": coupon.starts_at,
+        "ends_at": coupon.ends_at,
+        **common,
+        "issued_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issued", key, data
+
+
+def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> Told:
+    data = {
+        "campaign_id": refused.campaign_id,
+        "reason": refused.reason,
+        "message": refused.message,
+        "details": refused.details,
+        **common,
+        "refused_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, data
+
+
+def _more(discount: DiscountOffer) -> Data:
+    """What only some kinds say."""
+    said = {"product_id": discount.product_id, "payload": discount.payload}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
-    data: Data = {
+    applied: Data = {
         "coupon_id": coupon.coupon_id,
         "code": coupon.code,
         "campaign_id": coupon.campaign_id,
@@ -123,9 +157,23 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
         "discount_amount": _money(coupon.discount_minor, currency),
         "lines": _shares(coupon.lines, currency),
     }
+    if coupon.benefit is not None:
+        _add_benefit(applied, coupon, coupon.benefit, currency)
     if coupon.recurring:
-        data["recurring"] = True
-    return data
+        applied["recurring"] = True
+    return applied
+
+
+def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, currency: str) -> None:
+    """What isn't a discount on goods: the shipping's share is no line's, a product is added, a payload handed on."""
+    applied["lines"] = [line for line in applied["lines"] if line["line_id"] != SHIPPING]
+    if coupon.discount_kind == "free_shipping":
+        applied["shipping_discount_amount"] = format_minor(benefit.shipping_minor, currency)
+    if benefit.product_id is not None:
+        applied["discount"]["product_id"] = benefit.product_id
+        applied["free_product"] = {"product_id": benefit.product_id, "quantity": benefit.product_units}
+    if benefit.payload is not None:
+        applied["discount"]["payload"] = benefit.payload
 
 
 def _shares(lines: Iterable[LineShare], currency: str | None) -> list[Data]:
@@ -256,6 +304,34 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
+def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
+    """Coupons and campaigns that the verdict took to a limit."""
+    topic = topics.COUPONS_LIFECYCLE.name
+    for one in exhausted(verdict, state):
+        if isinstance(one, ExhaustedCoupon):
+            yield topic, one.coupon_id, "coupon.exhausted", one.coupon_id, {
+                "coupon_id": one.coupon_id,
+                "code": one.code or None,
+                "campaign_id": one.campaign_id,
+                "limit": one.limit,
+                "exhausted_at": verdict.decided_at,
+            }  # fmt: skip
+        else:
+            yield topic, one.campaign_id, "campaign.exhausted", one.campaign_id, {
+                "campaign_id": one.campaign_id,
+                "limit": one.limit,
+                "value": one.value,
+                "currency": one.currency,
+                "until": one.until,
+                "exhausted_at": verdict.decided_at,
+            }  # fmt: skip
+
+
+def _nothing(command: NoteCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
+    """What is noted of a customer is nobody else's business."""
+    yield from ()
+
+
 def _given_back(state: State, transfer: Transfer) -> Data:
     data = {
         **_coupon(state, transfer),
@@ -277,6 +353,7 @@ def _coupon(state: State, transfer: Transfer) -> Data:
 
 _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "IssueCoupons": _issued,
+    "CreateCoupons": _created,
     "RedeemCoupons": _redeemed,
     "PayOrder": _paid,
     "CancelOrder": _moved,
@@ -285,4 +362,5 @@ _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "ReleaseLock": _moved,
     "ExpireLock": _moved,
     "VoidCoupon": _moved,
+    "NoteCustomer": _nothing,
 }

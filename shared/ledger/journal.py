@@ -13,6 +13,7 @@ import orjson
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -20,7 +21,7 @@ from shared.domain.commands import (
     ReturnOrder,
 )
 from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from shared.domain.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Verdict
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
@@ -56,6 +57,8 @@ def fingerprint(command: Command) -> bytes:
             )
         case IssueCoupons():
             asked = (command.customer, command.natural_key, command.at)
+        case CreateCoupons():
+            asked = (command.campaign_id, command.count, command.codes, command.at)
         case PayOrder() | CancelOrder():
             asked = (command.order_id, command.at)
         case ReturnOrder():
@@ -143,6 +146,8 @@ def _accepted(coupon: Mapping[str, Any]) -> AcceptedCoupon:
     fields["lines"] = tuple((line_id, minor) for line_id, minor in coupon["lines"])
     fields["starts_at"] = _time(coupon["starts_at"])
     fields["ends_at"] = _time(coupon["ends_at"])
+    if (benefit := fields.get("benefit")) is not None:
+        fields["benefit"] = Benefit(**benefit)
     return AcceptedCoupon(**fields)
 
 

@@ -1,6 +1,6 @@
 """What a batch may look at, read and locked in one fixed order, so that two batches never wait in a circle.
 
-First orders, then locks, coupons, pools, meters; each set in the order of its key.
+First orders, then locks, coupons, pools, meters, those of periods; each set in the order of its key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,11 @@ from shared.domain.campaign import Campaign
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
     ReleaseLock,
@@ -25,12 +27,16 @@ from shared.domain.commands import (
     VoidCoupon,
 )
 from shared.domain.coupon import Coupon, Hold, code_key
-from shared.domain.state import LockedUse, LockState, MeterKey, Standing, State, order_hold
+from shared.domain.customer import Customer
+from shared.domain.issuing import referred_key
+from shared.domain.state import LockedUse, LockState, MeterKey, PeriodKey, Standing, State, order_hold
 from shared.domain.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
-from shared.ledger.metering import load_meters
+from shared.ledger.knowing import load_customers
+from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import first_heard, insert_columns, order_of, order_row, row_inserted
+from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
 
@@ -59,6 +65,9 @@ class Loaded:
     locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     orders_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
+    period_meters_before: dict[PeriodKey, tuple[int, ...]] = field(default_factory=dict)
+    fresh_orders: set[str] = field(default_factory=set)
+    """ids of orders that this batch is the first to hear of"""
     rounds: dict[tuple[str, str], int] = field(default_factory=dict)
     """(order id, coupon id) → how often the coupon was restored to the order"""
     pooled: set[str] = field(default_factory=set)
@@ -74,24 +83,32 @@ async def load(
     """
     state = State(campaigns=dict(campaigns))
     loaded = Loaded(state, now)
-    state.customers = await customers.resolve(
-        connection,
-        {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)},
-    )
+    state.customers = await customers.resolve(connection, _named(commands))
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before)
     await _load_coupons(connection, loaded, commands)
     await _load_subscriptions(connection, state, commands)
-    issues = [command for command in commands if isinstance(command, IssueCoupons)]
-    if issues:
-        await load_supplies(connection, state, loaded.pooled, issues)
-    loaded.meters_before = await load_meters(connection, state, commands)
+    makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
+    if makers:
+        await load_supplies(connection, state, loaded.pooled, makers)
+    loaded.meters_before = await load_meters(connection, state, commands, now)
+    loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
+    await load_customers(connection, state, commands, list(touched(state, commands)), loaded.fresh_orders)
     return loaded
 
 
-_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons)
+_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, NoteCustomer)
 _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
+
+
+def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
+    """Whom the commands name, by command id."""
+    named = {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+    for command in commands:
+        if isinstance(command, IssueCoupons) and command.referred is not None:
+            named[referred_key(command.command_id)] = command.referred
+    return named
 
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
@@ -112,6 +129,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
         return []
     columns = insert_columns(list(rows.values())) if rows else []
     fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)} if rows else set()
+    loaded.fresh_orders = fresh
     for order_id in fresh:
         loaded.orders_before[order_id] = row_inserted(rows[order_id])
     known = [order_id for order_id in rows if order_id not in fresh] + sorted(bound - rows.keys())
@@ -216,9 +234,8 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
         elif isinstance(command, VoidCoupon):
             keys.add(code_key(command.code))
     ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
-    for command in commands:
-        if isinstance(command, _ENDING_ORDERS) and command.order_id in state.orders:
-            ids.update(state.orders[command.order_id].standing)
+    for order in state.orders.values():
+        ids.update(order.standing)
     if ids:
         records = await connection.fetch(sql("coupons_lock"), list(keys), sorted(ids))
     elif keys:

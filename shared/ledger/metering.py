@@ -1,13 +1,14 @@
 """The running totals that a batch may read or change: found out before anything is decided, inserted where they are
-missing, and locked in sorted order.
+missing, and locked in sorted order. Those of a cap's periods: `shared.ledger.period_metering`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
 from shared.domain.coupon import code_key
 from shared.domain.customer import CustomerKey
 from shared.domain.state import Meter, MeterKey, State, order_hold
@@ -18,6 +19,10 @@ WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
 """Stands in a meter's key where no customer does."""
 
 People = dict[str, set[CustomerKey | None]]
+
+
+Touch = tuple[str, CustomerKey | None, datetime]
+"""(campaign id, customer, when it counts): something that a batch may book."""
 
 
 def _people(state: State, commands: Sequence[Command]) -> tuple[People, People]:
@@ -31,58 +36,79 @@ def _people(state: State, commands: Sequence[Command]) -> tuple[People, People]:
         of_lock[lock.lock_reference].add(lock.customer_key)
         if lock.order_id is not None:
             of_order[lock.order_id].add(lock.customer_key)
-    for command in commands:
-        if isinstance(command, RedeemCoupons | LockCoupons):
-            people = {state.customers[command.command_id]}
-            if command.lock_reference is not None:
-                of_lock[command.lock_reference] |= people
-                people = of_lock[command.lock_reference]
-            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
-            if order_id is not None:
-                of_order[order_id] |= people
-                of_lock[order_hold(order_id)] |= people
+    asked = [command for command in commands if isinstance(command, RedeemCoupons | LockCoupons)]
+    for command in (*asked, *asked):  # twice: a later command may say whose an earlier one's lock or order is
+        order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+        people: set[CustomerKey | None] = {state.customers[command.command_id]}
+        if command.lock_reference is not None:
+            people |= of_lock[command.lock_reference]
+        if order_id is not None:
+            people |= of_order[order_id]
+            of_order[order_id] |= people
+            of_lock[order_hold(order_id)] |= people
+        if command.lock_reference is not None:
+            of_lock[command.lock_reference] |= people
     return of_order, of_lock
 
 
-def _metered(state: State, commands: Sequence[Command]) -> Iterable[MeterKey]:
-    """The meters that the batch may read or change: a few too many do no harm, one too few would."""
+def _named_by(
+    command: Command, state: State, of_order: People, of_lock: People
+) -> tuple[Iterable[str], set[CustomerKey | None]]:
+    """The campaigns whose coupons a command names or asks for, and the people on whom they may be booked."""
+    if isinstance(command, RedeemCoupons | LockCoupons):
+        keys = set(map(code_key, command.codes))
+        found = (state.coupon_ids.get(key) for key in keys)
+        campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
+        campaign_ids.update(  # a code that this batch issues first
+            campaign_id for (_, campaign_id, _), supply in state.supplies.items() if code_key(supply.code or "") in keys
+        )
+        order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+        return campaign_ids, of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
+    if isinstance(command, IssueCoupons):
+        return command.campaign_ids, {state.customers[command.command_id]}
+    if isinstance(command, CreateCoupons):
+        return (command.campaign_id,), {None}
+    if isinstance(command, VoidCoupon):
+        coupon_id = state.coupon_ids.get(code_key(command.code))
+        if coupon_id is not None:
+            coupon = state.coupons[coupon_id]
+            return {coupon.campaign_id}, {coupon.holder_key}
+    return (), set()
+
+
+def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
+    """What the batch may book, or look at: a few too many do no harm, one too few would.
+
+    A command books at its own time, which is never later than `now`; a lock what it holds at the time it was held, and
+    what stands is taken back where it was counted. Whoever a lock's order belongs to may burn what it holds.
+    """
     of_order, of_lock = _people(state, commands)
     for command in commands:
-        campaign_ids: Iterable[str] = ()
-        people: set[CustomerKey | None] = set()
-        if isinstance(command, RedeemCoupons | LockCoupons):
-            found = (state.coupon_ids.get(code_key(code)) for code in command.codes)
-            campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
-            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
-            people = of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
-        elif isinstance(command, IssueCoupons):
-            campaign_ids = command.campaign_ids
-            people = {state.customers[command.command_id]}
-        elif isinstance(command, VoidCoupon):
-            coupon_id = state.coupon_ids.get(code_key(command.code))
-            if coupon_id is not None:
-                coupon = state.coupons[coupon_id]
-                campaign_ids, people = {coupon.campaign_id}, {coupon.holder_key}
+        campaign_ids, people = _named_by(command, state, of_order, of_lock)
+        at = getattr(command, "at", None) or now
         for campaign_id in campaign_ids:
             for customer_key in people:
-                yield campaign_id, customer_key
+                yield campaign_id, customer_key, min(at, now)
     for lock in state.locks.values():
+        people = of_lock[lock.lock_reference]
+        if lock.order_id is not None:
+            people = people | of_order[lock.order_id]
         for use in lock.uses:
-            for customer_key in of_lock[lock.lock_reference]:
-                yield use.campaign_id, customer_key
+            for customer_key in people:
+                yield use.campaign_id, customer_key, use.counted_at or now
     for order in state.orders.values():
         for standing in order.standing.values():
-            yield standing.campaign_id, standing.customer_key
+            yield standing.campaign_id, standing.customer_key, standing.counted_at or now
 
 
 async def load_meters(
-    connection: Connection, state: State, commands: Sequence[Command]
+    connection: Connection, state: State, commands: Sequence[Command], now: datetime
 ) -> dict[MeterKey, tuple[int, ...]]:
     """Put the meters that the batch needs into `state`, locked; returns what their rows had."""
-    if not any(campaign.meters_campaign or campaign.meters_customers for campaign in _touched(state, commands)):
+    if not any(campaign.meters_campaign or campaign.meters_customers for campaign in touched(state, commands)):
         return {}
     wanted: set[MeterKey] = set()
-    for campaign_id, customer_key in _metered(state, commands):
+    for campaign_id, customer_key, _ in touches(state, commands, now):
         campaign = state.campaigns.get(campaign_id)
         if campaign is None:
             continue
@@ -102,6 +128,7 @@ async def load_meters(
         customer_keys,
         [limit.coupons_total if key is None else limit.coupons_per_customer for limit, key in limits],
         [limit.uses_total if key is None else limit.uses_per_customer for limit, key in limits],
+        [limit.spend_total_minor if key is None else None for limit, key in limits],
     )
     for record in await connection.fetch(sql("meters_lock"), campaign_ids, customer_keys):
         customer_key = record[1]
@@ -116,12 +143,14 @@ def meter_row(meter: Meter) -> tuple[int, ...]:
     return (meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor)
 
 
-def _touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
+def touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
     """The campaigns of the batch, each once."""
     ids = Counter(coupon.campaign_id for coupon in state.coupons.values())
     for command in commands:
         if isinstance(command, IssueCoupons):
             ids.update(command.campaign_ids)
+        elif isinstance(command, CreateCoupons):
+            ids[command.campaign_id] += 1
     for order in state.orders.values():
         ids.update(standing.campaign_id for standing in order.standing.values())
     return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]

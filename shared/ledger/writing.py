@@ -6,18 +6,21 @@ from itertools import chain
 from typing import Final
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.coupon import code_key
+from shared.domain.issuing import coupon_end
 from shared.domain.state import State
 from shared.domain.verdicts import Transfer, Verdict
 from shared.ledger import outbox
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
+from shared.ledger.knowing import write_segments
 from shared.ledger.loading import Loaded, lock_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.order_rows import json_or_none, order_row, update_row
 from shared.ledger.outbox import OutboxRow
+from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
 
 # What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
@@ -51,8 +54,10 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_coupons(connection, loaded)
     await _write_issued(connection, loaded, decided)
     await _write_meters(connection, loaded)
+    await _write_period_meters(connection, loaded)
     await _write_locks(connection, loaded)
     await _write_orders(connection, loaded)
+    await write_segments(connection, [entry.verdict for entry in decided])
     await _write_transfers(connection, loaded, decided)
     await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
     await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))
@@ -80,20 +85,24 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
     pooled: list[tuple[object, ...]] = []
     handed_out: list[tuple[object, ...]] = []
     for entry in decided:
-        if not isinstance(entry.command, IssueCoupons):
+        if not isinstance(entry.command, IssueCoupons | CreateCoupons):
             continue
+        served: set[str] = set()
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
+            # Of several coupons of a campaign the first one carries the occasion: it stands there once, and is unique.
+            occasion = None if coupon.campaign_id in served else entry.verdict.natural_key
+            served.add(coupon.campaign_id)
             if campaign.code.shared_code is not None:
-                if entry.command.natural_key is not None:
-                    handed_out.append((entry.command.natural_key, coupon.campaign_id))
+                if occasion is not None:
+                    handed_out.append((occasion, coupon.campaign_id))
                 continue
             life = (
                 entry.verdict.customer_key,
                 campaign.limits.uses_per_coupon,
                 coupon.starts_at,
-                coupon.ends_at,
-                entry.command.natural_key,
+                coupon_end(campaign, coupon.starts_at),
+                occasion,
             )
             if coupon.coupon_id in loaded.pooled:
                 pooled.append((coupon.coupon_id, *life))
@@ -101,6 +110,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 key = code_key(coupon.code) if coupon.code else None
                 new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
     if new:
+        new.sort(key=lambda row: str(row[2]))  # in one order, so that two imports of one file wait, and don't deadlock
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
@@ -116,6 +126,18 @@ async def _write_meters(connection: Connection, loaded: Loaded) -> None:
     if changed:
         rows = [(campaign_id, customer or WHOLE_CAMPAIGN, *row) for (campaign_id, customer), row in changed]
         await connection.execute(sql("meters_update"), *_columns(rows))
+
+
+async def _write_period_meters(connection: Connection, loaded: Loaded) -> None:
+    meters, before = loaded.state.period_meters, loaded.period_meters_before
+    if unread := meters.keys() - before.keys():
+        raise AssertionError(f"periods that were counted in without having been read: {sorted(map(str, unread))}")
+    changed = [(key, row) for key, was in before.items() if (row := period_meter_row(meters[key])) != was]
+    if changed:
+        rows = [
+            (campaign_id, customer or WHOLE_CAMPAIGN, period, *row) for (campaign_id, customer, period), row in changed
+        ]
+        await connection.execute(sql("period_meters_update"), *_columns(rows))
 
 
 async def _write_locks(connection: Connection, loaded: Loaded) -> None:

@@ -22,6 +22,8 @@ INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_se
 INSERT INTO shared_occasions SELECT 'reward ' || n, 'c1' FROM generate_series(1, %(rows)s) n;
 INSERT INTO meters (campaign_id, customer_key)
     SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
+INSERT INTO period_meters (campaign_id, customer_key, period)
+    SELECT 'c' || n %% 500, md5('p' || n)::uuid, 'day 2026-11-' || 10 + n %% 20 FROM generate_series(1, %(rows)s) n;
 INSERT INTO locks (lock_reference, status, order_id, expires_at)
     SELECT 'l' || n, CASE WHEN n %% 100 = 0 THEN 'open' ELSE 'burned' END, 'o' || n, now() + interval '1 day'
     FROM generate_series(1, %(rows)s) n;
@@ -62,6 +64,26 @@ HOT = {
         "ARRAY[0]",
         "ARRAY[0]",
         "ARRAY[0]",
+    ],
+    "period_meters_ensure": [
+        "ARRAY['c1', 'c2']",
+        "ARRAY[md5('p1')::uuid, md5('p2')::uuid]",
+        "ARRAY['day 2026-11-11', 'week 2026-11-09']",
+        "ARRAY[1, 1]",
+        "ARRAY[1, 1]",
+    ],
+    "period_meters_lock": [
+        "ARRAY['c1', 'c2']",
+        "ARRAY[md5('p1')::uuid, md5('p2')::uuid]",
+        "ARRAY['day 2026-11-11', 'week 2026-11-09']",
+    ],
+    "period_meters_update": [
+        "ARRAY['c1']",
+        "ARRAY[md5('p1')::uuid]",
+        "ARRAY['day 2026-11-11']",
+        "ARRAY[0]",
+        "ARRAY[0]",
+        "ARRAY[1]",
     ],
     "campaigns_version": [],
     "campaigns_changed_since": ["499"],

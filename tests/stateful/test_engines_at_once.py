@@ -8,6 +8,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from schemas.campaigns import CampaignDefinition
 from shared.domain.commands import (
     CancelOrder,
     Cause,
@@ -78,13 +79,30 @@ class Chance:
         return IssueCoupons(command_id, cause, customer or Customer("dave"), names, PLACED_AT, command_id)
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+def capped(plain: CampaignDefinition, seed: int) -> CampaignDefinition:
+    """The campaign with a budget and caps on top: commands of five days meet every kind of period."""
+    chance = random.Random(seed)
+    written = plain.model_dump(mode="json")
+    pers = chance.sample(["day", "week", "month"], 2)
+    written["limits"]["caps"] = [
+        {"per": per, "each": each, "uses": chance.randint(2, 6), "coupons": chance.randint(2, 6)}
+        for per in pers
+        for each in ("campaign", "customer")
+    ]
+    written["limits"]["spend_total"] = "60.00"
+    written["eligibility"]["currency"] = "USD"
+    written["window"]["time_zone"] = chance.choice(["UTC", "Asia/Tokyo", "America/New_York"])
+    return CampaignDefinition.model_validate_json(orjson.dumps(written))
+
+
+@pytest.mark.parametrize("seed", range(1, 10))
 async def test_commands_of_several_engines_at_once_pass_no_limit_and_leave_every_sum_right(
     database_url: str, seed: int
 ) -> None:
     chance = Chance(seed)
     async with await open_pool(database_url, max_size=2 * ENGINES) as pool:
-        await save(pool, [world.definition(offer) for offer in chance.world.offers()])
+        definitions = [world.definition(offer) for offer in chance.world.offers()]
+        await save(pool, [capped(one, seed) for one in definitions] if seed > 5 else definitions)
         engines = [Engine(pool) for _ in range(ENGINES)]
         answers: dict[str, Answer] = {}
         executed: list[Command] = []

@@ -1,12 +1,12 @@
 """Campaigns and commands by chance, in a world small enough that they meet: four codes, two orders, two locks."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign, Window
+from shared.domain.campaign import Campaign, Cap, Window
 from shared.domain.commands import (
     CancelOrder,
     Cause,
@@ -36,6 +36,13 @@ def mostly(usual: Any, strategy: st.SearchStrategy[Any], times: int = 4) -> st.S
     return st.integers(0, times).flatmap(lambda dice: strategy if dice == times else st.just(usual))
 
 
+caps = st.builds(
+    Cap,
+    st.sampled_from(["day", "week", "month"]),
+    st.sampled_from(["campaign", "customer"]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([None, 2]),
+)
 limits = st.builds(
     Limits,
     uses_per_coupon=st.sampled_from([1, 1, 2, 3, None]),
@@ -43,10 +50,17 @@ limits = st.builds(
     uses_total=st.sampled_from([None, None, 1, 2, 4]),
     coupons_total=st.sampled_from([None, 1, 3]),
     coupons_per_customer=st.sampled_from([None, 1, 2]),
+    spend_total_minor=st.sampled_from([None, None, 700, 1_500]),
+    caps=mostly((), st.lists(caps, max_size=2, unique_by=lambda cap: (cap.per, cap.each)).map(tuple), 1),
 )
 moments = MINUTES.map(lambda by: NOW + by)
 times = mostly(None, moments)
-windows = st.builds(Window, st.none() | moments, st.none() | moments, st.sampled_from([None, timedelta(minutes=20)]))
+zones = st.sampled_from(
+    [UTC, timezone(timedelta(hours=14, minutes=30))]
+)  # by the second a new day begins amid the steps
+windows = st.builds(
+    Window, st.none() | moments, st.none() | moments, st.sampled_from([None, timedelta(minutes=20)]), zones
+)
 campaigns = st.builds(
     campaign,
     discount=st.sampled_from([percent("10"), percent("33.33", cap=500), percent("100"), fixed(700), fixed(10**6)]),
@@ -58,7 +72,7 @@ campaigns = st.builds(
     min_order_exclusive=mostly(False, st.just(True)),
     holder_only=mostly(False, st.just(True)),
     scope=mostly(Scope(), st.just(Scope(product_ids=frozenset({"p1"})))),
-    window=mostly(Window(), windows),
+    window=st.builds(Window, zone=zones) | mostly(Window(), windows),
     recurring=mostly(False, st.just(True)),
     restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
     | st.just(frozenset[str]()),
@@ -141,4 +155,6 @@ worlds = st.tuples(campaigns, campaigns, campaigns).map(
 
 
 def named(one: Campaign, campaign_id: str) -> Campaign:
+    if one.limits.spend_total_minor is not None:  # a budget is an amount in the campaign's currency
+        one = replace(one, currency="USD")
     return replace(one, campaign_id=campaign_id, code=CodeRule(shared_code="D" if campaign_id == "z" else None))

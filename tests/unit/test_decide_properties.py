@@ -25,6 +25,7 @@ from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import Customer
 from shared.domain.decide import decide, evolve
 from shared.domain.order import Order
+from shared.domain.periods import period_of
 from shared.domain.reasons import PRECEDENCE
 from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -113,6 +114,7 @@ class Records:
         keys = [None] if rules.meters_campaign else []
         if rules.meters_customers and transfer.customer_key is not None:
             keys.append(transfer.customer_key)  # type: ignore[arg-type]
+        self._count_in_periods(state, transfer)
         for key in keys:
             meter = state.meters.setdefault((transfer.campaign_id, key), Meter())
             meter.issued += transfer.kind == "issued"
@@ -120,6 +122,19 @@ class Records:
             meter.used += transfer.used_uses
             meter.held_minor += transfer.held_minor
             meter.used_minor += transfer.used_minor
+
+    def _count_in_periods(self, state: State, transfer: Transfer) -> None:
+        rules = self.campaigns[transfer.campaign_id]
+        for cap in rules.limits.caps:
+            person = None if cap.each == "campaign" else transfer.customer_key
+            if transfer.kind == "voided" or (cap.each == "customer" and person is None):
+                continue
+            assert transfer.counted_at is not None, "nobody knows when this counts"
+            period = period_of(cap.per, transfer.counted_at, rules.window.zone)
+            meter = state.period_meters.setdefault((transfer.campaign_id, person, period), Meter())
+            meter.issued += transfer.kind == "issued"
+            meter.held += transfer.held_uses
+            meter.used += transfer.used_uses
 
     def _standing(self) -> dict[tuple[str, str], Standing]:
         standing: dict[tuple[str, str], Standing] = {}
@@ -160,7 +175,7 @@ def prepared(state: State, command: Command) -> None:
         for campaign_id in command.campaign_ids:
             shared = campaign_id == "z"
             name = "D" if shared else f"{command.command_id}-{campaign_id}"
-            state.supplies[command.command_id, campaign_id] = Supply(f"id-{name}", name)
+            state.supplies[command.command_id, campaign_id, 0] = Supply(f"id-{name}", name)
 
 
 def numbered(given: list[Step]) -> list[tuple[datetime, Command]]:
@@ -221,11 +236,24 @@ def within_limits(state: State) -> None:
         assert min(meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor) >= 0
         assert uses is None or meter.held + meter.used <= uses
         assert coupons is None or meter.issued <= coupons
+        if customer is None and limits.spend_total_minor is not None:
+            assert meter.held_minor + meter.used_minor <= limits.spend_total_minor
+    for (campaign_id, customer, period), meter in state.period_meters.items():
+        [cap] = [
+            one
+            for one in state.campaigns[campaign_id].limits.caps
+            if period.startswith(one.per) and (one.each == "customer") == (customer is not None)
+        ]
+        assert min(meter.issued, meter.held, meter.used) >= 0
+        assert cap.uses is None or meter.held + meter.used <= cap.uses
+        assert cap.coupons is None or meter.issued <= cap.coupons
 
 
 def counted(state: State) -> object:
     """The parts of a state that were counted or noted, without meters that count nothing."""
-    meters = {key: meter for key, meter in state.meters.items() if meter != Meter()}
+    meters = [
+        {key: meter for key, meter in kept.items() if meter != Meter()} for kept in (state.meters, state.period_meters)
+    ]
     for coupon in state.coupons.values():
         coupon.holds.sort(key=lambda hold: hold.lock_reference)
     return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.subscriptions)
@@ -290,7 +318,8 @@ def test_a_restore_is_the_inverse_of_a_redemption(
     state = start(made).state()
 
     def numbers() -> tuple[object, ...]:
-        meters = {key: meter for key, meter in copy.deepcopy(state.meters).items() if meter != Meter()}
+        kept = copy.deepcopy((state.meters, state.period_meters))
+        meters = [{key: meter for key, meter in one.items() if meter != Meter()} for one in kept]
         return (meters, {key: (one.held, one.used) for key, one in state.coupons.items()})
 
     before = numbers()

@@ -48,7 +48,7 @@ def test_the_contracts_example_comes_out_to_the_cent() -> None:
     assert verdict.transfers == (
         Transfer(
             "burned", "id-SAVE10", "save10", key_of(JOHN), "ORD456", None, verdict.redemption_id, 0, 1, 0, 1_250, "USD",
-            (("1", 1_000), ("2", 250)),
+            (("1", 1_000), ("2", 250)), NOW,
         ),
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_a_newly_named_code_is_judged_as_a_request_of_its_own() -> None:
 
 
 def test_coupons_of_two_requests_never_take_off_more_than_the_order() -> None:
-    world = World((campaign(discount=fixed(7_000)),))
+    world = World((campaign(discount=fixed(7_000), stacking="combinable"),))
     for code in "AB":
         world.coupon(code)
     world.redeem("A")
@@ -193,7 +193,7 @@ def test_a_lock_is_burned_at_the_discount_of_the_order_as_placed() -> None:
     assert verdict.transfers == (
         Transfer(
             "burned", "id-A", "save10", key_of(JOHN), "ORD1", "lock-1", verdict.redemption_id, -1, 1, -2_000, 1_250,
-            "USD",
+            "USD", (), NOW,
         ),
     )  # fmt: skip
     lock = world.state.locks["lock-1"]

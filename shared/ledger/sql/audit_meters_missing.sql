@@ -1,7 +1,8 @@
 -- Transfers of campaigns whose limits need a meter that isn't there.
 WITH needed AS (
     SELECT campaign_id,
-           coalesce(definition #>> '{limits,uses_total}', definition #>> '{limits,coupons_total}') IS NOT NULL AS whole,
+           coalesce(definition #>> '{limits,uses_total}', definition #>> '{limits,coupons_total}',
+                    definition #>> '{limits,spend_total}') IS NOT NULL AS whole,
            coalesce(definition #>> '{limits,uses_per_customer}', definition #>> '{limits,coupons_per_customer}') IS NOT NULL AS customers
     FROM campaigns
 ), moved AS (

@@ -1,5 +1,10 @@
--- What locks hold.
-SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text, counted_at, subscription_id
+-- What locks hold. One from before uses had a time to count by counts when its entry was recorded.
+SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text,
+       coalesce(counted_at, (
+           SELECT max(recorded_at) FROM transfers
+           WHERE (transfers.coupon_id, transfers.lock_reference) = (lock_uses.coupon_id, lock_uses.lock_reference)
+             AND kind = 'locked' AND transfers.counted_at IS NULL
+       )) AS counted_at, subscription_id
 FROM lock_uses
 WHERE lock_reference = ANY($1::text[])
 ORDER BY lock_reference, coupon_id

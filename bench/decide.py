@@ -1,0 +1,151 @@
+"""How long a decision takes, as a multiple of the time pydantic takes to validate the same order's JSON.
+
+The decision is the pure one, on a state that is loaded: three coupons of campaigns with rules of several sorts on an
+order of twenty lines, and one coupon of the contract's campaign on an order of three. The JSON is the `data` of the
+order event, read as the services read it. Both are measured in turns in one process; only their ratio counts.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, Final
+
+import orjson
+
+from schemas.campaigns import CampaignDefinition
+from schemas.orders import OrderPlaced
+from schemas.parsing import parse
+from services.redeemer.handler import order_of
+from shared.domain.commands import RedeemCoupons
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.customer import Customer
+from shared.domain.decide import decide
+from shared.domain.state import Meter, State
+from shared.ledger.definitions import to_domain
+
+PLACED_AT: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+TURNS: Final = 15
+SECONDS_A_TURN: Final = 0.05
+
+CASES: Final = {"20_lines_3_coupons": (20, 3), "3_lines_1_coupon": (3, 1)}
+CEILINGS: Final = {"20_lines_3_coupons": 10.0, "3_lines_1_coupon": 2.0}
+"""What the decision may cost: the multiples that are promised."""
+
+CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
+    {  # the contract's own
+        "campaign_id": "save10",
+        "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
+        "limits": {
+            "uses_per_coupon": 1,
+            "uses_per_customer": 1,
+            "coupons_total": 100_000,
+            "coupons_per_customer": 1,
+        },
+        "window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2027-01-01T00:00:00Z", "valid_for": "P30D"},
+        "eligibility": {"min_order_amount": "20.00", "currency": "USD", "holder_only": True},
+    },
+    {
+        "campaign_id": "shoes",
+        "discount": {"kind": "fixed", "value": "5.00", "currency": "USD"},
+        "applies_to": {"collection_ids": ["summer"], "excluded_product_ids": ["p3"]},
+        "limits": {"uses_per_coupon": 5},
+    },
+    {
+        "campaign_id": "quarter",
+        "discount": {"kind": "percentage", "value": "25"},
+        "applies_to": {"product_ids": ["p1", "p4", "p7"]},
+        "limits": {"uses_per_coupon": 1, "uses_total": 1_000},
+        "eligibility": {"currency": "USD"},
+    },
+)
+
+
+def order_event(lines: int, coupons: int) -> bytes:
+    """The JSON of an order of so many lines that names so many coupons."""
+    return orjson.dumps(
+        {
+            "order_id": "ORD456",
+            "customer": {"customer_id": "john", "email": "john.smith@email.com", "mobile": "+919999988886"},
+            "placed_at": PLACED_AT,
+            "currency": "USD",
+            "amount": f"{lines * 2 * 12.5:.2f}",
+            "shipping_amount": "5.00",
+            "lines": [
+                {
+                    "line_id": str(number),
+                    "product_id": f"p{number}",
+                    "variant_id": None,
+                    "collection_ids": ["summer"] if number % 2 else [],
+                    "quantity": 2,
+                    "unit_price": "12.50",
+                }
+                for number in range(lines)
+            ],
+            "coupon_codes": [campaign["campaign_id"].upper() for campaign in CAMPAIGNS[:coupons]],
+            "lock_reference": None,
+            "atomic": False,
+        }
+    )
+
+
+def state_of(coupons: int) -> State:
+    """A ledger that knows the coupons, none of which was used."""
+    state = State()
+    for body in CAMPAIGNS[:coupons]:
+        common = {"stacking": {"policy": "combinable"}, "window": {"ends_at": "2038-01-19T03:14:08Z"}}
+        campaign = to_domain(CampaignDefinition.model_validate_json(orjson.dumps(common | body)), 1)
+        code = campaign.campaign_id.upper()
+        coupon = Coupon(f"id-{code}", code, campaign.campaign_id, holder_key="john", uses_limit=1)
+        state.campaigns[campaign.campaign_id] = campaign
+        state.coupons[coupon.coupon_id] = coupon
+        state.coupon_ids[code_key(code)] = coupon.coupon_id
+        state.meters |= {(campaign.campaign_id, None): Meter(), (campaign.campaign_id, "john"): Meter()}
+    return state
+
+
+def turn(work: Callable[[], object]) -> float:
+    """Seconds of processor time a call, over a turn: what else the machine does is not in it."""
+    calls, started = 0, time.process_time()
+    while (passed := time.process_time() - started) < SECONDS_A_TURN:
+        for _ in range(50):
+            work()
+        calls += 50
+    return passed / calls
+
+
+def measure_decisions() -> dict[str, Any]:
+    """For each case the median microseconds of both, and their ratio."""
+    told: dict[str, Any] = {}
+    for name, (lines, coupons) in CASES.items():
+        body, state = order_event(lines, coupons), state_of(coupons)
+        data = parse(OrderPlaced, body)
+        command = RedeemCoupons("c", order_of(data), data.coupon_codes or (), Customer("john"), at=PLACED_AT)
+        state.customers["c"] = "john"
+        verdict = decide(command, state, PLACED_AT)
+        if len(verdict.accepted) != coupons:
+            raise SystemExit(f"The bench's coupons are not all good: {verdict.refused}")
+        turns = [
+            (turn(lambda: decide(command, state, PLACED_AT)), turn(lambda: OrderPlaced.model_validate_json(body)))  # noqa: B023
+            for _ in range(TURNS)
+        ]
+        decided, validated = (statistics.median(times) for times in zip(*turns, strict=True))
+        told[name] = {
+            "decide_us": round(decided * 1e6, 2),
+            "validate_us": round(validated * 1e6, 2),
+            "ratio": round(statistics.median([one / other for one, other in turns]), 2),
+            "ceiling": CEILINGS[name],
+        }
+    return told
+
+
+def lines_told(told: dict[str, Any]) -> str:
+    """What was measured, a line a case."""
+    return "\n".join(
+        chain(
+            f"decide {name:<20} {case['decide_us']:>7.2f} µs   validate {case['validate_us']:>7.2f} µs   "
+            f"{case['ratio']:.2f} times (at most {case['ceiling']:g})"
+            for name, case in told.items()
+        )
+    )

@@ -1,0 +1,66 @@
+"""A plan of campaigns as people read it: what is created, what is changed and to what effect, what stays."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import JsonValue
+
+from cli.output import count, say
+from shared.ledger.planning import FieldChange, Planned
+
+MOST_NAMED: Final = 20
+"""Unchanged campaigns that are named one by one."""
+
+MOST_CHARACTERS: Final = 60
+MOST_ENTRIES: Final = 3
+"""Of a value and of a list that changed: what fits a line; `--json` has all of it."""
+
+
+def show_plan(planned: Sequence[Planned]) -> None:
+    """Print the plan: a campaign a line, beneath it its fields, beneath each what its change does."""
+    unchanged = sum(one.change == "unchanged" for one in planned)
+    for one in planned:
+        if one.change != "unchanged" or unchanged <= MOST_NAMED:
+            say(f"{one.change:<9}  {one.campaign_id}")
+            _show_one(one)
+    changes = [one.change for one in planned]
+    parts = ", ".join(f"{changes.count(change):,} {change}" for change in ("created", "changed", "unchanged"))
+    say(f"\n{count(len(planned), 'campaign')}: {parts}. Nothing was loaded.")
+
+
+def _show_one(planned: Planned) -> None:
+    effects = {effect.field: effect.text for effect in planned.effects}
+    for change in planned.fields:
+        say(f"    {change.field}: {difference(change)}")
+        if change.field in effects:
+            say(f"        {effects[change.field]}")
+    if planned.change == "changed" and not planned.fields:
+        say("    No field differs; it would only be written anew, as this version of Couponry writes it.")
+    if planned.conflict is not None:
+        say(f"    CONFLICT  {planned.conflict}")
+
+
+def difference(change: FieldChange) -> str:
+    """`1 → 2`; for long lists what came and what went: `14,477 → 14,478 entries (new: "510509")`."""
+    before, after = change.before, change.after
+    if isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) > MOST_ENTRIES:
+        was, now = {shown(one): None for one in before}, {shown(one): None for one in after}
+        new, gone = [one for one in now if one not in was], [one for one in was if one not in now]
+        parts = "; ".join(f"{what}: {_first(names)}" for what, names in (("new", new), ("gone", gone)) if names)
+        return f"{len(before):,} → {len(after):,} entries ({parts or 'in another order'})"
+    return f"{shown(before)} → {shown(after)}"
+
+
+def _first(names: Sequence[str]) -> str:
+    told = ", ".join(names[:MOST_ENTRIES])
+    return told if len(names) <= MOST_ENTRIES else f"{told} and {len(names) - MOST_ENTRIES:,} more"
+
+
+def shown(value: JsonValue) -> str:
+    """A value as short as it can be told: texts as they are where nothing about them can be mistaken."""
+    if isinstance(value, str) and value.isprintable() and value.strip() == value and value not in ("", "null"):
+        text = value
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

@@ -1,0 +1,174 @@
+"""Writes docs/rules.md from what the code knows: every field with its example, every reason with its codes.
+
+    python -m examples.rules.page            write the page
+    python -m examples.rules.page --check    write nothing; exit 1 where the page isn't what would be written
+
+The examples are the files beside this one, one a field. `couponry rehearse FILE` plays one; the tests play all of them,
+in memory and on PostgreSQL.
+"""
+
+import sys
+import types
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.reasons import SENTENCES, Reason
+from shared.domain.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
+
+FOLDER: Final = Path(__file__).parent
+VENDORS: Final[tuple[Vendor, ...]] = ("capillary", "gameball", "paddle", "voucherify", "sitevibes")
+PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"
+
+HEAD: Final = """# Rules
+
+Everything a campaign can say, each field with an example that runs, and every reason for a refusal. This page is
+written by `python -m examples.rules.page`; the tests play every example on it, in memory and on a real PostgreSQL.
+
+An example is a file of `examples/rules/`: campaigns, steps, and after each step what comes of it. Play one, or one of
+your own:
+
+    couponry rehearse examples/rules/discount.value.yaml
+
+It needs no server: the rules are the same code that judges in earnest. What an example leaves out is filled in: orders
+are ann's, in USD, a minute apart, from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued.
+
+Why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`. What becomes of
+coupons when an order is paid, cancelled or returned: [the life of an order](../services/redeemer/README.md). How to
+write, check and change campaigns: [campaign files](campaign-files.md).
+"""
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of a campaign, at any depth, in the order of the models: (`limits.caps.per`, its declaration)."""
+    for name, info in model.model_fields.items():
+        path = f"{prefix}{name}"
+        part = _model_in(info.annotation)
+        if part is None:
+            yield path, info
+        else:
+            yield from fields(part, f"{path}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := _model_in(argument)) is not None:
+            return found
+    return None
+
+
+_WORDS: Final[dict[Any, str]] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    datetime: "a moment",
+    date: "a day",
+    timedelta: "a duration (ISO 8601)",
+}
+
+
+def shape(annotation: Any) -> str:
+    """What may stand there, in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return shape(arguments[0])
+    if origin is Literal:
+        return ", ".join(f"`{argument}`" for argument in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(shape(argument) for argument in arguments if argument is not type(None))
+    if origin is tuple:
+        return f"a list of {_several(shape(arguments[0]))}"
+    if origin is dict:
+        return "a mapping"
+    return _WORDS.get(annotation, "any JSON")
+
+
+def _several(words: str) -> str:
+    return words.removeprefix("a ") + "s" if words.startswith("a ") else words
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "needed"
+    default = info.get_default(call_default_factory=True)
+    if default in (None, "", (), {}):
+        return "optional"
+    if isinstance(default, tuple):
+        default = ", ".join(default)
+    return f"`{str(default).lower() if isinstance(default, bool) else default}` where left out"
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD, "\n## Fields\n"]
+    section = ""
+    for path, info in fields(CampaignDefinition):
+        top = path.partition(".")[0] if "." in path else "the campaign itself"
+        if top != section:
+            section = top
+            parts.append(f"\n### {section}\n")
+        text = (FOLDER / f"{path}.yaml").read_text("utf-8")
+        body = "".join([line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:"))])
+        parts += [
+            f"\n#### `{path}`\n\n",
+            f"{_value(text, 'says')} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n",
+            f"```yaml\n{body.strip()}\n```\n",
+        ]
+    parts += ["\n## Reasons\n\n", *_reasons()]
+    return "".join(parts)
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _value(text: str, name: str) -> str:
+    for line in text.splitlines():
+        if line.startswith(f"{name}:"):
+            return line.partition(":")[2].strip().strip('"')
+    raise ValueError(f"an example says nothing: {text[:80]}")
+
+
+REASONS: Final = """When several reasons apply, the first of this table is told, on every channel the same. At the right
+stand the codes that clients of other APIs know for it; in brackets where that API documents none of its own for the
+reason, and this is the nearest. A dash: that API has no call that could be refused so.
+
+"""
+
+
+def _reasons() -> Iterator[str]:
+    """The table of reasons, in the order of precedence."""
+    yield REASONS
+    yield f"| | reason | what it means | {' | '.join(map(_upper, VENDORS))} |\n"
+    yield f"|---|---|---|{'---|' * len(VENDORS)}\n"
+    for number, reason in enumerate(Reason, start=1):
+        codes = " | ".join(_code(VENDOR_CODES[reason.value], vendor) for vendor in VENDORS)
+        yield f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {codes} |\n"
+
+
+def _code(codes: VendorCodes, vendor: Vendor) -> str:
+    code = getattr(codes, vendor)
+    if code is None:
+        return "-"
+    return f"{code}" if vendor in codes.documented else f"({code})"
+
+
+def main() -> int:
+    wanted = page()
+    if "--check" in sys.argv[1:]:
+        same = PAGE.is_file() and PAGE.read_text("utf-8") == wanted
+        sys.stdout.write("" if same else f"{PAGE} is not in step: run python -m examples.rules.page\n")
+        return 0 if same else 1
+    PAGE.write_text(wanted, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""Conditions of campaigns, in CEL (Common Expression Language, cel.dev): `order.metadata.tier == "gold"`.
+
+Compiled when a campaign is saved or loaded, where everything wrong with one is said; then evaluated for every order or
+event. Which library and why, and what bounds the work: docs/decisions/0030-conditions-in-cel.md.
+
+What the variables hold:
+
+- `order`: order_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in major units,
+  a double, so that people can write `order.amount >= 49.95`; a double is near and not exact, so where a cent matters
+  use amount_minor), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
+  collection_ids, quantity, unit_minor, metadata.
+- `customer`: customer_id, email, mobile, segments (a list of texts). `coupon`: code. `campaign`: campaign_id, metadata.
+- `at`: when it is decided, a datetime with its zone.
+- `event`: the data of an event that may issue coupons, as its JSON has it.
+
+A field that is None is absent to `has(order.channel)`; metadata, lines and segments that are None are empty. JSON's 2
+and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are compared as doubles.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import Any, Final, NoReturn
+
+from shared.ledger.cel_tree import read_tree
+from shared.ledger.condition_rules import (
+    FIELDS,
+    MAX_EXPRESSION_LENGTH,
+    MAX_ROUNDS,
+    PLAIN,
+    ConditionError,
+    Rules,
+    fail,
+)
+
+__all__ = ["EVENT_VARIABLES", "MAX_WORK", "REDEMPTION_VARIABLES", "ConditionError", "compile_condition"]
+
+REDEMPTION_VARIABLES: Final = frozenset(("order", "customer", "coupon", "campaign", "at"))
+"""What a condition for using a coupon may name."""
+
+EVENT_VARIABLES: Final = frozenset(("event",))
+"""What a condition for issuing one may name."""
+
+MAX_WORK: Final = 500_000
+"""Parts that the rounds of all macros evaluate, and values that their comparisons read, in one evaluation: about 0.1
+seconds. A thousand lines looked up in a list of 400 come near it; what could never come near isn't counted."""
+
+_CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded anew far more often than they change
+_TEXT_UNIT: Final = 64  # characters that are compared in the time of one other value
+_EMPTY: Final[dict[str, Any]] = {"map": {}, "lines": [], "texts": []}
+_INT64: Final = range(-(2**63), 2**63)
+
+_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_NO_OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
+_OPERATORS = {"_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "@in": "in", "_[_]": "[]", "_?_:_": "? :"}
+_WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "AND": "&&", "OR": "||", "NOT": "!", "None": "null"}
+_NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
+
+
+@lru_cache(maxsize=_CACHED)
+def compile_condition(expression: str, variables: frozenset[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """A function from the variables' values to whether the condition holds. Raises ConditionError.
+
+    Refused: what isn't CEL, names, fields and functions that don't exist, types that don't go together as far as they
+    are known beforehand (metadata's aren't), results that can't be true or false, and what could cost too much.
+
+    The function never raises. What can't be evaluated doesn't hold: a key that isn't there, a text compared with `<` to
+    a number, a result that isn't true or false, work beyond the limits. A coupon is then refused, which can be
+    explained and put right; an exception would stop every order behind this one. `has(order.metadata.tier)` asks first.
+    It takes from the values only what the expression names, keeps nothing between calls, and may be called from
+    anywhere. `variables` are REDEMPTION_VARIABLES or EVENT_VARIABLES.
+    """
+    if not expression.strip():
+        raise ConditionError(
+            'The condition is empty; write one such as order.metadata.tier == "gold", or leave it out.'
+        )
+    if len(expression) > MAX_EXPRESSION_LENGTH:
+        raise ConditionError(
+            f"The condition has {len(expression):,} characters; at most {MAX_EXPRESSION_LENGTH:,} are allowed, "
+            "so split it into several or shorten it."
+        )
+    if any(not (character.isprintable() or character in "\n\r\t") for character in expression):
+        raise ConditionError("The condition holds characters that can't be seen; type it anew.")
+    try:
+        rules = Rules(expression, variables)
+        rules.judge(read_tree(_compiled(_parser(), expression, disable_check=True).serialize()))
+    except RecursionError:
+        raise ConditionError("The condition is nested too deeply; split it into several.") from None
+    environment = _environment(rules)
+    program = _compiled(environment, expression)
+    kind = _result_type(program)
+    if kind not in ("bool", "dyn"):
+        raise ConditionError(
+            f"The condition comes to a value of type {kind}, not true or false; compare it to something."
+        )
+    for probe in rules.probes:
+        if environment.compile(probe.expression).eval().type() == _library().Type.ERROR:
+            fail(expression, probe.place, probe.sentence)
+    with suppress(RuntimeError):  # what has too many rounds without any data
+        program.eval(data={})  # the first evaluation makes it ready
+    return _Condition(expression, program, rules)
+
+
+class _Condition:
+    __slots__ = ("_bindings", "_expression", "_is_cheap", "_program", "_rules")
+
+    def __init__(self, expression: str, program: Any, rules: Rules) -> None:
+        self._expression, self._program = expression, program
+        self._rules, self._is_cheap = rules, not rules.scans and rules.steps.total() * MAX_ROUNDS <= MAX_WORK
+        self._bindings = [_Binding(name, keys, name in rules.tested) for name, keys in rules.uses.items()]
+
+    def __repr__(self) -> str:
+        return f"<condition {self._expression!r}>"
+
+    def __call__(self, values: Mapping[str, Any]) -> bool:
+        try:
+            data: dict[str, Any] = {}
+            for binding in self._bindings:
+                binding.take(values, data)
+            if not self._is_cheap and not self._affordable(data):
+                return False
+            result = self._program.eval(data=data)
+            if result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN):
+                result = self._program.eval(data=_plain(data))
+            return result.value() is True
+        except Exception:  # whatever it is, see compile_condition
+            return False
+
+    def _affordable(self, data: dict[str, Any]) -> bool:
+        longest, weights = self._rules.longest_list, {}
+        for binding in self._bindings:
+            weights[binding.name], longest = _weigh(binding.taken(data), longest)
+        work = 0.0
+        for depth, parts in self._rules.steps.items():
+            work += min(longest**depth, MAX_ROUNDS) * parts
+        for depth, name, power in self._rules.scans:
+            work += min(longest**depth, MAX_ROUNDS) * float(longest) ** power * weights[name]
+        return work <= MAX_WORK
+
+
+class _Binding:
+    """One name of an expression: where its value is found, and what of it is handed over."""
+
+    __slots__ = ("_empty", "_field", "_keys", "_nullable", "_tested", "_variable", "name")
+
+    def __init__(self, name: str, keys: set[str] | None, tested: bool) -> None:
+        self.name, self._keys, self._tested = name, keys, tested
+        self._variable, _, self._field = name.partition(".")
+        kind = _kind(name)
+        self._empty, self._nullable = _EMPTY.get(kind), kind == "dyn"
+
+    def take(self, values: Mapping[str, Any], data: dict[str, Any]) -> None:
+        value = values.get(self._variable)
+        if self._field and value is not None:
+            value = value.get(self._field)
+        if self._tested:
+            holder = data.setdefault(self._variable, {})
+            if value is not None:
+                holder[self._field] = self._part(value)
+        elif value is not None:
+            data[self.name] = self._part(value)
+        elif self._nullable or self._empty is not None:
+            data[self.name] = self._empty
+
+    def taken(self, data: dict[str, Any]) -> Any:
+        """What `take` put into `data`."""
+        return data[self._variable].get(self._field) if self._tested else data.get(self.name)
+
+    def _part(self, value: Any) -> Any:
+        if self._keys is None or not isinstance(value, dict):
+            return value
+        return {key: value[key] for key in self._keys if key in value}
+
+
+def _kind(name: str) -> str:
+    variable, _, field = name.partition(".")
+    return FIELDS[variable][field] if field else PLAIN.get(variable, "dyn")
+
+
+@cache
+def _library() -> Any:
+    # 15 MB of C++: most commands and all tests of the domain never meet a condition.
+    from cel_expr_python import cel  # noqa: PLC0415
+
+    return cel
+
+
+@cache
+def _parser() -> Any:
+    return _library().NewEnv()
+
+
+def _environment(rules: Rules) -> Any:
+    types = _library().Type
+    kinds = {
+        "string": types.STRING,
+        "int": types.INT,
+        "dyn": types.DYN,
+        "timestamp": types.TIMESTAMP,
+        "map": types.Map(types.STRING, types.DYN),
+        "lines": types.List(types.Map(types.STRING, types.DYN)),
+        "texts": types.List(types.STRING),
+    }
+    # A field is a variable of its own: it has a type and is handed over alone. But has() asks for a key of a map.
+    names = {name: kinds[_kind(name)] for name in rules.uses if name not in rules.tested}
+    return _library().NewEnv(variables=names | {name.partition(".")[0]: kinds["map"] for name in rules.tested})
+
+
+def _compiled(environment: Any, expression: str, **options: bool) -> Any:
+    try:
+        return environment.compile(expression, **options)
+    except RuntimeError as error:
+        _explain(expression, str(error))
+
+
+def _result_type(program: Any) -> str:
+    try:
+        return str(program.return_type().name()).lower()
+    except RuntimeError:  # the library has no name for every type: a map with lists for keys
+        return "map"
+
+
+def _explain(expression: str, message: str) -> NoReturn:
+    """The library's first complaint as one sentence of ours."""
+    if "recursion" in message:
+        raise ConditionError("The condition is nested too deeply (at most 32 levels); split it into several.")
+    found = _ERROR.search(message)
+    if found is None:
+        raise ConditionError(
+            "The condition can't be read as CEL; start from one of the examples and change it in steps."
+        )
+    line, column, complaint = int(found[1]), int(found[2]), found[3].strip()
+    lines = expression.split("\n")
+    place = sum(len(text) + 1 for text in lines[: line - 1]) + column - 1 if line > 0 else 0
+    word = re.search(r"(\w+)\s*$", expression[:place])
+    if word and word[1] in _WORDS:  # `not paid` is found wrong at `paid`
+        fail(expression, word.start(), f"CEL writes `{_WORDS[word[1]]}` for `{word[1]}`.")
+    fail(expression, place, _sentence(complaint))
+
+
+def _sentence(complaint: str) -> str:
+    if overload := _NO_OVERLOAD.match(complaint):
+        name = _OPERATORS.get(overload[1], overload[1].strip("_"))
+        types = overload[2].replace("google.protobuf.Timestamp", "timestamp")
+        return f"`{name}` doesn't go with {types}; compare like with like, or convert with int(), double() or string()."
+    if unknown := re.match(r"undeclared reference to '(.*?)'", complaint):
+        return f"there is no function `{unknown[1]}`; https://cel.dev has those that CEL knows."
+    problem = complaint.removeprefix("Syntax error: ").partition(" expecting")[0]
+    odd = problem.partition("'")[2].strip("' ")
+    if odd in _WORDS:
+        return f"CEL writes `{_WORDS[odd]}` for `{odd}`."
+    if odd == "<EOF>":
+        return "something is missing at the end; finish the condition."
+    if "token recognition" in problem:
+        return f"`{odd}` can't stand here; put texts in quotes, and keys that aren't words as in metadata[\"a-b\"]."
+    return f"{problem}; correct it." if problem == complaint else f"this isn't CEL: {problem}; correct it."
+
+
+def _weigh(value: Any, longest: int) -> tuple[int, int]:
+    """How many values `value` is, long texts counted as several; and the longest list in it, or `longest`."""
+    weight = 1
+    if isinstance(value, str):
+        weight += len(value) // _TEXT_UNIT
+    elif isinstance(value, dict | list | tuple):
+        longest = max(longest, len(value))
+        for item in value.values() if isinstance(value, dict) else value:
+            inner, longest = _weigh(item, longest)
+            weight += inner
+    return weight, longest
+
+
+def _plain(value: Any) -> Any:
+    """`value` as the library takes it: whole numbers of at most 64 bits, and lists for the other collections."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        return float(value)
+    return value

@@ -1,0 +1,89 @@
+"""The running totals of caps' periods that a batch may read or change, and how they are begun anew when caps change.
+
+As other meters are: found out before anything is decided, inserted where they are missing, locked in sorted order.
+Campaigns without caps cost nothing here.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from shared.domain.campaign import Campaign, Cap
+from shared.domain.caps import period_key
+from shared.domain.commands import Command
+from shared.domain.state import Meter, PeriodKey, State
+from shared.ledger.database import Connection
+from shared.ledger.definition_values import DefinitionError
+from shared.ledger.metering import WHOLE_CAMPAIGN, touched, touches
+from shared.ledger.sql import sql
+
+
+async def load_period_meters(
+    connection: Connection, state: State, commands: Sequence[Command], now: datetime
+) -> dict[PeriodKey, tuple[int, ...]]:
+    """Put the totals of the periods that the batch may count in into `state`, locked; returns what their rows had."""
+    if not any(campaign.limits.caps for campaign in touched(state, commands)):
+        return {}
+    wanted: dict[PeriodKey, Cap] = {}
+    for campaign_id, customer_key, moment in touches(state, commands, now):
+        campaign = state.campaigns.get(campaign_id)
+        for cap in () if campaign is None else campaign.limits.caps:
+            if campaign is not None and (cap.each == "campaign" or customer_key is not None):
+                wanted[period_key(campaign, cap, customer_key, moment)] = cap
+    if not wanted:
+        return {}
+    keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN, key[2]))
+    columns = ([key[0] for key in keys], [key[1] or WHOLE_CAMPAIGN for key in keys], [key[2] for key in keys])
+    await connection.execute(
+        sql("period_meters_ensure"), *columns, [wanted[key].coupons for key in keys], [wanted[key].uses for key in keys]
+    )
+    for campaign_id, customer, period, issued, held, used in await connection.fetch(
+        sql("period_meters_lock"), *columns
+    ):
+        key = (campaign_id, None if customer == WHOLE_CAMPAIGN else customer, period)
+        state.period_meters[key] = Meter(issued, held, used)
+    return {key: period_meter_row(meter) for key, meter in state.period_meters.items()}
+
+
+def period_meter_row(meter: Meter) -> tuple[int, ...]:
+    """A period's totals as their row has them."""
+    return (meter.issued, meter.held, meter.used)
+
+
+async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Campaign]) -> None:
+    """Reckon the periods of `campaigns` anew, by their caps and clocks as they are now. Raises DefinitionError for a
+    time zone by which the database reckons otherwise than the decision does.
+    """
+    await connection.execute(sql("period_meters_drop"), [campaign.campaign_id for campaign in campaigns])
+    caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]
+    if not caps:
+        return
+    for zone in dict.fromkeys(str(campaign.window.zone) for campaign, _ in caps):
+        await _check_clock(connection, zone)
+    await connection.execute(
+        sql("period_meters_rebuild"),
+        [campaign.campaign_id for campaign, _ in caps],
+        [str(campaign.window.zone) for campaign, _ in caps],
+        [cap.per for _, cap in caps],
+        [cap.each == "customer" for _, cap in caps],
+        [cap.coupons for _, cap in caps],
+        [cap.uses for _, cap in caps],
+    )
+
+
+async def _check_clock(connection: Connection, zone: str) -> None:
+    """Raises DefinitionError where the database's clock of `zone` isn't ours: its "CET" for one knows no summer."""
+    year = (await connection.fetchval(sql("batch_clock"))).year
+    noons = [datetime(year, month, 15, 12, tzinfo=UTC) for month in range(1, 13)]
+    clock = [noon.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for noon in noons]
+    try:
+        other = await connection.fetchval(sql("time_zone_differs"), zone, noons, clock)
+    except asyncpg.InvalidParameterValueError:
+        other = noons[0]
+    if other is not None:
+        raise DefinitionError(
+            f"`window.time_zone` is {zone!r}, which the database reckons otherwise or not at all, so no cap could be "
+            'kept by it; name a place, for example "Europe/Berlin".'
+        )

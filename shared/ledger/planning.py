@@ -1,0 +1,160 @@
+"""What loading campaigns would change, found out without changing anything: field by field, and for what is live.
+
+`compare` and `plan_effects.effects` are pure; `plan` asks the ledger for the numbers. It says of a campaign what
+`shared.ledger.campaigns.save` would say, since both leave the comparison to PostgreSQL.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, JsonValue
+
+from schemas.campaigns import CampaignDefinition
+from shared.domain.coupon import code_key
+from shared.domain.derive import derived_id
+from shared.ledger.campaigns import Change
+from shared.ledger.database import Connection
+from shared.ledger.plan_effects import Effect, Live, effects
+from shared.ledger.sql import sql
+
+SECRET: Final = frozenset({"source.headers"})
+"""Fields whose values stay out of a plan, which people paste into reviews; the names in them are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field, by its dotted name, and its values as JSON has them."""
+
+    field: str
+    before: JsonValue
+    after: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What loading would do to one campaign. `fields` and `effects` are empty unless it is changed.
+
+    `conflict`: why loading would be refused, though the file is right; None when it wouldn't.
+    """
+
+    campaign_id: str
+    change: Change
+    fields: tuple[FieldChange, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    conflict: str | None = None
+
+
+def compare(before: CampaignDefinition, after: CampaignDefinition) -> list[FieldChange]:
+    """Every field that differs, in the order of the model; whatever fields the model has."""
+    return list(_differences(before, after, ""))
+
+
+def _differences(before: BaseModel, after: BaseModel, section: str) -> Iterator[FieldChange]:
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    for name in type(after).model_fields:
+        field, was, now = f"{section}{name}", getattr(before, name), getattr(after, name)
+        if isinstance(was, BaseModel) and type(was) is type(now):
+            yield from _differences(was, now, f"{field}.")
+        elif _text(old[name]) != _text(new[name]):  # as texts: in Python true equals 1
+            if field in SECRET:
+                yield FieldChange(field, sorted(old[name] or ()), sorted(new[name] or ()))
+            else:
+                yield FieldChange(field, old[name], new[name])
+
+
+def _text(value: JsonValue) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
+    """What `save` would do with `definitions`, in their order. Reads only; the number of statements is fixed."""
+    found = await connection.fetch(
+        sql("plan_campaigns"),
+        [definition.campaign_id for definition in definitions],
+        [definition.model_dump_json() for definition in definitions],
+    )
+    known = {record["campaign_id"]: record for record in found}
+    changed: list[tuple[CampaignDefinition, CampaignDefinition, list[FieldChange]]] = []
+    for after in definitions:
+        record = known.get(after.campaign_id)
+        if record is not None and record["differs"]:
+            before = CampaignDefinition.model_validate_json(record["definition"])
+            changed.append((before, after, compare(before, after)))
+    live = await _live(connection, changed)
+    conflicts = await _conflicts(
+        connection, [one for one in definitions if known.get(one.campaign_id, {"differs": True})["differs"]]
+    )
+    planned = {
+        after.campaign_id: Planned(
+            after.campaign_id,
+            "changed",
+            tuple(fields),
+            tuple(effects(before, after, [change.field for change in fields], live[after.campaign_id])),
+            conflicts.get(after.campaign_id),
+        )
+        for before, after, fields in changed
+    }
+    return [
+        planned.get(one.campaign_id)
+        or Planned(
+            one.campaign_id,
+            "unchanged" if one.campaign_id in known else "created",
+            conflict=conflicts.get(one.campaign_id),
+        )
+        for one in definitions
+    ]
+
+
+async def _live(
+    connection: Connection, changed: Sequence[tuple[CampaignDefinition, CampaignDefinition, list[FieldChange]]]
+) -> Mapping[str, Live]:
+    """campaign id → what the ledger counts; the transfers are read only where a limit that they add up to changes."""
+    if not changed:
+        return {}
+    ids = [after.campaign_id for _, after, _ in changed]
+    limits = (
+        [before.limits.uses_per_coupon for before, _, _ in changed],
+        [after.limits.uses_per_coupon for _, after, _ in changed],
+    )
+    numbers: dict[str, dict[str, Any]] = {campaign_id: {} for campaign_id in ids}
+    for record in await connection.fetch(sql("plan_coupons"), ids, *limits):
+        numbers[record["campaign_id"]].update(record)
+    limited = [
+        (before, after) for before, after, fields in changed if any(one.field.startswith("limits.") for one in fields)
+    ]
+    if limited:
+        records = await connection.fetch(
+            sql("plan_totals"),
+            [after.campaign_id for _, after in limited],
+            [after.discount.currency or after.eligibility.currency for _, after in limited],
+            [before.limits.uses_per_customer for before, _ in limited],
+            [after.limits.uses_per_customer for _, after in limited],
+            [before.limits.coupons_per_customer for before, _ in limited],
+            [after.limits.coupons_per_customer for _, after in limited],
+        )
+        for record in records:
+            numbers[record["campaign_id"]].update(record)
+    now = await connection.fetchval(sql("batch_clock"))
+    return {
+        campaign_id: Live(now, **{name: number for name, number in counted.items() if name != "campaign_id"})
+        for campaign_id, counted in numbers.items()
+    }
+
+
+async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefinition]) -> dict[str, str]:
+    """campaign id → why it can't be loaded: its shared code is another coupon's."""
+    shared = [
+        (one.campaign_id, key, derived_id("shared coupon", one.campaign_id, key))
+        for one in definitions
+        if one.code.shared_code is not None and (key := code_key(one.code.shared_code))
+    ]
+    if not shared:
+        return {}
+    records = await connection.fetch(sql("plan_codes_taken"), *[list(column) for column in zip(*shared, strict=True)])
+    return {
+        record["campaign_id"]: f"code.shared_code: a coupon of campaign {record['owner']!r} has that code already; "
+        "loading would be refused, choose another."
+        for record in records
+    }

@@ -1,0 +1,43 @@
+-- Every period's running total against the sum of the transfers that count in it, by the campaign's clock; where one of the two is
+-- missing it counts as nothing.
+WITH cap AS (
+    SELECT campaign_id, coalesce(definition #>> '{window,time_zone}', 'UTC') AS zone, cap ->> 'per' AS per, cap ->> 'each' = 'customer' AS customers
+    FROM campaigns, jsonb_array_elements(definition #> '{limits,caps}') AS cap
+), old_hold AS (
+    -- Entries from before they had a time to count by: what was held counts when it was held, also where it is taken out; what
+    -- was used counts when it was burned, also where it is given back.
+    SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
+    FROM transfers
+    WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)
+    GROUP BY coupon_id, lock_reference
+), change AS (
+    SELECT transfers.campaign_id,
+           CASE WHEN customers THEN coalesce(customer.merged_into, transfers.customer_key)
+                ELSE '00000000-0000-0000-0000-000000000000' END AS customer_key,
+           per || ' ' || to_char(date_trunc(per, greatest(part.counts_at AT TIME ZONE zone, '0001-01-01')), 'YYYY-MM-DD') AS period,
+           part.issued_coupons, part.held_uses, part.used_uses
+    FROM transfers
+    JOIN cap ON cap.campaign_id = transfers.campaign_id
+    LEFT JOIN customers AS customer ON customer.customer_key = transfers.customer_key
+    LEFT JOIN old_hold ON transfers.counted_at IS NULL AND transfers.held_uses <> 0
+                      AND (old_hold.coupon_id, old_hold.lock_reference) = (transfers.coupon_id, transfers.lock_reference)
+    LEFT JOIN transfers AS burned ON transfers.counted_at IS NULL AND transfers.kind = 'restored' AND burned.kind = 'burned'
+                      AND (burned.order_id, burned.coupon_id, burned.round) = (transfers.order_id, transfers.coupon_id, transfers.round)
+    CROSS JOIN LATERAL (VALUES
+        (coalesce(transfers.counted_at, burned.recorded_at, transfers.recorded_at), (transfers.kind = 'issued')::integer, 0, transfers.used_uses),
+        (coalesce(transfers.counted_at, held_at, transfers.recorded_at), 0, transfers.held_uses, 0)
+    ) AS part (counts_at, issued_coupons, held_uses, used_uses)
+    WHERE (part.issued_coupons, part.held_uses, part.used_uses) <> (0, 0, 0)
+), summed AS (
+    SELECT campaign_id, customer_key, period, sum(issued_coupons) AS issued_coupons, sum(held_uses) AS held_uses, sum(used_uses) AS used_uses
+    FROM change
+    WHERE customer_key IS NOT NULL
+    GROUP BY campaign_id, customer_key, period
+)
+SELECT format('meter of campaign %s, customer %s, %s', campaign_id, customer_key, period) AS what,
+       format('issued %s, held %s, used %s', coalesce(summed.issued_coupons, 0), coalesce(summed.held_uses, 0), coalesce(summed.used_uses, 0)) AS expected,
+       format('issued %s, held %s, used %s', meter.issued_coupons, meter.held_uses, meter.used_uses) AS found
+FROM period_meters AS meter FULL JOIN summed USING (campaign_id, customer_key, period)
+WHERE (coalesce(meter.issued_coupons, 0), coalesce(meter.held_uses, 0), coalesce(meter.used_uses, 0))
+   <> (coalesce(summed.issued_coupons, 0), coalesce(summed.held_uses, 0), coalesce(summed.used_uses, 0))
+LIMIT $1

@@ -1,0 +1,305 @@
+"""Campaign files: every way to write one, every trap of YAML, and what is said, with its line, of what is wrong."""
+
+import gzip
+import io
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.campaign_files import MOST_BYTES, MOST_TOLD, read_campaigns
+from cli.errors import CommandFailedError, UsageProblemError
+from cli.files import InputFile
+from cli.main import app
+from schemas.campaigns import CampaignDefinition
+
+ONE = """\
+campaign_id: a
+discount: {kind: fixed, value: "5.00", currency: USD}
+"""
+ONE_JSON = {"campaign_id": "a", "discount": {"kind": "fixed", "value": "5.00", "currency": "USD"}}
+
+
+ANCHORS = "anchors and aliases (&, *) aren't read here; write out what they stand for."
+
+
+def read(text: str | bytes, name: str = "f.yaml") -> list[CampaignDefinition]:
+    return read_campaigns(InputFile(name, io.BytesIO(text if isinstance(text, bytes) else text.encode())))
+
+
+def told(text: str | bytes, name: str = "f.yaml") -> list[str]:
+    """What is said of a wrong file, a line each."""
+    with pytest.raises(CommandFailedError) as caught:
+        read(text, name)
+    return str(caught.value).splitlines()
+
+
+def ids(text: str | bytes, name: str = "f.yaml") -> list[str]:
+    return [definition.campaign_id for definition in read(text, name)]
+
+
+def indented(campaign: str) -> str:
+    return campaign.rstrip().replace("\n", "\n  ")
+
+
+TWO = ONE.replace("campaign_id: a", "campaign_id: b")
+LISTED = f"- {indented(ONE)}\n- {indented(TWO)}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("f.yaml", ONE, ["a"]),
+        ("f.yml", LISTED, ["a", "b"]),
+        ("f", f"campaigns:\n{LISTED}", ["a", "b"]),
+        ("f.yaml", f"%YAML 1.2\n---\n{ONE}---\n{TWO}...\n---\n# nothing more\n", ["a", "b"]),
+        ("f.yaml", f"\ufeff# saved by an editor that marks its files\r\n{ONE}".replace("\n", "\r\n"), ["a"]),
+        ("f.yaml", json.dumps(ONE_JSON), ["a"]),
+        ("f.json", json.dumps(ONE_JSON, indent="\t"), ["a"]),
+        ("standard input", json.dumps([ONE_JSON, ONE_JSON | {"campaign_id": "b"}]), ["a", "b"]),
+        ("standard input", ONE, ["a"]),
+        ("f.json", json.dumps({"campaigns": [ONE_JSON]}), ["a"]),
+        ("f.ndjson", f"{json.dumps(ONE_JSON)}\n\n{json.dumps(ONE_JSON | {'campaign_id': 'b'})}\n", ["a", "b"]),
+        ("f.json", json.dumps(ONE_JSON | {"name": "😀"}), ["a"]),
+    ],
+)
+def test_a_file_is_yaml_or_json_with_one_campaign_or_more(name: str, text: str, found: list[str]) -> None:
+    assert ids(text, name) == found
+
+
+def test_a_packed_file_is_read_like_a_plain_one() -> None:
+    assert ids(gzip.compress(LISTED.encode()), "f.yaml.gz") == ["a", "b"]
+    assert ids(gzip.compress(json.dumps(ONE_JSON).encode()), "f.json.gz") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "written", ["no", "yes", "on", "NO", "2026-01-01", "12:30", "1e3", "0x10", "010", ".5", "1_000"]
+)
+def test_what_yaml_makes_something_else_of_stays_the_text_it_is(written: str) -> None:
+    assert read(f"{ONE}name: {written}\nmetadata: {{seen: {written}}}\n")[0].name == written
+    assert read(f"{ONE}metadata: {{seen: {written}}}\n")[0].metadata == {"seen": written}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("true", True), ("false", False), ("null", None), ("", None), ("7", 7), ("-7", -7), ("7.5", 7.5), ('"7"', "7")],
+)
+def test_only_what_json_has_is_more_than_a_text(written: str, value: object) -> None:
+    found = read(f"{ONE}metadata:\n  seen: {written}\n")[0].metadata["seen"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("amount", ["10.50", "1234567890123456.78", "0.10", "5", '"10.50"'])
+def test_an_amount_is_taken_by_its_digits(amount: str) -> None:
+    text = ONE.replace('"5.00"', amount)
+    assert read(text)[0].discount.value == amount.strip('"')
+    as_json = json.dumps(ONE_JSON).replace('"5.00"', amount)
+    assert read(as_json, "f.json") == read(text)
+
+
+def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
+    text = f"{ONE}name: 'it''s'\ndescription: |\n  one\n  two\ncode: {{pattern: \"####-####-####\"}}\n"
+    found = read(text)[0]
+    assert (found.name, found.description, found.code.pattern) == ("it's", "one\ntwo\n", "####-####-####")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"{ONE}name: ~\n", ['f.yaml:3: ~ means nothing to some and a text to others; write null or "~".']),
+        (f"{ONE}name: Null\n", ['f.yaml:3: Null means nothing to some and a text to others; write null or "Null".']),
+        (f"{ONE}recurring: yes\n", ["f.yaml:3: campaign 'a', recurring: must be true or false."]),
+        (f"{ONE}name: 12\n", ["f.yaml:3: campaign 'a', name: must be a text; put it in quotes."]),
+        (f"{ONE}name: null\n", ["f.yaml:3: campaign 'a', name: must be a text."]),
+        (
+            f"{ONE}applies_to:\n  product_ids:\n  - \"510509\"\n  - 510510\n",
+            ["f.yaml:6: campaign 'a', applies_to.product_ids[1]: must be a text; put it in quotes."],
+        ),
+        (
+            f"{ONE}limits:\n  uses_per_coupon: '1'\n",
+            ["f.yaml:4: campaign 'a', limits.uses_per_coupon: must be a whole number."],
+        ),
+        (
+            f"{ONE}code:\n  pattern: ####-####\n",
+            ["f.yaml:4: only a comment stands here; write null, or put a text that begins with # in quotes."],
+        ),
+        (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: stands already on line 3; keep one of the two."]),
+        (
+            f"{ONE}name: &x a\ngroup: *x\n",
+            [f"f.yaml:{line}: {ANCHORS}" for line in (3, 4)],
+        ),
+        (
+            f"{ONE}name: !!str 12\n",
+            [
+                "f.yaml:3: tags (!) aren't read here; leave it out, and put a number that is meant as a text in "
+                "quotes."
+            ],
+        ),
+        (
+            f"{ONE}limits: {{uses_total: 1",
+            ["f.yaml:3:23: this is no valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
+        ),
+        (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a text, not a list or a mapping."]),
+        (
+            ONE.replace('"5.00"', "1e3"),
+            [
+                "f.yaml:2: campaign 'a', discount.value: must be an amount of at least 0 written as a decimal text, "
+                'for example "125.00".'
+            ],
+        ),
+        (f"{ONE}\tname: a\n", ["f.yaml:3:1: this is no valid YAML (while scanning for the next token found character "
+         "that cannot start any token)."]),
+        (f"{ONE}name: a: b\n", ["f.yaml:3:8: this is no valid YAML (mapping values are not allowed in this context)."]),
+        (f"{ONE}name: \a\n",
+         ["f.yaml:3:7: this is no valid YAML (control characters are not allowed); remove that character."]),
+        (f'{ONE}name: "\\0"\n',
+         ["f.yaml:1: campaign 'a': a text holds the character NUL (\\u0000), which no database can store; remove it."]),
+        ("- " * 5_000, ["f.yaml:1:201: nested more than 100 deep; a campaign needs only a few."]),
+        ("hello", ["f.yaml:1: must be a campaign, with campaign_id and discount; correct or remove it."]),
+        ("", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
+        ("---\n# nothing\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
+        ("campaigns: []\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
+        (
+            f"campaigns: 5\nother: 1\n---\n{ONE}",
+            [
+                "f.yaml:1: campaigns: must be a list of campaigns.",
+                "f.yaml:2: other: doesn't go beside campaigns; remove it.",
+            ],
+        ),
+        (b"name: \xff\n", ["f.yaml:1: this is no UTF-8 text; save the file as UTF-8."]),
+    ],
+)  # fmt: skip
+def test_a_yaml_trap_is_named_with_its_line(text: str | bytes, says: list[str]) -> None:
+    assert told(text) == says
+
+
+def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
+    lines = ["a: &a [x]"] + [f"{to}: &{to} [{', '.join([f'*{of}'] * 9)}]" for of, to in pairwise("abcdefghi")]
+    said = told("\n".join(lines))
+    assert said[0] == f"f.yaml:1: {ANCHORS}"
+    assert len(said) == MOST_TOLD + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '{"campaign_id": "a",\n',
+            ["f.json:2:1: this is no valid JSON (Expecting property name enclosed in double quotes)."],
+        ),
+        ('{"a": 1}\n\n{"b":}', ["f.json:3:6: this is no valid JSON (Expecting value)."]),
+        ("campaign_id: a", ["f.json:1:1: this is no valid JSON (Expecting value)."]),
+        ("[" * 5_000, ["f.json:1:1: nested too deep; a campaign needs only a few levels."]),
+        ('{"a":' * 150 + "1" + "}" * 150, ["f.json:1:501: nested more than 100 deep; a campaign needs only a few."]),
+        ('{"campaign_id": "a"}', ["f.json:1: campaign 'a', discount: is missing."]),
+        (
+            json.dumps(ONE_JSON) + '\n{\n"discount":\n5}\n[7]',
+            [
+                "f.json:2: campaign_id: is missing.",
+                "f.json:3: discount: must be an object.",
+                "f.json:5: must be a campaign, with campaign_id and discount; correct or remove it.",
+            ],
+        ),
+        (
+            '{"campaign_id": "a", "campaign_id": "b"}',
+            ["f.json:1: campaign_id: stands already on line 1; keep one of the two."],
+        ),
+        (
+            json.dumps(ONE_JSON | {"nmae": 1, "name": "\\ud800"}, indent=1).replace("\\\\", "\\"),
+            [
+                "f.json:8: campaign 'a', nmae: is no field that is known here; correct or remove it.",
+                r"f.json:9: holds half of a character (a lone surrogate such as \ud800); correct the text.",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_json_is_named_with_its_line(text: str, says: list[str]) -> None:
+    assert told(text, "f.json") == says
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            f"{ONE}window:\n  starts_at: 2026-05-01\n  ends_at: 2026-01-01\n",
+            "f.yaml:5: campaign 'a': `window.ends_at` (2026-01-01T00:00:00+00:00) isn't after `window.starts_at`",
+        ),
+        (ONE.replace("5.00", "5.001"), "f.yaml:2: campaign 'a', discount.value: The amount '5.001' has 3 decimals"),
+        (f"{ONE}code:\n  pattern: SAVE-#\n", "f.yaml:4: campaign 'a', code.pattern: The pattern 'SAVE-#' makes 31"),
+        (f"{ONE}eligibility:\n  currency: EUR\n", "f.yaml:2: campaign 'a': discount.currency and eligibility.currency"),
+        (
+            "campaign_id: a\ndiscount:\n  kind: percentage\n  value: 110\n",
+            "f.yaml:4: campaign 'a', discount: value is 110 percent",
+        ),
+        (
+            f"{ONE}window:\n  time_zone: Mars/Olympus\n",
+            "f.yaml:4: campaign 'a', window.time_zone: is no time zone",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_named_with_its_fields_line(text: str, says: str) -> None:
+    assert told(text)[0].startswith(says)
+
+
+def test_everything_wrong_in_a_file_is_told_at_once_in_its_order() -> None:
+    shared = "  code: {shared_code: HELLO}\n"
+    text = (
+        f"- {indented(ONE)}\n{shared}"
+        f"- {indented(TWO)}\n  limits: {{uses_total: 0, spent: 1}}\n"
+        f"- {indented(TWO)}\n  code: {{shared_code: ' hello'}}\n"
+        f"- {indented(ONE)}\n"
+        f"- campaign_id: d\n"
+        f"- campaign_id: d\n"
+    )
+    assert told(text) == [
+        "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
+        "f.yaml:6: campaign 'b', limits.spent: is no field that is known here; correct or remove it.",
+        "f.yaml:7: campaign 'b', campaign_id: stands already on line 4; give each campaign an id of its own.",
+        "f.yaml:9: campaign 'b', code.shared_code: stands already on line 3; give each campaign a code of its own.",
+        "f.yaml:10: campaign 'a', campaign_id: stands already on line 1; give each campaign an id of its own.",
+        "f.yaml:12: campaign 'd', discount: is missing.",
+        "f.yaml:13: campaign 'd', discount: is missing.",
+        "f.yaml:13: campaign 'd', campaign_id: stands already on line 12; give each campaign an id of its own.",
+    ]
+
+
+def test_a_mistake_made_a_thousand_times_is_told_twenty_times() -> None:
+    said = told(f"{ONE}applies_to:\n  product_ids:\n" + "  - 7\n" * 1_000)
+    assert len(said) == MOST_TOLD + 1
+    assert said[-1] == "… and 980 more."
+
+
+def test_a_file_with_more_mistakes_than_anybody_reads_says_how_many() -> None:
+    wrong = ",".join(["7"] * 50_000)
+    listed = [f'{{"campaign_id": "{n}", "discount": 1,\n"applies_to": {{"product_ids": [{wrong}]}}}}' for n in "abc"]
+    said = told(f"[{','.join(listed)}]", "f.json")
+    assert said[0] == "f.json:1: campaign 'a', discount: must be an object."
+    assert said[-1] == f"… and {3 * 50_001 - MOST_TOLD:,} more."
+
+
+def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
+    said = told(f'{ONE}"\\e[2J": 1\n')
+    assert said == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
+
+
+def test_a_file_that_is_too_large_is_refused_packed_or_not() -> None:
+    bomb = gzip.compress(b" " * (MOST_BYTES + 1))
+    with pytest.raises(UsageProblemError, match="larger than 33,554,432 bytes; split it"):
+        read(bomb, "f.yaml.gz")
+
+
+@pytest.mark.parametrize("name", ["f.yaml", "f.json"])
+def test_a_hundred_thousand_products_are_read(name: str) -> None:
+    document: dict[str, Any] = ONE_JSON | {"applies_to": {"product_ids": [f"{n:013}" for n in range(100_000)]}}
+    text = json.dumps(document, indent=1)
+    if name == "f.yaml":
+        text = f"{ONE}applies_to:\n  product_ids:\n" + "".join(f'  - "{n:013}"\n' for n in range(100_000))
+    assert len(read(text, name)[0].applies_to.product_ids) == 100_000
+
+
+def test_the_yaml_example_is_the_json_example() -> None:
+    made = [CliRunner().invoke(app, ["example", "campaign", *more]).output for more in ([], ["--yaml"])]
+    assert read(made[0], "f.json") == read(made[1], "f.yaml")
+    assert CliRunner().invoke(app, ["example", "order", "--yaml"]).exit_code == 2

@@ -1,0 +1,106 @@
+"""What is told to be exhausted: the verdict that takes the last of it, each time anew, and nothing else."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.domain.campaign import Cap
+from shared.domain.exhaustion import ExhaustedCampaign, ExhaustedCoupon, exhausted
+from shared.domain.verdicts import Verdict
+from tests.builders import DAY, JOHN, MARY, NOW, CodeRule, Limits, World, campaign, line, order
+
+TOMORROW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def world_of(limits: Limits, **fields: Any) -> World:
+    made = campaign(**{"limits": limits, "stacking": "combinable", "currency": "USD", **fields})
+    world = World((made,))
+    for code in "ABC":
+        world.coupon(code)
+    return world
+
+
+def told(world: World, verdict: Verdict) -> list[Any]:
+    return list(exhausted(verdict, world.state))
+
+
+def test_the_last_use_of_a_coupon_is_told_and_once_more_when_a_restored_one_is_taken() -> None:
+    world = world_of(Limits(uses_per_coupon=2))
+    gone = [ExhaustedCoupon("id-A", "A", "save10", 2)]
+    assert told(world, world.redeem("A", to=order("1"))) == []
+    assert told(world, world.redeem("A", to=order("2"))) == gone
+    assert told(world, world.redeem("A", to=order("3"))) == []
+    assert told(world, world.cancel("1", NOW)) == []
+    assert told(world, world.redeem("A", to=order("3"))) == gone
+
+
+def test_a_coupon_for_one_use_is_never_told_to_be_exhausted() -> None:
+    world = world_of(Limits(uses_per_coupon=1))
+    assert told(world, world.redeem("A")) == []
+
+
+def test_what_is_held_is_not_gone_until_it_is_paid() -> None:
+    world = world_of(Limits(uses_per_coupon=2, uses_total=1))
+    assert told(world, world.redeem("A", hold=True, hold_seconds=600)) == []
+    assert told(world, world.pay()) == [ExhaustedCampaign("save10", "uses_total", "1")]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(1, uses_total=2), [ExhaustedCampaign("save10", "uses_total", "2")]),
+        (Limits(1, spend_total_minor=1_900), [ExhaustedCampaign("save10", "spend_total", "19.00", "USD")]),
+        (Limits(1, spend_total_minor=1_901), []),
+        (Limits(1, caps=(Cap("day", uses=2),)), [ExhaustedCampaign("save10", "caps.day.uses", "2", until=TOMORROW)]),
+        (Limits(1, caps=(Cap("day", "customer", uses=2),)), []),
+        (
+            Limits(1, uses_total=2, caps=(Cap("week", uses=2), Cap("day", uses=3))),
+            [
+                ExhaustedCampaign("save10", "uses_total", "2"),
+                ExhaustedCampaign("save10", "caps.week.uses", "2", until=TOMORROW),
+            ],
+        ),
+    ],
+)
+def test_a_request_that_takes_a_campaign_to_a_limit_tells_it_once(limits: Limits, expected: list[Any]) -> None:
+    world = world_of(limits)
+    assert told(world, world.redeem("A", "B")) == expected
+    assert told(world, world.redeem("C", to=order("2"), by=MARY)) == []
+
+
+def test_coupons_that_are_all_issued_are_told() -> None:
+    world = world_of(Limits(1, coupons_total=2, caps=(Cap("month", coupons=2),)))
+    until = datetime(2026, 12, 1, tzinfo=UTC)
+    assert told(world, world.issue("save10")) == []
+    assert told(world, world.issue("save10", to=MARY)) == [
+        ExhaustedCampaign("save10", "coupons_total", "2"),
+        ExhaustedCampaign("save10", "caps.month.coupons", "2", until=until),
+    ]
+    assert told(world, world.issue("save10", to=JOHN)) == []
+
+
+def test_a_period_is_told_also_when_its_last_use_comes_late() -> None:
+    world = world_of(Limits(1, caps=(Cap("day", uses=1),)))
+    world.redeem("A", hold=True, hold_seconds=2 * 86_400)
+    world.now += DAY
+    assert told(world, world.pay()) == [ExhaustedCampaign("save10", "caps.day.uses", "1", until=TOMORROW)]
+    assert [one.until for one in told(world, world.redeem("B", to=order("2"), at=world.now))] == [TOMORROW + DAY]
+
+
+def test_a_limit_that_was_lowered_below_what_is_used_is_told_when_its_last_use_is_taken_anew() -> None:
+    world = world_of(Limits(1, uses_total=3))
+    world.redeem("A", to=order("1"))
+    world.redeem("B", to=order("2"))
+    world.state.campaigns["save10"] = campaign(limits=Limits(1, uses_total=1), currency="USD")
+    assert told(world, world.cancel("1", NOW)) == []
+    assert told(world, world.cancel("2", NOW)) == []
+    assert len(told(world, world.redeem("C", to=order("3", line("1", 500))))) == 1
+
+
+def test_a_shared_code_is_told_by_its_code() -> None:
+    made = campaign(limits=Limits(uses_per_coupon=2), code=CodeRule(shared_code="ALL"), stacking="combinable")
+    world = World((made,))
+    world.coupon("ALL")
+    world.redeem("ALL", to=order("1"))
+    assert [one.code for one in told(world, world.redeem("ALL", to=order("2"), by=MARY))] == ["ALL"]
