@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import combinations
 
 from shared.domain.commands import RedeemCoupons
@@ -10,8 +10,8 @@ from tests.stateful.facts import Coupon, Facts, Lock, Offer
 
 ORDERED_REASONS = (
     "not_found", "voided", "campaign_inactive", "not_started", "expired", "wrong_customer", "customer_required",
-    "order_mismatch", "exhausted", "customer_limit", "campaign_exhausted", "locked_elsewhere", "lock_not_found",
-    "lock_expired", "already_redeemed", "not_combinable", "better_offer_won", "no_effect",
+    "order_mismatch", "exhausted", "customer_limit", "campaign_exhausted", "budget_exceeded", "locked_elsewhere",
+    "lock_not_found", "lock_expired", "already_redeemed", "not_combinable", "better_offer_won", "no_effect",
 )  # fmt: skip
 
 
@@ -38,6 +38,8 @@ class Asking:
     """the amount less what coupons of earlier requests took off"""
     replaced: Lock | None = None
     closed: bool = False
+    day: date | None = None
+    """by which the uses count; None: today"""
     beside: Sequence[Offer] = ()
     """of the coupons that the order has already"""
 
@@ -131,7 +133,8 @@ class Choosing(Facts):
                 ("not_combinable", clash(one.offer, asking.beside, len(asking.beside) + 1)),
                 ("no_effect", asking.amount is not None and not one.untouched),
             ]
-            if reason := self.no_room(asking, one, []) or first_of(reasons):
+            off = None if asking.amount is None else one.untouched
+            if reason := self.no_room(asking, one, [], off) or first_of(reasons):
                 refused[code] = reason
             else:
                 viable.append(one)
@@ -151,8 +154,9 @@ class Choosing(Facts):
         for one in viable:
             if one not in winners:
                 beaten = clash(one.offer, [other.offer for other in winners], len(winners) + len(asking.beside) + 1)
-                nothing = not beaten and not min(one.offer.discount(left), room)
-                refused[one.coupon.code] = self.no_room(asking, one, winners) or (
+                off = min(one.offer.discount(left), room)
+                nothing = not beaten and not off
+                refused[one.coupon.code] = self.no_room(asking, one, taken, off) or (
                     "no_effect" if nothing else "better_offer_won"
                 )
         return list(taken)
@@ -165,7 +169,7 @@ class Choosing(Facts):
         for one in viable:
             others = [other.offer for other in viable if other is not one]
             apart = clash(one.offer, others, len(viable) + len(asking.beside))
-            reason = "not_combinable" if apart else self.no_room(asking, one, [before for before, _ in taken])
+            reason = "not_combinable" if apart else self.no_room(asking, one, taken, None)
             if reason:
                 refused[one.coupon.code] = reason
             else:
@@ -189,16 +193,18 @@ class Choosing(Facts):
         left, room = asking.amount or 0, asking.room
         for one in some:
             discount = min(one.offer.discount(left), room)
-            if not discount or self.no_room(asking, one, [before for before, _ in taken]):
+            if not discount or self.no_room(asking, one, taken, discount):
                 return None
             left, room = left - discount, room - discount
             taken.append((one, discount))
         return taken, left, room
 
-    def no_room(self, asking: Asking, one: Candidate, before: Sequence[Candidate]) -> str | None:
-        """Why a limit leaves no room for this coupon after those `before` it in the same request."""
+    def no_room(
+        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+    ) -> str | None:
+        """Why a limit leaves no room for this coupon, which takes `off`, after those `taken` in the same request."""
         offer, code, name = one.offer, one.coupon.code, one.offer.name
-        before = [other for other in before if other.offer.name == name]
+        before = [other for other, _ in taken if other.offer.name == name]
         if not one.promised:
             one.lock = self._own_lock(asking, code)
         without = (asking.replaced,)
@@ -209,8 +215,9 @@ class Choosing(Facts):
             of_customer += sum(not (other.lock and self.same(other.lock.who, asking.who)) for other in before)
         mine = one.lock is not None and self.same(one.lock.who, asking.who)
         over_customer = asking.who is not None and is_gone(of_customer, offer.per_customer)
+        money = self._no_money(asking, one, taken, off)
         if one.promised:
-            return "customer_limit" if over_customer and not mine else None
+            return first_of([("customer_limit", over_customer and not mine), (money or "no_effect", money is not None)])
         others = sum(
             code in lock.uses
             for reference, lock in self.locks.items()
@@ -219,15 +226,35 @@ class Choosing(Facts):
         used = self.used(name) + len(before)
         held = self.held(name, None, (*without, one.lock)) + self._still_held(asking, one)
         held += self.used(name) + sum(other.lock is None for other in before)
+        that_day = self.used_on(name, asking.day) + sum(other.lock is None for other in before)
+        held_day = that_day + self.held_on(name, asking.day, asking.replaced)
         return first_of(
             [
                 ("exhausted", is_gone(self.coupon_uses(code), offer.per_coupon)),
                 ("customer_limit", over_customer),
                 ("campaign_exhausted", is_gone(used, offer.in_total)),
+                ("campaign_exhausted", one.lock is None and is_gone(that_day, offer.per_day)),
+                (money or "no_effect", money is not None),
                 ("locked_elsewhere", is_gone(held, offer.in_total)),
+                ("locked_elsewhere", one.lock is None and is_gone(held_day, offer.per_day)),
                 ("locked_elsewhere", is_gone(self.coupon_uses(code) + others, offer.per_coupon)),
             ]
         )
+
+    def _no_money(
+        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+    ) -> str | None:
+        """Whether the budget has no room for what a coupon takes off beyond what its own lock has set aside."""
+        budget, name = one.offer.budget, one.offer.name
+        needed, own = 1 if off is None else off, _own_money(one)
+        if budget is None or needed <= own:
+            return None
+        spent = self.spent(name) + sum(discount or 0 for other, discount in taken if other.offer.name == name)
+        if spent + needed > budget:
+            return "budget_exceeded"
+        aside = self.set_aside(name, asking.replaced) - own
+        aside -= sum(_own_money(other) for other, _ in taken if other.offer.name == name)
+        return "locked_elsewhere" if spent + aside + needed > budget else None
 
     def _still_held(self, asking: Asking, one: Candidate, who: str | None = None) -> int:
         """What the own lock that pays for this use holds of the campaign beside it."""
@@ -249,6 +276,10 @@ class Choosing(Facts):
         if lock.order is not None:
             return lock.order == asking.order and reference != f"order:{lock.order}"
         return self.same(lock.who, asking.who)
+
+
+def _own_money(one: Candidate) -> int:
+    return 0 if one.lock is None else one.lock.uses.get(one.coupon.code) or 0
 
 
 def clash(offer: Offer, others: Sequence[Offer], number: int) -> bool:
