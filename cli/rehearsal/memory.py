@@ -4,17 +4,16 @@ What the real one reads from its tables (who somebody is, codes drawn or importe
 """
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
 
-from cli.rehearsal.script import Script, ScriptError
+from cli.rehearsal.script import Script
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
-from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
@@ -30,7 +29,7 @@ class MemoryLedger:
     def __init__(self, script: Script) -> None:
         self.state = State()
         self._people: dict[tuple[str, str], str] = {}
-        self._pools: dict[str, deque[str]] = {}
+        self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
             self.load(definition)
 
@@ -48,15 +47,10 @@ class MemoryLedger:
             )
 
     def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
-        """Codes for a campaign: into its pool, or as coupons that can be used."""
-        campaign = self.state.campaigns.get(campaign_id)
-        if campaign is None:
-            raise ScriptError(f"There is no campaign {campaign_id!r} to import codes for.")
-        if campaign.source.kind == "pool":
-            self._pools.setdefault(campaign_id, deque()).extend(listed)
-            return
-        for code in listed:
-            self._add(Coupon(derived_id("imported", code_key(code)), code, campaign_id))
+        """Codes into a campaign's pool."""
+        pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
+        self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
+        self.state.taken |= {code_key(code): campaign_id for code in listed}
 
     def execute(self, commands: Sequence[Command]) -> list[Told]:
         """Decide the commands one after another; the events that are told of them."""
@@ -71,6 +65,8 @@ class MemoryLedger:
                 self.state.orders_of.setdefault(person, set())
             if isinstance(command, IssueCoupons):
                 self._supply(command)
+            elif isinstance(command, CreateCoupons):
+                self._take_given(command)
             verdict = decide(command, self.state, now)
             evolve(self.state, verdict)
             told += [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
@@ -97,24 +93,27 @@ class MemoryLedger:
 
     def _supply(self, command: IssueCoupons) -> None:
         for campaign_id in command.campaign_ids:
-            campaign = self.state.campaigns.get(campaign_id)
-            if campaign is None:
-                continue
-            for number in range(command.coupons_of(campaign_id)):
-                supply = self._one(campaign_id, (command.command_id, campaign_id, str(number)))
-                if supply is not None:
-                    self.state.supplies[command.command_id, campaign_id, number] = supply
+            if campaign_id in self.state.campaigns:
+                for number in range(command.coupons_of(campaign_id)):
+                    supply = self._one(command, campaign_id, number)
+                    if supply is not None:
+                        self.state.supplies[command.command_id, campaign_id, number] = supply
 
-    def _one(self, campaign_id: str, names: tuple[str, str, str]) -> Supply | None:
+    def _take_given(self, command: CreateCoupons) -> None:
+        for number, code in enumerate(command.codes):
+            coupon_id = derived_id("coupon", command.command_id, str(number))
+            self.state.supplies[command.command_id, command.campaign_id, number] = Supply(coupon_id, code.strip())
+
+    def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
         campaign = self.state.campaigns[campaign_id]
+        coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
         if campaign.code.shared_code is not None:
             code = campaign.code.shared_code
             return Supply(self.state.coupon_ids[code_key(code)], code)
         if campaign.source.kind == "pool":
-            pool = self._pools.get(campaign_id)
-            return Supply(derived_id("pooled", *names), pool.popleft()) if pool else None
+            left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
+            return Supply(*left[number]) if number < len(left) else None
         if campaign.source.kind == "external":
-            code = f"EXTERNAL-{len(self.state.coupons) + 1}"
-            return Supply(derived_id("coupon", *names), None if campaign.source.without_code else code)
-        code = codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes)
-        return Supply(derived_id("coupon", *names), code)
+            answers = dict(command.external_codes)
+            return Supply(coupon_id, answers[campaign_id] or None) if campaign_id in answers else None
+        return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))
