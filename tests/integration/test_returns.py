@@ -103,6 +103,14 @@ async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> No
     assert "12.345" in orjson.loads(refused["verdict"])["refused"][0]["message"]
 
 
+async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
+    """They go with the insert: a row that was written over lies elsewhere in its table."""
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    await run(engine, redeem("A", [code]))
+    assert await pool.fetchval("SELECT ctid::text FROM orders WHERE lines IS NOT NULL") == "(0,1)"
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together: bool) -> None:
     engine = Engine(pool)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.domain import returning
+from shared.domain.campaign import DiscountOffer
 from shared.domain.commands import ReturnOrder
 from shared.domain.order import Order
 from shared.domain.reasons import Reason
@@ -256,3 +257,23 @@ def test_nothing_that_came_back_is_nothing() -> None:
     world = shop()
     assert world.run(ReturnOrder("c", "ORD1", False, PLACED)).outcome == "unchanged"
     assert world.state.orders == {}
+
+
+def test_free_shipping_comes_back_with_the_whole_only() -> None:
+    world = shop(discount=DiscountOffer("free_shipping", "free"))
+    before = numbers(world)
+    redeemed = world.redeem("A", to=goods(shipping_minor=700))
+    assert redeemed.discount_minor == 700
+    assert world.part(("1", 1), at=PLACED + MINUTE).outcome == "recorded"
+    assert world.part(amount="39.99", at=PLACED + 2 * MINUTE).outcome == "recorded"
+    verdict = world.part(amount="0.01", at=PLACED + 3 * MINUTE)
+    assert (verdict.outcome, verdict.discount_minor, verdict.accepted[0].uses) == ("restored", 700, 1)
+    assert numbers(world) == before
+
+
+def test_what_takes_nothing_off_gives_its_use_back_with_the_whole() -> None:
+    world = shop(discount=DiscountOffer("custom", "", payload={"points": 5}))
+    world.redeem("A", to=goods())
+    assert world.part(("1", 1), at=PLACED + MINUTE).outcome == "recorded"
+    assert world.part(("2", 2), at=PLACED + 2 * MINUTE).outcome == "restored"
+    assert world.state.coupons["id-A"].used == 0
