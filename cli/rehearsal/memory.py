@@ -114,6 +114,8 @@ class MemoryLedger:
             left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
             return Supply(*left[number]) if number < len(left) else None
         if campaign.source.kind == "external":
-            answers = dict(command.external_codes)
-            return Supply(coupon_id, answers[campaign_id] or None) if campaign_id in answers else None
+            answer = dict(command.external_codes).get(campaign_id)
+            if answer is None or code_key(answer) in self.state.coupon_ids:
+                return None
+            return Supply(coupon_id, answer or None)
         return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))
