@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -86,10 +86,25 @@ def open_output(path: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     try:
-        with path.open("w", encoding="utf-8") as file:
-            yield file
+        file = path.open("w", encoding="utf-8")
     except OSError as error:
         raise UsageProblemError(f"{path} can't be written: {error.strerror or error}.") from None
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what counts was flushed, and a write that failed has been told
+            file.close()
+
+
+def _write(output: IO[str], codes: Iterable[str], short_id: str) -> None:
+    try:
+        output.writelines(f"{code}\n" for code in codes)
+        output.flush()
+    except OSError as error:
+        raise CommandFailedError(
+            f"The codes can't be written ({error.strerror or error}). Nothing is lost: --id {short_id} with the same "
+            "command gives them again."
+        ) from None
 
 
 async def create_coupons(campaign_id: str, number: int, short_id: str, output: IO[str]) -> None:
@@ -102,8 +117,7 @@ async def create_coupons(campaign_id: str, number: int, short_id: str, output: I
             command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, asked)
             with says_how_to_repeat(short_id):
                 verdict = await _executed(engine, command, f"{count(made, 'coupon')} made before it are good.")
-            output.writelines(f"{coupon.code}\n" for coupon in verdict.accepted)
-            output.flush()
+            _write(output, [coupon.code for coupon in verdict.accepted], short_id)
             made += len(verdict.accepted)
             typer.echo(f"{made:,} of {count(number, 'coupon')} made.", err=True)
 

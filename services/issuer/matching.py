@@ -85,6 +85,7 @@ def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
     referrer: dict[str, int] = {}
     for campaign_id, rule in found:
         if rule.condition is not None:
+            # What is null is absent to has(), as in an order.
             event = event or {"event": data.model_dump(mode="json", exclude_none=True)}
             if not rule.condition.holds(event):
                 continue

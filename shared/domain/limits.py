@@ -148,25 +148,32 @@ def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupo
 
 
 def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
-    """Whether a cap leaves this customer no room; what their own hold pays for counts there already."""
+    """The first cap that leaves this customer no room."""
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "customer" and cap.uses is not None:
+            refused = customer_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused
+    return None
+
+
+def customer_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> RefusedCoupon | None:
+    """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
     person, campaign = request.person, offer.campaign
     if person is None or (offer.lock is not None and offer.lock.customer_key == person):
         return None
     at = _counts_at(request, offer)
-    for cap in campaign.limits.caps:
-        if cap.each == "campaign" or cap.uses is None:
-            continue
-        key = period_key(campaign, cap, person, at)
-        meter = request.state.period_meters.get(key, NO_METER)
-        gone = meter.used + meter.held + along.periods.get(key, 0)
-        if gone >= cap.uses and meter.held:
-            gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
-        if gone >= cap.uses:
-            reached = full(campaign, cap, cap.uses, meter.used, at)
-            message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
-            details = reached.details("used") | {"held": str(meter.held)}
-            return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
-    return None
+    key = period_key(campaign, cap, person, at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    gone = meter.used + meter.held + along.periods.get(key, 0)
+    if gone >= limit and meter.held:
+        gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+    if gone < limit:
+        return None
+    reached = full(campaign, cap, limit, meter.used, at)
+    message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
+    details = reached.details("used") | {"held": str(meter.held)}
+    return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
 def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
@@ -186,22 +193,30 @@ def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> 
 
 def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
     """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
-    campaign, held_out = offer.campaign, False
-    for cap in campaign.limits.caps:
-        if cap.each == "customer" or cap.uses is None:
-            continue
-        key = period_key(campaign, cap, None, request.at)
-        meter = request.state.period_meters.get(key, NO_METER)
-        used = meter.used + along.periods.get(key, 0)
-        if used >= cap.uses:
-            reached = full(campaign, cap, cap.uses, meter.used, request.at)
-            message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
-            details = reached.details("used")
-            return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
-        if used + meter.held >= cap.uses:
-            freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
-            held_out = held_out or used + meter.held - freed >= cap.uses
+    held_out = False
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "campaign" and cap.uses is not None:
+            refused, by_cap = campaign_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused, False
+            held_out = held_out or by_cap
     return None, held_out
+
+
+def campaign_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> Room:
+    """Whether this cap leaves the campaign no room."""
+    campaign = offer.campaign
+    key = period_key(campaign, cap, None, request.at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    used = meter.used + along.periods.get(key, 0)
+    if used >= limit:
+        reached = full(campaign, cap, limit, meter.used, request.at)
+        message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
+        return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
+    if used + meter.held < limit:
+        return None, False
+    freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
+    return None, used + meter.held - freed >= limit
 
 
 def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:

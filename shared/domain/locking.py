@@ -38,7 +38,7 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     """
     person = state.customers.get(command.command_id)
     known = state.locks.get(command.lock_reference)
-    problem = _reference_problem(command, known, person)
+    problem = reference_problem(command, known, person)
     if problem is not None:
         return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
     request = request_for_lock(command, state, now)
@@ -101,7 +101,8 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     )
 
 
-def _reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+def reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+    """Why no lock can be opened, or replaced, under this reference."""
     reference = command.lock_reference
     if reference.startswith(OWN_REFERENCES):
         message = f"Lock references that begin with {OWN_REFERENCES!r} are kept for orders; choose another one."
@@ -124,16 +125,20 @@ def _judge(
     for code, coupon in named_once(command.codes, request.state):
         judged = judge(request, code, coupon)
         if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
-            message = f"Coupon {judged.coupon.code!r} has been redeemed for order {command.order_id!r} already."
             # Reasons of limits come first.
             discount_minor = None if request.basket is None else judged.untouched_minor
-            full = limit_refusal(request, judged, Along(), discount_minor)
-            judged = full or refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
+            judged = limit_refusal(request, judged, Along(), discount_minor) or stands_already(judged, order)
         if isinstance(judged, Offer):
             offers.append(judged)
         else:
             refused.append(judged)
     return offers, refused, len(offers) + len(refused)
+
+
+def stands_already(offer: Offer, order: OrderState) -> RefusedCoupon:
+    """The order has redeemed the coupon: there is nothing to lock."""
+    message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
+    return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 
 
 def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:

@@ -73,30 +73,51 @@ class Judged:
     returns: tuple[PartReturn, ...]
 
 
-def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
-    """Judge the coupons of an order and use (or hold) those that are good for it."""
+@dataclass(slots=True)
+class Placing:
+    """What placing the order asks, what is known of the order and what it holds now, and what the table says of that.
+
+    `anew`: it places a closed order again. `came_back`: all of it came back before it arrived, which `known` says.
+    """
+
+    request: Request
+    known: OrderState | None
+    hold: LockState | None
+    effect: Effect
+    anew: bool
+    came_back: bool
+
+
+def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
+    """The command as it is judged."""
     order = command.order
     before = state.orders.get(order.order_id)
     known = before if before is None or not before.returns else _all_back_before(command, before, now)
     hold = state.locks.get(order_hold(order.order_id))
     event = placing_event(known, order.placed_at or command.at or now)
-    effect, anew = effect_of(phase_of(known, hold, now), event), event == OrderEvent.PLACED_ANEW
+    effect = effect_of(phase_of(known, hold, now), event)
     if hold is not None and not holds_now(hold, now):
         hold = None
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
         request.closed_at, request.closed_as = last_closing(known), known.status
+    return Placing(request, known, hold, effect, event == OrderEvent.PLACED_ANEW, known is not before)
+
+
+def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
+    """Judge the coupons of an order and use (or hold) those that are good for it."""
+    order = command.order
+    placing = placing_of(command, state, now)
+    request, known, hold, effect, anew = placing.request, placing.known, placing.hold, placing.effect, placing.anew
     named = Named()
     _judge_codes(command, request, known, hold, named)
     if command.lock_reference is not None:
         _judge_lock(command, request, known, hold, named, anew=anew)
     change = placing_change(command, known, request.person, now, anew=anew)
-    if known is not None and known is not before:
+    if known is not None and placing.came_back:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not named.count:
-        # An order without coupons that nobody waits for is noted only where somebody's first order is asked for.
-        if known is None and request.person not in state.orders_of:
-            change = None
+        # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
@@ -162,13 +183,6 @@ def refused_with(taken: list[Taken], first: RefusedCoupon, reference: str | None
     ]  # fmt: skip
 
 
-def request_for_order(command: RedeemCoupons, state: State, now: datetime) -> Request:
-    """What the command asks, as it would be judged."""
-    hold = state.locks.get(order_hold(command.order.order_id))
-    hold = hold if hold is not None and holds_now(hold, now) else None
-    return _request(command, state, now, state.orders.get(command.order.order_id), hold)
-
-
 def _request(
     command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
 ) -> Request:
@@ -198,10 +212,10 @@ def _judge_codes(
     command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
 ) -> None:
     for code, coupon in named_once(command.codes, request.state):
-        if coupon is not None and _stands(coupon.coupon_id, known, hold):
+        if coupon is not None and stands(coupon.coupon_id, known, hold):
             continue
         named.count += 1
-        goes_on = None if coupon is None or command.order.cycle <= 1 else _goes_on(command, request.state, coupon)
+        goes_on = None if coupon is None or command.order.cycle <= 1 else going_on(command, request.state, coupon)
         if coupon is not None and goes_on is not None:
             judged = judge_recurring(request, code, coupon, goes_on)
         else:
@@ -212,7 +226,7 @@ def _judge_codes(
             named.refused.append(judged)
 
 
-def _goes_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
+def going_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
     """The coupon's campaign, where the order is a later one of a subscription for which a use of the coupon stands."""
     campaign = state.campaigns.get(coupon.campaign_id)
     if campaign is None or not campaign.recurring or command.order.subscription_id is None:
@@ -249,7 +263,7 @@ def _judge_lock(
         _refuse_lock(named, Reason.LOCK_EXPIRED, f"Lock {reference!r} expired at {lock.expires_at.isoformat()}.")
         return
     for locked in lock.uses:
-        if _stands(locked.coupon_id, known, hold):
+        if stands(locked.coupon_id, known, hold):
             continue
         judged = judge_locked(request, lock, locked, over)
         _drop_named_twice(named, locked.coupon_id)
@@ -274,7 +288,7 @@ def _drop_named_twice(named: Named, coupon_id: str) -> None:
     named.count -= before - len(named.offers) - len(named.refused)
 
 
-def _stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
+def stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
     """Whether the order has redeemed the coupon, or holds it until its payment."""
     if known is not None and coupon_id in known.standing:
         return True

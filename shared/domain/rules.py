@@ -19,7 +19,7 @@ from shared.domain.reasons import Reason
 
 Holds = Callable[[Request, Offer], bool]
 Told = tuple[str, dict[str, str]]
-"""(what a refusal says, the numbers behind it)"""
+"""(what there is to say, whether the rule holds or not; the numbers behind it)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def _tell_end(request: Request, offer: Offer) -> Told:
     if not ends:
         return "It has no end.", {}
     end = min(ends).isoformat()
-    return f"Coupon {offer.coupon.code!r} expired at {end}.", {"ends_at": end}
+    over = "can be used until" if _is_not_over(request, offer) else "expired at"
+    return f"Coupon {offer.coupon.code!r} {over} {end}.", {"ends_at": end}
 
 
 def _is_open(request: Request, offer: Offer) -> bool:
@@ -98,7 +99,8 @@ def _is_on_channel(request: Request, offer: Offer) -> bool:
 
 def _tell_channel(request: Request, offer: Offer) -> Told:
     channels = ", ".join(sorted(offer.campaign.eligibility.channels))
-    message = f"Coupon {offer.coupon.code!r} is for orders from {channels}, not from {request.channel}."
+    relation = "and this one is" if _is_on_channel(request, offer) else "not"
+    message = f"Coupon {offer.coupon.code!r} is for orders from {channels}, {relation} from {request.channel}."
     return message, {"channel": request.channel, "expected": channels}
 
 
@@ -108,7 +110,12 @@ def _is_theirs(request: Request, offer: Offer) -> bool:
 
 
 def _tell_theirs(request: Request, offer: Offer) -> Told:
-    return f"Coupon {offer.coupon.code!r} belongs to another customer.", {}
+    code, holder = offer.coupon.code, offer.coupon.holder_key
+    if holder is None:
+        return f"Coupon {code!r} was issued to nobody, so anybody may use it.", {}
+    if request.person is None:
+        return f"Coupon {code!r} belongs to a customer; the request names none.", {}
+    return f"Coupon {code!r} belongs to {'this' if request.person == holder else 'another'} customer.", {}
 
 
 def _needs_customer(campaign: Campaign) -> bool:
@@ -120,7 +127,8 @@ def _needs_customer(campaign: Campaign) -> bool:
 
 
 def _tell_customer(request: Request, offer: Offer) -> Told:
-    return f"Coupon {offer.coupon.code!r} needs a customer; the request names none.", {}
+    names = "the request names none" if request.person is None else "the request names one"
+    return f"Coupon {offer.coupon.code!r} needs a customer; {names}.", {}
 
 
 def _is_in_any(request: Request, offer: Offer) -> bool:
@@ -179,6 +187,8 @@ def _is_validated(request: Request, offer: Offer) -> bool:
 
 def _tell_validation(request: Request, offer: Offer) -> Told:
     given = "none was given" if request.command.validation_code is None else "the one that was given is another"
+    if _is_validated(request, offer):
+        given = "it was given"
     return f"Coupon {offer.coupon.code!r} needs its validation code; {given}.", {}
 
 
@@ -203,7 +213,8 @@ def _tell_currency(request: Request, offer: Offer) -> Told:
     campaign, currency = offer.campaign, _order(request).currency
     if campaign.currency is None:
         value = campaign.discount.value
-        message = f"Coupon {offer.coupon.code!r} takes {value} off, which is no amount in {currency}."
+        relation = "in the order's currency" if _is_in_currency(request, offer) else "which is no amount in"
+        message = f"Coupon {offer.coupon.code!r} takes {value} off, {relation} {currency}."
         return message, {"currency": currency, "value": value}
     message = f"The order is in {currency}, coupon {offer.coupon.code!r} is for orders in {campaign.currency}."
     return message, {"currency": currency, "expected": campaign.currency}
@@ -255,7 +266,8 @@ def _tell_products(request: Request, offer: Offer) -> Told:
     indices = eligible_lines(offer.campaign.scope, lines)
     eligible = len(lines) if indices is None else len(indices)
     details = {"lines": str(len(lines)), "eligible_lines": str(eligible)}
-    return f"Coupon {offer.coupon.code!r} is good for none of the order's products.", details
+    what = "something in the order" if _has_products(request, offer) else "none of the order's products"
+    return f"Coupon {offer.coupon.code!r} is good for {what}.", details
 
 
 def _failing(request: Request, offer: Offer) -> Condition | None:

@@ -57,6 +57,14 @@ def test_codes_go_to_a_file_that_can_be_imported_elsewhere(couponry: Couponry, t
     assert couponry("coupons", "create", "flyer", "--count", "1", "--output", str(tmp_path)).exit_code == 2
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
+def test_codes_that_cannot_be_written_are_not_lost(couponry: Couponry, tmp_path: Path) -> None:
+    full = couponry("coupons", "create", "flyer", "--count", "2", "--id", "again", "--output", "/dev/full")
+    assert (full.exit_code, "No space left on device" in full.err, "--id again" in full.err) == (1, True, True)
+    assert len(couponry("coupons", "create", "flyer", "--count", "2", "--id", "again").out.split()) == 2
+    assert "2 issued" in couponry("campaigns", "show", "flyer").words
+
+
 def test_what_does_not_fit_whole_is_refused_with_its_numbers(couponry: Couponry) -> None:
     load(couponry, "few", limits={"coupons_total": 1_500})
     refused = couponry("coupons", "create", "few", "--count", "2000")

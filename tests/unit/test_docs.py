@@ -152,7 +152,7 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
             "writing",
             "journal",
             "outbox",
-        )  # fmt: skip
+        )
     ]
     used = {
         name

@@ -106,12 +106,12 @@ def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> N
 
 
 def test_the_order_in_which_a_rule_names_its_fields_is_nothing() -> None:
-    first = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
-    other = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
+    points_first = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
+    rule_first = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
 
-    assert index(campaign("a", first), campaign("b", other)).matching(REWARD, earned(rule_id="42", points=5)) == one(
-        "a", "b"
-    )
+    assert index(campaign("a", points_first), campaign("b", rule_first)).matching(
+        REWARD, earned(rule_id="42", points=5)
+    ) == one("a", "b")
 
 
 def test_one_rule_issues_the_coupons_of_all_its_campaigns_among_thousands() -> None:
@@ -187,6 +187,8 @@ def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(rules: list[di
         ),
         ('event.metadata.tier in ["gold", "platinum"]', {"metadata": {"tier": "gold"}}, True),
         ('timestamp(event.earned_at) < timestamp("2026-06-01T00:00:00Z")', {}, True),
+        ("has(event.rule_id)", {"rule_id": "42"}, True),
+        ("has(event.rule_id)", {"rule_id": None}, False),
         ("has(event.rule_id)", {}, False),
     ],
 )

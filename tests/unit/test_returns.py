@@ -1,53 +1,16 @@
 """Returns in part: the share of what came back, exact in the end however it was split, and no use."""
 
-import copy
-from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shared.domain import returning
 from shared.domain.commands import ReturnOrder
-from shared.domain.order import Line, Order
+from shared.domain.order import Order
 from shared.domain.reasons import Reason
-from shared.domain.state import Meter, PartReturn, Standing
-from shared.domain.verdicts import Verdict
-from tests.builders import DAY, MINUTE, NOW, Limits, World, campaign, fixed, line, only_reason, order, percent
-
-PLACED = NOW + 10 * MINUTE
-BOTH = frozenset({"order.cancelled", "order.returned"})
-
-
-def shop(**fields: Any) -> World:
-    fields.setdefault("discount", percent("10"))
-    world = World((campaign(limits=Limits(1, uses_per_customer=9, uses_total=9), **fields),), now=NOW + DAY)
-    world.coupon("A")
-    return world
-
-
-def goods(*lines: Line, **fields: Any) -> Order:
-    return order("ORD1", *(lines or (line("1", 6_000), line("2", 2_000, 2))), placed_at=PLACED, **fields)
-
-
-def given_back(verdict: Verdict) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """What a verdict gives back of a discount, and its shares by line; no use may come with it."""
-    entries = [one for one in verdict.transfers if one.kind == "returned"]
-    assert all((one.used_uses, one.held_uses, one.held_minor) == (0, 0, 0) for one in entries)
-    return -sum(one.used_minor for one in entries), tuple(share for one in entries for share in one.lines)
-
-
-def left(world: World) -> int | None:
-    """What is left of the discount; None where nothing stands."""
-    standing = world.state.orders["ORD1"].standing.get("id-A")
-    return None if standing is None else standing.discount_minor
-
-
-def numbers(world: World) -> object:
-    meters = {key: meter for key, meter in world.state.meters.items() if meter != Meter()}
-    return copy.deepcopy((meters, {key: (one.held, one.used) for key, one in world.state.coupons.items()}))
-
+from shared.domain.state import PartReturn, Standing
+from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
+from tests.returned_goods import PLACED, given_back, goods, left, numbers, shop
 
 UnitsBack = tuple[str, str, int, int, tuple[Any, ...], tuple[int, ...]]
 UNITS: list[UnitsBack] = [
@@ -257,38 +220,6 @@ def test_a_part_of_an_order_that_holds_its_coupons_is_given_back_when_the_paymen
     assert numbers(world) == before
 
 
-def test_a_coupon_that_joins_an_order_later_gives_back_what_came_back_before() -> None:
-    for steps in permutations(range(3)):
-        world = shop(stacking="combinable")
-        world.coupon("B")
-        todo: list[Any] = [
-            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same turn
-            lambda: world.redeem("B", to=goods()),  # noqa: B023
-            lambda: world.part(("2", 1), at=PLACED + MINUTE),  # noqa: B023
-        ]
-        for step in steps:
-            todo[step]()
-        standing = world.state.orders["ORD1"].standing
-        assert [one.discount_minor for _, one in sorted(standing.items())] == [800, 800]
-
-
-def test_parts_of_an_order_that_was_closed_are_not_of_the_one_placed_anew() -> None:
-    for steps in permutations(range(4)):
-        world = shop()
-        todo: list[Any] = [
-            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same turn
-            lambda: world.cancel(at=PLACED + 5 * MINUTE),  # noqa: B023
-            lambda: world.redeem("A", to=order("ORD1", *goods().lines, placed_at=PLACED + 9 * MINUTE)),  # noqa: B023
-            lambda: world.part(("2", 1), at=PLACED + 11 * MINUTE),  # noqa: B023
-        ]
-        for step in steps:
-            todo[step]()
-        assert left(world) == 800, steps
-        if world.state.orders["ORD1"].cancelled_at is not None:  # what is known to be placed anew began after this
-            assert world.part(("2", 1), at=PLACED + 9 * MINUTE).outcome == "unchanged"
-        assert world.part(("2", 1), at=PLACED + 4 * MINUTE).outcome == "unchanged"
-
-
 def test_of_a_cancelled_order_a_return_gives_back_what_the_cancellation_did_not() -> None:
     for late in (False, True):
         world = shop(restore_on=frozenset({"order.returned"}))
@@ -325,58 +256,3 @@ def test_nothing_that_came_back_is_nothing() -> None:
     world = shop()
     assert world.run(ReturnOrder("c", "ORD1", False, PLACED)).outcome == "unchanged"
     assert world.state.orders == {}
-
-
-unit_splits = st.lists(st.tuples(st.sampled_from(["1", "2", "3"]), st.integers(1, 4)), max_size=8)
-quantities = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3_000)), min_size=3, max_size=3)
-
-
-@settings(max_examples=150, deadline=None)
-@given(quantities, st.integers(1, 9_000), unit_splits, st.randoms(use_true_random=False), st.booleans())
-def test_any_split_in_any_order_gives_back_the_same_as_one_return(
-    made: list[tuple[int, int]], off: int, parts: list[tuple[str, int]], random: Any, early: bool
-) -> None:
-    to = goods(*(line(str(number), unit, quantity) for number, (quantity, unit) in enumerate(made, 1)))
-    units: dict[str, int] = {}
-    for line_id, count in parts:
-        units[line_id] = units.get(line_id, 0) + count
-    ends = set()
-    arrivals = [list(units.items())], [[part] for part in parts], [[part] for part in random.sample(parts, len(parts))]
-    for arrival in arrivals:
-        world = shop(discount=fixed(off))
-        steps: list[list[Any]] = [one if isinstance(one, list) else [one] for one in arrival]
-        split = random.randint(0, len(steps)) if early else 0
-        for number, step in enumerate(steps[:split]):
-            world.part(*step, at=PLACED + number * MINUTE)
-        world.redeem("A", to=to)
-        for number, step in enumerate(steps[split:], split):
-            world.part(*step, at=PLACED + number * MINUTE)
-        ends.add((left(world), world.state.coupons["id-A"].used, world.meter().used_minor))
-    assert len(ends) == 1
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    quantities,
-    st.integers(1, 9_000),
-    st.lists(st.tuples(unit_splits.filter(bool), st.integers(0, 3_000), st.booleans()), max_size=5),
-    st.booleans(),
-)
-def test_whatever_came_back_in_parts_the_end_leaves_every_meter_as_before(
-    made: list[tuple[int, int]], off: int, parts: list[tuple[list[tuple[str, int]], int, bool]], cancel: bool
-) -> None:
-    world = shop(discount=fixed(off))
-    before = numbers(world)
-    redeemed = world.redeem(
-        "A", to=goods(*(line(str(number), unit, quantity) for number, (quantity, unit) in enumerate(made, 1)))
-    )
-    lefts = [left(world) or 0]
-    for number, (units, minor, by_amount) in enumerate(parts, 1):
-        amount = f"{minor // 100}.{minor % 100:02}"
-        world.part(*([] if by_amount else units), amount=amount if by_amount else None, at=PLACED + number * MINUTE)
-        lefts.append(left(world) or 0)
-    assert all(0 <= later <= sooner for sooner, later in pairwise(lefts))
-    (world.cancel if cancel else world.come_back)(at=PLACED + DAY)
-    assert numbers(world) == before
-    given = sum(one.used_minor for verdict in world.verdicts for one in verdict.transfers)
-    assert (given, redeemed.outcome) == (0, "redeemed")
