@@ -19,6 +19,7 @@ from tests.received_events import received
 from tests.worked_examples import Example, of_issue, of_order, read_examples
 
 BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 EXAMPLES = read_examples()
 
 
@@ -32,11 +33,11 @@ def test_a_published_example_comes_out_as_published(example: Example) -> None:
             event = received("order.placed", step["order"], event_id=str(number))
             command = to_command(event, settings_of("placed"))
             assert command is not None
-            told = of_order(ledger.execute([command]), lines="lines" in expected)
+            told = of_order(ledger.execute([command], NOW), lines="lines" in expected)
         else:
             event = received("reward.earned", step["issue"], event_id=str(number))
             commands = to_commands(event, MatchIndex(ledger.state.campaigns))
-            events = ledger.execute([_answered(command, step, example) for command in commands])
+            events = ledger.execute([_answered(command, step, example) for command in commands], NOW)
             told = of_issue(events, expected.get("code_like"))
         assert told == expected, f"step {number}"
 
@@ -51,7 +52,7 @@ def _make(ledger: MemoryLedger, example: Example) -> None:
             ledger.import_codes(campaign_id, [code])
             cause = Cause("reward.earned", "/test", code)
             command = IssueCoupons(f"/test {code}", cause, Customer(**holder), (campaign_id,), at=BEFORE)
-        kind, data = ledger.execute([command])[0]
+        kind, data = ledger.execute([command], NOW)[0]
         assert (kind, data["code"]) == ("coupon.issued", code)
     ledger.load(example.campaign)
 
