@@ -197,7 +197,7 @@ campaigns:
   - {campaign_id: pool, discount: {kind: fixed, value: 5}, source: {kind: pool}, issues_on: [{event: reward.earned}]}
 steps:
   - codes: {ten: [A-1, a-1]}
-  - codes: {pool: [A-1, P-1, p-1]}
+  - codes: {pool: [A-1, P-1]}
   - codes: {pool: [p-1]}
   - codes: {ten: [P-1, A-2]}
   - reward: {}
