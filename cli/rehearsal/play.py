@@ -90,16 +90,23 @@ def play(script: Script) -> Iterator[Played]:
         if step.kind == "campaign":
             if not isinstance(step.given, CampaignDefinition):
                 raise ScriptError(f"Step {step.number}: campaign holds a whole campaign.")
-            ledger.load(step.given)
+            _load(ledger, step, step.given)
             events: list[Told] = []
         elif step.kind == "codes":
             pooled, commands = imported(step, filling, ledger.state.campaigns)
             for campaign_id, listed in pooled.items():
                 ledger.import_codes(campaign_id, listed)
-            events = ledger.execute(commands)
+            events = ledger.execute(commands, filling.now)
         else:
-            events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings))
+            events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings), filling.now)
         yield Played(step, told_lines(events, filling, ledger.state.campaigns))
+
+
+def _load(ledger: MemoryLedger, step: Step, definition: CampaignDefinition) -> None:
+    try:
+        ledger.load(definition)
+    except ScriptError as error:
+        raise ScriptError(f"Step {step.number}: {error}") from None
 
 
 def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Campaign]) -> tuple[str, ...]:

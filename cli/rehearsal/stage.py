@@ -34,6 +34,7 @@ def commands_of(
     if step.kind == "void":
         if not isinstance(step.given, str) or not step.given.strip():
             raise ScriptError(f"Step {step.number}: void holds a code, like `void: TEN` or `void: $1`.")
+        filling.later()
         return [VoidCoupon(command_id, filling.code(step, step.given))]
     event = received(step, filling.event(step), filling.prefix)
     if event.type in ("reward.earned", "customer.signed_up"):

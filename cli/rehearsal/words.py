@@ -55,6 +55,8 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
             yield from (f"{coupon['code']} is held for the order" for coupon in data["coupons"])
         case "coupon.released":
             yield from (f"{coupon['code']} is let go" for coupon in data["coupons"])
+        case "coupon.lock_expired":
+            yield from (f"{coupon['code']} is held no longer: nobody paid in time" for coupon in data["coupons"])
         case "coupon.voided":
             yield f"{data['code']} is void"
         case "coupon.exhausted":

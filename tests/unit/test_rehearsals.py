@@ -169,6 +169,61 @@ steps:
     ]
 
 
+def test_the_clock_is_the_scripts_so_that_what_is_to_come_can_be_rehearsed() -> None:
+    text = """\
+campaigns:
+  - {campaign_id: xmas, discount: {kind: fixed, value: 5}, code: {shared_code: XMAS}, window: {starts_at: "2099-12-24"}}
+burn_on: paid
+steps:
+  - order: {amount: 10.00, coupon_codes: [XMAS]}
+  - order: {amount: 10.00, placed_at: "2099-12-24T00:00:00Z", coupon_codes: [XMAS]}
+  - paid: {paid_at: "2099-12-30T00:00:00Z"}
+  - order: {amount: 10.00, coupon_codes: [XMAS]}
+  - order: {amount: 10.00, placed_at: "2100-02-01T00:00:00Z", coupon_codes: [XMAS]}
+"""
+    assert lines(text) == [
+        ("XMAS is refused: not_started",),
+        ("XMAS is held for the order",),
+        ("XMAS takes 5.00 USD off",),
+        ("XMAS is held for the order",),
+        ("XMAS is held no longer: nobody paid in time", "XMAS is held for the order"),
+    ]
+
+
+def test_codes_that_exist_already_are_imported_once() -> None:
+    text = """\
+campaigns:
+  - {campaign_id: ten, discount: {kind: percentage, value: 10}}
+  - {campaign_id: pool, discount: {kind: fixed, value: 5}, source: {kind: pool}, issues_on: [{event: reward.earned}]}
+steps:
+  - codes: {ten: [A-1, a-1]}
+  - codes: {pool: [A-1, P-1]}
+  - codes: {pool: [p-1]}
+  - codes: {ten: [P-1, A-2]}
+  - reward: {}
+  - reward: {}
+"""
+    assert lines(text) == [
+        ("1 new coupon of ten: A-1",),
+        ("nothing",),
+        ("nothing",),
+        ("1 new coupon of ten: A-2",),
+        ("ann gets a coupon of pool: P-1",),
+        ("ann gets nothing of pool: exhausted",),
+    ]
+
+
+def test_nobody_refers_themselves_under_another_name() -> None:
+    text = """\
+campaigns:
+  - {campaign_id: ref, discount: {kind: fixed, value: 5}, issues_on: [{event: customer.signed_up, to: referrer}]}
+steps:
+  - signed_up: {customer: {customer_id: ann, email: a@example.com}, referred_by: bob}
+  - signed_up: {customer: {customer_id: ann2, email: A@example.com}, referred_by: ann}
+"""
+    assert lines(text) == [("bob gets a coupon of ref: $1",), ("ann gets nothing of ref: wrong_customer",)]
+
+
 @pytest.mark.parametrize(
     ("code", "rule", "form"),
     [
@@ -236,6 +291,10 @@ LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
         ("{codes: [A]}", f"Step 1: {LISTED}"),
         ("{codes: {ten: A}}", f"Step 1: {LISTED}"),
         ("{codes: {ten: [7]}}", f"Step 1: {LISTED}"),
+        (
+            "{campaign: {campaign_id: eleven, discount: {kind: percentage, value: 11}, code: {shared_code: ten}}}",
+            "Step 1: The code 'ten' is campaign 'ten''s already; give 'eleven' another one.",
+        ),
         ("{order: {amount: 10}, then: 5}", "Step 1: `then` is a line or a list of lines."),
         ("{order: {amount: 10}, then: [5]}", "Step 1: `then` is a line or a list of lines."),
     ],
@@ -264,6 +323,11 @@ A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remo
         (
             f"{TEN}steps:\n  - campaign:\n      campaign_id: ten\n      discount: {{kind: percentage, value: 110}}\n",
             "f.yaml:7: campaign 'ten', discount: value is 110 percent; a percentage is at most 100.",
+        ),
+        (
+            f"campaigns:\n  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n"
+            f"  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n{STEPS}",
+            "f.yaml:3: campaign 'a', campaign_id: stands already on line 2; give each campaign an id of its own.",
         ),
         (f"{TEN}burn_on: shipped\n{STEPS}", "f.yaml: burn_on must be placed or paid."),
         (f"{TEN}{STEPS}---\n{TEN}", "f.yaml: one script a file; put what follows --- into another file."),
