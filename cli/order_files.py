@@ -43,8 +43,6 @@ def read_order(file: InputFile) -> tuple[OrderAskedAbout, Order]:
         raise CommandFailedError(f"{file.name}: an order is a JSON object; {_HOW}")
     try:
         data = _read(content, document)
-        if problem := data.problem():
-            raise InvalidDocumentError(problem)
         return data, order_of(data)
     except (InvalidDocumentError, MoneyError) as error:
         raise CommandFailedError(f"{file.name}: {error}") from None
@@ -54,11 +52,15 @@ _HOW = "`couponry example order` prints one."
 
 
 def _read(content: bytes, document: dict[str, object]) -> OrderAskedAbout:
-    """Read from the bytes again, so that amounts that are numbers keep their digits."""
-    if "specversion" not in document and "data" not in document:
-        return parse(OrderAskedAbout, content)
-    if (kind := document.get("type", "order.placed")) != "order.placed":
-        raise InvalidDocumentError(f"This is an event of type {kind!r}, not order.placed; {_HOW}")
-    if not isinstance(document.get("data"), dict):
-        raise InvalidDocumentError(f"The event has no data that is a JSON object; {_HOW}")
-    return parse(_CloudEvent, content).data
+    """Read from the bytes again, so that amounts that are numbers keep their digits. Raises InvalidDocumentError."""
+    if "specversion" in document or "data" in document:
+        if (kind := document.get("type", "order.placed")) != "order.placed":
+            raise InvalidDocumentError(f"This is an event of type {kind!r}, not order.placed; {_HOW}")
+        if not isinstance(document.get("data"), dict):
+            raise InvalidDocumentError(f"The event has no data that is a JSON object; {_HOW}")
+        data = parse(_CloudEvent, content).data
+    else:
+        data = parse(OrderAskedAbout, content)
+    if problem := data.problem():
+        raise InvalidDocumentError(problem)
+    return data

@@ -145,13 +145,13 @@ NEVER = Condition("gold", 'order.metadata.tier == "gold"', lambda _: False)
             one(window=window(MINUTE)),
             {},
             [("window.starts_at", Reason.NOT_STARTED)],
-            {"starts_at": "2026-11-22T09:31:00+00:00"},
+            {"starts_at": "2026-11-22T09:31:00+00:00", "at": "2026-11-22T09:30:00+00:00"},
         ),
         (
             one({"ends_at": NOW}, window=window(None, DAY)),
             {},
             [("window.ends_at", Reason.EXPIRED)],
-            {"ends_at": "2026-11-22T09:30:00+00:00"},
+            {"ends_at": "2026-11-22T09:30:00+00:00", "at": "2026-11-22T09:30:00+00:00"},
         ),
         (
             one(window=HOURS),
@@ -309,12 +309,14 @@ def test_each_cap_has_its_own_verdict_and_numbers() -> None:
     ]
 
 
-def test_of_nobody_no_customers_numbers_are_told() -> None:
-    caps = (Cap("day", "customer", 2),)
-    world = with_meter(one(limits=Limits(None, uses_per_customer=1, caps=caps)), used=7)
+def test_of_nobody_nothing_is_told_that_a_customer_has() -> None:
+    limits = Limits(None, uses_per_customer=1, caps=(Cap("day", "customer", 2),))
+    world = with_meter(one(limits=limits, segments_any=frozenset({"vip"}), first_order_only=True), used=7)
     explanation = explained(world, by=None)
 
     assert refusals(explanation) == [("customer", Reason.CUSTOMER_REQUIRED)]
+    assert found(explanation, "eligibility.segments_any").outcome == "not judged"
+    assert found(explanation, "eligibility.first_order_only").outcome == "not judged"
     assert not [one for one in explanation.findings if one.field.startswith("limits.")]
 
 
@@ -349,10 +351,12 @@ def test_without_an_order_what_needs_one_is_left_open() -> None:
     explanation = explained_alone(world)
 
     assert [one.field for one in explanation.findings if one.outcome == "needs an order"] == [
+        "order",
         "eligibility.currency",
         "eligibility.min_order_amount",
         "applies_to",
         "eligibility.conditions",
+        "stacking",
         "discount",
     ]
     assert explanation.verdict.outcome == "locked"
