@@ -1,7 +1,7 @@
 """`couponry explain`: every rule for a code, with its verdict and what it saw."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
@@ -12,10 +12,9 @@ from cli.executing import SOURCE, ForCustomer, codes_of, customer_of, lock_refer
 from cli.files import open_input
 from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
-from services.redeemer.handler import order_of
 from shared.domain.commands import LockCoupons, RedeemCoupons
 from shared.domain.customer import Customer
-from shared.domain.explaining import Explanation
+from shared.domain.explaining import Explanation, Finding
 from shared.ledger import validation
 
 app = new_app()
@@ -41,8 +40,8 @@ def explain(
 ) -> None:
     """Show every rule for a code: whether it holds for this order, now, and the numbers it saw. Changes nothing.
 
-    Without an order only what needs none is judged. The order's own time counts, where it has one; its coupon codes
-    don't. Exit code 1 when the code isn't good.
+    Without an order only what needs none is judged. The order's own time counts, where it has one; the codes and the
+    lock that it names don't. Exit code 1 when the code isn't good.
 
     Example: `couponry example order --code SAVE10 > order.json`, then `couponry explain SAVE10 --order order.json`
     """
@@ -53,16 +52,16 @@ def explain(
         command = LockCoupons(name, lock_reference(name), (asked,), 1, who, validation_code=validation_code)
     else:
         with open_input(order) as opened:
-            data = read_order(opened)
+            data, asked_about = read_order(opened)
         named = data.customer
         who = who or (None if named is None else Customer(named.customer_id, named.email, named.mobile, named.segments))
         command = RedeemCoupons(
-            name, order_of(data), (asked,), who, at=data.placed_at,
+            name, asked_about, (asked,), who, at=data.placed_at,
             validation_code=validation_code or data.validation_code,
         )  # fmt: skip
     explanation = run(_explained(command))
     if as_json:
-        show_json({"code": asked, "outcome": _outcome(explanation), "findings": explanation.findings})
+        show_json(_document(explanation))
     else:
         _show(explanation)
     if explanation.verdict.refused:
@@ -74,29 +73,56 @@ async def _explained(command: LockCoupons | RedeemCoupons) -> Explanation:
         return await validation.explain(pool, command)
 
 
-def _outcome(explanation: Explanation) -> str:
-    refused = explanation.verdict.refused
-    return refused[0].reason.value if refused else "good"
+def _document(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as JSON: numbers by their names. `outcome`: "good", "unchanged", or why it is refused.
+
+    `discount_minor` is null without an order, and where nothing is taken off.
+    """
+    verdict = explanation.verdict
+    return {
+        "code": explanation.code,
+        "outcome": verdict.refused[0].reason if verdict.refused else "good" if verdict.accepted else "unchanged",
+        "message": verdict.refused[0].message if verdict.refused else None,
+        "discount_minor": verdict.discount_minor if verdict.accepted and verdict.currency else None,
+        "currency": verdict.currency,
+        "findings": [
+            {
+                "rule": one.field,
+                "outcome": one.outcome.replace(" ", "_"),
+                "reason": one.reason,
+                "message": one.message or None,
+                "saw": dict(one.saw),
+            }
+            for one in explanation.findings
+        ],
+    }
 
 
 def _show(explanation: Explanation) -> None:
+    """What was asked as a table, then each refusal in its own words: the first is what a request would be told."""
     asked = [one for one in explanation.findings if one.outcome != "not asked"]
-    rows = [
-        (one.field, one.outcome if one.reason is None else f"refused: {one.reason.value}", _seen(one.saw, one.message))
-        for one in asked
-    ]
-    show_table(("rule", "verdict", "saw"), rows, whole=("rule", "verdict"))
+    show_table(
+        ("rule", "verdict", "saw"), [(one.field, _verdict(one), _saw(one)) for one in asked], whole=("rule", "verdict")
+    )
     if others := [one.field for one in explanation.findings if one.outcome == "not asked"]:
-        say(f"Not asked by its campaign: {', '.join(others)}.")
+        say(f"Its campaign doesn't ask for {', '.join(others)}.")
+    for one in explanation.findings:
+        if one.reason is not None:
+            say(f"Refused ({one.reason}): {one.message}")
     verdict = explanation.verdict
-    if verdict.refused:
-        say(f"Refused ({verdict.refused[0].reason.value}): {verdict.refused[0].message}")
-    elif verdict.accepted:
+    if verdict.accepted:
         off = money(verdict.discount_minor, verdict.currency)
-        say(f"Good{f': {off} off' if off else ', as far as can be said without an order'}.")
-    else:
-        say("It stands redeemed for this order already; the order again changes nothing.")
+        say(f"Good: {off} off." if off else "Good, as far as can be said without an order.")
+    elif not verdict.refused:
+        say("The order has it already; the same order again changes nothing.")
 
 
-def _seen(saw: tuple[tuple[str, str], ...], message: str) -> str:
-    return ", ".join(f"{name}: {seen}" for name, seen in saw) or message
+def _verdict(finding: Finding) -> str:
+    return finding.outcome if finding.reason is None else f"refused: {finding.reason}"
+
+
+def _saw(finding: Finding) -> str:
+    """The numbers, or a sentence where there are none; not one that is printed below."""
+    if finding.saw:
+        return ", ".join(f"{name} {seen or 'none'}" for name, seen in finding.saw)
+    return finding.message if finding.reason is None else ""

@@ -25,6 +25,9 @@ from shared.domain.state import State
 from shared.domain.value import value
 from shared.domain.verdicts import RefusedCoupon, Verdict
 
+_BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
+_OF_SOMEBODY = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
+
 Outcome = Literal["holds", "refused", "not asked", "not judged", "needs an order"]
 """`not asked`: the campaign doesn't ask it. `not judged`: something else says that it makes no difference here."""
 
@@ -127,12 +130,14 @@ def _of_rule(rule: Rule, request: Request, offer: Offer) -> Finding:
         return _holds("status", *rule.tell(request, offer))  # judging asks it only of those that aren't
     if not rule.asked(campaign):
         return Finding(rule.field, "not asked")
-    if rule.of_order and request.order is None:
+    if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
         return Finding(rule.field, "needs an order")
     if why_not := _why_not_judged(rule, request, offer):
         return Finding(rule.field, "not judged", None, why_not)
     holds = rule.holds(request, offer)
     message, details = rule.tell(request, offer)
+    if rule.field in _BY_THE_CLOCK:
+        details = details | {"at": request.at.isoformat(timespec="seconds")}
     if holds:
         return _holds(rule.field, message, details)
     return Finding(rule.field, "refused", rule.reason, message, tuple(details.items()))
@@ -141,6 +146,8 @@ def _of_rule(rule: Rule, request: Request, offer: Offer) -> Finding:
 def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
     if offer.recurring and not rule.of_order and rule.reason is not Reason.ORDER_MISMATCH:
         return "The coupon's first use on this subscription promised it."
+    if rule.field in _OF_SOMEBODY and request.person is None:
+        return "The request names no customer."
     currency, order = offer.campaign.currency, request.order
     if rule.field == "eligibility.min_order_amount" and order is not None and currency not in (None, order.currency):
         return "The order is in another currency."
@@ -158,6 +165,8 @@ def _of_what_stands(request: Request, offer: Offer) -> Iterator[Finding]:
     elif request.beside:
         beside = ", ".join(one.code for one in request.beside)
         yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": beside})
+    elif request.order_id is None:
+        yield Finding("stacking", "needs an order")
     else:
         yield _holds("stacking", "The order has no other coupon yet.")
 
