@@ -40,7 +40,16 @@ def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
 
     Raises CommandFailedError with a line for each thing that is wrong: `FILE:LINE: campaign 'id', field: what to do`.
     """
-    found = _read(file)
+    read = judge_all(file.name, _read(file))
+    if not read:
+        raise CommandFailedError(
+            f"{file.name} is empty; write a campaign into it (`couponry example campaign` prints one)."
+        )
+    return read
+
+
+def judge_all(name: str, found: TreeBuilder) -> list[CampaignDefinition]:
+    """The campaigns in what was read from the file `name`; as `read_campaigns` otherwise."""
     nodes = list(_campaigns(found))
     read, problems, uncounted = [], found.problems, 0
     spoilt = {problem.line for problem in problems}  # what follows from them on the same line need not be told
@@ -54,11 +63,7 @@ def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
                 uncounted, problems = uncounted + len(problems) - MOST_KEPT, problems[:MOST_KEPT]
     problems += _twice(nodes)
     if problems:
-        raise CommandFailedError(_told(file.name, problems, uncounted))
-    if not read:
-        raise CommandFailedError(
-            f"{file.name} is empty; write a campaign into it (`couponry example campaign` prints one)."
-        )
+        raise CommandFailedError(_told(name, problems, uncounted))
     return read
 
 

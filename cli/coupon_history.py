@@ -60,7 +60,7 @@ def _told(one: Happening) -> str:
     if one.kind == "refused":
         return f"refused, {one.reason}: {one.message}"
     parts = [one.kind]
-    if one.kind in ("burned", "restored"):
+    if one.kind in ("burned", "returned", "restored"):
         parts.append(money(one.used_minor, one.currency) or count(one.used_uses, "use"))
     elif one.kind in ("locked", "released"):
         parts.append(money(one.held_minor, one.currency) or count(one.held_uses, "use"))

@@ -20,10 +20,12 @@ ENTRIES: Final = {
     "demo": Entry("cli.commands.demo:app", "Replay a year of grocery shopping and check every number.", RUN),
     "example": Entry("cli.commands.example:app", "Print an example: a campaign, or an event to publish.", RUN),
     "campaigns": Entry("cli.commands.campaigns:app", "Load campaigns and look at them.", WORK, alone=False),
+    "rehearse": Entry("cli.commands.rehearse:app", "Play orders against campaigns in memory; needs no server.", WORK),
     "publish": Entry("cli.commands.publish:app", "Send the events of a file to their topics.", WORK),
     "coupons": Entry(
         "cli.commands.coupons:app", "Look at, judge, lock, burn, release, void coupons.", WORK, alone=False
     ),
+    "explain": Entry("cli.commands.explain:app", "See every rule for a code and an order, and what it saw.", LOOK),
     "customers": Entry("cli.commands.customers:app", "Look at a customer's wallet.", LOOK, alone=False),
     "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
     "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),

@@ -172,6 +172,12 @@ class World:
     def come_back(self, order_id: str = "ORD1", at: datetime | None = None, whole: bool = True) -> Verdict:
         return self.run(ReturnOrder(self.command_id(), order_id, whole, at))
 
+    def part(
+        self, *units: tuple[str, int], amount: str | None = None, at: datetime | None = None, order_id: str = "ORD1"
+    ) -> Verdict:
+        """Units of lines come back, or goods of an amount."""
+        return self.run(ReturnOrder(self.command_id(), order_id, False, at, lines=units, amount=amount))
+
     def void(self, code: str = "SAVE10") -> Verdict:
         return self.run(VoidCoupon(self.command_id(), code))
 
@@ -179,8 +185,12 @@ class World:
         """Issue with a fresh code for each campaign; `codes` None: the source had none."""
         command_id = self.command_id()
         for campaign_id in campaign_ids:
-            code = None if codes is None else f"{codes}-{campaign_id}-{command_id}"
-            self.state.supplies.setdefault((command_id, campaign_id), Supply(f"id-{command_id}-{campaign_id}", code))
+            for number in range(dict(fields.get("several", ())).get(campaign_id, 1)):
+                code = (
+                    None if codes is None else f"{codes}-{campaign_id}-{command_id}" + (f"-{number}" if number else "")
+                )
+                supply = Supply(f"id-{command_id}-{campaign_id}-{number}", code)
+                self.state.supplies.setdefault((command_id, campaign_id, number), supply)
         cause = Cause("customer.signed_up", "/signup", command_id)
         return self.run(IssueCoupons(command_id, cause, to, campaign_ids, **fields))
 

@@ -1,1 +1,1 @@
-"""Rehearsals: events played against campaigns in memory, judged by the code that judges in earnest; nothing is stored."""
+"""Rehearsals: events played against campaigns in memory, judged by the code that judges in earnest, stored nowhere."""

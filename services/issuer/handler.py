@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
-from services.issuer.matching import MatchIndex
+from services.issuer.matching import MatchIndex, Wanted
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Cause, IssueCoupons
+from shared.domain.commands import Cause, Command, IssueCoupons, NoteCustomer
 from shared.domain.customer import Customer
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
@@ -34,47 +36,81 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def to_command(event: ReceivedEvent, index: MatchIndex) -> IssueCoupons | None:
-    """What `event` asks for: a coupon of each matching campaign.
+def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssueCoupons | NoteCustomer]:
+    """What `event` asks for: coupons for its customer, coupons for who referred them, or both, a command each.
 
     A reward that matches nothing still becomes a command, so that somebody is told (`not_found`). A sign-up that
-    matches nothing asks for nothing: nobody promised that customer a coupon.
+    matches nothing asks for nothing: nobody promised that customer a coupon. What it says of their segments is noted.
     """
     data = event.data
-    cause = Cause(event.type, event.source, event.id)
     if isinstance(data, RewardEarned):
-        return IssueCoupons(
-            command_id=event.command_id,
-            cause=cause,
-            customer=_customer(data.customer),
-            campaign_ids=_reward_campaigns(event.type, data, index),
-            at=data.earned_at,
-            natural_key=f"reward {data.reward_id}",
-        )
+        return [_reward(event, data, index)]
     if isinstance(data, CustomerSignedUp):
-        campaign_ids = index.matching(event.type, data)
-        if not campaign_ids:
-            return None
-        return IssueCoupons(event.command_id, cause, _customer(data.customer), campaign_ids, data.signed_up_at)
+        return list(_sign_up(event, data, index))
     raise AssertionError(f"the issuer reads no {event.type}")
 
 
-def _reward_campaigns(event_type: str, data: RewardEarned, index: MatchIndex) -> tuple[str, ...]:
+def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> IssueCoupons:
     """The campaign that a reward names is the only one, if a rule of it matches; without a name, all that match."""
     if data.campaign_id is None:
-        return index.matching(event_type, data)
-    return index.named(data.campaign_id, event_type, data)
+        asked = index.matching(event.type, data)
+    else:
+        asked = index.named(data.campaign_id, event.type, data)
+    customer, occasion = _customer(data.customer), f"reward {data.reward_id}"
+    return _issue(event.command_id, event, customer, asked.customer, data.earned_at, occasion)
+
+
+def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) -> Iterator[IssueCoupons | NoteCustomer]:
+    asked = index.matching(event.type, data)
+    customer = _customer(data.customer)
+    if asked.customer:
+        yield _issue(event.command_id, event, customer, asked.customer, data.signed_up_at)
+    elif customer.segments is not None:
+        # Under an id of its own: should the event come again when a campaign matches, that is no other use of its id.
+        yield NoteCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
+    if asked.referrer and data.referred_by is not None:
+        # One customer is referred once, under whatever event ids their sign-up comes.
+        occasion = f"referral {data.customer.customer_id.strip()}"
+        command_id, referrer = _beside(event.command_id, "referrer"), Customer(data.referred_by)
+        command = _issue(command_id, event, referrer, asked.referrer, data.signed_up_at, occasion)
+        yield replace(command, referred=customer)
+
+
+def _beside(command_id: str, what: str) -> str:
+    """The id of a further command of the event whose own is `command_id`. No event has it: their ids hold no tab."""
+    return f"{command_id}\t{what}"
+
+
+def _issue(  # noqa: PLR0917 - private to this module
+    command_id: str,
+    event: ReceivedEvent,
+    customer: Customer,
+    wanted: Wanted,
+    at: datetime,
+    natural_key: str | None = None,
+) -> IssueCoupons:
+    return IssueCoupons(
+        command_id=command_id,
+        cause=Cause(event.type, event.source, event.id),
+        customer=customer,
+        campaign_ids=tuple([campaign_id for campaign_id, _ in wanted]),
+        at=at,
+        natural_key=natural_key,
+        several=tuple([one for one in wanted if one[1] > 1]),
+    )
 
 
 def _customer(customer: IdentifiedCustomer) -> Customer:
     return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
-def chunks(commands: Sequence[IssueCoupons], max_coupons: int) -> Iterator[Sequence[IssueCoupons]]:
+def chunks(
+    commands: Sequence[IssueCoupons | NoteCustomer], max_coupons: int
+) -> Iterator[Sequence[IssueCoupons | NoteCustomer]]:
     """`commands` in their order, in parts of at most `max_coupons` coupons; a command that alone is more stays so."""
     start = coupons = 0
     for position, command in enumerate(commands):
-        wanted = len(command.campaign_ids)
+        wanted = command.coupons if isinstance(command, IssueCoupons) else 0
         if position > start and coupons + wanted > max_coupons:
             yield commands[start:position]
             start, coupons = position, 0
@@ -111,16 +147,18 @@ class IssueHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         await self._refresh()
-        asked = [(event, command) for event in events if (command := to_command(event, self._index)) is not None]
+        asked = [(event, command) for event in events for command in to_commands(event, self._index)]
         verdicts: list[Verdict | Rejected] = []
         for part in chunks([command for _, command in asked], self._max_coupons):
-            verdicts += await self._engine.execute(await self._external.supply(part, self._campaigns))
+            verdicts += await self._engine.execute(await self._supplied(part))
         _count_refusals(verdicts)
-        return [
-            Poison(event, verdict.error_class, verdict.text)
-            for (event, _), verdict in zip(asked, verdicts, strict=True)
-            if isinstance(verdict, Rejected)
-        ]
+        return _poisons([event for event, _ in asked], verdicts)
+
+    async def _supplied(self, commands: Sequence[IssueCoupons | NoteCustomer]) -> list[Command]:
+        """The commands, with the codes that external sources give for them."""
+        issues = [command for command in commands if isinstance(command, IssueCoupons)]
+        supplied = iter(await self._external.supply(issues, self._campaigns))
+        return [next(supplied) if isinstance(command, IssueCoupons) else command for command in commands]
 
     async def _refresh(self) -> None:
         """Take up what changed in the campaigns: one look-up a batch, and the tables anew only after a change."""
@@ -128,6 +166,15 @@ class IssueHandler:
             campaigns = await self._cache.refresh(connection)
         if campaigns is not self._campaigns:
             self._campaigns, self._index = campaigns, MatchIndex(campaigns)
+
+
+def _poisons(events: Sequence[ReceivedEvent], verdicts: Sequence[Verdict | Rejected]) -> list[Poison]:
+    """Events whose command was rejected, each once however many of its commands were, by the first one's reason."""
+    found: dict[int, Poison] = {}
+    for event, verdict in zip(events, verdicts, strict=True):
+        if isinstance(verdict, Rejected):
+            found.setdefault(id(event), Poison(event, verdict.error_class, verdict.text))
+    return list(found.values())
 
 
 def _count_refusals(verdicts: Sequence[Verdict | Rejected]) -> None:

@@ -6,8 +6,9 @@ An event costs one look-up a shape, and shapes are few.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from schemas.common import Event
 from shared.domain.campaign import Campaign, IssueRule
@@ -15,7 +16,20 @@ from shared.domain.campaign import Campaign, IssueRule
 METADATA: Final = "metadata."
 
 Values = tuple[str, ...]
-Table = dict[Values, tuple[str, ...]]
+Rules = tuple[tuple[str, IssueRule], ...]
+"""(campaign id, rule)"""
+Table = dict[Values, Rules]
+
+Wanted = tuple[tuple[str, int], ...]
+"""(campaign id, number of coupons), sorted by campaign, each once"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an event asks for: for its own customer, and for who referred them."""
+
+    customer: Wanted = ()
+    referrer: Wanted = ()
 
 
 class MatchIndex:
@@ -23,7 +37,9 @@ class MatchIndex:
 
     def __init__(self, campaigns: Mapping[str, Campaign]) -> None:
         self._campaigns = campaigns
-        shapes: dict[str, dict[Values, dict[Values, set[str]]]] = defaultdict(lambda: defaultdict(dict))
+        shapes: dict[str, dict[Values, dict[Values, list[tuple[str, IssueRule]]]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(list))
+        )
         for campaign in campaigns.values():
             if campaign.status == "archived":
                 continue
@@ -31,42 +47,57 @@ class MatchIndex:
                 match = sorted(rule.match)
                 names = tuple(name for name, _ in match)
                 values = tuple(value for _, value in match)
-                shapes[rule.event][names].setdefault(values, set()).add(campaign.campaign_id)
+                shapes[rule.event][names][values].append((campaign.campaign_id, rule))
         self._shapes: dict[str, list[tuple[Values, Table]]] = {
             event: [
-                (names, {values: tuple(sorted(ids)) for values, ids in table.items()})
-                for names, table in tables.items()
+                (names, {values: tuple(rules) for values, rules in table.items()}) for names, table in tables.items()
             ]
             for event, tables in shapes.items()
         }
 
-    def matching(self, event_type: str, data: Event) -> tuple[str, ...]:
-        """The ids of the campaigns with a rule that matches, sorted, each once."""
-        found: list[tuple[str, ...]] = []
-        for names, table in self._shapes.get(event_type, ()):
-            values = _values(data, names)
-            if values is not None and (ids := table.get(values)):
-                found.append(ids)
-        if len(found) == 1:
-            return found[0]
-        return tuple(sorted(set().union(*found)))
+    def matching(self, event_type: str, data: Event) -> Asked:
+        """What the rules that match ask for. Of several rules of one campaign the greatest number counts, for each
+        receiver, and not their sum.
+        """
+        return _asked(self._found(event_type, data), data)
 
-    def named(self, campaign_id: str, event_type: str, data: Event) -> tuple[str, ...]:
-        """The campaign that an event names, unless it exists and none of its rules matches.
+    def named(self, campaign_id: str, event_type: str, data: Event) -> Asked:
+        """What the campaign that an event names asks for: nothing, where none of its rules matches.
 
         One that doesn't exist is passed on, so that its refusal names it.
         """
         campaign = self._campaigns.get(campaign_id)
-        if campaign is None or _any_matches(campaign.issues_on, event_type, data):
-            return (campaign_id,)
-        return ()
+        if campaign is None:
+            return Asked(((campaign_id, 1),))
+        return _asked([(campaign_id, rule) for rule in campaign.issues_on if _matches(rule, event_type, data)], data)
+
+    def _found(self, event_type: str, data: Event) -> Iterator[tuple[str, IssueRule]]:
+        for names, table in self._shapes.get(event_type, ()):
+            values = _values(data, names)
+            if values is not None:
+                yield from table.get(values, ())
 
 
-def _any_matches(rules: Iterable[IssueRule], event_type: str, data: Event) -> bool:
-    return any(
-        rule.event == event_type and all(field_text(data, name) == value for name, value in rule.match)
-        for rule in rules
-    )
+def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
+    """What rules that match ask for, their conditions judged: last, as these cost more than a look-up."""
+    event: dict[str, Any] | None = None
+    customer: dict[str, int] = {}
+    referrer: dict[str, int] = {}
+    for campaign_id, rule in found:
+        if rule.condition is not None:
+            # What is null is absent to has(), as in an order.
+            event = event or {"event": data.model_dump(mode="json", exclude_none=True)}
+            if not rule.condition.holds(event):
+                continue
+        if rule.to != "referrer":
+            customer[campaign_id] = max(rule.coupons, customer.get(campaign_id, 0))
+        if rule.to != "customer":
+            referrer[campaign_id] = max(rule.coupons, referrer.get(campaign_id, 0))
+    return Asked(tuple(sorted(customer.items())), tuple(sorted(referrer.items())))
+
+
+def _matches(rule: IssueRule, event_type: str, data: Event) -> bool:
+    return rule.event == event_type and all(field_text(data, name) == value for name, value in rule.match)
 
 
 def _values(data: Event, names: Values) -> Values | None:

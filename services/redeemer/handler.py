@@ -13,6 +13,7 @@ from shared.domain.money import MoneyError, parse_minor
 from shared.domain.order import Line, Order
 from shared.domain.state import order_hold
 from shared.domain.verdicts import Verdict
+from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.sql import sql
@@ -26,15 +27,16 @@ SERVICE: Final = "redeemer"
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailableError)
 
 
-def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | None:
+def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders: bool = False) -> Command | None:
     """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
 
-    Raises MoneyError for an amount that its currency can't have.
+    `note_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
+    currency can't have.
     """
     data = event.data
     if isinstance(data, OrderPlaced):
         if not data.coupon_codes and not data.lock_reference:
-            return None
+            return _to_note(event, data) if note_orders and data.customer is not None else None
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
@@ -62,6 +64,16 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings) -> Command | No
             amount=None if data.lines else data.amount,
         )
     raise AssertionError(f"the redeemer reads no {event.type}")
+
+
+def _to_note(event: ReceivedEvent, data: OrderPlaced) -> Command | None:
+    """An order without coupons, so that it is known to be somebody's; one with amounts that can't be is let be."""
+    try:
+        order = order_of(data)
+    except MoneyError:
+        return None
+    customer = None if data.customer is None else _customer(data.customer)
+    return RedeemCoupons(event.command_id, order, customer=customer, at=data.placed_at)
 
 
 def order_of(data: OrderPlaced) -> Order:
@@ -105,6 +117,7 @@ class OrderHandler:
         self._pool = pool
         self._engine = engine
         self._settings = settings
+        self._cache = CampaignCache()
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         """Execute what `events` ask for, in their order. Returns those that nobody can execute, with the reason.
@@ -119,9 +132,10 @@ class OrderHandler:
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         poison: list[Poison] = []
         asked: list[tuple[ReceivedEvent, Command]] = []
+        note_orders = await self._notes_orders(events)
         for event in events:
             try:
-                command = to_command(event, self._settings)
+                command = to_command(event, self._settings, note_orders=note_orders)
             except MoneyError as error:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
@@ -138,6 +152,16 @@ class OrderHandler:
             ]
             _count_refusals(verdicts)
         return poison
+
+    async def _notes_orders(self, events: Sequence[ReceivedEvent]) -> bool:
+        """Whether orders without coupons matter: a campaign is for first orders, or they are to be noted always."""
+        if self._settings.note_orders == "always":
+            return True
+        if all(isinstance(event.data, OrderPlaced) and event.data.coupon_codes for event in events):
+            return False
+        async with self._pool.acquire() as connection:
+            campaigns = await self._cache.refresh(connection)
+        return any(one.eligibility.first_order_only and one.status != "archived" for one in campaigns.values())
 
     async def _without_idle_payments(
         self, asked: list[tuple[ReceivedEvent, Command]]

@@ -21,5 +21,10 @@ class RedeemerSettings(Settings):
         le=366 * 24 * 60 * 60,
         description="burn_on=paid: how long an unpaid order holds its coupons",
     )
+    note_orders: Literal["when_needed", "always"] = Field(
+        "when_needed",
+        description="orders without coupons are noted while a campaign is for first orders only, or always: then "
+        "history counts from before such a campaign is loaded",
+    )
     sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two looks for locks past their time")
     sweep_limit: int = Field(500, ge=1, le=10_000, description="locks put away at a time")

@@ -1,16 +1,17 @@
 """What a decision about coupons works with: the request, and the offers that its codes turned out to be."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.campaign import Campaign
+from shared.domain.commands import LockCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.derive import derived_id
 from shared.domain.money import shown
-from shared.domain.order import SHIPPING, Order
+from shared.domain.order import SHIPPING, Line, Order
 from shared.domain.state import LockedUse, LockState, PeriodKey, Standing, State
 from shared.domain.value import value
 
@@ -31,6 +32,7 @@ class Basket:
     room_minor: int
     rooms: list[int] | None = None
     shipping_minor: int = 0
+    lines: tuple[Line, ...] = ()
 
     def room_for(self, indices: tuple[int, ...] | None) -> int:
         """The most that a coupon for these lines (None: the whole order) can still take off."""
@@ -42,7 +44,7 @@ class Basket:
     def copy(self) -> "Basket":
         """A basket to try a choice on."""
         rooms = None if self.rooms is None else list(self.rooms)
-        return Basket(list(self.amounts), self.left_minor, self.room_minor, rooms, self.shipping_minor)
+        return Basket(list(self.amounts), self.left_minor, self.room_minor, rooms, self.shipping_minor, self.lines)
 
 
 @dataclass(slots=True)
@@ -51,9 +53,9 @@ class Request:
 
     `closed_at` is set where the order was cancelled or returned and the request does not place it anew. `replaced` is a
     lock whose uses the request gives back before anything else. `beside` are the coupons that the order has already.
-    `customer` is as the request names them, `channel` where the order was placed, else the way in it came by.
     """
 
+    command: RedeemCoupons | LockCoupons
     state: State
     now: datetime
     at: datetime
@@ -65,10 +67,18 @@ class Request:
     closed_as: str = ""
     replaced: LockState | None = None
     beside: tuple["Beside", ...] = ()
-    customer: Customer | None = None
-    channel: str = ""
-    validation_code: str | None = None
-    memo: dict[str, Any] = field(default_factory=dict)
+    memo: dict[str, Any] | None = None
+
+    @property
+    def customer(self) -> Customer | None:
+        """Who it is for, as the request names them."""
+        return self.command.customer
+
+    @property
+    def channel(self) -> str:
+        """Where the order was placed, or else the way in that the request came by."""
+        order, command = self.order, self.command
+        return command.channel if order is None or order.channel is None else order.channel
 
     @property
     def segments(self) -> frozenset[str]:
@@ -85,8 +95,8 @@ class Request:
     @property
     def values(self) -> dict[str, Any]:
         """What conditions may look at, reckoned once: order, customer and time, as plain JSON-like values."""
-        if not self.memo:
-            self.memo |= condition_values(self)
+        if self.memo is None:
+            self.memo = condition_values(self)
         return self.memo
 
 
@@ -104,9 +114,10 @@ class Offer:
 
     `code` is as the caller wrote it. `indices` are the lines it takes its discount from, None for the whole order;
     `units` of each: (how many count, how many there are), None for all. `fixed_minor` is the amount of a fixed offer in
-    the order's currency. `untouched_minor` is its discount on the untouched order (0 without an order), spread by
-    `weights`. `lock` and `locked` are the own hold
-    that pays for the use; `promised`: the request named that lock, so limits and windows aren't judged again.
+    the order's currency, None where the campaign names it. `untouched_minor` is its discount on the untouched order (0
+    without an order), spread by `weights`. `lock` and `locked` are the own hold that pays for the use; `promised`: the
+    request named that lock, so limits and windows aren't judged again. `recurring`: it goes on with a subscription and
+    takes no use.
     """
 
     code: str
@@ -115,23 +126,24 @@ class Offer:
     indices: tuple[int, ...] | None = None
     untouched_minor: int = 0
     weights: Sequence[int] = ()
-    fixed_minor: int = 0
+    fixed_minor: int | None = None
     units: tuple[tuple[int, int], ...] | None = None
     lock: LockState | None = None
     locked: LockedUse | None = None
     promised: bool = False
+    recurring: bool = False
 
 
 @dataclass(slots=True)
 class Taken:
     """An offer that won, with what it takes off in minor units (None where no order is known).
 
-    `shares` are its parts: (index of the line, or SHIPPING_INDEX, part).
+    `shares` are its parts: (id of the line, or SHIPPING, part), in the order of the lines.
     """
 
     offer: Offer
     discount_minor: int | None
-    shares: tuple[tuple[int, int], ...] = ()
+    shares: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -160,9 +172,11 @@ class Along:
 def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Basket:
     """The order as a basket, from which `earlier` requests have taken their part. Negative amounts count as 0."""
     amount_minor, shipping_minor = max(order.amount_minor, 0), max(order.shipping_minor, 0)
-    amounts = [max(line.unit_minor * line.quantity, 0) for line in order.lines]
+    amounts = [line.unit_minor * line.quantity for line in order.lines]
+    if amounts and min(amounts) < 0:
+        amounts = [max(amount, 0) for amount in amounts]
     if not earlier:
-        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor)
+        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines)
     taken: dict[str, int] = {}
     for one in earlier:
         for line_id, part in one.lines:
@@ -171,14 +185,14 @@ def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Bas
     shipping_minor = max(shipping_minor - of_shipping, 0)
     room_minor = max(amount_minor + of_shipping - sum(one.discount_minor for one in earlier), 0)
     if not taken or not amounts:
-        return Basket(amounts, amount_minor, room_minor, None, shipping_minor)
+        return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
     rooms = []
     for line, amount in zip(order.lines, amounts, strict=True):
         part = min(taken.get(line.line_id, 0), amount)
         rooms.append(amount - part)
         if part:
             taken[line.line_id] -= part  # two lines of one id share what was taken off it
-    return Basket(amounts, amount_minor, room_minor, rooms, shipping_minor)
+    return Basket(amounts, amount_minor, room_minor, rooms, shipping_minor, order.lines)
 
 
 def condition_values(request: Request) -> dict[str, Any]:
@@ -219,15 +233,13 @@ def condition_values(request: Request) -> dict[str, Any]:
     return values
 
 
-def named_once(codes: Sequence[str], state: State) -> Iterator[tuple[str, Coupon | None]]:
+def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
     """Each different code as it was written first, with its coupon; None where there is none."""
-    seen: set[str] = set()
+    keys: dict[str, str] = {}
     for code in codes:
-        key = code_key(code)
-        if key not in seen:
-            seen.add(key)
-            coupon_id = state.coupon_ids.get(key)
-            yield code, None if coupon_id is None else state.coupons.get(coupon_id)
+        keys.setdefault(code_key(code), code)
+    coupons, ids = state.coupons, state.coupon_ids
+    return [(code, coupons.get(ids.get(key, ""))) for key, code in keys.items()]
 
 
 def beside_of(state: State, uses: Iterable[Standing | LockedUse]) -> tuple[Beside, ...]:
@@ -238,11 +250,6 @@ def beside_of(state: State, uses: Iterable[Standing | LockedUse]) -> tuple[Besid
         if campaign is not None:
             found.append(Beside(use.coupon_id if coupon is None else coupon.code, campaign))
     return tuple(found)
-
-
-def channel_of(order: Order | None, way_in: str) -> str:
-    """Where the order was placed, or else the way in that the request came by."""
-    return way_in if order is None or order.channel is None else order.channel
 
 
 def holds_now(lock: LockState | None, now: datetime) -> bool:

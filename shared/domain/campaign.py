@@ -13,6 +13,9 @@ CampaignStatus = Literal["active", "paused", "archived"]
 DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
 StackingPolicy = Literal["exclusive", "combinable"]
 SourceKind = Literal["generated", "pool", "external"]
+PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
+"""Kinds that are a discount on goods and nothing else."""
+
 Period = Literal["day", "week", "month"]
 Counted = Literal["campaign", "customer"]
 Receiver = Literal["customer", "referrer", "both"]
@@ -221,8 +224,8 @@ class Campaign:
     validation_code: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
-    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """what is found out about it once, by name; never part of what it says"""
+    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """what is found out about it once; never part of what it says"""
 
     @property
     def meters_campaign(self) -> bool:

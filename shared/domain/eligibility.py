@@ -1,6 +1,7 @@
 """Whether a coupon is good for a request, apart from limits: the first of `rules` that doesn't hold says why not."""
 
 from shared.domain.asking import Offer, Request
+from shared.domain.campaign import Campaign
 from shared.domain.coupon import Coupon
 from shared.domain.pricing import price
 from shared.domain.reasons import Reason
@@ -20,9 +21,8 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> Offer | Refused
     if coupon.status == "voided":
         return _voided(code, coupon)
     offer = Offer(code, coupon, campaign)
-    known = request.order is not None
-    for rule in rules_of(campaign):
-        if (known or not rule.of_order) and not rule.holds(request, offer):
+    for holds, rule in rules_of(campaign, of_order=request.order is not None):
+        if not holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)
 
@@ -56,10 +56,20 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
 
 def judge_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
     """An offer that was promised before, judged by what depends on this order: its state, and the rules of orders."""
-    for rule in rules_of(offer.campaign):
-        if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not rule.holds(request, offer):
+    for holds, rule in rules_of(offer.campaign):
+        if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)
+
+
+def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> Offer | RefusedCoupon:
+    """A coupon that goes on with the order's subscription, judged for what depends on the order.
+
+    Its first use promised the rest, as a lock does: who may use it, when, and how often.
+    """
+    if coupon.status == "voided":
+        return _voided(code, coupon)
+    return judge_order(request, Offer(code, coupon, campaign, recurring=True))
 
 
 def refused_by(rule: Rule, request: Request, offer: Offer) -> RefusedCoupon:

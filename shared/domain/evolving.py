@@ -1,13 +1,18 @@
 """Fold a verdict into the state, so that the next command of the batch is decided as if it were loaded afresh."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.campaign import Campaign
 from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import CustomerKey
-from shared.domain.state import LockState, Meter, OrderState, Standing, State
+from shared.domain.issuing import coupon_end
+from shared.domain.returning import standing_of
+from shared.domain.state import LockState, Meter, OrderState, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
+
+_OF_ORDERS = frozenset({"burned", "returned", "restored"})
 
 
 def evolve(state: State, verdict: Verdict) -> None:
@@ -37,7 +42,8 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             limits = None if campaign is None else campaign.limits.uses_per_coupon
             state.coupons[one.coupon_id] = Coupon(
                 one.coupon_id, one.code, one.campaign_id, "active", None if shared else verdict.customer_key, limits,
-                starts_at=None if shared else one.starts_at, ends_at=None if shared else one.ends_at,
+                starts_at=None if shared else one.starts_at,
+                ends_at=None if campaign is None else coupon_end(campaign, one.starts_at),
             )  # fmt: skip
             if one.code:
                 state.coupon_ids[code_key(one.code)] = one.coupon_id
@@ -61,19 +67,25 @@ def _move(state: State, transfer: Transfer, decided_at: datetime) -> None:
             _meter(state, transfer, transfer.customer_key)
         if campaign.limits.caps:
             _count_in_periods(state, transfer, campaign, decided_at)
-    if transfer.order_id is None or not used:
-        return
-    order = state.orders.get(transfer.order_id)
+    if transfer.order_id is not None and transfer.kind in _OF_ORDERS:
+        _stand(state, transfer)
+
+
+def _stand(state: State, transfer: Transfer) -> None:
+    """What stands redeemed for an order, and for a subscription."""
+    if transfer.subscription_id is not None:
+        key = (transfer.subscription_id, transfer.coupon_id)
+        state.subscriptions[key] = state.subscriptions.get(key, 0) + transfer.used_uses
+    order = state.orders.get(transfer.order_id or "")
     if order is None:
         return
-    if used > 0:
-        order.standing[transfer.coupon_id] = Standing(
-            transfer.coupon_id, transfer.campaign_id, transfer.redemption_id or "", used, transfer.used_minor,
-            transfer.currency, transfer.customer_key, transfer.lines, transfer.used_minor, transfer.counted_at,
-            transfer.subscription_id,
-        )  # fmt: skip
-    else:
+    if transfer.kind == "burned":
+        order.standing[transfer.coupon_id] = standing_of(transfer)
+    elif transfer.kind == "restored":
         order.standing.pop(transfer.coupon_id, None)
+    elif (standing := order.standing.get(transfer.coupon_id)) is not None:
+        left_minor = standing.discount_minor + transfer.used_minor
+        order.standing[transfer.coupon_id] = replace(standing, discount_minor=left_minor)
 
 
 def _meter(state: State, transfer: Transfer, customer_key: str | None) -> None:
@@ -147,6 +159,10 @@ def _note(state: State, change: OrderChange) -> None:
         order.requested_count = change.requested_count
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor
+    if change.lines is not None:
+        order.lines = change.lines
+    if change.returns is not None:
+        order.returns = change.returns
     _note_whose(state, order, before)
 
 

@@ -8,33 +8,25 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.asking import Taken
-from shared.domain.campaign import DiscountOffer
+from shared.domain.asking import Offer, Taken
+from shared.domain.campaign import PLAIN, DiscountOffer
 from shared.domain.customer import CustomerKey
-from shared.domain.order import SHIPPING, Line, Order
+from shared.domain.order import SHIPPING, Order
 from shared.domain.state import LockedUse, LockState
 from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, LockChange, Transfer
 
-PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
-"""Kinds that are a discount on goods and nothing else."""
 
-
-def accepted(taken: Taken, lines: tuple[LineShare, ...]) -> AcceptedCoupon:
+def accepted(taken: Taken) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
-    coupon, discount = taken.offer.coupon, taken.offer.campaign.discount
-    if discount.kind in PLAIN:
+    coupon, discount, lines = taken.offer.coupon, taken.offer.campaign.discount, taken.shares
+    if discount.kind in PLAIN and not taken.offer.recurring:
         return AcceptedCoupon(
-            coupon.coupon_id,
-            coupon.code,
-            coupon.campaign_id,
-            discount.kind,
-            discount.value,
-            taken.discount_minor,
+            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor,
             lines,
-        )
+        )  # fmt: skip
     return AcceptedCoupon(
         coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, taken.discount_minor, lines,
-        benefit=benefit_of(discount, lines),
+        uses_of(taken.offer), benefit=benefit_of(discount, lines), recurring=taken.offer.recurring,
     )  # fmt: skip
 
 
@@ -46,14 +38,17 @@ def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit
     return Benefit(shipping, discount.product_id, discount.units, discount.payload)
 
 
-def line_shares(taken: Taken, lines: tuple[Line, ...]) -> tuple[LineShare, ...]:
-    """The parts of the discount by line id, in the order of the lines."""
-    return tuple([(lines[index].line_id if index >= 0 else SHIPPING, part) for index, part in taken.shares])
+def uses_of(offer: Offer) -> int:
+    """How many uses an order takes of the coupon: none where it goes on with a subscription."""
+    return 0 if offer.recurring else 1
 
 
-def burned(  # noqa: PLR0917 - private to the domain, called once
-    taken: Taken, user: CustomerKey | None, order: Order, redemption: str, lines: tuple[LineShare, ...], at: datetime
-) -> tuple[Transfer, ...]:
+def subscription_of(offer: Offer, order: Order) -> str | None:
+    """The subscription whose later orders the use covers."""
+    return order.subscription_id if offer.campaign.recurring else None
+
+
+def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str, at: datetime) -> tuple[Transfer, ...]:
     """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
     coupon, lock, locked = taken.offer.coupon, taken.offer.lock, taken.offer.locked
     reference: str | None = None
@@ -74,8 +69,9 @@ def burned(  # noqa: PLR0917 - private to the domain, called once
                 ),
             )  # fmt: skip
     entry = Transfer(
-        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses, 1,
-        held_minor, taken.discount_minor or 0, order.currency, lines, at,
+        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses,
+        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, taken.shares, at,
+        subscription_of(taken.offer, order),
     )  # fmt: skip
     return (*emptied, entry) if emptied else (entry,)
 

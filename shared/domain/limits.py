@@ -58,29 +58,43 @@ def limit_refusal(
     """
     coupon, limits = offer.coupon, offer.campaign.limits
     others = 0
-    if not offer.promised:
-        others = find_source(request, offer) if coupon.held else 0
-        if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
-            return _exhausted(offer, coupon.uses_limit)
-    refused = None if limits.uses_per_customer is None else _customer_limit(request, offer, along)
-    if refused is None and limits.caps:
-        refused = _customer_caps(request, offer, along)
+    refused: RefusedCoupon | None = None
     held_out = budget_held_out = False
-    if refused is None and limits.uses_total is not None and not offer.promised:
-        refused, held_out = _campaign_limit(request, offer, along, limits.uses_total)
-    if refused is None and limits.caps and offer.lock is None:
-        refused, cap_held_out = _campaign_caps(request, offer, along)
-        held_out = held_out or cap_held_out
+    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+        if not offer.promised:
+            others = find_source(request, offer) if coupon.held else 0
+            if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
+                return exhausted(offer, coupon.uses_limit)
+        refused, held_out = _uses_refusal(request, offer, along)
     if refused is None and limits.spend_total_minor is not None:
-        refused, budget_held_out = _budget(request, offer, along, limits.spend_total_minor, discount_minor)
+        refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
     if refused is None and (held_out or budget_held_out or others):
-        return _locked_elsewhere(offer, others, held_out, budget_held_out)
+        return locked_elsewhere(offer, others, held_out, budget_held_out)
     return refused
+
+
+def _uses_refusal(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether the customer and the campaign have a use left."""
+    limits, held_out = offer.campaign.limits, False
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
+    if refused is None and limits.caps:
+        refused = customer_caps(request, offer, along)
+    if refused is None and limits.uses_total is not None and not offer.promised:
+        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
+    if refused is None and limits.caps and offer.lock is None:
+        refused, cap_held_out = campaign_caps(request, offer, along)
+        held_out = held_out or cap_held_out
+    return refused, held_out
 
 
 def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:
     """Note in `along` that this offer is taken."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
+    if limits.spend_total_minor is not None:
+        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
+    if offer.recurring:
+        return
     along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
     if offer.lock is None:
         along.campaign[campaign_id] = along.campaign.get(campaign_id, 0) + 1
@@ -91,18 +105,17 @@ def count(request: Request, offer: Offer, along: Along, discount_minor: int | No
         if not held and (cap.each == "campaign" or request.person is not None):
             key = period_key(offer.campaign, cap, request.person, _counts_at(request, offer))
             along.periods[key] = along.periods.get(key, 0) + 1
-    if limits.spend_total_minor is not None:
-        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
-        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
 
 
-def _exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+    """The coupon has no use left."""
     coupon = offer.coupon
     message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
     return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
 
 
-def _locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+    """Only what other checkouts hold stands in the way."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"
@@ -114,7 +127,8 @@ def _locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out
     return None
 
 
-def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """Whether this customer has had as many uses of the campaign as it allows."""
     limit, person = offer.campaign.limits.uses_per_customer, request.person
     if limit is None or person is None:
         return None
@@ -133,29 +147,37 @@ def _customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoup
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def _customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
-    """Whether a cap leaves this customer no room; what their own hold pays for counts there already."""
+def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """The first cap that leaves this customer no room."""
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "customer" and cap.uses is not None:
+            refused = customer_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused
+    return None
+
+
+def customer_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> RefusedCoupon | None:
+    """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
     person, campaign = request.person, offer.campaign
     if person is None or (offer.lock is not None and offer.lock.customer_key == person):
         return None
     at = _counts_at(request, offer)
-    for cap in campaign.limits.caps:
-        if cap.each == "campaign" or cap.uses is None:
-            continue
-        key = period_key(campaign, cap, person, at)
-        meter = request.state.period_meters.get(key, NO_METER)
-        gone = meter.used + meter.held + along.periods.get(key, 0)
-        if gone >= cap.uses and meter.held:
-            gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
-        if gone >= cap.uses:
-            reached = full(campaign, cap, cap.uses, meter.used, at)
-            message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
-            details = reached.details("used") | {"held": str(meter.held)}
-            return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
-    return None
+    key = period_key(campaign, cap, person, at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    gone = meter.used + meter.held + along.periods.get(key, 0)
+    if gone >= limit and meter.held:
+        gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+    if gone < limit:
+        return None
+    reached = full(campaign, cap, limit, meter.used, at)
+    message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
+    details = reached.details("used") | {"held": str(meter.held)}
+    return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+    """Whether the campaign has a use left, apart from what others hold."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
     if meter.used + along.taken.get(campaign_id, 0) >= limit:
@@ -169,27 +191,35 @@ def _campaign_limit(request: Request, offer: Offer, along: Along, limit: int) ->
     return None, gone >= limit
 
 
-def _campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
+def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
     """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
-    campaign, held_out = offer.campaign, False
-    for cap in campaign.limits.caps:
-        if cap.each == "customer" or cap.uses is None:
-            continue
-        key = period_key(campaign, cap, None, request.at)
-        meter = request.state.period_meters.get(key, NO_METER)
-        used = meter.used + along.periods.get(key, 0)
-        if used >= cap.uses:
-            reached = full(campaign, cap, cap.uses, meter.used, request.at)
-            message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
-            details = reached.details("used")
-            return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
-        if used + meter.held >= cap.uses:
-            freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
-            held_out = held_out or used + meter.held - freed >= cap.uses
+    held_out = False
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "campaign" and cap.uses is not None:
+            refused, by_cap = campaign_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused, False
+            held_out = held_out or by_cap
     return None, held_out
 
 
-def _budget(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
+def campaign_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> Room:
+    """Whether this cap leaves the campaign no room."""
+    campaign = offer.campaign
+    key = period_key(campaign, cap, None, request.at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    used = meter.used + along.periods.get(key, 0)
+    if used >= limit:
+        reached = full(campaign, cap, limit, meter.used, request.at)
+        message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
+        return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
+    if used + meter.held < limit:
+        return None, False
+    freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
+    return None, used + meter.held - freed >= limit
+
+
+def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
     """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
     needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)

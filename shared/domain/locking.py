@@ -9,7 +9,6 @@ from shared.domain.asking import (
     Taken,
     basket_of,
     beside_of,
-    channel_of,
     holds_now,
     later,
     named_once,
@@ -17,7 +16,7 @@ from shared.domain.asking import (
 from shared.domain.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.coupon import code_key
 from shared.domain.eligibility import judge
-from shared.domain.holding import accepted, counted_at, drained, held, line_shares, released
+from shared.domain.holding import accepted, counted_at, drained, held, released
 from shared.domain.limits import limit_refusal
 from shared.domain.reasons import Reason
 from shared.domain.redeeming import refused_with, sorted_refusals
@@ -39,18 +38,11 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     """
     person = state.customers.get(command.command_id)
     known = state.locks.get(command.lock_reference)
-    problem = _reference_problem(command, known, person)
+    problem = reference_problem(command, known, person)
     if problem is not None:
         return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
-    request = Request(state, now, now, person, command.order, command.order_id)
-    request.customer, request.validation_code = command.customer, command.validation_code
-    request.channel = channel_of(command.order, command.channel)
-    request.replaced = known if known is not None and known.status == "open" else None
-    if command.order is not None:
-        request.basket = basket_of(command.order)
+    request = request_for_lock(command, state, now)
     order = None if command.order_id is None else state.orders.get(command.order_id)
-    if order is not None:
-        request.beside = beside_of(state, order.standing.values())
     offers, refused, count = _judge(command, request, order)
     taken: list[Taken] = []
     if offers:
@@ -64,6 +56,21 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
         message = "A lock needs at least one coupon; the request names none."
         return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], person, 0)
     return _open(command, request, taken, count)
+
+
+def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
+    """What the command asks, as it would be judged."""
+    known = state.locks.get(command.lock_reference)
+    request = Request(
+        command, state, now, now, state.customers.get(command.command_id), command.order, command.order_id
+    )
+    request.replaced = known if known is not None and known.status == "open" else None
+    if command.order is not None:
+        request.basket = basket_of(command.order)
+    order = None if command.order_id is None else state.orders.get(command.order_id)
+    if order is not None:
+        request.beside = beside_of(state, order.standing.values())
+    return request
 
 
 def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
@@ -94,7 +101,8 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     )
 
 
-def _reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+def reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+    """Why no lock can be opened, or replaced, under this reference."""
     reference = command.lock_reference
     if reference.startswith(OWN_REFERENCES):
         message = f"Lock references that begin with {OWN_REFERENCES!r} are kept for orders; choose another one."
@@ -117,16 +125,20 @@ def _judge(
     for code, coupon in named_once(command.codes, request.state):
         judged = judge(request, code, coupon)
         if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
-            message = f"Coupon {judged.coupon.code!r} has been redeemed for order {command.order_id!r} already."
             # Reasons of limits come first.
             discount_minor = None if request.basket is None else judged.untouched_minor
-            full = limit_refusal(request, judged, Along(), discount_minor)
-            judged = full or refuse(Reason.ALREADY_REDEEMED, message, code, coupon)
+            judged = limit_refusal(request, judged, Along(), discount_minor) or stands_already(judged, order)
         if isinstance(judged, Offer):
             offers.append(judged)
         else:
             refused.append(judged)
     return offers, refused, len(offers) + len(refused)
+
+
+def stands_already(offer: Offer, order: OrderState) -> RefusedCoupon:
+    """The order has redeemed the coupon: there is nothing to lock."""
+    message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
+    return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 
 
 def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:
@@ -137,13 +149,14 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
     uses: list[LockedUse] = []
     transfers: list[Transfer] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
     for one in taken:
-        lines = () if order is None else line_shares(one, order.lines)
         coupon = one.offer.coupon
         counts = counted_at(one, request.at)
-        locked = LockedUse(coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, lines, counts)
+        locked = LockedUse(
+            coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, one.shares, counts
+        )
         uses.append(locked)
         transfers += held(one, person, command.order_id, command.lock_reference, locked)
-        told.append(accepted(one, lines))
+        told.append(accepted(one))
     opened = LockChange(command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses))
     return Verdict(
         command.command_id, "locked", request.now, tuple(told), requested_count=count,

@@ -10,9 +10,6 @@ from shared.domain.value import value
 SHIPPING: Final = ""
 """Stands for the shipping where a line's id stands: no line can have an empty one."""
 
-SHIPPING_INDEX: Final = -1
-"""Stands for the shipping where a line's index stands."""
-
 
 @value
 class Line:

@@ -1,4 +1,4 @@
-"""What is known of an order, and what a new event makes of it. The events' own times order them, however they arrive.
+"""What is known of an order, and what placing it makes of that. The events' own times order them, however they arrive.
 
 An order is closed while it is cancelled or returned. A placing later than the closing places it anew; one that is not
 later is the order that was closed. A payment counts when it is later than the last closing.
@@ -9,7 +9,8 @@ from datetime import datetime
 from shared.domain.asking import END_OF_TIME
 from shared.domain.commands import RedeemCoupons
 from shared.domain.customer import CustomerKey
-from shared.domain.state import OrderState, OrderStatus
+from shared.domain.order import Order
+from shared.domain.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.verdicts import OrderChange
 
 
@@ -39,20 +40,38 @@ def placed_again(order: OrderState, placing: datetime) -> bool:
     return is_closed(order) and closing is not None and placing > closing
 
 
+def lines_of(order: Order) -> OrderLines:
+    """What is kept of an order's lines."""
+    return tuple([(line.line_id, line.quantity, line.unit_minor) for line in order.lines])
+
+
+def parts_for(command: RedeemCoupons, known: OrderState | None, now: datetime, *, anew: bool) -> tuple[PartReturn, ...]:
+    """The parts that came back of what the command places: those noted before, without what came back earlier."""
+    if known is None or not known.returns:
+        return ()
+    placed_at = command.order.placed_at or command.at
+    if anew:
+        return tuple([part for part in known.returns if part.at > (placed_at or now)])
+    if known.currency is not None or placed_at is None:
+        return known.returns
+    return tuple([part for part in known.returns if part.at >= placed_at])
+
+
 def placing_change(
-    command: RedeemCoupons, known: OrderState | None, person: CustomerKey | None, now: datetime
+    command: RedeemCoupons, known: OrderState | None, person: CustomerKey | None, now: datetime, *, anew: bool
 ) -> OrderChange | None:
-    """What placing the order notes of it; None where nothing changes.
+    """What placing the order (`anew` where it was closed) notes of it; None where nothing changes.
 
     A placing that names no time is one at `now`, but its time is only noted where it places a closed order anew.
     """
     order = command.order
     status: OrderStatus = "placed"
     placed_at = order.placed_at or command.at
+    returns: tuple[PartReturn, ...] | None = None
     if known is not None:
         status = known.status
         if is_closed(known):
-            if not placed_again(known, placed_at or now):
+            if not anew:
                 return None
             status = "paid" if paid_since_closing(known) else "placed"
             placed_at = placed_at or now
@@ -60,6 +79,8 @@ def placing_change(
             if known.currency is not None:
                 return None  # the same order again
             placed_at = None
+        if known.returns:
+            returns = parts_for(command, known, now, anew=anew)
     return OrderChange(
         order.order_id,
         status,
@@ -67,4 +88,6 @@ def placing_change(
         customer_key=person,
         currency=order.currency,
         amount_minor=order.amount_minor,
+        lines=lines_of(order),
+        returns=returns,
     )

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from shared.domain.asking import Basket, Offer, Taken
-from shared.domain.campaign import Scope
+from shared.domain.campaign import PLAIN, Campaign, Scope
 from shared.domain.discount import reckon, spread
 from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import SHIPPING_INDEX, Line, Order
+from shared.domain.order import SHIPPING, Line, Order
 
 _NOTHING: tuple[int, ...] = ()
 
@@ -43,6 +43,15 @@ def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | N
     )
 
 
+def aims(campaign: Campaign) -> bool:
+    """Whether its coupons are good for less, or other, than the whole order: if not, there is nothing to aim at."""
+    scope, discount = campaign.scope, campaign.discount
+    return (
+        discount.kind not in PLAIN or discount.per_unit or discount.amount_minor is None or scope.max_units is not None
+        or bool(scope.product_ids or scope.variant_ids or scope.collection_ids) or scope.excludes
+    )  # fmt: skip
+
+
 def aim(offer: Offer, order: Order) -> bool:
     """Set the lines, and units of them, that the offer takes its discount from; False where it is good for nothing.
 
@@ -53,8 +62,10 @@ def aim(offer: Offer, order: Order) -> bool:
     indices = eligible_lines(scope, lines)
     if indices is not None and not indices:
         return False
-    kind, amount_minor = discount.kind, discount.amount_minor
-    offer.fixed_minor = (amount_in(discount.value, order.currency) or 0) if amount_minor is None else amount_minor
+    kind = discount.kind
+    offer.fixed_minor = discount.amount_minor
+    if offer.fixed_minor is None:
+        offer.fixed_minor = amount_in(discount.value, order.currency) or 0
     if kind == "free_product":
         listed = [index for index, line in enumerate(lines) if line.product_id == discount.product_id]
         offer.indices, offer.units = _pick(lines, listed, discount.units, dearest=False)
@@ -118,7 +129,7 @@ def _price_units(basket: Basket, offer: Offer, units: tuple[tuple[int, int], ...
     discount, indices, rooms = offer.campaign.discount, offer.indices or _NOTHING, basket.rooms
     weights = [basket.amounts[index] * taken // there for index, (taken, there) in zip(indices, units, strict=True)]
     if discount.per_unit:
-        weights = [min(left, offer.fixed_minor * taken) for left, (taken, _) in zip(weights, units, strict=True)]
+        weights = [min(left, (offer.fixed_minor or 0) * taken) for left, (taken, _) in zip(weights, units, strict=True)]
     wanted = sum(weights)
     if discount.per_unit or discount.kind == "free_product":
         if discount.max_discount_minor is not None:
@@ -130,22 +141,35 @@ def _price_units(basket: Basket, offer: Offer, units: tuple[tuple[int, int], ...
     return max(min(wanted, sum(weights), basket.left_minor, basket.room_minor), 0), weights
 
 
+def take_alone(basket: Basket, offer: Offer) -> Taken:
+    """The offer with its discount on the untouched order, when no other follows: the basket is of no use afterwards."""
+    discount_minor, indices = offer.untouched_minor, offer.indices
+    if indices == _NOTHING:
+        return take(basket, offer, discount_minor, offer.weights)
+    parts, lines = spread(discount_minor, offer.weights), basket.lines
+    if indices is not None:
+        lines = tuple([lines[index] for index in indices])
+    return Taken(
+        offer, discount_minor, tuple([(line.line_id, part) for line, part in zip(lines, parts, strict=True) if part])
+    )
+
+
 def take(basket: Basket, offer: Offer, discount_minor: int, weights: Sequence[int]) -> Taken:
     """The offer with its discount spread over its lines; the basket is left with the rest."""
     if offer.indices == _NOTHING:
         if not discount_minor:
             return Taken(offer, 0)
         basket.shipping_minor -= discount_minor
-        return Taken(offer, discount_minor, ((SHIPPING_INDEX, discount_minor),))
+        return Taken(offer, discount_minor, ((SHIPPING, discount_minor),))
     amounts, rooms = basket.amounts, basket.rooms
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
-    shares: list[tuple[int, int]] = []
+    shares: list[tuple[str, int]] = []
     where = range(len(amounts)) if offer.indices is None else offer.indices
     for index, part in zip(where, spread(discount_minor, weights), strict=True):
         if part:
             amounts[index] -= part
             if rooms is not None:
                 rooms[index] -= part
-            shares.append((index, part))
+            shares.append((basket.lines[index].line_id, part))
     return Taken(offer, discount_minor, tuple(shares))

@@ -4,7 +4,7 @@ An order that comes again changes nothing that stands: its redeemed and held cou
 is judged as a request of its own. Coupons are judged each on its own, or all or nothing (`atomic`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.domain.asking import (
@@ -13,21 +13,32 @@ from shared.domain.asking import (
     Taken,
     basket_of,
     beside_of,
-    channel_of,
     holds_now,
     later,
     named_once,
     redemption_id,
 )
+from shared.domain.campaign import Campaign
 from shared.domain.commands import RedeemCoupons
-from shared.domain.coupon import code_key
-from shared.domain.eligibility import judge, judge_locked
-from shared.domain.holding import accepted, burned, counted_at, drained, held, line_shares, released
-from shared.domain.placing import is_closed, last_closing, paid_since_closing, placed_again, placing_change
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.eligibility import judge, judge_locked, judge_recurring
+from shared.domain.holding import (
+    accepted,
+    burned,
+    counted_at,
+    drained,
+    held,
+    released,
+    subscription_of,
+    uses_of,
+)
+from shared.domain.order_life import Effect, OrderEvent, effect_of, phase_of, placing_event
+from shared.domain.placing import last_closing, lines_of, paid_since_closing, parts_for, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.refusing import refuse
+from shared.domain.returning import Goods, all_back, goods_of, shares, standing_of
 from shared.domain.stacking import choose
-from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
+from shared.domain.state import LockedUse, LockState, OrderState, PartReturn, Standing, State, order_hold
 from shared.domain.verdicts import (
     AcceptedCoupon,
     LockChange,
@@ -50,27 +61,61 @@ class Named:
 
 @dataclass(slots=True)
 class Judged:
-    """What is used, what is refused, how many coupons the request was about, and what is noted of the order."""
+    """What is used, what is refused, how many coupons the request was about, and what is noted of the order.
+
+    `returns`: the parts of it that have come back already.
+    """
 
     taken: list[Taken]
     refused: list[RefusedCoupon]
     count: int
     change: OrderChange | None
+    returns: tuple[PartReturn, ...]
+
+
+@dataclass(slots=True)
+class Placing:
+    """What placing the order asks, what is known of the order and what it holds now, and what the table says of that.
+
+    `anew`: it places a closed order again. `came_back`: all of it came back before it arrived, which `known` says.
+    """
+
+    request: Request
+    known: OrderState | None
+    hold: LockState | None
+    effect: Effect
+    anew: bool
+    came_back: bool
+
+
+def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
+    """The command as it is judged."""
+    order = command.order
+    before = state.orders.get(order.order_id)
+    known = before if before is None or not before.returns else _all_back_before(command, before, now)
+    hold = state.locks.get(order_hold(order.order_id))
+    event = placing_event(known, order.placed_at or command.at or now)
+    effect = effect_of(phase_of(known, hold, now), event)
+    if hold is not None and not holds_now(hold, now):
+        hold = None
+    request = _request(command, state, now, known, hold)
+    if effect == Effect.REFUSE and known is not None:
+        request.closed_at, request.closed_as = last_closing(known), known.status
+    return Placing(request, known, hold, effect, event == OrderEvent.PLACED_ANEW, known is not before)
 
 
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     """Judge the coupons of an order and use (or hold) those that are good for it."""
     order = command.order
-    known = state.orders.get(order.order_id)
-    hold = state.locks.get(order_hold(order.order_id))
-    if hold is not None and not holds_now(hold, now):
-        hold = None
-    request = _request(command, state, now, known, hold)
+    placing = placing_of(command, state, now)
+    request, known, hold, effect, anew = placing.request, placing.known, placing.hold, placing.effect, placing.anew
     named = Named()
     _judge_codes(command, request, known, hold, named)
     if command.lock_reference is not None:
-        _judge_lock(command, request, known, hold, named)
-    change = placing_change(command, known, request.person, now)
+        _judge_lock(command, request, known, hold, named, anew=anew)
+    change = placing_change(command, known, request.person, now, anew=anew)
+    if known is not None and placing.came_back:
+        change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not named.count:
         # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
@@ -89,15 +134,35 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         taken = []
     if len(refused) > 1:
         refused = sorted_refusals(refused)
-    judged = Judged(taken, refused, named.count, change)
+    judged = Judged(taken, refused, named.count, change, parts_for(command, known, now, anew=anew))
     if not taken:
         return Verdict(
             command.command_id, "refused", now, (), tuple(refused), named.count, 0, order.currency, order.order_id,
             None, command.lock_reference, None, request.person, (), (), () if change is None else (change,),
         )  # fmt: skip
-    if command.hold and not (known is not None and request.closed_at is None and paid_since_closing(known)):
+    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
         return _hold(command, request, judged)
     return _burn(command, request, judged)
+
+
+def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
+    """The order as it stands when it is placed: returned, where all of it came back in parts before it arrived."""
+    order = command.order
+    anew = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_ANEW
+    if known.currency is not None and not anew:
+        return known
+    parts = parts_for(command, known, now, anew=anew)
+    if not all_back(parts, Goods(lines_of(order), order.amount_minor, order.currency)):
+        return known
+    return replace(known, status="returned", returned_at=max(part.at for part in parts))
+
+
+def _goods(request: Request, change: OrderChange | None) -> Goods:
+    """What the order consists of, after `change`."""
+    known = request.state.orders.get(request.order_id or "")
+    if change is not None and change.lines is not None:
+        return Goods(change.lines, change.amount_minor or 0, change.currency)
+    return Goods((), 0, None) if known is None else goods_of(known)
 
 
 def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
@@ -126,19 +191,19 @@ def _request(
     person = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         person = hold.customer_key  # whoever the order belongs to while it waits for its payment
-    request = Request(state, now, at, person, order, order.order_id)
+    request = Request(command, state, now, at, person, order, order.order_id)
     earlier: list[Standing | LockedUse] = []
     if known is not None:
-        earlier += known.standing.values()
-        if is_closed(known) and not placed_again(known, order.placed_at or asked or now):
-            request.closed_at, request.closed_as = last_closing(known), known.status
+        # What came back in parts was taken off all the same: it doesn't make room for another coupon.
+        earlier += [
+            one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
+            for one in known.standing.values()
+        ]
     if hold is not None:
         earlier += hold.uses
     if earlier:
         request.beside = beside_of(state, earlier)
         earlier = [one for one in earlier if one.currency == order.currency]
-    request.customer, request.validation_code = command.customer, command.validation_code
-    request.channel = channel_of(order, command.channel)
     request.basket = basket_of(order, earlier)
     return request
 
@@ -147,18 +212,37 @@ def _judge_codes(
     command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
 ) -> None:
     for code, coupon in named_once(command.codes, request.state):
-        if coupon is not None and _stands(coupon.coupon_id, known, hold):
+        if coupon is not None and stands(coupon.coupon_id, known, hold):
             continue
         named.count += 1
-        judged = judge(request, code, coupon)
+        goes_on = None if coupon is None or command.order.cycle <= 1 else going_on(command, request.state, coupon)
+        if coupon is not None and goes_on is not None:
+            judged = judge_recurring(request, code, coupon, goes_on)
+        else:
+            judged = judge(request, code, coupon)
         if isinstance(judged, Offer):
             named.offers.append(judged)
         else:
             named.refused.append(judged)
 
 
+def going_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
+    """The coupon's campaign, where the order is a later one of a subscription for which a use of the coupon stands."""
+    campaign = state.campaigns.get(coupon.campaign_id)
+    if campaign is None or not campaign.recurring or command.order.subscription_id is None:
+        return None
+    stand = state.subscriptions.get((command.order.subscription_id, coupon.coupon_id), 0)
+    return campaign if stand > 0 else None
+
+
 def _judge_lock(
-    command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
+    command: RedeemCoupons,
+    request: Request,
+    known: OrderState | None,
+    hold: LockState | None,
+    named: Named,
+    *,
+    anew: bool,
 ) -> None:
     """The coupons of the lock that the request names, as offers that its promise covers."""
     reference = command.lock_reference or ""
@@ -171,8 +255,7 @@ def _judge_lock(
         return
     if lock.status == "burned":
         ours = lock.order_id is not None and lock.order_id == command.order.order_id
-        again = known is not None and is_closed(known) and request.closed_at is None
-        if not ours or again:
+        if not ours or anew:
             _refuse_lock(named, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed already.")
         return
     over = not holds_now(lock, request.now)
@@ -180,7 +263,7 @@ def _judge_lock(
         _refuse_lock(named, Reason.LOCK_EXPIRED, f"Lock {reference!r} expired at {lock.expires_at.isoformat()}.")
         return
     for locked in lock.uses:
-        if _stands(locked.coupon_id, known, hold):
+        if stands(locked.coupon_id, known, hold):
             continue
         judged = judge_locked(request, lock, locked, over)
         _drop_named_twice(named, locked.coupon_id)
@@ -205,7 +288,7 @@ def _drop_named_twice(named: Named, coupon_id: str) -> None:
     named.count -= before - len(named.offers) - len(named.refused)
 
 
-def _stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
+def stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
     """Whether the order has redeemed the coupon, or holds it until its payment."""
     if known is not None and coupon_id in known.standing:
         return True
@@ -227,12 +310,15 @@ def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     total, locked = 0, False
     user = request.person
     for one in judged.taken:
-        lines = line_shares(one, order.lines)
         user = _user(request, one)
-        told.append(accepted(one, lines))
-        transfers += burned(one, user, order, redemption, lines, request.at)
+        told.append(accepted(one))
+        transfers += burned(one, user, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
+    if judged.returns:
+        burned_now = [standing_of(transfer) for transfer in transfers if transfer.order_id is not None]
+        goods = _goods(request, judged.change)
+        transfers += tuple(shares(burned_now, request.state.campaigns, goods, (), judged.returns, order.order_id))
     return Verdict(
         command.command_id, "redeemed", request.now, tuple(told), tuple(judged.refused), judged.count, total,
         order.currency, order.order_id, redemption, command.lock_reference, None, user, transfers,
@@ -253,20 +339,21 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     told: list[AcceptedCoupon] = []
     total = 0
     for one in judged.taken:
-        lines, discount = line_shares(one, order.lines), one.discount_minor or 0
+        discount = one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, 1, discount, order.currency, lines, counted_at(one, request.at)
-        )
+            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, one.shares,
+            counted_at(one, request.at), subscription_of(one.offer, order),
+        )  # fmt: skip
         uses.append(locked)
         transfers += held(one, user, order.order_id, reference, locked)
-        told.append(accepted(one, lines))
+        told.append(accepted(one))
         total += discount
     change = judged.change
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
         customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
-        requested_count=asked,
+        requested_count=asked, lines=lines_of(order), returns=None if change is None else change.returns,
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,

@@ -14,11 +14,12 @@ from shared.domain.campaign import Campaign, Condition
 from shared.domain.hours import is_open, shown_hours
 from shared.domain.money import shown
 from shared.domain.order import Order
-from shared.domain.pricing import aim, amount_in, eligible_lines
+from shared.domain.pricing import aim, aims, amount_in, eligible_lines
 from shared.domain.reasons import Reason
 
+Holds = Callable[[Request, Offer], bool]
 Told = tuple[str, dict[str, str]]
-"""(what a refusal says, the numbers behind it)"""
+"""(what there is to say, whether the rule holds or not; the numbers behind it)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,17 @@ class Rule:
     field: str
     reason: Reason
     asked: Callable[[Campaign], bool]
-    holds: Callable[[Request, Offer], bool]
+    holds: Holds
     tell: Callable[[Request, Offer], Told]
     of_order: bool = False
 
 
-def rules_of(campaign: Campaign) -> tuple[Rule, ...]:
-    """The rules that this campaign asks for, found once."""
-    found: tuple[Rule, ...] | None = campaign.memo.get("rules")
+def rules_of(campaign: Campaign, *, of_order: bool = True) -> tuple[tuple[Holds, Rule], ...]:
+    """The rules that this campaign asks for, with or without those of an order; found once."""
+    found: tuple[tuple[Holds, Rule], ...] | None = campaign.memo.get(of_order)
     if found is None:
-        found = campaign.memo["rules"] = tuple([rule for rule in RULES if rule.asked(campaign)])
+        asked = [rule for rule in RULES if rule.asked(campaign) and (of_order or not rule.of_order)]
+        found = campaign.memo[of_order] = tuple([(rule.holds, rule) for rule in asked])
     return found
 
 
@@ -72,7 +74,8 @@ def _tell_end(request: Request, offer: Offer) -> Told:
     if not ends:
         return "It has no end.", {}
     end = min(ends).isoformat()
-    return f"Coupon {offer.coupon.code!r} expired at {end}.", {"ends_at": end}
+    over = "can be used until" if _is_not_over(request, offer) else "expired at"
+    return f"Coupon {offer.coupon.code!r} {over} {end}.", {"ends_at": end}
 
 
 def _is_open(request: Request, offer: Offer) -> bool:
@@ -96,7 +99,8 @@ def _is_on_channel(request: Request, offer: Offer) -> bool:
 
 def _tell_channel(request: Request, offer: Offer) -> Told:
     channels = ", ".join(sorted(offer.campaign.eligibility.channels))
-    message = f"Coupon {offer.coupon.code!r} is for orders from {channels}, not from {request.channel}."
+    relation = "and this one is" if _is_on_channel(request, offer) else "not"
+    message = f"Coupon {offer.coupon.code!r} is for orders from {channels}, {relation} from {request.channel}."
     return message, {"channel": request.channel, "expected": channels}
 
 
@@ -106,7 +110,12 @@ def _is_theirs(request: Request, offer: Offer) -> bool:
 
 
 def _tell_theirs(request: Request, offer: Offer) -> Told:
-    return f"Coupon {offer.coupon.code!r} belongs to another customer.", {}
+    code, holder = offer.coupon.code, offer.coupon.holder_key
+    if holder is None:
+        return f"Coupon {code!r} was issued to nobody, so anybody may use it.", {}
+    if request.person is None:
+        return f"Coupon {code!r} belongs to a customer; the request names none.", {}
+    return f"Coupon {code!r} belongs to {'this' if request.person == holder else 'another'} customer.", {}
 
 
 def _needs_customer(campaign: Campaign) -> bool:
@@ -118,7 +127,8 @@ def _needs_customer(campaign: Campaign) -> bool:
 
 
 def _tell_customer(request: Request, offer: Offer) -> Told:
-    return f"Coupon {offer.coupon.code!r} needs a customer; the request names none.", {}
+    names = "the request names none" if request.person is None else "the request names one"
+    return f"Coupon {offer.coupon.code!r} needs a customer; {names}.", {}
 
 
 def _is_in_any(request: Request, offer: Offer) -> bool:
@@ -172,11 +182,13 @@ def _tell_closed(request: Request, offer: Offer) -> Told:
 
 
 def _is_validated(request: Request, offer: Offer) -> bool:
-    return request.validation_code == offer.campaign.validation_code
+    return request.command.validation_code == offer.campaign.validation_code
 
 
 def _tell_validation(request: Request, offer: Offer) -> Told:
-    given = "none was given" if request.validation_code is None else "the one that was given is another"
+    given = "none was given" if request.command.validation_code is None else "the one that was given is another"
+    if _is_validated(request, offer):
+        given = "it was given"
     return f"Coupon {offer.coupon.code!r} needs its validation code; {given}.", {}
 
 
@@ -201,7 +213,8 @@ def _tell_currency(request: Request, offer: Offer) -> Told:
     campaign, currency = offer.campaign, _order(request).currency
     if campaign.currency is None:
         value = campaign.discount.value
-        message = f"Coupon {offer.coupon.code!r} takes {value} off, which is no amount in {currency}."
+        relation = "in the order's currency" if _is_in_currency(request, offer) else "which is no amount in"
+        message = f"Coupon {offer.coupon.code!r} takes {value} off, {relation} {currency}."
         return message, {"currency": currency, "value": value}
     message = f"The order is in {currency}, coupon {offer.coupon.code!r} is for orders in {campaign.currency}."
     return message, {"currency": currency, "expected": campaign.currency}
@@ -253,7 +266,8 @@ def _tell_products(request: Request, offer: Offer) -> Told:
     indices = eligible_lines(offer.campaign.scope, lines)
     eligible = len(lines) if indices is None else len(indices)
     details = {"lines": str(len(lines)), "eligible_lines": str(eligible)}
-    return f"Coupon {offer.coupon.code!r} is good for none of the order's products.", details
+    what = "something in the order" if _has_products(request, offer) else "none of the order's products"
+    return f"Coupon {offer.coupon.code!r} is good for {what}.", details
 
 
 def _failing(request: Request, offer: Offer) -> Condition | None:
@@ -322,7 +336,7 @@ RULES: Final = (
         "eligibility.min_quantity", Reason.BELOW_MINIMUM, lambda it: it.eligibility.min_quantity > 0,
         _reaches_quantity, _tell_quantity, True,
     ),
-    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, lambda _: True, _has_products, _tell_products, True),
+    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, aims, _has_products, _tell_products, True),
     Rule(
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
         _conditions_hold, _tell_conditions, True,

@@ -17,7 +17,7 @@ from shared.domain.combining import (
     order_of_application,
 )
 from shared.domain.limits import count, limit_refusal
-from shared.domain.pricing import price, take
+from shared.domain.pricing import price, take_alone
 from shared.domain.reasons import Reason
 from shared.domain.refusing import refuse
 from shared.domain.verdicts import RefusedCoupon
@@ -62,7 +62,7 @@ def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
     refusal = limit_refusal(request, offer, _NOTHING, offer.untouched_minor if known else None)
     if refusal is None and request.beside:
         other = clash(offer, request.beside, len(request.beside) + 1)
-        refusal = None if other is None else _not_beside(offer, other)
+        refusal = None if other is None else not_beside(offer, other)
     if refusal is None and known and not adds_something(offer, offer.untouched_minor):
         refusal = no_effect(request, offer)
     return refusal
@@ -73,7 +73,7 @@ def _single(request: Request, offer: Offer) -> Chosen:
     if refused is not None:
         return Chosen([], [refused])
     basket = request.basket
-    return Chosen([Taken(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)])
+    return Chosen([Taken(offer, None) if basket is None else take_alone(basket, offer)])
 
 
 def _best(request: Request, viable: list[Offer]) -> Chosen:
@@ -107,7 +107,7 @@ def _without_order(request: Request, viable: list[Offer]) -> Chosen:
         others = [one for one in viable if one is not offer]
         other = clash(offer, others, len(viable) + len(request.beside))
         if other is not None:
-            chosen.refused.append(_not_beside(offer, other, "refused_with"))
+            chosen.refused.append(not_beside(offer, other, "refused_with"))
             continue
         refused = limit_refusal(request, offer, along)
         if refused is not None:
@@ -118,7 +118,8 @@ def _without_order(request: Request, viable: list[Offer]) -> Chosen:
     return chosen
 
 
-def _not_beside(offer: Offer, other: Offer | Beside, called: str = "with") -> RefusedCoupon:
+def not_beside(offer: Offer, other: Offer | Beside, called: str = "with") -> RefusedCoupon:
+    """The two don't go together."""
     code = _code(other)
     message = f"Coupon {offer.coupon.code!r} can't be combined with {code!r}."
     return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {called: code})

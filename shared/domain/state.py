@@ -52,9 +52,28 @@ class Standing:
     subscription_id: str | None = None
 
 
+OrderLines = tuple[tuple[str, int, int], ...]
+"""(line id, quantity, price of one unit in minor units), in the order of the lines"""
+
+
+@value
+class PartReturn:
+    """A part of an order that came back at `at`: `lines`, each id once and in their order, or goods of `amount`.
+
+    `amount` is the decimal text that was said: the order's currency may not be known yet.
+    """
+
+    at: datetime
+    lines: tuple[tuple[str, int], ...] = ()
+    amount: str | None = None
+
+
 @dataclass(slots=True)
 class OrderState:
-    """What the ledger knows of an order. `standing` is keyed by coupon id; held uses are its locks' (`order_hold`)."""
+    """What the ledger knows of an order. `standing` is keyed by coupon id; held uses are its locks' (`order_hold`).
+
+    `lines` and `amount_minor` are what it consists of, `returns` the parts of it that came back, in a fixed order.
+    """
 
     order_id: str
     status: OrderStatus
@@ -69,11 +88,16 @@ class OrderState:
     requested_count: int = 0
     """how many different coupons its placings named that wait for the payment; it burns them as one request"""
     standing: dict[str, Standing] = field(default_factory=dict)
+    lines: OrderLines = ()
+    returns: tuple[PartReturn, ...] = ()
 
 
 @value
 class LockedUse:
-    """One coupon's share of a lock. `counted_at`: when it was held, which is when the use counts."""
+    """One coupon's share of a lock. `counted_at`: when it was held, which is when the use counts.
+
+    `uses` is 0 where the coupon goes on with a subscription. `subscription_id` is that of a recurring coupon's order.
+    """
 
     coupon_id: str
     campaign_id: str
@@ -82,6 +106,7 @@ class LockedUse:
     currency: str | None = None
     lines: tuple[tuple[str, int], ...] = ()
     counted_at: datetime | None = None
+    subscription_id: str | None = None
 
     @property
     def one_use_minor(self) -> int:
@@ -103,6 +128,10 @@ class LockState:
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     uses: tuple[LockedUse, ...] = ()
+
+
+SupplyKey = tuple[str, str, int]
+"""(command id, campaign id, which of the command's coupons of the campaign, from 0)"""
 
 
 @value
@@ -133,8 +162,9 @@ class State:
     locks: dict[str, LockState] = field(default_factory=dict)
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)
     """command id → the person the command names"""
-    supplies: dict[tuple[str, str], Supply] = field(default_factory=dict)
-    """(command id, campaign id) → the code to issue"""
+    supplies: dict[SupplyKey, Supply] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    """code key → campaign id, of codes that commands bring for new coupons and the ledger has already"""
     segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
     orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
     """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has
@@ -142,6 +172,8 @@ class State:
     """
     issued: set[tuple[str, str]] = field(default_factory=set)
     """(natural key, campaign id) of occasions that were already issued"""
+    subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(subscription id, coupon id) → uses that stand for it, of subscriptions with orders that are not their first"""
 
 
 def order_hold(order_id: str) -> str:

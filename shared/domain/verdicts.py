@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.reasons import Reason
-from shared.domain.state import LockedUse
+from shared.domain.state import LockedUse, OrderLines, PartReturn
 from shared.domain.value import value
 
 TransferKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
@@ -77,7 +77,8 @@ class AcceptedCoupon:
     `discount_minor` is None where no order was given to reckon on. `uses` of an issued coupon is how often it can be
     used, 0 without limit. Issue fills `starts_at` to `currency` (the campaign's; that of `max_discount_minor`), a
     restore `redemption_id`: the redemption that is taken back. `lines` sum to the discount, the shipping's share being
-    under SHIPPING. `benefit` is None for plain discounts on goods.
+    under SHIPPING. `benefit` is None for plain discounts on goods. `recurring`: it went on with a subscription, and
+    took no use.
     """
 
     coupon_id: str
@@ -94,6 +95,7 @@ class AcceptedCoupon:
     currency: str | None = None
     redemption_id: str | None = None
     benefit: Benefit | None = None
+    recurring: bool = False
 
 
 @value
@@ -133,7 +135,7 @@ class OrderChange:
     """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field.
 
     `customer` and `requested_count` are noted only where the order holds coupons until its payment, which has to tell
-    who ordered and how many coupons were named.
+    who ordered and how many coupons were named. `returns` are all parts that came back and count from now on.
     """
 
     order_id: str
@@ -147,6 +149,8 @@ class OrderChange:
     currency: str | None = None
     amount_minor: int | None = None
     requested_count: int | None = None
+    lines: OrderLines | None = None
+    returns: tuple[PartReturn, ...] | None = None
 
 
 @value

@@ -22,7 +22,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "audit_period_meters": "a cap's period equals the sum of the transfers that count in it",
     "audit_locks": "the uses a coupon has held equal what open locks hold",
     "audit_limits": "no coupon, no campaign and no period is used beyond its limit as it stands on the row",
-    "audit_orders": "an order never has more than one use of a coupon, nor less than none",
+    "audit_orders": "an order has one use of a coupon or none, and never got more discount back than it was given",
     "audit_orphans": "every transfer is of a coupon that exists, of the campaign it says, and of a recorded command",
 }
 """Query → what it proves. Each returns one row a finding: what, expected, found."""

@@ -9,7 +9,7 @@ from shared.domain.money import MoneyError, parse_minor
 
 
 class DefinitionError(ValueError):
-    """A campaign that makes no sense, or wants what isn't supported yet: a sentence with the field and the way out."""
+    """A campaign that makes no sense: a sentence with the field and the way out."""
 
 
 def discount_offer(discount: DiscountDefinition, currency: str | None) -> DiscountOffer:

@@ -1,11 +1,10 @@
 """From a campaign as people write it to the campaign as the decision reads it.
 
-`schemas.campaigns` has judged the document's shape; here it is judged whether it makes sense. What later versions will
-know is refused, not ignored: a limit that nobody keeps is worse than none.
+`schemas.campaigns` has judged the document's shape; here it is judged whether it makes sense.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
-from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition
+from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition, IssueRuleDefinition
 from shared.domain import codes
 from shared.domain.campaign import (
     Campaign,
@@ -21,7 +20,7 @@ from shared.domain.campaign import (
     Stacking,
 )
 from shared.domain.coupon import code_key
-from shared.ledger.conditions import REDEMPTION_VARIABLES, ConditionError, compile_condition
+from shared.ledger.conditions import EVENT_VARIABLES, REDEMPTION_VARIABLES, ConditionError, compile_condition
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
 __all__ = ["DefinitionError", "to_domain"]
@@ -31,7 +30,6 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
     """`definition` as a `Campaign`; raises DefinitionError. `version` is the ledger's, 0 where it isn't saved yet."""
-    _refuse_unsupported(definition)
     currency = definition.discount.currency or definition.eligibility.currency
     window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
     code = _code(definition.code)
@@ -54,8 +52,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
             definition.stacking.max_coupons,
         ),
         issues_on=tuple(
-            IssueRule(rule.event, tuple(sorted(rule.match.items())), None, rule.to, rule.coupons)
-            for rule in definition.issues_on
+            [_issue_rule(number, rule, definition.source.kind) for number, rule in enumerate(definition.issues_on)]
         ),
         source=Source(
             definition.source.kind,
@@ -69,17 +66,6 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
         metadata=definition.metadata,
         version=version,
     )
-
-
-def _refuse_unsupported(definition: CampaignDefinition) -> None:
-    """Rules that are on their way."""
-    wanted = {
-        "recurring": definition.recurring,
-        "issues_on": any(rule.condition or rule.to != "customer" or rule.coupons > 1 for rule in definition.issues_on),
-    }
-    for name, asked in wanted.items():
-        if asked:
-            raise DefinitionError(f"`{name}` isn't supported yet; leave it out.")
 
 
 def _scope(definition: CampaignDefinition) -> Scope:
@@ -143,15 +129,27 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
 
 
 def _condition(number: int, condition: ConditionDefinition) -> Condition:
-    return compiled(f"eligibility.conditions[{number}]", condition.name, condition.expression, REDEMPTION_VARIABLES)
+    return _compiled(f"eligibility.conditions[{number}]", condition.name, condition.expression, REDEMPTION_VARIABLES)
 
 
-def compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
-    """A condition, ready to be evaluated. Raises DefinitionError, which names the campaign's field."""
+def _compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
     try:
         return Condition(name, expression, compile_condition(expression, variables))
     except ConditionError as error:
         raise DefinitionError(f"`{field}`: {error}") from error
+
+
+def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRule:
+    condition = None
+    if rule.to != "customer" and source == "external":
+        raise DefinitionError(
+            f"`issues_on[{number}].to` is {rule.to}, but an external source is asked by e-mail address, and a sign-up "
+            'names who referred by an id alone; write "customer", or take the codes from elsewhere.'
+        )
+    if rule.condition is not None:
+        name = f"issues_on[{number}].condition"
+        condition = _compiled(name, name, rule.condition, EVENT_VARIABLES)
+    return IssueRule(rule.event, tuple(sorted(rule.match.items())), condition, rule.to, rule.coupons)
 
 
 def _code(code: CodeDefinition) -> CodeRule:
@@ -163,13 +161,25 @@ def _code(code: CodeDefinition) -> CodeRule:
     return CodeRule(pattern, code.charset, code.shared_code)
 
 
+def _code_field(code: CodeDefinition, error: codes.CodePatternError) -> str:
+    """The field that the author of a code wrote and has to change."""
+    if error.about == "charset":
+        return "code.charset"
+    for name in ("prefix", "suffix"):
+        text = getattr(code, name)
+        if text is not None and not (text.isascii() and text.isprintable() and text == text.strip()):
+            return f"code.{name}"
+    in_parts = any(part is not None for part in (code.prefix, code.suffix, code.length))
+    return "code.length" if in_parts else "code.pattern"
+
+
 def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     if code.shared_code is None:
         if definition.source.kind == "generated":
             try:
                 codes.check(code.pattern, code.charset, definition.limits.coupons_total)
             except codes.CodePatternError as error:
-                raise DefinitionError(f"`code.pattern`: {error}") from error
+                raise DefinitionError(f"`{_code_field(definition.code, error)}`: {error}") from error
         return
     if not code_key(code.shared_code).isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
         raise DefinitionError(f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long.")

@@ -12,12 +12,12 @@ from shared.domain.commands import (
     CancelOrder,
     Cause,
     Command,
+    CreateCoupons,
     IssueCoupons,
     LockCoupons,
     NoteCustomer,
     PayOrder,
     RedeemCoupons,
-    ReturnOrder,
 )
 from shared.domain.customer import Customer
 from shared.domain.derive import derived_id
@@ -25,12 +25,11 @@ from shared.domain.exhaustion import ExhaustedCoupon, exhausted
 from shared.domain.money import format_minor
 from shared.domain.order import SHIPPING
 from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Transfer, Verdict
+from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
-_CAUSES: Final = {CancelOrder: "order.cancelled", ReturnOrder: "order.returned"}
 
 MAX_EVENT_BYTES: Final = 900_000
 """Below what a broker takes by default (1,048,588 bytes), with room for key and headers."""
@@ -87,38 +86,60 @@ def _money(minor: int | None, currency: str | None) -> str | None:
 def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
     key = command.customer.customer_id or ""
     cause: Cause = command.cause
-    caused_by = {"type": cause.type, "source": cause.source, "id": cause.id}
-    customer = _customer(command.customer)
+    common = {
+        "customer": _customer(command.customer),
+        "caused_by": {"type": cause.type, "source": cause.source, "id": cause.id},
+    }
     for coupon in verdict.accepted:
-        campaign = state.campaigns[coupon.campaign_id]
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issued", key, {
-            "coupon_id": coupon.coupon_id,
-            "code": coupon.code,
-            "campaign_id": coupon.campaign_id,
-            "customer": customer,
-            "discount": {
-                "kind": coupon.discount_kind,
-                "value": coupon.discount_value,
-                "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
-                "max_discount": _money(coupon.max_discount_minor, campaign.currency),
-                **_more(campaign.discount),
-            },
-            "uses": campaign.limits.uses_per_coupon,
-            "starts_at": coupon.starts_at,
-            "ends_at": coupon.ends_at,
-            "caused_by": caused_by,
-            "issued_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _coupon_issued(coupon, key, common, verdict, state)
     for refused in verdict.refused:
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, {
-            "campaign_id": refused.campaign_id,
-            "customer": customer,
-            "reason": refused.reason,
-            "message": refused.message,
-            "details": refused.details,
-            "caused_by": caused_by,
-            "refused_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _issue_refused(refused, key, common, verdict)
+
+
+def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
+    source = _source(command.channel)
+    cause = {"type": "coupons.create", "source": source, "id": command.command_id.removeprefix(f"{source} ")}
+    common = {"customer": _customer(Customer()), "caused_by": cause}
+    for coupon in verdict.accepted:
+        yield _coupon_issued(coupon, coupon.coupon_id, common, verdict, state)
+    for refused in verdict.refused:
+        if refused.code is None:
+            yield _issue_refused(refused, command.campaign_id, common, verdict)
+
+
+def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> Told:
+    campaign = state.campaigns[coupon.campaign_id]
+    data = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "discount": {
+            "kind": coupon.discount_kind,
+            "value": coupon.discount_value,
+            "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
+            "max_discount": _money(coupon.max_discount_minor, campaign.currency),
+            **_more(campaign.discount),
+        },
+        "uses": campaign.limits.uses_per_coupon,
+        "starts_at": coupon.starts_at,
+        "ends_at": coupon.ends_at,
+        **common,
+        "issued_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issued", key, data
+
+
+def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> Told:
+    data = {
+        "campaign_id": refused.campaign_id,
+        "reason": refused.reason,
+        "message": refused.message,
+        "details": refused.details,
+        **common,
+        "refused_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, data
 
 
 def _more(discount: DiscountOffer) -> Data:
@@ -134,12 +155,12 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
         "campaign_id": coupon.campaign_id,
         "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
         "discount_amount": _money(coupon.discount_minor, currency),
-        "lines": [
-            {"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in coupon.lines
-        ],
+        "lines": _shares(coupon.lines, currency),
     }
     if coupon.benefit is not None:
         _add_benefit(applied, coupon, coupon.benefit, currency)
+    if coupon.recurring:
+        applied["recurring"] = True
     return applied
 
 
@@ -153,6 +174,10 @@ def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, curren
         applied["free_product"] = {"product_id": benefit.product_id, "quantity": benefit.product_units}
     if benefit.payload is not None:
         applied["discount"]["payload"] = benefit.payload
+
+
+def _shares(lines: Iterable[LineShare], currency: str | None) -> list[Data]:
+    return [{"line_id": line_id, "discount_amount": _money(minor, currency)} for line_id, minor in lines]
 
 
 def _refused(coupon: RefusedCoupon) -> Data:
@@ -208,6 +233,7 @@ def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
     order = state.orders.get(command.order_id)
     if order is not None and order.currency is not None:
         yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
+    yield from _moved(command, verdict, state)
 
 
 def _locked(
@@ -241,26 +267,22 @@ def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterat
 
 
 def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
-    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves."""
+    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves.
+
+    Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
+    """
     restored: dict[str, list[Transfer]] = {}
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
     for transfer in verdict.transfers:
-        if transfer.kind == "restored":
+        if transfer.kind in ("returned", "restored"):
             restored.setdefault(transfer.redemption_id or "", []).append(transfer)
     for redemption_id, transfers in restored.items():
         order_id = transfers[0].order_id or ""
         yield topics.COUPONS_REDEMPTIONS.name, order_id, "coupon.redemption_restored", order_id, {
             "redemption_id": redemption_id,
             "order_id": order_id,
-            "cause": _CAUSES.get(type(command), "order.cancelled"),
-            "coupons": [
-                {
-                    **_coupon(state, transfer),
-                    "uses": -transfer.used_uses,
-                    "discount_amount": _money(-transfer.used_minor, transfer.currency),
-                }
-                for transfer in transfers
-            ],
+            "cause": "order.cancelled" if isinstance(command, CancelOrder) else "order.returned",
+            "coupons": [_given_back(state, transfer) for transfer in transfers],
             "restored_at": verdict.decided_at,
         }  # fmt: skip
     for transfer in verdict.transfers:
@@ -310,6 +332,17 @@ def _nothing(command: NoteCustomer, verdict: Verdict, state: State) -> Iterator[
     yield from ()
 
 
+def _given_back(state: State, transfer: Transfer) -> Data:
+    data = {
+        **_coupon(state, transfer),
+        "uses": -transfer.used_uses,
+        "discount_amount": _money(-transfer.used_minor, transfer.currency),
+    }
+    if transfer.lines:
+        data["lines"] = _shares(transfer.lines, transfer.currency)
+    return data
+
+
 def _coupon(state: State, transfer: Transfer) -> Data:
     return {
         "coupon_id": transfer.coupon_id,
@@ -320,6 +353,7 @@ def _coupon(state: State, transfer: Transfer) -> Data:
 
 _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "IssueCoupons": _issued,
+    "CreateCoupons": _created,
     "RedeemCoupons": _redeemed,
     "PayOrder": _paid,
     "CancelOrder": _moved,

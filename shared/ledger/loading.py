@@ -15,6 +15,7 @@ from shared.domain.campaign import Campaign
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
@@ -26,13 +27,15 @@ from shared.domain.commands import (
     VoidCoupon,
 )
 from shared.domain.coupon import Coupon, Hold, code_key
-from shared.domain.customer import Customer, CustomerKey
-from shared.domain.state import LockedUse, LockState, MeterKey, OrderState, PeriodKey, Standing, State, order_hold
+from shared.domain.customer import Customer
+from shared.domain.issuing import referred_key
+from shared.domain.state import LockedUse, LockState, MeterKey, PeriodKey, Standing, State, order_hold
 from shared.domain.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
 from shared.ledger.knowing import load_customers
 from shared.ledger.metering import load_meters, touched
+from shared.ledger.order_rows import first_heard, insert_columns, order_of, order_row, row_inserted
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
@@ -80,16 +83,14 @@ async def load(
     """
     state = State(campaigns=dict(campaigns))
     loaded = Loaded(state, now)
-    state.customers = await customers.resolve(
-        connection,
-        {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)},
-    )
+    state.customers = await customers.resolve(connection, _named(commands))
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before)
     await _load_coupons(connection, loaded, commands)
-    issues = [command for command in commands if isinstance(command, IssueCoupons)]
-    if issues:
-        await load_supplies(connection, state, loaded.pooled, issues)
+    await _load_subscriptions(connection, state, commands)
+    makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
+    if makers:
+        await load_supplies(connection, state, loaded.pooled, makers)
     loaded.meters_before = await load_meters(connection, state, commands, now)
     loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
     await load_customers(connection, state, commands, list(touched(state, commands)), loaded.fresh_orders)
@@ -101,20 +102,13 @@ _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
 
 
-def order_row(order: OrderState) -> tuple[object, ...]:
-    """An order as its row has it."""
-    return (
-        order.status,
-        order.customer_key,
-        order.placed_at,
-        order.paid_at,
-        order.cancelled_at,
-        order.returned_at,
-        order.currency,
-        order.amount_minor,
-        order.customer,
-        order.requested_count,
-    )
+def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
+    """Whom the commands name, by command id."""
+    named = {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+    for command in commands:
+        if isinstance(command, IssueCoupons) and command.referred is not None:
+            named[referred_key(command.command_id)] = command.referred
+    return named
 
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
@@ -122,62 +116,31 @@ def lock_row(lock: LockState) -> tuple[object, ...]:
     return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
 
 
-def _first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
-    """The row of an order of which `command` is the first to speak: order id, then `orders_insert`'s other columns."""
-    match command:
-        case RedeemCoupons(order=order):
-            placed_at = order.placed_at or command.at
-            return (
-                order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor,
-            )  # fmt: skip
-        case PayOrder():
-            return (command.order_id, "paid", None, None, command.at, None, None, None, None)
-        case CancelOrder():
-            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None)
-        case ReturnOrder(whole=True):  # one in part notes nothing, and must not close an order it comes before
-            return (command.order_id, "returned", None, None, None, None, command.at, None, None)
-        case _:
-            return None
-
-
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
     """Orders of the batch, inserted or locked. Returns the ids of those that the ledger knew before."""
     state = loaded.state
     rows: dict[str, tuple[object, ...]] = {}
     for command in commands:
-        row = _first_heard(command, state.customers.get(command.command_id))
+        row = first_heard(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row[0], row)  # type: ignore[arg-type]
     bound = {command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id}
     if not rows and not bound:
         return []
-    columns = [list(column) for column in zip(*rows.values(), strict=True)]
+    columns = insert_columns(list(rows.values())) if rows else []
     fresh = {record[0] for record in await connection.fetch(sql("orders_insert"), *columns)} if rows else set()
     loaded.fresh_orders = fresh
     for order_id in fresh:
-        row = rows[order_id]
-        loaded.orders_before[order_id] = (*row[1:8], row[8] or 0, None, 0)
+        loaded.orders_before[order_id] = row_inserted(rows[order_id])
     known = [order_id for order_id in rows if order_id not in fresh] + sorted(bound - rows.keys())
     if known:
         for record in await connection.fetch(sql("orders_lock"), known):
-            order = OrderState(
-                order_id=record["order_id"],
-                status=record["status"],
-                customer=_customer(record["customer"]),
-                placed_at=record["placed_at"],
-                paid_at=record["paid_at"],
-                cancelled_at=record["cancelled_at"],
-                returned_at=record["returned_at"],
-                currency=record["currency"],
-                amount_minor=record["amount_minor"] or 0,
-                customer_key=record["customer_key"],
-                requested_count=record["requested_count"],
-            )
+            order = order_of(record)
             state.orders[order.order_id] = order
             loaded.orders_before[order.order_id] = order_row(order)
         for record in await connection.fetch(sql("orders_standing"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
-            if record["uses"] > 0:
+            if record["standing"] > 0:
                 state.orders[record["order_id"]].standing[record["coupon_id"]] = Standing(
                     coupon_id=record["coupon_id"],
                     campaign_id=record["campaign_id"],
@@ -229,6 +192,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
                 currency=record["currency"],
                 lines=_lines(record["lines"]),
                 counted_at=record["counted_at"],
+                subscription_id=record["subscription_id"],
             )
         )
     for record in records:
@@ -324,12 +288,14 @@ async def _load_holds(
                 coupon.holds.append(Hold(lock.lock_reference, use.uses, lock.customer_key, lock.order_id))
 
 
+async def _load_subscriptions(connection: Connection, state: State, commands: Sequence[Command]) -> None:
+    """The uses that later orders of subscriptions go on with. Their coupons are locked: nobody takes one back now."""
+    orders = [command.order for command in commands if isinstance(command, RedeemCoupons)]
+    named = {order.subscription_id for order in orders if order.cycle > 1 and order.subscription_id is not None}
+    if named:
+        for record in await connection.fetch(sql("subscriptions_standing"), list(named)):
+            state.subscriptions[record["subscription_id"], record["coupon_id"]] = record["uses"]
+
+
 def _lines(recorded: str | None) -> tuple[LineShare, ...]:
     return () if recorded is None else tuple([(line_id, minor) for line_id, minor in orjson.loads(recorded)])
-
-
-def _customer(recorded: str | None) -> Customer | None:
-    if recorded is None:
-        return None
-    fields = orjson.loads(recorded)
-    return Customer(fields["customer_id"], fields["email"], fields["mobile"])

@@ -1,11 +1,16 @@
 """Judging without doing: what a command would come to now, with nothing written."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from datetime import datetime
+from typing import Final, TypeVar
 
 from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, NoteCustomer, RedeemCoupons
 from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
+from shared.domain.explaining import Explanation
+from shared.domain.explaining import explain as explain_code
+from shared.domain.state import State
 from shared.domain.verdicts import Verdict
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
@@ -13,6 +18,9 @@ from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, RUNS, Engine, LedgerUnavailableError, pause_after
 from shared.ledger.loading import SweepFirstError, load
 from shared.ledger.sql import sql
+
+_Command = TypeVar("_Command", bound=Command)
+_Answer = TypeVar("_Answer")
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*CONFLICTS, *UNAVAILABLE)
 
@@ -24,10 +32,26 @@ async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None
     judged as the person of the first one; only executing merges them. Locks past their time may be tidied up on the
     way. Raises LedgerUnavailableError, and asyncpg's errors for values that the database can't take.
     """
+    return await _judge(pool, command, decide, campaigns)
+
+
+async def explain(
+    pool: Pool, command: RedeemCoupons | LockCoupons, campaigns: CampaignCache | None = None
+) -> Explanation:
+    """Every rule for the one code that `command` names, with the numbers it sees now. As `validate` otherwise."""
+    return await _judge(pool, command, explain_code, campaigns)
+
+
+async def _judge(
+    pool: Pool,
+    command: _Command,
+    judge: Callable[[_Command, State, datetime], _Answer],
+    campaigns: CampaignCache | None,
+) -> _Answer:
     cache = campaigns or CampaignCache()
     for run in range(1, RUNS + 1):
         try:
-            return await _judge(pool, command, cache)
+            return await _judge_once(pool, command, judge, cache)
         except customers.SamePersonError:
             command = _with_first_identifier(command)
         except SweepFirstError:
@@ -39,7 +63,9 @@ async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None
     raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
 
 
-async def _judge(pool: Pool, command: Command, campaigns: CampaignCache) -> Verdict:
+async def _judge_once(
+    pool: Pool, command: _Command, judge: Callable[[_Command, State, datetime], _Answer], campaigns: CampaignCache
+) -> _Answer:
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -50,12 +76,12 @@ async def _judge(pool: Pool, command: Command, campaigns: CampaignCache) -> Verd
             loaded = await load(connection, [command], known, now)
             for reference in loaded.expired:
                 evolve(loaded.state, decide(ExpireLock(f"expire {reference}", reference), loaded.state, now))
-            return decide(command, loaded.state, now)
+            return judge(command, loaded.state, now)
         finally:
             await transaction.rollback()
 
 
-def _with_first_identifier(command: Command) -> Command:
+def _with_first_identifier(command: _Command) -> _Command:
     if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons | NoteCustomer) or command.customer is None:
         return command
     kind, value = identifiers(command.customer)[0]

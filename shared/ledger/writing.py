@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-import orjson
-
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.coupon import code_key
+from shared.domain.issuing import coupon_end
 from shared.domain.state import State
 from shared.domain.verdicts import Transfer, Verdict
 from shared.ledger import outbox
@@ -17,8 +16,9 @@ from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
 from shared.ledger.knowing import write_segments
-from shared.ledger.loading import Loaded, lock_row, order_row
+from shared.ledger.loading import Loaded, lock_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
+from shared.ledger.order_rows import json_or_none, order_row, update_row
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
@@ -85,20 +85,24 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
     pooled: list[tuple[object, ...]] = []
     handed_out: list[tuple[object, ...]] = []
     for entry in decided:
-        if not isinstance(entry.command, IssueCoupons):
+        if not isinstance(entry.command, IssueCoupons | CreateCoupons):
             continue
+        served: set[str] = set()
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
+            # Of several coupons of a campaign the first one carries the occasion: it stands there once, and is unique.
+            occasion = None if coupon.campaign_id in served else entry.verdict.natural_key
+            served.add(coupon.campaign_id)
             if campaign.code.shared_code is not None:
-                if entry.command.natural_key is not None:
-                    handed_out.append((entry.command.natural_key, coupon.campaign_id))
+                if occasion is not None:
+                    handed_out.append((occasion, coupon.campaign_id))
                 continue
             life = (
                 entry.verdict.customer_key,
                 campaign.limits.uses_per_coupon,
                 coupon.starts_at,
-                coupon.ends_at,
-                entry.command.natural_key,
+                coupon_end(campaign, coupon.starts_at),
+                occasion,
             )
             if coupon.coupon_id in loaded.pooled:
                 pooled.append((coupon.coupon_id, *life))
@@ -106,6 +110,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 key = code_key(coupon.code) if coupon.code else None
                 new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
     if new:
+        new.sort(key=lambda row: str(row[2]))  # in one order, so that two imports of one file wait, and don't deadlock
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
@@ -154,8 +159,9 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
             use.uses,
             use.discount_minor,
             use.currency,
-            orjson.dumps(use.lines).decode() if use.lines else None,
+            json_or_none(use.lines),
             use.counted_at,
+            use.subscription_id,
         )
         for lock in changed
         for use in lock.uses
@@ -168,17 +174,12 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
     """Orders whose row isn't yet as the batch left them; a freshly placed order's row is."""
     state = loaded.state
     changed = [
-        (order_id, row)
+        order
         for order_id, before in loaded.orders_before.items()
-        if (order := state.orders.get(order_id)) is not None and (row := order_row(order)) != before
+        if (order := state.orders.get(order_id)) is not None and order_row(order) != before
     ]
-    if not changed:
-        return
-    rows = [
-        (order_id, *row[:8], None if row[8] is None else orjson.dumps(row[8]).decode(), row[9])
-        for order_id, row in changed
-    ]
-    await connection.execute(sql("orders_update"), *_columns(rows))
+    if changed:
+        await connection.execute(sql("orders_update"), *_columns(list(map(update_row, changed))))
 
 
 async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
@@ -206,7 +207,7 @@ async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequ
                     transfer.held_minor,
                     transfer.used_minor,
                     transfer.currency,
-                    orjson.dumps(transfer.lines).decode() if transfer.lines else None,
+                    json_or_none(transfer.lines),
                     number,
                     transfer.counted_at,
                     transfer.subscription_id,

@@ -49,6 +49,7 @@ HOT = {
     "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
     "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']"],
+    "subscriptions_standing": ["ARRAY['s1', 's2']"],
     "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
     "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],

@@ -118,6 +118,7 @@ campaigns = st.builds(
         ),
     ),
     window=st.builds(Window, zone=zones) | mostly(Window(), windows),
+    recurring=mostly(False, st.just(True)),
     restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
     | st.just(frozenset[str]()),
     status=mostly("active", st.just("paused"), 9),
@@ -136,6 +137,8 @@ orders = st.builds(
     lines=mostly((Line("1", "p1", 1, 3_000), Line("2", "p2", 2, 1_000)), lines),
     shipping_minor=st.sampled_from([0, 300]),
     placed_at=times,
+    subscription_id=mostly(None, st.just("sub-1"), 3),
+    cycle=st.sampled_from([0, 1, 2, 2, 3]),
     channel=mostly(None, st.sampled_from(["web", "till"]), 9),
 )
 codes = st.lists(st.sampled_from((*CODES, *CODES, " a ", "nope")), min_size=1, max_size=3).map(tuple)
@@ -175,11 +178,17 @@ issues = st.builds(
     times,
     st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
 )
+returned_lines = st.lists(st.tuples(st.sampled_from(["1", "1", "2", "3", "nope"]), st.integers(0, 3)), max_size=2).map(
+    tuple
+)
+returned_amounts = st.sampled_from(["0.00", "7.00", "12.34", "50.00", "1.234", "5"])
 endings = st.one_of(
     st.builds(PayOrder, nameless, order_ids, times),
     st.builds(PayOrder, nameless, order_ids),
     st.builds(CancelOrder, nameless, order_ids, times),
-    st.builds(ReturnOrder, nameless, order_ids, st.booleans(), times),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(True), times),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, lines=returned_lines),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, amount=returned_amounts),
     st.builds(ReleaseLock, nameless, references),
 )
 plain = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers)

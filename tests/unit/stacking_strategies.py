@@ -146,7 +146,7 @@ def units_of(
     for _, number in single[:most]:
         counted[number] = counted.get(number, 0) + 1
     return {
-        number: (floor(Fraction(rest.lines[number] * counted[number], lines[number].quantity)), counted[number])
+        number: (floor(Fraction(rest.lines[number] * counted[number], order.lines[number].quantity)), counted[number])
         for number in sorted(counted)
     }
 

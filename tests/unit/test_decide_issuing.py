@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from shared.domain.campaign import Cap
 from shared.domain.commands import Cause, IssueCoupons
 from shared.domain.customer import Customer
+from shared.domain.issuing import referred_key
 from shared.domain.reasons import Reason
 from shared.domain.state import Supply
 from tests.builders import (
@@ -140,7 +142,7 @@ def test_a_campaign_gives_as_many_coupons_as_it_has() -> None:
 @pytest.mark.parametrize("fields", [{"holder_only": True}, {"limits": Limits(1, coupons_per_customer=1)}])
 def test_somebody_nobody_can_tell_apart_gets_no_coupon_that_needs_a_customer(fields: dict[str, Any]) -> None:
     world = world_of(**fields)
-    world.state.supplies["c", "welcome"] = Supply("id", "CODE")
+    world.state.supplies["c", "welcome", 0] = Supply("id", "CODE")
     command = IssueCoupons("c", Cause("customer.signed_up", "/signup", "1"), Customer(mobile="12"), ("welcome",))
     assert only_reason(world.run(command)) == Reason.CUSTOMER_REQUIRED
 
@@ -162,12 +164,72 @@ def test_campaigns_are_judged_in_the_order_given_and_once_each() -> None:
     assert [one.campaign_id for one in verdict.accepted] == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "given", "reason", "says"),
+    [
+        ({}, 5, None, ""),
+        ({"limits": Limits(1, coupons_per_customer=3)}, 3, Reason.CUSTOMER_LIMIT, "3 of 5 coupons were given."),
+        ({"limits": Limits(1, coupons_total=4)}, 4, Reason.CAMPAIGN_EXHAUSTED, "4 of 5 coupons were given."),
+        ({"limits": Limits(caps=(Cap("day", coupons=2),))}, 2, Reason.CAMPAIGN_EXHAUSTED, "2 of 5"),
+        ({"limits": Limits(caps=(Cap("day", "customer", coupons=1),))}, 1, Reason.CUSTOMER_LIMIT, "1 of 5"),
+        ({"status": "paused"}, 0, Reason.CAMPAIGN_INACTIVE, "Campaign 'welcome' is paused. 0 of 5 coupons were given."),
+    ],
+)
+def test_of_several_coupons_as_many_are_issued_as_fit_and_one_refusal_tells_of_the_rest(
+    fields: dict[str, Any], given: int, reason: Reason | None, says: str
+) -> None:
+    world = world_of(**fields)
+    verdict = world.issue("welcome", several=(("welcome", 5),), natural_key="reward 1")
+    assert (len(verdict.accepted), verdict.requested_count) == (given, 5)
+    assert len({one.coupon_id for one in verdict.accepted}) == len({one.code for one in verdict.accepted}) == given
+    assert [one.reason for one in verdict.refused] == ([] if reason is None else [reason])
+    assert all(says in one.message and one.details["given"] == str(given) for one in verdict.refused)
+    again = world.issue("welcome", several=(("welcome", 5),), natural_key="reward 1")
+    assert again.outcome == ("unchanged" if given else "refused"), "an occasion that gave some is served"
+
+
+def test_several_coupons_end_where_the_source_does() -> None:
+    world = world_of(source=Source("pool"))
+    for number in range(2):
+        world.state.supplies["c", "welcome", number] = Supply(f"id-{number}", f"CODE{number}")
+    cause = Cause("reward.earned", "/loyalty", "1")
+    verdict = world.run(IssueCoupons("c", cause, JOHN, ("welcome",), several=(("welcome", 3),)))
+    assert [one.code for one in verdict.accepted] == ["CODE0", "CODE1"]
+    assert (verdict.refused[0].reason, verdict.refused[0].details) == (Reason.EXHAUSTED, {"asked": "3", "given": "2"})
+
+
+@pytest.mark.parametrize(
+    ("referred", "known_as", "reason"),
+    [
+        (Customer("new"), "person-new", None),
+        (Customer("john"), "person-john", Reason.WRONG_CUSTOMER),
+        (Customer(" john "), None, Reason.WRONG_CUSTOMER),
+        (Customer("john2", "john.smith@email.com"), "person-john", Reason.WRONG_CUSTOMER),
+        (Customer("new"), None, None),
+    ],
+)
+def test_nobody_is_given_anything_for_referring_themselves(
+    referred: Customer, known_as: str | None, reason: Reason | None
+) -> None:
+    world = world_of()
+    world.state.customers[referred_key("command-1")] = known_as
+    verdict = world.issue("welcome", referred=referred)
+    assert only_reason(verdict) == reason
+
+
+def test_a_moved_end_of_the_campaign_counts_for_coupons_that_are_out() -> None:
+    world = world_of(window=window(None, DAY, valid_for=30 * DAY))
+    accepted = world.issue("welcome").accepted[0]
+    assert accepted.ends_at == NOW + DAY, "told is the earlier of the two ends"
+    assert world.state.coupons[accepted.coupon_id].ends_at == NOW + 30 * DAY, "kept is the coupon's own"
+
+
 def test_a_campaign_with_a_shared_code_hands_out_that_coupon() -> None:
     world = world_of(code=CodeRule(shared_code="HELLO"), limits=Limits(None, coupons_per_customer=1))
     world.coupon("HELLO", "welcome")
     for customer, outcome in ((JOHN, "issued"), (MARY, "issued"), (JOHN, "refused")):
         command_id = world.command_id()
-        world.state.supplies[command_id, "welcome"] = Supply("id-HELLO", "HELLO")
+        world.state.supplies[command_id, "welcome", 0] = Supply("id-HELLO", "HELLO")
         cause = Cause("customer.signed_up", "/signup", command_id)
         verdict = world.run(IssueCoupons(command_id, cause, customer, ("welcome",)))
         assert verdict.outcome == outcome
@@ -180,7 +242,7 @@ def test_a_pooled_code_becomes_its_holders_when_it_is_issued() -> None:
     world = world_of(source=Source("pool"), window=window(valid_for=DAY))
     world.coupon("POOL1", "welcome", status="pooled")
     assert only_reason(world.redeem("POOL1")) == Reason.NOT_FOUND
-    world.state.supplies["command-2", "welcome"] = Supply("id-POOL1", "POOL1")
+    world.state.supplies["command-2", "welcome", 0] = Supply("id-POOL1", "POOL1")
     verdict = world.issue("welcome")
     assert verdict.accepted[0].code == "POOL1"
     coupon = world.state.coupons["id-POOL1"]

@@ -83,7 +83,7 @@ class Records:
         row.status = change.status
         for name in (
             "placed_at", "paid_at", "cancelled_at", "returned_at", "customer", "customer_key", "currency",
-            "amount_minor", "requested_count",
+            "amount_minor", "requested_count", "lines", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
                 setattr(row, name, getattr(change, name))
@@ -107,6 +107,9 @@ class Records:
                 state.coupons[use.coupon_id].holds.append(hold)
         for transfer in self.transfers:
             self._count(state, transfer)
+            if transfer.subscription_id is not None:
+                of = (transfer.subscription_id, transfer.coupon_id)
+                state.subscriptions[of] = state.subscriptions.get(of, 0) + transfer.used_uses
         for key, uses in self._standing().items():
             state.orders[key[0]].standing[key[1]] = uses
         return state
@@ -144,10 +147,15 @@ class Records:
     def _standing(self) -> dict[tuple[str, str], Standing]:
         standing: dict[tuple[str, str], Standing] = {}
         for one in self.transfers:
-            if one.order_id is None or not one.used_uses:
+            if one.order_id is None or one.kind not in ("burned", "returned", "restored"):
                 continue
             key = (one.order_id, one.coupon_id)
-            if one.used_uses < 0:
+            if one.kind == "returned":
+                before = standing[key]
+                assert 0 < -one.used_minor <= before.discount_minor, "more came back than was left"
+                standing[key] = replace(before, discount_minor=before.discount_minor + one.used_minor)
+            elif one.kind == "restored":
+                assert standing[key].discount_minor == -one.used_minor
                 del standing[key]
             else:
                 assert key not in standing, "an order used a coupon twice"
@@ -175,7 +183,7 @@ def prepared(state: State, command: Command) -> None:
         for campaign_id in command.campaign_ids:
             shared = campaign_id == "z"
             name = "D" if shared else f"{command.command_id}-{campaign_id}"
-            state.supplies[command.command_id, campaign_id] = Supply(f"id-{name}", name)
+            state.supplies[command.command_id, campaign_id, 0] = Supply(f"id-{name}", name)
 
 
 def numbered(given: list[Step]) -> list[tuple[datetime, Command]]:
@@ -258,8 +266,8 @@ def counted(state: State) -> object:
     for coupon in state.coupons.values():
         coupon.holds.sort(key=lambda hold: hold.lock_reference)
     return (
-        state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.segments,
-        state.orders_of,
+        state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.subscriptions,
+        state.segments, state.orders_of,
     )  # fmt: skip
 
 

@@ -34,6 +34,25 @@ def changed(**sections: Any) -> CampaignDefinition:
     return parse(CampaignDefinition, json.dumps(document).encode())
 
 
+def parts(**fields: Any) -> dict[str, Any]:
+    """A code written as prefix, length and suffix instead of a pattern."""
+    return {"pattern": None, **fields}
+
+
+@pytest.mark.parametrize(
+    ("code", "pattern"),
+    [
+        (parts(), None),
+        (parts(prefix="SAVE-"), "SAVE-####-####-####"),
+        (parts(suffix="-26"), "####-####-####-26"),
+        (parts(prefix="A-", length=10, suffix="-Z"), "A-##########-Z"),
+        (parts(length=12, charset="0123456789"), "############"),
+    ],
+)
+def test_prefix_length_and_suffix_are_a_pattern(code: dict[str, Any], pattern: str | None) -> None:
+    assert to_domain(changed(code=code), 0).code == CodeRule(pattern, code.get("charset"), None)
+
+
 def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
     made = to_domain(changed(), 7)
     assert (made.campaign_id, made.name, made.status, made.version) == ("save10", "Ten percent off", "active", 7)
@@ -124,18 +143,6 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"recurring": True}, "`recurring` isn't supported yet; leave it out."),
-    ],
-)
-def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str, Any], says: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
-        to_domain(changed(**sections), 0)
-    assert str(caught.value) == says
-
-
-@pytest.mark.parametrize(
-    ("sections", "says"),
-    [
         (
             {"eligibility": {"min_order_amount": "100.001"}},
             "`eligibility.min_order_amount`: The amount '100.001' has 3",
@@ -158,8 +165,18 @@ def test_what_later_versions_will_know_is_refused_not_ignored(sections: dict[str
         ),
         (
             {"code": {"pattern": "####-####-####", "charset": "AA"}},
-            "`code.pattern`: The charset 'AA' holds a character",
+            "`code.charset`: The charset 'AA' holds a character",
         ),
+        ({"code": {"pattern": "SAVE"}}, "`code.pattern`: The pattern 'SAVE' has no #"),
+        ({"code": parts(prefix="SAVE-", length=4)}, "`code.length`: The pattern 'SAVE-####' makes 923,521 codes"),
+        ({"code": parts(length=4)}, "`code.length`: The pattern '####' makes 923,521 codes"),
+        ({"code": parts(prefix="S" * 60, length=10)}, "`code.length`: The pattern"),
+        (
+            {"code": parts(prefix="SÄVE-", length=12)},
+            "`code.prefix`: The pattern 'SÄVE-############' must be printable",
+        ),
+        ({"code": parts(suffix="-X ", length=12)}, "`code.suffix`: The pattern '############-X ' must be printable"),
+        ({"code": parts(prefix="A", charset="A?")}, "`code.charset`: The charset 'A?' may hold only"),
         ({"code": {"pattern": None, "shared_code": "HELLO"}}, "`window.valid_for` doesn't go with `code.shared_code`"),
         (
             {"code": {"pattern": None, "shared_code": "HELLO"}, "window": {"valid_for": None}},
@@ -184,6 +201,39 @@ def test_what_makes_no_sense_is_named_with_its_field(sections: dict[str, Any], s
         to_domain(changed(**sections), 0)
     assert says in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"issues_on": [{"event": "reward.earned"}, {"event": "reward.earned", "condition": "event.points >"}]},
+            "`issues_on[1].condition`: ",
+        ),
+        ({"issues_on": [{"event": "reward.earned", "condition": "order.amount > 1.0"}]}, "`issues_on[0].condition`: "),
+        (
+            {
+                "issues_on": [{"event": "customer.signed_up", "to": "both"}],
+                "source": {"kind": "external", "url": "https://codes.example"},
+            },
+            "`issues_on[0].to` is both, but an external source is asked by e-mail address",
+        ),
+    ],
+)
+def test_an_issue_rule_that_can_never_work_is_named_by_its_place(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        to_domain(changed(**changes), 0)
+    assert str(caught.value).startswith(says)
+
+
+def test_an_issue_rule_becomes_what_the_decision_reads() -> None:
+    rule = {"event": "customer.signed_up", "to": "both", "coupons": 3, "condition": 'event.channel == "web"'}
+    (made,) = to_domain(changed(issues_on=[rule]), 0).issues_on
+    assert (made.to, made.coupons) == ("both", 3)
+    assert made.condition is not None
+    assert (made.condition.name, made.condition.expression) == ("issues_on[0].condition", 'event.channel == "web"')
+    assert made.condition.holds({"event": {"channel": "web"}})
+    assert not made.condition.holds({"event": {"channel": None}})
 
 
 def test_a_shared_code_needs_no_pattern_and_codes_from_elsewhere_need_none_either() -> None:

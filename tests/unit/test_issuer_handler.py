@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from services.issuer.handler import chunks, to_command
+from services.issuer.handler import chunks, to_commands
 from services.issuer.matching import MatchIndex
 from services.issuer.sources.external import idempotency_key
 from shared.domain.campaign import Campaign, DiscountOffer, IssueRule
-from shared.domain.commands import Cause, IssueCoupons
+from shared.domain.commands import Cause, IssueCoupons, NoteCustomer
 from shared.domain.customer import Customer
+from shared.messaging.cloudevents import InvalidDocumentError, from_headers
+from shared.messaging.records import ReceivedEvent
 from tests.received_events import placed, reward, signup
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,10 +24,21 @@ def index(*events: str) -> MatchIndex:
     return MatchIndex({event: Campaign(event, offer, issues_on=(IssueRule(event),)) for event in events})
 
 
+def only(event: ReceivedEvent, rules: MatchIndex) -> IssueCoupons:
+    (command,) = to_commands(event, rules)
+    assert isinstance(command, IssueCoupons)
+    return command
+
+
+def referring(**rules: IssueRule) -> MatchIndex:
+    offer = DiscountOffer("percentage", "10")
+    return MatchIndex({name: Campaign(name, offer, issues_on=(rule,)) for name, rule in rules.items()})
+
+
 def test_a_reward_asks_for_the_coupons_of_its_campaigns_once_an_occasion() -> None:
     person = {"customer_id": "c1", "email": "A@b.c", "mobile": "+49 30 1", "segments": ["new", "vip"]}
 
-    assert to_command(reward("e1", reward_id="rw-7", customer=person), index("reward.earned")) == IssueCoupons(
+    assert only(reward("e1", reward_id="rw-7", customer=person), index("reward.earned")) == IssueCoupons(
         command_id="/loyalty e1",
         cause=Cause("reward.earned", "/loyalty", "e1"),
         customer=Customer("c1", "A@b.c", "+49 30 1", ("new", "vip")),
@@ -36,7 +49,7 @@ def test_a_reward_asks_for_the_coupons_of_its_campaigns_once_an_occasion() -> No
 
 
 def test_a_sign_up_has_no_occasion_but_its_event() -> None:
-    assert to_command(signup("e1"), index("customer.signed_up")) == IssueCoupons(
+    assert only(signup("e1"), index("customer.signed_up")) == IssueCoupons(
         command_id="/signup e1",
         cause=Cause("customer.signed_up", "/signup", "e1"),
         customer=Customer("c1"),
@@ -47,29 +60,85 @@ def test_a_sign_up_has_no_occasion_but_its_event() -> None:
 
 @pytest.mark.parametrize(("fields", "named"), [({}, ()), ({"rule_id": "42"}, ()), ({"campaign_id": "a"}, ("a",))])
 def test_a_reward_that_matches_nothing_still_gets_an_answer(fields: dict[str, Any], named: tuple[str, ...]) -> None:
-    command = to_command(reward(**fields), NONE)
+    command = only(reward(**fields), NONE)
 
-    assert command is not None
     assert command.campaign_ids == named
 
 
 def test_a_sign_up_that_matches_nothing_asks_for_nothing() -> None:
-    assert to_command(signup(), NONE) is None
+    assert to_commands(signup(), NONE) == []
+
+
+def test_a_sign_up_asks_for_the_customers_coupons_and_for_those_of_who_referred_them() -> None:
+    rules = referring(
+        friend=IssueRule("customer.signed_up", to="referrer", coupons=2),
+        welcome=IssueRule("customer.signed_up", to="both"),
+    )
+    cause = Cause("customer.signed_up", "/signup", "e1")
+
+    assert to_commands(signup("e1", referred_by="c9"), rules) == [
+        IssueCoupons("/signup e1", cause, Customer("c1"), ("welcome",), AT),
+        IssueCoupons(
+            command_id="/signup e1\treferrer",
+            cause=cause,
+            customer=Customer("c9"),
+            campaign_ids=("friend", "welcome"),
+            at=AT,
+            natural_key="referral c1",
+            several=(("friend", 2),),
+            referred=Customer("c1"),
+        ),
+    ]
+
+
+def test_a_sign_up_that_nobody_referred_asks_for_the_customer_alone() -> None:
+    rules = referring(welcome=IssueRule("customer.signed_up", to="both"))
+
+    assert [command.command_id for command in to_commands(signup("e1"), rules)] == ["/signup e1"]
+
+
+@pytest.mark.parametrize("event_id", ["e1\treferrer", "e1\tsegments"])
+def test_no_event_can_have_the_id_of_the_further_command_of_another(event_id: str) -> None:
+    headers = {"ce_specversion": b"1.0", "ce_id": event_id.encode(), "ce_source": b"/signup", "ce_type": b"t"}
+
+    with pytest.raises(InvalidDocumentError, match="ce_id: must have no control characters"):
+        from_headers(headers, "json")
+
+
+@pytest.mark.parametrize(
+    ("rules", "said", "noted"),
+    [
+        ({}, ["vip"], True),
+        ({}, [], True),
+        ({}, None, False),
+        ({"friend": IssueRule("customer.signed_up", to="referrer")}, ["vip"], True),
+        ({"welcome": IssueRule("customer.signed_up")}, ["vip"], False),  # the issue says it
+    ],
+)
+def test_segments_are_noted_where_the_customer_gets_no_coupon(
+    rules: dict[str, IssueRule], said: list[str] | None, noted: bool
+) -> None:
+    person = {"customer_id": "c1", "segments": said}
+
+    commands = to_commands(signup("e1", customer=person, referred_by="c9"), referring(**rules))
+
+    notes = [command for command in commands if isinstance(command, NoteCustomer)]
+    wanted = NoteCustomer("/signup e1\tsegments", Customer("c1", segments=tuple(said or ())), AT, "issuer")
+    assert notes == ([wanted] if noted else [])
 
 
 def test_a_reward_that_names_a_campaign_leaves_the_others_out() -> None:
     offer = DiscountOffer("percentage", "10")
     both = MatchIndex({name: Campaign(name, offer, issues_on=(IssueRule("reward.earned"),)) for name in ("a", "b")})
 
-    command = to_command(reward(campaign_id="b"), both)
+    command = only(reward(campaign_id="b"), both)
 
-    assert command is not None
     assert command.campaign_ids == ("b",)
 
 
 def test_an_event_of_another_topic_is_a_bug() -> None:
     with pytest.raises(AssertionError, match=r"order\.placed"):
-        to_command(placed(), NONE)
+        to_commands(placed(), NONE)
 
 
 def issue(number: int, coupons: int) -> IssueCoupons:
@@ -101,11 +170,17 @@ def test_a_batch_is_portioned_by_the_coupons_it_makes(coupons: list[int], parts:
     assert [command for portion in portions for command in portion] == commands
 
 
+def test_a_portion_counts_several_coupons_of_one_campaign_and_no_notes() -> None:
+    cause = Cause("reward.earned", "/t", "1")
+    five, six = (IssueCoupons(f"/t {n}", cause, Customer("c"), ("a",), several=(("a", n),)) for n in (5, 6))
+    note = NoteCustomer("/t note", Customer("c"))
+
+    assert (five.coupons, five.coupons_of("a"), five.coupons_of("b")) == (5, 5, 1)
+    assert list(chunks([five, note, five, six, note], 10)) == [[five, note, five], [six, note]]
+
+
 def test_a_source_is_asked_under_one_key_for_one_occasion_and_campaign() -> None:
-    first, again, other = (to_command(reward(event, reward_id=key), NONE) for event, key in ("1a", "2a", "3b"))
-    assert first
-    assert again
-    assert other
+    first, again, other = (only(reward(event, reward_id=key), NONE) for event, key in ("1a", "2a", "3b"))
 
     assert idempotency_key(first, "x") == idempotency_key(again, "x")
     assert len({idempotency_key(first, "x"), idempotency_key(first, "y"), idempotency_key(other, "x")}) == 3

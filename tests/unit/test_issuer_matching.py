@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from schemas.common import Event
-from services.issuer.matching import MatchIndex, field_text
-from shared.domain.campaign import Campaign, CampaignStatus, DiscountOffer, IssueRule
+from services.issuer.matching import Asked, MatchIndex, field_text
+from shared.domain.campaign import Campaign, CampaignStatus, Condition, DiscountOffer, IssueRule
+from shared.ledger.conditions import EVENT_VARIABLES, compile_condition
 from tests.received_events import reward, signup
 
 REWARD = "reward.earned"
@@ -24,6 +25,11 @@ def rule(event: str, **match: str) -> IssueRule:
 
 def index(*campaigns: Campaign) -> MatchIndex:
     return MatchIndex({entry.campaign_id: entry for entry in campaigns})
+
+
+def one(*campaign_ids: str) -> Asked:
+    """One coupon of each for the event's own customer."""
+    return Asked(tuple((campaign_id, 1) for campaign_id in campaign_ids))
 
 
 def earned(**fields: Any) -> Event:
@@ -71,22 +77,22 @@ def test_a_rule_matches_when_each_of_its_fields_has_its_value(
 ) -> None:
     asked = index(campaign("a", rule(REWARD, **match)))
 
-    assert asked.matching(REWARD, earned(**fields)) == (("a",) if matches else ())
+    assert asked.matching(REWARD, earned(**fields)) == (one("a") if matches else Asked())
 
 
 def test_a_rule_of_another_event_does_not_match() -> None:
     asked = index(campaign("a", rule(SIGNUP)), campaign("b", rule(REWARD)))
 
-    assert asked.matching(REWARD, earned()) == ("b",)
-    assert asked.matching(SIGNUP, signup().data) == ("a",)
+    assert asked.matching(REWARD, earned()) == one("b")
+    assert asked.matching(SIGNUP, signup().data) == one("a")
 
 
 def test_a_sign_up_matches_by_its_own_fields() -> None:
     asked = index(campaign("web", rule(SIGNUP, channel="web")), campaign("friend", rule(SIGNUP, referred_by="c9")))
 
-    assert asked.matching(SIGNUP, signup(channel="web").data) == ("web",)
-    assert asked.matching(SIGNUP, signup(channel="web", referred_by="c9").data) == ("friend", "web")
-    assert asked.matching(SIGNUP, signup(channel="shop").data) == ()
+    assert asked.matching(SIGNUP, signup(channel="web").data) == one("web")
+    assert asked.matching(SIGNUP, signup(channel="web", referred_by="c9").data) == one("friend", "web")
+    assert asked.matching(SIGNUP, signup(channel="shop").data) == Asked()
 
 
 def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> None:
@@ -96,26 +102,25 @@ def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> N
         campaign("a", rule(REWARD, rule_id="42")),
     )
 
-    assert asked.matching(REWARD, earned(rule_id="42", points=5)) == ("a", "b", "c")
+    assert asked.matching(REWARD, earned(rule_id="42", points=5)) == one("a", "b", "c")
 
 
 def test_the_order_in_which_a_rule_names_its_fields_is_nothing() -> None:
-    one = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
-    other = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
+    points_first = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
+    rule_first = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
 
-    assert index(campaign("a", one), campaign("b", other)).matching(REWARD, earned(rule_id="42", points=5)) == (
-        "a",
-        "b",
-    )
+    assert index(campaign("a", points_first), campaign("b", rule_first)).matching(
+        REWARD, earned(rule_id="42", points=5)
+    ) == one("a", "b")
 
 
 def test_one_rule_issues_the_coupons_of_all_its_campaigns_among_thousands() -> None:
     asked = index(*(campaign(f"cj-{n % 30}-{n}", rule(REWARD, rule_id=str(n % 30))) for n in range(3_000)))
 
-    found = asked.matching(REWARD, earned(rule_id="18"))
+    found = [campaign_id for campaign_id, _ in asked.matching(REWARD, earned(rule_id="18")).customer]
 
     assert len(found) == 100
-    assert list(found) == sorted(f"cj-18-{n}" for n in range(3_000) if n % 30 == 18)
+    assert found == sorted(f"cj-18-{n}" for n in range(3_000) if n % 30 == 18)
 
 
 @pytest.mark.parametrize(("status", "matches"), [("active", True), ("paused", True), ("archived", False)])
@@ -124,7 +129,7 @@ def test_an_archived_campaign_matches_nothing_and_a_paused_one_is_left_to_the_de
 ) -> None:
     asked = index(campaign("a", rule(REWARD), status=status))
 
-    assert asked.matching(REWARD, earned()) == (("a",) if matches else ())
+    assert asked.matching(REWARD, earned()) == (one("a") if matches else Asked())
 
 
 @pytest.mark.parametrize(
@@ -144,11 +149,70 @@ def test_a_named_campaign_counts_only_with_a_rule_that_matches(
 ) -> None:
     data = earned(campaign_id="a", rule_id="42")
 
-    assert index(campaign("a", *rules), campaign("b", rule(REWARD))).named("a", REWARD, data) == named
+    assert index(campaign("a", *rules), campaign("b", rule(REWARD))).named("a", REWARD, data) == one(*named)
 
 
 def test_a_named_campaign_that_does_not_exist_is_passed_on() -> None:
-    assert index().named("gone", REWARD, earned(campaign_id="gone")) == ("gone",)
+    assert index().named("gone", REWARD, earned(campaign_id="gone")) == one("gone")
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        ([{"to": "referrer"}], Asked((), (("a", 1),))),
+        ([{"to": "both"}], Asked((("a", 1),), (("a", 1),))),
+        ([{"to": "both", "coupons": 3}], Asked((("a", 3),), (("a", 3),))),
+        # of several rules the greatest number for each receiver, never the sum
+        ([{"to": "both", "coupons": 2}, {"coupons": 5}, {"coupons": 3}], Asked((("a", 5),), (("a", 2),))),
+        ([{"to": "referrer", "coupons": 4}, {"to": "both"}], Asked((("a", 1),), (("a", 4),))),
+        ([{"coupons": 9, "match": (("channel", "shop"),)}, {"coupons": 2}], Asked((("a", 2),))),
+    ],
+)
+def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(rules: list[dict[str, Any]], asked: Asked) -> None:
+    found = index(campaign("a", *(IssueRule(SIGNUP, **fields) for fields in rules)))
+
+    assert found.matching(SIGNUP, signup(referred_by="c9", channel="web").data) == asked
+
+
+@pytest.mark.parametrize(
+    ("expression", "fields", "matches"),
+    [
+        ("event.points >= 500", {"points": 500}, True),
+        ("event.points >= 500", {"points": 499}, False),
+        ("event.points >= 500", {}, False),  # what can't be evaluated doesn't hold
+        (
+            'event.customer.segments.exists(s, s == "vip")',
+            {"customer": {"customer_id": "c", "segments": ["vip"]}},
+            True,
+        ),
+        ('event.metadata.tier in ["gold", "platinum"]', {"metadata": {"tier": "gold"}}, True),
+        ('timestamp(event.earned_at) < timestamp("2026-06-01T00:00:00Z")', {}, True),
+        ("has(event.rule_id)", {"rule_id": "42"}, True),
+        ("has(event.rule_id)", {"rule_id": None}, False),
+        ("has(event.rule_id)", {}, False),
+    ],
+)
+def test_a_rule_matches_only_while_its_condition_holds(expression: str, fields: dict[str, Any], matches: bool) -> None:
+    condition = Condition("issues_on[0].condition", expression, compile_condition(expression, EVENT_VARIABLES))
+    only = campaign("a", IssueRule(REWARD, condition=condition))
+
+    assert index(only).matching(REWARD, earned(**fields)) == (one("a") if matches else Asked())
+    assert index(only).named("a", REWARD, earned(**fields)) == (one("a") if matches else Asked())
+
+
+def test_a_condition_is_judged_only_where_the_fields_match() -> None:
+    judged: list[Any] = []
+
+    def holds(values: Mapping[str, Any]) -> bool:
+        judged.append(values["event"]["rule_id"])
+        return True
+
+    condition = Condition("issues_on[0].condition", "true", holds)
+    asked = index(campaign("a", IssueRule(REWARD, (("rule_id", "42"),), condition)))
+
+    assert asked.matching(REWARD, earned(rule_id="43")) == Asked()
+    assert asked.matching(REWARD, earned(rule_id="42")) == one("a")
+    assert judged == ["42"]
 
 
 def test_a_field_is_compared_as_text() -> None:

@@ -4,7 +4,7 @@ SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, curre
            SELECT max(recorded_at) FROM transfers
            WHERE (transfers.coupon_id, transfers.lock_reference) = (lock_uses.coupon_id, lock_uses.lock_reference)
              AND kind = 'locked' AND transfers.counted_at IS NULL
-       )) AS counted_at
+       )) AS counted_at, subscription_id
 FROM lock_uses
 WHERE lock_reference = ANY($1::text[])
 ORDER BY lock_reference, coupon_id

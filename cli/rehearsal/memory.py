@@ -1,0 +1,115 @@
+"""A ledger in memory, for rehearsals: it decides as the real one does, and forgets everything at the end.
+
+What the real one reads from its tables (who somebody is, codes drawn or imported, what stands) is kept in a few dicts.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from cli.rehearsal.script import Script
+from cli.rehearsal.words import Told
+from schemas.campaigns import CampaignDefinition
+from shared.domain import codes
+from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.customer import Customer, identifiers
+from shared.domain.decide import decide, evolve
+from shared.domain.derive import derived_id
+from shared.domain.state import State, Supply
+from shared.ledger.definitions import to_domain
+from shared.ledger.events import events_of
+
+
+class MemoryLedger:
+    """Campaigns, and what became of them."""
+
+    def __init__(self, script: Script) -> None:
+        self.state = State()
+        self._people: dict[tuple[str, str], str] = {}
+        self._pools: dict[str, list[tuple[str, str]]] = {}
+        for definition in script.campaigns:
+            self.load(definition)
+
+    def load(self, definition: CampaignDefinition) -> None:
+        """A campaign as it is from now on. What was used stays used; a limit counts from when it was first set."""
+        campaign = to_domain(definition, 0)
+        self.state.campaigns[campaign.campaign_id] = campaign
+        for coupon in self.state.coupons.values():
+            if coupon.campaign_id == campaign.campaign_id:
+                coupon.uses_limit = campaign.limits.uses_per_coupon
+        shared = campaign.code.shared_code
+        if shared is not None and code_key(shared) not in self.state.coupon_ids:
+            self._add(
+                Coupon(derived_id("shared", campaign.campaign_id, code_key(shared)), shared, campaign.campaign_id)
+            )
+
+    def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
+        """Codes for a campaign: into its pool, or as coupons that can be used."""
+        if self.state.campaigns[campaign_id].source.kind == "pool":
+            pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
+            self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
+            return
+        for code in listed:
+            self._add(Coupon(derived_id("imported", code_key(code)), code, campaign_id))
+
+    def execute(self, commands: Sequence[Command]) -> list[Told]:
+        """Decide the commands one after another; the events that are told of them."""
+        told: list[Told] = []
+        for command in commands:
+            now = datetime.now(UTC)
+            self._expire(now)
+            customer: Customer | None = getattr(command, "customer", None)
+            person = self._person(customer)
+            self.state.customers[command.command_id] = person
+            if person is not None and isinstance(command, RedeemCoupons):
+                self.state.orders_of.setdefault(person, set())
+            if isinstance(command, IssueCoupons):
+                self._supply(command)
+            verdict = decide(command, self.state, now)
+            evolve(self.state, verdict)
+            told += [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
+        return told
+
+    def _add(self, coupon: Coupon) -> None:
+        coupon.uses_limit = self.state.campaigns[coupon.campaign_id].limits.uses_per_coupon
+        self.state.coupons[coupon.coupon_id] = coupon
+        self.state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
+
+    def _expire(self, now: datetime) -> None:
+        for reference in [lock.lock_reference for lock in self.state.locks.values() if lock.expires_at <= now]:
+            evolve(self.state, decide(ExpireLock(f"expire {reference}", reference), self.state, now))
+
+    def _person(self, customer: Customer | None) -> str | None:
+        """One person is whoever shares an identifier; two who turn out to be one stay two in a rehearsal."""
+        names = () if customer is None else identifiers(customer)
+        if not names:
+            return None
+        known = [self._people[name] for name in names if name in self._people]
+        person = known[0] if known else f"{names[0][0]} {names[0][1]}"
+        self._people |= {name: self._people.get(name, person) for name in names}
+        return person
+
+    def _supply(self, command: IssueCoupons) -> None:
+        for campaign_id in command.campaign_ids:
+            if campaign_id in self.state.campaigns:
+                for number in range(command.coupons_of(campaign_id)):
+                    supply = self._one(command, campaign_id, number)
+                    if supply is not None:
+                        self.state.supplies[command.command_id, campaign_id, number] = supply
+
+    def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
+        campaign = self.state.campaigns[campaign_id]
+        coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
+        if campaign.code.shared_code is not None:
+            code = campaign.code.shared_code
+            return Supply(self.state.coupon_ids[code_key(code)], code)
+        if campaign.source.kind == "pool":
+            left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
+            return Supply(*left[number]) if number < len(left) else None
+        if campaign.source.kind == "external":
+            answers = dict(command.external_codes)
+            return Supply(coupon_id, answers[campaign_id] or None) if campaign_id in answers else None
+        return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))

@@ -1,0 +1,124 @@
+"""Plays a script, step by step."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cli.campaign_files import judge_all
+from cli.campaign_tree import FileSyntaxError, Node, TreeBuilder, to_json
+from cli.campaign_yaml import read_yaml
+from cli.errors import CommandFailedError
+from cli.files import InputFile
+from cli.rehearsal.memory import MemoryLedger
+from cli.rehearsal.script import Filling, Script, ScriptError, Step, codes_of, steps_of
+from cli.rehearsal.stage import commands_of, settings_of
+from cli.rehearsal.words import Told, lines_of
+from schemas.campaigns import CampaignDefinition
+from shared.domain.campaign import Campaign, CodeRule
+from shared.domain.codes import DEFAULT_CHARSET
+
+MAX_SCRIPT_BYTES = 1024 * 1024
+"""A script is read by people."""
+
+_KNOWN = ("field", "says", "burn_on", "campaigns", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A step with what became of it. `as_expected` is None where nothing was expected."""
+
+    step: Step
+    lines: tuple[str, ...]
+
+    @property
+    def as_expected(self) -> bool | None:
+        return None if self.step.then is None else self.step.then == self.lines
+
+
+def read_script(file: InputFile) -> Script:
+    """The script in `file` (YAML or JSON). Raises CommandFailedError with every problem by its line."""
+    try:
+        return script_of(file.name, file.content(MAX_SCRIPT_BYTES).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise CommandFailedError(f"{file.name}: this is no UTF-8 text; save the file as UTF-8.") from None
+
+
+def script_of(name: str, text: str) -> Script:
+    """The script that `text` is; `name` is what errors call it. Raises CommandFailedError."""
+    try:
+        found = read_yaml(text)
+    except FileSyntaxError as error:
+        raise CommandFailedError(f"{name}:{error.line}:{error.column}: {error}.") from None
+    if len(found.documents) > 1:
+        raise CommandFailedError(f"{name}: one script a file; put what follows --- into another file.")
+    fields = (found.documents[0].fields if found.documents else None) or {}
+    unknown = [key for key in fields if key not in _KNOWN]
+    if unknown or "campaigns" not in fields:
+        what = f"{unknown[0]} is no field that is known here" if unknown else "campaigns is missing"
+        raise CommandFailedError(f"{name}: {what}; a script has {', '.join(_KNOWN)}.")
+    campaigns = judge_all(name, TreeBuilder([fields["campaigns"].node], found.problems))
+    plain = {key: _plain(entry.node) for key, entry in fields.items() if key != "campaigns"}
+    try:
+        steps = tuple(_with_campaigns(name, step, fields["steps"].node) for step in steps_of(plain.get("steps")))
+    except ScriptError as error:
+        raise CommandFailedError(f"{name}: {error}") from None
+    burn_on = str(plain.get("burn_on", "placed"))
+    if burn_on not in ("placed", "paid"):
+        raise CommandFailedError(f"{name}: burn_on must be placed or paid.")
+    return Script(tuple(campaigns), steps, plain.get("field"), str(plain.get("says", "")), burn_on)
+
+
+def _with_campaigns(name: str, step: Step, steps: Node) -> Step:
+    """A step that changes a campaign gets it whole and judged."""
+    if step.kind != "campaign":
+        return step
+    node = ((steps.items or [])[step.number - 1].fields or {})["campaign"].node
+    [definition] = judge_all(name, TreeBuilder([node]))
+    return Step(step.number, step.kind, definition, step.then)
+
+
+def _plain(node: Node) -> Any:
+    """As Python has it; decimal numbers stay the texts that they are."""
+    return json.loads(to_json(node), parse_float=str)
+
+
+def play(script: Script) -> Iterator[Played]:
+    """Play a script in memory. Raises ScriptError for a step that can't be played."""
+    ledger, filling, settings = MemoryLedger(script), Filling(), settings_of(script.burn_on)
+    for step in script.steps:
+        if step.kind == "campaign":
+            if not isinstance(step.given, CampaignDefinition):
+                raise ScriptError(f"Step {step.number}: campaign holds a whole campaign.")
+            ledger.load(step.given)
+            events: list[Told] = []
+        elif step.kind == "codes":
+            for campaign_id, listed in codes_of(step).items():
+                if campaign_id not in ledger.state.campaigns:
+                    raise ScriptError(f"Step {step.number}: there is no campaign {campaign_id!r} to import codes for.")
+                ledger.import_codes(campaign_id, listed)
+            events = []
+        else:
+            events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings))
+        yield Played(step, told_lines(events, filling, ledger.state.campaigns))
+
+
+def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Campaign]) -> tuple[str, ...]:
+    """What became of a step. A code that was drawn is shown as `$1`, `$2`, and in which form it was drawn."""
+    forms: dict[str, str | None] = {}
+    for kind, data in events:
+        if kind == "coupon.issued" and data["code"]:
+            campaign = campaigns[data["campaign_id"]]
+            drawn = campaign.source.kind == "generated" and campaign.code.shared_code is None
+            filling.note(data["code"], drawn)
+            forms[data["code"]] = form_of(data["code"], campaign.code) if drawn else None
+    return tuple(filling.shown(line) for line in lines_of(events, forms))
+
+
+def form_of(code: str, rule: CodeRule) -> str | None:
+    """The pattern that `code` was drawn by, None where the campaign gives none, or where the code isn't of it."""
+    if rule.pattern is None or len(code) != len(rule.pattern):
+        return None
+    charset = rule.charset or DEFAULT_CHARSET
+    fits = all(one in charset if place == "#" else one == place for one, place in zip(code, rule.pattern, strict=True))
+    return f"{rule.pattern}{f' of {rule.charset}' if rule.charset else ''}" if fits else None

@@ -1,0 +1,70 @@
+"""From a step to what the services would ask of the ledger: the same reading, the same commands."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step
+from schemas.catalogue import BY_TYPE
+from schemas.parsing import InvalidDocumentError, parse
+from services.issuer.handler import to_commands
+from services.issuer.matching import MatchIndex
+from services.redeemer.handler import to_command
+from services.redeemer.settings import RedeemerSettings
+from shared.domain.campaign import Campaign
+from shared.domain.commands import Command, IssueCoupons, VoidCoupon
+from shared.domain.money import MoneyError
+from shared.messaging.records import ReceivedEvent, Record
+
+_NOWHERE = Record("", 0, 0, 0, None, None)
+
+
+def settings_of(burn_on: str) -> RedeemerSettings:
+    """The redeemer's settings, as far as a rehearsal has any."""
+    when: Literal["placed", "paid"] = "paid" if burn_on == "paid" else "placed"
+    return RedeemerSettings.model_construct(burn_on=when)  # there is no server to be reached
+
+
+def commands_of(
+    step: Step, filling: Filling, campaigns: Mapping[str, Campaign], settings: RedeemerSettings
+) -> list[Command]:
+    """What a step asks of the ledger. Raises ScriptError for an event that no service could read."""
+    command_id = f"{filling.prefix}/rehearsal {step.number}"
+    if step.kind == "void":
+        if not isinstance(step.given, str) or not step.given.strip():
+            raise ScriptError(f"Step {step.number}: void holds a code, like `void: TEN` or `void: $1`.")
+        return [VoidCoupon(command_id, filling.code(step, step.given))]
+    event = received(step, filling.event(step), filling.prefix)
+    if event.type in ("reward.earned", "customer.signed_up"):
+        return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]
+    try:
+        command = to_command(event, settings, note_orders=True)
+    except MoneyError as error:
+        raise ScriptError(f"Step {step.number}: {error}") from None
+    return [] if command is None else [command]
+
+
+def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campaign]) -> Command:
+    """The command with what external sources answer: made up here, where the issuer would ask."""
+    if not isinstance(command, IssueCoupons) or not command.customer.email:
+        return command
+    asked = [campaigns[one] for one in command.campaign_ids if one in campaigns]
+    answers = [
+        (one.campaign_id, "" if one.source.without_code else filling.external_code())
+        for one in asked
+        if one.source.kind == "external"
+    ]
+    return replace(command, external_codes=tuple(answers))
+
+
+def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:
+    """The step's event as a service receives it."""
+    kind = EVENTS[step.kind]
+    try:
+        model = parse(BY_TYPE[kind].model, json.dumps(data).encode())
+    except InvalidDocumentError as error:
+        raise ScriptError(f"Step {step.number}, {step.kind}: {error}") from None
+    if problem := model.problem():
+        raise ScriptError(f"Step {step.number}, {step.kind}: {problem}")
+    return ReceivedEvent(str(step.number), f"{prefix}/rehearsal", kind, None, None, None, model, _NOWHERE)

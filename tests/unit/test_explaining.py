@@ -1,0 +1,487 @@
+"""Every rule for a code, with what it saw: a row a case, and by chance that it says what deciding says."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.campaign import Campaign, Cap, Condition, Hours, Window
+from shared.domain.commands import LockCoupons, RedeemCoupons
+from shared.domain.customer import Customer
+from shared.domain.decide import decide, evolve
+from shared.domain.explaining import Explanation, Finding, explain
+from shared.domain.order import Order
+from shared.domain.reasons import Reason
+from shared.domain.state import Meter, OrderState
+from tests.builders import (
+    DAY,
+    JOHN,
+    MARY,
+    MINUTE,
+    NOW,
+    Limits,
+    Scope,
+    World,
+    campaign,
+    fixed,
+    key_of,
+    line,
+    order,
+    window,
+)
+from tests.unit.decide_strategies import CODES, Step, locks, redeems, steps, worlds
+from tests.unit.test_decide_properties import numbered, over, prepared, start
+
+SHOES = Scope(product_ids=frozenset({"shoes"}))
+
+
+def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
+    """A world of one campaign with one coupon SAVE10."""
+    world = World((campaign(**fields),))
+    world.coupon(**(coupon or {}))
+    return world
+
+
+def explained(
+    world: World, code: str = "SAVE10", *, to: Order | None = None, by: Customer | None = JOHN, **fields: Any
+) -> Explanation:
+    """The code explained for an order; nothing may have changed, and the verdict must be deciding's own."""
+    command = RedeemCoupons("c", to or order(), (code,), by, at=NOW, **fields)
+    return _explained(world, command)
+
+
+def explained_alone(world: World, *, by: Customer | None = JOHN, **fields: Any) -> Explanation:
+    """SAVE10 explained without an order."""
+    return _explained(world, LockCoupons("c", "reference", ("SAVE10",), 1, by, **fields))
+
+
+def _explained(world: World, command: RedeemCoupons | LockCoupons) -> Explanation:
+    world.state.customers["c"] = key_of(command.customer)
+    before = copy.deepcopy(world.state)
+    explanation = explain(command, world.state, world.now)
+    assert world.state == before, "explaining changed the state"
+    assert explanation.verdict == decide(command, world.state, world.now)
+    return explanation
+
+
+def found(explanation: Explanation, field: str) -> Finding:
+    [finding] = [one for one in explanation.findings if one.field == field]
+    return finding
+
+
+def refusals(explanation: Explanation) -> list[tuple[str, Reason | None]]:
+    return [(one.field, one.reason) for one in explanation.findings if one.outcome == "refused"]
+
+
+def test_of_a_good_code_every_rule_is_told_in_the_order_of_reasons() -> None:
+    explanation = explained(one(currency="USD", min_order_minor=5_000))
+
+    assert [(one.field, one.outcome) for one in explanation.findings] == [
+        ("code", "holds"),
+        ("coupon", "holds"),
+        ("status", "holds"),
+        ("window.starts_at", "holds"),
+        ("window.ends_at", "holds"),
+        ("window.hours", "not asked"),
+        ("eligibility.channels", "not asked"),
+        ("eligibility.holder_only", "not asked"),
+        ("customer", "not asked"),
+        ("eligibility.segments_any", "not asked"),
+        ("eligibility.segments_all", "not asked"),
+        ("eligibility.segments_none", "not asked"),
+        ("eligibility.first_order_only", "not asked"),
+        ("order", "holds"),
+        ("validation_code", "not asked"),
+        ("eligibility.currency", "holds"),
+        ("eligibility.min_order_amount", "holds"),
+        ("eligibility.min_quantity", "not asked"),
+        ("applies_to", "not asked"),
+        ("eligibility.conditions", "not asked"),
+        ("limits.uses_per_coupon", "holds"),
+        ("stacking", "holds"),
+        ("discount", "holds"),
+    ]
+    assert all(one.message or one.saw for one in explanation.findings if one.outcome == "holds")
+    assert found(explanation, "discount").saw == (("discount", "10.00"), ("currency", "USD"))
+    assert explanation.verdict.outcome == "redeemed"
+
+
+def with_order(world: World, **fields: Any) -> World:
+    world.state.orders["ORD1"] = OrderState("ORD1", **fields)
+    return world
+
+
+def with_meter(world: World, customer: Customer | None = None, **numbers: int) -> World:
+    world.state.meters["save10", key_of(customer)] = Meter(**numbers)
+    return world
+
+
+def with_period(world: World, customer: Customer | None = None, **numbers: int) -> World:
+    world.state.period_meters["save10", key_of(customer), "day 2026-11-22"] = Meter(**numbers)
+    return world
+
+
+def held_by(world: World, by: Customer | None) -> World:
+    world.lock("SAVE10", by=by, reference="theirs")
+    return world
+
+
+def ordered_before(world: World) -> World:
+    world.state.orders_of["person-john"] = {"ORD0"}
+    return world
+
+
+HOURS = Window(hours=(Hours(540, 1_020, frozenset({0, 1})),))  # NOW is a Sunday, 09:30
+NEVER = Condition("gold", 'order.metadata.tier == "gold"', lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("world", "fields", "refused", "saw"),
+    [
+        (one(), {"code": " nope "}, [("code", Reason.NOT_FOUND)], {}),
+        (one({"status": "pooled"}), {}, [("code", Reason.NOT_FOUND)], {}),
+        (one({"campaign_id": "gone"}), {}, [("code", Reason.NOT_FOUND)], {}),
+        (one({"status": "voided"}), {}, [("coupon", Reason.VOIDED)], {}),
+        (one(status="paused"), {}, [("status", Reason.CAMPAIGN_INACTIVE)], {"status": "paused"}),
+        (
+            one(window=window(MINUTE)),
+            {},
+            [("window.starts_at", Reason.NOT_STARTED)],
+            {"starts_at": "2026-11-22T09:31:00+00:00"},
+        ),
+        (
+            one({"ends_at": NOW}, window=window(None, DAY)),
+            {},
+            [("window.ends_at", Reason.EXPIRED)],
+            {"ends_at": "2026-11-22T09:30:00+00:00"},
+        ),
+        (
+            one(window=HOURS),
+            {},
+            [("window.hours", Reason.OUTSIDE_HOURS)],
+            {"hours": "mon, tue 09:00-17:00 (UTC)", "local_time": "2026-11-22T09:30:00+00:00"},
+        ),
+        (
+            one(channels=frozenset({"web", "app"})),
+            {"to": order(channel="store")},
+            [("eligibility.channels", Reason.CHANNEL_MISMATCH)],
+            {"channel": "store", "expected": "app, web"},
+        ),
+        (
+            one({"holder_key": key_of(MARY)}, holder_only=True),
+            {},
+            [("eligibility.holder_only", Reason.WRONG_CUSTOMER)],
+            {},
+        ),
+        (one(holder_only=True), {"by": None}, [("customer", Reason.CUSTOMER_REQUIRED)], {}),
+        (
+            one(segments_any=frozenset({"vip"})),
+            {"by": Customer("john", segments=("new", "web"))},
+            [("eligibility.segments_any", Reason.SEGMENT_MISMATCH)],
+            {"segments_any": "vip", "segments": "new, web"},
+        ),
+        (
+            ordered_before(one(first_order_only=True)),
+            {},
+            [("eligibility.first_order_only", Reason.NOT_FIRST_ORDER)],
+            {"order_id": "ORD0"},
+        ),
+        (
+            with_order(one(), status="cancelled", cancelled_at=NOW),
+            {},
+            [("order", Reason.ORDER_MISMATCH)],
+            {"cancelled_at": "2026-11-22T09:30:00+00:00"},
+        ),
+        (one(validation_code="1234"), {}, [("validation_code", Reason.VALIDATION_CODE_MISMATCH)], {}),
+        (
+            one(currency="EUR", min_order_minor=1_000_000),
+            {},
+            [("eligibility.currency", Reason.CURRENCY_MISMATCH)],
+            {"currency": "USD", "expected": "EUR"},
+        ),
+        (
+            one(currency="USD", min_order_minor=12_000, scope=SHOES),
+            {},
+            [("eligibility.min_order_amount", Reason.BELOW_MINIMUM), ("applies_to", Reason.NO_ELIGIBLE_PRODUCT)],
+            {"minimum": "120.00", "amount": "100.00"},
+        ),
+        (
+            one(min_quantity=3),
+            {},
+            [("eligibility.min_quantity", Reason.BELOW_MINIMUM)],
+            {"minimum_quantity": "3", "quantity": "1"},
+        ),
+        (
+            one(scope=SHOES),
+            {},
+            [("applies_to", Reason.NO_ELIGIBLE_PRODUCT)],
+            {"lines": "1", "eligible_lines": "0"},
+        ),
+        (
+            one(conditions=(NEVER,)),
+            {},
+            [("eligibility.conditions", Reason.CONDITION_FAILED)],
+            {"condition": "gold", "expression": NEVER.expression},
+        ),
+        (
+            one({"used": 3, "uses_limit": 3}),
+            {},
+            [("limits.uses_per_coupon", Reason.EXHAUSTED)],
+            {"limit": "3", "used": "3", "held": "0"},
+        ),
+        (
+            with_meter(one(limits=Limits(None, uses_per_customer=2)), JOHN, used=1, held=1),
+            {},
+            [("limits.uses_per_customer", Reason.CUSTOMER_LIMIT)],
+            {"limit": "2", "used": "1", "held": "1"},
+        ),
+        (
+            with_meter(one(limits=Limits(None, uses_total=5)), used=5),
+            {},
+            [("limits.uses_total", Reason.CAMPAIGN_EXHAUSTED)],
+            {"limit": "5", "used": "5", "held": "0"},
+        ),
+        (
+            with_meter(one(limits=Limits(None, uses_total=5)), used=4, held=1),
+            {},
+            [("limits", Reason.LOCKED_ELSEWHERE)],
+            {},
+        ),
+        (
+            with_meter(one(limits=Limits(None, spend_total_minor=5_000), currency="USD"), used_minor=4_500),
+            {},
+            [("limits.spend_total", Reason.BUDGET_EXCEEDED)],
+            {"budget": "50.00", "spent": "45.00", "held": "0.00", "discount": "10.00"},
+        ),
+        (
+            with_meter(one(limits=Limits(None, spend_total_minor=5_000), currency="USD"), held_minor=4_500),
+            {},
+            [("limits", Reason.LOCKED_ELSEWHERE)],
+            {},
+        ),
+        (held_by(one(), MARY), {}, [("limits", Reason.LOCKED_ELSEWHERE)], {"held": "1"}),
+        (one(), {"to": order(amount_minor=0)}, [("discount", Reason.NO_EFFECT)], {}),
+    ],
+)
+def test_a_rule_that_refuses_says_why_with_the_numbers_it_saw(
+    world: World, fields: dict[str, Any], refused: list[tuple[str, Reason]], saw: dict[str, str]
+) -> None:
+    explanation = explained(world, **fields)
+
+    assert refusals(explanation) == refused
+    first = next(one for one in explanation.findings if one.outcome == "refused")
+    assert dict(first.saw) == saw
+    told = explanation.verdict.refused[0]
+    assert (first.reason, first.message) == (told.reason, told.message)
+
+
+def test_several_refusals_are_all_told() -> None:
+    world = one({"holder_key": key_of(MARY), "used": 1}, status="paused", holder_only=True, window=window(None, -DAY))
+
+    assert refusals(explained(world)) == [
+        ("status", Reason.CAMPAIGN_INACTIVE),
+        ("window.ends_at", Reason.EXPIRED),
+        ("eligibility.holder_only", Reason.WRONG_CUSTOMER),
+        ("limits.uses_per_coupon", Reason.EXHAUSTED),
+    ]
+
+
+def test_each_cap_has_its_own_verdict_and_numbers() -> None:
+    caps = (
+        Cap("month", "customer", 9),
+        Cap("day", "customer", 2),
+        Cap("day", "campaign", 5),
+        Cap("week", "campaign", 7),
+        Cap("week", "campaign", None, 3),  # a cap of issued coupons is none of uses
+    )
+    world = with_period(with_period(one(limits=Limits(None, caps=caps)), JOHN, used=1, held=1), used=5)
+    told = [finding for finding in explained(world).findings if finding.field == "limits.caps"]
+
+    assert [(dict(one.saw), one.reason) for one in told] == [
+        ({"each": "customer", "period": "month 2026-11-01", "limit": "9", "used": "0", "held": "0"}, None),
+        (
+            {"each": "customer", "period": "day 2026-11-22", "limit": "2", "used": "1", "held": "1"},
+            Reason.CUSTOMER_LIMIT,
+        ),
+        (
+            {"each": "campaign", "period": "day 2026-11-22", "limit": "5", "used": "5", "held": "0"},
+            Reason.CAMPAIGN_EXHAUSTED,
+        ),
+        ({"each": "campaign", "period": "week 2026-11-16", "limit": "7", "used": "0", "held": "0"}, None),
+    ]
+
+
+def test_of_nobody_no_customers_numbers_are_told() -> None:
+    caps = (Cap("day", "customer", 2),)
+    world = with_meter(one(limits=Limits(None, uses_per_customer=1, caps=caps)), used=7)
+    explanation = explained(world, by=None)
+
+    assert refusals(explanation) == [("customer", Reason.CUSTOMER_REQUIRED)]
+    assert not [one for one in explanation.findings if one.field.startswith("limits.")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"holder_only": True}, "Coupon 'SAVE10' was issued to nobody, so anybody may use it."),
+        ({"channels": frozenset({"web"})}, "Coupon 'SAVE10' is for orders from web, and this one is from web."),
+        ({"window": window(None, DAY)}, "Coupon 'SAVE10' can be used until 2026-11-23T09:30:00+00:00."),
+        ({"validation_code": "1234"}, "Coupon 'SAVE10' needs its validation code; it was given."),
+        ({"first_order_only": True}, "Coupon 'SAVE10' needs a customer; the request names one."),
+        ({"discount": replace(fixed(700), value="7.00", amount_minor=None)}, "takes 7.00 off, in the order's currency"),
+        ({"scope": Scope(product_ids=frozenset({"product-1"}))}, "Coupon 'SAVE10' is good for something in the order."),
+    ],
+)
+def test_a_rule_that_holds_says_nothing_untrue(fields: dict[str, Any], message: str) -> None:
+    explanation = explained(one(**fields), to=order(channel="web"), validation_code="1234")
+
+    assert not refusals(explanation)
+    assert any(message in finding.message for finding in explanation.findings)
+
+
+def test_a_minimum_is_not_compared_with_an_amount_in_another_currency() -> None:
+    explanation = explained(one(currency="JPY", min_order_minor=5_000))
+
+    assert found(explanation, "eligibility.min_order_amount").outcome == "not judged"
+    assert found(explanation, "discount").outcome == "not judged"
+
+
+def test_without_an_order_what_needs_one_is_left_open() -> None:
+    world = one(currency="USD", min_order_minor=5_000, scope=SHOES, conditions=(NEVER,))
+    explanation = explained_alone(world)
+
+    assert [one.field for one in explanation.findings if one.outcome == "needs an order"] == [
+        "eligibility.currency",
+        "eligibility.min_order_amount",
+        "applies_to",
+        "eligibility.conditions",
+        "discount",
+    ]
+    assert explanation.verdict.outcome == "locked"
+
+
+def test_without_an_order_a_budget_must_have_something_left() -> None:
+    world = with_meter(one(limits=Limits(None, spend_total_minor=500), currency="USD"), used_minor=499)
+    assert not refusals(explained_alone(world))
+    with_meter(world, used_minor=500)
+    assert refusals(explained_alone(world)) == [("limits.spend_total", Reason.BUDGET_EXCEEDED)]
+
+
+def test_a_lock_for_what_the_order_has_redeemed_is_refused_and_so_is_a_reference_that_is_taken() -> None:
+    world = one({"uses_limit": None})
+    world.redeem("SAVE10")
+    assert refusals(explained_alone(world, order_id="ORD1"))[0] == ("order", Reason.ALREADY_REDEEMED)
+    world.lock("SAVE10", reference="reference", by=MARY)
+    assert refusals(explained_alone(world)) == [("lock_reference", Reason.WRONG_CUSTOMER)]
+
+
+def hold(world: World) -> World:
+    world.redeem("SAVE10", hold=True, hold_seconds=60)
+    return world
+
+
+def redeemed(world: World) -> World:
+    world.redeem("SAVE10")
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        (redeemed(one(status="active")), "Order 'ORD1' has redeemed it already, so nothing is judged again."),
+        (hold(one()), "Order 'ORD1' holds it until its payment already, so nothing is judged again."),
+    ],
+)
+def test_a_coupon_that_stands_on_the_order_is_judged_by_nothing_more(world: World, told: str) -> None:
+    world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], status="paused")
+    explanation = explained(world)
+
+    assert [one.outcome for one in explanation.findings] == ["holds", "holds"]
+    assert found(explanation, "order").message == told
+    assert explanation.verdict.outcome == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "reason", "saw"),
+    [
+        ("combinable", "holds", None, {"beside": "FIRST"}),
+        ("exclusive", "refused", Reason.NOT_COMBINABLE, {"with": "FIRST"}),
+    ],
+)
+def test_what_the_order_has_already_is_looked_at(
+    policy: str, outcome: str, reason: Reason | None, saw: dict[str, str]
+) -> None:
+    world = World((campaign(stacking=policy), campaign("first", stacking="combinable")))
+    world.coupon()
+    world.coupon("FIRST", "first")
+    world.redeem("FIRST")
+    stacking = found(explained(world), "stacking")
+
+    assert (stacking.outcome, stacking.reason, dict(stacking.saw)) == (outcome, reason, saw)
+
+
+def test_what_all_came_back_before_it_arrived_is_a_returned_order() -> None:
+    world = one()
+    world.part(("1", 1), at=NOW + MINUTE)
+
+    assert refusals(explained(world)) == [("order", Reason.ORDER_MISMATCH)]
+
+
+def test_a_later_order_of_a_subscription_is_judged_by_what_its_first_one_did_not_promise() -> None:
+    world = one(recurring=True, limits=Limits(1, uses_per_customer=1), currency="USD", min_order_minor=5_000)
+    world.redeem("SAVE10", to=order(subscription_id="sub", cycle=1))
+    world.state.subscriptions["sub", "id-SAVE10"] = 1
+    world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], status="paused")
+    later = order("ORD2", line(unit_minor=4_000), subscription_id="sub", cycle=2)
+    explanation = explained(world, to=later)
+
+    assert refusals(explanation) == [("eligibility.min_order_amount", Reason.BELOW_MINIMUM)]
+    assert found(explanation, "status").outcome == "not judged"
+    assert not [one for one in explanation.findings if one.field.startswith("limits.")]
+
+
+@pytest.mark.parametrize("codes", [(), ("A", "B")])
+def test_one_code_is_explained_at_a_time(codes: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="one code"):
+        explain(RedeemCoupons("c", order(), codes), World().state, NOW)
+
+
+questions = st.tuples(st.one_of(redeems, locks), st.sampled_from((*CODES, *CODES, "nope"))).map(
+    lambda made: (
+        replace(made[0], codes=(made[1],), lock_reference=None, command_id="question")
+        if isinstance(made[0], RedeemCoupons)
+        else replace(made[0], codes=(made[1],), command_id="question")
+    )
+)
+
+
+@given(worlds, steps, questions)
+@settings(max_examples=300)
+def test_the_first_finding_that_refuses_is_the_reason_that_deciding_gives(
+    made: tuple[Campaign, ...], given: list[Step], question: RedeemCoupons | LockCoupons
+) -> None:
+    records = start(made)
+    now = NOW
+    for now, command in numbered(given):
+        for each in (*over(records.state(), now), command):
+            state = records.state()
+            prepared(state, each)
+            records.record(decide(each, state, now))
+    state = records.state()
+    for expiry in over(state, now):
+        evolve(state, decide(expiry, state, now))
+    prepared(state, question)
+    before = copy.deepcopy(state)
+
+    explanation = explain(question, state, now)
+
+    assert state == before, "explaining changed the state"
+    verdict = explanation.verdict
+    assert verdict == decide(question, before, now)
+    refused = [one for one in explanation.findings if one.outcome == "refused"]
+    assert [(one.reason, one.message) for one in refused[:1]] == [(one.reason, one.message) for one in verdict.refused]
+    assert all((one.reason is None) == (one.outcome != "refused") for one in explanation.findings)
+    assert all(one.message.endswith(".") for one in refused)

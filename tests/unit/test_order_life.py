@@ -1,0 +1,109 @@
+"""The life of an order, row by row: what the decision looks up is run, each row twice, and is the README's."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.domain.order_life import PHASES, TABLE, Effect, OrderEvent, Phase, phase_of
+from shared.domain.reasons import Reason
+from shared.domain.state import order_hold
+from shared.domain.verdicts import Verdict
+from shared.ledger.events import events_of
+from tests.builders import Limits, World, campaign, reasons
+from tests.order_life_cases import CASES, Case, command_of
+
+README = Path(__file__).parents[2] / "services" / "redeemer" / "README.md"
+
+
+def as_markdown() -> str:
+    """The table as the README has it."""
+    phases = ["| it is | when |", "|---|---|", *[f"| {phase} | {meant} |" for phase, meant in PHASES.items()]]
+    rows = ["| it is | and is | so | that is |", "|---|---|---|---|"]
+    by_phase = sorted(TABLE, key=lambda row: list(Phase).index(row.phase))
+    rows += [f"| {row.phase} | {row.event} | {row.effect} | {row.sentence} |" for row in by_phase]
+    return "\n".join([*phases, "", *rows])
+
+
+class Shop:
+    """One order with coupon A; locks whose time is over are put away before each step, as the engine does."""
+
+    def __init__(self) -> None:
+        self.world = World((campaign(limits=Limits(1, uses_per_customer=9, uses_total=9)),))
+        self.world.coupon("A")
+
+    def step(self, name: str) -> tuple[Verdict, list[str]]:
+        world = self.world
+        for lock in list(world.state.locks.values()):
+            if lock.status == "open" and lock.expires_at <= world.now:
+                world.expire(lock.lock_reference)
+        command = command_of(name, world.command_id(), "ORD1", "A")
+        verdict = world.run(command)
+        return verdict, [event.type.removeprefix("coupon.") for event in events_of(command, verdict, world.state)]
+
+    def phase(self) -> Phase:
+        state = self.world.state
+        return phase_of(state.orders.get("ORD1"), state.locks.get(order_hold("ORD1")), self.world.now)
+
+    def stands(self) -> tuple[tuple[int, int], int]:
+        """(held, used) of the coupon, what is left of the discount; the campaign's meter must say the same."""
+        coupon, meter = self.world.state.coupons["id-A"], self.world.meter()
+        known = self.world.state.orders.get("ORD1")
+        left = sum(one.discount_minor for one in known.standing.values()) if known else 0
+        assert (meter.held, meter.used, meter.used_minor) == (coupon.held, coupon.used, left)
+        return (coupon.held, coupon.used), left
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_row_does_what_it_says_and_the_second_time_nothing(case: Case) -> None:
+    shop = Shop()
+    for step in case.setup:
+        shop.step(step)
+    if case.row.phase != Phase.LAPSED:  # it lapses as the next step begins
+        assert shop.phase() == case.row.phase
+    verdict, told = shop.step(case.event)
+    assert (verdict.outcome, told, shop.stands()) == (case.outcome, list(case.told), (case.uses, case.left_minor))
+    again, told = shop.step(case.event)
+    refused = case.row.effect == Effect.REFUSE
+    assert (again.outcome, told) == (("refused", ["redemption_refused"]) if refused else ("unchanged", []))
+    assert (again.transfers, shop.stands()) == ((), (case.uses, case.left_minor))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.outcome == "refused"], ids=str)
+def test_a_row_that_refuses_says_why(case: Case) -> None:
+    shop = Shop()
+    for step in case.setup:
+        shop.step(step)
+    expected = Reason.ORDER_MISMATCH if case.row.effect == Effect.REFUSE else Reason.LOCK_EXPIRED
+    assert reasons(shop.step(case.event)[0]) == {"A": expected}
+
+
+def test_a_lapsed_hold_is_one_whether_or_not_it_was_put_away() -> None:
+    shop = Shop()
+    shop.step("hold for no time")
+    assert shop.phase() == Phase.LAPSED
+    shop.world.expire("order:ORD1")
+    assert shop.phase() == Phase.LAPSED
+
+
+def test_every_phase_event_and_effect_has_a_row_and_no_pair_has_two() -> None:
+    pairs = [(row.phase, row.event) for row in TABLE]
+    assert len(set(pairs)) == len(pairs)
+    assert {phase for phase, _ in pairs} == set(Phase) == set(PHASES)
+    assert {event for _, event in pairs} == set(OrderEvent)
+    assert {row.effect for row in TABLE} == set(Effect)
+
+
+def test_a_pair_without_a_row_is_one_that_cannot_be() -> None:
+    """Nothing is earlier or the last of what nobody knows; only what is closed is placed anew or outlived."""
+    missing = {(phase, event) for phase in Phase for event in OrderEvent} - {(row.phase, row.event) for row in TABLE}
+    unseen, closed = {Phase.UNKNOWN, Phase.NOTED}, {Phase.CANCELLED, Phase.RETURNED, Phase.BOTH}
+    earlier = {event for event in OrderEvent if event.name.endswith("EARLIER")}
+    expected = {(phase, event) for phase in unseen for event in {*earlier, OrderEvent.PART_LAST}}
+    expected |= {(phase, OrderEvent.PART_LAST) for phase in (Phase.RETURNED, Phase.BOTH)}
+    later = (OrderEvent.PLACED_ANEW, OrderEvent.PART_LATER)
+    expected |= {(phase, event) for phase in set(Phase) - closed for event in later}
+    assert missing == expected
+
+
+def test_the_readme_shows_the_table() -> None:
+    assert as_markdown() in README.read_text(encoding="utf-8"), "\n" + as_markdown()
