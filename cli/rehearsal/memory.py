@@ -13,7 +13,7 @@ from cli.rehearsal.script import Script
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
-from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
@@ -47,13 +47,10 @@ class MemoryLedger:
             )
 
     def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
-        """Codes for a campaign: into its pool, or as coupons that can be used."""
-        if self.state.campaigns[campaign_id].source.kind == "pool":
-            pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
-            self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
-            return
-        for code in listed:
-            self._add(Coupon(derived_id("imported", code_key(code)), code, campaign_id))
+        """Codes into a campaign's pool."""
+        pooled = [(derived_id("pooled", campaign_id, code_key(code)), code) for code in listed]
+        self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
+        self.state.taken |= {code_key(code): campaign_id for code in listed}
 
     def execute(self, commands: Sequence[Command]) -> list[Told]:
         """Decide the commands one after another; the events that are told of them."""
@@ -68,6 +65,8 @@ class MemoryLedger:
                 self.state.orders_of.setdefault(person, set())
             if isinstance(command, IssueCoupons):
                 self._supply(command)
+            elif isinstance(command, CreateCoupons):
+                self._take_given(command)
             verdict = decide(command, self.state, now)
             evolve(self.state, verdict)
             told += [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
@@ -99,6 +98,11 @@ class MemoryLedger:
                     supply = self._one(command, campaign_id, number)
                     if supply is not None:
                         self.state.supplies[command.command_id, campaign_id, number] = supply
+
+    def _take_given(self, command: CreateCoupons) -> None:
+        for number, code in enumerate(command.codes):
+            coupon_id = derived_id("coupon", command.command_id, str(number))
+            self.state.supplies[command.command_id, command.campaign_id, number] = Supply(coupon_id, code.strip())
 
     def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
         campaign = self.state.campaigns[campaign_id]

@@ -11,8 +11,8 @@ from cli.campaign_yaml import read_yaml
 from cli.errors import CommandFailedError
 from cli.files import InputFile
 from cli.rehearsal.memory import MemoryLedger
-from cli.rehearsal.script import Filling, Script, ScriptError, Step, codes_of, steps_of
-from cli.rehearsal.stage import commands_of, settings_of
+from cli.rehearsal.script import Filling, Script, ScriptError, Step, steps_of
+from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import Told, lines_of
 from schemas.campaigns import CampaignDefinition
 from shared.domain.campaign import Campaign, CodeRule
@@ -93,11 +93,10 @@ def play(script: Script) -> Iterator[Played]:
             ledger.load(step.given)
             events: list[Told] = []
         elif step.kind == "codes":
-            for campaign_id, listed in codes_of(step).items():
-                if campaign_id not in ledger.state.campaigns:
-                    raise ScriptError(f"Step {step.number}: there is no campaign {campaign_id!r} to import codes for.")
+            pooled, commands = imported(step, filling, ledger.state.campaigns)
+            for campaign_id, listed in pooled.items():
                 ledger.import_codes(campaign_id, listed)
-            events = []
+            events = ledger.execute(commands)
         else:
             events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings))
         yield Played(step, told_lines(events, filling, ledger.state.campaigns))
@@ -107,7 +106,7 @@ def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Cam
     """What became of a step. A code that was drawn is shown as `$1`, `$2`, and in which form it was drawn."""
     forms: dict[str, str | None] = {}
     for kind, data in events:
-        if kind == "coupon.issued" and data["code"]:
+        if kind == "coupon.issued" and data["code"] and data["caused_by"]["type"] != "coupons.create":
             campaign = campaigns[data["campaign_id"]]
             drawn = campaign.source.kind == "generated" and campaign.code.shared_code is None
             filling.note(data["code"], drawn)

@@ -128,8 +128,7 @@ class Filling:
             raise ScriptError(f"Step {step.number}: {step.kind} holds the event's fields, like {{order_id: A1}}.")
         data: dict[str, Any] = dict(step.given)
         moment = _MOMENTS[step.kind]
-        self.now += timedelta(minutes=1)
-        data.setdefault(moment, self.now.isoformat())
+        data.setdefault(moment, self.later().isoformat())
         with suppress(ValueError, TypeError):  # whoever reads the event says what is wrong with it
             self.now = max(self.now, datetime.fromisoformat(str(data[moment])))
         if step.kind == "order":
@@ -183,6 +182,11 @@ class Filling:
         if number > len(self.issued):
             raise ScriptError(f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before.")
         return self.issued[number - 1]
+
+    def later(self) -> datetime:
+        """A minute after the step before."""
+        self.now += timedelta(minutes=1)
+        return self.now
 
     def external_code(self) -> str:
         """The next code that an external source answers with."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step
+from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step, codes_of
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import InvalidDocumentError, parse
 from services.issuer.handler import to_commands
@@ -13,7 +13,7 @@ from services.issuer.matching import MatchIndex
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons, VoidCoupon
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.money import MoneyError
 from shared.messaging.records import ReceivedEvent, Record
 
@@ -43,6 +43,24 @@ def commands_of(
     except MoneyError as error:
         raise ScriptError(f"Step {step.number}: {error}") from None
     return [] if command is None else [command]
+
+
+def imported(
+    step: Step, filling: Filling, campaigns: Mapping[str, Campaign]
+) -> tuple[dict[str, list[str]], list[Command]]:
+    """A `codes` step: the codes for pools by campaign, and what is asked of the ledger for campaigns without one."""
+    pooled: dict[str, list[str]] = {}
+    commands: list[Command] = []
+    at = filling.later()
+    for campaign_id, listed in codes_of(step).items():
+        if campaign_id not in campaigns:
+            raise ScriptError(f"Step {step.number}: there is no campaign {campaign_id!r} to import codes for.")
+        if campaigns[campaign_id].source.kind == "pool":
+            pooled[campaign_id] = listed
+        else:
+            command_id = f"{filling.prefix}/rehearsal {step.number} {campaign_id}"
+            commands.append(CreateCoupons(command_id, campaign_id, codes=tuple(listed), at=at))
+    return pooled, commands
 
 
 def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campaign]) -> Command:

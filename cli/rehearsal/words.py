@@ -9,6 +9,7 @@ Told = tuple[str, dict[str, Any]]
 """(type, data) of an event"""
 
 NOTHING = "nothing"
+NOBODY = "nobody"
 
 _TOLD = ("condition", "winner")
 """Details of a refusal that say what its reason leaves open: which condition, which other coupon."""
@@ -31,9 +32,11 @@ def lines_of(events: Iterable[Told], forms: Mapping[str, str | None]) -> tuple[s
 
 
 def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[str, str | None]) -> str:
+    listed = ", ".join(code or "without a code" for code in codes)
+    if customer == NOBODY:
+        return f"{count(len(codes), 'new coupon')} of {campaign_id}: {listed}"
     coupons = "a coupon" if len(codes) == 1 else f"{len(codes)} coupons"
     form = forms.get(codes[0])
-    listed = ", ".join(code or "without a code" for code in codes)
     return f"{customer} gets {coupons} of {campaign_id}: {listed}{f' (like {form})' if form else ''}"
 
 
@@ -62,7 +65,7 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
 
 
 def _customer(data: dict[str, Any]) -> str:
-    return str((data.get("customer") or {}).get("customer_id") or "nobody")
+    return str((data.get("customer") or {}).get("customer_id") or NOBODY)
 
 
 def _refused(coupon: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ import orjson
 import pytest
 
 from cli.rehearsal.play import script_of, told_lines
-from cli.rehearsal.script import Filling, Step, codes_of
-from cli.rehearsal.stage import commands_of, settings_of
+from cli.rehearsal.script import Filling, Step
+from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import Told
 from examples.rules.page import FOLDER
 from schemas.campaigns import CampaignDefinition
 from shared.domain.campaign import Campaign
+from shared.domain.commands import Command
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
@@ -49,14 +50,17 @@ class Stage:
             await save(self._pool, [step.given])
             self._campaigns[step.given.campaign_id] = to_domain(step.given, 0)
         elif step.kind == "codes":
-            for campaign_id, listed in codes_of(step).items():
-                assert self._campaigns[campaign_id].source.kind == "pool"
+            pooled, commands = imported(step, self._filling, self._campaigns)
+            for campaign_id, listed in pooled.items():
                 assert await import_codes(self._pool, campaign_id, listed) == (len(listed), [])
+            await self._execute(commands)
         else:
-            commands = commands_of(step, self._filling, self._campaigns, self._settings)
-            answers = await self._engine.execute(commands)
-            assert all(isinstance(answer, Verdict) for answer in answers), answers
+            await self._execute(commands_of(step, self._filling, self._campaigns, self._settings))
         return told_lines(await self._told(before), self._filling, self._campaigns)
+
+    async def _execute(self, commands: Sequence[Command]) -> None:
+        answers = await self._engine.execute(commands)
+        assert all(isinstance(answer, Verdict) for answer in answers), answers
 
     async def _told(self, before: int) -> list[Told]:
         rows = await self._pool.fetch(

@@ -1,8 +1,9 @@
 """Which coupons a request gets: reasons of each in the documented order, limits, own locks, best offer wins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 
 from shared.domain.commands import RedeemCoupons
 from tests.stateful.facts import Coupon, Facts, Lock, Offer
@@ -37,6 +38,8 @@ class Asking:
     """the amount less what coupons of earlier requests took off"""
     replaced: Lock | None = None
     closed: bool = False
+    beside: Sequence[Offer] = ()
+    """of the coupons that the order has already"""
 
 
 class Choosing(Facts):
@@ -124,54 +127,73 @@ class Choosing(Facts):
         viable = []
         for code, one in candidates.items():
             one.untouched = 0 if asking.amount is None else min(one.offer.discount(asking.amount), asking.room)
-            no_effect = asking.amount is not None and not one.untouched
-            if reason := self.no_room(asking, one, []) or ("no_effect" if no_effect else None):
+            reasons = [
+                ("not_combinable", clash(one.offer, asking.beside, len(asking.beside) + 1)),
+                ("no_effect", asking.amount is not None and not one.untouched),
+            ]
+            if reason := self.no_room(asking, one, []) or first_of(reasons):
                 refused[code] = reason
             else:
                 viable.append(one)
         viable.sort(key=lambda one: (-one.offer.priority, -one.untouched, one.offer.name, one.coupon.code))
-        groups = [[one] for one in viable if one.offer.alone]
-        if together := [one for one in viable if not one.offer.alone]:
-            groups.append(together)
-        if asking.amount is None and len(groups) > 1:  # without an order none is better than another
-            refused.update({one.coupon.code: "not_combinable" for one in viable})
-            return []
-        tried = [self._apply(asking, group) for group in groups]
-        if not tried:
-            return []
-        place = {id(one): number for number, one in enumerate(viable)}
-        best = min(
-            range(len(tried)),
-            key=lambda number: (
-                -sum(discount or 0 for _, discount in tried[number][0]),
-                len(tried[number][0]),
-                [place[id(one)] for one, _ in tried[number][0]],
+        if asking.amount is None:
+            return self._without_order(asking, viable, refused)
+        choices = [self._apply(asking, some) for some in _subsets(viable) if self._allowed(asking, some)]
+        taken, left, room = min(
+            (choice for choice in choices if choice is not None),
+            key=lambda choice: (
+                -sum(discount for _, discount in choice[0]),
+                len(choice[0]),
+                [viable.index(one) for one, _ in choice[0]],
             ),
         )
-        for number, group in enumerate(groups):
-            if number != best:
-                refused.update({one.coupon.code: "better_offer_won" for one in group})
-        refused.update(tried[best][1])
-        return tried[best][0]
+        winners = [one for one, _ in taken]
+        for one in viable:
+            if one not in winners:
+                beaten = clash(one.offer, [other.offer for other in winners], len(winners) + len(asking.beside) + 1)
+                nothing = not beaten and not min(one.offer.discount(left), room)
+                refused[one.coupon.code] = self.no_room(asking, one, winners) or (
+                    "no_effect" if nothing else "better_offer_won"
+                )
+        return list(taken)
 
-    def _apply(
-        self, asking: Asking, group: Sequence[Candidate]
-    ) -> tuple[list[tuple[Candidate, int | None]], dict[str, str]]:
+    def _without_order(
+        self, asking: Asking, viable: Sequence[Candidate], refused: dict[str, str]
+    ) -> list[tuple[Candidate, int | None]]:
+        """None is better than another: those that don't go together keep each other out."""
         taken: list[tuple[Candidate, int | None]] = []
-        refused: dict[str, str] = {}
-        left, room = asking.amount, asking.room
-        for one in group:
-            reason = self.no_room(asking, one, [before for before, _ in taken])
-            discount = None if left is None else min(one.offer.discount(left), room)
-            if reason is None and discount == 0:
-                reason = "no_effect"
-            if reason is not None:
+        for one in viable:
+            others = [other.offer for other in viable if other is not one]
+            apart = clash(one.offer, others, len(viable) + len(asking.beside))
+            reason = "not_combinable" if apart else self.no_room(asking, one, [before for before, _ in taken])
+            if reason:
                 refused[one.coupon.code] = reason
-                continue
-            if left is not None and discount is not None:
-                left, room = left - discount, room - discount
+            else:
+                taken.append((one, None))
+        return taken
+
+    @staticmethod
+    def _allowed(asking: Asking, some: Sequence[Candidate]) -> bool:
+        number = len(some) + len(asking.beside)
+        return not any(
+            clash(one.offer, [*[other.offer for other in some if other is not one], *asking.beside], number)
+            for one in some
+        )
+
+    def _apply(self, asking: Asking, some: Sequence[Candidate]) -> tuple[list[tuple[Candidate, int]], int, int] | None:
+        """These one after another: each with its discount, and what is left of the order and of the room on it.
+
+        None where one of them has no room or takes nothing off.
+        """
+        taken: list[tuple[Candidate, int]] = []
+        left, room = asking.amount or 0, asking.room
+        for one in some:
+            discount = min(one.offer.discount(left), room)
+            if not discount or self.no_room(asking, one, [before for before, _ in taken]):
+                return None
+            left, room = left - discount, room - discount
             taken.append((one, discount))
-        return taken, refused
+        return taken, left, room
 
     def no_room(self, asking: Asking, one: Candidate, before: Sequence[Candidate]) -> str | None:
         """Why a limit leaves no room for this coupon after those `before` it in the same request."""
@@ -227,6 +249,23 @@ class Choosing(Facts):
         if lock.order is not None:
             return lock.order == asking.order and reference != f"order:{lock.order}"
         return self.same(lock.who, asking.who)
+
+
+def clash(offer: Offer, others: Sequence[Offer], number: int) -> bool:
+    """Whether it can't go with one of the others, the order having so many coupons then."""
+    return any(
+        offer.alone
+        or other.alone
+        or (offer.group is not None and offer.group == other.group)
+        or number > min(offer.at_most or number, other.at_most or number)
+        for other in others
+    )
+
+
+def _subsets(viable: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Every choice there is, in the order of application each."""
+    for size in range(len(viable) + 1):
+        yield from combinations(viable, size)
 
 
 def first_of(reasons: Sequence[tuple[str, bool]]) -> str | None:

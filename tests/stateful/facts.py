@@ -22,6 +22,8 @@ class Offer:
     coupons_per_customer: int | None = None
     coupons_total: int | None = None
     alone: bool = False
+    group: str | None = None
+    at_most: int | None = None
     holder_only: bool = False
     priority: int = 0
     restored_on: frozenset[str] = frozenset({"cancelled", "returned"})

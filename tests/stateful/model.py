@@ -188,6 +188,7 @@ class Model(Choosing):
         asking = Asking(who, order_id, amount, amount - self._already(order_id, hold))
         asking.closed = order.is_closed and last is not None and at <= last
         standing = {code for other, code in self.uses if other == order_id} | set(hold.uses if hold else ())
+        asking.beside = [self.offers[self.coupons[code].campaign] for code in standing]
         candidates, refused = self.named(command.codes, asking, at, standing)
         self.add_promised(command, asking, standing, candidates, refused)
         if not asking.closed:
@@ -243,6 +244,8 @@ class Model(Choosing):
         amount = None if command.order is None else command.order.amount_minor
         replaced = known if known is not None and known.status == "open" else None
         asking = Asking(who, command.order_id, amount, amount or 0, replaced)
+        stands = [code for other, code in self.uses if other == command.order_id]
+        asking.beside = [self.offers[self.coupons[code].campaign] for code in stands]
         candidates, refused = self.named(command.codes, asking, None, set())
         for code in [code for other, code in self.uses if other == command.order_id and code in candidates]:
             refused[code] = self.no_room(asking, candidates.pop(code), []) or "already_redeemed"
