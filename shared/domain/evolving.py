@@ -8,6 +8,7 @@ from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
 from shared.domain.customer import CustomerKey
 from shared.domain.issuing import coupon_end
+from shared.domain.placing import lines_of
 from shared.domain.returning import standing_of
 from shared.domain.state import LockState, Meter, OrderState, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -160,7 +161,7 @@ def _note(state: State, change: OrderChange) -> None:
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor
     if change.lines is not None:
-        order.lines = change.lines
+        order.lines = lines_of(change.lines)
     if change.returns is not None:
         order.returns = change.returns
     _note_whose(state, order, before)

@@ -152,7 +152,7 @@ def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -
     if known.currency is not None and not anew:
         return known
     parts = parts_for(command, known, now, anew=anew)
-    if not all_back(parts, Goods(lines_of(order), order.amount_minor, order.currency)):
+    if not all_back(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 
@@ -161,7 +161,7 @@ def _goods(request: Request, change: OrderChange | None) -> Goods:
     """What the order consists of, after `change`."""
     known = request.state.orders.get(request.order_id or "")
     if change is not None and change.lines is not None:
-        return Goods(change.lines, change.amount_minor or 0, change.currency)
+        return Goods(lines_of(change.lines), change.amount_minor or 0, change.currency)
     return Goods((), 0, None) if known is None else goods_of(known)
 
 
@@ -353,7 +353,7 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
         customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
-        requested_count=asked, lines=lines_of(order), returns=None if change is None else change.returns,
+        requested_count=asked, lines=order.lines, returns=None if change is None else change.returns,
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,
