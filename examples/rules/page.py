@@ -50,7 +50,9 @@ your own; it needs no server, as the code that judges is the same:
 A step is one event: an `order`, or that it was `paid`, `cancelled` or `returned`; somebody `signed_up`, or earned a
 `reward`. Other steps are a `campaign` as it is from then on, `codes` that are imported for one, and a code to `void`.
 The fields of an event are those of `schemas/`. What is left out is filled in: customers are ann, orders in USD, steps
-a minute apart from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued, `$2` the second.
+a minute apart from Monday 2026-06-01 12:00 UTC on; `placed_at` and its like move the clock, into the future as well.
+`$1` is the first code that was issued, `$2` the second. `nothing` means that nobody is told of anything. With
+`burn_on: paid` coupons are held until their order is paid, as by the setting of that name.
 
 Why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`. What becomes of
 coupons when an order is paid, cancelled or returned: [the life of an order](../services/redeemer/README.md). How to
