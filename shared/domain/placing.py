@@ -10,6 +10,7 @@ from datetime import datetime
 from shared.domain.asking import END_OF_TIME
 from shared.domain.commands import RedeemCoupons
 from shared.domain.customer import CustomerKey
+from shared.domain.order import Line
 from shared.domain.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.verdicts import OrderChange
 
