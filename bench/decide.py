@@ -76,7 +76,7 @@ def order_event(lines: int, coupons: int) -> bytes:
                 {
                     "line_id": str(number),
                     "product_id": f"p{number}",
-                    "variant_id": None,
+                    "variant_id": f"v{number}",
                     "collection_ids": ["summer"] if number % 2 else [],
                     "quantity": 2,
                     "unit_price": "12.50",
@@ -86,6 +86,8 @@ def order_event(lines: int, coupons: int) -> bytes:
             "coupon_codes": [campaign["campaign_id"].upper() for campaign in CAMPAIGNS[:coupons]],
             "lock_reference": None,
             "atomic": False,
+            "channel": "web",
+            "metadata": {"source": "app"},
         }
     )
 

@@ -27,6 +27,7 @@ from shared.domain.customer import Customer
 from shared.domain.decide import decide, evolve
 from shared.domain.order import Order
 from shared.domain.periods import period_of
+from shared.domain.placing import lines_of
 from shared.domain.reasons import PRECEDENCE
 from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -86,7 +87,8 @@ class Records:
             "amount_minor", "requested_count", "lines", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
-                setattr(row, name, getattr(change, name))
+                told = getattr(change, name)
+                setattr(row, name, lines_of(told) if name == "lines" else told)
 
     def state(self) -> State:
         """What a load would find: every number a sum over transfers."""
