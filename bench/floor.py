@@ -63,10 +63,11 @@ async def write(
     commands = [f"/shop bench-{number}" for number in numbers]
     bodies = [event.decode() for event in events]
     lines = ['[["1",500],["2",500],["3",500]]'] * count
+    ordered = ['[["1",1,5000],["2",1,5000],["3",1,5000]]'] * count
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
             sql("orders_insert"), order_ids, ["placed"] * count, customer_keys, [now] * count, none, none, none,
-            ["USD"] * count, [15000] * count,
+            ["USD"] * count, [15000] * count, ordered,
         )  # fmt: skip
         await connection.execute(sql("coupons_update"), coupon_ids, [0] * count, [1] * count, ["active"] * count)
         await connection.execute(

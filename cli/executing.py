@@ -110,7 +110,7 @@ def _line(number: int, text: str, currency: str) -> Line:
 
 async def execute(command: Command, short_id: str) -> Verdict:
     """The engine's verdict on `command`. Raises CommandFailedError, which says how to find out what happened."""
-    with _says_how_to_repeat(short_id):
+    with says_how_to_repeat(short_id):
         async with ledger() as pool:
             [answer] = await Engine(pool).execute([command])
     if isinstance(answer, Rejected):
@@ -119,7 +119,8 @@ async def execute(command: Command, short_id: str) -> Verdict:
 
 
 @contextmanager
-def _says_how_to_repeat(short_id: str) -> Iterator[None]:
+def says_how_to_repeat(short_id: str) -> Iterator[None]:
+    """Have whoever lost the database on the way told how to be sure."""
     try:
         yield
     except (DatabaseAwayError, LedgerUnavailableError) as error:

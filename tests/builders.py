@@ -5,7 +5,7 @@ deciding changed nothing.
 """
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -63,6 +63,23 @@ def percent(value: str, cap: int | None = None) -> DiscountOffer:
 
 def fixed(amount_minor: int, cap: int | None = None) -> DiscountOffer:
     return DiscountOffer("fixed", str(amount_minor), amount_minor=amount_minor, max_discount_minor=cap)
+
+
+FREE_SHIPPING = DiscountOffer("free_shipping", "100")
+
+
+def any_currency(value: str, **fields: Any) -> DiscountOffer:
+    """A fixed amount that names no currency."""
+    return DiscountOffer("fixed", value, amount_minor=None, **fields)
+
+
+def each(amount_minor: int, cap: int | None = None) -> DiscountOffer:
+    """A fixed amount off each unit."""
+    return replace(fixed(amount_minor, cap), per_unit=True)
+
+
+def gift(units: int = 1, product_id: str = "mug", cap: int | None = None) -> DiscountOffer:
+    return DiscountOffer("free_product", str(units), product_id=product_id, units=units, max_discount_minor=cap)
 
 
 def campaign(campaign_id: str = "save10", **fields: Any) -> Campaign:
@@ -198,6 +215,7 @@ def window(starts_in: timedelta | None = None, ends_in: timedelta | None = None,
 
 
 __all__ = [
-    "DAY", "JOHN", "MARY", "MINUTE", "NOW", "CodeRule", "Limits", "Scope", "Source", "World", "campaign", "fixed",
-    "key_of", "line", "only_reason", "order", "percent", "reasons", "window",
+    "DAY", "FREE_SHIPPING", "JOHN", "MARY", "MINUTE", "NOW", "CodeRule", "Limits", "Scope", "Source", "World",
+    "any_currency", "campaign", "each", "fixed", "gift", "key_of", "line", "only_reason", "order", "percent", "reasons",
+    "window",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`couponry coupons`: show, validate, lock, burn, release, void, import."""
+"""`couponry coupons`: show, validate, lock, burn, release, void, create, import."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ import typer
 from cli.apps import AsJson, CommandId, new_app
 from cli.connect import ledger, reading, run
 from cli.coupon_history import show_history
+from cli.coupon_making import create_coupons, import_coupons, open_output, read_codes
 from cli.errors import CommandFailedError
 from cli.executing import (
     SOURCE,
@@ -27,21 +28,20 @@ from cli.executing import (
     order_of,
     show_verdict,
 )
-from cli.files import InputFile, open_input
+from cli.files import open_input
 from cli.output import count, say, show_json
-from schemas.common import MAX_ID_LENGTH
 from shared.domain.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from shared.domain.verdicts import Verdict
 from shared.ledger import queries
-from shared.ledger.pools import import_codes
 from shared.ledger.validation import validate as judge
 
 LONGEST_LOCK_SECONDS = 366 * 24 * 60 * 60
 REFUSED_SHOWN = 5
+MOST_CREATED = 10_000_000
 
 Seconds = Annotated[int, typer.Option(min=1, max=LONGEST_LOCK_SECONDS, help="How long the uses are held.")]
 
-app = new_app("Look at, judge, lock, burn, release, void coupons.")
+app = new_app("Look at, judge, lock, burn, release, void, make coupons.")
 
 
 @app.command()
@@ -176,19 +176,47 @@ def void(
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 
 
-@app.command("import")
-def import_pool(
+@app.command()
+def create(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="One code a line; .gz too; - reads from a pipe.")],
+    *,
+    number: Annotated[int, typer.Option("--count", min=1, max=MOST_CREATED, help="How many coupons.")],
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write the codes there.")] = None,
+    repeat: CommandId = None,
+) -> None:
+    """Make coupons that are nobody's yet, to print or to hand out; prints their codes, one a line.
+
+    They are made a thousand at a time, each thousand whole or not at all. The same `--id` again prints the same codes,
+    and makes those that are missing.
+
+    Example: `couponry coupons create flyer --count 10000 --output codes.txt`
+    """
+    short, _ = command_id(repeat)
+    typer.echo(f"To go on after an interruption, and to see the same codes again: --id {short}", err=True)
+    with open_output(output) as opened:
+        run(create_coupons(campaign_id, number, short, opened))
+
+
+@app.command("import")
+def import_file(
+    campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="One code a line, or CSV with a column 'code'; .gz too; - reads from a pipe."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Add codes to the pool of a campaign whose source is a pool. The same file twice adds them once.
+    """Add codes that exist to a campaign: to its pool, or, where codes are generated, as coupons to be used at once.
+
+    The same file twice adds them once.
 
     Example: `couponry coupons import partner-codes codes.txt`
     """
     with open_input(file) as opened:
-        codes = _codes(opened)
-    added, refused = run(_import(campaign_id, codes))
+        codes = read_codes(opened)
+    added, refused = run(import_coupons(campaign_id, codes, command_id(None)[0]))
     if as_json:
         show_json({"campaign_id": campaign_id, "added": added, "already_there": refused})
         return
@@ -196,34 +224,3 @@ def import_pool(
     if refused:
         some = ", ".join(refused[:REFUSED_SHOWN]) + (", …" if len(refused) > REFUSED_SHOWN else "")
         say(f"{count(len(refused), 'code')} left out, as they exist already: {some}")
-
-
-def _codes(file: InputFile) -> list[str]:
-    codes = []
-    for number, line in file.lines():
-        try:
-            code = line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise CommandFailedError(f"{file.name}, line {number}: not UTF-8 text; save the file as UTF-8.") from None
-        if len(code) > MAX_ID_LENGTH or not code.isprintable():
-            raise CommandFailedError(
-                f"{file.name}, line {number}: a code has at most {MAX_ID_LENGTH} characters and no control characters."
-            )
-        codes.append(code)
-    if not codes:
-        raise CommandFailedError(f"{file.name} holds no codes; write one a line.")
-    return codes
-
-
-async def _import(campaign_id: str, codes: list[str]) -> tuple[int, list[str]]:
-    async with ledger() as pool:
-        async with pool.acquire() as connection:
-            campaign = await queries.campaign(connection, campaign_id)
-        if campaign is None:
-            raise CommandFailedError(f"There is no campaign {campaign_id!r}; load it first.")
-        if campaign.definition.source.kind != "pool":
-            raise CommandFailedError(
-                f"Campaign {campaign_id!r} takes its codes from a {campaign.definition.source.kind} source; "
-                'only one with "source": {"kind": "pool"} has a pool.'
-            )
-        return await import_codes(pool, campaign_id, codes)

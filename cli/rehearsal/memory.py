@@ -1,12 +1,12 @@
 """A ledger in memory, for rehearsals: it decides as the real one does, and forgets everything at the end.
 
 What the real one reads from its tables (who somebody is, codes drawn or imported, what stands) is kept in a few dicts.
+Its clock is the script's, so that what is to come can be rehearsed.
 """
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 
@@ -14,11 +14,12 @@ from cli.rehearsal.script import Script, ScriptError
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
 from shared.domain import codes
-from shared.domain.commands import Command, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
 from shared.domain.derive import derived_id
+from shared.domain.issuing import referred_key
 from shared.domain.state import State, Supply
 from shared.ledger.definitions import to_domain
 from shared.ledger.events import events_of
@@ -30,7 +31,7 @@ class MemoryLedger:
     def __init__(self, script: Script) -> None:
         self.state = State()
         self._people: dict[tuple[str, str], str] = {}
-        self._pools: dict[str, deque[str]] = {}
+        self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
             self.load(definition)
 
@@ -42,48 +43,59 @@ class MemoryLedger:
             if coupon.campaign_id == campaign.campaign_id:
                 coupon.uses_limit = campaign.limits.uses_per_coupon
         shared = campaign.code.shared_code
-        if shared is not None and code_key(shared) not in self.state.coupon_ids:
-            self._add(
-                Coupon(derived_id("shared", campaign.campaign_id, code_key(shared)), shared, campaign.campaign_id)
-            )
+        if shared is not None:
+            self._share(shared, campaign.campaign_id)
 
     def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
-        """Codes for a campaign: into its pool, or as coupons that can be used."""
-        campaign = self.state.campaigns.get(campaign_id)
-        if campaign is None:
-            raise ScriptError(f"There is no campaign {campaign_id!r} to import codes for.")
-        if campaign.source.kind == "pool":
-            self._pools.setdefault(campaign_id, deque()).extend(listed)
-            return
-        for code in listed:
-            self._add(Coupon(derived_id("imported", code_key(code)), code, campaign_id))
+        """Codes into a campaign's pool. Those that exist already are left out."""
+        new = {
+            code_key(code): code for code in listed if code_key(code) not in self.state.taken | self.state.coupon_ids
+        }
+        pooled = [(derived_id("pooled", campaign_id, key), code) for key, code in new.items()]
+        self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
+        self.state.taken |= dict.fromkeys(new, campaign_id)
 
-    def execute(self, commands: Sequence[Command]) -> list[Told]:
+    def execute(self, commands: Sequence[Command], now: datetime) -> list[Told]:
         """Decide the commands one after another; the events that are told of them."""
-        told: list[Told] = []
+        told = self._expire(now) if commands else []
         for command in commands:
-            now = datetime.now(UTC)
-            self._expire(now)
             customer: Customer | None = getattr(command, "customer", None)
             person = self._person(customer)
             self.state.customers[command.command_id] = person
             if person is not None and isinstance(command, RedeemCoupons):
                 self.state.orders_of.setdefault(person, set())
             if isinstance(command, IssueCoupons):
+                self.state.customers[referred_key(command.command_id)] = self._person(command.referred)
                 self._supply(command)
-            verdict = decide(command, self.state, now)
-            evolve(self.state, verdict)
-            told += [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
+            elif isinstance(command, CreateCoupons):
+                self._take_given(command)
+            told += self._decide(command, now)
         return told
+
+    def _decide(self, command: Command, now: datetime) -> list[Told]:
+        verdict = decide(command, self.state, now)
+        evolve(self.state, verdict)
+        return [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
+
+    def _share(self, code: str, campaign_id: str) -> None:
+        key = code_key(code)
+        coupon = self.state.coupons.get(self.state.coupon_ids.get(key, ""))
+        owner = self.state.taken.get(key) if coupon is None else coupon.campaign_id
+        if owner is None:
+            self._add(Coupon(derived_id("shared", campaign_id, key), code, campaign_id))
+        elif owner != campaign_id:
+            raise ScriptError(f"The code {code!r} is campaign {owner!r}'s already; give {campaign_id!r} another one.")
 
     def _add(self, coupon: Coupon) -> None:
         coupon.uses_limit = self.state.campaigns[coupon.campaign_id].limits.uses_per_coupon
         self.state.coupons[coupon.coupon_id] = coupon
         self.state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
 
-    def _expire(self, now: datetime) -> None:
-        for reference in [lock.lock_reference for lock in self.state.locks.values() if lock.expires_at <= now]:
-            evolve(self.state, decide(ExpireLock(f"expire {reference}", reference), self.state, now))
+    def _expire(self, now: datetime) -> list[Told]:
+        over = [
+            one.lock_reference for one in self.state.locks.values() if one.status == "open" and one.expires_at <= now
+        ]
+        return [told for one in over for told in self._decide(ExpireLock(f"expire {one}", one), now)]
 
     def _person(self, customer: Customer | None) -> str | None:
         """One person is whoever shares an identifier; two who turn out to be one stay two in a rehearsal."""
@@ -97,24 +109,29 @@ class MemoryLedger:
 
     def _supply(self, command: IssueCoupons) -> None:
         for campaign_id in command.campaign_ids:
-            campaign = self.state.campaigns.get(campaign_id)
-            if campaign is None:
-                continue
-            for number in range(command.coupons_of(campaign_id)):
-                supply = self._one(campaign_id, (command.command_id, campaign_id, str(number)))
-                if supply is not None:
-                    self.state.supplies[command.command_id, campaign_id, number] = supply
+            if campaign_id in self.state.campaigns:
+                for number in range(command.coupons_of(campaign_id)):
+                    supply = self._one(command, campaign_id, number)
+                    if supply is not None:
+                        self.state.supplies[command.command_id, campaign_id, number] = supply
 
-    def _one(self, campaign_id: str, names: tuple[str, str, str]) -> Supply | None:
+    def _take_given(self, command: CreateCoupons) -> None:
+        for number, code in enumerate(command.codes):
+            coupon_id = derived_id("coupon", command.command_id, str(number))
+            self.state.supplies[command.command_id, command.campaign_id, number] = Supply(coupon_id, code.strip())
+
+    def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
         campaign = self.state.campaigns[campaign_id]
+        coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
         if campaign.code.shared_code is not None:
             code = campaign.code.shared_code
             return Supply(self.state.coupon_ids[code_key(code)], code)
         if campaign.source.kind == "pool":
-            pool = self._pools.get(campaign_id)
-            return Supply(derived_id("pooled", *names), pool.popleft()) if pool else None
+            left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
+            return Supply(*left[number]) if number < len(left) else None
         if campaign.source.kind == "external":
-            code = f"EXTERNAL-{len(self.state.coupons) + 1}"
-            return Supply(derived_id("coupon", *names), None if campaign.source.without_code else code)
-        code = codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes)
-        return Supply(derived_id("coupon", *names), code)
+            answer = dict(command.external_codes).get(campaign_id)
+            if answer is None or code_key(answer) in self.state.coupon_ids:
+                return None
+            return Supply(coupon_id, answer or None)
+        return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))

@@ -1,7 +1,7 @@
 """Plays a script, step by step."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from cli.errors import CommandFailedError
 from cli.files import InputFile
 from cli.rehearsal.memory import MemoryLedger
 from cli.rehearsal.script import Filling, Script, ScriptError, Step, steps_of
-from cli.rehearsal.stage import commands_of, settings_of
+from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import Told, lines_of
 from schemas.campaigns import CampaignDefinition
-from services.issuer.matching import MatchIndex
+from shared.domain.campaign import Campaign, CodeRule
+from shared.domain.codes import DEFAULT_CHARSET
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 """A script is read by people."""
@@ -49,6 +50,8 @@ def script_of(name: str, text: str) -> Script:
         found = read_yaml(text)
     except FileSyntaxError as error:
         raise CommandFailedError(f"{name}:{error.line}:{error.column}: {error}.") from None
+    if len(found.documents) > 1:
+        raise CommandFailedError(f"{name}: one script a file; put what follows --- into another file.")
     fields = (found.documents[0].fields if found.documents else None) or {}
     unknown = [key for key in fields if key not in _KNOWN]
     if unknown or "campaigns" not in fields:
@@ -87,19 +90,41 @@ def play(script: Script) -> Iterator[Played]:
         if step.kind == "campaign":
             if not isinstance(step.given, CampaignDefinition):
                 raise ScriptError(f"Step {step.number}: campaign holds a whole campaign.")
-            ledger.load(step.given)
+            _load(ledger, step, step.given)
             events: list[Told] = []
         elif step.kind == "codes":
-            for campaign_id, listed in dict(step.given).items():
-                ledger.import_codes(campaign_id, [str(code) for code in listed])
-            events = []
+            pooled, commands = imported(step, filling, ledger.state.campaigns)
+            for campaign_id, listed in pooled.items():
+                ledger.import_codes(campaign_id, listed)
+            events = ledger.execute(commands, filling.now)
         else:
-            index = MatchIndex(ledger.state.campaigns)
-            events = ledger.execute(commands_of(step, filling, index, settings))
-        yield Played(step, told_lines(events, filling))
+            events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings), filling.now)
+        yield Played(step, told_lines(events, filling, ledger.state.campaigns))
 
 
-def told_lines(events: list[Told], filling: Filling) -> tuple[str, ...]:
-    """What became of a step, with the codes that were drawn shown as `$1`, `$2`."""
-    filling.issued += [data["code"] for kind, data in events if kind == "coupon.issued" and data.get("code")]
-    return tuple(filling.shown(line) for line in lines_of(events))
+def _load(ledger: MemoryLedger, step: Step, definition: CampaignDefinition) -> None:
+    try:
+        ledger.load(definition)
+    except ScriptError as error:
+        raise ScriptError(f"Step {step.number}: {error}") from None
+
+
+def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Campaign]) -> tuple[str, ...]:
+    """What became of a step. A code that was drawn is shown as `$1`, `$2`, and in which form it was drawn."""
+    forms: dict[str, str | None] = {}
+    for kind, data in events:
+        if kind == "coupon.issued" and data["code"] and data["caused_by"]["type"] != "coupons.create":
+            campaign = campaigns[data["campaign_id"]]
+            drawn = campaign.source.kind == "generated" and campaign.code.shared_code is None
+            filling.note(data["code"], drawn)
+            forms[data["code"]] = form_of(data["code"], campaign.code) if drawn else None
+    return tuple(filling.shown(line) for line in lines_of(events, forms))
+
+
+def form_of(code: str, rule: CodeRule) -> str | None:
+    """The pattern that `code` was drawn by, None where the campaign gives none, or where the code isn't of it."""
+    if rule.pattern is None or len(code) != len(rule.pattern):
+        return None
+    charset = rule.charset or DEFAULT_CHARSET
+    fits = all(one in charset if place == "#" else one == place for one, place in zip(code, rule.pattern, strict=True))
+    return f"{rule.pattern}{f' of {rule.charset}' if rule.charset else ''}" if fits else None

@@ -8,7 +8,8 @@
 
 A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a `campaign` as it is from then
 on, a code to `void`, or `codes` imported for a campaign. What an event leaves out is filled in: an order of ann's in
-USD, a minute after the step before. `$1` stands for the first code that was issued, `$2` for the second.
+USD, a minute after the step before; `paid`, `cancelled` and `returned` are of the last order. `$1` stands for the first
+code that was issued, `$2` for the second.
 """
 
 import re
@@ -85,6 +86,22 @@ def steps_of(listed: Any) -> Iterator[Step]:
         yield Step(number, kinds[0], step[kinds[0]], _lines(then, number))
 
 
+def codes_of(step: Step) -> dict[str, list[str]]:
+    """The codes of a `codes` step by campaign. Raises ScriptError."""
+    given = step.given if isinstance(step.given, dict) else {}
+    if given and all(isinstance(listed, list) and listed and all(map(_is_code, listed)) for listed in given.values()):
+        return dict(given)
+    raise ScriptError(f"Step {step.number}: codes are listed by campaign, as texts, like {{ten: [TEN-1, TEN-2]}}.")
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, str) and bool(code.strip())
+
+
+def _filled(number: int, line: Any) -> Any:
+    return {"line_id": str(number), "quantity": 1, **line} if isinstance(line, dict) else line
+
+
 def _lines(then: Any, number: int) -> tuple[str, ...] | None:
     if then is None or isinstance(then, str):
         return None if then is None else (then,)
@@ -102,6 +119,8 @@ class Filling:
     last_order: str = ""
     orders: int = 0
     issued: list[str] = field(default_factory=list)
+    drawn: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
 
     def event(self, step: Step) -> dict[str, Any]:
         """The `data` of a step's event, complete. Raises ScriptError."""
@@ -109,53 +128,79 @@ class Filling:
             raise ScriptError(f"Step {step.number}: {step.kind} holds the event's fields, like {{order_id: A1}}.")
         data: dict[str, Any] = dict(step.given)
         moment = _MOMENTS[step.kind]
-        self.now += timedelta(minutes=1)
-        data.setdefault(moment, self.now.isoformat())
+        data.setdefault(moment, self.later().isoformat())
         with suppress(ValueError, TypeError):  # whoever reads the event says what is wrong with it
             self.now = max(self.now, datetime.fromisoformat(str(data[moment])))
         if step.kind == "order":
-            self._order(data)
+            self._order(step, data)
         elif step.kind in ("paid", "cancelled", "returned"):
-            data["order_id"] = f"{self.prefix}{data['order_id']}" if "order_id" in data else self.last_order
+            data["order_id"] = self._prefixed(data.get("order_id")) or self.last_order
+            if not data["order_id"]:
+                raise ScriptError(
+                    f"Step {step.number}: {step.kind} of which order? Place one before, or give order_id."
+                )
         else:
             data["customer"] = self._customer(data.get("customer", "ann"))
-            if data.get("referred_by"):
-                data["referred_by"] = f"{self.prefix}{data['referred_by']}"
+            data["referred_by"] = self._prefixed(data.get("referred_by"))
         if step.kind == "reward":
-            data["reward_id"] = f"{self.prefix}{data.get('reward_id', f'reward-{step.number}')}"
+            data["reward_id"] = self._prefixed(data.get("reward_id", f"reward-{step.number}"))
         return data
 
-    def _order(self, data: dict[str, Any]) -> None:
+    def _order(self, step: Step, data: dict[str, Any]) -> None:
+        """What is wrong with what is given is left as it is: whoever reads the event says so."""
         self.orders += 1
-        data["order_id"] = self.last_order = f"{self.prefix}{data.get('order_id', f'order-{self.orders}')}"
+        data["order_id"] = self._prefixed(data.get("order_id", f"order-{self.orders}"))
+        self.last_order = str(data["order_id"])
         data["customer"] = self._customer(data.get("customer", "ann"))
+        data["subscription_id"] = self._prefixed(data.get("subscription_id"))
         data.setdefault("currency", "USD")
-        lines = [dict(line) for line in data.get("lines") or ()]
-        for number, line in enumerate(lines, start=1):
-            line.setdefault("line_id", str(number))
-            line.setdefault("quantity", 1)
-        if lines:
-            data["lines"] = lines
-            total = sum((Decimal(str(line.get("unit_price", 0))) * line["quantity"] for line in lines), Decimal())
-            data.setdefault("amount", str(total))
-        data["coupon_codes"] = [self.code(code) for code in data.get("coupon_codes") or ()]
+        lines = data.get("lines")
+        if isinstance(lines, list) and lines:
+            filled = [_filled(number, line) for number, line in enumerate(lines, start=1)]
+            data["lines"] = filled
+            with suppress(ArithmeticError, TypeError, LookupError):
+                total = sum((Decimal(str(one["unit_price"])) * one["quantity"] for one in filled), Decimal())
+                data.setdefault("amount", str(total))
+        if isinstance(codes := data.get("coupon_codes"), list):
+            data["coupon_codes"] = [self.code(step, code) for code in codes]
 
     def _customer(self, given: Any) -> Any:
         """A customer by id alone, or with more; null stays nobody."""
         named = {"customer_id": given} if isinstance(given, str) else given
         if not isinstance(named, dict) or "customer_id" not in named:
             return named
-        return {**named, "customer_id": f"{self.prefix}{named['customer_id']}"}
+        return {**named, "customer_id": self._prefixed(named["customer_id"])}
 
-    def code(self, code: Any) -> Any:
-        """A code; `$2` is the second that was issued."""
-        if isinstance(code, str) and _ISSUED.fullmatch(code):
-            number = int(code[1:])
-            return self.issued[number - 1] if number <= len(self.issued) else code
-        return code
+    def _prefixed(self, name: Any) -> Any:
+        return f"{self.prefix}{name}" if isinstance(name, str) and name else name
+
+    def code(self, step: Step, code: Any) -> Any:
+        """A code; `$2` is the second that was issued. Raises ScriptError where there is none."""
+        if not isinstance(code, str) or not _ISSUED.fullmatch(code):
+            return code
+        number = int(code[1:])
+        if number > len(self.issued):
+            raise ScriptError(f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before.")
+        return self.issued[number - 1]
+
+    def later(self) -> datetime:
+        """A minute after the step before."""
+        self.now += timedelta(minutes=1)
+        return self.now
+
+    def external_code(self) -> str:
+        """The next code that an external source answers with."""
+        self.asked += 1
+        return f"{self.prefix}EXTERNAL-{self.asked}"
+
+    def note(self, code: str, drawn: bool) -> None:
+        """A code was issued; one that was `drawn` is another one each time the script is played."""
+        self.issued.append(code)
+        if drawn:
+            self.drawn[code] = f"${len(self.issued)}"
 
     def shown(self, text: str) -> str:
         """`text` with what differs from ledger to ledger taken out: codes that were drawn, and the prefix."""
-        for number, code in enumerate(self.issued, start=1):
-            text = text.replace(code, f"${number}")
+        for code, name in self.drawn.items():
+            text = text.replace(code, name)
         return text.replace(self.prefix, "") if self.prefix else text

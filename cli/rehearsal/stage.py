@@ -1,16 +1,19 @@
 """From a step to what the services would ask of the ledger: the same reading, the same commands."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
-from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step
+from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step, codes_of
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import InvalidDocumentError, parse
 from services.issuer.handler import to_commands
 from services.issuer.matching import MatchIndex
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.commands import Command, VoidCoupon
+from shared.domain.campaign import Campaign
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.money import MoneyError
 from shared.messaging.records import ReceivedEvent, Record
 
@@ -23,19 +26,55 @@ def settings_of(burn_on: str) -> RedeemerSettings:
     return RedeemerSettings.model_construct(burn_on=when)  # there is no server to be reached
 
 
-def commands_of(step: Step, filling: Filling, index: MatchIndex, settings: RedeemerSettings) -> list[Command]:
+def commands_of(
+    step: Step, filling: Filling, campaigns: Mapping[str, Campaign], settings: RedeemerSettings
+) -> list[Command]:
     """What a step asks of the ledger. Raises ScriptError for an event that no service could read."""
     command_id = f"{filling.prefix}/rehearsal {step.number}"
     if step.kind == "void":
-        return [VoidCoupon(command_id, filling.code(step.given))]
+        if not isinstance(step.given, str) or not step.given.strip():
+            raise ScriptError(f"Step {step.number}: void holds a code, like `void: TEN` or `void: $1`.")
+        filling.later()
+        return [VoidCoupon(command_id, filling.code(step, step.given))]
     event = received(step, filling.event(step), filling.prefix)
     if event.type in ("reward.earned", "customer.signed_up"):
-        return [*to_commands(event, index)]
+        return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]
     try:
         command = to_command(event, settings, note_orders=True)
     except MoneyError as error:
         raise ScriptError(f"Step {step.number}: {error}") from None
     return [] if command is None else [command]
+
+
+def imported(
+    step: Step, filling: Filling, campaigns: Mapping[str, Campaign]
+) -> tuple[dict[str, list[str]], list[Command]]:
+    """A `codes` step: the codes for pools by campaign, and what is asked of the ledger for campaigns without one."""
+    pooled: dict[str, list[str]] = {}
+    commands: list[Command] = []
+    at = filling.later()
+    for campaign_id, listed in codes_of(step).items():
+        if campaign_id not in campaigns:
+            raise ScriptError(f"Step {step.number}: there is no campaign {campaign_id!r} to import codes for.")
+        if campaigns[campaign_id].source.kind == "pool":
+            pooled[campaign_id] = listed
+        else:
+            command_id = f"{filling.prefix}/rehearsal {step.number} {campaign_id}"
+            commands.append(CreateCoupons(command_id, campaign_id, codes=tuple(listed), at=at))
+    return pooled, commands
+
+
+def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campaign]) -> Command:
+    """The command with what external sources answer: made up here, where the issuer would ask."""
+    if not isinstance(command, IssueCoupons) or not command.customer.email:
+        return command
+    asked = [campaigns[one] for one in command.campaign_ids if one in campaigns]
+    answers = [
+        (one.campaign_id, "" if one.source.without_code else filling.external_code())
+        for one in asked
+        if one.source.kind == "external"
+    ]
+    return replace(command, external_codes=tuple(answers))
 
 
 def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:

@@ -1,29 +1,43 @@
 """What became of a step, in a line each, from the events that are told of it."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from cli.output import count
 
 Told = tuple[str, dict[str, Any]]
 """(type, data) of an event"""
 
 NOTHING = "nothing"
+NOBODY = "nobody"
+
+_TOLD = ("condition", "winner")
+"""Details of a refusal that say what its reason leaves open: which condition, which other coupon."""
 
 
-def lines_of(events: Iterable[Told]) -> tuple[str, ...]:
-    """One line a coupon; coupons that one customer gets of one campaign at once are one line. Never empty."""
-    issued: Counter[tuple[str, str]] = Counter()
+def lines_of(events: Iterable[Told], forms: Mapping[str, str | None]) -> tuple[str, ...]:
+    """One line a coupon; coupons that one customer gets of one campaign at once are one line. Never empty.
+
+    `forms`: the patterns by which issued codes were drawn.
+    """
+    issued: dict[tuple[str, str], list[str]] = {}
     lines: list[str] = []
     for kind, data in events:
         if kind == "coupon.issued":
-            issued[_customer(data), data["campaign_id"]] += 1
+            issued.setdefault((_customer(data), data["campaign_id"]), []).append(data["code"])
         else:
             lines += _line(kind, data)
-    given = [
-        f"{customer} gets {'a coupon' if number == 1 else f'{number} coupons'} of {campaign}"
-        for (customer, campaign), number in issued.items()
-    ]
+    given = [_issued(*receiver, codes, forms) for receiver, codes in issued.items()]
     return tuple(given + lines) or (NOTHING,)
+
+
+def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[str, str | None]) -> str:
+    listed = ", ".join(code or "without a code" for code in codes)
+    if customer == NOBODY:
+        return f"{count(len(codes), 'new coupon')} of {campaign_id}: {listed}"
+    coupons = "a coupon" if len(codes) == 1 else f"{len(codes)} coupons"
+    form = forms.get(codes[0])
+    return f"{customer} gets {coupons} of {campaign_id}: {listed}{f' (like {form})' if form else ''}"
 
 
 def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
@@ -31,34 +45,44 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
         case "coupon.redeemed":
             yield from (_redeemed(coupon, data["currency"]) for coupon in data["coupons"])
         case "coupon.redemption_refused":
-            yield from (f"{coupon['code']} is refused: {coupon['reason']}" for coupon in data["coupons"])
+            yield from map(_refused, data["coupons"])
         case "coupon.redemption_restored":
             yield from (_restored(coupon) for coupon in data["coupons"])
         case "coupon.issue_refused":
-            yield f"{_customer(data)} gets nothing of {data['campaign_id']}: {data['reason']}"
+            of_campaign = f" of {data['campaign_id']}" if data["campaign_id"] else ""
+            yield f"{_customer(data)} gets nothing{of_campaign}: {data['reason']}"
         case "coupon.locked":
             yield from (f"{coupon['code']} is held for the order" for coupon in data["coupons"])
         case "coupon.released":
             yield from (f"{coupon['code']} is let go" for coupon in data["coupons"])
+        case "coupon.lock_expired":
+            yield from (f"{coupon['code']} is held no longer: nobody paid in time" for coupon in data["coupons"])
         case "coupon.voided":
             yield f"{data['code']} is void"
         case "coupon.exhausted":
             yield f"{data['code']} is exhausted"
         case "campaign.exhausted":
-            yield f"{data['campaign_id']} is exhausted: {data['limit']}"
+            until = f", until {data['until'][:16]}Z" if data["until"] else ""
+            yield f"{data['campaign_id']} is exhausted: {data['limit']}{until}"
 
 
 def _customer(data: dict[str, Any]) -> str:
-    return str((data.get("customer") or {}).get("customer_id") or "nobody")
+    return str((data.get("customer") or {}).get("customer_id") or NOBODY)
+
+
+def _refused(coupon: dict[str, Any]) -> str:
+    details = coupon["details"]
+    told = [f"{name} {details[name]}" for name in _TOLD if name in details]
+    return f"{coupon['code']} is refused: {coupon['reason']}" + (f" ({', '.join(told)})" if told else "")
 
 
 def _redeemed(coupon: dict[str, Any], currency: str) -> str:
     amount, shipping = coupon["discount_amount"], coupon.get("shipping_discount_amount")
     parts = []
     if free := coupon.get("free_product"):
-        parts.append(f"adds {free['quantity']} {free['product_id']}")
+        parts.append(f"adds {count(free['quantity'], 'unit')} of {free['product_id']}")
     if payload := coupon["discount"].get("payload"):
-        parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in payload.items())}")
+        parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in sorted(payload.items()))}")
     if shipping is not None:
         parts.append(f"takes the shipping of {shipping} {currency} off")
     elif amount.strip("0.") or not parts:

@@ -7,22 +7,34 @@ The examples are the files beside this one, one a field. `couponry rehearse FILE
 in memory and on PostgreSQL.
 """
 
+import re
 import sys
 import types
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from schemas.campaign_parts import Clock, MomentOrDay
 from schemas.campaigns import CampaignDefinition
+from schemas.common import Amount, Currency, Moment
 from shared.domain.reasons import SENTENCES, Reason
 from shared.domain.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
 
 FOLDER: Final = Path(__file__).parent
-VENDORS: Final[tuple[Vendor, ...]] = ("capillary", "gameball", "paddle", "voucherify", "sitevibes")
+VENDORS: Final[dict[Vendor, str]] = {
+    "capillary": "Capillary",
+    "gameball": "Gameball",
+    "paddle": "Paddle",
+    "voucherify": "Voucherify",
+    "sitevibes": "SiteVibes",
+}
+MOST_LINKS: Final = 3
+"""Examples named beside a reason: more say nothing more."""
+_REFUSED: Final = re.compile(r"(?:is refused|gets nothing(?: of \S+)?): ([a-z_]+)")
 PAGE: Final = FOLDER.parents[1] / "docs" / "rules.md"
 
 HEAD: Final = """# Rules
@@ -30,13 +42,17 @@ HEAD: Final = """# Rules
 Everything a campaign can say, each field with an example that runs, and every reason for a refusal. This page is
 written by `python -m examples.rules.page`; the tests play every example on it, in memory and on a real PostgreSQL.
 
-An example is a file of `examples/rules/`: campaigns, steps, and after each step what comes of it. Play one, or one of
-your own:
+An example is a file of `examples/rules/`: campaigns, steps, and what comes of each step (`then`). Play one, or one of
+your own; it needs no server, as the code that judges is the same:
 
     couponry rehearse examples/rules/discount.value.yaml
 
-It needs no server: the rules are the same code that judges in earnest. What an example leaves out is filled in: orders
-are ann's, in USD, a minute apart, from Monday 2026-06-01 12:00 UTC on. `$1` is the first code that was issued.
+A step is one event: an `order`, or that it was `paid`, `cancelled` or `returned`; somebody `signed_up`, or earned a
+`reward`. Other steps are a `campaign` as it is from then on, `codes` that are imported for one, and a code to `void`.
+The fields of an event are those of `schemas/`. What is left out is filled in: customers are ann, orders in USD, steps
+a minute apart from Monday 2026-06-01 12:00 UTC on; `placed_at` and its like move the clock, into the future as well.
+`$1` is the first code that was issued, `$2` the second. `nothing` means that nobody is told of anything. With
+`burn_on: paid` coupons are held until their order is paid, as by the setting of that name.
 
 Why one code is or isn't good for one order on a real ledger: `couponry explain CODE --order FILE`. What becomes of
 coupons when an order is paid, cancelled or returned: [the life of an order](../services/redeemer/README.md). How to
@@ -44,13 +60,14 @@ write, check and change campaigns: [campaign files](campaign-files.md).
 """
 
 
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every field of a campaign, at any depth, in the order of the models: (`limits.caps.per`, its declaration)."""
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every field of a campaign, at any depth, in the order of the models: (`limits.caps.per`, what may be there)."""
+    hints = get_type_hints(model, include_extras=True)
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         part = _model_in(info.annotation)
         if part is None:
-            yield path, info
+            yield path, f"{_upper(shape(hints[name]))}; {_default(info)}."
         else:
             yield from fields(part, f"{path}.")
 
@@ -69,13 +86,19 @@ _WORDS: Final[dict[Any, str]] = {
     int: "a whole number",
     bool: "true or false",
     datetime: "a moment",
-    date: "a day",
     timedelta: "a duration (ISO 8601)",
+    Amount: "an amount",
+    Currency: "a currency (ISO 4217)",
+    Moment: "a moment",
+    MomentOrDay: "a moment or a day",
+    Clock: "a time of day",
 }
 
 
 def shape(annotation: Any) -> str:
     """What may stand there, in words."""
+    if annotation in _WORDS:
+        return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return shape(arguments[0])
@@ -85,9 +108,7 @@ def shape(annotation: Any) -> str:
         return " or ".join(shape(argument) for argument in arguments if argument is not type(None))
     if origin is tuple:
         return f"a list of {_several(shape(arguments[0]))}"
-    if origin is dict:
-        return "a mapping"
-    return _WORDS.get(annotation, "any JSON")
+    return "a mapping" if origin is dict else "any JSON"
 
 
 def _several(words: str) -> str:
@@ -107,22 +128,34 @@ def _default(info: FieldInfo) -> str:
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, "\n## Fields\n"]
-    section = ""
-    for path, info in fields(CampaignDefinition):
-        top = path.partition(".")[0] if "." in path else "the campaign itself"
-        if top != section:
-            section = top
-            parts.append(f"\n### {section}\n")
-        text = (FOLDER / f"{path}.yaml").read_text("utf-8")
-        body = "".join([line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:"))])
-        parts += [
-            f"\n#### `{path}`\n\n",
-            f"{_value(text, 'says')} *{_upper(shape(info.annotation))}; {_default(info)}.*\n\n",
-            f"```yaml\n{body.strip()}\n```\n",
-        ]
+    sections: dict[str, dict[str, str]] = {}
+    for path, values in fields(CampaignDefinition):
+        sections.setdefault(_section(path), {})[path] = values
+    parts = [HEAD, "\n## Fields\n\n", "| section | fields |\n|---|---|\n"]
+    for section, held in sections.items():
+        links = ", ".join(_link(path, path.removeprefix(f"{section}.")) for path in held)
+        parts.append(f"| [{section}](#{section.replace(' ', '-')}) | {links} |\n")
+    for section, held in sections.items():
+        parts.append(f"\n### {section}\n")
+        for path, values in held.items():
+            parts += _example(path, values)
     parts += ["\n## Reasons\n\n", *_reasons()]
     return "".join(parts)
+
+
+def _example(path: str, values: str) -> Iterator[str]:
+    """A field: what it means, what may stand there, the example."""
+    text = (FOLDER / f"{path}.yaml").read_text("utf-8")
+    body = "".join([line for line in text.splitlines(keepends=True) if not line.startswith(("field:", "says:"))])
+    yield f"\n#### `{path}`\n\n{_value(text, 'says')} *{values}*\n\n```yaml\n{body.strip()}\n```\n"
+
+
+def _section(path: str) -> str:
+    return path.partition(".")[0] if "." in path else "the campaign itself"
+
+
+def _link(path: str, name: str) -> str:
+    return f"[`{name}`](#{path.replace('.', '')})"
 
 
 def _upper(words: str) -> str:
@@ -146,11 +179,23 @@ reason, and this is the nearest. A dash: that API has no call that could be refu
 def _reasons() -> Iterator[str]:
     """The table of reasons, in the order of precedence."""
     yield REASONS
-    yield f"| | reason | what it means | {' | '.join(map(_upper, VENDORS))} |\n"
-    yield f"|---|---|---|{'---|' * len(VENDORS)}\n"
+    yield f"| | reason | what it means | shown by | {' | '.join(VENDORS.values())} |\n"
+    yield f"|---|---|---|---|{'---|' * len(VENDORS)}\n"
+    shown = _shown()
     for number, reason in enumerate(Reason, start=1):
         codes = " | ".join(_code(VENDOR_CODES[reason.value], vendor) for vendor in VENDORS)
-        yield f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {codes} |\n"
+        examples = ", ".join(_link(path, path) for path in shown.get(reason, [])[:MOST_LINKS])
+        yield f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {examples} | {codes} |\n"
+
+
+def _shown() -> dict[Reason, list[str]]:
+    """The examples in which something is refused for a reason."""
+    found: dict[Reason, list[str]] = {}
+    for path, _ in fields(CampaignDefinition):
+        text = (FOLDER / f"{path}.yaml").read_text("utf-8")
+        for told in dict.fromkeys(_REFUSED.findall(text)):
+            found.setdefault(Reason(told), []).append(path)
+    return found
 
 
 def _code(codes: VendorCodes, vendor: Vendor) -> str:

@@ -66,21 +66,19 @@ def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) ->
     if asked.customer:
         yield _issue(event.command_id, event, customer, asked.customer, data.signed_up_at)
     elif customer.segments is not None:
-        yield NoteCustomer(event.command_id, customer, data.signed_up_at, SERVICE)
+        # Under an id of its own: should the event come again when a campaign matches, that is no other use of its id.
+        yield NoteCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
     if asked.referrer and data.referred_by is not None:
         # One customer is referred once, under whatever event ids their sign-up comes.
         occasion = f"referral {data.customer.customer_id.strip()}"
-        command_id, referrer = referral_id(event.command_id), Customer(data.referred_by)
+        command_id, referrer = _beside(event.command_id, "referrer"), Customer(data.referred_by)
         command = _issue(command_id, event, referrer, asked.referrer, data.signed_up_at, occasion)
         yield replace(command, referred=customer)
 
 
-def referral_id(command_id: str) -> str:
-    """The id of the command for who referred, `command_id` being the event's own.
-
-    No event has it: ids of events hold no tab.
-    """
-    return f"{command_id}\treferrer"
+def _beside(command_id: str, what: str) -> str:
+    """The id of a further command of the event whose own is `command_id`. No event has it: their ids hold no tab."""
+    return f"{command_id}\t{what}"
 
 
 def _issue(  # noqa: PLR0917 - private to this module

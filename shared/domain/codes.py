@@ -5,6 +5,7 @@ Pure: chance comes in as a function that gives random bytes (`secrets.token_byte
 
 from array import array
 from collections.abc import Callable
+from typing import Literal
 
 DEFAULT_CHARSET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits without those that look alike when read or heard: 0 O, 1 I L."""
@@ -26,7 +27,11 @@ _BYTES_A_CHARACTER = 8
 
 
 class CodePatternError(ValueError):
-    """A pattern or charset that can't be used. The text is one sentence that says what to do."""
+    """A pattern or charset that can't be used. The text is one sentence that says what to do; `about` is which."""
+
+    def __init__(self, text: str, about: Literal["pattern", "charset"] = "pattern") -> None:
+        super().__init__(text)
+        self.about = about
 
 
 def space(pattern: str | None, charset: str | None = None) -> int:
@@ -43,9 +48,15 @@ def check(pattern: str | None, charset: str | None, coupons_total: int | None) -
     if len(pattern) > MAX_LENGTH:
         raise CodePatternError(f"The pattern has {len(pattern)} characters; a code has at most {MAX_LENGTH}.")
     if not charset.isascii() or not charset.isalnum():
-        raise CodePatternError(f"The charset {charset!r} may hold only the letters A-Z and the digits 0-9.")
+        raise CodePatternError(f"The charset {charset!r} may hold only the letters A-Z and the digits 0-9.", "charset")
     if len(set(charset.upper())) < len(charset):
-        raise CodePatternError(f"The charset {charset!r} holds a character twice; upper and lower case count as one.")
+        text = f"The charset {charset!r} holds a character twice; upper and lower case count as one."
+        raise CodePatternError(text, "charset")
+    if "#" not in pattern:
+        raise CodePatternError(
+            f"The pattern {pattern!r} has no #, so every code would be the same; write a # for each random character, "
+            "or give it as shared_code, one code for everybody."
+        )
     coupons = COUPONS_ASSUMED if coupons_total is None else coupons_total
     wanted, made = coupons * CODES_PER_COUPON, space(pattern, charset)
     if made < wanted:

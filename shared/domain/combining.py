@@ -19,7 +19,8 @@ from shared.domain.limits import count, limit_refusal
 from shared.domain.pricing import price, take
 
 EXHAUSTIVE_UP_TO: Final = 10
-"""Combinable coupons of one request: 1,024 combinations at worst, a few milliseconds. Baskets have two or three."""
+"""Combinable coupons of one request: 1,024 combinations at worst, ten to twenty milliseconds for percentages on twenty
+lines. Baskets have two or three."""
 
 GIVING: Final = frozenset(("free_product", "custom"))
 """Kinds that change something even where they take nothing off."""

@@ -163,6 +163,32 @@ class VoidCoupon:
     channel: str = "cli"
 
 
+MAX_CREATED = 1_000
+"""Most coupons that one CreateCoupons makes: they are one verdict, and about a megabyte of rows and events, written in
+0.15 seconds on a laptop, while nobody else's batch on a limited campaign gets through.
+"""
+
+
+@value
+class CreateCoupons:
+    """Make coupons that are nobody's yet: `count` by the campaign's pattern, or one for each of `codes`.
+
+    At most MAX_CREATED of them. All or nothing, but for codes that exist already.
+    """
+
+    command_id: str
+    campaign_id: str
+    count: int = 0
+    codes: tuple[str, ...] = ()
+    at: datetime | None = None
+    channel: str = "cli"
+
+    @property
+    def coupons(self) -> int:
+        """How many coupons it asks for."""
+        return len(self.codes) or self.count
+
+
 Command = (
     IssueCoupons
     | RedeemCoupons
@@ -174,4 +200,5 @@ Command = (
     | ExpireLock
     | VoidCoupon
     | NoteCustomer
+    | CreateCoupons
 )

@@ -12,7 +12,7 @@ CouponStatus = Literal["active", "voided", "pooled"]
 
 
 def code_key(code: str) -> str:
-    """The form in which codes are compared: trimmed, upper-cased. Idempotent."""
+    """The form in which codes are compared: trimmed, upper-cased as Unicode has it (ß as SS). Idempotent."""
     return code.strip().upper()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
@@ -26,6 +27,7 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
+from shared.domain.creating import create
 from shared.domain.customer import Customer
 from shared.domain.evolving import evolve
 from shared.domain.issuing import issue, void
@@ -54,6 +56,7 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
     ExpireLock: expire,
     VoidCoupon: void,
     NoteCustomer: _note,
+    CreateCoupons: create,
 }
 
 

@@ -6,7 +6,9 @@ from datetime import datetime
 from shared.domain.campaign import Campaign
 from shared.domain.caps import period_keys
 from shared.domain.coupon import Coupon, Hold, code_key
+from shared.domain.customer import CustomerKey
 from shared.domain.issuing import coupon_end
+from shared.domain.placing import lines_of
 from shared.domain.returning import standing_of
 from shared.domain.state import LockState, Meter, OrderState, State
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
@@ -144,6 +146,7 @@ def _note(state: State, change: OrderChange) -> None:
     order = state.orders.get(change.order_id)
     if order is None:
         order = state.orders[change.order_id] = OrderState(change.order_id, change.status)
+    before = order.customer_key
     order.status = change.status
     order.placed_at = change.placed_at or order.placed_at
     order.paid_at = change.paid_at or order.paid_at
@@ -157,12 +160,16 @@ def _note(state: State, change: OrderChange) -> None:
         order.requested_count = change.requested_count
     if change.amount_minor is not None:
         order.amount_minor = change.amount_minor
-    theirs = state.orders_of.get(order.customer_key or "")
-    if theirs is not None and order.status in {"placed", "paid"}:
-        theirs.add(order.order_id)
-    elif theirs is not None:
-        theirs.discard(order.order_id)
     if change.lines is not None:
-        order.lines = change.lines
+        order.lines = lines_of(change.lines)
     if change.returns is not None:
         order.returns = change.returns
+    _note_whose(state, order, before)
+
+
+def _note_whose(state: State, order: OrderState, before: CustomerKey | None) -> None:
+    """Whose standing orders it counts among from now on; `before`: the customer it had until now, maybe another."""
+    if (former := state.orders_of.get(before or "")) is not None:
+        former.discard(order.order_id)
+    if order.status in {"placed", "paid"} and (theirs := state.orders_of.get(order.customer_key or "")) is not None:
+        theirs.add(order.order_id)

@@ -40,7 +40,7 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
                 refused.append(_of_several(refusal, given, asked))
                 break
             if campaign is not None and supply is not None:
-                told.append(_coupon(campaign, supply, at))
+                told.append(issued_coupon(campaign, supply, at))
                 transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person, counted_at=at))
     if not command.campaign_ids:
         message = f"No campaign issues a coupon for this {command.cause.type}."
@@ -168,7 +168,8 @@ def _limit_reached(
     return None
 
 
-def _coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
+def issued_coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
+    """A coupon of `campaign` as it is told: its code from `supply`, its life from `at` on."""
     own_end, ends_at = coupon_end(campaign, at), campaign.window.ends_at
     if own_end is not None:
         ends_at = own_end if ends_at is None else min(ends_at, own_end)

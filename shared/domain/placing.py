@@ -4,12 +4,13 @@ An order is closed while it is cancelled or returned. A placing later than the c
 later is the order that was closed. A payment counts when it is later than the last closing.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from shared.domain.asking import END_OF_TIME
 from shared.domain.commands import RedeemCoupons
 from shared.domain.customer import CustomerKey
-from shared.domain.order import Order
+from shared.domain.order import Line
 from shared.domain.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.verdicts import OrderChange
 
@@ -40,9 +41,9 @@ def placed_again(order: OrderState, placing: datetime) -> bool:
     return is_closed(order) and closing is not None and placing > closing
 
 
-def lines_of(order: Order) -> OrderLines:
+def lines_of(lines: Iterable[Line]) -> OrderLines:
     """What is kept of an order's lines."""
-    return tuple([(line.line_id, line.quantity, line.unit_minor) for line in order.lines])
+    return tuple([(line.line_id, line.quantity, line.unit_minor) for line in lines])
 
 
 def parts_for(command: RedeemCoupons, known: OrderState | None, now: datetime, *, anew: bool) -> tuple[PartReturn, ...]:
@@ -88,6 +89,6 @@ def placing_change(
         customer_key=person,
         currency=order.currency,
         amount_minor=order.amount_minor,
-        lines=lines_of(order),
+        lines=order.lines,
         returns=returns,
     )

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NOT_COMBINABLE = "not_combinable"
     BETTER_OFFER_WON = "better_offer_won"
     NO_EFFECT = "no_effect"
+    CODE_TAKEN = "code_taken"
 
 
 PRECEDENCE: dict[Reason, int] = {reason: rank for rank, reason in enumerate(Reason)}
@@ -70,5 +71,6 @@ SENTENCES: dict[Reason, str] = {
     Reason.NOT_COMBINABLE: "It doesn't go together with another coupon of the order, or all or nothing was asked for.",
     Reason.BETTER_OFFER_WON: "Another coupon takes more off, and the two don't go together.",
     Reason.NO_EFFECT: "It would change nothing about the order.",
+    Reason.CODE_TAKEN: "A coupon with this code exists already.",
 }
 """What each reason means, for people. A refusal's own message says the same with the numbers of the case."""

@@ -117,9 +117,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if known is not None and placing.came_back:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not named.count:
-        # An order without coupons that nobody waits for is noted only where somebody's first order is asked for.
-        if known is None and request.person not in state.orders_of:
-            change = None
+        # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
@@ -154,7 +152,7 @@ def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -
     if known.currency is not None and not anew:
         return known
     parts = parts_for(command, known, now, anew=anew)
-    if not all_back(parts, Goods(lines_of(order), order.amount_minor, order.currency)):
+    if not all_back(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 
@@ -163,7 +161,7 @@ def _goods(request: Request, change: OrderChange | None) -> Goods:
     """What the order consists of, after `change`."""
     known = request.state.orders.get(request.order_id or "")
     if change is not None and change.lines is not None:
-        return Goods(change.lines, change.amount_minor or 0, change.currency)
+        return Goods(lines_of(change.lines), change.amount_minor or 0, change.currency)
     return Goods((), 0, None) if known is None else goods_of(known)
 
 
@@ -355,7 +353,7 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
         customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
-        requested_count=asked, lines=lines_of(order), returns=None if change is None else change.returns,
+        requested_count=asked, lines=order.lines, returns=None if change is None else change.returns,
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,

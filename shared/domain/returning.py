@@ -13,6 +13,7 @@ from typing import Final
 from shared.domain.campaign import Campaign
 from shared.domain.commands import ReturnOrder
 from shared.domain.money import MoneyError, parse_minor
+from shared.domain.order import SHIPPING
 from shared.domain.state import OrderLines, OrderState, PartReturn, Standing
 from shared.domain.value import value
 from shared.domain.verdicts import LineShare, Transfer
@@ -20,8 +21,6 @@ from shared.domain.verdicts import LineShare, Transfer
 MOST_PARTS: Final = 10_000
 """Most lines (or amounts) that are noted as come back, an order: as many as an order can have lines, so that each can
 come back on its own. Where that isn't enough, the order comes back as a whole."""
-
-_SHIPPING: Final = ""
 
 
 @value
@@ -161,7 +160,7 @@ def _share(standing: Standing, back: CameBack, goods: Goods) -> tuple[int, dict[
     by_line: dict[str, int] = {}
     shipping_minor = 0
     for line_id, minor in standing.lines:
-        if line_id == _SHIPPING:
+        if line_id == SHIPPING:
             shipping_minor += minor
         else:
             by_line[line_id] = by_line.get(line_id, 0) + minor

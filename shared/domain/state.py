@@ -163,8 +163,8 @@ class State:
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)
     """command id → the person the command names"""
     supplies: dict[SupplyKey, Supply] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
-    """code keys, of those that commands give new coupons, which the ledger knows already"""
+    taken: dict[str, str] = field(default_factory=dict)
+    """code key → campaign id, of codes that commands bring for new coupons and the ledger has already"""
     segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
     orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
     """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared.domain.customer import Customer, CustomerKey
+from shared.domain.order import Line
 from shared.domain.reasons import Reason
-from shared.domain.state import LockedUse, OrderLines, PartReturn
+from shared.domain.state import LockedUse, PartReturn
 from shared.domain.value import value
 
 TransferKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
@@ -149,7 +150,7 @@ class OrderChange:
     currency: str | None = None
     amount_minor: int | None = None
     requested_count: int | None = None
-    lines: OrderLines | None = None
+    lines: tuple[Line, ...] | None = None
     returns: tuple[PartReturn, ...] | None = None
 
 

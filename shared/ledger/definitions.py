@@ -161,13 +161,25 @@ def _code(code: CodeDefinition) -> CodeRule:
     return CodeRule(pattern, code.charset, code.shared_code)
 
 
+def _code_field(code: CodeDefinition, error: codes.CodePatternError) -> str:
+    """The field that the author of a code wrote and has to change."""
+    if error.about == "charset":
+        return "code.charset"
+    for name in ("prefix", "suffix"):
+        text = getattr(code, name)
+        if text is not None and not (text.isascii() and text.isprintable() and text == text.strip()):
+            return f"code.{name}"
+    in_parts = any(part is not None for part in (code.prefix, code.suffix, code.length))
+    return "code.length" if in_parts else "code.pattern"
+
+
 def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     if code.shared_code is None:
         if definition.source.kind == "generated":
             try:
                 codes.check(code.pattern, code.charset, definition.limits.coupons_total)
             except codes.CodePatternError as error:
-                raise DefinitionError(f"`code.pattern`: {error}") from error
+                raise DefinitionError(f"`{_code_field(definition.code, error)}`: {error}") from error
         return
     if not code_key(code.shared_code).isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
         raise DefinitionError(f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long.")

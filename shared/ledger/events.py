@@ -12,6 +12,7 @@ from shared.domain.commands import (
     CancelOrder,
     Cause,
     Command,
+    CreateCoupons,
     IssueCoupons,
     LockCoupons,
     NoteCustomer,
@@ -85,38 +86,60 @@ def _money(minor: int | None, currency: str | None) -> str | None:
 def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
     key = command.customer.customer_id or ""
     cause: Cause = command.cause
-    caused_by = {"type": cause.type, "source": cause.source, "id": cause.id}
-    customer = _customer(command.customer)
+    common = {
+        "customer": _customer(command.customer),
+        "caused_by": {"type": cause.type, "source": cause.source, "id": cause.id},
+    }
     for coupon in verdict.accepted:
-        campaign = state.campaigns[coupon.campaign_id]
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issued", key, {
-            "coupon_id": coupon.coupon_id,
-            "code": coupon.code,
-            "campaign_id": coupon.campaign_id,
-            "customer": customer,
-            "discount": {
-                "kind": coupon.discount_kind,
-                "value": coupon.discount_value,
-                "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
-                "max_discount": _money(coupon.max_discount_minor, campaign.currency),
-                **_more(campaign.discount),
-            },
-            "uses": campaign.limits.uses_per_coupon,
-            "starts_at": coupon.starts_at,
-            "ends_at": coupon.ends_at,
-            "caused_by": caused_by,
-            "issued_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _coupon_issued(coupon, key, common, verdict, state)
     for refused in verdict.refused:
-        yield topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, {
-            "campaign_id": refused.campaign_id,
-            "customer": customer,
-            "reason": refused.reason,
-            "message": refused.message,
-            "details": refused.details,
-            "caused_by": caused_by,
-            "refused_at": verdict.decided_at,
-        }  # fmt: skip
+        yield _issue_refused(refused, key, common, verdict)
+
+
+def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+    """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
+    source = _source(command.channel)
+    cause = {"type": "coupons.create", "source": source, "id": command.command_id.removeprefix(f"{source} ")}
+    common = {"customer": _customer(Customer()), "caused_by": cause}
+    for coupon in verdict.accepted:
+        yield _coupon_issued(coupon, coupon.coupon_id, common, verdict, state)
+    for refused in verdict.refused:
+        if refused.code is None:
+            yield _issue_refused(refused, command.campaign_id, common, verdict)
+
+
+def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> Told:
+    campaign = state.campaigns[coupon.campaign_id]
+    data = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "discount": {
+            "kind": coupon.discount_kind,
+            "value": coupon.discount_value,
+            "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
+            "max_discount": _money(coupon.max_discount_minor, campaign.currency),
+            **_more(campaign.discount),
+        },
+        "uses": campaign.limits.uses_per_coupon,
+        "starts_at": coupon.starts_at,
+        "ends_at": coupon.ends_at,
+        **common,
+        "issued_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issued", key, data
+
+
+def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> Told:
+    data = {
+        "campaign_id": refused.campaign_id,
+        "reason": refused.reason,
+        "message": refused.message,
+        "details": refused.details,
+        **common,
+        "refused_at": verdict.decided_at,
+    }
+    return topics.COUPONS_ISSUED.name, key, "coupon.issue_refused", key, data
 
 
 def _more(discount: DiscountOffer) -> Data:
@@ -330,6 +353,7 @@ def _coupon(state: State, transfer: Transfer) -> Data:
 
 _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "IssueCoupons": _issued,
+    "CreateCoupons": _created,
     "RedeemCoupons": _redeemed,
     "PayOrder": _paid,
     "CancelOrder": _moved,

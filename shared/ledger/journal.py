@@ -13,6 +13,7 @@ import orjson
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -56,6 +57,8 @@ def fingerprint(command: Command) -> bytes:
             )
         case IssueCoupons():
             asked = (command.customer, command.natural_key, command.at)
+        case CreateCoupons():
+            asked = (command.campaign_id, command.count, command.codes, command.at)
         case PayOrder() | CancelOrder():
             asked = (command.order_id, command.at)
         case ReturnOrder():

@@ -15,6 +15,7 @@ from shared.domain.campaign import Campaign
 from shared.domain.commands import (
     CancelOrder,
     Command,
+    CreateCoupons,
     ExpireLock,
     IssueCoupons,
     LockCoupons,
@@ -87,9 +88,9 @@ async def load(
     await _load_locks(connection, loaded, commands, held_before)
     await _load_coupons(connection, loaded, commands)
     await _load_subscriptions(connection, state, commands)
-    issues = [command for command in commands if isinstance(command, IssueCoupons)]
-    if issues:
-        await load_supplies(connection, state, loaded.pooled, issues)
+    makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
+    if makers:
+        await load_supplies(connection, state, loaded.pooled, makers)
     loaded.meters_before = await load_meters(connection, state, commands, now)
     loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
     await load_customers(connection, state, commands, list(touched(state, commands)), loaded.fresh_orders)

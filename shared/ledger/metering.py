@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
 from shared.domain.coupon import code_key
 from shared.domain.customer import CustomerKey
 from shared.domain.state import Meter, MeterKey, State, order_hold
@@ -66,6 +66,8 @@ def _named_by(
         return campaign_ids, of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
     if isinstance(command, IssueCoupons):
         return command.campaign_ids, {state.customers[command.command_id]}
+    if isinstance(command, CreateCoupons):
+        return (command.campaign_id,), {None}
     if isinstance(command, VoidCoupon):
         coupon_id = state.coupon_ids.get(code_key(command.code))
         if coupon_id is not None:
@@ -147,6 +149,8 @@ def touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
     for command in commands:
         if isinstance(command, IssueCoupons):
             ids.update(command.campaign_ids)
+        elif isinstance(command, CreateCoupons):
+            ids[command.campaign_id] += 1
     for order in state.orders.values():
         ids.update(standing.campaign_id for standing in order.standing.values())
     return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]

@@ -41,7 +41,7 @@ def first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[obj
             placed_at = order.placed_at or command.at
             return (
                 order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor,
-                lines_of(order),
+                lines_of(order.lines),
             )  # fmt: skip
         case PayOrder():
             return (command.order_id, "paid", None, None, command.at, None, None, None, None, ())

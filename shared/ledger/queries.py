@@ -7,12 +7,15 @@ units of the currency beside it. Times are UTC.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
+from schemas.campaign_parts import WindowDefinition
 from schemas.campaigns import CampaignDefinition
 from shared.domain.coupon import code_key
 from shared.domain.customer import Identifier
 from shared.ledger.database import Connection
+from shared.ledger.definition_values import window_of
 from shared.ledger.sql import sql
 
 MOST_ENTRIES: Final = 1_000
@@ -25,7 +28,9 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class CouponDetails:
-    """A coupon as it stands. `uses_limit` None: no limit. `holder`: the person's identifiers, `<kind> <value>` each."""
+    """A coupon as it stands. `uses_limit` None: no limit. `ends_at`: its own end or its campaign's, the earlier one.
+    `holder`: the person's identifiers, `<kind> <value>` each.
+    """
 
     coupon_id: str
     code: str
@@ -86,7 +91,9 @@ class CouponHistory:
 
 @dataclass(frozen=True, slots=True)
 class WalletCoupon:
-    """A coupon in somebody's wallet. `state`: usable, held, used, voided, expired, not_started, campaign_inactive."""
+    """A coupon in somebody's wallet. `ends_at`: its own end or its campaign's, the earlier one. `state`: usable, held,
+    used, voided, expired, not_started, campaign_inactive.
+    """
 
     coupon_id: str
     code: str | None
@@ -157,7 +164,7 @@ async def coupon_history(connection: Connection, code: str) -> CouponHistory | N
     """All that happened to the coupon with this code, oldest first; None when nobody ever issued or tried it."""
     key = code_key(code)
     record = await connection.fetchrow(sql("show_coupon"), key)
-    coupon = None if record is None else CouponDetails(**{**record, "holder": tuple(record["holder"])})
+    coupon = None if record is None else _details(dict(record))
     coupon_id = None if coupon is None else coupon.coupon_id
     happenings = await _refusals(connection, coupon_id, key)
     holds: tuple[OpenHold, ...] = ()
@@ -170,6 +177,24 @@ async def coupon_history(connection: Connection, code: str) -> CouponHistory | N
     happenings.sort(key=lambda one: one.at)
     cut = len(happenings) > MOST_ENTRIES
     return CouponHistory(coupon.code if coupon else code.strip(), coupon, holds, tuple(happenings[:MOST_ENTRIES]), cut)
+
+
+def _details(record: dict[str, Any]) -> CouponDetails:
+    record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
+    return CouponDetails(**{**record, "holder": tuple(record["holder"])})
+
+
+def _end(own_end: datetime | None, campaign_window: str | None) -> datetime | None:
+    """When a coupon ends: by itself, or with its campaign as that is now."""
+    campaign_end = None if campaign_window is None else _campaign_end(campaign_window)
+    if own_end is None or campaign_end is None:
+        return own_end or campaign_end
+    return min(own_end, campaign_end)
+
+
+@lru_cache(maxsize=1_000)
+def _campaign_end(window: str) -> datetime | None:
+    return window_of(WindowDefinition.model_validate_json(window), ()).ends_at
 
 
 async def _entries(connection: Connection, coupon_id: str) -> list[Happening]:
@@ -211,12 +236,18 @@ async def wallet(connection: Connection, identifiers: Sequence[Identifier], limi
         customer_key=person["customer_key"],
         identifiers=tuple(person["identifiers"]),
         known_since=person["created_at"],
-        coupons=tuple(_wallet_coupon(dict(record)) for record in records[:limit]),
+        coupons=tuple(sorted((_wallet_coupon(dict(record)) for record in records[:limit]), key=_lasts, reverse=True)),
         cut=len(records) > limit,
     )
 
 
+def _lasts(coupon: WalletCoupon) -> tuple[bool, datetime]:
+    """What lasts longest is greatest; without an end most of all."""
+    return (coupon.ends_at is None, coupon.ends_at or BEGINNING)
+
+
 def _wallet_coupon(record: dict[str, Any]) -> WalletCoupon:
+    record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
     now: datetime = record.pop("now")
     status, campaign_status = record.pop("status"), record.pop("campaign_status")
     limit, held, used = record["uses_limit"], record["held_uses"], record["used_uses"]

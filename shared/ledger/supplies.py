@@ -2,10 +2,10 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shared.domain import codes
-from shared.domain.commands import IssueCoupons
+from shared.domain.commands import CreateCoupons, IssueCoupons
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.domain.state import State, Supply, SupplyKey
@@ -17,18 +17,23 @@ Wanted = SupplyKey
 
 
 async def load_supplies(
-    connection: Connection, state: State, pooled: set[str], commands: Sequence[IssueCoupons]
+    connection: Connection, state: State, pooled: set[str], makers: Sequence[IssueCoupons | CreateCoupons]
 ) -> None:
-    """Fill `state.supplies` and `state.issued` for `commands`; ids of coupons taken from a pool are added to `pooled`.
+    """Fill `state.supplies`, `state.issued` and `state.taken` for what `makers` ask for.
+
+    Ids of coupons taken from a pool are added to `pooled`.
 
     A generated code that exists already is not looked for: the unique index finds it and the batch runs again with
     others, which at the entropy that a pattern must have happens about never.
     """
+    commands = [command for command in makers if isinstance(command, IssueCoupons)]
+    creations = [command for command in makers if isinstance(command, CreateCoupons)]
     occasions = [command.natural_key for command in commands if command.natural_key is not None]
     if occasions:
         records = await connection.fetch(sql("coupons_occasions"), occasions)
         state.issued.update((record[0], record[1]) for record in records)
     wanted = _wanted(state, commands)
+    wanted.setdefault("generated", []).extend(_created(state, creations))
     _generate(state, wanted.get("generated", []))
     if pooled_wanted := wanted.get("pool"):
         await _take_from_pools(connection, state, pooled, pooled_wanted)
@@ -45,6 +50,7 @@ async def load_supplies(
             state.supplies[one] = Supply(_coupon_id(one), code or None)
             if code:
                 looked_at.setdefault(code_key(code), []).append(one)
+    await _take_given(connection, state, creations)
     if looked_at:
         await _look_at_codes(connection, state, looked_at)
 
@@ -62,6 +68,31 @@ def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wa
                 (command.command_id, campaign_id, number) for number in range(command.coupons_of(campaign_id))
             )
     return wanted
+
+
+def _created(state: State, creations: Sequence[CreateCoupons]) -> Iterator[Wanted]:
+    """Coupons to be made in bulk that need a code; where the campaign makes none, the decision says so."""
+    for command in creations:
+        campaign = state.campaigns.get(command.campaign_id)
+        if campaign is not None and not command.codes:
+            yield from ((command.command_id, command.campaign_id, number) for number in range(command.count))
+
+
+async def _take_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
+    """Codes that commands bring are their own supply; which of them exist already is for the decision to see.
+
+    They are only looked at: one that another batch makes at this moment breaks the unique index, and the batch runs
+    again and finds it.
+    """
+    keys = {code_key(code) for command in creations for code in command.codes}
+    if not keys:
+        return
+    for record in await connection.fetch(sql("coupons_read_by_code"), sorted(keys)):
+        state.taken[record["code_key"]] = record["campaign_id"]
+    for command in creations:
+        for number, code in enumerate(command.codes):
+            one = (command.command_id, command.campaign_id, number)
+            state.supplies[one] = Supply(_coupon_id(one), code.strip())
 
 
 def _coupon_id(one: Wanted) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Final
 
 from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, IssueCoupons
+from shared.domain.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.coupon import code_key
 from shared.domain.issuing import coupon_end
 from shared.domain.state import State
@@ -85,20 +85,24 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
     pooled: list[tuple[object, ...]] = []
     handed_out: list[tuple[object, ...]] = []
     for entry in decided:
-        if not isinstance(entry.command, IssueCoupons):
+        if not isinstance(entry.command, IssueCoupons | CreateCoupons):
             continue
+        served: set[str] = set()
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
+            # Of several coupons of a campaign the first one carries the occasion: it stands there once, and is unique.
+            occasion = None if coupon.campaign_id in served else entry.verdict.natural_key
+            served.add(coupon.campaign_id)
             if campaign.code.shared_code is not None:
-                if entry.command.natural_key is not None:
-                    handed_out.append((entry.command.natural_key, coupon.campaign_id))
+                if occasion is not None:
+                    handed_out.append((occasion, coupon.campaign_id))
                 continue
             life = (
                 entry.verdict.customer_key,
                 campaign.limits.uses_per_coupon,
                 coupon.starts_at,
                 coupon_end(campaign, coupon.starts_at),
-                entry.command.natural_key,
+                occasion,
             )
             if coupon.coupon_id in loaded.pooled:
                 pooled.append((coupon.coupon_id, *life))
@@ -106,6 +110,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 key = code_key(coupon.code) if coupon.code else None
                 new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
     if new:
+        new.sort(key=lambda row: str(row[2]))  # in one order, so that two imports of one file wait, and don't deadlock
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.database import open_pool
+from shared.ledger.database import Pool, open_pool
 from shared.ledger.sql import sql
 
 ROWS = 20_000
@@ -18,7 +18,8 @@ INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, u
     SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500,
            CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
            'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
-INSERT INTO orders (order_id, status) SELECT 'o' || n, 'placed' FROM generate_series(1, %(rows)s) n;
+INSERT INTO orders (order_id, status, customer_key)
+    SELECT 'o' || n, 'placed', md5('p' || n %% 5000)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO shared_occasions SELECT 'reward ' || n, 'c1' FROM generate_series(1, %(rows)s) n;
 INSERT INTO meters (campaign_id, customer_key)
     SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
@@ -45,6 +46,10 @@ HOT = {
     "customers_find": ["ARRAY['id', 'id']", "ARRAY['p1', 'p2']"],
     "orders_lock": ["ARRAY['o1', 'o2']"],
     "orders_standing": ["ARRAY['o1', 'o2']"],
+    "subscriptions_standing": ["ARRAY['s1', 's2']"],
+    "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
+    "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
+    "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']"],
     "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
     "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
@@ -103,11 +108,28 @@ async def filled(database_url: str) -> str:
     return database_url
 
 
+def indexes(plan: dict[str, Any]) -> list[str]:
+    """The indexes that a plan uses, and `sort` for each time it has to sort."""
+    found = [plan["Index Name"]] if "Index Name" in plan else []
+    found += ["sort"] if "Sort" in plan["Node Type"] else []
+    return found + [name for child in plan.get("Plans", ()) for name in indexes(child)]
+
+
+async def plan_of(pool: Pool, name: str) -> dict[str, Any]:
+    statement = sql(name)
+    for number, argument in reversed(list(enumerate(HOT[name], 1))):
+        statement = statement.replace(f"${number}", argument)
+    plan: dict[str, Any] = json.loads(await pool.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
+    return plan
+
+
 async def test_no_hot_statement_reads_a_table_from_end_to_end(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
-        for name, arguments in HOT.items():
-            statement = sql(name)
-            for number, argument in reversed(list(enumerate(arguments, 1))):
-                statement = statement.replace(f"${number}", argument)
-            plan = json.loads(await pool.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
+        for name in HOT:
+            plan = await plan_of(pool, name)
             assert scans(plan) == [], f"{name} reads {scans(plan)} from end to end"
+
+
+async def test_whether_an_order_is_somebodys_first_is_read_off_an_index_however_many_they_have(filled: str) -> None:
+    async with await open_pool(filled, max_size=1) as pool:
+        assert indexes(await plan_of(pool, "orders_of_customers")) == ["orders_customer_key"]

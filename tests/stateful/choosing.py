@@ -1,16 +1,17 @@
 """Which coupons a request gets: reasons of each in the documented order, limits, own locks, best offer wins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from itertools import combinations
 
 from shared.domain.commands import RedeemCoupons
 from tests.stateful.facts import Coupon, Facts, Lock, Offer
 
 ORDERED_REASONS = (
     "not_found", "voided", "campaign_inactive", "not_started", "expired", "wrong_customer", "customer_required",
-    "order_mismatch", "exhausted", "customer_limit", "campaign_exhausted", "locked_elsewhere", "lock_not_found",
-    "lock_expired", "already_redeemed", "not_combinable", "better_offer_won", "no_effect",
+    "order_mismatch", "exhausted", "customer_limit", "campaign_exhausted", "budget_exceeded", "locked_elsewhere",
+    "lock_not_found", "lock_expired", "already_redeemed", "not_combinable", "better_offer_won", "no_effect",
 )  # fmt: skip
 
 
@@ -37,6 +38,10 @@ class Asking:
     """the amount less what coupons of earlier requests took off"""
     replaced: Lock | None = None
     closed: bool = False
+    day: date | None = None
+    """by which the uses count; None: today"""
+    beside: Sequence[Offer] = ()
+    """of the coupons that the order has already"""
 
 
 class Choosing(Facts):
@@ -124,59 +129,82 @@ class Choosing(Facts):
         viable = []
         for code, one in candidates.items():
             one.untouched = 0 if asking.amount is None else min(one.offer.discount(asking.amount), asking.room)
-            no_effect = asking.amount is not None and not one.untouched
-            if reason := self.no_room(asking, one, []) or ("no_effect" if no_effect else None):
+            reasons = [
+                ("not_combinable", clash(one.offer, asking.beside, len(asking.beside) + 1)),
+                ("no_effect", asking.amount is not None and not one.untouched),
+            ]
+            off = None if asking.amount is None else one.untouched
+            if reason := self.no_room(asking, one, [], off) or first_of(reasons):
                 refused[code] = reason
             else:
                 viable.append(one)
         viable.sort(key=lambda one: (-one.offer.priority, -one.untouched, one.offer.name, one.coupon.code))
-        groups = [[one] for one in viable if one.offer.alone]
-        if together := [one for one in viable if not one.offer.alone]:
-            groups.append(together)
-        if asking.amount is None and len(groups) > 1:  # without an order none is better than another
-            refused.update({one.coupon.code: "not_combinable" for one in viable})
-            return []
-        tried = [self._apply(asking, group) for group in groups]
-        if not tried:
-            return []
-        place = {id(one): number for number, one in enumerate(viable)}
-        best = min(
-            range(len(tried)),
-            key=lambda number: (
-                -sum(discount or 0 for _, discount in tried[number][0]),
-                len(tried[number][0]),
-                [place[id(one)] for one, _ in tried[number][0]],
+        if asking.amount is None:
+            return self._without_order(asking, viable, refused)
+        choices = [self._apply(asking, some) for some in _subsets(viable) if self._allowed(asking, some)]
+        taken, left, room = min(
+            (choice for choice in choices if choice is not None),
+            key=lambda choice: (
+                -sum(discount for _, discount in choice[0]),
+                len(choice[0]),
+                [viable.index(one) for one, _ in choice[0]],
             ),
         )
-        for number, group in enumerate(groups):
-            if number != best:
-                refused.update({one.coupon.code: "better_offer_won" for one in group})
-        refused.update(tried[best][1])
-        return tried[best][0]
+        winners = [one for one, _ in taken]
+        for one in viable:
+            if one not in winners:
+                beaten = clash(one.offer, [other.offer for other in winners], len(winners) + len(asking.beside) + 1)
+                off = min(one.offer.discount(left), room)
+                nothing = not beaten and not off
+                refused[one.coupon.code] = self.no_room(asking, one, taken, off) or (
+                    "no_effect" if nothing else "better_offer_won"
+                )
+        return list(taken)
 
-    def _apply(
-        self, asking: Asking, group: Sequence[Candidate]
-    ) -> tuple[list[tuple[Candidate, int | None]], dict[str, str]]:
+    def _without_order(
+        self, asking: Asking, viable: Sequence[Candidate], refused: dict[str, str]
+    ) -> list[tuple[Candidate, int | None]]:
+        """None is better than another: those that don't go together keep each other out."""
         taken: list[tuple[Candidate, int | None]] = []
-        refused: dict[str, str] = {}
-        left, room = asking.amount, asking.room
-        for one in group:
-            reason = self.no_room(asking, one, [before for before, _ in taken])
-            discount = None if left is None else min(one.offer.discount(left), room)
-            if reason is None and discount == 0:
-                reason = "no_effect"
-            if reason is not None:
+        for one in viable:
+            others = [other.offer for other in viable if other is not one]
+            apart = clash(one.offer, others, len(viable) + len(asking.beside))
+            reason = "not_combinable" if apart else self.no_room(asking, one, taken, None)
+            if reason:
                 refused[one.coupon.code] = reason
-                continue
-            if left is not None and discount is not None:
-                left, room = left - discount, room - discount
-            taken.append((one, discount))
-        return taken, refused
+            else:
+                taken.append((one, None))
+        return taken
 
-    def no_room(self, asking: Asking, one: Candidate, before: Sequence[Candidate]) -> str | None:
-        """Why a limit leaves no room for this coupon after those `before` it in the same request."""
+    @staticmethod
+    def _allowed(asking: Asking, some: Sequence[Candidate]) -> bool:
+        number = len(some) + len(asking.beside)
+        return not any(
+            clash(one.offer, [*[other.offer for other in some if other is not one], *asking.beside], number)
+            for one in some
+        )
+
+    def _apply(self, asking: Asking, some: Sequence[Candidate]) -> tuple[list[tuple[Candidate, int]], int, int] | None:
+        """These one after another: each with its discount, and what is left of the order and of the room on it.
+
+        None where one of them has no room or takes nothing off.
+        """
+        taken: list[tuple[Candidate, int]] = []
+        left, room = asking.amount or 0, asking.room
+        for one in some:
+            discount = min(one.offer.discount(left), room)
+            if not discount or self.no_room(asking, one, taken, discount):
+                return None
+            left, room = left - discount, room - discount
+            taken.append((one, discount))
+        return taken, left, room
+
+    def no_room(
+        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+    ) -> str | None:
+        """Why a limit leaves no room for this coupon, which takes `off`, after those `taken` in the same request."""
         offer, code, name = one.offer, one.coupon.code, one.offer.name
-        before = [other for other in before if other.offer.name == name]
+        before = [other for other, _ in taken if other.offer.name == name]
         if not one.promised:
             one.lock = self._own_lock(asking, code)
         without = (asking.replaced,)
@@ -187,8 +215,9 @@ class Choosing(Facts):
             of_customer += sum(not (other.lock and self.same(other.lock.who, asking.who)) for other in before)
         mine = one.lock is not None and self.same(one.lock.who, asking.who)
         over_customer = asking.who is not None and is_gone(of_customer, offer.per_customer)
+        money = self._no_money(asking, one, taken, off)
         if one.promised:
-            return "customer_limit" if over_customer and not mine else None
+            return first_of([("customer_limit", over_customer and not mine), (money or "no_effect", money is not None)])
         others = sum(
             code in lock.uses
             for reference, lock in self.locks.items()
@@ -197,15 +226,35 @@ class Choosing(Facts):
         used = self.used(name) + len(before)
         held = self.held(name, None, (*without, one.lock)) + self._still_held(asking, one)
         held += self.used(name) + sum(other.lock is None for other in before)
+        that_day = self.used_on(name, asking.day) + sum(other.lock is None for other in before)
+        held_day = that_day + self.held_on(name, asking.day, asking.replaced)
         return first_of(
             [
                 ("exhausted", is_gone(self.coupon_uses(code), offer.per_coupon)),
                 ("customer_limit", over_customer),
                 ("campaign_exhausted", is_gone(used, offer.in_total)),
+                ("campaign_exhausted", one.lock is None and is_gone(that_day, offer.per_day)),
+                (money or "no_effect", money is not None),
                 ("locked_elsewhere", is_gone(held, offer.in_total)),
+                ("locked_elsewhere", one.lock is None and is_gone(held_day, offer.per_day)),
                 ("locked_elsewhere", is_gone(self.coupon_uses(code) + others, offer.per_coupon)),
             ]
         )
+
+    def _no_money(
+        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+    ) -> str | None:
+        """Whether the budget has no room for what a coupon takes off beyond what its own lock has set aside."""
+        budget, name = one.offer.budget, one.offer.name
+        needed, own = 1 if off is None else off, _own_money(one)
+        if budget is None or needed <= own:
+            return None
+        spent = self.spent(name) + sum(discount or 0 for other, discount in taken if other.offer.name == name)
+        if spent + needed > budget:
+            return "budget_exceeded"
+        aside = self.set_aside(name, asking.replaced) - own
+        aside -= sum(_own_money(other) for other, _ in taken if other.offer.name == name)
+        return "locked_elsewhere" if spent + aside + needed > budget else None
 
     def _still_held(self, asking: Asking, one: Candidate, who: str | None = None) -> int:
         """What the own lock that pays for this use holds of the campaign beside it."""
@@ -227,6 +276,27 @@ class Choosing(Facts):
         if lock.order is not None:
             return lock.order == asking.order and reference != f"order:{lock.order}"
         return self.same(lock.who, asking.who)
+
+
+def _own_money(one: Candidate) -> int:
+    return 0 if one.lock is None else one.lock.uses.get(one.coupon.code) or 0
+
+
+def clash(offer: Offer, others: Sequence[Offer], number: int) -> bool:
+    """Whether it can't go with one of the others, the order having so many coupons then."""
+    return any(
+        offer.alone
+        or other.alone
+        or (offer.group is not None and offer.group == other.group)
+        or number > min(offer.at_most or number, other.at_most or number)
+        for other in others
+    )
+
+
+def _subsets(viable: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Every choice there is, in the order of application each."""
+    for size in range(len(viable) + 1):
+        yield from combinations(viable, size)
 
 
 def first_of(reasons: Sequence[tuple[str, bool]]) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from shared.domain.customer import Customer
@@ -22,6 +22,10 @@ class Offer:
     coupons_per_customer: int | None = None
     coupons_total: int | None = None
     alone: bool = False
+    group: str | None = None
+    at_most: int | None = None
+    budget: int | None = None
+    per_day: int | None = None
     holder_only: bool = False
     priority: int = 0
     restored_on: frozenset[str] = frozenset({"cancelled", "returned"})
@@ -50,6 +54,8 @@ class Lock:
     uses: dict[str, int | None]
     """code → discount"""
     over: bool = False
+    days: dict[str, date | None] = field(default_factory=dict)
+    """code → the day its use counts on; None: today"""
 
     @property
     def holds(self) -> bool:
@@ -81,6 +87,8 @@ class Order:
 class Use:
     who: str | None
     discount: int
+    day: date | None = None
+    """that it counts on; None: today"""
 
 
 class Facts:
@@ -141,6 +149,30 @@ class Facts:
             for lock in self.locks.values()
             if lock.holds and all(lock is not one for one in without) and (who is None or self.same(lock.who, who))
             for code in lock.uses
+        )
+
+    def used_on(self, campaign: str, day: date | None) -> int:
+        return sum(self.coupons[code].campaign == campaign and use.day == day for (_, code), use in self.uses.items())
+
+    def held_on(self, campaign: str, day: date | None, without: Lock | None) -> int:
+        return sum(
+            self.coupons[code].campaign == campaign and lock.days.get(code) == day
+            for lock in self.locks.values()
+            if lock.holds and lock is not without
+            for code in lock.uses
+        )
+
+    def spent(self, campaign: str) -> int:
+        return sum(use.discount for (_, code), use in self.uses.items() if self.coupons[code].campaign == campaign)
+
+    def set_aside(self, campaign: str, without: Lock | None) -> int:
+        """What locks hold of a budget."""
+        return sum(
+            discount or 0
+            for lock in self.locks.values()
+            if lock.holds and lock is not without
+            for code, discount in lock.uses.items()
+            if self.coupons[code].campaign == campaign
         )
 
     def coupon_uses(self, code: str) -> int:

@@ -7,7 +7,7 @@ Commands are the product's, since they are only words. Amounts are minor units.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from shared.domain.commands import (
@@ -22,7 +22,7 @@ from shared.domain.commands import (
     VoidCoupon,
 )
 from shared.domain.customer import Customer
-from tests.stateful.choosing import Asking, Choosing, first_of, is_early, is_gone
+from tests.stateful.choosing import Asking, Candidate, Choosing, first_of, is_early, is_gone
 from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
 
 
@@ -132,7 +132,7 @@ class Model(Choosing):
         hold = self.locks.get(f"order:{command.order_id}")
         if hold is not None and hold.holds:
             for code, discount in hold.uses.items():
-                self.uses[command.order_id, code] = Use(hold.who, discount or 0)
+                self.uses[command.order_id, code] = Use(hold.who, discount or 0, hold.days.get(code))
             uses, hold.uses, hold.status = hold.uses, {}, "burned"
             return Answer("redeemed", tuple(uses.items()))
         if hold is not None and hold.status == "expired" and news:
@@ -185,9 +185,10 @@ class Model(Choosing):
         who = self.who(command.customer) if hold is None or hold.who is None else self.person(hold.who)
         last = order.last_closing
         amount = command.order.amount_minor
-        asking = Asking(who, order_id, amount, amount - self._already(order_id, hold))
+        asking = Asking(who, order_id, amount, amount - self._already(order_id, hold), day=at.date())
         asking.closed = order.is_closed and last is not None and at <= last
         standing = {code for other, code in self.uses if other == order_id} | set(hold.uses if hold else ())
+        asking.beside = [self.offers[self.coupons[code].campaign] for code in standing]
         candidates, refused = self.named(command.codes, asking, at, standing)
         self.add_promised(command, asking, standing, candidates, refused)
         if not asking.closed:
@@ -203,14 +204,30 @@ class Model(Choosing):
         if not command.hold or order.is_paid:
             for one, discount in taken:
                 user = who if who is not None or one.lock is None else one.lock.who
+                day = asking.day if one.lock is None else one.lock.days.get(one.coupon.code)
                 self.take_out(one, order_id, "burned")
-                self.uses[order_id, one.coupon.code] = Use(user, discount or 0)
+                self.uses[order_id, one.coupon.code] = Use(user, discount or 0, day)
             return Answer("redeemed", told, tuple(refused.items()))
         holder = who if who is not None or taken[0][0].lock is None else taken[0][0].lock.who
+        days = self._days(asking, taken)
         for one, _ in taken:
             self.take_out(one, order_id, "burned")
-        self.locks[f"order:{order_id}"] = Lock("open", holder, order_id, {**(hold.uses if hold else {}), **dict(told)})
+        uses = {**(hold.uses if hold else {}), **dict(told)}
+        self.locks[f"order:{order_id}"] = Lock(
+            "open", holder, order_id, uses, False, (hold.days if hold else {}) | days
+        )
         return Answer("held", told, tuple(refused.items()))
+
+    def _why_again(self, asking: Asking, one: Candidate) -> str:
+        """Why a lock can't have what its order has redeemed: the reasons of limits come first."""
+        off = None if asking.amount is None else min(one.offer.discount(asking.amount), asking.room)
+        return self.no_room(asking, one, [], off) or "already_redeemed"
+
+    def _days(self, asking: Asking, taken: Sequence[tuple[Candidate, int | None]]) -> dict[str, date | None]:
+        """The days that uses count on which go under a lock: what was held before counts when it was held."""
+        return {
+            one.coupon.code: asking.day if one.lock is None else one.lock.days.get(one.coupon.code) for one, _ in taken
+        }
 
     def _place(self, order: Order, at: datetime) -> None:
         """An order that is placed (anew); one that is heard of again stays as it is."""
@@ -243,17 +260,20 @@ class Model(Choosing):
         amount = None if command.order is None else command.order.amount_minor
         replaced = known if known is not None and known.status == "open" else None
         asking = Asking(who, command.order_id, amount, amount or 0, replaced)
+        stands = [code for other, code in self.uses if other == command.order_id]
+        asking.beside = [self.offers[self.coupons[code].campaign] for code in stands]
         candidates, refused = self.named(command.codes, asking, None, set())
         for code in [code for other, code in self.uses if other == command.order_id and code in candidates]:
-            refused[code] = self.no_room(asking, candidates.pop(code), []) or "already_redeemed"
+            refused[code] = self._why_again(asking, candidates.pop(code))
         taken = self.choose(asking, candidates, refused)
         if refused:
             refused.update({one.coupon.code: "not_combinable" for one, _ in taken if one.coupon.code not in refused})
             return Answer("refused", refused=tuple(refused.items()))
+        days = self._days(asking, taken)
         for one, _ in taken:
             self.take_out(one, None, "released")
         told = tuple((one.coupon.code, discount) for one, discount in taken)
-        self.locks[command.lock_reference] = Lock("open", who, command.order_id, dict(told))
+        self.locks[command.lock_reference] = Lock("open", who, command.order_id, dict(told), False, days)
         return Answer("locked", told)
 
 

@@ -35,6 +35,9 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"per_coupon": 1},
     {"per_coupon": 3},
     {"coupons_total": 2},
+    {"per_day": 1},
+    {"per_day": None},
+    {"budget": 500},
     {"restored_on": frozenset()},
 )
 """What may become of a campaign while it is used."""
@@ -54,10 +57,11 @@ class World:
         n = self.number
         return [
             Offer(f"single-{n}", percent=10, per_coupon=1, starts_at=STARTS_AT),
-            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=3, priority=5, starts_at=STARTS_AT,
-                  restored_on=frozenset({"cancelled"})),
-            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=2, starts_at=STARTS_AT),
-            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=2, in_total=3, starts_at=STARTS_AT),
+            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=3, priority=5, group="g", per_day=2,
+                  starts_at=STARTS_AT, restored_on=frozenset({"cancelled"})),
+            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=2, group="g", budget=900,
+                  starts_at=STARTS_AT),
+            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=2, in_total=3, at_most=2, starts_at=STARTS_AT),
             Offer(f"alone-{n}", off_minor=4_000, per_coupon=2, alone=True, holder_only=True, coupons_per_customer=2,
                   coupons_total=3, starts_at=STARTS_AT),
         ]  # fmt: skip
@@ -106,9 +110,16 @@ def definition(offer: Offer) -> CampaignDefinition:
             "uses_total": offer.in_total,
             "coupons_per_customer": offer.coupons_per_customer,
             "coupons_total": offer.coupons_total,
+            "spend_total": None if offer.budget is None else f"{offer.budget / 100:.2f}",
+            "caps": [] if offer.per_day is None else [{"per": "day", "uses": offer.per_day}],
         },
         window={"starts_at": STARTS_AT.isoformat(), "ends_at": "2038-01-19T03:14:08Z"},
-        stacking={"policy": "exclusive" if offer.alone else "combinable", "priority": offer.priority},
-        eligibility={"holder_only": offer.holder_only},
+        stacking={
+            "policy": "exclusive" if offer.alone else "combinable",
+            "priority": offer.priority,
+            "group": offer.group,
+            "max_coupons": offer.at_most,
+        },
+        eligibility={"holder_only": offer.holder_only, "currency": "USD"},
         restore_on=[f"order.{how}" for how in sorted(offer.restored_on)],
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign, Cap, Window
+from shared.domain.campaign import Campaign, Cap, DiscountOffer, Window
 from shared.domain.commands import (
     CancelOrder,
     Cause,
@@ -14,6 +14,7 @@ from shared.domain.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
+    NoteCustomer,
     PayOrder,
     RedeemCoupons,
     ReleaseLock,
@@ -22,12 +23,34 @@ from shared.domain.commands import (
 )
 from shared.domain.customer import Customer
 from shared.domain.order import Line, Order
-from tests.builders import JOHN, MARY, NOW, CodeRule, Limits, Scope, campaign, fixed, percent
+from tests.builders import (
+    FREE_SHIPPING,
+    JOHN,
+    MARY,
+    NOW,
+    CodeRule,
+    Limits,
+    Scope,
+    any_currency,
+    campaign,
+    each,
+    fixed,
+    gift,
+    percent,
+)
 
 MINUTES = st.integers(-30, 60).map(lambda minutes: timedelta(minutes=minutes))
 CODES = ("A", "B", "C", "D")
 ORDERS = ("O1", "O2")
-CUSTOMERS: tuple[Customer | None, ...] = (JOHN, JOHN, JOHN, MARY, None)
+CUSTOMERS: tuple[Customer | None, ...] = (
+    JOHN,
+    JOHN,
+    JOHN,
+    MARY,
+    None,
+    replace(JOHN, segments=("vip",)),
+    replace(MARY, segments=()),
+)
 Step = tuple[timedelta, Command]
 
 
@@ -63,15 +86,37 @@ windows = st.builds(
 )
 campaigns = st.builds(
     campaign,
-    discount=st.sampled_from([percent("10"), percent("33.33", cap=500), percent("100"), fixed(700), fixed(10**6)]),
+    discount=st.sampled_from([percent("10"), percent("33.33", cap=500), percent("100"), fixed(700), fixed(10**6)])
+    | st.sampled_from(
+        [
+            FREE_SHIPPING,
+            replace(FREE_SHIPPING, max_discount_minor=200),
+            gift(2, "p1"),
+            gift(1, "p9"),
+            each(300),
+            any_currency("5.5"),
+            DiscountOffer("custom", "0", payload={"points": 1}),
+        ]
+    ),
     limits=limits,
     stacking=st.sampled_from(["exclusive", "combinable", "combinable"]),
+    group=mostly(None, st.just("g")),
+    max_coupons=mostly(None, st.sampled_from([1, 2])),
     priority=st.integers(0, 1),
+    channels=mostly(frozenset(), st.just(frozenset({"orders", "web"})), 9),
+    first_order_only=mostly(False, st.just(True)),
+    segments_any=mostly(frozenset(), st.just(frozenset({"vip", "new"})), 9),
+    segments_none=mostly(frozenset(), st.just(frozenset({"vip"})), 9),
     currency=mostly(None, st.just("USD")),
     min_order_minor=mostly(0, st.just(2_000)),
     min_order_exclusive=mostly(False, st.just(True)),
     holder_only=mostly(False, st.just(True)),
-    scope=mostly(Scope(), st.just(Scope(product_ids=frozenset({"p1"})))),
+    scope=mostly(
+        Scope(),
+        st.sampled_from(
+            [Scope(frozenset({"p1"})), Scope(max_units=1), Scope(excluded_product_ids=frozenset({"p1"}), max_units=2)]
+        ),
+    ),
     window=st.builds(Window, zone=zones) | mostly(Window(), windows),
     recurring=mostly(False, st.just(True)),
     restore_on=st.sampled_from([frozenset({"order.cancelled"}), frozenset({"order.cancelled", "order.returned"})])
@@ -90,9 +135,11 @@ orders = st.builds(
     mostly("USD", st.just("JPY"), 9),
     mostly(5_000, st.integers(0, 9_000)),
     lines=mostly((Line("1", "p1", 1, 3_000), Line("2", "p2", 2, 1_000)), lines),
+    shipping_minor=st.sampled_from([0, 300]),
     placed_at=times,
     subscription_id=mostly(None, st.just("sub-1"), 3),
     cycle=st.sampled_from([0, 1, 2, 2, 3]),
+    channel=mostly(None, st.sampled_from(["web", "till"]), 9),
 )
 codes = st.lists(st.sampled_from((*CODES, *CODES, " a ", "nope")), min_size=1, max_size=3).map(tuple)
 customers = st.sampled_from(CUSTOMERS)
@@ -144,7 +191,16 @@ endings = st.one_of(
     st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, amount=returned_amounts),
     st.builds(ReleaseLock, nameless, references),
 )
-rare = st.builds(VoidCoupon, nameless, st.sampled_from(CODES)) | st.builds(ExpireLock, nameless, references)
+plain = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers)
+notes = st.builds(
+    NoteCustomer, nameless, st.sampled_from([one for one in CUSTOMERS if one and one.segments is not None])
+)
+rare = (
+    plain
+    | notes
+    | st.builds(VoidCoupon, nameless, st.sampled_from(CODES))
+    | st.builds(ExpireLock, nameless, references)
+)
 commands: st.SearchStrategy[Any] = st.integers(0, 19).flatmap(
     lambda dice: [*[redeems] * 7, *[locks] * 4, *[burns] * 2, *[endings] * 5, issues, rare][dice]
 )

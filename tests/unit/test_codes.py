@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sys
 from collections import Counter
 
 import pytest
@@ -80,7 +81,8 @@ def test_a_pattern_with_enough_codes_passes(
         ("SAVE-####", None, 100, "makes 923,521 codes, too few for 100 coupons: at least 100,000,000 are needed"),
         ("SAVE-####", None, 100, "use 6 or more #"),
         ("######", None, None, "for 1,000 coupons (assumed, as coupons_total is null)"),
-        ("WELCOME", None, 1, "makes 1 codes"),
+        ("WELCOME", None, 1, "has no #, so every code would be the same"),
+        ("WELCOME", None, None, "or give it as shared_code, one code for everybody"),
         ("##########", "0123456789", 10_001, "makes 10,000,000,000 codes"),
         ("########", "A", 1, "use a larger charset"),
         ("########", "ABCa", 1, "twice"),
@@ -103,3 +105,27 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_a_number(
 def test_a_code_key_is_the_same_for_every_way_of_typing_it(code: str) -> None:
     assert code_key(code_key(code)) == code_key(code)
     assert code_key(f"  {code.lower() if code.isascii() else code} ") == code_key(code)
+
+
+def test_upper_case_is_its_own_upper_case_whatever_the_character() -> None:
+    """Python's tables are Unicode's: a code's key is found again by the key itself, also where it grows (ß to SS)."""
+    letters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
+    assert [letter for letter in letters if code_key(code_key(f"A{letter}A")) != code_key(f"A{letter}A")] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("straße", "STRASSE", True),
+        ("Straße", "STRAẞE", False),  # the capital ß is a letter of its own
+        ("\u0131", "I", True),  # a Turkish dotless i, as its upper case is I
+        ("\u0130", "I", False),  # and the dotted capital is a letter of its own
+        ("\ufb01x", "FIX", True),  # a ligature
+        ("\u0149", "\u02bcN", True),
+        ("é", "É", True),
+        ("e\u0301", "é", False),  # the accent apart: other characters
+        ("\u00a0A\u2003", "a", True),
+    ],
+)
+def test_codes_are_the_same_where_their_upper_case_is(one: str, other: str, same: bool) -> None:
+    assert (code_key(one) == code_key(other)) == same

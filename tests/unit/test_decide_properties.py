@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.campaign import Campaign
+from shared.domain.combining import GIVING
 from shared.domain.commands import (
     CancelOrder,
     Command,
@@ -29,7 +30,7 @@ from shared.domain.periods import period_of
 from shared.domain.reasons import PRECEDENCE
 from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
 from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
-from tests.builders import JOHN, NOW, key_of
+from tests.builders import JOHN, MARY, NOW, key_of
 from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
 
 
@@ -43,6 +44,7 @@ class Records:
     locks: dict[str, LockState] = field(default_factory=dict)
     orders: dict[str, OrderState] = field(default_factory=dict)
     issued: set[tuple[str, str]] = field(default_factory=set)
+    segments: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def record(self, verdict: Verdict) -> None:
         self.transfers += verdict.transfers
@@ -50,6 +52,8 @@ class Records:
             self._lock(change)
         for noted in verdict.orders:
             self._order(noted)
+        if verdict.segments is not None:
+            self.segments[verdict.segments[0]] = frozenset(verdict.segments[1])
         if verdict.outcome != "issued":
             return
         for one in verdict.accepted:
@@ -86,7 +90,11 @@ class Records:
 
     def state(self) -> State:
         """What a load would find: every number a sum over transfers."""
-        state = State(dict(self.campaigns), issued=set(self.issued))
+        state = State(dict(self.campaigns), issued=set(self.issued), segments=dict(self.segments))
+        state.orders_of = {key_of(who) or "": set() for who in (JOHN, MARY)}
+        for order in self.orders.values():
+            if order.customer_key is not None and order.status in {"placed", "paid"}:
+                state.orders_of[order.customer_key].add(order.order_id)
         for coupon in self.coupons.values():
             fresh = copy.deepcopy(coupon)
             state.coupons[coupon.coupon_id] = fresh
@@ -210,9 +218,10 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None
-            assert one.discount_minor > 0
-            assert sum(part for _, part in one.lines) == (one.discount_minor if order.lines else 0)
-        assert 0 <= verdict.discount_minor <= max(order.amount_minor, 0)
+            assert one.discount_minor >= (one.discount_kind not in GIVING)
+            shared = one.discount_minor if order.lines or one.discount_kind == "free_shipping" else 0
+            assert sum(part for _, part in one.lines) == shared
+        assert 0 <= verdict.discount_minor <= max(order.amount_minor, 0) + order.shipping_minor
         assert verdict.discount_minor == sum(one.discount_minor or 0 for one in verdict.accepted)
     for refused in verdict.refused:
         assert refused.reason in PRECEDENCE
@@ -256,7 +265,10 @@ def counted(state: State) -> object:
     ]
     for coupon in state.coupons.values():
         coupon.holds.sort(key=lambda hold: hold.lock_reference)
-    return (state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.subscriptions)
+    return (
+        state.coupons, state.coupon_ids, meters, state.orders, state.locks, state.issued, state.subscriptions,
+        state.segments, state.orders_of,
+    )  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Eligibility
+from shared.domain.campaign import Condition, Eligibility, Hours
 from shared.domain.customer import Customer
 from shared.domain.order import Order
 from shared.domain.reasons import PRECEDENCE, Reason
-from shared.domain.state import LockedUse, LockState, OrderState
+from shared.domain.state import LockedUse, LockState, OrderState, Standing
 from tests.builders import (
     DAY,
     JOHN,
@@ -233,18 +233,24 @@ def everything_wrong() -> tuple[World, Order, Customer | None]:
     """Nearly every reason applies; mending the first one brings out the next."""
     broken = campaign(
         status="paused",
-        window=window(MINUTE, -MINUTE),
+        window=window(MINUTE, -MINUTE, hours=(Hours(0, 1),)),
+        channels=frozenset({"web"}),
         holder_only=True,
+        segments_any=frozenset({"vip"}),
+        first_order_only=True,
+        validation_code="s3cret",
         currency="EUR",
         min_order_minor=1_000_000,
         scope=SHOES,
-        limits=Limits(1, 1, 1),
-        discount=fixed(1),
+        conditions=(Condition("no", "false", lambda _: False),),
+        limits=Limits(1, 1, 1, spend_total_minor=1),
+        discount=fixed(2),
     )
     world = World((broken,))
     world.coupon(status="voided", holder_key=key_of(MARY), used=1, held=1)
     world.meter(customer=JOHN).used = 1
     world.meter().used = 1
+    world.state.orders_of = {"person-john": {"ORD0"}}
     with_order(world, status="cancelled", cancelled_at=NOW)
     return world, order(), JOHN
 
@@ -273,14 +279,24 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     judge()
     mend(window=window(None, -MINUTE))
     judge()
+    mend(window=window(hours=(Hours(0, 1),)))
+    judge()
     mend(window=window())
+    judge()
+    mend(channels=frozenset())
     judge()
     coupon.holder_key = None
     by = None
     judge()
     by = JOHN
     judge()
+    mend(segments_any=frozenset())
+    judge()
+    mend(first_order_only=False)
+    judge()
     world.state.orders.clear()
+    judge()
+    mend(validation_code=None)
     judge()
     mend(currency=None)
     judge()
@@ -288,14 +304,26 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     judge()
     mend(scope=Scope())
     judge()
+    mend(conditions=())
+    judge()
     coupon.used = 0
     judge()
     world.meter(customer=JOHN).used = 0
     judge()
     world.meter().used = 0
+    judge()
+    mend(limits=Limits(1, 1, 1))
     world.state.locks["theirs"] = LockState("theirs", "open", NOW + DAY, key_of(MARY), None, (held,))
     judge()
     coupon.held = 0
+    stands = replace(world.state.campaigns["save10"], campaign_id="other")
+    world.state.campaigns["other"] = stands
+    standing = Standing("id-OTHER", "other", "r", 1, 0, "USD", None)
+    with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].standing["id-OTHER"] = (
+        standing
+    )
+    judge()
+    world.state.orders.clear()
     asked = order(amount_minor=0)
     judge()
     assert seen == [
@@ -303,16 +331,24 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
         Reason.CAMPAIGN_INACTIVE,
         Reason.NOT_STARTED,
         Reason.EXPIRED,
+        Reason.OUTSIDE_HOURS,
+        Reason.CHANNEL_MISMATCH,
         Reason.WRONG_CUSTOMER,
         Reason.CUSTOMER_REQUIRED,
+        Reason.SEGMENT_MISMATCH,
+        Reason.NOT_FIRST_ORDER,
         Reason.ORDER_MISMATCH,
+        Reason.VALIDATION_CODE_MISMATCH,
         Reason.CURRENCY_MISMATCH,
         Reason.BELOW_MINIMUM,
         Reason.NO_ELIGIBLE_PRODUCT,
+        Reason.CONDITION_FAILED,
         Reason.EXHAUSTED,
         Reason.CUSTOMER_LIMIT,
         Reason.CAMPAIGN_EXHAUSTED,
+        Reason.BUDGET_EXCEEDED,
         Reason.LOCKED_ELSEWHERE,
+        Reason.NOT_COMBINABLE,
         Reason.NO_EFFECT,
     ]
     assert all(PRECEDENCE[first] < PRECEDENCE[second] for first, second in pairwise(seen))

@@ -92,11 +92,14 @@ def test_lines_worth_more_than_the_order_are_discounted_up_to_the_order() -> Non
     assert verdict.accepted[0].lines == (("1", 3_000), ("2", 3_000))
 
 
-def test_an_order_without_coupons_leaves_no_trace() -> None:
+def test_an_order_without_coupons_moves_nothing_and_is_noted_as_its_customers() -> None:
     world = World()
+    world.state.orders_of = {"person-john": set()}
     verdict = world.redeem()
-    assert (verdict.outcome, verdict.requested_count, verdict.orders) == ("unchanged", 0, ())
-    assert world.state.orders == {}
+    assert (verdict.outcome, verdict.requested_count, verdict.transfers) == ("unchanged", 0, ())
+    assert world.state.orders["ORD1"].customer_key == "person-john"
+    assert world.state.orders_of == {"person-john": {"ORD1"}}
+    assert world.redeem().orders == ()  # the same order again
 
 
 def test_a_code_named_twice_is_one_coupon() -> None:

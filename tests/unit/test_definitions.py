@@ -34,6 +34,25 @@ def changed(**sections: Any) -> CampaignDefinition:
     return parse(CampaignDefinition, json.dumps(document).encode())
 
 
+def parts(**fields: Any) -> dict[str, Any]:
+    """A code written as prefix, length and suffix instead of a pattern."""
+    return {"pattern": None, **fields}
+
+
+@pytest.mark.parametrize(
+    ("code", "pattern"),
+    [
+        (parts(), None),
+        (parts(prefix="SAVE-"), "SAVE-####-####-####"),
+        (parts(suffix="-26"), "####-####-####-26"),
+        (parts(prefix="A-", length=10, suffix="-Z"), "A-##########-Z"),
+        (parts(length=12, charset="0123456789"), "############"),
+    ],
+)
+def test_prefix_length_and_suffix_are_a_pattern(code: dict[str, Any], pattern: str | None) -> None:
+    assert to_domain(changed(code=code), 0).code == CodeRule(pattern, code.get("charset"), None)
+
+
 def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
     made = to_domain(changed(), 7)
     assert (made.campaign_id, made.name, made.status, made.version) == ("save10", "Ten percent off", "active", 7)
@@ -146,8 +165,18 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
         ),
         (
             {"code": {"pattern": "####-####-####", "charset": "AA"}},
-            "`code.pattern`: The charset 'AA' holds a character",
+            "`code.charset`: The charset 'AA' holds a character",
         ),
+        ({"code": {"pattern": "SAVE"}}, "`code.pattern`: The pattern 'SAVE' has no #"),
+        ({"code": parts(prefix="SAVE-", length=4)}, "`code.length`: The pattern 'SAVE-####' makes 923,521 codes"),
+        ({"code": parts(length=4)}, "`code.length`: The pattern '####' makes 923,521 codes"),
+        ({"code": parts(prefix="S" * 60, length=10)}, "`code.length`: The pattern"),
+        (
+            {"code": parts(prefix="SÄVE-", length=12)},
+            "`code.prefix`: The pattern 'SÄVE-############' must be printable",
+        ),
+        ({"code": parts(suffix="-X ", length=12)}, "`code.suffix`: The pattern '############-X ' must be printable"),
+        ({"code": parts(prefix="A", charset="A?")}, "`code.charset`: The charset 'A?' may hold only"),
         ({"code": {"pattern": None, "shared_code": "HELLO"}}, "`window.valid_for` doesn't go with `code.shared_code`"),
         (
             {"code": {"pattern": None, "shared_code": "HELLO"}, "window": {"valid_for": None}},

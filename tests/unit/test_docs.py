@@ -142,7 +142,17 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[2])}
     sources = [
         ROOT / "shared" / "ledger" / name
-        for name in ("engine", "loading", "metering", "period_metering", "supplies", "writing", "journal", "outbox")
+        for name in (
+            "engine",
+            "loading",
+            "metering",
+            "period_metering",
+            "knowing",
+            "supplies",
+            "writing",
+            "journal",
+            "outbox",
+        )
     ]
     used = {
         name

@@ -50,5 +50,5 @@ def test_reasons_stand_in_the_documented_order() -> None:
         "customer_required segment_mismatch not_first_order order_mismatch validation_code_mismatch "
         "currency_mismatch below_minimum no_eligible_product condition_failed exhausted customer_limit "
         "campaign_exhausted budget_exceeded locked_elsewhere lock_not_found lock_expired already_redeemed "
-        "not_combinable better_offer_won no_effect"
+        "not_combinable better_offer_won no_effect code_taken"
     )

@@ -39,8 +39,8 @@ CREATE INDEX transfers_subscription_id ON transfers (subscription_id) WHERE subs
 -- Groups that producers count a customer to; null where nobody ever said.
 ALTER TABLE customers ADD COLUMN segments text[];
 
--- Whether an order is somebody's first.
-CREATE INDEX orders_customer_key ON orders (customer_key) WHERE customer_key IS NOT NULL;
+-- Whether an order is somebody's first; the first few of a customer's, whoever asks, are the same ones.
+CREATE INDEX orders_customer_key ON orders (customer_key, order_id COLLATE "C") WHERE customer_key IS NOT NULL;
 
 GRANT SELECT ON period_meters TO couponry_owner, couponry_service, couponry_readonly;
 GRANT INSERT, UPDATE, DELETE ON period_meters TO couponry_service;

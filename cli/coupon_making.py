@@ -1,0 +1,170 @@
+"""Codes from files, and coupons made from them or by a campaign's pattern, many at once."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+import typer
+
+from cli.connect import ledger
+from cli.errors import CommandFailedError, UsageProblemError
+from cli.executing import SOURCE, says_how_to_repeat
+from cli.files import InputFile
+from cli.output import count
+from schemas.common import MAX_ID_LENGTH
+from shared.domain import codes as patterns
+from shared.domain.commands import MAX_CREATED, CreateCoupons
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import Verdict
+from shared.ledger import queries
+from shared.ledger.database import Pool
+from shared.ledger.definitions import to_domain
+from shared.ledger.engine import Engine, Rejected
+from shared.ledger.pools import import_codes
+
+COLUMN: Final = "code"
+DELIMITERS: Final = ",;\t"
+
+
+def read_codes(file: InputFile) -> list[str]:
+    """The codes in `file`: one a line, or the column `code` of a CSV file. Raises CommandFailedError with the line."""
+    codes: list[str] = []
+    column: tuple[str, int] | None = None
+    for number, line in file.lines():
+        text = _text(file, number, line)
+        if not codes and column is None and (column := _column(text)) is not None:
+            continue
+        code = text.strip() if column is None else _cell(file, number, text, column)
+        if not code or len(code) > MAX_ID_LENGTH or not code.isprintable():
+            raise CommandFailedError(
+                f"{file.name}, line {number}: a code has 1 to {MAX_ID_LENGTH} characters and no control characters."
+            )
+        if column is None and "," in code:
+            raise CommandFailedError(
+                f"{file.name}, line {number}: holds a comma; write one code a line, or name the column of the codes "
+                f"{COLUMN!r} in the first line."
+            )
+        codes.append(code)
+    if not codes:
+        raise CommandFailedError(f"{file.name} holds no codes; write one a line.")
+    return codes
+
+
+def _text(file: InputFile, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise CommandFailedError(f"{file.name}, line {number}: not UTF-8 text; save the file as UTF-8.") from None
+
+
+def _column(header: str) -> tuple[str, int] | None:
+    """(delimiter, index) of the column `code`, where the line is a header that names one."""
+    for delimiter in DELIMITERS:
+        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        if COLUMN in names:
+            return delimiter, names.index(COLUMN)
+    return None
+
+
+def _cell(file: InputFile, number: int, line: str, column: tuple[str, int]) -> str:
+    try:
+        cells = next(csv.reader([line], delimiter=column[0], strict=True))
+        return cells[column[1]].strip()
+    except (csv.Error, IndexError):
+        raise CommandFailedError(
+            f"{file.name}, line {number}: has no {COLUMN!r}; each line needs the columns of the first one."
+        ) from None
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[IO[str]]:
+    """`path` to be written anew, or standard output. Raises UsageProblemError."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageProblemError(f"{path} can't be written: {error.strerror or error}.") from None
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what counts was flushed, and a write that failed has been told
+            file.close()
+
+
+def _write(output: IO[str], codes: Iterable[str], short_id: str) -> None:
+    try:
+        output.writelines(f"{code}\n" for code in codes)
+        output.flush()
+    except OSError as error:
+        raise CommandFailedError(
+            f"The codes can't be written ({error.strerror or error}). Nothing is lost: --id {short_id} with the same "
+            "command gives them again."
+        ) from None
+
+
+async def create_coupons(campaign_id: str, number: int, short_id: str, output: IO[str]) -> None:
+    """Make `number` coupons and write their codes to `output`, as they are committed. Raises CommandFailedError."""
+    async with ledger() as pool:
+        await _check_pattern(pool, campaign_id, number)
+        engine, made = Engine(pool), 0
+        for part, start in enumerate(range(0, number, MAX_CREATED)):
+            asked = min(MAX_CREATED, number - start)
+            command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, asked)
+            with says_how_to_repeat(short_id):
+                verdict = await _executed(engine, command, f"{count(made, 'coupon')} made before it are good.")
+            _write(output, [coupon.code for coupon in verdict.accepted], short_id)
+            made += len(verdict.accepted)
+            typer.echo(f"{made:,} of {count(number, 'coupon')} made.", err=True)
+
+
+async def _check_pattern(pool: Pool, campaign_id: str, number: int) -> None:
+    """So many coupons at once that somebody could guess one are not made. The engine judges everything else."""
+    async with pool.acquire() as connection:
+        found = await queries.campaign(connection, campaign_id)
+    if found is None:
+        raise CommandFailedError(f"There is no campaign {campaign_id!r}; load it first.")
+    campaign = to_domain(found.definition, 0)
+    if campaign.source.kind == "generated" and campaign.code.shared_code is None:
+        try:
+            patterns.check(campaign.code.pattern, campaign.code.charset, number)
+        except patterns.CodePatternError as error:
+            raise CommandFailedError(str(error)) from error
+
+
+async def import_coupons(campaign_id: str, codes: Sequence[str], short_id: str) -> tuple[int, list[str]]:
+    """Add `codes`: to the pool of a campaign that has one, else as coupons that can be used at once.
+
+    Returns how many were added, and those left out as they exist already. Raises CommandFailedError.
+    """
+    async with ledger() as pool:
+        async with pool.acquire() as connection:
+            campaign = await queries.campaign(connection, campaign_id)
+        if campaign is None:
+            raise CommandFailedError(f"There is no campaign {campaign_id!r}; load it first.")
+        if campaign.definition.source.kind == "pool":
+            return await import_codes(pool, campaign_id, codes)
+        engine, added = Engine(pool), 0
+        left_out: list[str] = []
+        for part, start in enumerate(range(0, len(codes), MAX_CREATED)):
+            chunk = tuple(codes[start : start + MAX_CREATED])
+            command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, codes=chunk)
+            verdict = await _executed(engine, command, f"{count(added, 'code')} of the file were added before.")
+            added += len(verdict.accepted)
+            left_out += [refused.code for refused in verdict.refused if refused.code is not None]
+        return added, left_out
+
+
+async def _executed(engine: Engine, command: CreateCoupons, before: str) -> Verdict:
+    """The verdict; a refusal of all of it is a CommandFailedError that ends with `before`."""
+    [answer] = await engine.execute([command])
+    if isinstance(answer, Rejected):
+        raise CommandFailedError(f"{answer.text} {before}")
+    for refused in answer.refused:
+        if refused.reason != Reason.CODE_TAKEN:
+            raise CommandFailedError(f"{refused.message} {before}")
+    return answer

@@ -1,0 +1,249 @@
+"""Returns in part and subscriptions on a real ledger: what is loaded, written, told and audited."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.redemptions import CouponRedeemed, CouponRedemptionRestored
+from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.customer import Customer
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import Verdict
+from shared.ledger.audit import audit
+from shared.ledger.database import Pool, open_pool
+from shared.ledger.engine import Engine
+from tests.ledger import PLACED_AT, definition, issue, ledger
+from tests.ledger import redeem as anybody_redeems
+
+BUDGETED = {"uses_per_coupon": 1, "uses_per_customer": 99, "uses_total": 99}
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    definitions = (
+        definition("save10", limits=BUDGETED),
+        definition("keep", restore_on=["order.cancelled"]),
+        definition("many", recurring=True),
+        definition("abo", recurring=True, limits={"uses_per_coupon": 1, "uses_total": 1}),
+    )
+    async with ledger(database_url, *definitions) as opened:
+        yield opened
+
+
+def redeem(order_id: str, codes: list[str], **changes: Any) -> RedeemCoupons:
+    return anybody_redeems(order_id, codes, customer=Customer("john"), **changes)
+
+
+def part(order_id: str, minute: int, *units: tuple[str, int], amount: str | None = None, name: str = "") -> ReturnOrder:
+    at = PLACED_AT + timedelta(minutes=minute)
+    return ReturnOrder(f"/shop {order_id} part {minute} {name}", order_id, False, at, lines=units, amount=amount)
+
+
+def cycle(number: int, code: str, **changes: Any) -> RedeemCoupons:
+    """A later order of subscription s1."""
+    made = redeem(f"S{number}", [code], **changes)
+    return replace(made, order=replace(made.order, subscription_id="s1", cycle=number))
+
+
+async def run(engine: Engine, *commands: Command) -> list[Verdict]:
+    answers = await engine.execute(commands)
+    assert all(isinstance(answer, Verdict) for answer in answers), answers
+    return [answer for answer in answers if isinstance(answer, Verdict)]
+
+
+async def entries(pool: Pool, order_id: str) -> list[tuple[str, int, int]]:
+    rows = await pool.fetch(
+        "SELECT kind, used_uses, used_minor FROM transfers WHERE order_id = $1 ORDER BY transfer_id", order_id
+    )
+    return [(row["kind"], row["used_uses"], row["used_minor"]) for row in rows]
+
+
+async def told(pool: Pool, order_id: str, event_type: str) -> list[dict[str, Any]]:
+    rows = await pool.fetch("SELECT type, key, data FROM outbox WHERE key = $1 ORDER BY position", order_id)
+    return [orjson.loads(row["data"]) for row in rows if row["type"] == f"coupon.{event_type}"]
+
+
+async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    await run(engine, redeem("A", [code]))
+    for command, outcome in (
+        (part("A", 1, ("1", 1)), "restored"),
+        (part("A", 1, ("1", 1), name="again"), "unchanged"),
+        (part("A", 2, amount="12.345"), "refused"),
+        (part("A", 3, ("1", 7), ("nope", 1)), "restored"),
+        (part("A", 4, ("2", 1)), "restored"),
+        (part("A", 5, ("2", 1)), "recorded"),
+        (CancelOrder("/shop A cancel", "A", PLACED_AT + timedelta(minutes=9)), "recorded"),
+    ):
+        [verdict] = await run(engine, command)
+        assert verdict.outcome == outcome, command
+    assert await entries(pool, "A") == [
+        ("burned", 1, 1_250), ("returned", 0, -500), ("returned", 0, -500), ("restored", -1, -250),
+    ]  # fmt: skip
+    restored = await told(pool, "A", "redemption_restored")
+    assert [(one["cause"], one["coupons"][0]["uses"], one["coupons"][0]["discount_amount"]) for one in restored] == [
+        ("order.returned", 0, "5.00"),
+        ("order.returned", 0, "5.00"),
+        ("order.returned", 1, "2.50"),
+    ]
+    assert [one["coupons"][0].get("lines") for one in restored] == [
+        [{"line_id": "1", "discount_amount": "5.00"}],
+        [{"line_id": "1", "discount_amount": "5.00"}],
+        None,
+    ]
+    for data in restored:
+        CouponRedemptionRestored.model_validate_json(orjson.dumps(data))
+    [refused] = await pool.fetch("SELECT verdict FROM journal WHERE outcome = 'refused'")
+    assert "12.345" in orjson.loads(refused["verdict"])["refused"][0]["message"]
+
+
+async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
+    """They go with the insert: a row that was written over lies elsewhere in its table."""
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    await run(engine, redeem("A", [code]))
+    assert await pool.fetchval("SELECT ctid::text FROM orders WHERE lines IS NOT NULL") == "(0,1)"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together: bool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    commands = [part("A", 3, amount="33.33"), redeem("A", [code]), part("A", 1, ("2", 1)), part("A", 2, ("1", 1))]
+    for batch in [commands] if together else [[command] for command in commands]:
+        await run(engine, *batch)
+    assert await entries(pool, "A") == [
+        ("burned", 1, 1_250), ("returned", 0, -333), ("returned", 0, -250), ("returned", 0, -500),
+    ]  # fmt: skip
+    row = await pool.fetchrow("SELECT status, lines, returns FROM orders WHERE order_id = 'A'")
+    assert row is not None
+    assert orjson.loads(row["lines"]) == [["1", 2, 5_000], ["2", 1, 2_500]]
+    assert [amount for _, _, amount in orjson.loads(row["returns"])] == [None, None, "33.33"]
+    assert row["status"] == "placed"
+
+
+async def test_a_part_of_a_held_order_is_given_back_by_its_payment(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    await run(engine, redeem("A", [code], hold=True, hold_seconds=3_600), part("A", 1, ("2", 1)))
+    await run(engine, PayOrder("/shop A paid", "A", PLACED_AT + timedelta(minutes=2)))
+    assert [(kind, minor) for kind, _, minor in await entries(pool, "A")] == [
+        ("locked", 0), ("burned", 1_250), ("returned", -250),
+    ]  # fmt: skip
+    assert len(await told(pool, "A", "redeemed")) == len(await told(pool, "A", "redemption_restored")) == 1
+
+
+async def test_a_campaign_that_restores_only_on_cancellations_gives_no_share(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "keep")
+    verdicts = await run(engine, redeem("A", [code]), part("A", 1, ("1", 1)), part("A", 2, ("1", 1), ("2", 1)))
+    assert [verdict.outcome for verdict in verdicts] == ["redeemed", "recorded", "recorded"]
+    [cancelled] = await run(engine, CancelOrder("/shop A cancel", "A", PLACED_AT + timedelta(minutes=9)))
+    assert (cancelled.outcome, cancelled.discount_minor) == ("restored", 1_250)
+
+
+async def test_the_same_parts_from_two_engines_at_once_give_back_once(pool: Pool) -> None:
+    engine = Engine(pool)
+    codes = await issue(engine, "save10", 30)
+    await run(engine, *(redeem(f"O{number}", [code]) for number, code in enumerate(codes)))
+    batches = [
+        [part(f"O{number}", minute, ("1", 1), name=name) for number in order for minute in (1, 2)]
+        for name, order in (("a", range(30)), ("b", reversed(range(30))))
+    ]
+    await asyncio.gather(*(run(Engine(pool), *batch) for batch in batches))
+    assert await pool.fetchval("SELECT sum(used_minor) FROM transfers WHERE kind = 'returned'") == -30 * 1_000
+
+
+async def test_the_audit_finds_an_order_that_got_back_more_than_it_was_given(database_url: str) -> None:
+    async with await open_pool(database_url, max_size=2) as pool, ledger(database_url, definition()) as clean:
+        [code] = await issue(Engine(clean), "save10")
+        await run(Engine(clean), redeem("A", [code]), part("A", 1, ("2", 1)))
+        assert (await audit(pool)).clean
+        connection: Any
+        async with pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(
+                "INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses,"
+                " used_uses, held_minor, used_minor) SELECT recorded_at, 'returned', coupon_id, campaign_id, order_id,"
+                " command_id, 0, 0, 0, -1001 FROM transfers WHERE kind = 'burned'"
+            )
+            from shared.ledger.sql import sql
+
+            found = await connection.fetch(sql("audit_orders"), 10)
+            await transaction.rollback()
+        assert [row["found"] for row in found] == ["1 uses, discount -1"]
+
+
+async def test_later_orders_of_a_subscription_take_no_use(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "abo")
+    for number in (1, 2, 3):
+        [verdict] = await run(engine, cycle(number, code))
+        assert verdict.outcome == "redeemed", number
+    assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 1
+    assert await entries(pool, "S2") == [("burned", 0, 1_250)]
+    [first], [second] = await told(pool, "S1", "redeemed"), await told(pool, "S2", "redeemed")
+    assert "recurring" not in first["coupons"][0]
+    assert second["coupons"][0]["recurring"] is True
+    CouponRedeemed.model_validate_json(orjson.dumps(second))
+    [again, given_back] = await run(
+        engine,
+        cycle(2, code, command_id="/shop again"),
+        CancelOrder("/shop S2 cancel", "S2", PLACED_AT + timedelta(minutes=9)),
+    )
+    assert (again.outcome, given_back.outcome) == ("unchanged", "restored")
+    assert given_back.accepted[0].uses == 0
+    await run(engine, CancelOrder("/shop S1 cancel", "S1", PLACED_AT + timedelta(minutes=9)))
+    [fourth] = await run(engine, cycle(4, code))
+    assert (fourth.outcome, fourth.accepted[0].recurring) == ("redeemed", False)
+    [other] = await run(engine, redeem("X", [code]))
+    assert other.refused[0].reason == Reason.EXHAUSTED
+
+
+async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "abo")
+    held = {"hold": True, "hold_seconds": 3_600}
+    late = PLACED_AT + timedelta(minutes=9)
+    verdicts = await run(
+        engine,
+        cycle(1, code, **held),
+        PayOrder("/shop S1 paid", "S1", late),
+        cycle(2, code, **held),
+        PayOrder("/shop S2 paid", "S2", late),
+        cycle(3, code, **held),
+    )
+    assert [verdict.outcome for verdict in verdicts] == ["held", "redeemed", "held", "redeemed", "held"]
+    [paid] = await run(engine, PayOrder("/shop S3 paid", "S3", late))
+    assert (paid.accepted[0].uses, paid.accepted[0].recurring) == (0, True)
+    assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 1
+    assert await pool.fetchval("SELECT count(*) FROM transfers WHERE subscription_id = 's1' AND kind = 'burned'") == 3
+
+
+async def test_a_first_use_that_is_taken_back_meanwhile_covers_nothing(pool: Pool) -> None:
+    """However the two meet, a later order goes on with a use that stands, or takes one itself."""
+    engine = Engine(pool)
+    codes = await issue(engine, "many", 20)
+
+    def later(number: int, code: str, count: int) -> RedeemCoupons:
+        made = redeem(f"S{number}-{count}", [code])
+        return replace(made, order=replace(made.order, subscription_id=f"s{number}", cycle=count))
+
+    await run(engine, *(later(number, code, 1) for number, code in enumerate(codes)))
+    at = PLACED_AT + timedelta(minutes=9)
+    cancels = [CancelOrder(f"/shop S{number} cancel", f"S{number}-1", at) for number in range(20)]
+    seconds = [later(number, code, 2) for number, code in enumerate(codes)]
+    await asyncio.gather(
+        *(run(Engine(pool), *batch) for batch in (cancels[:10], seconds[:10], seconds[10:], cancels[10:]))
+    )
+    for number, code in enumerate(codes):
+        uses = await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code)
+        [redeemed] = await told(pool, f"S{number}-2", "redeemed")
+        assert (uses, redeemed["coupons"][0].get("recurring")) in {(0, True), (1, None)}

@@ -1,0 +1,40 @@
+"""A shop for tests of returns: one campaign with every meter, coupon A, and what came back of its discount."""
+
+import copy
+from typing import Any
+
+from shared.domain.order import Line, Order
+from shared.domain.state import Meter
+from shared.domain.verdicts import Verdict
+from tests.builders import DAY, MINUTE, NOW, Limits, World, campaign, line, order, percent
+
+PLACED = NOW + 10 * MINUTE
+
+
+def shop(**fields: Any) -> World:
+    fields.setdefault("discount", percent("10"))
+    world = World((campaign(limits=Limits(1, uses_per_customer=9, uses_total=9), **fields),), now=NOW + DAY)
+    world.coupon("A")
+    return world
+
+
+def goods(*lines: Line, **fields: Any) -> Order:
+    return order("ORD1", *(lines or (line("1", 6_000), line("2", 2_000, 2))), placed_at=PLACED, **fields)
+
+
+def given_back(verdict: Verdict) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """What a verdict gives back of a discount, and its shares by line; no use may come with it."""
+    entries = [one for one in verdict.transfers if one.kind == "returned"]
+    assert all((one.used_uses, one.held_uses, one.held_minor) == (0, 0, 0) for one in entries)
+    return -sum(one.used_minor for one in entries), tuple(share for one in entries for share in one.lines)
+
+
+def left(world: World) -> int | None:
+    """What is left of the discount; None where nothing stands."""
+    standing = world.state.orders["ORD1"].standing.get("id-A")
+    return None if standing is None else standing.discount_minor
+
+
+def numbers(world: World) -> object:
+    meters = {key: meter for key, meter in world.state.meters.items() if meter != Meter()}
+    return copy.deepcopy((meters, {key: (one.held, one.used) for key, one in world.state.coupons.items()}))

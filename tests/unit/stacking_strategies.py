@@ -1,0 +1,158 @@
+"""Orders and coupons by chance for stacking, and plain arithmetic of what coupons take off one after another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import floor
+
+from hypothesis import strategies as st
+
+from shared.domain.campaign import Campaign, DiscountOffer
+from shared.domain.discount import spread
+from shared.domain.order import Line, Order
+from tests.builders import (
+    FREE_SHIPPING,
+    NOW,
+    Limits,
+    Scope,
+    World,
+    any_currency,
+    campaign,
+    each,
+    fixed,
+    gift,
+    percent,
+)
+
+discounts = st.sampled_from(
+    [
+        percent("10"), percent("33.33"), percent("50", cap=700), percent("100"), percent("0.5"), fixed(1), fixed(700),
+        fixed(10**6), fixed(900, cap=333), any_currency("3"), each(150), each(400, cap=900), FREE_SHIPPING,
+        replace(FREE_SHIPPING, max_discount_minor=200), gift(1, "p1"), gift(2, "p2", cap=500), gift(1, "p9"),
+        DiscountOffer("custom", "0", payload={"points": 1}),
+    ]
+)  # fmt: skip
+scopes = st.sampled_from(
+    [
+        Scope(), Scope(), Scope(), Scope(frozenset({"p1"})), Scope(excluded_product_ids=frozenset({"p1"})),
+        Scope(max_units=2), Scope(frozenset({"p1", "p2"}), max_units=1, dearest_first=True),
+    ]
+)  # fmt: skip
+limits = st.sampled_from(
+    [
+        Limits(1), Limits(1), Limits(1), Limits(1, uses_per_customer=1), Limits(1, uses_total=1),
+        Limits(1, spend_total_minor=900),
+    ]
+)  # fmt: skip
+campaigns = st.builds(
+    campaign,
+    discount=discounts,
+    scope=scopes,
+    limits=limits,
+    currency=st.just("USD"),
+    policy=st.sampled_from(["exclusive", "combinable", "combinable", "combinable", "combinable"]),
+    group=st.sampled_from([None, None, "g", "h"]),
+    max_coupons=st.sampled_from([None, None, None, 1, 2, 3]),
+    priority=st.integers(0, 1),
+)
+lines = st.builds(Line, st.just(""), st.sampled_from(["p1", "p2", "p3"]), st.integers(0, 3), st.integers(0, 1_500))
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Order:
+    """An order of up to four lines; now and then of none, or of another amount than its lines come to."""
+    made = draw(st.lists(lines, max_size=4))
+    numbered = tuple(replace(one, line_id=str(number)) for number, one in enumerate(made, 1))
+    total = sum(one.amount_minor for one in numbered) if numbered else draw(st.integers(0, 5_000))
+    amount = draw(st.just(total) | st.just(total) | st.integers(0, 5_000))
+    return Order("ORD1", "USD", amount, numbered, draw(st.sampled_from([0, 150, 799])), NOW)
+
+
+def world_of(made: Sequence[Campaign]) -> World:
+    """A coupon for each campaign, and another of the first one."""
+    world = World(tuple(replace(one, campaign_id=name) for one, name in zip(made, "abcdefghijklmnop", strict=False)))
+    for campaign_id in world.state.campaigns:
+        world.coupon(campaign_id.upper(), campaign_id)
+    world.coupon("A2", "a")
+    return world
+
+
+@dataclass
+class Rest:
+    """What is left of an order."""
+
+    lines: list[int]
+    whole: int
+    shipping: int
+
+
+def rest_of(order: Order) -> Rest:
+    return Rest([line.amount_minor for line in order.lines], order.amount_minor, order.shipping_minor)
+
+
+def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
+    """What one coupon takes off what is left, taken off; None where it is good for nothing in the order."""
+    offer, scope = rules.discount, rules.scope
+    cap = 10**9 if offer.max_discount_minor is None else offer.max_discount_minor
+    eligible = [number for number, line in enumerate(order.lines) if is_eligible(line, scope)]
+    scoped = bool(scope.product_ids or scope.excluded_product_ids)
+    if scoped and not eligible:
+        return None
+    if offer.kind == "custom":
+        return 0
+    if offer.kind == "free_shipping":
+        minor = min(rest.shipping, cap)
+        rest.shipping -= minor
+        return minor
+    one = int(offer.value) * 100 if offer.amount_minor is None else offer.amount_minor
+    if offer.kind == "free_product":
+        eligible = [number for number, line in enumerate(order.lines) if line.product_id == offer.product_id]
+        parts = units_of(rest, order, eligible, offer.units, dearest=False)
+        wanted = min(sum(part for part, _ in parts.values()), cap)
+    elif scope.max_units is None and not offer.per_unit:
+        parts = {number: (rest.lines[number], 1) for number in eligible}
+        base = min(sum(rest.lines[number] for number in eligible), rest.whole) if order.lines else rest.whole
+        wanted = reckoned(offer, one, base, cap)
+    else:
+        parts = units_of(rest, order, eligible, scope.max_units, scope.dearest_first)
+        if not parts:
+            return None
+        if offer.per_unit:
+            parts = {number: (min(left, one * units), units) for number, (left, units) in parts.items()}
+            wanted = min(sum(part for part, _ in parts.values()), cap)
+        else:
+            wanted = reckoned(offer, one, min(sum(part for part, _ in parts.values()), rest.whole), cap)
+    minor = min(wanted, rest.whole)
+    rest.whole -= minor
+    for number, part in zip(parts, spread(minor, [part for part, _ in parts.values()]), strict=True):
+        rest.lines[number] -= part
+    return minor
+
+
+def is_eligible(line: Line, scope: Scope) -> bool:
+    wanted = not scope.product_ids or line.product_id in scope.product_ids
+    return wanted and line.product_id not in scope.excluded_product_ids
+
+
+def units_of(
+    rest: Rest, order: Order, eligible: list[int], most: int | None, dearest: bool
+) -> dict[int, tuple[int, int]]:
+    """Of each line: what is left of the units that count, and how many they are. Counted one unit after another."""
+    single = [
+        (order.lines[number].unit_minor, number) for number in eligible for _ in range(order.lines[number].quantity)
+    ]
+    single.sort(key=lambda unit: (-unit[0] if dearest else unit[0], unit[1]))
+    counted: dict[int, int] = {}
+    for _, number in single[:most]:
+        counted[number] = counted.get(number, 0) + 1
+    return {
+        number: (floor(Fraction(rest.lines[number] * counted[number], order.lines[number].quantity)), counted[number])
+        for number in sorted(counted)
+    }
+
+
+def reckoned(offer: DiscountOffer, fixed_minor: int, base: int, cap: int) -> int:
+    if offer.kind == "percentage":
+        exact = Fraction(base * offer.percent_numerator, 100 * offer.percent_denominator)
+        return min(floor(exact + Fraction(1, 2)), cap, base)
+    return min(fixed_minor, cap, base)

@@ -1,0 +1,197 @@
+"""Rules of time, place and person: when each holds, why it refuses, and the numbers that it gives."""
+
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from shared.domain.campaign import Window
+from shared.domain.customer import Customer
+from shared.domain.reasons import PRECEDENCE, Reason
+from shared.domain.rules import RULES
+from shared.domain.verdicts import RefusedCoupon, Verdict
+from tests.builders import (
+    DAY,
+    JOHN,
+    MARY,
+    MINUTE,
+    NOW,
+    World,
+    campaign,
+    only_reason,
+    order,
+    window,
+)
+
+BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+VIP = frozenset({"vip"})
+
+
+def one(**fields: Any) -> World:
+    """A world of one campaign with one coupon SAVE10."""
+    world = World((campaign(**fields),))
+    world.coupon()
+    return world
+
+
+def refusal(verdict: Verdict) -> RefusedCoupon:
+    assert verdict.outcome == "refused", verdict
+    [refused] = verdict.refused
+    return refused
+
+
+def test_rules_stand_in_the_order_of_reasons() -> None:
+    ranks = [PRECEDENCE[rule.reason] for rule in RULES]
+    assert all(first <= second for first, second in pairwise(ranks))
+    assert len({rule.field for rule in RULES}) == len(RULES)
+
+
+# Windows, status
+
+
+@pytest.mark.parametrize(
+    ("of_campaign", "of_coupon", "reason", "details"),
+    [
+        (window(MINUTE), {}, Reason.NOT_STARTED, {"starts_at": (NOW + MINUTE).isoformat()}),
+        (window(MINUTE), {"starts_at": NOW + DAY}, Reason.NOT_STARTED, {"starts_at": (NOW + DAY).isoformat()}),
+        (window(-DAY, 0 * DAY), {"ends_at": NOW - MINUTE}, Reason.EXPIRED, {"ends_at": (NOW - MINUTE).isoformat()}),
+        (window(-DAY, DAY), {"ends_at": NOW}, Reason.EXPIRED, {"ends_at": NOW.isoformat()}),
+        (window(-DAY, MINUTE), {"starts_at": NOW, "ends_at": NOW + MINUTE}, None, {}),
+    ],
+)
+def test_the_narrower_of_the_campaigns_and_the_coupons_window_counts(
+    of_campaign: Window, of_coupon: dict[str, Any], reason: Reason | None, details: dict[str, str]
+) -> None:
+    world = World((campaign(window=of_campaign),))
+    world.coupon(**of_coupon)
+    verdict = world.redeem("SAVE10")
+    assert only_reason(verdict) == reason
+    assert [one.details for one in verdict.refused] == ([details] if reason else [])
+
+
+# Channels
+
+
+@pytest.mark.parametrize(
+    ("channel", "fields", "good"),
+    [
+        ("web", {}, True),
+        ("till", {}, False),
+        (None, {}, False),  # then it is the way in by which it came
+        (None, {"channel": "web"}, True),
+        ("till", {"channel": "web"}, False),
+    ],
+)
+def test_a_channel_is_where_the_order_was_placed_or_else_the_way_in(
+    channel: str | None, fields: dict[str, str], good: bool
+) -> None:
+    verdict = one(channels=frozenset({"web", "app"})).redeem("SAVE10", to=order(channel=channel), **fields)
+    assert only_reason(verdict) == (None if good else Reason.CHANNEL_MISMATCH)
+    if not good:
+        assert refusal(verdict).details == {"channel": channel or "orders", "expected": "app, web"}
+
+
+# Customers
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "known", "by", "reason"),
+    [
+        ({"segments_any": VIP | {"new"}}, ("vip",), None, JOHN, None),
+        ({"segments_any": VIP | {"new"}}, ("old",), None, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_any": VIP | {"new"}}, None, None, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_any": VIP | {"new"}}, None, {"new", "old"}, JOHN, None),
+        # what the request says counts, also where it says none
+        ({"segments_any": VIP}, ("old",), {"vip"}, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_any": VIP}, (), {"vip"}, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_any": VIP}, ("vip",), {"old"}, JOHN, None),
+        ({"segments_all": VIP | {"new"}}, ("vip",), None, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_all": VIP | {"new"}}, ("vip", "new", "old"), None, JOHN, None),
+        ({"segments_none": VIP | {"staff"}}, ("new",), None, JOHN, None),
+        ({"segments_none": VIP | {"staff"}}, ("staff",), None, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_none": VIP}, None, {"vip"}, JOHN, Reason.SEGMENT_MISMATCH),
+        ({"segments_any": VIP, "segments_none": frozenset({"staff"})}, ("vip",), None, JOHN, None),
+        ({"segments_any": VIP, "segments_none": frozenset({"staff"})}, ("vip", "staff"), None, JOHN,
+         Reason.SEGMENT_MISMATCH),
+        # names are compared as they are
+        ({"segments_any": VIP}, ("VIP",), None, JOHN, Reason.SEGMENT_MISMATCH),
+        # nobody is in no segment
+        ({"segments_any": VIP}, None, None, None, Reason.CUSTOMER_REQUIRED),
+        ({"segments_all": VIP}, None, None, None, Reason.CUSTOMER_REQUIRED),
+        ({"segments_none": VIP}, None, None, None, None),
+    ],
+)  # fmt: skip
+def test_segments_are_those_of_the_request_or_else_those_that_are_known(
+    fields: dict[str, Any], said: tuple[str, ...] | None, known: set[str] | None, by: Customer | None,
+    reason: Reason | None,
+) -> None:  # fmt: skip
+    world = one(**fields)
+    if known is not None:
+        world.state.segments["person-john"] = frozenset(known)
+    who = None if by is None else Customer(by.customer_id, by.email, segments=said)
+    assert only_reason(world.redeem("SAVE10", by=who)) == reason
+
+
+def test_a_segment_refusal_names_what_is_asked_for_and_what_there_is() -> None:
+    refused = refusal(one(segments_all=VIP | {"new"}).redeem("SAVE10", by=Customer("john", segments=("vip", "old"))))
+    assert refused.message == "Coupon 'SAVE10' is for customers in all of new, vip; this one is in old, vip."
+    assert refused.details == {"segments_all": "new, vip", "segments": "old, vip"}
+    refused = refusal(one(segments_any=VIP).redeem("SAVE10"))
+    assert refused.message == "Coupon 'SAVE10' is for customers in one of vip; this one is in no segment."
+
+
+def test_what_a_request_says_of_its_customer_is_known_to_the_next_even_where_it_was_refused() -> None:
+    world = one(segments_any=VIP)
+    assert only_reason(world.redeem("NOPE", by=Customer("john", segments=("vip",)))) == Reason.NOT_FOUND
+    assert only_reason(world.redeem("SAVE10", to=order("ORD2"))) is None
+
+
+def first(*standing: str) -> World:
+    world = one(first_order_only=True)
+    world.state.orders_of = {"person-john": set(standing), "person-mary": set()}
+    return world
+
+
+@pytest.mark.parametrize(
+    ("standing", "by", "reason"),
+    [
+        ([], JOHN, None),
+        (["ORD1"], JOHN, None),  # the order itself
+        (["ORD0"], JOHN, Reason.NOT_FIRST_ORDER),
+        (["ORD0", "ORD1"], JOHN, Reason.NOT_FIRST_ORDER),
+        (["ORD0"], MARY, None),
+        ([], None, Reason.CUSTOMER_REQUIRED),
+    ],
+)
+def test_a_first_order_is_one_of_somebody_who_has_no_other_that_stands(
+    standing: list[str], by: Customer | None, reason: Reason | None
+) -> None:
+    verdict = first(*standing).redeem("SAVE10", by=by)
+    assert only_reason(verdict) == reason
+    if reason == Reason.NOT_FIRST_ORDER:
+        assert refusal(verdict).details == {"order_id": "ORD0"}
+
+
+def test_a_cancelled_order_was_no_first_one_and_one_that_comes_back_is() -> None:
+    world = first()
+    assert world.redeem("SAVE10").outcome == "redeemed"
+    assert only_reason(world.redeem("SAVE10", to=order("ORD2"))) == Reason.NOT_FIRST_ORDER
+    world.cancel("ORD2")
+    world.cancel("ORD1")
+    assert world.redeem("SAVE10", to=order("ORD3")).outcome == "redeemed"
+    world.redeem(to=order("ORD1", placed_at=NOW + MINUTE))
+    assert world.state.orders_of["person-john"] == {"ORD1", "ORD3"}
+
+
+def test_an_order_that_becomes_another_customers_is_no_longer_the_formers() -> None:
+    world = first()
+    world.redeem(by=JOHN)
+    world.redeem(to=order(placed_at=NOW + MINUTE), by=MARY)
+    assert world.state.orders_of == {"person-john": set(), "person-mary": {"ORD1"}}
+
+
+def test_a_lock_without_an_order_is_for_a_first_one_where_there_is_none_at_all() -> None:
+    assert first().lock("SAVE10").outcome == "locked"
+    assert only_reason(first("ORD1").lock("SAVE10")) == Reason.NOT_FIRST_ORDER
+    assert first("ORD1").lock("SAVE10", order_id="ORD1").outcome == "locked"

@@ -1,0 +1,168 @@
+"""Several coupons on one order, whatever they are: checked against plain arithmetic and every combination there is."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain import combining
+from shared.domain.asking import Offer, basket_of
+from shared.domain.campaign import Campaign
+from shared.domain.combining import GIVING
+from shared.domain.order import SHIPPING, Order
+from shared.domain.pricing import aim, price, take
+from shared.domain.verdicts import Verdict
+from tests.builders import World
+from tests.unit.stacking_strategies import campaigns, orders, rest_of, take_off, world_of
+
+several = st.lists(campaigns, min_size=1, max_size=5)
+
+
+def codes_of(world: World) -> list[str]:
+    return [coupon.code for coupon in world.state.coupons.values()]
+
+
+Combination = tuple[tuple[Any, ...], dict[str, int]]
+"""(how good it is, the least is best; the discount of each coupon)"""
+
+
+def allowed(world: World, to: Order) -> list[Combination]:
+    """Every combination that the campaigns' policies and limits allow, of coupons that would do by themselves."""
+    rules = {coupon.code: world.state.campaigns[coupon.campaign_id] for coupon in world.state.coupons.values()}
+    alone = {code: take_off(rest_of(to), to, rules[code]) for code in rules}
+    viable = [code for code in rules if valued(to, [code], rules, alone) is not None]
+    found = []
+    for size in range(1, len(viable) + 1):
+        for chosen in combinations(viable, size):
+            value = valued(to, chosen, rules, alone)
+            if value is not None:
+                found.append(value)
+    return found
+
+
+def valued(
+    to: Order, chosen: Sequence[str], rules: dict[str, Campaign], alone: dict[str, int | None]
+) -> Combination | None:
+    """What a combination comes to, applied one after another; None where it isn't allowed."""
+    stacking = [rules[code].stacking for code in chosen]
+    groups = Counter(one.group for one in stacking if one.group is not None)
+    if len(chosen) > 1 and any(one.policy == "exclusive" for one in stacking):
+        return None
+    if any(number > 1 for number in groups.values()) or any((one.max_coupons or 99) < len(chosen) for one in stacking):
+        return None
+    rest, spent, uses = rest_of(to), Counter[str](), Counter[str]()
+    taken: dict[str, int] = {}
+    key = {
+        code: (-rules[code].stacking.priority, -(alone[code] or 0), rules[code].campaign_id, code) for code in chosen
+    }
+    for code in sorted(chosen, key=lambda code: key[code]):
+        campaign = rules[code]
+        minor = take_off(rest, to, campaign)
+        if minor is None or (not minor and campaign.discount.kind not in GIVING):
+            return None
+        taken[code] = minor
+        spent[campaign.campaign_id] += minor
+        uses[campaign.campaign_id] += 1
+        limits = campaign.limits
+        if spent[campaign.campaign_id] > (10**9 if limits.spend_total_minor is None else limits.spend_total_minor):
+            return None
+        if uses[campaign.campaign_id] > min(limits.uses_total or 99, limits.uses_per_customer or 99):
+            return None
+    given = sum(rules[code].discount.kind in GIVING for code in chosen)
+    return (-sum(taken.values()), -given, len(chosen), [key[code] for code in taken]), taken
+
+
+@settings(max_examples=300)
+@given(several, orders())
+def test_the_best_of_all_allowed_combinations_is_taken(made: list[Campaign], to: Order) -> None:
+    world = world_of(made)
+    verdict = world.redeem(*codes_of(world), to=to)
+    found = allowed(world, to)
+    best = min(found, default=((), {}))[1]
+    assert {one.code: one.discount_minor for one in verdict.accepted} == best
+    assert [one.code for one in verdict.accepted] == list(best)
+
+
+@settings(max_examples=150)
+@given(several, orders())
+def test_the_choice_coupon_by_coupon_is_never_below_the_best_single_one(made: list[Campaign], to: Order) -> None:
+    world = world_of(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(combining, "EXHAUSTIVE_UP_TO", 0)
+        verdict = world.redeem(*codes_of(world), to=to)
+    found = allowed(world, to)
+    single = max((-rank[0] for rank, taken in found if len(taken) == 1), default=0)
+    most = max((-rank[0] for rank, _ in found), default=0)
+    assert single <= verdict.discount_minor <= most
+    assert bool(verdict.accepted) == bool(found)
+    if found:  # and what it chose is allowed
+        assert {one.code: one.discount_minor for one in verdict.accepted} in [taken for _, taken in found]
+
+
+@settings(max_examples=150)
+@given(several, orders(), st.randoms(use_true_random=False), st.booleans())
+def test_the_order_of_codes_changes_nothing(made: list[Campaign], to: Order, random: Any, atomic: bool) -> None:
+    codes = codes_of(world_of(made))
+    mixed = list(codes)
+    random.shuffle(mixed)
+    seen = {repr(world_of(made).redeem(*named, to=to, atomic=atomic)) for named in (codes, codes[::-1], mixed)}
+    assert len(seen) == 1
+
+
+def parts(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, int]]:
+    for verdict in verdicts:
+        for coupon in verdict.accepted:
+            assert coupon.discount_minor is not None
+            yield from coupon.lines
+
+
+@settings(max_examples=300)
+@given(several, orders(), st.lists(st.lists(st.sampled_from("ABCDE"), max_size=3), max_size=3))
+def test_parts_sum_to_the_whole_and_no_line_gives_more_than_it_costs(
+    made: list[Campaign], to: Order, asked: list[list[str]]
+) -> None:
+    world = world_of(made)
+    verdicts = [world.redeem(*codes, to=to) for codes in (*asked, codes_of(world))]
+    of_shipping = 0
+    for coupon in [one for verdict in verdicts for one in verdict.accepted]:
+        assert coupon.discount_minor is not None
+        assert coupon.discount_minor >= 0
+        shipping = sum(part for line_id, part in coupon.lines if line_id == SHIPPING)
+        of_shipping += shipping
+        goods = sum(part for line_id, part in coupon.lines if line_id != SHIPPING)
+        assert coupon.discount_minor == shipping + (goods if to.lines else coupon.discount_minor - shipping)
+        assert all(part > 0 for _, part in coupon.lines)
+    assert of_shipping <= to.shipping_minor
+    total = Counter[str]()
+    for line_id, part in parts(verdicts):
+        total[line_id] += part
+    assert all(total[line.line_id] <= line.amount_minor for line in to.lines)
+    assert sum(verdict.discount_minor for verdict in verdicts) - of_shipping <= to.amount_minor
+
+
+@settings(max_examples=300)
+@given(several, orders(), st.lists(st.sampled_from("ABCDE"), max_size=2))
+def test_no_coupon_takes_more_off_what_is_left_than_off_the_untouched_order(
+    made: list[Campaign], to: Order, before: list[str]
+) -> None:
+    """What the search for the best combination takes for granted when it gives up on some."""
+    world = world_of(made)
+    earlier = world.redeem(*before, to=to)
+    standing = list(world.state.orders["ORD1"].standing.values()) if earlier.accepted else []
+    basket = basket_of(to, standing)
+    offers = []
+    for coupon in world.state.coupons.values():
+        offer = Offer(coupon.code, coupon, world.state.campaigns[coupon.campaign_id])
+        if aim(offer, to):
+            offer.untouched_minor, offer.weights = price(basket, offer)
+            offers.append(offer)
+    for taken in offers:
+        minor, weights = price(basket, taken)
+        take(basket, taken, minor, weights)
+        for offer in offers:
+            assert price(basket, offer)[0] <= offer.untouched_minor
+        assert min(basket.left_minor, basket.room_minor, basket.shipping_minor, *basket.amounts) >= 0

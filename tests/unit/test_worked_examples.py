@@ -1,0 +1,73 @@
+"""What the five reference systems publish as examples comes out of a rehearsal's ledger, in memory."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cli.rehearsal.memory import MemoryLedger
+from cli.rehearsal.script import Script
+from cli.rehearsal.stage import settings_of
+from services.issuer.handler import to_commands
+from services.issuer.matching import MatchIndex
+from services.redeemer.handler import to_command
+from shared.domain.commands import Cause, Command, CreateCoupons, IssueCoupons
+from shared.domain.customer import Customer
+from tests.received_events import received
+from tests.worked_examples import Example, of_issue, of_order, read_examples
+
+BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+EXAMPLES = read_examples()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_a_published_example_comes_out_as_published(example: Example) -> None:
+    ledger = MemoryLedger(Script((example.campaign,), ()))
+    _make(ledger, example)
+    for number, step in enumerate(example.steps, start=1):
+        expected: dict[str, Any] = step["expect"]
+        if "order" in step:
+            event = received("order.placed", step["order"], event_id=str(number))
+            command = to_command(event, settings_of("placed"))
+            assert command is not None
+            told = of_order(ledger.execute([command], NOW), lines="lines" in expected)
+        else:
+            event = received("reward.earned", step["issue"], event_id=str(number))
+            commands = to_commands(event, MatchIndex(ledger.state.campaigns))
+            events = ledger.execute([_answered(command, step, example) for command in commands], NOW)
+            told = of_issue(events, expected.get("code_like"))
+        assert told == expected, f"step {number}"
+
+
+def _make(ledger: MemoryLedger, example: Example) -> None:
+    """The coupons that exist before the first step: nobody's made in bulk, somebody's taken from a pool."""
+    for coupon in example.coupons:
+        campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
+        command: Command = CreateCoupons(f"/test {code}", campaign_id, codes=(code,), at=BEFORE)
+        if holder is not None:
+            ledger.load(example.issuing_ahead())
+            ledger.import_codes(campaign_id, [code])
+            cause = Cause("reward.earned", "/test", code)
+            command = IssueCoupons(f"/test {code}", cause, Customer(**holder), (campaign_id,), at=BEFORE)
+        kind, data = ledger.execute([command], NOW)[0]
+        assert (kind, data["code"]) == ("coupon.issued", code)
+    ledger.load(example.campaign)
+
+
+def _answered(command: Command, step: dict[str, Any], example: Example) -> Command:
+    """The command with what the external API answers, as the issuer takes it."""
+    source = example.campaign.source
+    if not isinstance(command, IssueCoupons) or source.kind != "external":
+        return command
+    code = "" if source.without_code else step["api_answers"].get("coupon_code", "")
+    answers = ((example.campaign.campaign_id, code),) if code or source.without_code else ()
+    return replace(command, external_codes=answers)
+
+
+def test_every_reference_system_has_an_example() -> None:
+    systems = Counter(example.system for example in EXAMPLES)
+    assert systems.keys() == {"capillary", "gameball", "paddle", "voucherify", "sitevibes"}
+    assert len({example.name for example in EXAMPLES}) == len(EXAMPLES)

@@ -1,0 +1,84 @@
+"""Reads worked_examples.yaml, whose header says what an example is made of."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from schemas.campaigns import CampaignDefinition
+
+FILE = Path(__file__).with_name("worked_examples.yaml")
+
+Told = tuple[str, dict[str, Any]]
+"""(type, data) of an event"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example; `coupons` and `steps` as the file has them."""
+
+    name: str
+    system: str
+    campaign: CampaignDefinition
+    coupons: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+
+    def with_url(self, url: str) -> CampaignDefinition:
+        """The campaign, its external source being at `url`."""
+        if self.campaign.source.kind != "external":
+            return self.campaign
+        return self.campaign.model_copy(update={"source": self.campaign.source.model_copy(update={"url": url})})
+
+    def issuing_ahead(self) -> CampaignDefinition:
+        """The campaign as it must be for a given code to become a certain customer's coupon: taken from a pool."""
+        source = self.campaign.source.model_copy(update={"kind": "pool"})
+        return self.campaign.model_copy(update={"source": source})
+
+
+def read_examples() -> list[Example]:
+    """All of them, in the order of the file."""
+    return [
+        Example(
+            one["name"],
+            one["system"],
+            CampaignDefinition.model_validate_json(orjson.dumps(one["campaign"])),
+            one.get("coupons", []),
+            one["steps"],
+        )
+        for one in yaml.safe_load(FILE.read_text("utf-8"))
+    ]
+
+
+def of_order(events: list[Told], *, lines: bool) -> dict[str, Any]:
+    """What the events of an order come to, in the terms of `expect`; with what each line gets where `lines` says so."""
+    discount, refused, shares = "0.00", {}, Counter[str]()
+    for kind, data in events:
+        if kind == "coupon.redeemed":
+            discount = data["discount_amount"]
+            for line in [line for coupon in data["coupons"] for line in coupon["lines"]]:
+                shares[line["line_id"]] += int(Decimal(line["discount_amount"]) * 100)
+        elif kind == "coupon.redemption_refused":
+            refused |= {coupon["code"]: coupon["reason"] for coupon in data["coupons"]}
+    told: dict[str, Any] = {"discount": discount, "refused": refused}
+    if lines:
+        told["lines"] = {line_id: f"{cents / 100:.2f}" for line_id, cents in shares.items() if cents}
+    return told
+
+
+def of_issue(events: list[Told], code_like: str | None) -> dict[str, Any]:
+    """What the events of a reward come to, in the terms of `expect`; `code_like` where every code matches it."""
+    codes = [data["code"] for kind, data in events if kind == "coupon.issued"]
+    refused = [data["reason"] for kind, data in events if kind == "coupon.issue_refused"]
+    told: dict[str, Any] = {"coupons": len(codes)}
+    if refused:
+        told["refused"] = refused[0]
+    if codes and not any(codes):
+        told["without_code"] = True
+    elif code_like is not None and all(code and re.fullmatch(code_like, code) for code in codes):
+        told["code_like"] = code_like
+    return told
