@@ -1,5 +1,7 @@
 """Orders without coupons: noted only where somebody's first order is asked for, and then without fail."""
 
+from collections.abc import AsyncIterator
+
 import orjson
 import pytest
 
@@ -7,14 +9,20 @@ from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.records import ReceivedEvent
-from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, _told, handler, pool  # noqa: F401 - a fixture
-from tests.ledger import definition, issue
+from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, _told, handler
+from tests.ledger import definition, issue, ledger
 from tests.received_events import cancelled, paid, placed, returned
 
 pytestmark = pytest.mark.postgres
 
 C1 = {"customer_id": "c1"}
 FIRST = {"first_order_only": True}
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with ledger(database_url) as opened:
+        yield opened
 
 
 async def noted(pool: Pool) -> tuple[list[str], int, int]:
