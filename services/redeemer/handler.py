@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.common import CustomerReference
+from schemas.common import CustomerReference, Event
 from schemas.orders import OrderCancelled, OrderLine, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.customer import Customer
+from shared.domain.customer import Customer, identifiers
 from shared.domain.money import MoneyError, parse_minor
 from shared.domain.order import Line, Order
 from shared.domain.state import order_hold
@@ -31,12 +31,12 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders:
     """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
 
     `note_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
-    currency can't have.
+    currency can't have, but not where the order is only noted.
     """
     data = event.data
     if isinstance(data, OrderPlaced):
         if not data.coupon_codes and not data.lock_reference:
-            return _to_note(event, data) if note_orders and data.customer is not None else None
+            return _to_note(event, data) if note_orders and _is_to_note(data) else None
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
@@ -66,12 +66,24 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders:
     raise AssertionError(f"the redeemer reads no {event.type}")
 
 
-def _to_note(event: ReceivedEvent, data: OrderPlaced) -> Command | None:
-    """An order without coupons, so that it is known to be somebody's; one with amounts that can't be is let be."""
+def _is_to_note(data: Event) -> bool:
+    """Whether it is an order without coupons of somebody who can be told apart."""
+    return (
+        isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
+        and data.customer is not None and bool(identifiers(_customer(data.customer)))
+    )  # fmt: skip
+
+
+def _to_note(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
+    """An order without coupons, so that it is known to be somebody's.
+
+    Where an amount is one that its currency can't have, it is noted with an amount of 0: nobody needs the amount, but
+    without the order a later one would pass as the customer's first.
+    """
     try:
         order = order_of(data)
     except MoneyError:
-        return None
+        order = Order(data.order_id, data.currency, 0, placed_at=data.placed_at)
     customer = None if data.customer is None else _customer(data.customer)
     return RedeemCoupons(event.command_id, order, customer=customer, at=data.placed_at)
 
@@ -154,10 +166,13 @@ class OrderHandler:
         return poison
 
     async def _notes_orders(self, events: Sequence[ReceivedEvent]) -> bool:
-        """Whether orders without coupons matter: a campaign is for first orders, or they are to be noted always."""
+        """Whether there are orders without coupons and they matter: a campaign is for first orders, or they always do.
+
+        Asks the ledger only where there is one.
+        """
         if self._settings.note_orders == "always":
             return True
-        if all(isinstance(event.data, OrderPlaced) and event.data.coupon_codes for event in events):
+        if not any(_is_to_note(event.data) for event in events):
             return False
         async with self._pool.acquire() as connection:
             campaigns = await self._cache.refresh(connection)

@@ -195,6 +195,8 @@ def _judged(  # noqa: PLR0917 - private, called twice
     verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
 ) -> Iterator[Told]:
     """At most two events an order request: what was redeemed, and what was refused."""
+    if not verdict.accepted and not verdict.refused:
+        return  # of an order that is only noted, not even the currency need be one
     topic = topics.COUPONS_REDEMPTIONS.name
     common: Data = {
         "order_id": order_id,

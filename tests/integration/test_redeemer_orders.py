@@ -269,7 +269,7 @@ async def test_a_return_in_part_that_its_currency_cannot_have_is_recorded_and_to
 
 
 async def test_orders_without_coupons_leave_no_row(pool: Pool) -> None:
-    batch = [placed(f"e{n}", order_id=f"O{n}") for n in range(50)] + [
+    batch = [placed(f"e{n}", order_id=f"O{n}", customer={"customer_id": "c1"}) for n in range(50)] + [
         paid(f"p{n}", order_id=f"O{n}") for n in range(50)
     ]
 

@@ -22,6 +22,7 @@ def settings(**fields: Any) -> RedeemerSettings:
 ON_PLACED = settings()
 ON_PAID = settings(burn_on="paid", hold_seconds=60)
 
+C1 = {"customer_id": "c1"}
 FULL: dict[str, Any] = {
     "order_id": "ORD456",
     "customer": {"customer_id": "c1", "email": "John@Email.com", "mobile": "+919999988886", "segments": ["new"]},
@@ -100,7 +101,48 @@ def test_a_lock_without_codes_asks_to_burn_the_lock() -> None:
 @pytest.mark.parametrize("fields", [{}, {"coupon_codes": None}, {"coupon_codes": [], "lock_reference": None}])
 def test_an_order_without_coupons_asks_for_nothing(fields: dict[str, Any]) -> None:
     # Its amount is one that the currency can't have: nobody looks at it.
-    assert to_command(placed(amount="1.234", **fields), ON_PAID) is None
+    assert to_command(placed(amount="1.234", customer=C1, **fields), ON_PAID) is None
+
+
+def test_an_order_without_coupons_is_noted_where_it_matters() -> None:
+    at = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
+    event = placed("e-1", **FULL | {"coupon_codes": [], "lines": None})
+
+    assert to_command(event, ON_PAID, note_orders=True) == RedeemCoupons(
+        command_id="/shop e-1",
+        order=Order("ORD456", "USD", 12500, shipping_minor=500, placed_at=at),
+        customer=Customer("c1", "John@Email.com", "+919999988886", ("new",)),
+        at=at,
+    )
+
+
+@pytest.mark.parametrize("customer", [None, {"email": None}, {"mobile": "none"}])
+def test_an_order_of_a_guest_is_never_noted(customer: dict[str, str] | None) -> None:
+    assert to_command(placed(customer=customer), ON_PLACED, note_orders=True) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"amount": "1.234"},
+        {"currency": "XXX"},
+        {"shipping_amount": "0.001"},
+        {"lines": [{"line_id": "1", "product_id": "p", "quantity": 1, "unit_price": "0.125"}]},
+    ],
+)
+def test_an_order_with_an_amount_that_cannot_be_is_noted_with_none(fields: dict[str, Any]) -> None:
+    command = to_command(placed(customer=C1, **fields), ON_PLACED, note_orders=True)
+
+    assert isinstance(command, RedeemCoupons)
+    assert (command.order.order_id, command.order.amount_minor, command.order.lines) == ("O1", 0, ())
+    assert command.customer == Customer("c1")
+
+
+@pytest.mark.parametrize("fields", [{"coupon_codes": ["A"]}, {"lock_reference": "lock_1"}])
+def test_what_names_coupons_is_redeemed_and_not_just_noted(fields: dict[str, Any]) -> None:
+    event = placed(customer=C1, **fields)
+
+    assert to_command(event, ON_PAID, note_orders=True) == to_command(event, ON_PAID)
 
 
 @pytest.mark.parametrize(
