@@ -83,10 +83,12 @@ class Records:
         row.status = change.status
         for name in (
             "placed_at", "paid_at", "cancelled_at", "returned_at", "customer", "customer_key", "currency",
-            "amount_minor", "requested_count", "lines", "returns",
+            "amount_minor", "requested_count", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
                 setattr(row, name, getattr(change, name))
+        if change.lines is not None:
+            row.lines = tuple((line.line_id, line.quantity, line.unit_minor) for line in change.lines)
 
     def state(self) -> State:
         """What a load would find: every number a sum over transfers."""
