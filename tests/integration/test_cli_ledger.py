@@ -105,8 +105,8 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
         ),
         (f"{json.dumps(campaign('a'))}\n{{}}\n", "campaign.json:2: campaign_id: is missing."),
         (
-            json.dumps(campaign("a", limits={"spend_total": "5.00"}, eligibility=LIMITED)),
-            "`limits.spend_total` isn't supported",
+            json.dumps(campaign("a", limits={"spend_total": "5.001"}, eligibility=LIMITED)),
+            "limits.spend_total: The amount '5.001' has 3 decimals, but USD has 2",
         ),
         ("", "campaign.json is empty"),
         ('{"campaign_id": ', "campaign.json:1:17: this is no valid JSON"),

@@ -60,9 +60,12 @@ class Records:
         for one in verdict.accepted:
             rules = self.campaigns[one.campaign_id]
             if rules.code.shared_code is None:
+                assert one.starts_at is not None
+                life = rules.window.valid_for  # its own; the campaign's end is the campaign's
+                own_end = None if life is None else one.starts_at + life
                 self.coupons[one.coupon_id] = Coupon(
                     one.coupon_id, one.code, one.campaign_id, holder_key=verdict.customer_key,
-                    uses_limit=rules.limits.uses_per_coupon, starts_at=one.starts_at, ends_at=one.ends_at,
+                    uses_limit=rules.limits.uses_per_coupon, starts_at=one.starts_at, ends_at=own_end,
                 )  # fmt: skip
             if verdict.natural_key is not None:
                 self.issued.add((verdict.natural_key, one.campaign_id))
