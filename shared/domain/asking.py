@@ -34,13 +34,6 @@ class Basket:
     shipping_minor: int = 0
     lines: tuple[Line, ...] = ()
 
-    def room_for(self, indices: tuple[int, ...] | None) -> int:
-        """The most that a coupon for these lines (None: the whole order) can still take off."""
-        rooms = self.rooms
-        if rooms is None:
-            return self.room_minor
-        return min(self.room_minor, sum(rooms) if indices is None else sum([rooms[index] for index in indices]))
-
     def copy(self) -> "Basket":
         """A basket to try a choice on."""
         rooms = None if self.rooms is None else list(self.rooms)
@@ -171,7 +164,8 @@ class Along:
 
 def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Basket:
     """The order as a basket, from which `earlier` requests have taken their part. Negative amounts count as 0."""
-    amount_minor, shipping_minor = max(order.amount_minor, 0), max(order.shipping_minor, 0)
+    amount_minor = order.amount_minor if order.amount_minor > 0 else 0
+    shipping_minor = order.shipping_minor if order.shipping_minor > 0 else 0
     amounts = [line.unit_minor * line.quantity for line in order.lines]
     if amounts and min(amounts) < 0:
         amounts = [max(amount, 0) for amount in amounts]
@@ -235,10 +229,12 @@ def condition_values(request: Request) -> dict[str, Any]:
 
 def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
     """Each different code as it was written first, with its coupon; None where there is none."""
+    coupons, ids = state.coupons, state.coupon_ids
+    if len(codes) == 1:  # as nearly always
+        return [(codes[0], coupons.get(ids.get(code_key(codes[0]), "")))]
     keys: dict[str, str] = {}
     for code in codes:
         keys.setdefault(code_key(code), code)
-    coupons, ids = state.coupons, state.coupon_ids
     return [(code, coupons.get(ids.get(key, ""))) for key, code in keys.items()]
 
 

@@ -23,7 +23,9 @@ def reckon(offer: DiscountOffer, base_minor: int, fixed_minor: int | None = None
         discount = (offer.amount_minor or 0) if fixed_minor is None else fixed_minor
     if offer.max_discount_minor is not None and discount > offer.max_discount_minor:
         discount = offer.max_discount_minor
-    return max(min(discount, base_minor), 0)
+    if discount > base_minor:
+        return base_minor
+    return discount if discount > 0 else 0
 
 
 def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:

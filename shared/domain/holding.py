@@ -5,6 +5,7 @@ lock's customer, also where somebody else burns it: then it takes two entries, a
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -50,30 +51,25 @@ def subscription_of(offer: Offer, order: Order) -> str | None:
 
 def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str, at: datetime) -> tuple[Transfer, ...]:
     """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
-    coupon, lock, locked = taken.offer.coupon, taken.offer.lock, taken.offer.locked
-    reference: str | None = None
-    held_uses, held_minor = 0, 0
-    emptied: tuple[Transfer, ...] = ()
-    if lock is not None and locked is not None:
-        reference = lock.lock_reference
-        one = _one(locked)
-        at = one.counted_at or at  # what was held counts when it was held
-        if lock.customer_key == user and locked.currency in (None, order.currency):
-            held_uses, held_minor = -1, -one.discount_minor
-        else:
-            # What is taken out of the lock is an entry of its own. It names no order: an order uses a coupon once.
-            emptied = (
-                Transfer(
-                    "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, reference, redemption,
-                    -1, 0, -one.discount_minor, 0, locked.currency, one.lines, at,
-                ),
-            )  # fmt: skip
+    offer = taken.offer
+    coupon, lock, locked = offer.coupon, offer.lock, offer.locked
     entry = Transfer(
-        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, reference, redemption, held_uses,
-        uses_of(taken.offer), held_minor, taken.discount_minor or 0, order.currency, taken.shares, at,
-        subscription_of(taken.offer, order),
+        "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, None, redemption, 0, uses_of(offer), 0,
+        taken.discount_minor or 0, order.currency, taken.shares, at, subscription_of(offer, order),
     )  # fmt: skip
-    return (*emptied, entry) if emptied else (entry,)
+    if lock is None or locked is None:
+        return (entry,)
+    one = _one(locked)
+    at = one.counted_at or at  # what was held counts when it was held
+    entry = replace(entry, lock_reference=lock.lock_reference, counted_at=at)
+    if lock.customer_key == user and locked.currency in (None, order.currency):
+        return (replace(entry, held_uses=-1, held_minor=-one.discount_minor),)
+    # What is taken out of the lock is an entry of its own. It names no order: an order uses a coupon once.
+    emptied = Transfer(
+        "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, lock.lock_reference, redemption, -1, 0,
+        -one.discount_minor, 0, locked.currency, one.lines, at,
+    )  # fmt: skip
+    return (emptied, entry)
 
 
 def held(

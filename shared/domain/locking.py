@@ -46,8 +46,8 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     offers, refused, count = _judge(command, request, order)
     taken: list[Taken] = []
     if offers:
-        choice = choose(request, offers)
-        taken, refused = choice.taken, refused + choice.refused
+        taken, others = choose(request, offers)
+        refused += others
     if refused:
         refused = sorted_refusals(refused)
         refused += refused_with(taken, refused[0], None)

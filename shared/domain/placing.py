@@ -83,12 +83,6 @@ def placing_change(
         if known.returns:
             returns = parts_for(command, known, now, anew=anew)
     return OrderChange(
-        order.order_id,
-        status,
-        placed_at,
-        customer_key=person,
-        currency=order.currency,
-        amount_minor=order.amount_minor,
-        lines=order.lines,
-        returns=returns,
-    )
+        order.order_id, status, placed_at, None, None, None, None, person, order.currency, order.amount_minor, None,
+        order.lines, returns,
+    )  # fmt: skip

@@ -117,10 +117,15 @@ def price(basket: Basket, offer: Offer) -> tuple[int, Sequence[int]]:
         return (basket.shipping_minor if cap is None else min(basket.shipping_minor, cap)), _NOTHING
     amounts = basket.amounts
     weights = amounts if indices is None else [amounts[index] for index in indices]
-    base = min(sum(weights), basket.left_minor) if amounts else basket.left_minor
-    discount_minor = min(reckon(discount, base, offer.fixed_minor), basket.room_for(indices))
-    if rooms is not None:  # spread over what earlier requests left, so that no line gives more than it costs
-        weights = rooms if indices is None else [rooms[index] for index in indices]
+    base = basket.left_minor
+    if amounts and (listed := sum(weights)) < base:
+        base = listed
+    discount_minor = reckon(discount, base, offer.fixed_minor)
+    if rooms is None:
+        return (discount_minor if discount_minor < basket.room_minor else basket.room_minor), weights
+    # Spread over what earlier requests left, so that no line gives more than it costs.
+    weights = rooms if indices is None else [rooms[index] for index in indices]
+    discount_minor = min(discount_minor, basket.room_minor, sum(weights))
     return discount_minor, weights
 
 

@@ -4,7 +4,7 @@ An order that comes again changes nothing that stands: its redeemed and held cou
 is judged as a request of its own. Coupons are judged each on its own, or all or nothing (`atomic`).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.asking import (
@@ -38,7 +38,7 @@ from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.refusing import refuse
 from shared.domain.returning import Goods, all_back, goods_of, shares, standing_of
 from shared.domain.stacking import choose
-from shared.domain.state import LockedUse, LockState, OrderState, PartReturn, Standing, State, order_hold
+from shared.domain.state import LockedUse, LockState, OrderState, Standing, State, order_hold
 from shared.domain.verdicts import (
     AcceptedCoupon,
     LockChange,
@@ -49,28 +49,8 @@ from shared.domain.verdicts import (
     Verdict,
 )
 
-
-@dataclass(slots=True)
-class Named:
-    """What the request named and what came of judging it: offers, refusals, and how many coupons it was about."""
-
-    offers: list[Offer] = field(default_factory=list)
-    refused: list[RefusedCoupon] = field(default_factory=list)
-    count: int = 0
-
-
-@dataclass(slots=True)
-class Judged:
-    """What is used, what is refused, how many coupons the request was about, and what is noted of the order.
-
-    `returns`: the parts of it that have come back already.
-    """
-
-    taken: list[Taken]
-    refused: list[RefusedCoupon]
-    count: int
-    change: OrderChange | None
-    returns: tuple[PartReturn, ...]
+Judged = tuple[list[Offer], list[RefusedCoupon]]
+"""What the request named, each coupon once: those that are offers to it, and those that are refused."""
 
 
 @dataclass(slots=True)
@@ -109,40 +89,37 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     order = command.order
     placing = placing_of(command, state, now)
     request, known, hold, effect, anew = placing.request, placing.known, placing.hold, placing.effect, placing.anew
-    named = Named()
-    _judge_codes(command, request, known, hold, named)
+    offers, refused = _judge_codes(command, request, known, hold)
     if command.lock_reference is not None:
-        _judge_lock(command, request, known, hold, named, anew=anew)
+        offers, refused = _judge_lock(command, placing, offers, refused)
     change = placing_change(command, known, request.person, now, anew=anew)
     if known is not None and placing.came_back:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
-    if not named.count:
+    if not offers and not refused:
         # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
             customer_key=request.person, orders=() if change is None else (change,),
         )  # fmt: skip
-    if named.offers:
-        choice = choose(request, named.offers)
-        taken, refused = choice.taken, named.refused + choice.refused
-    else:
-        taken, refused = [], named.refused
+    taken: list[Taken] = []
+    if offers:
+        taken, others = choose(request, offers)
+        refused += others
     if command.atomic and refused and taken:
         refused = sorted_refusals(refused)
         refused += refused_with(taken, refused[0], command.lock_reference)
         taken = []
     if len(refused) > 1:
         refused = sorted_refusals(refused)
-    judged = Judged(taken, refused, named.count, change, parts_for(command, known, now, anew=anew))
     if not taken:
         return Verdict(
-            command.command_id, "refused", now, (), tuple(refused), named.count, 0, order.currency, order.order_id,
+            command.command_id, "refused", now, (), tuple(refused), len(refused), 0, order.currency, order.order_id,
             None, command.lock_reference, None, request.person, (), (), () if change is None else (change,),
         )  # fmt: skip
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
-        return _hold(command, request, judged)
-    return _burn(command, request, judged)
+        return _hold(command, request, taken, refused, change)
+    return _burn(command, placing, taken, refused, change)
 
 
 def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
@@ -208,22 +185,22 @@ def _request(
     return request
 
 
-def _judge_codes(
-    command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None, named: Named
-) -> None:
+def _judge_codes(command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None) -> Judged:
+    offers: list[Offer] = []
+    refused: list[RefusedCoupon] = []
     for code, coupon in named_once(command.codes, request.state):
         if coupon is not None and stands(coupon.coupon_id, known, hold):
             continue
-        named.count += 1
         goes_on = None if coupon is None or command.order.cycle <= 1 else going_on(command, request.state, coupon)
         if coupon is not None and goes_on is not None:
             judged = judge_recurring(request, code, coupon, goes_on)
         else:
             judged = judge(request, code, coupon)
         if isinstance(judged, Offer):
-            named.offers.append(judged)
+            offers.append(judged)
         else:
-            named.refused.append(judged)
+            refused.append(judged)
+    return offers, refused
 
 
 def going_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
@@ -235,57 +212,37 @@ def going_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign |
     return campaign if stand > 0 else None
 
 
-def _judge_lock(
-    command: RedeemCoupons,
-    request: Request,
-    known: OrderState | None,
-    hold: LockState | None,
-    named: Named,
-    *,
-    anew: bool,
-) -> None:
-    """The coupons of the lock that the request names, as offers that its promise covers."""
-    reference = command.lock_reference or ""
+def _judge_lock(command: RedeemCoupons, placing: Placing, offers: list[Offer], refused: list[RefusedCoupon]) -> Judged:
+    """`offers` and `refused` with the coupons of the lock that the request names, which its promise covers."""
+    request, reference = placing.request, command.lock_reference or ""
     if reference == order_hold(command.order.order_id):
-        return  # what the order holds for itself stands already
+        return offers, refused  # what the order holds for itself stands already
     lock = request.state.locks.get(reference)
     if lock is None or lock.status == "released":
         message = f"There is no lock {reference!r}." if lock is None else f"Lock {reference!r} was released."
-        _refuse_lock(named, Reason.LOCK_NOT_FOUND, message)
-        return
+        return offers, [*refused, RefusedCoupon(Reason.LOCK_NOT_FOUND, message)]
     if lock.status == "burned":
         ours = lock.order_id is not None and lock.order_id == command.order.order_id
-        if not ours or anew:
-            _refuse_lock(named, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed already.")
-        return
+        if ours and not placing.anew:
+            return offers, refused
+        message = f"What lock {reference!r} held has been redeemed already."
+        return offers, [*refused, RefusedCoupon(Reason.ALREADY_REDEEMED, message)]
     over = not holds_now(lock, request.now)
     if over and not lock.uses:
-        _refuse_lock(named, Reason.LOCK_EXPIRED, f"Lock {reference!r} expired at {lock.expires_at.isoformat()}.")
-        return
+        message = f"Lock {reference!r} expired at {lock.expires_at.isoformat()}."
+        return offers, [*refused, RefusedCoupon(Reason.LOCK_EXPIRED, message)]
     for locked in lock.uses:
-        if stands(locked.coupon_id, known, hold):
+        if stands(locked.coupon_id, placing.known, placing.hold):
             continue
         judged = judge_locked(request, lock, locked, over)
-        _drop_named_twice(named, locked.coupon_id)
-        named.count += 1
+        # Named by its code as well, it is one coupon all the same; the lock's promise is the stronger claim.
+        offers = [one for one in offers if one.coupon.coupon_id != locked.coupon_id]
+        refused = [one for one in refused if one.coupon_id != locked.coupon_id]
         if isinstance(judged, Offer):
-            named.offers.append(judged)
+            offers.append(judged)
         else:
-            named.refused.append(judged)
-
-
-def _refuse_lock(named: Named, reason: Reason, message: str) -> None:
-    # It stands for at least one coupon that the request was about, so it counts as one.
-    named.count += 1
-    named.refused.append(RefusedCoupon(reason, message))
-
-
-def _drop_named_twice(named: Named, coupon_id: str) -> None:
-    """A coupon named by its code and held by the named lock is one coupon; the lock's promise is the stronger claim."""
-    before = len(named.offers) + len(named.refused)
-    named.offers = [offer for offer in named.offers if offer.coupon.coupon_id != coupon_id]
-    named.refused = [one for one in named.refused if one.coupon_id != coupon_id]
-    named.count -= before - len(named.offers) - len(named.refused)
+            refused.append(judged)
+    return offers, refused
 
 
 def stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
@@ -302,43 +259,56 @@ def _user(request: Request, taken: Taken) -> str | None:
     return request.person
 
 
-def _burn(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
-    order = command.order
+def _burn(
+    command: RedeemCoupons,
+    placing: Placing,
+    taken: list[Taken],
+    refused: list[RefusedCoupon],
+    change: OrderChange | None,
+) -> Verdict:
+    order, request = command.order, placing.request
     redemption = redemption_id(command.command_id)
     told: list[AcceptedCoupon] = []
     transfers: tuple[Transfer, ...] = ()
     total, locked = 0, False
     user = request.person
-    for one in judged.taken:
+    for one in taken:
         user = _user(request, one)
         told.append(accepted(one))
         transfers += burned(one, user, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
-    if judged.returns:
+    if placing.known is not None and placing.known.returns:  # of what is burned now, something has come back already
+        returns = parts_for(command, placing.known, request.now, anew=placing.anew)
         burned_now = [standing_of(transfer) for transfer in transfers if transfer.order_id is not None]
-        goods = _goods(request, judged.change)
-        transfers += tuple(shares(burned_now, request.state.campaigns, goods, (), judged.returns, order.order_id))
+        transfers += tuple(
+            shares(burned_now, request.state.campaigns, _goods(request, change), (), returns, order.order_id)
+        )
     return Verdict(
-        command.command_id, "redeemed", request.now, tuple(told), tuple(judged.refused), judged.count, total,
+        command.command_id, "redeemed", request.now, tuple(told), tuple(refused), len(taken) + len(refused), total,
         order.currency, order.order_id, redemption, command.lock_reference, None, user, transfers,
-        tuple(drained(judged.taken, order.order_id)) if locked else (),
-        () if judged.change is None else (judged.change,),
+        tuple(drained(taken, order.order_id)) if locked else (), () if change is None else (change,),
     )  # fmt: skip
 
 
-def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
+def _hold(
+    command: RedeemCoupons,
+    request: Request,
+    taken: list[Taken],
+    refused: list[RefusedCoupon],
+    change: OrderChange | None,
+) -> Verdict:
     """Hold what was taken under the order's own lock, beside what that holds already."""
     order, reference = command.order, order_hold(command.order.order_id)
     expires_at = later(request.now, command.hold_seconds)
     before = request.state.locks.get(reference)
-    user = _user(request, judged.taken[0]) if request.person is None else request.person
+    user = _user(request, taken[0]) if request.person is None else request.person
     uses, transfers = _held_before(before, request.now, user, order.order_id)
     known = request.state.orders.get(order.order_id)
-    asked = judged.count + (known.requested_count if uses and known is not None else 0)
+    asked = len(taken) + len(refused) + (known.requested_count if uses and known is not None else 0)
     told: list[AcceptedCoupon] = []
     total = 0
-    for one in judged.taken:
+    for one in taken:
         discount = one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(
@@ -349,17 +319,16 @@ def _hold(command: RedeemCoupons, request: Request, judged: Judged) -> Verdict:
         transfers += held(one, user, order.order_id, reference, locked)
         told.append(accepted(one))
         total += discount
-    change = judged.change
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
         customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
         requested_count=asked, lines=order.lines, returns=None if change is None else change.returns,
     )  # fmt: skip
     return Verdict(
-        command.command_id, "held", request.now, tuple(told), tuple(judged.refused), judged.count, total,
+        command.command_id, "held", request.now, tuple(told), tuple(refused), len(taken) + len(refused), total,
         order.currency, order.order_id, None, reference, expires_at, user, tuple(transfers),
         (
-            *drained(judged.taken, order.order_id),
+            *drained(taken, order.order_id),
             LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses)),
         ),
         (noted,),

@@ -5,7 +5,6 @@ named.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from shared.domain.asking import Along, Beside, Offer, Request, Taken
 from shared.domain.combining import (
@@ -25,12 +24,8 @@ from shared.domain.verdicts import RefusedCoupon
 _NOTHING = Along()  # never counted into
 
 
-@dataclass(slots=True)
-class Chosen:
-    """What was taken, in the order of application, and what was refused."""
-
-    taken: list[Taken] = field(default_factory=list)
-    refused: list[RefusedCoupon] = field(default_factory=list)
+Chosen = tuple[list[Taken], list[RefusedCoupon]]
+"""What was taken, in the order of application, and what was refused."""
 
 
 def choose(request: Request, offers: list[Offer]) -> Chosen:
@@ -47,13 +42,13 @@ def choose(request: Request, offers: list[Offer]) -> Chosen:
             refused.append(refusal)
     viable.sort(key=order_of_application)
     if len(viable) < 2:
-        best = Chosen(alone(request, viable[0]).taken if viable else [])
+        taken = alone(request, viable[0]).taken if viable else []
+        others: list[RefusedCoupon] = []
     elif request.order is None:
-        best = _without_order(request, viable)
+        taken, others = _without_order(request, viable)
     else:
-        best = _best(request, viable)
-    best.refused += refused
-    return best
+        taken, others = _best(request, viable)
+    return taken, others + refused
 
 
 def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
@@ -71,19 +66,16 @@ def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
 def _single(request: Request, offer: Offer) -> Chosen:
     refused = _by_itself(request, offer)
     if refused is not None:
-        return Chosen([], [refused])
+        return [], [refused]
     basket = request.basket
-    return Chosen([Taken(offer, None) if basket is None else take_alone(basket, offer)])
+    return [Taken(offer, None) if basket is None else take_alone(basket, offer)], []
 
 
 def _best(request: Request, viable: list[Offer]) -> Chosen:
     best = best_combination(request, viable)
-    chosen = Chosen(best.taken)
     winners = [one.offer for one in best.taken]
-    for offer in viable:
-        if not any(offer is winner for winner in winners):
-            chosen.refused.append(_lost(request, offer, best, winners))
-    return chosen
+    lost = [offer for offer in viable if not any(offer is winner for winner in winners)]
+    return best.taken, [_lost(request, offer, best, winners) for offer in lost]
 
 
 def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]) -> RefusedCoupon:
@@ -102,20 +94,22 @@ def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]
 
 def _without_order(request: Request, viable: list[Offer]) -> Chosen:
     """Without an order no offer is better than another: those that don't go together keep each other out."""
-    chosen, along = Chosen(), Along()
+    taken: list[Taken] = []
+    refused: list[RefusedCoupon] = []
+    along = Along()
     for offer in viable:
         others = [one for one in viable if one is not offer]
         other = clash(offer, others, len(viable) + len(request.beside))
         if other is not None:
-            chosen.refused.append(not_beside(offer, other, "refused_with"))
+            refused.append(not_beside(offer, other, "refused_with"))
             continue
-        refused = limit_refusal(request, offer, along)
-        if refused is not None:
-            chosen.refused.append(refused)
+        gone = limit_refusal(request, offer, along)
+        if gone is not None:
+            refused.append(gone)
             continue
         count(request, offer, along)
-        chosen.taken.append(Taken(offer, None))
-    return chosen
+        taken.append(Taken(offer, None))
+    return taken, refused
 
 
 def not_beside(offer: Offer, other: Offer | Beside, called: str = "with") -> RefusedCoupon:
