@@ -14,7 +14,6 @@ from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.common import MAX_CODES, MAX_ID_LENGTH
 from shared.domain.commands import Command
 from shared.domain.customer import Customer, e164
-from shared.domain.derive import derived_id
 from shared.domain.money import parse_minor
 from shared.domain.order import Line, Order
 from shared.domain.verdicts import Verdict
@@ -46,11 +45,6 @@ def command_id(chosen: str | None) -> tuple[str, str]:
     if not short or len(short) > MAX_COMMAND_ID_LENGTH or not short.isprintable():
         raise UsageProblemError(f"--id must be a text of 1 to {MAX_COMMAND_ID_LENGTH} characters.")
     return short, f"{SOURCE} {short}"
-
-
-def lock_reference(engine_id: str) -> str:
-    """The reference of the lock that a command opens: the same for the same command."""
-    return f"lock_{derived_id('lock', engine_id).replace('-', '')[:16]}"
 
 
 def customer_of(text: str | None) -> Customer | None:

@@ -33,10 +33,12 @@ ENTRIES: Final = {
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
     "topics": Entry("cli.commands.topics:app", "Create the topics as they are laid out.", SET_UP, alone=False),
     "webhooks": Entry("cli.commands.webhooks:app", "Say who is told of redemptions over HTTP.", SET_UP, alone=False),
+    "keys": Entry("cli.commands.keys:app", "Say who may call the gateway.", SET_UP, alone=False),
     "issuer": Entry("cli.commands.services:issuer", "Rewards and sign-ups become coupons.", ONE_SERVICE),
     "redeemer": Entry("cli.commands.services:redeemer", "Orders use coupons.", ONE_SERVICE),
     "notifier": Entry("cli.commands.services:notifier", "Redemptions become notifications and webhooks.", ONE_SERVICE),
     "relay": Entry("cli.commands.services:relay", "The ledger's events reach the broker.", ONE_SERVICE),
+    "gateway": Entry("cli.commands.services:gateway", "HTTP in front of the engine.", ONE_SERVICE),
 }
 
 app = typer.Typer(

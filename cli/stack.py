@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.embedded import EmbeddedStack
+from cli.processes import LOOPBACK, free_port, port_is_free
 from cli.supervisor import Supervisor
+from services.gateway.access.callers import SCOPES
+from services.gateway.access.keys import Keys, create
+from shared.ledger.database import open_pool
 from shared.ledger.migrate import migrate
 from shared.messaging.topics_admin import TopicsReport, create_topics
 from shared.runtime.settings import KafkaSettings
 
 SERVICES: Final[Mapping[str, int]] = {"issuer": 1, "redeemer": 1, "notifier": 1, "relay": 1}
 """One of each: two cores are busy with these, and more is a matter of configuration."""
+
+HTTP_PORT: Final = 8080
+KEY_FILE: Final = "api-key"
 
 READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10
@@ -29,6 +36,8 @@ class RunningStack:
     services: Supervisor
     applied: list[str]
     topics: TopicsReport
+    http_port: int = 0
+    """Where the gateway listens; 0 where none runs."""
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -46,9 +55,13 @@ async def running(
     servers: EmbeddedStack,
     *,
     environment: Mapping[str, str] | None = None,
+    http_port: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[RunningStack]:
-    """Start everything in order, and end it in reverse. `environment` is added for the services."""
+    """Start everything in order, and end it in reverse. `environment` is added for the services.
+
+    `http_port`: start a gateway there too; 0 is 8080 where that is free, else any.
+    """
     async with servers:
         say("Bringing tables and topics up to date")
         applied = await asyncio.to_thread(migrate, servers.database_url)
@@ -61,8 +74,28 @@ async def running(
             "COUPONRY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
             **(environment or {}),
         }
-        supervisor = Supervisor(variables, SERVICES, servers.data_dir / "logs", say=say, named_members=True)
+        services = dict(SERVICES)
+        if http_port is not None:
+            http_port = http_port or (HTTP_PORT if port_is_free(HTTP_PORT) else free_port())
+            services["gateway"] = 1
+            variables |= {"COUPONRY_HTTP_HOST": LOOPBACK, "COUPONRY_HTTP_PORT": str(http_port)}
+        supervisor = Supervisor(variables, services, servers.data_dir / "logs", say=say, named_members=True)
         async with supervisor:
             say("Starting the services")
             await supervisor.ready(READY_SECONDS)
-            yield RunningStack(servers, supervisor, applied, topics)
+            yield RunningStack(servers, supervisor, applied, topics, http_port or 0)
+
+
+async def first_key(servers: EmbeddedStack) -> str:
+    """An API key that may do everything, made at the first start and kept in the stack's folder for its owner alone."""
+    file = servers.data_dir / KEY_FILE
+    async with await open_pool(servers.database_url, max_size=1) as pool:
+        if file.exists():
+            key = file.read_text(encoding="ascii").strip()
+            if await Keys(pool).caller(key) is not None:
+                return key
+        made = await create(pool, "made by couponry up", SCOPES)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
+        opened.write(f"{made.key}\n")
+    return made.key

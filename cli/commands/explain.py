@@ -8,7 +8,7 @@ import typer
 
 from cli.apps import AsJson, new_app
 from cli.connect import ledger, run
-from cli.executing import SOURCE, ForCustomer, codes_of, customer_of, lock_reference
+from cli.executing import SOURCE, ForCustomer, codes_of, customer_of
 from cli.files import open_input
 from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
@@ -49,7 +49,7 @@ def explain(
     name, who = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if order is None:
-        command = LockCoupons(name, lock_reference(name), (asked,), 1, who, validation_code=validation_code)
+        command = LockCoupons(name(name), (asked,), 1, who, validation_code=validation_code)
     else:
         with open_input(order) as opened:
             data, asked_about = read_order(opened)

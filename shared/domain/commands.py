@@ -55,7 +55,9 @@ class IssueCoupons:
 class RedeemCoupons:
     """Use coupons on an order: those of `codes`, and those that `lock_reference` holds.
 
-    `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most).
+    `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most). `priced`
+    False: nobody said what the order costs, so what depends on that isn't judged, and a lock's coupons take off what it
+    held.
     """
 
     command_id: str
@@ -69,6 +71,7 @@ class RedeemCoupons:
     at: datetime | None = None
     channel: str = "orders"
     validation_code: str | None = None
+    priced: bool = True
 
 
 @value

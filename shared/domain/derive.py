@@ -18,6 +18,11 @@ def derived_id(kind: str, *parts: str) -> str:
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
+def lock_reference(command_id: str) -> str:
+    """The reference of the lock that a command opens which names none: the same for the same command."""
+    return f"lock_{derived_id('lock', command_id).replace('-', '')[:16]}"
+
+
 @lru_cache(maxsize=64)
 def _begun(kind: str) -> blake2b:
     """The hash of the first part; to begin one anew takes longer than to copy it."""

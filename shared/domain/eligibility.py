@@ -56,7 +56,7 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
 
 def judge_order(request: Request, offer: Offer) -> Offer | RefusedCoupon:
     """An offer that was promised before, judged by what depends on this order: its state, and the rules of orders."""
-    for holds, rule in rules_of(offer.campaign):
+    for holds, rule in rules_of(offer.campaign, of_order=request.order is not None):
         if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not holds(request, offer):
             return refused_by(rule, request, offer)
     return _priced(request, offer)

@@ -82,6 +82,8 @@ def placing_change(
             placed_at = None
         if known.returns:
             returns = parts_for(command, known, now, anew=anew)
+    if not command.priced:
+        return OrderChange(order.order_id, status, placed_at, customer_key=person, returns=returns)
     return OrderChange(
         order.order_id, status, placed_at, None, None, None, None, person, order.currency, order.amount_minor, None,
         order.lines, returns,

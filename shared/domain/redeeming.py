@@ -86,6 +86,8 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
 
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     """Judge the coupons of an order and use (or hold) those that are good for it."""
+    if not command.priced:
+        command = _in_the_currency_of_its_lock(command, state)
     order = command.order
     placing = placing_of(command, state, now)
     request, known, hold, effect, anew = placing.request, placing.known, placing.hold, placing.effect, placing.anew
@@ -106,6 +108,8 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if offers:
         taken, others = choose(request, offers)
         refused += others
+        if not command.priced:
+            taken = [_as_held(one) for one in taken]
     if command.atomic and refused and taken:
         refused = sorted_refusals(refused)
         refused += refused_with(taken, refused[0], command.lock_reference)
@@ -120,6 +124,20 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
         return _hold(command, request, taken, refused, change)
     return _burn(command, placing, taken, refused, change)
+
+
+def _in_the_currency_of_its_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
+    lock = state.locks.get(command.lock_reference or "")
+    held = None if lock is None else next((one.currency for one in lock.uses if one.currency is not None), None)
+    return command if held is None else replace(command, order=replace(command.order, currency=held))
+
+
+def _as_held(taken: Taken) -> Taken:
+    """What a coupon takes off an order of which nobody said what it costs: what its lock held for it, or nothing."""
+    locked = taken.offer.locked
+    if locked is None:
+        return Taken(taken.offer, 0)
+    return Taken(taken.offer, locked.one_use_minor, locked.lines if locked.uses == 1 else ())
 
 
 def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
@@ -168,7 +186,7 @@ def _request(
     person = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         person = hold.customer_key  # whoever the order belongs to while it waits for its payment
-    request = Request(command, state, now, at, person, order, order.order_id)
+    request = Request(command, state, now, at, person, order if command.priced else None, order.order_id)
     earlier: list[Standing | LockedUse] = []
     if known is not None:
         # What came back in parts was taken off all the same: it doesn't make room for another coupon.
@@ -181,7 +199,8 @@ def _request(
     if earlier:
         request.beside = beside_of(state, earlier)
         earlier = [one for one in earlier if one.currency == order.currency]
-    request.basket = basket_of(order, earlier)
+    if command.priced:
+        request.basket = basket_of(order, earlier)
     return request
 
 
@@ -321,8 +340,9 @@ def _hold(
         total += discount
     noted = OrderChange(
         order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
-        customer=command.customer, customer_key=user, currency=order.currency, amount_minor=order.amount_minor,
-        requested_count=asked, lines=order.lines, returns=None if change is None else change.returns,
+        customer=command.customer, customer_key=user, currency=order.currency if command.priced else None,
+        amount_minor=order.amount_minor if command.priced else None, requested_count=asked,
+        lines=order.lines if command.priced else None, returns=None if change is None else change.returns,
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(refused), len(taken) + len(refused), total,

@@ -54,7 +54,7 @@ def fingerprint(command: Command) -> bytes:
                 command.lock_reference,
                 command.atomic,
                 command.validation_code,
-            )
+            ) + (() if command.priced else ("not priced",))
         case IssueCoupons():
             asked = (command.customer, command.natural_key, command.at)
         case CreateCoupons():

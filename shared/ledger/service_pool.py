@@ -13,11 +13,11 @@ from shared.runtime.backoff import Backoff
 from shared.runtime.errors import OperatorError, TransientError
 from shared.runtime.logging import get_logger
 from shared.runtime.service import ServiceContext
-from shared.runtime.settings import Settings
+from shared.runtime.settings import ServiceSettings
 from shared.runtime.shutdown import sleep_unless
 
 log = get_logger("ledger")
-SomeSettings = TypeVar("SomeSettings", bound=Settings)
+SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 CLOSE_SECONDS: Final = 5.0
 """Closing waits for connections that are in use; none should be, and a stopping process can't wait for ever."""

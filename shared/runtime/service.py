@@ -18,10 +18,10 @@ from typing import Any, Generic, TypeVar
 from shared.runtime.errors import EXIT_BAD_SETTINGS, EXIT_BUG, EXIT_CLEAN, EXIT_RESTART, OperatorError, TransientError
 from shared.runtime.health import Health, health_server, watchdog
 from shared.runtime.logging import configure_logging, get_logger
-from shared.runtime.settings import Settings
+from shared.runtime.settings import ServiceSettings
 from shared.runtime.shutdown import stop_on_signals
 
-SomeSettings = TypeVar("SomeSettings", bound=Settings)
+SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 GARBAGE_OBJECTS = 100_000
 """About what one batch makes: some tens of megabytes at most, before the collector looks."""
 log = get_logger("service")

@@ -104,16 +104,27 @@ class DatabaseSettings(CommonSettings):
     database_url: SecretStr = Field(min_length=1, description="postgresql://user:password@host:port/name")
 
 
-class Settings(KafkaSettings, DatabaseSettings):
-    """What every service has. Services subclass it."""
+class ServiceSettings(DatabaseSettings):
+    """What every service process has: the ledger, its health, and how long it waits before it leaves."""
 
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65535, description="/livez /readyz /metrics; 0 serves none")
-    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="records of one poll, hence of one transaction")
-    poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long one poll waits for the first record")
     drain_seconds: float = Field(
         15.0, gt=0, le=600, description="a stopping service has left by then; the supervisor's grace must be longer"
     )
+    progress_timeout_seconds: float = Field(
+        120.0, gt=0, description="no progress for so long: exit, so that the supervisor restarts"
+    )
+    transient_attempts: int = Field(
+        60, ge=1, description="tries of one batch while the database or broker is away, before leaving to be restarted"
+    )
+
+
+class Settings(KafkaSettings, ServiceSettings):
+    """What every service has that reads or writes topics. Services subclass it."""
+
+    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="records of one poll, hence of one transaction")
+    poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long one poll waits for the first record")
     session_timeout_ms: int = Field(
         30_000,
         ge=6_000,
@@ -128,12 +139,6 @@ class Settings(KafkaSettings, DatabaseSettings):
         "a restarted process then has its partitions back at once, a stopped one keeps them for the session timeout",
     )
     rebalance_timeout_ms: int = Field(60_000, ge=2_000, le=1_800_000, description="work is drained within half of it")
-    progress_timeout_seconds: float = Field(
-        120.0, gt=0, description="no progress for so long: exit, so that the supervisor restarts"
-    )
-    transient_attempts: int = Field(
-        60, ge=1, description="tries of one batch while the database or broker is away, before leaving to be restarted"
-    )
 
 
 SomeSettings = TypeVar("SomeSettings", bound=CommonSettings)

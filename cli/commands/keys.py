@@ -1,0 +1,97 @@
+"""`couponry keys`: who may call the gateway."""
+
+from typing import Annotated
+
+import typer
+
+from cli.apps import AsJson, new_app
+from cli.connect import ledger, run
+from cli.errors import CommandFailedError, UsageProblemError
+from cli.output import moment, say, show_json, show_table
+from services.gateway.access import keys
+from services.gateway.access.callers import SCOPES
+
+app = new_app("Make, list and revoke the API keys of the gateway.")
+
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option("--scope", metavar="SCOPE", help=f"What it may do: {', '.join(SCOPES)}; again for more."),
+]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, so that it is known later.")],
+    *,
+    scope: Scopes = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every scope.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is shown once: what is stored is its hash.
+
+    Example: `couponry keys create checkout --scope validate --scope redeem`
+    """
+    if everything == bool(scope):
+        raise UsageProblemError(f"Give --all, or each --scope it needs: {', '.join(SCOPES)}.")
+    try:
+        made = run(_create(name, list(SCOPES) if everything else scope or []))
+    except keys.ApiKeyError as error:
+        raise UsageProblemError(str(error)) from None
+    if as_json:
+        show_json({"key_id": made.key_id, "key": made.key})
+        return
+    typer.echo(made.key)
+    typer.echo("Keep it now: it can't be shown again. Send it as `Authorization: Bearer <key>`.", err=True)
+
+
+async def _create(name: str, scopes: list[str]) -> keys.NewKey:
+    async with ledger() as pool:
+        return await keys.create(pool, name, scopes)
+
+
+@app.command("list")
+def list_keys(*, as_json: AsJson = False) -> None:
+    """List the keys, without their secrets."""
+    found = run(_list())
+    if as_json:
+        show_json(
+            [
+                {
+                    "key_id": one.key_id,
+                    "name": one.name,
+                    "scopes": list(one.scopes),
+                    "created_at": one.created_at,
+                    "revoked_at": one.revoked_at,
+                }
+                for one in found
+            ]
+        )
+        return
+    if not found:
+        say("There are no keys; make one with `couponry keys create`.")
+        return
+    show_table(
+        ("key", "name", "scopes", "made", "revoked"),
+        [(one.key_id, one.name, " ".join(one.scopes), moment(one.created_at), moment(one.revoked_at)) for one in found],
+        whole=("key",),
+    )
+
+
+async def _list() -> list[keys.Key]:
+    async with ledger() as pool:
+        return await keys.list_all(pool)
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, the part after cpn_.")]) -> None:
+    """Take a key out of use, for good. Gateways notice within five seconds."""
+    try:
+        run(_revoke(key_id.removeprefix("cpn_").partition("_")[0]))
+    except keys.ApiKeyError as error:
+        raise CommandFailedError(str(error)) from None
+    say("Revoked.")
+
+
+async def _revoke(key_id: str) -> None:
+    async with ledger() as pool:
+        await keys.revoke(pool, key_id)

@@ -1,0 +1,31 @@
+"""`python -m services.gateway`: wiring, nothing else."""
+
+import sys
+from typing import Final
+
+from services.gateway.app import create_app
+from services.gateway.gateway import Gateway
+from services.gateway.repeats import Housekeeper
+from services.gateway.serving import serve
+from services.gateway.settings import GatewaySettings
+from shared.ledger.service_pool import service_pool
+from shared.runtime.service import ServiceContext, run_service, together
+from shared.runtime.settings import load_settings_or_exit
+
+SERVICE: Final = "gateway"
+READING: Final = 8
+"""Connections beside those of the batches: reads, validations, and answers that are kept."""
+
+
+async def main(context: ServiceContext[GatewaySettings]) -> None:
+    """Answer requests until asked to stop; what is under way then is answered."""
+    settings = context.settings
+    async with service_pool(context, max_size=settings.http_batches + READING) as pool:
+        gateway = Gateway(pool, settings)
+        housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())
+        await housekeeper.run_once()
+        await together(serve(create_app(gateway), context), housekeeper.run(context.stopping))
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(main, load_settings_or_exit(GatewaySettings), SERVICE))

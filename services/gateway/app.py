@@ -1,0 +1,40 @@
+"""The application: the native API with its documentation, and the facades under their own paths."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from services.gateway.access.identify import identify
+from services.gateway.gateway import Gateway
+from services.gateway.native import openapi, redemptions
+from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
+
+ROUTERS = (redemptions.router,)
+FACADES: dict[str, Any] = {}
+"""Setting that holds the base path → the module's `create`."""
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    """The whole gateway as one ASGI application; `gateway` must be closed by who opened it."""
+    app = FastAPI(
+        title="Couponry",
+        version=version("couponry"),
+        exception_handlers={
+            Problem: answer_problem,
+            RequestValidationError: answer_invalid,
+            HTTPException: answer_http,
+        },
+    )
+    app.state.gateway = gateway
+    app.state.identify = identify
+    for router in ROUTERS:
+        app.include_router(router)
+    for setting, create in FACADES.items():
+        facade: FastAPI = create(gateway)
+        facade.state.gateway = gateway
+        app.mount(getattr(gateway.settings, setting), facade)
+    app.openapi = lambda: openapi.document(app, app.version)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,1 @@
+"""APIs that clients already speak, each a thin application of its own."""

@@ -1,0 +1,124 @@
+"""What a route works with: the engine behind its batcher, the pool for reads, and who may ask how often."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import uuid4
+
+from fastapi import Request
+
+from services.gateway.access.keys import Keys
+from services.gateway.access.rates import Rates
+from services.gateway.access.tokens import Tokens
+from services.gateway.batching import MicroBatcher
+from services.gateway.problems import Problem
+from services.gateway.repeats import Repeats
+from services.gateway.settings import GatewaySettings
+from shared.domain.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.explaining import Explanation
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.ledger import validation
+from shared.ledger.campaigns import CampaignCache
+from shared.ledger.database import Pool
+from shared.ledger.engine import UNTAKEABLE, Answer, Engine, Rejected
+
+CHANNEL: Final = "http"
+STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
+REFUSED: Final = 422
+
+
+class Gateway:
+    """One gateway process: everything that its routes share."""
+
+    def __init__(self, pool: Pool, settings: GatewaySettings) -> None:
+        self.pool = pool
+        self.settings = settings
+        self.engine = Engine(pool)
+        self.campaigns = CampaignCache()
+        self.keys = Keys(pool)
+        self.tokens = Tokens(settings)
+        self.rates = Rates(settings.http_rate_per_minute, settings.http_unknown_per_minute)
+        self.repeats = Repeats(pool, max(settings.http_batch_size, 50))
+        self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
+            self.engine.execute,
+            size=settings.http_batch_size,
+            batches=settings.http_batches,
+            waiting=settings.http_waiting,
+        )
+
+    async def execute(self, command: Command) -> Verdict:
+        """The verdict on `command`, executed with what arrives beside it.
+
+        Raises a Problem for a command that no verdict can be had on; LedgerUnavailableError and OverloadedError for
+        later.
+        """
+        answer = await self._commands.submit(command)
+        if isinstance(answer, Rejected):
+            if answer.error_class == "CommandIdReused":
+                raise Problem(422, "idempotency_key_reused", answer.text)
+            raise Problem(422, "invalid_request", f"The ledger can't take this request: {answer.text}")
+        return answer
+
+    async def validate(self, command: Command) -> Verdict:
+        """The verdict that `command` would get now; nothing is changed."""
+        try:
+            return await validation.validate(self.pool, command, self.campaigns)
+        except UNTAKEABLE as error:
+            raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
+
+    async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
+        """Every rule for the one code that `command` names."""
+        try:
+            return await validation.explain(self.pool, command, self.campaigns)
+        except UNTAKEABLE as error:
+            raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
+
+    async def drained(self) -> None:
+        """Wait until no command is under way."""
+        await self._commands.drained()
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway behind the application that answers `request`."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def command_id_of(request: Request) -> str:
+    """The id of the command that `request` gives: the same for the same Idempotency-Key of the same caller."""
+    key = request.headers.get("idempotency-key")
+    name = request.state.caller.name
+    return f"/couponry/http/{name} {key.strip() if key and request.method == 'POST' else uuid4()}"
+
+
+def refusal(verdict: Verdict | Sequence[RefusedCoupon], request: Request | None = None) -> Problem:
+    """A refused verdict as a problem: its first reason, with all that was refused."""
+    refused = verdict.refused if isinstance(verdict, Verdict) else verdict
+    first = min(refused, key=lambda one: list(Reason).index(one.reason)) if refused else None
+    if first is None:
+        return Problem(REFUSED, "conflict", "Nothing was asked for that could be done.")
+    if request is not None:
+        note_unknown(request, refused)
+    return Problem(
+        STATUSES.get(first.reason, REFUSED),
+        first.reason.value,
+        first.message,
+        details={"reason": first.reason.value, "refused": [refused_coupon(one) for one in refused]},
+    )
+
+
+def note_unknown(request: Request, refused: Sequence[RefusedCoupon]) -> None:
+    """Remember how many codes of the request nobody knows, so that guessing takes long."""
+    request.state.unknown_codes = sum(one.reason is Reason.NOT_FOUND for one in refused)
+
+
+def refused_coupon(refused: RefusedCoupon) -> dict[str, object]:
+    """One refusal, as JSON."""
+    return {
+        "code": refused.code,
+        "coupon_id": refused.coupon_id,
+        "campaign_id": refused.campaign_id,
+        "reason": refused.reason.value,
+        "message": refused.message,
+        "details": refused.details,
+    }

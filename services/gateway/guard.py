@@ -1,0 +1,168 @@
+"""What every request passes before its route: who it is from, how often they ask, and whether it was answered before.
+
+`Guarded` is the route class of every router here and in the facades, so no route can be without it. How a caller shows
+who they are is the application's: `app.state.identify`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import asyncpg
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from services.gateway.access.callers import Caller, Scope
+from services.gateway.batching import OverloadedError
+from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.problems import Problem
+from services.gateway.repeats import KeptAnswer, Place, check_key, fingerprint
+from services.gateway.settings import MAX_BODY_BYTES
+from shared.ledger.database import UNAVAILABLE
+from shared.ledger.engine import LedgerUnavailableError
+from shared.runtime.logging import get_logger
+
+log = get_logger("gateway")
+
+Handler = Callable[[Request], Awaitable[Response]]
+STREAMED: Final = "x-streamed-body"
+"""In a route's `openapi_extra`: its body is read as a stream, so it has no bound and no idempotency key."""
+
+NOT_NOW: Final[tuple[type[BaseException], ...]] = (
+    *UNAVAILABLE,
+    LedgerUnavailableError,
+    OverloadedError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+)
+UNKEPT: Final = frozenset({401, 403, 408, 409, 429})
+"""Answers that say nothing of the request itself; it may be tried again under the same key."""
+
+
+class Guarded(APIRoute):
+    """A route behind authentication, rates and idempotency keys."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        streamed = bool((self.openapi_extra or {}).get(STREAMED))
+
+        async def guarded(request: Request) -> Response:
+            gateway = gateway_of(request)
+            try:
+                async with asyncio.timeout(None if streamed else gateway.settings.http_answer_seconds):
+                    return await _guarded(request, gateway, answer, streamed)
+            except TimeoutError:
+                raise not_now("no answer in time") from None
+            except NOT_NOW as error:
+                raise not_now(repr(error)) from error
+
+        return guarded
+
+
+async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
+    if not streamed:
+        await _bounded_body(request)
+    caller: Caller = await request.app.state.identify(request, gateway)
+    request.state.caller = caller
+    headers = await gateway.rates.admit(caller)
+    place = _place(request, caller)
+    if place is None or streamed:
+        response = await answer(request)
+    else:
+        response = await _once(request, gateway, answer, place)
+    unknown = getattr(request.state, "unknown_codes", 0)
+    if unknown:
+        await gateway.rates.slow_down(caller, unknown)
+    _add(response, headers)
+    return response
+
+
+async def _once(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
+    """The kept answer, or the route's, kept before it is sent."""
+    target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
+    content_type = request.headers.get("content-type", "")
+    asked = fingerprint(request.method, target, content_type, await request.body())
+    kept = await gateway.repeats.begin(place, asked)
+    if kept is not None:
+        return Response(kept.body, kept.status, {"Idempotent-Replayed": "true"}, kept.media_type or None)
+    try:
+        response = await _told(request, answer)
+        if response.status_code >= 500 or response.status_code in UNKEPT or not isinstance(response.body, bytes):
+            return response
+        media_type = response.headers.get("content-type", "")
+        await gateway.repeats.keep(place, KeptAnswer(response.status_code, media_type, response.body))
+        return response
+    finally:
+        gateway.repeats.give_up(place)
+
+
+async def _told(request: Request, answer: Handler) -> Response:
+    """The route's answer; what it raises as the application tells it, since that is an answer too."""
+    try:
+        return await answer(request)
+    except (Problem, RequestValidationError, HTTPException) as error:
+        kinds = (kind for kind in type(error).__mro__ if kind in request.app.exception_handlers)
+        handler = request.app.exception_handlers[next(kinds)]
+        told: Response = await handler(request, error)
+        return told
+
+
+async def _bounded_body(request: Request) -> None:
+    """Read the body, which later reads find read. Raises a Problem (413)."""
+    told = request.headers.get("content-length")
+    if told is not None and told.isdecimal() and int(told) > MAX_BODY_BYTES:
+        raise _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+    request._body = b"".join(chunks)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "too_large", f"A body has at most {MAX_BODY_BYTES:,} bytes.")
+
+
+def _place(request: Request, caller: Caller) -> Place | None:
+    key = request.headers.get("idempotency-key")
+    if key is None or request.method != "POST":
+        return None
+    return caller.name, check_key(key)
+
+
+def not_now(why: str) -> Problem:
+    """The ledger is away, or too much waits: nothing is lost, and the same request later is right."""
+    log.warning("not answered", problem=why)
+    return Problem(
+        503, "unavailable", "The ledger doesn't answer at the moment. Send the same request again, under the same "
+        "Idempotency-Key if it changes something.",
+        headers={"Retry-After": "1"},
+    )  # fmt: skip
+
+
+def _add(response: Response, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who the request is from."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def needs(scope: Scope) -> Callable[[Request], Caller]:
+    """A dependency: the caller, who must have the scope."""
+
+    def who(request: Request) -> Caller:
+        caller = caller_of(request)
+        caller.must(scope)
+        return caller
+
+    return who

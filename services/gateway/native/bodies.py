@@ -1,0 +1,292 @@
+"""What requests say, as models: the parts of an order and of a customer are those of the events.
+
+Bodies are read from their bytes by `schemas.parsing`, as events are, so an amount that is a JSON number is taken by its
+digits. `takes` says to OpenAPI what `body_of` reads.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+from uuid import uuid4
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.common import (
+    MAX_CODES,
+    MAX_LINES,
+    Amount,
+    Contact,
+    Currency,
+    Identifier,
+    Identifiers,
+    Metadata,
+    Moment,
+    metadata_problem,
+)
+from schemas.orders import MAX_CYCLE, OrderLine
+from schemas.parsing import InvalidDocumentError, parse
+from services.gateway.problems import Problem
+from services.gateway.settings import MAX_LOCK_SECONDS
+from shared.domain.customer import Customer, identifiers
+from shared.domain.money import MoneyError, parse_minor
+from shared.domain.order import Line, Order
+
+MAX_ERRORS: Final = 20
+MODELS: Final[dict[str, type[BaseModel]]] = {}
+"""Models of bodies and answers, by name, for the OpenAPI document."""
+
+SomeBody = TypeVar("SomeBody", bound=BaseModel)
+
+
+class Body(BaseModel):
+    """Base of everything that a request says: strict, and a field that nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        MODELS[cls.__name__] = cls
+
+    def mistake(self) -> str | None:
+        """What is wrong between fields, one sentence, or None."""
+        return None
+
+
+class CustomerBody(Body):
+    """Who: any of an id of yours, an e-mail address, a phone number with its country."""
+
+    customer_id: Identifier | None = None
+    email: Contact | None = None
+    mobile: Contact | None = None
+    segments: Annotated[Identifiers | None, Field(description="groups you count them to; leave out if unknown")] = None
+
+    def mistake(self) -> str | None:
+        if not (self.customer_id or self.email or self.mobile):
+            return "customer: names nobody; give customer_id, email or mobile, or leave customer out."
+        if not identifiers(self.to_domain()):
+            return "customer: the phone number isn't one; write it with its country, like +4930123456."
+        return None
+
+    def to_domain(self) -> Customer:
+        """The customer as commands name them."""
+        return Customer(self.customer_id, self.email, self.mobile, self.segments)
+
+
+class OrderBody(Body):
+    """What is ordered. `amount` is what the goods cost, without shipping; left out, it is the sum of the lines."""
+
+    order_id: Identifier | None = None
+    currency: Currency
+    amount: Amount | None = None
+    shipping_amount: Amount | None = None
+    lines: Annotated[tuple[OrderLine, ...], Field(max_length=MAX_LINES)] | None = None
+    placed_at: Moment | None = None
+    channel: Identifier | None = None
+    subscription_id: Identifier | None = None
+    cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
+    metadata: Metadata | None = None
+
+    def mistake(self) -> str | None:
+        if self.amount is None and not self.lines:
+            return "order: costs what? Give amount, or lines."
+        if self.cycle is not None and self.subscription_id is None:
+            return "order.cycle: a cycle of which subscription? Give subscription_id, or leave cycle out."
+        for metadata in (self.metadata, *[line.metadata for line in self.lines or () if line.metadata]):
+            if problem := metadata_problem(metadata):
+                return f"order.{problem}"
+        return None
+
+    def to_domain(self) -> Order:
+        """The order as the decision sees it. Raises MoneyError."""
+        currency = self.currency
+        lines = tuple(
+            [
+                Line(
+                    line.line_id, line.product_id, line.quantity, parse_minor(line.unit_price, currency),
+                    line.variant_id, line.collection_ids or (), line.metadata,
+                )
+                for line in self.lines or ()
+            ]
+        )  # fmt: skip
+        total = sum(line.amount_minor for line in lines) if self.amount is None else parse_minor(self.amount, currency)
+        if total >= 10**18:
+            raise MoneyError("The order is too large: at most 18 digits, decimals included.")
+        return Order(
+            self.order_id or f"cart {uuid4()}", currency, total, lines,
+            0 if self.shipping_amount is None else parse_minor(self.shipping_amount, currency), self.placed_at,
+            self.channel, self.subscription_id, self.cycle or (1 if self.subscription_id else 0), self.metadata,
+        )  # fmt: skip
+
+
+Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]
+LockSeconds = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS)]
+
+
+class AskedBody(Body):
+    """What every question about coupons may say."""
+
+    customer: CustomerBody | None = None
+    order: OrderBody | None = None
+    validation_code: Identifier | None = None
+
+    def mistake(self) -> str | None:
+        for part in (self.customer, self.order):
+            if part is not None and (problem := part.mistake()):
+                return problem
+        return None
+
+    @property
+    def who(self) -> Customer | None:
+        """The customer as commands name them."""
+        return None if self.customer is None else self.customer.to_domain()
+
+
+class ValidateBody(AskedBody):
+    """Are these good, for whom, on what? Nothing is changed."""
+
+    codes: Codes
+    atomic: Annotated[bool, Field(description="all of them or none; false: each on its own")] = True
+
+
+class ExplainBody(AskedBody):
+    """Why is this code good, or not?"""
+
+    code: Identifier
+
+
+class LockBody(AskedBody):
+    """Hold a use of each code. The same reference again replaces what it holds."""
+
+    codes: Codes
+    lock_reference: Identifier | None = None
+    lock_seconds: LockSeconds | None = None
+    order_id: Annotated[Identifier | None, Field(description="binds the lock to this order")] = None
+
+
+class RedeemBody(AskedBody):
+    """Use coupons on an order: those named, and those that a lock holds."""
+
+    codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
+    lock_reference: Identifier | None = None
+    atomic: Annotated[bool, Field(description="all of them or none; false: each on its own")] = True
+
+    def mistake(self) -> str | None:
+        if not self.codes and self.lock_reference is None:
+            return "codes: names no coupon; give codes, or a lock_reference."
+        if self.order is None or self.order.order_id is None:
+            return "order.order_id: is missing; coupons are redeemed for an order."
+        return super().mistake()
+
+
+class BurnBody(Body):
+    """Use what a lock holds, on an order; without `order` the lock's own discount counts."""
+
+    order_id: Identifier
+    order: OrderBody | None = None
+    customer: CustomerBody | None = None
+    validation_code: Identifier | None = None
+
+    def mistake(self) -> str | None:
+        if self.order is not None and self.order.order_id not in (None, self.order_id):
+            return "order.order_id: is another one than order_id; give one of the two."
+        for part in (self.customer, self.order):
+            if part is not None and (problem := part.mistake()):
+                return problem
+        return None
+
+
+class CancelBody(Body):
+    """The order was cancelled."""
+
+    cancelled_at: Moment | None = None
+
+
+class ReturnedLineBody(Body):
+    """How many units of a line came back."""
+
+    line_id: Identifier
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ReturnBody(Body):
+    """The order came back: `lines` or goods of `amount`, or the whole where neither is given."""
+
+    returned_at: Moment | None = None
+    lines: Annotated[tuple[ReturnedLineBody, ...], Field(max_length=MAX_LINES)] | None = None
+    amount: Amount | None = None
+
+
+def body_of(model: type[SomeBody], *, optional: bool = False) -> Callable[[Request], Awaitable[SomeBody]]:
+    """A dependency that reads the body as `model`. Raises a Problem (400, 415, 422).
+
+    `optional`: no body at all is an empty one.
+    """
+
+    async def read(request: Request) -> SomeBody:
+        return read_body(model, request, await request.body(), optional=optional)
+
+    return read
+
+
+def read_body(model: type[SomeBody], request: Request, content: bytes, *, optional: bool = False) -> SomeBody:
+    """`content` as `model`. Raises a Problem (400, 415, 422)."""
+    if not content.strip() and optional:
+        content = b"{}"
+    else:
+        check_json(request)
+    try:
+        body = parse(model, content)
+        problem = body.mistake() if isinstance(body, Body) else None
+    except InvalidDocumentError as error:
+        raise invalid(error) from None
+    if problem is not None:
+        place, _, sentence = problem.partition(": ")
+        errors = [{"place": place, "problem": sentence.rstrip(".")}]
+        raise Problem(422, "invalid_request", problem, details={"errors": errors})
+    return body
+
+
+def check_json(request: Request) -> None:
+    """Raise a Problem (415) for a body that says it is something else than JSON."""
+    told = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if told != "application/json" and not told.endswith("+json"):
+        raise Problem(
+            415, "unsupported_media_type", f"The body is {told or 'of no type'}; send JSON with the header "
+            "Content-Type: application/json.",
+        )  # fmt: skip
+
+
+def invalid(error: InvalidDocumentError) -> Problem:
+    """A body that can't be read, with the place of all that is wrong."""
+    problems = error.problems()
+    if any(one.kind in {"json_invalid", "document"} for one in problems):
+        return Problem(400, "invalid_json", str(error))
+    errors = [{"place": _place(one.loc), "problem": one.expected} for one in problems[:MAX_ERRORS]]
+    return Problem(422, "invalid_request", str(error), details={"errors": errors})
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    place = ""
+    for part in location:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    return place
+
+
+def order_problem(error: MoneyError) -> Problem:
+    """An amount that its currency can't have."""
+    return Problem(422, "invalid_request", str(error), details={"errors": [{"place": "order", "problem": str(error)}]})
+
+
+def takes(model: type[BaseModel], *, optional: bool = False, example: Any = None) -> dict[str, Any]:
+    """What a route's `openapi_extra` says of its body."""
+    MODELS[model.__name__] = model
+    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    if example is not None:
+        content["example"] = example
+    return {"requestBody": {"required": not optional, "content": {"application/json": content}}}
+
+
+def moment(at: datetime | None) -> str | None:
+    """RFC 3339, in UTC."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

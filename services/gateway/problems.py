@@ -1,0 +1,131 @@
+"""What went wrong, as RFC 9457 has it: `application/problem+json` with a code that machines read.
+
+    {"type": "urn:couponry:problem:expired", "title": …, "status": 422, "detail": …, "code": "expired", …}
+
+A refusal of the engine is a problem under its reason's code. Facades catch the same `Problem` and tell it in their own
+words.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from shared.domain.reasons import SENTENCES, Reason
+
+MEDIA_TYPE: Final = "application/problem+json"
+MAX_ERRORS: Final = 20
+
+TITLES: Final[Mapping[str, str]] = {
+    "invalid_json": "The body is no valid JSON.",
+    "invalid_request": "The request isn't as it should be.",
+    "unauthorized": "The request says of nobody known that it is theirs.",
+    "forbidden": "This key may not do that.",
+    "not_found": "There is no such thing.",
+    "method_not_allowed": "The path doesn't take this method.",
+    "too_large": "The body is too large.",
+    "unsupported_media_type": "The body is of no type that is read here.",
+    "idempotency_key_reused": "The idempotency key was used for another request.",
+    "idempotency_key_in_flight": "A request under this idempotency key is being answered.",
+    "rate_limited": "Too many requests.",
+    "unavailable": "Not at the moment.",
+    "conflict": "It can't be done as things stand.",
+}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
+    """A request that gets no good answer. `details` are further members of the problem, JSON-like."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+    @property
+    def title(self) -> str:
+        """One sentence for every problem of this code."""
+        if self.code in TITLES and (self.code != Reason.NOT_FOUND or "reason" not in self.details):
+            return TITLES[self.code]
+        return SENTENCES[Reason(self.code)] if self.code in set(Reason) else "The request can't be met."
+
+    def document(self) -> dict[str, Any]:
+        """The problem as RFC 9457 writes it."""
+        return {
+            "type": f"urn:couponry:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.details,
+        }
+
+
+def response_of(problem: Problem) -> Response:
+    """The problem as an answer."""
+    return Response(orjson.dumps(problem.document()), problem.status, problem.headers, MEDIA_TYPE)
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """The handler of `Problem`."""
+    return response_of(cast("Problem", error))
+
+
+async def answer_invalid(request: Request, error: Exception) -> Response:
+    """The handler of what FastAPI finds wrong with a request."""
+    return response_of(problem_of(cast("RequestValidationError", error)))
+
+
+async def answer_http(request: Request, error: Exception) -> Response:
+    """The handler of what the framework itself refuses: an unknown path, a method that isn't there."""
+    error = cast("HTTPException", error)
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+    code = codes.get(error.status_code, "invalid_request")
+    detail = {
+        404: f"There is nothing at {request.url.path}; the paths are in /docs.",
+        405: f"{request.url.path} doesn't take {request.method}.",
+    }.get(error.status_code, str(error.detail))
+    return response_of(Problem(error.status_code, code, detail, headers=error.headers))
+
+
+def problem_of(error: RequestValidationError) -> Problem:
+    """All that is wrong with a request, with the place of each: the first `MAX_ERRORS`."""
+    found = error.errors()
+    broken = next((one for one in found if one["type"] == "json_invalid"), None)
+    if broken is not None:
+        why = broken.get("ctx", {}).get("error", "it can't be read")
+        where = broken["loc"][-1]
+        return Problem(400, "invalid_json", f"The body is no valid JSON at character {where}: {why}.")
+    errors = [{"place": _place(one["loc"]), "problem": _sentence(one)} for one in found[:MAX_ERRORS]]
+    detail = " ".join(f"{one['place']}: {one['problem']}." for one in errors[:5])
+    return Problem(422, "invalid_request", detail, details={"errors": errors})
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """`body.order.lines[2].quantity`, `query.limit`."""
+    place = ""
+    for part in location:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    return place
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "extra_forbidden":
+        return "is no field that is known here; correct or remove it"
+    text = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must", 1).rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}"

@@ -1,0 +1,17 @@
+-- Takes requests for this process to answer: new ones, and those that a process began which died (its advisory lock is
+-- gone) or gave up (it is this one, which knows what it has under way). Ordered, as two gateways insert side by side.
+INSERT INTO http_answers (caller, idempotency_key, fingerprint, owner)
+SELECT caller, idempotency_key, fingerprint, $4
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS asked (caller, idempotency_key, fingerprint)
+ORDER BY caller, idempotency_key
+ON CONFLICT (caller, idempotency_key) DO UPDATE
+SET owner = excluded.owner, started_at = now()
+WHERE http_answers.status IS NULL
+  AND http_answers.fingerprint = excluded.fingerprint
+  AND (http_answers.owner = excluded.owner OR NOT EXISTS (
+      SELECT FROM pg_locks
+      WHERE locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid = $5::integer::oid AND objid = http_answers.owner::oid AND objsubid = 2 AND granted
+  ))
+RETURNING caller, idempotency_key

@@ -1,0 +1,9 @@
+-- This process lives as long as this connection: what it began may be answered by another when the lock is gone.
+SELECT CASE WHEN held.there THEN true ELSE pg_try_advisory_lock($1::integer, $2::integer) END
+FROM (
+    SELECT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+          AND classid = $1::integer::oid AND objid = $2::integer::oid AND objsubid = 2
+    ) AS there
+) AS held

@@ -1,0 +1,62 @@
+"""A gateway for tests: the whole application on a real ledger, asked over HTTP without a socket."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from schemas.campaigns import CampaignDefinition
+from services.gateway.access import keys
+from services.gateway.access.callers import SCOPES
+from services.gateway.app import create_app
+from services.gateway.gateway import Gateway
+from services.gateway.repeats import Housekeeper
+from services.gateway.settings import GatewaySettings
+from shared.ledger.database import Pool
+from tests.ledger import ledger
+
+
+@dataclass
+class Served:
+    """A gateway that answers. `client` sends a key with every scope."""
+
+    client: httpx.AsyncClient
+    gateway: Gateway
+    pool: Pool
+    key: str
+
+    async def key_for(self, *scopes: str) -> dict[str, str]:
+        """Headers of a new key."""
+        made = await keys.create(self.pool, "a test's", scopes)
+        return {"Authorization": f"Bearer {made.key}"}
+
+    def another(self) -> httpx.AsyncClient:
+        """A client without any key."""
+        return client_of(self.gateway, {})
+
+
+def client_of(gateway: Gateway, headers: dict[str, str]) -> httpx.AsyncClient:
+    """A client of the application."""
+    transport = httpx.ASGITransport(create_app(gateway), raise_app_exceptions=True)
+    return httpx.AsyncClient(transport=transport, base_url="http://couponry.test", headers=headers)
+
+
+@asynccontextmanager
+async def served(
+    database_url: str, *definitions: CampaignDefinition, scopes: Sequence[str] = SCOPES, **settings: Any
+) -> AsyncIterator[Served]:
+    """A gateway on a fresh ledger with these campaigns; when the test is done the audit must be clean."""
+    async with ledger(database_url, *definitions, connections=8) as pool:
+        gateway = Gateway(pool, GatewaySettings(database_url=SecretStr(database_url), **settings))
+        housekeeper = Housekeeper(gateway.repeats, database_url)
+        await housekeeper.run_once()
+        made = await keys.create(pool, "a test's", scopes)
+        try:
+            async with client_of(gateway, {"Authorization": f"Bearer {made.key}"}) as client:
+                yield Served(client, gateway, pool, made.key)
+        finally:
+            await gateway.drained()
+            housekeeper.let_go()

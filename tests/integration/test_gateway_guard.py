@@ -1,0 +1,191 @@
+"""What every request passes first: keys and scopes, rates, and idempotency keys."""
+
+import asyncio
+import base64
+
+import asyncpg
+import pytest
+
+from services.gateway.access import keys
+from services.gateway.gateway import Gateway
+from services.gateway.repeats import Housekeeper
+from shared.ledger.engine import Engine
+from tests.gateway import client_of, served
+from tests.ledger import definition, issue
+
+pytestmark = pytest.mark.asyncio
+
+ORDER = {"order_id": "ORD1", "currency": "USD", "amount": "125.00"}
+
+
+async def test_without_a_key_nothing_is_answered_and_the_answer_says_how(database_url: str) -> None:
+    async with served(database_url) as here:
+        answer = await here.another().post("/v1/validate", json={"codes": ["A"]})
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+        assert "couponry keys create" in answer.json()["detail"]
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_key_is_taken_as_bearer_as_basic_and_in_its_own_header(database_url: str) -> None:
+    async with served(database_url) as here:
+        basic = base64.b64encode(f"shop:{here.key}".encode()).decode()
+        alone = base64.b64encode(f"{here.key}:".encode()).decode()
+        for headers in (
+            {"Authorization": f"Bearer {here.key}"},
+            {"Authorization": f"Basic {basic}"},
+            {"Authorization": f"basic {alone}"},
+            {"X-API-Key": here.key},
+        ):
+            answer = await here.another().post("/v1/validate", json={"codes": ["A"]}, headers=headers)
+            assert answer.status_code == 200, headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer x", "Basic !!", "Basic eDp5", "Digest a", "Bearer cpn_000000000000_" + "a" * 43],
+)
+async def test_what_is_no_key_is_told_so(database_url: str, header: str) -> None:
+    async with served(database_url) as here:
+        answer = await here.another().post("/v1/validate", json={"codes": ["A"]}, headers={"Authorization": header})
+        assert answer.status_code == 401
+
+
+async def test_a_key_does_what_its_scopes_say_and_nothing_else(database_url: str) -> None:
+    async with served(database_url) as here:
+        headers = await here.key_for("validate")
+        body = {"codes": ["A"], "order": ORDER}
+        assert (await here.another().post("/v1/validate", json=body, headers=headers)).status_code == 200
+        refused = await here.another().post("/v1/redemptions", json=body, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "'redeem'" in refused.json()["detail"]
+
+
+async def test_a_revoked_key_is_no_key_after_a_moment(database_url: str) -> None:
+    async with served(database_url) as here:
+        made = await keys.create(here.pool, "gone", ["read"])
+        await keys.revoke(here.pool, made.key_id)
+        assert await here.gateway.keys.caller(made.key) is None
+        with pytest.raises(keys.ApiKeyError):
+            await keys.revoke(here.pool, made.key_id)
+
+
+async def test_too_many_requests_are_told_when_to_come_back(database_url: str) -> None:
+    async with served(database_url, http_rate_per_minute=3) as here:
+        answers = [await here.client.post("/v1/validate", json={"codes": ["A"]}) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert int(answers[3].headers["retry-after"]) >= 1
+        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=60'
+        assert answers[0].headers["ratelimit"].startswith('"key";r=2;t=')
+
+
+async def test_the_same_request_under_its_key_gets_the_first_answer_byte_for_byte(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        [code] = await issue(Engine(here.pool), "save10")
+        headers = {"Idempotency-Key": "k1"}
+        body = {"codes": [code], "order": ORDER}
+        first = await here.client.post("/v1/redemptions", json=body, headers=headers)
+        again = await here.client.post("/v1/redemptions", json=body, headers=headers)
+        assert first.status_code == again.status_code == 200
+        assert again.content == first.content
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert (first.headers.get("idempotent-replayed"), again.headers["idempotent-replayed"]) == (None, "true")
+        other = await here.client.post("/v1/redemptions", json=body | {"atomic": False}, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        elsewhere = await here.client.post("/v1/validate", json=body, headers=headers)
+        assert elsewhere.json()["code"] == "idempotency_key_reused"
+
+
+async def test_a_refusal_is_an_answer_that_is_kept(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        headers = {"Idempotency-Key": "k1"}
+        body = {"codes": ["SAVE10-NONE"], "order": ORDER}
+        first = await here.client.post("/v1/redemptions", json=body, headers=headers)
+        again = await here.client.post("/v1/redemptions", json=body, headers=headers)
+        assert first.status_code == again.status_code == 404
+        assert again.content == first.content
+        assert again.headers["content-type"] == "application/problem+json"
+
+
+async def test_keys_of_two_callers_are_two_keys(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        codes = await issue(Engine(here.pool), "save10", 2)
+        other = await here.key_for("redeem")
+        for code, headers, number in zip(codes, ({}, other), (1, 2), strict=True):
+            body = {"codes": [code], "order": ORDER | {"order_id": f"O{number}"}}
+            answer = await here.client.post(
+                "/v1/redemptions", json=body, headers={**headers, "Idempotency-Key": "the same"}
+            )
+            assert answer.status_code == 200, answer.text
+
+
+async def test_while_a_request_is_answered_the_same_again_is_told_to_wait(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        [code] = await issue(Engine(here.pool), "save10")
+        body = {"codes": [code], "order": ORDER}
+
+        async def ask() -> int:
+            answer = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
+            return answer.status_code
+
+        statuses = await asyncio.gather(*[ask() for _ in range(5)])
+        assert sorted(statuses) == [200, 409, 409, 409, 409]
+
+
+async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_that_died(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        [code] = await issue(Engine(here.pool), "save10")
+        body = {"codes": [code], "order": ORDER}
+        died = Gateway(here.pool, here.gateway.settings)
+        its_keeper = Housekeeper(died.repeats, database_url)
+        await its_keeper.run_once()
+        key_id = here.key.split("_")[1]
+        # It executes the command and dies before it keeps the answer.
+        async with client_of(died, {"Authorization": f"Bearer {here.key}"}) as client:
+            first = await client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
+        await here.pool.execute("UPDATE http_answers SET status = NULL, media_type = NULL, body = NULL")
+        waits = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
+        assert (waits.status_code, waits.json()["code"]) == (409, "idempotency_key_in_flight")
+        its_keeper.let_go()
+        for _ in range(100):
+            took = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
+            if took.status_code != 409:
+                break
+            await asyncio.sleep(0.05)
+        assert took.status_code == 200
+        assert took.content == first.content
+        rows = await here.pool.fetch("SELECT caller, owner FROM http_answers")
+        assert [tuple(row) for row in rows] == [(key_id, here.gateway.repeats.owner)]
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "\u00e4"])
+async def test_a_key_that_is_none_is_told_so(database_url: str, key: str) -> None:
+    async with served(database_url) as here:
+        answer = await here.client.post(
+            "/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": key.encode("latin-1")}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
+async def test_old_answers_are_put_away(database_url: str) -> None:
+    async with served(database_url) as here:
+        await here.client.post("/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": "old"})
+        connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
+        await connection.execute("UPDATE http_answers SET started_at = now() - interval '31 days'")
+        await connection.close()
+        await here.client.post("/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": "new"})
+        assert await here.gateway.repeats.prune() == 1
+        assert await here.pool.fetchval("SELECT idempotency_key FROM http_answers") == "new"
+
+
+async def test_a_body_that_is_too_large_is_not_read(database_url: str) -> None:
+    async with served(database_url) as here:
+        answer = await here.client.post(
+            "/v1/validate", content=b" " * 3_000_000, headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+async def test_unknown_paths_and_methods_are_problems_too(database_url: str) -> None:
+    async with served(database_url) as here:
+        assert (await here.client.get("/v1/nothing")).json()["code"] == "not_found"
+        assert (await here.client.put("/v1/validate")).json()["code"] == "method_not_allowed"
