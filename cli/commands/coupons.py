@@ -29,8 +29,8 @@ from cli.executing import (
 )
 from cli.files import open_input
 from cli.output import count, say, show_json
-from shared.domain.derive import lock_reference
 from shared.domain.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.derive import lock_reference
 from shared.domain.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.validation import validate as judge
@@ -85,12 +85,12 @@ def validate(
     name, who = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if judged_on is None:
-        command = LockCoupons(name(name), codes_of(codes), 1, who, None, order)
+        command = LockCoupons(name, lock_reference(name), codes_of(codes), 1, who, None, order)
     else:
         command = RedeemCoupons(name, judged_on, codes_of(codes), who, channel="cli")
     headline = "Good for this order:" if judged_on else "Good, as far as can be said without an order:"
     # The order and the lock exist nowhere: nothing may look as if there were one.
-    verdict = replace(run(_judged(command)), order_id=order=None, redemption_id=None, expires_at=None)
+    verdict = replace(run(_judged(command)), order_id=order, lock_reference=None, redemption_id=None, expires_at=None)
     show_verdict(verdict, headline, as_json=as_json)
 
 
@@ -143,7 +143,7 @@ def burn(
     judged_on = order_of(order, amount, currency, line)
     assert judged_on is not None  # noqa: S101 - an amount was given
     command = RedeemCoupons(
-        name, judged_on, customer=customer_of(customer)=reference, atomic=True, channel="cli"
+        name, judged_on, customer=customer_of(customer), lock_reference=reference, atomic=True, channel="cli"
     )
     show_verdict(run(execute(command, short)), "Redeemed:", as_json=as_json, short_id=short)
 

@@ -14,6 +14,7 @@ from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
 from shared.domain.commands import LockCoupons, RedeemCoupons
 from shared.domain.customer import Customer
+from shared.domain.derive import lock_reference
 from shared.domain.explaining import Explanation, Finding
 from shared.ledger import validation
 
@@ -49,7 +50,7 @@ def explain(
     name, who = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if order is None:
-        command = LockCoupons(name(name), (asked,), 1, who, validation_code=validation_code)
+        command = LockCoupons(name, lock_reference(name), (asked,), 1, who, validation_code=validation_code)
     else:
         with open_input(order) as opened:
             data, asked_about = read_order(opened)

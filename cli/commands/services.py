@@ -1,4 +1,4 @@
-"""`couponry issuer|redeemer|notifier|relay|gateway`: one service in this process, as `python -m services.<name>` runs it."""
+"""`couponry issuer`, `redeemer`, …: one service in this process, as `python -m services.<name>` runs it."""
 
 import runpy
 from typing import Final

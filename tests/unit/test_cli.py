@@ -16,12 +16,13 @@ from cli import where
 from cli.apps import parse_since
 from cli.demo.report import Row
 from cli.errors import CommandFailedError, UsageProblemError, explain
-from cli.executing import command_id, customer_of, lock_reference, order_of
+from cli.executing import command_id, customer_of, order_of
 from cli.files import open_input
 from cli.lazy import Entry, lazy_group
 from cli.main import ENTRIES, app
 from schemas.campaigns import CampaignDefinition
 from shared.domain.customer import Customer
+from shared.domain.derive import lock_reference
 from shared.domain.money import MoneyError
 from shared.messaging.codec import Codec
 from shared.messaging.records import Record

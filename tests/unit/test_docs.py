@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from cli.main import ENTRIES
-from shared.runtime.settings import Settings
+from shared.runtime.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -105,9 +105,9 @@ def test_the_page_on_operations_lists_every_setting_with_its_default() -> None:
         re.findall(r"^\| `(COUPONRY_\w+)` \| (.*?) \|", text_of(ROOT / "docs" / "operations.md"), flags=re.MULTILINE)
     )
     known: dict[str, str] = {}
-    for service in ("issuer", "redeemer", "notifier", "relay"):
+    for service in ("issuer", "redeemer", "notifier", "relay", "gateway"):
         module = importlib.import_module(f"services.{service}.settings")
-        settings_class: type[Settings] = getattr(module, f"{service.capitalize()}Settings")
+        settings_class: type[ServiceSettings] = getattr(module, f"{service.capitalize()}Settings")
         for name, field in settings_class.model_fields.items():
             known[f"COUPONRY_{name.upper()}"] = shown(field.default)
     assert listed == known
