@@ -83,7 +83,7 @@ async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_ev
     asked = requests_for(codes)
     settings = {"http_port": port, "http_rate_per_minute": 1_000_000, "log_level": "error"}
     environment = {"COUPONRY_DATABASE_URL": database_url}
-    clients = [asyncio.create_task(client_of(base, key, asked, seen, done)) for _ in range(CLIENTS)]
+    clients = [asyncio.create_task(client_of(base, key, asked, seen)) for _ in range(CLIENTS)]
     random, kills = Random(11), 0
     while True:
         async with running("gateway", environment, **settings) as gateway:
