@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 
 from services.gateway.access.identify import identify
 from services.gateway.gateway import Gateway
-from services.gateway.native import openapi, redemptions
+from services.gateway.native import campaigns, coupons, openapi, redemptions
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
 
-ROUTERS = (redemptions.router,)
+ROUTERS = (campaigns.router, coupons.router, redemptions.router)
 FACADES: dict[str, Any] = {}
 """Setting that holds the base path → the module's `create`."""
 

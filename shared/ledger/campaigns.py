@@ -1,6 +1,6 @@
 """Campaign definitions in the ledger: saving them as a whole, and a cache that knows when it is stale."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,34 +25,67 @@ class Saved:
     change: Change
 
 
-async def save(pool: Pool, definitions: Sequence[CampaignDefinition]) -> list[Saved]:
+class CampaignExistsError(ValueError):
+    """A campaign that was to be new is there already."""
+
+
+async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bool = False) -> list[Saved]:
     """Create or change campaigns, all of them or none. Loading the same twice changes nothing.
 
     Runs between batches (it takes the definitions lock alone), so every batch sees the campaigns before or after, never
     amid. Limits of a live campaign take effect at once: raised ones revive exhausted coupons, lowered ones refuse what
-    comes and break nothing that stands. Raises DefinitionError for a definition that makes no sense, alone or after
-    what the campaign has given already.
+    comes and break nothing that stands. `new`: none of them may exist yet.
+
+    Raises DefinitionError for a definition that makes no sense, alone or after what the campaign has given already;
+    CampaignExistsError; asyncpg.UniqueViolationError where a shared code is another coupon's.
     """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        saved = await _save(connection, definitions)
+        there = [one.campaign_id for one in saved if one.change != "created"]
+        if new and there:
+            raise CampaignExistsError(
+                f"There is a campaign {there[0]!r} already; change that one, or name it otherwise."
+            )
+    return saved
+
+
+async def change(
+    pool: Pool, campaign_id: str, to: Callable[[CampaignDefinition], CampaignDefinition]
+) -> tuple[CampaignDefinition, Saved] | None:
+    """Change a campaign to what `to` makes of it, with nobody changing it meanwhile; None where there is none.
+
+    Raises as `save`, and what `to` raises.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        record = await connection.fetchrow(sql("show_campaign"), campaign_id)
+        if record is None:
+            return None
+        changed = to(CampaignDefinition.model_validate_json(record["definition"]))
+        [saved] = await _save(connection, [changed])
+    return changed, saved
+
+
+async def _save(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Saved]:
     for definition in definitions:
         to_domain(definition, 0)
     if len({definition.campaign_id for definition in definitions}) != len(definitions):
         raise DefinitionError("The same campaign_id stands twice in what is to be loaded; give each campaign its own.")
     ordered = sorted(definitions, key=lambda definition: definition.campaign_id)
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
-        records = await connection.fetch(
-            sql("campaigns_save"),
-            [definition.campaign_id for definition in ordered],
-            [definition.status for definition in ordered],
-            [definition.model_dump_json() for definition in ordered],
-        )
-        saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
-        touched = [definition for definition in ordered if definition.campaign_id in saved]
-        if touched:
-            campaigns = [to_domain(definition, 0) for definition in touched]
-            await _check_currency(connection, campaigns)
-            await _apply_limits(connection, campaigns)
-            await rebuild_period_meters(connection, campaigns)
+    records = await connection.fetch(
+        sql("campaigns_save"),
+        [definition.campaign_id for definition in ordered],
+        [definition.status for definition in ordered],
+        [definition.model_dump_json() for definition in ordered],
+    )
+    saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
+    touched = [definition for definition in ordered if definition.campaign_id in saved]
+    if touched:
+        campaigns = [to_domain(definition, 0) for definition in touched]
+        await _check_currency(connection, campaigns)
+        await _apply_limits(connection, campaigns)
+        await rebuild_period_meters(connection, campaigns)
     return [Saved(definition.campaign_id, saved.get(definition.campaign_id, "unchanged")) for definition in definitions]  # type: ignore[arg-type]
 
 

@@ -309,6 +309,13 @@ async def campaigns(connection: Connection) -> list[CampaignLine]:
     return [_campaign(record) for record in await connection.fetch(sql("list_campaigns"))]
 
 
+async def campaigns_after(
+    connection: Connection, after: str | None, limit: int, status: str | None = None
+) -> list[CampaignLine]:
+    """At most `limit` campaigns by id, those after `after`; of one `status` where one is given."""
+    return [_campaign(record) for record in await connection.fetch(sql("list_campaigns_after"), after, status, limit)]
+
+
 async def campaign(connection: Connection, campaign_id: str) -> CampaignLine | None:
     """One campaign; None when there is none of that id."""
     record = await connection.fetchrow(sql("show_campaign"), campaign_id)

@@ -1,0 +1,254 @@
+"""Campaigns: make, look at, change, pause, and see beforehand what a change would do."""
+
+from typing import Annotated, Any, Final, Literal
+
+import asyncpg
+from fastapi import Depends, Path, Query, Response
+
+from schemas.campaigns import CampaignDefinition
+from schemas.common import MAX_ID_LENGTH
+from services.gateway.access.callers import Caller
+from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.guard import needs
+from services.gateway.native import new_router
+from services.gateway.native.answers import answer
+from services.gateway.native.bodies import Body, body_of, moment, takes
+from services.gateway.native.openapi import told
+from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
+from services.gateway.problems import Problem
+from shared.ledger import campaigns, planning, queries
+from shared.ledger.campaigns import CampaignExistsError
+from shared.ledger.definitions import DefinitionError
+
+router = new_router("campaigns")
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayManage = Annotated[Caller, Depends(needs("manage"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
+Status = Literal["active", "paused", "archived"]
+
+HIDDEN: Final = "(hidden)"
+"""Stands for the value of a header that the campaign's source sends: it is usually a secret."""
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "campaign_id": "save10",
+    "name": "Ten percent for everybody",
+    "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
+    "eligibility": {"min_order_amount": "20.00", "currency": "USD"},
+    "limits": {"uses_per_coupon": 1},
+}
+
+
+class CampaignAnswer(Body):
+    """A campaign. `definition` is what it was made with; `change`: created, changed, unchanged."""
+
+    campaign_id: str
+    status: str
+    definition: CampaignDefinition
+    created_at: str | None = None
+    updated_at: str | None = None
+    change: str | None = None
+    counts: dict[str, int] | None = None
+
+
+class CampaignsAnswer(Body):
+    """A page of campaigns, by id."""
+
+    items: list[CampaignAnswer]
+    next_cursor: str | None
+
+
+class FieldChangeAnswer(Body):
+    """One field that a load would change."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class EffectAnswer(Body):
+    """What a change means for what is live."""
+
+    field: str
+    message: str
+
+
+class PlanAnswer(Body):
+    """What a load would do to a campaign. `conflict`: why it would be refused."""
+
+    campaign_id: str
+    change: str
+    fields: list[FieldChangeAnswer]
+    effects: list[Any]
+    conflict: str | None
+
+
+@router.post(
+    "/campaigns",
+    summary="Make a campaign",
+    status_code=201,
+    openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
+    responses=told(CampaignAnswer, 201),
+)
+async def create(
+    gateway: Here, _: MayManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
+) -> Response:
+    """All that a campaign can say is on the page of rules. One of that id that exists is a conflict (409)."""
+    _no_hidden(body, None)
+    try:
+        await campaigns.save(gateway.pool, [body], new=True)
+    except CampaignExistsError as error:
+        raise Problem(409, "conflict", str(error)) from None
+    except (DefinitionError, asyncpg.UniqueViolationError) as error:
+        raise problem_of(body, error) from None
+    return answer(_document(body) | {"change": "created"}, 201)
+
+
+@router.get("/campaigns", summary="List campaigns", responses=told(CampaignsAnswer))
+async def list_all(
+    gateway: Here,
+    _: MayRead,
+    *,
+    status: Annotated[Status | None, Query(description="only those")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """By id, in pages."""
+    after = decode_cursor(cursor, str)
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaigns_after(connection, after[0] if after else None, limit + 1, status)
+    documents = [_line(one) for one in found]
+    return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
+
+
+@router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=told(CampaignAnswer))
+async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
+    """With what became of its coupons so far."""
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaign(connection, campaign_id)
+        counts = None if found is None else await queries.campaign_counts(connection, campaign_id)
+    if found is None or counts is None:
+        raise _unknown(campaign_id)
+    numbers = {name: getattr(counts, name) for name in ("coupons", "pooled", "voided", "held_uses", "used_uses")}
+    return answer(_line(found) | {"counts": numbers})
+
+
+@router.put(
+    "/campaigns/{campaign_id}",
+    summary="Change a campaign",
+    openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
+    responses=told(CampaignAnswer),
+)
+async def change(
+    gateway: Here,
+    _: MayManage,
+    campaign_id: CampaignId,
+    body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
+) -> Response:
+    """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
+    if body.campaign_id != campaign_id:
+        raise Problem(
+            422, "invalid_request", f"campaign_id: is {body.campaign_id!r}, but the path says {campaign_id!r}."
+        )
+
+    def to(before: CampaignDefinition) -> CampaignDefinition:
+        return _no_hidden(body, before)
+
+    return await _changed(gateway, campaign_id, to)
+
+
+@router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=told(CampaignAnswer))
+async def pause(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+    """No customer gets or uses any of it until it is resumed; what is locked can still be burned."""
+    return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "paused"}))
+
+
+@router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=told(CampaignAnswer))
+async def resume(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+    """A paused or archived campaign goes on as it was."""
+    return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "active"}))
+
+
+@router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=told(CampaignAnswer))
+async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+    """As pausing, and meant to stay so."""
+    return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
+
+
+@router.post(
+    "/campaigns/plan",
+    summary="What a load would change",
+    openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
+    responses=told(PlanAnswer),
+)
+async def plan(
+    gateway: Here, _: MayRead, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
+) -> Response:
+    """Field by field, and what that means for coupons that are live. Nothing is changed."""
+    async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
+        try:
+            [planned] = await planning.plan(connection, [body])
+        except DefinitionError as error:
+            raise problem_of(body, error) from None
+    return answer(
+        {
+            "campaign_id": planned.campaign_id,
+            "change": planned.change,
+            "fields": planned.fields,
+            "effects": planned.effects,
+            "conflict": planned.conflict,
+        }
+    )
+
+
+async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
+    try:
+        changed = await campaigns.change(gateway.pool, campaign_id, to)
+    except (DefinitionError, asyncpg.UniqueViolationError) as error:
+        raise problem_of(None, error) from None
+    if changed is None:
+        raise _unknown(campaign_id)
+    definition, saved = changed
+    return answer(_document(definition) | {"change": saved.change})
+
+
+def _no_hidden(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
+    """`wanted` with the header values that were hidden from who sends it; they stay as they were. Raises a Problem."""
+    headers = wanted.source.headers or {}
+    known = {} if before is None else before.source.headers or {}
+    if HIDDEN not in headers.values():
+        return wanted
+    unknown = [name for name, value in headers.items() if value == HIDDEN and name not in known]
+    if unknown:
+        raise Problem(422, "invalid_request", f"source.headers: {unknown[0]} is {HIDDEN}; give its value.")
+    kept = {name: known[name] if value == HIDDEN else value for name, value in headers.items()}
+    return wanted.model_copy(update={"source": wanted.source.model_copy(update={"headers": kept})})
+
+
+def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:
+    """Why a campaign can't be as it is wanted."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        code = None if definition is None else definition.code.shared_code
+        which = "Its shared code" if code is None else f"The code {code!r}"
+        return Problem(409, "code_taken", f"{which} is another coupon's already; choose another.")
+    return Problem(422, "invalid_request", str(error))
+
+
+def _unknown(campaign_id: str) -> Problem:
+    return Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+
+
+def _line(found: queries.CampaignLine) -> dict[str, Any]:
+    return _document(found.definition) | {
+        "created_at": moment(found.created_at),
+        "updated_at": moment(found.updated_at),
+    }
+
+
+def _document(definition: CampaignDefinition) -> dict[str, Any]:
+    told_of = definition.model_dump(mode="json")
+    headers = told_of["source"].get("headers")
+    if headers:
+        told_of["source"]["headers"] = dict.fromkeys(headers, HIDDEN)
+    return {"campaign_id": definition.campaign_id, "status": definition.status, "definition": told_of}

@@ -1,0 +1,264 @@
+"""Coupons: issue one or many, look one up, see what happened to it, take it out of use."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Path, Request, Response
+from pydantic import Field
+
+from schemas.campaigns import MAX_COUPONS_AT_ONCE
+from schemas.common import MAX_ID_LENGTH, Identifier
+from services.gateway.access.callers import Caller
+from services.gateway.gateway import CHANNEL, Gateway, command_id_of, gateway_of, refusal, refused_coupon
+from services.gateway.guard import needs
+from services.gateway.native import new_router
+from services.gateway.native.answers import RefusedAnswer, amount, answer
+from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
+from services.gateway.native.openapi import told
+from services.gateway.problems import Problem
+from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.ledger import queries
+
+router = new_router("coupons")
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayIssue = Annotated[Caller, Depends(needs("issue"))]
+MayManage = Annotated[Caller, Depends(needs("manage"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+Code = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+CAUSE: Final = "coupons.issue"
+EXAMPLE: Final[dict[str, Any]] = {"campaign_id": "save10", "customer": {"customer_id": "customer_123"}}
+
+
+class IssueBody(Body):
+    """Coupons of one campaign: for a customer, or nobody's in particular.
+
+    `codes` brings codes of one's own, one coupon each, which are nobody's. `occasion`: what they are for (a reward's
+    id); the same one issues once.
+    """
+
+    campaign_id: Identifier
+    customer: CustomerBody | None = None
+    count: Annotated[int, Field(ge=1, le=MAX_CREATED)] | None = None
+    codes: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CREATED)] | None = None
+    occasion: Identifier | None = None
+
+    def mistake(self) -> str | None:
+        if self.codes is not None and (self.count is not None or self.customer is not None):
+            return "codes: are nobody's, one coupon each; leave count and customer out."
+        if self.customer is None:
+            return "occasion: is a customer's; name the customer too." if self.occasion is not None else None
+        if (self.count or 1) > MAX_COUPONS_AT_ONCE:
+            return f"count: one customer gets at most {MAX_COUPONS_AT_ONCE} coupons at once."
+        return self.customer.mistake()
+
+
+class IssuedCouponAnswer(Body):
+    """A coupon just made. `code` is null where the campaign gives none; `uses`: how often it can be used, 0 for any."""
+
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    uses: int
+    starts_at: str | None
+    ends_at: str | None
+
+
+class IssuedAnswer(Body):
+    """What was issued, and what wasn't."""
+
+    outcome: str
+    coupons: list[IssuedCouponAnswer]
+    refused: list[RefusedAnswer]
+
+
+class CouponDetailsAnswer(Body):
+    """A coupon as it stands."""
+
+    coupon_id: str
+    code: str
+    campaign_id: str
+    status: str
+    uses_limit: int | None
+    used_uses: int
+    held_uses: int
+    starts_at: str | None
+    ends_at: str | None
+    issued_at: str | None
+    occasion: str | None
+    holder: list[str]
+
+
+class HappeningAnswer(Body):
+    """One thing that happened to a coupon: issued, locked, released, burned, returned, restored, voided, refused."""
+
+    at: str
+    what: str
+    order_id: str | None
+    lock_reference: str | None
+    currency: str | None
+    discount_amount: str | None
+    reason: str | None
+    message: str | None
+    command_id: str
+
+
+class HoldAnswer(Body):
+    """Uses that a lock holds now."""
+
+    lock_reference: str
+    uses: int
+    order_id: str | None
+    expires_at: str
+
+
+class CouponHistoryAnswer(Body):
+    """All that happened to a code, oldest first. `coupon` is null where nobody issued it, but somebody tried it."""
+
+    code: str
+    coupon: CouponDetailsAnswer | None
+    holds: list[HoldAnswer]
+    happenings: list[HappeningAnswer]
+    more: bool
+
+
+@router.post(
+    "/coupons",
+    summary="Issue coupons",
+    status_code=201,
+    openapi_extra=takes(IssueBody, example=EXAMPLE),
+    responses=told(IssuedAnswer, 201),
+)
+async def issue(
+    request: Request,
+    gateway: Here,
+    _: MayIssue,
+    body: Annotated[IssueBody, Depends(body_of(IssueBody))],
+) -> Response:
+    """One, or up to 1,000: for a customer (up to 100), or nobody's in particular."""
+    command_id = command_id_of(request)
+    command: IssueCoupons | CreateCoupons
+    if body.customer is not None:
+        source, name = command_id.rsplit(" ", 1)
+        count = body.count or 1
+        command = IssueCoupons(
+            command_id,
+            Cause(CAUSE, source, name),
+            body.customer.to_domain(),
+            (body.campaign_id,),
+            natural_key=None if body.occasion is None else f"{CAUSE} {body.occasion}",
+            several=((body.campaign_id, count),) if count > 1 else (),
+        )
+    else:
+        count = 0 if body.codes else body.count or 1
+        command = CreateCoupons(command_id, body.campaign_id, count, body.codes or (), channel=CHANNEL)
+    verdict = await gateway.execute(command)
+    if verdict.outcome == "refused":
+        raise refusal(verdict)
+    return answer(
+        {
+            "outcome": verdict.outcome,
+            "coupons": [
+                {
+                    "coupon_id": one.coupon_id,
+                    "code": one.code or None,
+                    "campaign_id": one.campaign_id,
+                    "uses": one.uses,
+                    "starts_at": moment(one.starts_at),
+                    "ends_at": moment(one.ends_at),
+                }
+                for one in verdict.accepted
+            ],
+            "refused": [refused_coupon(one) for one in verdict.refused],
+        },
+        201,
+    )
+
+
+@router.get("/coupons/{code}", summary="Show a coupon", responses=told(CouponDetailsAnswer))
+async def show(request: Request, gateway: Here, _: MayRead, code: Code) -> Response:
+    """As it stands now."""
+    history = await _history(request, gateway, code)
+    if history.coupon is None:
+        raise _unknown(request, code)
+    return answer(_details(history.coupon))
+
+
+@router.get("/coupons/{code}/history", summary="What happened to a coupon", responses=told(CouponHistoryAnswer))
+async def history(request: Request, gateway: Here, _: MayRead, code: Code) -> Response:
+    """Everything, also that somebody tried it and why it was refused; the first thousand things."""
+    found = await _history(request, gateway, code)
+    return answer(
+        {
+            "code": found.code,
+            "coupon": None if found.coupon is None else _details(found.coupon),
+            "holds": [
+                {
+                    "lock_reference": hold.lock_reference,
+                    "uses": hold.uses,
+                    "order_id": hold.order_id,
+                    "expires_at": moment(hold.expires_at),
+                }
+                for hold in found.holds
+            ],
+            "happenings": [_happening(one) for one in found.happenings],
+            "more": found.cut,
+        }
+    )
+
+
+@router.post("/coupons/{code}/void", summary="Take a coupon out of use", responses=told(CouponDetailsAnswer))
+async def void(request: Request, gateway: Here, _: MayManage, code: Code) -> Response:
+    """For good. What was redeemed stays redeemed; voiding twice is voiding once."""
+    verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
+    if verdict.outcome == "refused":
+        raise refusal(verdict, request)
+    found = await _history(request, gateway, code)
+    if found.coupon is None:
+        raise _unknown(request, code)
+    return answer(_details(found.coupon))
+
+
+async def _history(request: Request, gateway: Gateway, code: str) -> queries.CouponHistory:
+    async with gateway.pool.acquire() as connection:
+        found = await queries.coupon_history(connection, code)
+    if found is None:
+        raise _unknown(request, code)
+    return found
+
+
+def _unknown(request: Request, code: str) -> Problem:
+    request.state.unknown_codes = 1
+    return Problem(404, "not_found", f"There is no coupon {code.strip()!r}.")
+
+
+def _details(coupon: queries.CouponDetails) -> dict[str, Any]:
+    return {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "status": coupon.status,
+        "uses_limit": coupon.uses_limit,
+        "used_uses": coupon.used_uses,
+        "held_uses": coupon.held_uses,
+        "starts_at": moment(coupon.starts_at),
+        "ends_at": moment(coupon.ends_at),
+        "issued_at": moment(coupon.issued_at),
+        "occasion": coupon.occasion,
+        "holder": list(coupon.holder),
+    }
+
+
+def _happening(one: queries.Happening) -> dict[str, Any]:
+    minor = one.held_minor if one.kind in {"locked", "released"} else one.used_minor
+    return {
+        "at": moment(one.at),
+        "what": one.kind,
+        "order_id": one.order_id,
+        "lock_reference": one.lock_reference,
+        "currency": one.currency,
+        "discount_amount": amount(minor, one.currency),
+        "reason": one.reason,
+        "message": one.message,
+        "command_id": one.command_id,
+    }
