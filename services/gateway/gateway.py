@@ -88,7 +88,7 @@ def command_id_of(request: Request) -> str:
     """The id of the command that `request` gives: the same for the same Idempotency-Key of the same caller."""
     key = request.headers.get("idempotency-key")
     name = request.state.caller.name
-    return f"/couponry/http/{name} {key.strip() if key and request.method == 'POST' else uuid4()}"
+    return f"/couponry/http/{name} {key if key and request.method == 'POST' else uuid4()}"
 
 
 def refusal(verdict: Verdict | Sequence[RefusedCoupon], request: Request | None = None) -> Problem:

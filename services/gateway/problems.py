@@ -13,6 +13,7 @@ import orjson
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from shared.domain.reasons import SENTENCES, Reason
 
@@ -98,7 +99,19 @@ async def answer_http(request: Request, error: Exception) -> Response:
         404: f"There is nothing at {request.url.path}; the paths are in /docs.",
         405: f"{request.url.path} doesn't take {request.method}.",
     }.get(error.status_code, str(error.detail))
-    return response_of(Problem(error.status_code, code, detail, headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return response_of(Problem(error.status_code, code, detail, headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods that the path takes; the framework's own answer names those of one route alone."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 def problem_of(error: RequestValidationError) -> Problem:

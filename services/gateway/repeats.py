@@ -8,6 +8,7 @@ what came of it. Requests begin and end in batches, as commands do.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ LOCK_CLASS: Final = 0x0C0F
 KEPT_DAYS: Final = 30
 PRUNED_AT_A_TIME: Final = 5_000
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
-MAX_KEY_LENGTH: Final = 255
+KEY: Final = re.compile(r"[!-~]{1,255}")
 
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 
@@ -66,11 +67,10 @@ def fingerprint(method: str, target: str, content_type: str, body: bytes) -> byt
 
 
 def check_key(key: str) -> str:
-    """The key, trimmed. Raises a Problem (400)."""
-    key = key.strip()
-    if not key or len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+    """The key. Raises a Problem (422)."""
+    if KEY.fullmatch(key) is None:
         raise Problem(
-            400, "invalid_request", f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+            422, "invalid_request", "Idempotency-Key must have 1 to 255 visible ASCII characters, none of them a blank."
         )
     return key
 

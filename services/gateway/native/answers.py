@@ -66,6 +66,19 @@ class VerdictAnswer(Body):
     decided_at: str
 
 
+class ValidationAnswer(Body):
+    """What redeeming would come to now. `outcome`: good or refused."""
+
+    outcome: str
+    valid: bool
+    order_id: str | None
+    currency: str | None
+    discount_amount: str | None
+    coupons: list[CouponAnswer]
+    refused: list[RefusedAnswer]
+    decided_at: str
+
+
 class ErrorAnswer(Body):
     """One thing that is wrong with a request, and where."""
 

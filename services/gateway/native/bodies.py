@@ -260,7 +260,7 @@ def check_json(request: Request) -> None:
 def invalid(error: InvalidDocumentError) -> Problem:
     """A body that can't be read, with the place of all that is wrong."""
     problems = error.problems()
-    if any(one.kind in {"json_invalid", "document"} for one in problems):
+    if any(one.kind == "json_invalid" for one in problems):
         return Problem(400, "invalid_json", str(error))
     errors = [{"place": _place(one.loc), "problem": one.expected} for one in problems[:MAX_ERRORS]]
     return Problem(422, "invalid_request", str(error), details={"errors": errors})

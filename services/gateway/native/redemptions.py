@@ -9,7 +9,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, gateway_of, note_unknown, refusal
 from services.gateway.guard import needs
 from services.gateway.native import new_router
-from services.gateway.native.answers import VerdictAnswer, answer, verdict_document
+from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
 from services.gateway.native.bodies import (
     AskedBody,
     BurnBody,
@@ -50,7 +50,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "/validate",
     summary="Judge coupons without changing anything",
     openapi_extra=takes(ValidateBody, example=EXAMPLE),
-    responses=told(VerdictAnswer),
+    responses=told(ValidationAnswer),
 )
 async def validate(
     request: Request,
