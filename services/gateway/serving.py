@@ -60,7 +60,9 @@ async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
 
 def _listener(host: str, port: int) -> socket.socket:
     """A socket that several gateways of one machine may share: the kernel spreads connections over them."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
