@@ -268,7 +268,7 @@ class WindowDefinition(Section):
 class SourceDefinition(Section):
     """Where codes come from: made here, a pool imported beforehand, or asked of an external API at `url`.
 
-    `without_code`: the API may answer with an empty code, and the coupon then has none.
+    `without_code`: the coupons have none (rewards that need no code), or the API may answer with an empty one.
     """
 
     kind: Literal["generated", "pool", "external"] = "generated"
@@ -276,7 +276,14 @@ class SourceDefinition(Section):
     headers: dict[str, str] = {}
     without_code: bool = False
 
-    @field_validator("url", "headers", "without_code")
+    @field_validator("without_code")
+    @classmethod
+    def _a_pool_is_codes(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("kind") == "pool":
+            raise ValueError('belongs to no source of kind "pool", which consists of codes')
+        return value
+
+    @field_validator("url", "headers")
     @classmethod
     def _only_for_external(cls, value: _Value, info: ValidationInfo) -> _Value:
         if value and info.data.get("kind") in ("generated", "pool"):

@@ -9,12 +9,12 @@ from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step, codes_of
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import InvalidDocumentError, parse
 from services.issuer.handler import to_commands
-from services.issuer.matching import MatchIndex
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.campaign import Campaign
 from shared.domain.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.money import MoneyError
+from shared.ledger.matching import MatchIndex
 from shared.messaging.records import ReceivedEvent, Record
 
 _NOWHERE = Record("", 0, 0, 0, None, None)

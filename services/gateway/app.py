@@ -1,19 +1,23 @@
 """The application: the native API with its documentation, and the facades under their own paths."""
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.gateway.access.identify import identify
+from services.gateway.facades import gameball, sitevibes
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, openapi, redemptions
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
 
 ROUTERS = (campaigns.router, coupons.router, redemptions.router)
-FACADES: dict[str, Any] = {}
+FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
+    "sitevibes_path": sitevibes.create,
+    "gameball_path": gameball.create,
+}
 """Setting that holds the base path → the module's `create`."""
 
 
@@ -33,8 +37,6 @@ def create_app(gateway: Gateway) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     for setting, create in FACADES.items():
-        facade: FastAPI = create(gateway)
-        facade.state.gateway = gateway
-        app.mount(getattr(gateway.settings, setting), facade)
+        app.mount(getattr(gateway.settings, setting), create(gateway))
     app.openapi = lambda: openapi.document(app, app.version)  # type: ignore[method-assign]
     return app

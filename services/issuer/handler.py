@@ -9,7 +9,6 @@ from typing import Final
 from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
-from services.issuer.matching import MatchIndex, Wanted
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.campaign import Campaign
 from shared.domain.commands import Cause, Command, IssueCoupons, NoteCustomer
@@ -18,6 +17,7 @@ from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
+from shared.ledger.matching import MatchIndex, Wanted
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry

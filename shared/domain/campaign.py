@@ -173,7 +173,7 @@ class IssueRule:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where codes come from. `url`, `headers` and `without_code` are the external API's."""
+    """Where codes come from. `url` and `headers` are the external API's; `without_code`: coupons may have none."""
 
     kind: SourceKind = "generated"
     url: str | None = None

@@ -105,6 +105,9 @@ def _generate(state: State, wanted: Sequence[Wanted]) -> None:
     for one in wanted:
         of_campaign.setdefault(one[1], []).append(one)
     for campaign_id, wanting in of_campaign.items():
+        if state.campaigns[campaign_id].source.without_code:
+            state.supplies.update((one, Supply(_coupon_id(one), None)) for one in wanting)
+            continue
         rule = state.campaigns[campaign_id].code
         made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
         for one, code in zip(wanting, made, strict=True):

@@ -1,0 +1,340 @@
+"""Gameball v4.0's coupon calls: generate, validate and lock, burn, release, and orders that burn a lock."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+
+from schemas.campaigns import CampaignDefinition
+from schemas.common import IdentifiedCustomer
+from schemas.rewards import RewardEarned
+from services.gateway.access.callers import Caller, unauthorized
+from services.gateway.access.identify import by_key
+from services.gateway.facades.facade import json_response, new_facade, new_router
+from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
+from services.gateway.gateway import Gateway, command_id_of, gateway_of, note_unknown, refusal
+from services.gateway.guard import needs
+from services.gateway.native.bodies import body_of, moment
+from services.gateway.problems import Problem
+from services.gateway.settings import MAX_LOCK_SECONDS
+from shared.domain.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
+from shared.domain.derive import lock_reference
+from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
+from shared.domain.order import Line, Order
+from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
+from shared.domain.verdicts import Verdict
+from shared.ledger import queries
+from shared.ledger.definitions import to_domain
+from shared.ledger.matching import MatchIndex
+from shared.ledger.sql import sql
+
+router = new_router()
+
+BASE: Final = "/api/v4.0/integrations"
+CHANNEL: Final = "gameball"
+CAUSE: Final = "gameball.redemption"
+TYPES: Final[Mapping[str, str]] = {
+    "percentage": "percentage",
+    "fixed": "fixed",
+    "fixed_rate": "fixed_rate",
+    "free_shipping": "free_shipping",
+    "free_product": "free_product",
+    "custom": "custom",
+}
+COUPON_TYPES: Final[Mapping[str, str]] = {
+    "percentage": "percentage_discount",
+    "fixed": "fixed_discount",
+    "fixed_rate": "fixed_rate_discount",
+    "free_shipping": "free_shipping",
+    "free_product": "free_product",
+    "custom": "custom",
+}
+ERRORS: Final[Mapping[str, int]] = {
+    "unauthorized": 1001,
+    "forbidden": 1002,
+    "invalid_json": 3003,
+    "invalid_request": 3003,
+    "missing": 3000,
+    "not_found": 4004,
+    "rate_limited": 2000,
+    "idempotency_key_in_flight": 2001,
+    "duplicate_transaction": 9004,
+}
+CLASSES: Final = {
+    1: "Authentication Error", 2: "Request Error", 3: "Payload Error", 4: "General Error", 5: "Server Error",
+    9: "Transaction Error",
+}  # fmt: skip
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayIssue = Annotated[Caller, Depends(needs("issue"))]
+MayValidate = Annotated[Caller, Depends(needs("validate"))]
+MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
+
+
+@router.post(f"{BASE}/coupons/predefined")
+async def predefined(
+    request: Request, gateway: Here, _: MayIssue, body: Annotated[PredefinedBody, Depends(body_of(PredefinedBody))]
+) -> Response:
+    """A coupon of the campaign whose `issues_on` matches the rule, as a reward event with that `rule_id` would."""
+    command_id = command_id_of(request)
+    now = datetime.now(UTC)
+    reward = RewardEarned(
+        reward_id=command_id[-200:],
+        rule_id=str(body.ruleId),
+        customer=IdentifiedCustomer(customer_id=body.customerId, email=body.email, mobile=body.mobile),
+        earned_at=now,
+    )
+    async with gateway.pool.acquire() as connection:
+        index = MatchIndex(await gateway.campaigns.refresh(connection))
+    wanted = index.matching("reward.earned", reward).customer
+    source, name = command_id.rsplit(" ", 1)
+    command = IssueCoupons(
+        command_id,
+        Cause(CAUSE, source, name),
+        body.who,
+        tuple(campaign_id for campaign_id, _ in wanted),
+        several=tuple((campaign_id, count) for campaign_id, count in wanted if count > 1),
+    )
+    verdict = await gateway.execute(command)
+    if not verdict.accepted:
+        raise refusal(verdict)
+    codes = [one.code for one in verdict.accepted if one.code]
+    first = await _properties(gateway, verdict.accepted[0].campaign_id, verdict.accepted[0].code)
+    first |= {"startDate": moment(verdict.accepted[0].starts_at), "expiryDate": moment(verdict.accepted[0].ends_at)}
+    return json_response({"code": codes[0] if codes else "", "codes": codes, "coupon": first})
+
+
+@router.post(f"{BASE}/coupons/burn")
+async def burn(
+    request: Request, gateway: Here, _: MayRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
+) -> Response:
+    """Use them on the transaction, all or none. A transaction that has burned before is told so (9004)."""
+    if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId):
+        raise _duplicate(body.transactionId)
+    who = None if body.customerId is None else body.who
+    command = RedeemCoupons(
+        command_id_of(request), Order(body.transactionId, gateway.settings.currency, 0), body.coupons or (), who,
+        body.lockReference, atomic=True, channel=CHANNEL, validation_code=body.pin, priced=False,
+    )  # fmt: skip
+    verdict = await gateway.execute(command)
+    if verdict.outcome == "refused":
+        raise refusal(verdict, request)
+    if verdict.outcome != "redeemed":
+        raise _duplicate(body.transactionId)
+    return json_response(
+        {
+            "success": True,
+            "transactionId": body.transactionId,
+            "burnedAt": moment(verdict.decided_at),
+            "burnedCoupons": [one.code for one in verdict.accepted],
+        }
+    )
+
+
+@router.post(f"{BASE}/coupons/release")
+async def release(
+    request: Request, gateway: Here, _: MayRedeem, body: Annotated[ReleaseBody, Depends(body_of(ReleaseBody))]
+) -> Response:
+    """What it holds can be used by others at once."""
+    return await _released(request, gateway, body.lockReference)
+
+
+@router.delete(f"{BASE}/coupons/{{lock}}")
+async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: str) -> Response:
+    """The same as releasing it."""
+    return await _released(request, gateway, lock)
+
+
+@router.post(f"{BASE}/coupons/{{code}}/validate")
+async def validate(  # noqa: PLR0917 - FastAPI reads them by name
+    request: Request,
+    code: str,
+    gateway: Here,
+    caller: MayValidate,
+    body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
+    lock: Annotated[bool | None, Query()] = None,
+    lockDuration: Annotated[int | None, Query(ge=1, le=MAX_LOCK_SECONDS // 60)] = None,  # noqa: N803
+) -> Response:
+    """Whether the code is good; with `lock`, hold it for `lockDuration` minutes. A refusal says `isValid`: false."""
+    hold = body.lock if lock is None else lock
+    minutes = body.lockDuration if lockDuration is None else lockDuration
+    seconds = gateway.settings.lock_seconds if minutes is None else minutes * 60
+    command_id = command_id_of(request)
+    command = LockCoupons(
+        command_id, lock_reference(command_id), (code,), seconds, body.who, channel=CHANNEL, validation_code=body.pin
+    )
+    if hold:
+        caller.must("redeem")
+    verdict = await (gateway.execute(command) if hold else gateway.validate(command))
+    note_unknown(request, verdict.refused)
+    if verdict.refused:
+        first = verdict.refused[0]
+        return json_response(
+            {
+                "isValid": False,
+                "lockReference": None,
+                "discountType": None,
+                "discountAmount": None,
+                "code": VENDOR_CODES[first.reason.value].gameball,
+                "message": first.message,
+                "reason": first.reason.value,
+            }
+        )
+    good = verdict.accepted[0]
+    told: dict[str, Any] = {
+        "isValid": True,
+        "lockReference": verdict.lock_reference if hold else None,
+        "discountType": TYPES[good.discount_kind],
+        "discountAmount": _number(good.discount_value),
+    }
+    if hold:
+        told["dateToExpire"] = moment(verdict.expires_at)
+    return json_response(told | {"coupon": await _properties(gateway, good.campaign_id, good.code)})
+
+
+@router.post(f"{BASE}/orders")
+async def order(
+    request: Request, gateway: Here, _: MayRedeem, body: Annotated[OrderBody, Depends(body_of(OrderBody))]
+) -> Response:
+    """Note the order, and burn the lock that it names."""
+    reference = None if body.redemption is None else body.redemption.couponsLockReference
+    try:
+        ordered = _order(body, gateway.settings.currency)
+    except MoneyError as error:
+        raise Problem(422, "invalid_request", str(error)) from None
+    command = RedeemCoupons(
+        command_id_of(request), ordered, (), body.who, reference, atomic=True, at=body.orderDate, channel=CHANNEL,
+        priced=body.totalPrice is not None or body.totalPaid is not None,
+    )  # fmt: skip
+    verdict = await gateway.execute(command)
+    if verdict.outcome == "refused":
+        raise refusal(verdict, request)
+    return json_response(
+        {
+            "orderId": body.orderId,
+            "customerId": body.customerId,
+            "redemption": {
+                "couponsLockReference": reference,
+                "coupons": [_burned(one.code, one.discount_minor, verdict) for one in verdict.accepted],
+            },
+        }
+    )
+
+
+def _burned(code: str, discount_minor: int | None, verdict: Verdict) -> dict[str, Any]:
+    known = discount_minor is not None and verdict.currency is not None
+    return {
+        "code": code,
+        "discountAmount": _number(format_minor(discount_minor or 0, verdict.currency or "")) if known else None,
+    }
+
+
+def _order(body: OrderBody, currency: str) -> Order:
+    """The order; lines without a price are left out, since nothing can be taken off them. Raises MoneyError."""
+    total = body.totalPrice or body.totalPaid
+    lines = tuple(
+        [
+            Line(
+                str(number), item.productId or item.sku or str(number), item.quantity,
+                parse_minor(item.price, currency), item.sku, item.collection or (),
+            )
+            for number, item in enumerate(body.lineItems or (), start=1)
+            if item.price is not None
+        ]
+    )  # fmt: skip
+    shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
+    amount = 0 if total is None else parse_minor(total, currency)
+    return Order(body.orderId, currency, amount, lines, shipping, body.orderDate)
+
+
+async def _released(request: Request, gateway: Gateway, reference: str) -> Response:
+    verdict = await gateway.execute(ReleaseLock(command_id_of(request), reference, CHANNEL))
+    if verdict.outcome == "refused":
+        raise refusal(verdict)
+    return json_response(
+        {
+            "success": True,
+            "releasedAt": moment(verdict.decided_at),
+            "releasedCoupons": [one.code for one in verdict.accepted],
+        }
+    )
+
+
+async def _properties(gateway: Gateway, campaign_id: str, code: str) -> dict[str, Any]:
+    """The coupon in the vendor's properties, as far as its campaign says them."""
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaign(connection, campaign_id)
+    return {} if found is None else coupon_properties(found.definition, code)
+
+
+def coupon_properties(definition: CampaignDefinition, code: str) -> dict[str, Any]:
+    """A campaign's terms in the vendor's properties."""
+    discount, limits, eligibility = definition.discount, definition.limits, definition.eligibility
+    window = to_domain(definition, 0).window
+    return {
+        "code": code,
+        "type": COUPON_TYPES[discount.kind],
+        "value": _number(discount.value) if discount.value is not None else None,
+        "currency": discount.currency,
+        "usageLimit": limits.uses_per_coupon,
+        "limitPerCustomer": limits.uses_per_customer,
+        "startDate": moment(window.starts_at),
+        "expiryDate": moment(window.ends_at),
+        "capping": _number(discount.max_discount) if discount.max_discount is not None else None,
+        "minOrderValue": _number(eligibility.min_order_amount) if eligibility.min_order_amount is not None else None,
+        "entitledProductIds": list(definition.applies_to.product_ids),
+        "entitledVariantIds": list(definition.applies_to.variant_ids),
+        "entitledCollectionIds": list(definition.applies_to.collection_ids),
+        "productId": discount.product_id,
+        "payload": discount.payload,
+    }
+
+
+def _number(text: str) -> int | float:
+    """An amount as the vendor has it, a JSON number: whole ones without a point."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) if not fraction.strip("0") else float(text)
+
+
+def _duplicate(transaction: str) -> Problem:
+    return Problem(422, "duplicate_transaction", f"Transaction {transaction!r} has burned coupons already.")
+
+
+async def _identify(request: Request, gateway: Gateway) -> Caller:
+    """`SecretKey` is our key; calls of a browser, which may have no secret, send one as `APIKey`."""
+    for name in ("secretkey", "apikey"):
+        caller = await gateway.keys.caller(request.headers.get(name, ""))
+        if caller is not None:
+            return caller
+    if "secretkey" in request.headers or "apikey" in request.headers:
+        return await by_key(gateway, "")
+    raise unauthorized(
+        "The headers APIKey and SecretKey are missing; SecretKey is a key made by `couponry keys create`."
+    )
+
+
+def _tell(request: Request, problem: Problem) -> Response:
+    reason = problem.details.get("reason")
+    if reason is not None:
+        code = VENDOR_CODES[reason].gameball
+    else:
+        missing = problem.code == "invalid_request" and "is missing" in problem.detail
+        code = ERRORS.get("missing" if missing else problem.code, 5000 if problem.status >= 500 else GAMEBALL_FAILED)
+    return json_response(
+        {
+            "code": code,
+            "type": CLASSES.get(code // 1000, "General Error"),
+            "message": problem.detail,
+            "requestId": str(uuid4()),
+        },
+        problem.status,
+        problem.headers,
+    )
+
+
+def create(gateway: Gateway) -> FastAPI:
+    """The facade, to be mounted under its base path."""
+    decimals(gateway.settings.currency)  # a currency that nobody knows is told at the start
+    return new_facade("Gameball coupon API", gateway, router, _identify, _tell)
