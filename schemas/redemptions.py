@@ -15,6 +15,7 @@ from schemas.common import (
     Event,
     EventPart,
     Identifier,
+    Metadata,
     Moment,
     Text,
 )
@@ -55,7 +56,10 @@ class RedeemedCoupon(EventPart):
 
 
 class CouponRedeemed(Event):
-    """Coupons were used on an order. `requested_count` is how many the request named, refused ones included."""
+    """Coupons were used on an order. `requested_count` is how many the request named, refused ones included.
+
+    `metadata`: what the request said of the redemption itself, handed on.
+    """
 
     redemption_id: Identifier
     order_id: Identifier
@@ -68,6 +72,7 @@ class CouponRedeemed(Event):
     lock_reference: Identifier | None = None
     channel: Identifier
     redeemed_at: Moment
+    metadata: Metadata | None = None
 
 
 class RefusedCoupon(EventPart):
@@ -96,6 +101,7 @@ class CouponRedemptionRefused(Event):
     lock_reference: Identifier | None = None
     channel: Identifier
     refused_at: Moment
+    metadata: Metadata | None = None
 
 
 class RestoredCoupon(EventPart):

@@ -5,7 +5,10 @@ and is unique to the request (`<ce_source> <ce_id>` for an event); the same id a
 `at` is the time by which the request asks to be judged; a time after the database's now is judged as now, None is now.
 """
 
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
+from typing import Any
 
 from shared.domain.customer import Customer
 from shared.domain.order import Order
@@ -72,6 +75,10 @@ class RedeemCoupons:
     channel: str = "orders"
     validation_code: str | None = None
     priced: bool = True
+    named: int = 0
+    """how many coupons the request named of which this is a part; 0: this is all of it"""
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    """what the request says of the redemption itself, handed on"""
 
 
 @value

@@ -63,6 +63,8 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
     verdict = _DECISIONS[type(command)](command, state, now)
+    if isinstance(command, RedeemCoupons) and command.metadata is not None:
+        verdict = replace(verdict, metadata=command.metadata)
     customer: Customer | None = getattr(command, "customer", None)
     if customer is not None and customer.segments is not None:
         # Whatever is decided, what is said of a customer is known from now on.

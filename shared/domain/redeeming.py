@@ -118,8 +118,9 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         refused = sorted_refusals(refused)
     if not taken:
         return Verdict(
-            command.command_id, "refused", now, (), tuple(refused), len(refused), 0, order.currency, order.order_id,
-            None, command.lock_reference, None, request.person, (), (), () if change is None else (change,),
+            command.command_id, "refused", now, (), tuple(refused), command.named or len(refused), 0, order.currency,
+            order.order_id, None, command.lock_reference, None, request.person, (), (),
+            () if change is None else (change,),
         )  # fmt: skip
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
         return _hold(command, request, taken, refused, change)
@@ -304,9 +305,10 @@ def _burn(
             shares(burned_now, request.state.campaigns, _goods(request, change), (), returns, order.order_id)
         )
     return Verdict(
-        command.command_id, "redeemed", request.now, tuple(told), tuple(refused), len(taken) + len(refused), total,
-        order.currency, order.order_id, redemption, command.lock_reference, None, user, transfers,
-        tuple(drained(taken, order.order_id)) if locked else (), () if change is None else (change,),
+        command.command_id, "redeemed", request.now, tuple(told), tuple(refused),
+        command.named or len(taken) + len(refused), total, order.currency, order.order_id, redemption,
+        command.lock_reference, None, user, transfers, tuple(drained(taken, order.order_id)) if locked else (),
+        () if change is None else (change,),
     )  # fmt: skip
 
 

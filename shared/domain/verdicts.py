@@ -161,7 +161,7 @@ class Verdict:
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes
     were listed. `natural_key` is that of the issue, for the set of occasions already served. `segments` is what the
-    command says of a customer, (who, in which segments), None where it says nothing.
+    command says of a customer, (who, in which segments), None where it says nothing. `metadata` is the request's own.
     """
 
     command_id: str
@@ -182,3 +182,4 @@ class Verdict:
     orders: tuple[OrderChange, ...] = ()
     natural_key: str | None = None
     segments: tuple[CustomerKey, tuple[str, ...]] | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)

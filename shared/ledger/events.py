@@ -206,6 +206,8 @@ def _judged(  # noqa: PLR0917 - private, called twice
         "currency": currency,
         "channel": channel,
     }
+    if verdict.metadata is not None:
+        common["metadata"] = verdict.metadata
     if verdict.outcome == "redeemed" and verdict.accepted:
         yield topic, order_id, "coupon.redeemed", order_id, {
             "redemption_id": verdict.redemption_id,
@@ -224,10 +226,10 @@ def _judged(  # noqa: PLR0917 - private, called twice
 
 
 def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
-    order = command.order
+    order, currency = command.order, verdict.currency or command.order.currency
     if verdict.outcome == "held":
         yield from _locked(verdict, verdict.accepted, command.customer, order.order_id, order.currency)
-    yield from _judged(verdict, order.order_id, command.customer, order.currency, order.amount_minor, command.channel)
+    yield from _judged(verdict, order.order_id, command.customer, currency, order.amount_minor, command.channel)
     yield from _moved(command, verdict, state)
 
 

@@ -48,13 +48,17 @@ def fingerprint(command: Command) -> bytes:
     match command:
         case RedeemCoupons():
             asked = (
-                command.order,
-                command.codes,
-                command.customer,
-                command.lock_reference,
-                command.atomic,
-                command.validation_code,
-            ) + (() if command.priced else ("not priced",))
+                (
+                    command.order,
+                    command.codes,
+                    command.customer,
+                    command.lock_reference,
+                    command.atomic,
+                    command.validation_code,
+                )
+                + (() if command.priced else ("not priced",))
+                + (() if command.metadata is None else (command.metadata,))
+            )
         case IssueCoupons():
             asked = (command.customer, command.natural_key, command.at)
         case CreateCoupons():
@@ -106,6 +110,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "lock_reference": verdict.lock_reference,
             "expires_at": verdict.expires_at,
             "customer_key": verdict.customer_key,
+            **({} if verdict.metadata is None else {"metadata": verdict.metadata}),
         },
         option=_JSON,
     ).decode()
@@ -138,6 +143,7 @@ def decode_verdict(command_id: str, recorded: str) -> Verdict:
         lock_reference=told["lock_reference"],
         expires_at=_time(told["expires_at"]),
         customer_key=told["customer_key"],
+        metadata=told.get("metadata"),
     )
 
 

@@ -1,0 +1,79 @@
+"""What Capillary's clients send: one coupon or a list of them, under `root`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.common import Amount, Contact, Identifier, Text
+from services.gateway.native.bodies import Body
+
+MOST_READ = 1_000
+"""Most coupons that are counted before the answer is that there are too many."""
+
+
+class CapillaryBody(Body):
+    """Clients in the field send more than is read here; what isn't known is ignored."""
+
+    model_config = Body.model_config | {"extra": "ignore"}
+
+
+class CustomerIn(CapillaryBody):
+    """Any registered identifier."""
+
+    mobile: Contact | None = None
+    email: Contact | None = None
+    external_id: Contact | None = None
+
+
+class TransactionIn(CapillaryBody):
+    """What the coupon is used on."""
+
+    number: Contact | None = None
+    amount: Amount | None = None
+
+
+class FieldIn(CapillaryBody):
+    """One custom field of the redemption."""
+
+    name: Identifier
+    value: Text
+
+
+class FieldsIn(CapillaryBody):
+    """The custom fields of a redemption."""
+
+    field: Annotated[tuple[FieldIn, ...], Field(max_length=100)] = ()
+
+
+class CouponIn(CapillaryBody):
+    """One coupon to redeem."""
+
+    code: Identifier
+    validation_code: Contact | None = None
+    customer: CustomerIn | None = None
+    custom_fields: FieldsIn | None = None
+    transaction: Annotated[tuple[TransactionIn, ...], Field(max_length=1)] | TransactionIn = ()
+
+    @property
+    def used_on(self) -> TransactionIn | None:
+        """The transaction, however it stands there."""
+        if isinstance(self.transaction, tuple):
+            return self.transaction[0] if self.transaction else None
+        return self.transaction
+
+
+class RootIn(CapillaryBody):
+    """The coupons."""
+
+    coupon: Annotated[tuple[CouponIn, ...], Field(min_length=1, max_length=MOST_READ)] | CouponIn
+
+    @property
+    def coupons(self) -> tuple[CouponIn, ...]:
+        """The coupons, however many."""
+        return self.coupon if isinstance(self.coupon, tuple) else (self.coupon,)
+
+
+class RedeemBody(CapillaryBody):
+    """The request."""
+
+    root: RootIn
