@@ -1,11 +1,14 @@
 """A gateway for tests: the whole application on a real ledger, asked over HTTP without a socket."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import uvicorn
 from pydantic import SecretStr
 
 from schemas.campaigns import CampaignDefinition
@@ -42,6 +45,27 @@ def client_of(gateway: Gateway, headers: dict[str, str]) -> httpx.AsyncClient:
     """A client of the application."""
     transport = httpx.ASGITransport(create_app(gateway), raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://couponry.test", headers=headers)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are pytest's."""
+        yield
+
+
+@asynccontextmanager
+async def listening(here: Served) -> AsyncIterator[str]:
+    """The application on a port of its own, for clients that need one; call them in another thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(create_app(here.gateway), log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
 
 
 @asynccontextmanager

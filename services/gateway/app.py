@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.gateway.access.identify import identify
-from services.gateway.facades import capillary, gameball, sitevibes
+from services.gateway.facades import capillary, gameball, paddle, sitevibes
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, openapi, redemptions
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
@@ -18,6 +18,7 @@ FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "sitevibes_path": sitevibes.create,
     "capillary_path": capillary.create,
     "gameball_path": gameball.create,
+    "paddle_path": paddle.create,
 }
 """Setting that holds the base path → the module's `create`."""
 

@@ -1,0 +1,122 @@
+"""What a Paddle Classic call says, as texts by their names: from a form or from JSON, both mean the same."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.gateway.problems import Problem
+
+MISSING: Final = 116
+BAD_TYPE: Final = 127
+BAD_PERCENTAGE: Final = 128
+BAD_AMOUNT: Final = 129
+BAD_USES: Final = 130
+BAD_CODE: Final = 131
+TAKEN: Final = 132
+BAD_EXPIRY: Final = 133
+BAD_CURRENCY: Final = 134
+NOT_FOUND: Final = 135
+
+MOST_CHARACTERS: Final = 10_000
+Fields = Mapping[str, str]
+
+
+class PaddleProblem(Problem):
+    """A problem that has a number of the vendor's own."""
+
+    def __init__(self, number: int, detail: str) -> None:
+        super().__init__(200, "invalid_request", detail)
+        self.number = number
+
+
+async def fields_of(request: Request) -> Fields:
+    """The fields, trimmed; one that is null isn't there. Read once for a request. Raises a Problem (400)."""
+    known: Fields | None = getattr(request.state, "fields", None)
+    if known is None:
+        known = request.state.fields = await _read(request)
+    return known
+
+
+async def _read(request: Request) -> Fields:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        form = await request.form()
+        return _checked({name: value for name, value in form.items() if isinstance(value, str)})
+    try:
+        # Numbers by their digits: an amount must not go through a float.
+        document = json.loads(await request.body() or b"{}", parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "invalid_json", f"The body is no valid JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise Problem(400, "invalid_json", "The body must be a JSON object of fields.")
+    return _checked({str(name): _text(value) for name, value in document.items() if value is not None})
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, list):
+        return ",".join(_text(one) for one in value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _checked(fields: dict[str, str]) -> Fields:
+    for name, value in fields.items():
+        if "\0" in value or len(value) > MOST_CHARACTERS or not _is_unicode(value):
+            raise PaddleProblem(MISSING, f"{name} holds what no text here can hold: shorten or correct it.")
+    return {name: value.strip() for name, value in fields.items()}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def needed(fields: Fields, name: str) -> str:
+    """A field that must be there. Raises a PaddleProblem (116)."""
+    value = fields.get(name, "")
+    if not value:
+        raise PaddleProblem(MISSING, f"{name} is missing.")
+    return value
+
+
+def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int | None:
+    """A whole number of at least 1; None where it isn't given. Raises a PaddleProblem with `number`."""
+    text = fields.get(name, "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:11]) <= most or len(text) > 10:
+        raise PaddleProblem(number, f"{name} must be a whole number from 1 to {most:,}, not {text[:40]!r}.")
+    return int(text)
+
+
+def flag(fields: Fields, name: str) -> bool | None:
+    """0 or 1 (or false, true); None where it isn't given. Raises a PaddleProblem (116)."""
+    text = fields.get(name, "").lower()
+    if not text:
+        return None
+    if text not in {"0", "1", "true", "false"}:
+        raise PaddleProblem(MISSING, f"{name} must be 0 or 1, not {text[:40]!r}.")
+    return text in {"1", "true"}
+
+
+def products(text: str) -> list[str]:
+    """Ids of products, separated by commas. Raises a PaddleProblem (108's words under 116)."""
+    ids = [one.strip() for one in text.split(",") if one.strip()]
+    if len(ids) > 1_000 or any(len(one) > 255 for one in ids):
+        raise PaddleProblem(MISSING, "product_ids must be at most 1,000 ids, separated by commas.")
+    return list(dict.fromkeys(ids))
+
+
+def expiry(text: str) -> str:
+    """A date, at whose start (UTC) the coupon ends. Raises a PaddleProblem (133)."""
+    try:
+        return f"{date.fromisoformat(text if len(text) == 10 else '').isoformat()}T00:00:00Z"
+    except ValueError:
+        raise PaddleProblem(BAD_EXPIRY, f"expires must be a date like 2026-12-31, not {text[:40]!r}.") from None

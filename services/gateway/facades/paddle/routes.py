@@ -1,0 +1,216 @@
+"""create_coupon and update_coupon (2.1), list_coupons and delete_coupon (2.0), as clients of Paddle Classic send them.
+
+A create makes a campaign with its terms, and coupons in it. Errors too are 200, and told in the body.
+"""
+
+from typing import Annotated, Any, Final
+
+import asyncpg
+from fastapi import Depends, FastAPI, Request, Response
+
+from schemas.campaigns import CampaignDefinition
+from services.gateway.access.callers import Caller, unauthorized
+from services.gateway.access.identify import by_key, identify
+from services.gateway.facades.facade import json_response, new_facade, new_router
+from services.gateway.facades.paddle import fields as read
+from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields_of
+from services.gateway.facades.paddle.terms import campaign_of, changed
+from services.gateway.gateway import Gateway, command_id_of, gateway_of, refusal
+from services.gateway.guard import needs
+from services.gateway.problems import Problem
+from shared.domain.commands import MAX_CREATED, CreateCoupons, VoidCoupon
+from shared.domain.coupon import code_key
+from shared.domain.derive import derived_id
+from shared.domain.reasons import Reason
+from shared.domain.vendor_codes import VENDOR_CODES
+from shared.ledger import campaigns
+from shared.ledger.definitions import DefinitionError
+from shared.ledger.sql import sql
+
+router = new_router()
+
+CHANNEL: Final = "paddle"
+PACKAGE: Final = "services.gateway"
+MOST_LISTED: Final = 500
+BAD_KEY: Final = 102
+NO_PERMISSION: Final = 107
+BAD_CALL: Final = 101
+INTERNAL: Final = 120
+NUMBERS: Final = {
+    "unauthorized": BAD_KEY, "forbidden": NO_PERMISSION, "not_found": BAD_CALL, "method_not_allowed": BAD_CALL,
+}  # fmt: skip
+
+NO_TERMS: Final = frozenset({"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"})
+"""Fields of an update that change no terms."""
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+Told = Annotated[Fields, Depends(fields_of)]
+MayIssue = Annotated[Caller, Depends(needs("issue"))]
+MayManage = Annotated[Caller, Depends(needs("manage"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+
+
+@router.post("/api/2.1/product/create_coupon")
+async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told: Told) -> Response:
+    """A campaign with these terms, and its coupons."""
+    caller.must("manage")
+    command_id = command_id_of(request)
+    campaign_id = f"paddle-{derived_id('paddle', command_id)}"
+    definition = campaign_of(campaign_id, told, gateway.settings.currency)
+    count = read.whole(told, "num_coupons", read.MISSING, MAX_CREATED) or 1
+    code = told.get("coupon_code", "")
+    if code and await gateway.pool.fetchval(sql("code_is_taken", PACKAGE), code_key(code), campaign_id):
+        raise _taken(code)
+    await _save(gateway, definition)
+    command = CreateCoupons(command_id, campaign_id, 0 if code else count, (code,) if code else (), channel=CHANNEL)
+    verdict = await gateway.execute(command)
+    if not verdict.accepted:
+        if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
+            # Somebody else made it meanwhile; the campaign stays behind empty and out of use.
+            await campaigns.change(
+                gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
+            )
+            raise _taken(code)
+        raise refusal(verdict)
+    return _success({"coupon_codes": [one.code for one in verdict.accepted]})
+
+
+@router.post("/api/2.1/product/update_coupon")
+async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
+    """Change the terms of a coupon, or of all coupons of a group."""
+    code, group = told.get("coupon_code", ""), told.get("group", "")
+    if bool(code) == bool(group):
+        raise PaddleProblem(read.MISSING, "coupon_code or group: give exactly one of them.")
+    if code:
+        record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+        if record is None or record["status"] == "voided":
+            raise _unknown(code)
+        terms = {
+            name for name in told if name not in {"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"}
+        }
+        if terms and record["coupons"] > 1:
+            raise PaddleProblem(
+                read.MISSING,
+                f"Coupon {code!r} was made together with others and shares their terms; update them by their group.",
+            )
+        ids = [record["campaign_id"]]
+    else:
+        if told.get("new_coupon_code"):
+            raise PaddleProblem(read.MISSING, "new_coupon_code can't be used with a group.")
+        ids = [row["campaign_id"] for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group)]
+        if not ids:
+            raise PaddleProblem(read.NOT_FOUND, f"There is no coupon in a group {group!r}.")
+    for campaign_id in ids:
+        try:
+            await campaigns.change(
+                gateway.pool, campaign_id, lambda before: changed(before, told, gateway.settings.currency)
+            )
+        except DefinitionError as error:
+            raise PaddleProblem(read.MISSING, str(error)) from None
+    if code and told.get("new_coupon_code"):
+        await _rename(request, gateway, code, told["new_coupon_code"], ids[0])
+    updated = 1 if code else await gateway.pool.fetchval(sql("coupons_in_use", PACKAGE), ids)
+    return _success({"updated": updated})
+
+
+async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, campaign_id: str) -> None:
+    """Another code for a coupon that nobody has used: the old one is taken out of use. Raises a PaddleProblem."""
+    if not 5 <= len(new_code) <= 255 or not new_code.isprintable():
+        raise PaddleProblem(read.BAD_CODE, "new_coupon_code must have 5 to 255 characters.")
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    if record is not None and (record["used_uses"] or record["held_uses"]):
+        raise PaddleProblem(
+            read.BAD_CODE, f"Coupon {code!r} has been used; a used coupon keeps its code. Make a new one instead."
+        )
+    command_id = command_id_of(request)
+    made = await gateway.execute(CreateCoupons(f"{command_id}/new", campaign_id, codes=(new_code,), channel=CHANNEL))
+    if not made.accepted:
+        raise _taken(new_code)
+    await gateway.execute(VoidCoupon(f"{command_id}/old", code, CHANNEL))
+
+
+@router.post("/api/2.0/product/list_coupons")
+async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
+    """Coupons that are good for a product, at most 500 at a time."""
+    product_id = read.needed(told, "product_id")
+    limit = read.whole(told, "limit", read.MISSING, MOST_LISTED) or MOST_LISTED
+    offset = told.get("offset", "") or "0"
+    if not offset.isascii() or not offset.isdigit() or len(offset) > 6:
+        raise PaddleProblem(read.MISSING, "offset must be a whole number from 0 to 999,999.")
+    records = await gateway.pool.fetch(sql("coupons_of_product", PACKAGE), product_id, limit, int(offset))
+    return _success([_listed(record) for record in records])
+
+
+@router.post("/api/2.0/product/delete_coupon")
+async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
+    """Take a coupon out of use."""
+    code = read.needed(told, "coupon_code")
+    verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
+    if verdict.outcome == "refused":
+        raise _unknown(code)
+    return json_response({"success": True})
+
+
+def _listed(record: asyncpg.Record) -> dict[str, Any]:
+    definition = CampaignDefinition.model_validate_json(record["definition"])
+    discount, ends_at = definition.discount, definition.window.ends_at
+    return {
+        "coupon": record["code"],
+        "description": definition.name or None,
+        "discount_type": "flat" if discount.kind == "fixed" else discount.kind,
+        "discount_amount": float(discount.value) if discount.value is not None else None,
+        "discount_currency": discount.currency,
+        "allowed_uses": record["uses_limit"],
+        "times_used": record["used_uses"],
+        "is_recurring": definition.recurring,
+        "expires": None if ends_at is None else str(ends_at)[:19].replace("T", " "),
+        "coupon_group": definition.group,
+    }
+
+
+async def _save(gateway: Gateway, definition: CampaignDefinition) -> None:
+    try:
+        await campaigns.save(gateway.pool, [definition])
+    except DefinitionError as error:
+        raise PaddleProblem(read.MISSING, str(error)) from None
+
+
+def _success(response: Any) -> Response:
+    return json_response({"success": True, "response": response})
+
+
+def _taken(code: str) -> PaddleProblem:
+    return PaddleProblem(read.TAKEN, f"A coupon with the code {code!r} exists already; choose another.")
+
+
+def _unknown(code: str) -> PaddleProblem:
+    return PaddleProblem(read.NOT_FOUND, f"There is no coupon {code!r}.")
+
+
+async def _identify(request: Request, gateway: Gateway) -> Caller:
+    """`vendor_auth_code` is our key; `vendor_id` has to be there, as a number, and says nothing."""
+    if "authorization" in request.headers:
+        return await identify(request, gateway)
+    told = await fields_of(request)
+    if not told.get("vendor_id", "").isdigit():
+        raise unauthorized("vendor_id is missing, or is no number.")
+    return await by_key(gateway, told.get("vendor_auth_code", ""))
+
+
+def _tell(request: Request, problem: Problem) -> Response:
+    reason = problem.details.get("reason")
+    if isinstance(problem, PaddleProblem):
+        number = problem.number
+    elif reason is not None:
+        number = VENDOR_CODES[reason].paddle or read.MISSING
+    else:
+        number = NUMBERS.get(problem.code, INTERNAL if problem.status >= 500 else read.MISSING)
+    # What may be asked again later keeps its status, since that is what clients and proxies go by.
+    status = problem.status if problem.status in {409, 413, 429, 503} else 200
+    error = {"code": number, "message": problem.detail}
+    return json_response({"success": False, "error": error}, status, problem.headers if status != 200 else None)
+
+
+def create(gateway: Gateway) -> FastAPI:
+    """The facade, to be mounted under its base path."""
+    return new_facade("Paddle Classic coupon API", gateway, router, _identify, _tell)

@@ -1,0 +1,10 @@
+-- A coupon by its code, with how many coupons its campaign has that are in use: one, two, or more than two told as two.
+SELECT coupon.campaign_id, coupon.status, coupon.used_uses, coupon.held_uses,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM coupons AS other
+            WHERE other.campaign_id = coupon.campaign_id AND other.status = 'active' LIMIT 2
+        ) AS others
+    ) AS coupons
+FROM coupons AS coupon
+WHERE coupon.code_key = $1

@@ -1,0 +1,8 @@
+-- Coupons in use of campaigns that name the product, in the order of their codes; a page, by the offset that the
+-- vendor's clients send.
+SELECT coupon.code, coupon.uses_limit, coupon.used_uses, campaign.definition::text AS definition
+FROM campaigns AS campaign JOIN coupons AS coupon USING (campaign_id)
+WHERE campaign.definition->'applies_to'->'product_ids' ? $1 AND campaign.status <> 'archived'
+  AND coupon.status = 'active'
+ORDER BY coupon.code_key
+LIMIT $2 OFFSET $3
