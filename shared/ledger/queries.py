@@ -236,7 +236,7 @@ async def wallet(connection: Connection, identifiers: Sequence[Identifier], limi
         customer_key=person["customer_key"],
         identifiers=tuple(person["identifiers"]),
         known_since=person["created_at"],
-        coupons=tuple(sorted((_wallet_coupon(dict(record)) for record in records[:limit]), key=_lasts, reverse=True)),
+        coupons=tuple(sorted((wallet_coupon(dict(record)) for record in records[:limit]), key=_lasts, reverse=True)),
         cut=len(records) > limit,
     )
 
@@ -246,7 +246,8 @@ def _lasts(coupon: WalletCoupon) -> tuple[bool, datetime]:
     return (coupon.ends_at is None, coupon.ends_at or BEGINNING)
 
 
-def _wallet_coupon(record: dict[str, Any]) -> WalletCoupon:
+def wallet_coupon(record: dict[str, Any]) -> WalletCoupon:
+    """A coupon with the state that follows from its row and its campaign's; takes `record` apart."""
     record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
     now: datetime = record.pop("now")
     status, campaign_status = record.pop("status"), record.pop("campaign_status")

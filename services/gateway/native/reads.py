@@ -1,0 +1,364 @@
+"""What is looked at: coupons, wallets, redemptions with their failures, reports."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Path, Query, Request, Response
+from pydantic import AwareDatetime
+
+from schemas.common import MAX_ID_LENGTH
+from services.gateway.access.callers import Caller
+from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.guard import needs
+from services.gateway.native import new_router
+from services.gateway.native.answers import amount, answer
+from services.gateway.native.bodies import Body, moment
+from services.gateway.native.openapi import told
+from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
+from services.gateway.native.tables import csv_response, wants_csv
+from services.gateway.problems import Problem
+from shared.domain.customer import Customer, Identifier, identifiers
+from shared.domain.reasons import Reason
+from shared.ledger import listing, queries
+from shared.ledger.listing import CampaignReport, Filter, Position, Redemption
+from shared.ledger.queries import WalletCoupon
+
+router = new_router("looking")
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+TEXT = r"^[^\x00]*\S[^\x00]*$"
+Text = Annotated[str | None, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
+Who = Annotated[
+    str | None,
+    Query(
+        min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT,
+        description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
+    ),
+]  # fmt: skip
+When = Annotated[AwareDatetime | None, Query(description="RFC 3339 with its time zone")]
+Format = Annotated[Literal["json", "csv"] | None, Query(description="else what Accept says")]
+State = Literal["usable", "held", "used", "voided", "expired", "not_started", "campaign_inactive", "pooled"]
+
+
+class WalletCouponAnswer(Body):
+    """A coupon, with the state that follows from its uses, its time and its campaign."""
+
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    state: str
+    uses_limit: int | None
+    used_uses: int
+    held_uses: int
+    starts_at: str | None
+    ends_at: str | None
+    issued_at: str | None
+
+
+class CouponsAnswer(Body):
+    """A page of coupons. It may be short though another follows: `next_cursor` says so."""
+
+    items: list[WalletCouponAnswer]
+    next_cursor: str | None
+
+
+class WalletAnswer(Body):
+    """A customer and their coupons, those that last longest first; the first thousand."""
+
+    identifiers: list[str]
+    known_since: str
+    coupons: list[WalletCouponAnswer]
+    more: bool
+
+
+class RedemptionAnswer(Body):
+    """What became of one coupon on one order. The discount of what came back is negative."""
+
+    at: str
+    outcome: str
+    order_id: str | None
+    code: str | None
+    coupon_id: str | None
+    campaign_id: str | None
+    redemption_id: str | None
+    currency: str | None
+    discount_amount: str | None
+    reason: str | None
+    message: str | None
+    command_id: str
+
+
+class RedemptionsAnswer(Body):
+    """A page of redemptions, newest first."""
+
+    items: list[RedemptionAnswer]
+    next_cursor: str | None
+
+
+class ReportAnswer(Body):
+    """What became of a campaign. `conversion`: standing uses for each issued coupon; `repeat_purchase`: the share of
+    customers who redeemed on more than one order; both null where there is nothing to divide by.
+    """
+
+    campaign_id: str
+    issued: int
+    redeemed: int
+    restored: int
+    refused: dict[str, int]
+    conversion: float | None
+    repeat_purchase: float | None
+    discount_given: dict[str, str]
+
+
+class ReportsAnswer(Body):
+    """A report for each campaign that anything happened to."""
+
+    items: list[ReportAnswer]
+
+
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+def told_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
+    """JSON or CSV."""
+    answers = told(model)
+    answers[200]["content"] |= CSV[200]["content"]
+    return answers
+
+
+@router.get("/coupons", summary="List coupons", responses=told(CouponsAnswer))
+async def coupons(
+    gateway: Here,
+    _: MayRead,
+    *,
+    customer: Who = None,
+    campaign_id: Text = None,
+    group: Text = None,
+    state: Annotated[State | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """By customer, campaign, its group, and state; in pages."""
+    after = decode_cursor(cursor, str)
+    async with listing.reading(gateway.pool) as connection:
+        holder = None
+        if customer is not None:
+            holder = await listing.customer_key(connection, names_of(customer))
+            if holder is None:
+                return answer({"items": [], "next_cursor": None})
+        found, following = await listing.coupons(
+            connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state,
+            after=None if after is None else _uuid(after[0]), limit=limit,
+        )  # fmt: skip
+    cursor_after = None if following is None else encode_cursor([following])
+    return answer({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
+
+
+@router.get("/customers/{who}/wallet", summary="A customer's coupons", responses=told(WalletAnswer))
+async def wallet(
+    gateway: Here, _: MayRead, who: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
+) -> Response:
+    """`who`: an id of yours, an e-mail address, or a +phone number; one person however named."""
+    async with gateway.pool.acquire() as connection:
+        found = await queries.wallet(connection, names_of(who))
+    if found is None:
+        raise Problem(404, "not_found", f"No customer is known as {who!r}.")
+    return answer(
+        {
+            "identifiers": list(found.identifiers),
+            "known_since": moment(found.known_since),
+            "coupons": [_coupon(one) for one in found.coupons],
+            "more": found.cut,
+        }
+    )
+
+
+@router.get("/redemptions", summary="List redemptions and failures", responses=told_or_csv(RedemptionsAnswer))
+async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
+    request: Request,
+    gateway: Here,
+    _: MayRead,
+    outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
+    reason: Annotated[Reason | None, Query(description="refusals for it")] = None,
+    campaign_id: Text = None,
+    customer: Who = None,
+    order_id: Text = None,
+    code: Text = None,
+    since: When = None,
+    until: When = None,
+    format: Format = None,  # noqa: A002 - the name that callers write
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """From every channel in one list, newest first."""
+    after = _position(cursor)
+    async with listing.reading(gateway.pool) as connection:
+        holder = None
+        if customer is not None:
+            holder = await listing.customer_key(connection, names_of(customer))
+        wanted = Filter(
+            outcome, None if reason is None else reason.value, campaign_id, holder, order_id, code, since, until
+        )
+        found: list[Redemption] = []
+        if customer is None or holder is not None:
+            found = await listing.redemptions(connection, wanted, after, limit + 1)
+    items = [_redemption(one) for one in found[:limit]]
+    if wants_csv(request, format):
+        columns = tuple(RedemptionAnswer.model_fields)
+        return csv_response(columns, [[item[column] for column in columns] for item in items])
+    more = len(found) > limit
+    return answer({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
+
+
+@router.get("/reports/campaigns", summary="What campaigns did", responses=told_or_csv(ReportsAnswer))
+async def reports(
+    request: Request,
+    gateway: Here,
+    _: MayRead,
+    *,
+    since: When = None,
+    until: When = None,
+    format: Format = None,  # noqa: A002
+) -> Response:
+    """Issued, redeemed, refused by reason, conversion, repeat purchase, discount given."""
+    async with listing.reading(gateway.pool) as connection:
+        found = await listing.reports(connection, None, since, until)
+    if wants_csv(request, format):
+        return _reports_csv(found)
+    return answer({"items": [_report(one) for one in found]})
+
+
+@router.get("/reports/campaigns/{campaign_id}", summary="What a campaign did", responses=told_or_csv(ReportAnswer))
+async def report(
+    request: Request,
+    gateway: Here,
+    _: MayRead,
+    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)],
+    *,
+    since: When = None,
+    until: When = None,
+    format: Format = None,  # noqa: A002
+) -> Response:
+    """The same for one campaign."""
+    async with listing.reading(gateway.pool) as connection:
+        if await queries.campaign(connection, campaign_id) is None:
+            raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+        found = await listing.reports(connection, campaign_id, since, until)
+    made = found or [CampaignReport(campaign_id)]
+    return _reports_csv(made) if wants_csv(request, format) else answer(_report(made[0]))
+
+
+def names_of(who: str) -> tuple[Identifier, ...]:
+    """What a text may be: an id first of all, else what it looks like."""
+    text = who.strip()
+    kind, separator, value = text.partition(":")
+    if separator and kind == "id":
+        return identifiers(Customer(customer_id=value))
+    return (
+        *identifiers(Customer(customer_id=text)),
+        *identifiers(Customer(email=text if "@" in text else None, mobile=text if text.startswith("+") else None)),
+    )
+
+
+def _position(cursor: str | None) -> Position:
+    keys = decode_cursor(cursor, int, str, str, str)
+    if keys is None:
+        return Position()
+    transfer_id, at, command_id, code = keys
+    if not 0 <= transfer_id < 2**63:
+        raise _no_cursor()
+    if not at:
+        return Position(transfer_id or None)
+    try:
+        refused_at = datetime.fromisoformat(at)
+    except ValueError:
+        raise _no_cursor() from None
+    if refused_at.tzinfo is None:
+        raise _no_cursor()
+    return Position(transfer_id or None, (refused_at, command_id, code))
+
+
+def _cursor(position: Position) -> str:
+    refused = position.refused
+    at, command_id, code = ("", "", "") if refused is None else (refused[0].isoformat(), refused[1], refused[2])
+    return encode_cursor([position.transfer_id or 0, at, command_id, code])
+
+
+def _no_cursor() -> Problem:
+    return Problem(422, "invalid_request", "cursor: is none that was given here; take it from next_cursor.")
+
+
+def _uuid(text: str) -> str:
+    if len(text) != 36 or not all(one in "0123456789abcdef-" for one in text) or text.count("-") != 4:
+        raise _no_cursor()
+    return text
+
+
+def _coupon(one: WalletCoupon) -> dict[str, Any]:
+    return {
+        "coupon_id": one.coupon_id,
+        "code": one.code,
+        "campaign_id": one.campaign_id,
+        "state": one.state,
+        "uses_limit": one.uses_limit,
+        "used_uses": one.used_uses,
+        "held_uses": one.held_uses,
+        "starts_at": moment(one.starts_at),
+        "ends_at": moment(one.ends_at),
+        "issued_at": moment(one.issued_at),
+    }
+
+
+def _redemption(one: Redemption) -> dict[str, Any]:
+    return {
+        "at": moment(one.at),
+        "outcome": one.outcome,
+        "order_id": one.order_id,
+        "code": one.code,
+        "coupon_id": one.coupon_id,
+        "campaign_id": one.campaign_id,
+        "redemption_id": one.redemption_id,
+        "currency": one.currency,
+        "discount_amount": amount(one.discount_minor, one.currency),
+        "reason": one.reason,
+        "message": one.message,
+        "command_id": one.command_id,
+    }
+
+
+def _report(one: CampaignReport) -> dict[str, Any]:
+    return {
+        "campaign_id": one.campaign_id,
+        "issued": one.issued,
+        "redeemed": one.redeemed,
+        "restored": one.restored,
+        "refused": dict(sorted(one.refused.items())),
+        "conversion": _rounded(one.conversion),
+        "repeat_purchase": _rounded(one.repeat_purchase),
+        "discount_given": {currency: amount(minor, currency) for currency, minor in sorted(one.discount_minor.items())},
+    }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+def _reports_csv(found: list[CampaignReport]) -> Response:
+    """A row for each campaign and currency; refusals as one number and by reason."""
+    columns = (
+        "campaign_id", "issued", "redeemed", "restored", "refused", "refused_by_reason", "conversion",
+        "repeat_purchase", "currency", "discount_given",
+    )  # fmt: skip
+    rows = []
+    for one in found:
+        by_reason = " ".join(f"{reason}:{count}" for reason, count in sorted(one.refused.items()))
+        for currency, minor in sorted(one.discount_minor.items()) or [("", 0)]:
+            rows.append(
+                (
+                    one.campaign_id, one.issued, one.redeemed, one.restored, sum(one.refused.values()), by_reason,
+                    _rounded(one.conversion), _rounded(one.repeat_purchase), currency,
+                    amount(minor, currency) if currency else "",
+                )
+            )  # fmt: skip
+    return csv_response(columns, rows)

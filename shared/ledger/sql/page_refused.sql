@@ -1,0 +1,18 @@
+-- A page of coupons that orders were refused, newest first; null filters ask nothing.
+SELECT journal.decided_at AS at, journal.command_id, journal.order_id, coalesce(refused ->> 'code', '') AS code,
+    refused ->> 'coupon_id' AS coupon_id, refused ->> 'campaign_id' AS campaign_id, refused ->> 'reason' AS reason,
+    refused ->> 'message' AS message, journal.verdict ->> 'currency' AS currency
+FROM journal CROSS JOIN LATERAL json_array_elements(journal.verdict -> 'refused') AS refused
+WHERE journal.reasons <> '{}' AND journal.kind IN ('RedeemCoupons', 'PayOrder')
+  AND ($1::text IS NULL OR (journal.reasons @> ARRAY[$1::text] AND refused ->> 'reason' = $1))
+  AND ($2::timestamptz IS NULL OR journal.decided_at >= $2)
+  AND ($3::timestamptz IS NULL OR journal.decided_at < $3)
+  AND ($4::text IS NULL OR refused ->> 'campaign_id' = $4)
+  AND ($5::text IS NULL OR journal.verdict ->> 'customer_key' = $5)
+  AND ($6::text IS NULL OR journal.order_id = $6)
+  AND ($7::text IS NULL OR upper(trim(refused ->> 'code')) = $7)
+  AND ($8::timestamptz IS NULL OR journal.decided_at <= $8)
+  AND ($8::timestamptz IS NULL
+       OR (journal.decided_at, journal.command_id COLLATE "C", coalesce(refused ->> 'code', '') COLLATE "C") < ($8, $9, $10))
+ORDER BY journal.decided_at DESC, journal.command_id COLLATE "C" DESC, coalesce(refused ->> 'code', '') COLLATE "C" DESC
+LIMIT $11

@@ -1,0 +1,7 @@
+-- How many coupons of each campaign were issued; shared codes, which are nobody's in particular, count as one.
+SELECT campaign_id, count(*) AS issued
+FROM coupons
+WHERE status <> 'pooled' AND ($1::text IS NULL OR campaign_id = $1)
+  AND ($2::timestamptz IS NULL OR coalesce(issued_at, '-infinity') >= $2)
+  AND ($3::timestamptz IS NULL OR coalesce(issued_at, '-infinity') < $3)
+GROUP BY campaign_id

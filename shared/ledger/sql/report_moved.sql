@@ -1,0 +1,10 @@
+-- What became of campaigns' coupons on orders, by campaign and currency; the window may be open on either side.
+SELECT campaign_id, currency,
+    count(*) FILTER (WHERE kind = 'burned' AND used_uses > 0) AS redeemed,
+    count(*) FILTER (WHERE kind = 'restored') AS restored,
+    sum(used_minor)::bigint AS discount_minor
+FROM transfers
+WHERE kind IN ('burned', 'returned', 'restored') AND order_id IS NOT NULL
+  AND ($1::text IS NULL OR campaign_id = $1)
+  AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND ($3::timestamptz IS NULL OR recorded_at < $3)
+GROUP BY campaign_id, currency
