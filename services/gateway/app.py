@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.gateway.access.identify import identify
-from services.gateway.facades import capillary, gameball, paddle, sitevibes
+from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, openapi, reads, redemptions
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
@@ -19,6 +19,7 @@ FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "capillary_path": capillary.create,
     "gameball_path": gameball.create,
     "paddle_path": paddle.create,
+    "voucherify_path": voucherify.create,
 }
 """Setting that holds the base path → the module's `create`."""
 

@@ -56,6 +56,10 @@ class Guarded(APIRoute):
                     return await _guarded(request, gateway, answer, streamed)
             except TimeoutError:
                 raise not_now("no answer in time") from None
+            except asyncpg.DataError as error:
+                raise Problem(
+                    422, "invalid_request", f"The ledger can't take a value of the request: {error}"
+                ) from None
             except NOT_NOW as error:
                 raise not_now(repr(error)) from error
 
@@ -63,6 +67,8 @@ class Guarded(APIRoute):
 
 
 async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
+    if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
+        raise Problem(422, "invalid_request", "The address holds the character NUL, which nothing here is called by.")
     if not streamed:
         await _bounded_body(request)
     caller: Caller = await request.app.state.identify(request, gateway)

@@ -9,3 +9,6 @@ CREATE INDEX campaigns_product_ids ON campaigns USING gin ((definition->'applies
 CREATE INDEX transfers_campaign_id ON transfers (campaign_id, transfer_id) WHERE kind IN ('burned', 'returned', 'restored');
 CREATE INDEX transfers_customer_key ON transfers (customer_key, transfer_id) WHERE kind IN ('burned', 'returned', 'restored');
 CREATE INDEX journal_refused_customer ON journal ((verdict ->> 'customer_key'), decided_at) WHERE reasons <> '{}';
+
+-- The order of a redemption, by the id that its caller was told.
+CREATE INDEX transfers_redemption_id ON transfers (redemption_id) WHERE kind = 'burned' AND order_id IS NOT NULL;

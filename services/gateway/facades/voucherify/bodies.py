@@ -1,0 +1,211 @@
+"""What Voucherify's clients send. Amounts are whole hundredths of the currency; what isn't read here is ignored."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, JsonValue
+
+from schemas.common import MAX_CODES, MAX_LINES, Amount, Contact, Identifier, Metadata, Moment, Text
+from services.gateway.native.bodies import Body
+from shared.domain.commands import MAX_CREATED
+from shared.domain.customer import Customer
+from shared.domain.money import MoneyError, decimals
+from shared.domain.order import Line, Order
+
+HUNDREDTHS: Final = 2
+"""Voucherify writes every amount times 100, whatever the currency's own decimals are."""
+
+MOST: Final = 10**15
+Hundredths = Annotated[int, Field(ge=0, le=MOST)]
+
+
+class VoucherifyBody(Body):
+    """Clients send more than is read here."""
+
+    model_config = Body.model_config | {"extra": "ignore"}
+
+
+class DiscountIn(VoucherifyBody):
+    """What a voucher takes off."""
+
+    type: Literal["PERCENT", "AMOUNT", "UNIT", "FIXED"]
+    percent_off: Amount | None = None
+    amount_off: Hundredths | None = None
+    amount_limit: Hundredths | None = None
+    unit_off: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    unit_type: Identifier | None = None
+
+
+class RedemptionIn(VoucherifyBody):
+    """How often a voucher can be used; null is without limit."""
+
+    quantity: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = 1
+
+
+class CodeConfigIn(VoucherifyBody):
+    """How codes look; each # of a pattern is a random character."""
+
+    pattern: Identifier | None = None
+    prefix: Identifier | None = None
+    postfix: Identifier | None = None
+    length: Annotated[int, Field(ge=1, le=64)] | None = None
+    charset: Identifier | None = None
+
+
+class VoucherIn(VoucherifyBody):
+    """A voucher to be made, alone or as the pattern of a campaign's."""
+
+    code: Identifier | None = None
+    type: Literal["DISCOUNT_VOUCHER"] | None = None
+    category: Text | None = None
+    discount: DiscountIn
+    start_date: Moment | None = None
+    expiration_date: Moment | None = None
+    redemption: RedemptionIn | None = None
+    code_config: CodeConfigIn | None = None
+    active: bool | None = None
+    additional_info: Text | None = None
+    metadata: Metadata | None = None
+
+
+class CampaignIn(VoucherifyBody):
+    """A campaign with vouchers of one kind."""
+
+    name: Identifier
+    campaign_type: Literal["DISCOUNT_COUPONS"] | None = None
+    type: Literal["AUTO_UPDATE", "STATIC", "STANDALONE"] | None = None
+    category: Text | None = None
+    description: Text | None = None
+    start_date: Moment | None = None
+    expiration_date: Moment | None = None
+    vouchers_count: Annotated[int, Field(ge=0, le=MAX_CREATED)] | None = None
+    voucher: VoucherIn
+    metadata: Metadata | None = None
+
+
+class CustomerIn(VoucherifyBody):
+    """Who, by the caller's own id or an address."""
+
+    source_id: Identifier | None = None
+    id: Identifier | None = None
+    email: Contact | None = None
+    phone: Contact | None = None
+
+    @property
+    def who(self) -> Customer:
+        """The customer as commands name them."""
+        return Customer(self.source_id or self.id, self.email, self.phone)
+
+
+class PublishedCampaignIn(VoucherifyBody):
+    """Of which campaign, and how many."""
+
+    name: Identifier
+    count: Annotated[int, Field(ge=1, le=20)] | None = None
+
+
+class PublicationIn(VoucherifyBody):
+    """Give a customer vouchers of a campaign."""
+
+    campaign: PublishedCampaignIn
+    customer: CustomerIn
+    source_id: Identifier | None = None
+    metadata: Metadata | None = None
+
+
+class RedeemableIn(VoucherifyBody):
+    """A voucher by its code."""
+
+    object: Literal["voucher"]
+    id: Identifier
+
+
+class ItemIn(VoucherifyBody):
+    """One line of an order. `price` is one unit's, `amount` the line's."""
+
+    product_id: Identifier | None = None
+    source_id: Identifier | None = None
+    sku_id: Identifier | None = None
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    price: Hundredths | None = None
+    amount: Hundredths | None = None
+    metadata: dict[str, JsonValue] | None = None
+
+
+class OrderIn(VoucherifyBody):
+    """The order. `amount` left out is the sum of the items."""
+
+    id: Identifier | None = None
+    source_id: Identifier | None = None
+    amount: Hundredths | None = None
+    items: Annotated[tuple[ItemIn, ...], Field(max_length=MAX_LINES)] | None = None
+    metadata: Metadata | None = None
+
+    def to_domain(self, currency: str, order_id: str) -> Order:
+        """The order as the decision sees it; `order_id` where it names none. Raises MoneyError."""
+        lines = []
+        for number, item in enumerate(self.items or (), start=1):
+            quantity = item.quantity or 1
+            price = item.price if item.price is not None else (item.amount or 0) // quantity
+            product = item.product_id or item.source_id or item.sku_id or str(number)
+            lines.append(Line(str(number), product, quantity, minor(price, currency), item.sku_id))
+        total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)
+        return Order(
+            self.source_id or self.id or order_id, currency, total, tuple(lines), metadata=self.metadata or None
+        )
+
+
+class SessionIn(VoucherifyBody):
+    """Hold what is validated."""
+
+    type: Literal["LOCK"] | None = None
+    key: Identifier | None = None
+    ttl: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    ttl_unit: Literal["SECONDS", "MINUTES", "HOURS", "DAYS"] | None = None
+
+
+class RedeemablesIn(VoucherifyBody):
+    """Vouchers on an order: to be validated, or redeemed."""
+
+    redeemables: Annotated[tuple[RedeemableIn, ...], Field(min_length=1, max_length=MAX_CODES)]
+    order: OrderIn | None = None
+    customer: CustomerIn | None = None
+    session: SessionIn | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes."""
+        return tuple(one.id for one in self.redeemables)
+
+    @property
+    def who(self) -> Customer | None:
+        """The customer as commands name them."""
+        return None if self.customer is None else self.customer.who
+
+
+class RollbackIn(VoucherifyBody):
+    """Why a redemption is taken back."""
+
+    reason: Text | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def minor(hundredths: int, currency: str) -> int:
+    """Hundredths of a currency in its minor units. Raises MoneyError for what it has no unit for."""
+    places = decimals(currency)
+    if places >= HUNDREDTHS:
+        return int(hundredths * 10 ** (places - HUNDREDTHS))
+    unit: int = 10 ** (HUNDREDTHS - places)
+    whole, rest = divmod(hundredths, unit)
+    if rest:
+        raise MoneyError(f"{hundredths} is {hundredths / 100:g} {currency}, which has {places} decimals: round it.")
+    return whole
+
+
+def hundredths(amount_minor: int, currency: str) -> int:
+    """Minor units as hundredths; of a third decimal what is left is rounded half-up."""
+    places = decimals(currency)
+    if places <= HUNDREDTHS:
+        return int(amount_minor * 10 ** (HUNDREDTHS - places))
+    unit: int = 10 ** (places - HUNDREDTHS)
+    return (2 * amount_minor + unit) // (2 * unit)

@@ -1,0 +1,343 @@
+"""Validations, redemptions of stacked vouchers, their rollback, and their list."""
+
+from typing import Annotated, Any, Final, Literal
+
+import asyncpg
+from fastapi import Depends, Query, Request, Response
+
+from services.gateway.access.callers import Caller
+from services.gateway.facades.facade import json_response, new_router
+from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
+from services.gateway.facades.voucherify.terms import invalid, voucher_id
+from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
+from services.gateway.gateway import Gateway, command_id_of, gateway_of, note_unknown, refusal
+from services.gateway.guard import needs
+from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.reads import names_of
+from services.gateway.problems import Problem
+from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons
+from shared.domain.derive import derived_id, lock_reference
+from shared.domain.money import MoneyError
+from shared.domain.order import SHIPPING, Order
+from shared.domain.vendor_codes import VENDOR_CODES
+from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from shared.ledger import listing
+from shared.ledger.listing import Filter, Position, Redemption
+from shared.ledger.sql import sql
+
+router = new_router()
+
+MOST_ROWS: Final = 10_000
+UNITS: Final = {"SECONDS": 1, "MINUTES": 60, "HOURS": 3_600, "DAYS": 86_400}
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayValidate = Annotated[Caller, Depends(needs("validate"))]
+MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
+
+
+@router.post("/v1/validations")
+async def validate(request: Request, gateway: Here, caller: MayValidate, body: Body) -> Response:
+    """What redeeming these would come to; with a session of type LOCK, hold them."""
+    order = _order(request, gateway, body.order)
+    if body.session is not None:
+        caller.must("redeem")
+        verdict, session = await _locked(request, gateway, body, body.session, order)
+    else:
+        session = None
+        verdict = await gateway.validate(_command(request, body, order))
+    note_unknown(request, verdict.refused)
+    good = verdict.outcome != "refused"
+    told: dict[str, Any] = {
+        "id": f"valid_{derived_id('validation', command_id_of(request)).replace('-', '')}",
+        "valid": good,
+        "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if good else [],
+        "inapplicable_redeemables": [_inapplicable(one) for one in verdict.refused],
+        "skipped_redeemables": [],
+        "stacking_rules": STACKING,
+    }
+    if order is not None and good:
+        told["order"] = _order_document(order, verdict)
+    if session is not None and good:
+        told["session"] = session
+    if not good:
+        told["redeemables"] = told.pop("inapplicable_redeemables")
+    return json_response(told)
+
+
+@router.post("/v1/redemptions")
+async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> Response:
+    """Redeem all of them or none; of several, a parent redemption stands for the whole."""
+    order = _order(request, gateway, body.order)
+    command = _command(request, body, order, redeeming=True)
+    if body.session is not None and body.session.key is not None:
+        command = RedeemCoupons(
+            command.command_id, command.order, (), command.customer, body.session.key, atomic=True, channel=CHANNEL,
+            priced=command.priced,
+        )  # fmt: skip
+    verdict = await gateway.execute(command)
+    if verdict.outcome == "refused":
+        raise refusal(verdict, request)
+    if verdict.outcome != "redeemed":
+        raise Problem(
+            400, "already_redeemed", "These vouchers have been redeemed for this order already.",
+            details={"reason": "already_redeemed"},
+        )  # fmt: skip
+    redemption = _redemption_id(verdict.redemption_id or "")
+    several = len(verdict.accepted) > 1
+    shared_part = {
+        "date": moment(verdict.decided_at),
+        "customer_id": verdict.customer_key,
+        "tracking_id": None if body.customer is None else body.customer.source_id,
+        "result": "SUCCESS",
+        "status": "SUCCEEDED",
+        "metadata": body.metadata or {},
+        "order": _order_document(command.order, verdict),
+        "object": "redemption",
+    }
+    redemptions = [
+        shared_part
+        | {
+            "id": f"{redemption}_{number}" if several else redemption,
+            "redemption": redemption if several else None,
+            "related_object_type": "voucher",
+            "related_object_id": voucher_id(one.coupon_id),
+            "voucher": {"id": voucher_id(one.coupon_id), "code": one.code, "campaign": one.campaign_id,
+                        "object": "voucher"},
+        }
+        for number, one in enumerate(verdict.accepted, start=1)
+    ]  # fmt: skip
+    told: dict[str, Any] = {"redemptions": redemptions, "order": shared_part["order"]}
+    if several:
+        told["parent_redemption"] = shared_part | {"id": redemption}
+    return json_response(told)
+
+
+@router.post("/v1/redemptions/{redemption}/rollback")
+async def roll_back(
+    request: Request,
+    redemption: str,
+    gateway: Here,
+    _: MayRedeem,
+    body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
+) -> Response:
+    """Take a redemption back: its order was cancelled."""
+    verdict = await _rolled_back(request, gateway, redemption)
+    [told] = _rollbacks(verdict, redemption, body.reason)[:1]
+    return json_response(told)
+
+
+@router.post("/v1/redemptions/{redemption}/rollbacks")
+async def roll_back_all(
+    request: Request,
+    redemption: str,
+    gateway: Here,
+    _: MayRedeem,
+    body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
+) -> Response:
+    """Take back all redemptions of an order, by their parent."""
+    verdict = await _rolled_back(request, gateway, redemption)
+    rollbacks = _rollbacks(verdict, redemption, body.reason)
+    parent = {name: value for name, value in rollbacks[0].items() if name != "voucher"}
+    return json_response({"rollbacks": rollbacks, "parent_rollback": parent})
+
+
+@router.get("/v1/redemptions")
+async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
+    gateway: Here,
+    _: MayRead,
+    limit: Limit = 10,
+    page: Page = 1,
+    result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
+    campaign: str | None = None,
+    customer: str | None = None,
+) -> Response:
+    """Redemptions from every channel, newest first; failures are those that were refused."""
+    if limit * page > MOST_ROWS:
+        raise invalid(f"page: at most {MOST_ROWS:,} redemptions can be paged through; narrow the list.")
+    outcome = {"SUCCESS": "redeemed", "FAILURE": "refused"}.get(result or "")
+    async with listing.reading(gateway.pool) as connection:
+        holder = None
+        if customer is not None:
+            holder = await listing.customer_key(connection, names_of(customer))
+        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder)
+        known = customer is None or holder is not None
+        found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []
+    told = [_listed(one) for one in found[limit * (page - 1) : limit * page]]
+    return json_response({"object": "list", "data_ref": "redemptions", "redemptions": told, "total": len(found)})
+
+
+STACKING: Final[dict[str, Any]] = {
+    "redeemables_limit": 30,
+    "applicable_redeemables_limit": 5,
+    "applicable_exclusive_redeemables_limit": 1,
+    "applicable_redeemables_per_category_limit": 1,
+    "exclusive_categories": [],
+    "joint_categories": [],
+    "redeemables_application_mode": "ALL",
+    "redeemables_sorting_rule": "REQUESTED_ORDER",
+    "redeemables_products_application_mode": "ONCE",
+    "redeemables_no_effect_rule": "SKIP",
+    "redeemables_rollback_order_mode": "WITH_ORDER",
+}
+"""The vendor's clients insist on these; what goes together here is said by the campaigns."""
+
+
+def _order(request: Request, gateway: Gateway, told: OrderIn | None) -> Order | None:
+    if told is None:
+        return None
+    try:
+        return told.to_domain(gateway.settings.currency, _order_id(request))
+    except MoneyError as error:
+        raise invalid(f"order: {error}") from None
+
+
+def _order_id(request: Request) -> str:
+    return f"voucherify {derived_id('order', command_id_of(request))}"
+
+
+def _command(request: Request, body: RedeemablesIn, order: Order | None, *, redeeming: bool = False) -> Any:
+    """The question as a command: of an order where one is told, else of what needs none."""
+    command_id = command_id_of(request)
+    if order is None and not redeeming:
+        return LockCoupons(command_id, lock_reference(command_id), body.codes, 1, body.who, channel=CHANNEL)
+    return RedeemCoupons(
+        command_id, order or Order(_order_id(request), "USD", 0), body.codes, body.who, atomic=True, channel=CHANNEL,
+        priced=order is not None, metadata=body.metadata or None,
+    )  # fmt: skip
+
+
+async def _locked(
+    request: Request, gateway: Gateway, body: RedeemablesIn, session: SessionIn, order: Order | None
+) -> tuple[Verdict, dict[str, Any]]:
+    command_id = command_id_of(request)
+    seconds = (
+        gateway.settings.lock_seconds if session.ttl is None else session.ttl * UNITS[session.ttl_unit or "SECONDS"]
+    )
+    if seconds > UNITS["DAYS"]:
+        raise invalid("session.ttl: a session lasts a day at most.")
+    key = session.key or lock_reference(command_id)
+    verdict = await gateway.execute(LockCoupons(command_id, key, body.codes, seconds, body.who, order, channel=CHANNEL))
+    return verdict, {"key": key, "type": "LOCK", "ttl": seconds, "ttl_unit": "SECONDS"}
+
+
+def _applicable(one: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "status": "APPLICABLE",
+        "id": one.code,
+        "object": "voucher",
+        "result": {"discount": {"type": "AMOUNT"}},
+    }
+    if order is not None:
+        taken = hundredths(one.discount_minor or 0, order.currency)
+        told["result"]["discount"]["amount_off"] = taken
+        told["order"] = _amounts(order, one.discount_minor or 0)
+    return told
+
+
+def _inapplicable(one: RefusedCoupon) -> dict[str, Any]:
+    codes = VENDOR_CODES[one.reason.value]
+    error = {"code": 404 if one.reason.value == "not_found" else 400, "key": codes.voucherify, "message": one.message,
+             "details": one.message, "error": {"message": one.message}}  # fmt: skip
+    return {"status": "INAPPLICABLE", "id": one.code or "", "object": "voucher", "result": {"error": error}}
+
+
+def _order_document(order: Order, verdict: Verdict) -> dict[str, Any]:
+    told: dict[str, Any] = {"source_id": order.order_id, **_amounts(order, verdict.discount_minor), "object": "order"}
+    parts: dict[str, int] = {}
+    for coupon in verdict.accepted:
+        for line_id, part in coupon.lines:
+            if line_id != SHIPPING:
+                parts[line_id] = parts.get(line_id, 0) + part
+    told["items"] = [
+        {
+            "object": "order_item",
+            "product_id": line.product_id,
+            "quantity": line.quantity,
+            "price": hundredths(line.unit_minor, order.currency),
+            "amount": hundredths(line.amount_minor, order.currency),
+            "discount_amount": hundredths(parts.get(line.line_id, 0), order.currency),
+            "subtotal_amount": hundredths(line.amount_minor - parts.get(line.line_id, 0), order.currency),
+        }
+        for line in order.lines
+    ]
+    return told
+
+
+def _amounts(order: Order, discount_minor: int) -> dict[str, int]:
+    amount, taken = hundredths(order.amount_minor, order.currency), hundredths(discount_minor, order.currency)
+    return {
+        "amount": amount,
+        "initial_amount": amount,
+        "discount_amount": taken,
+        "total_discount_amount": taken,
+        "applied_discount_amount": taken,
+        "total_applied_discount_amount": taken,
+        "total_amount": max(amount - taken, 0),
+    }
+
+
+async def _rolled_back(request: Request, gateway: Gateway, redemption: str) -> Verdict:
+    """Cancel the order of a redemption. Raises a Problem."""
+    uuid = redemption.removeprefix("r_")
+    if "_" in uuid:
+        raise invalid(
+            "A redemption that is one of several is rolled back with its parent: /redemptions/{parent}/rollbacks."
+        )
+    known = len(uuid) == 32 and all(one in "0123456789abcdef" for one in uuid)
+    record: asyncpg.Record | None = (
+        await gateway.pool.fetchrow(sql("order_of_redemption", PACKAGE), uuid) if known else None
+    )
+    if record is None:
+        raise Problem(
+            404, "not_found", f"Cannot find redemption with id {redemption}", details={"resource_id": redemption}
+        )
+    verdict = await gateway.execute(CancelOrder(command_id_of(request), record["order_id"], channel=CHANNEL))
+    if verdict.outcome != "restored":
+        raise Problem(
+            400, "already_rolled_back", f"Redemption {redemption} has nothing left to roll back.",
+            details={"resource_id": redemption},
+        )  # fmt: skip
+    return verdict
+
+
+def _rollbacks(verdict: Verdict, redemption: str, reason: str | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"rr_{derived_id('rollback', verdict.command_id, str(number)).replace('-', '')}",
+            "object": "redemption_rollback",
+            "date": moment(verdict.decided_at),
+            "customer_id": verdict.customer_key,
+            "redemption": redemption,
+            "reason": reason,
+            "result": "SUCCESS",
+            "status": "SUCCEEDED",
+            "related_object_type": "voucher",
+            "related_object_id": voucher_id(one.coupon_id),
+            "voucher": {"id": voucher_id(one.coupon_id), "code": one.code, "object": "voucher"},
+        }
+        for number, one in enumerate(verdict.accepted)
+    ]
+
+
+def _listed(one: Redemption) -> dict[str, Any]:
+    failed = one.outcome == "refused"
+    told: dict[str, Any] = {
+        "id": _redemption_id(one.redemption_id or derived_id("failure", one.command_id, one.code or "")),
+        "object": "redemption" if one.outcome in {"redeemed", "refused"} else "redemption_rollback",
+        "date": moment(one.at),
+        "result": "FAILURE" if failed else "SUCCESS",
+        "status": "FAILED" if failed else "SUCCEEDED",
+        "order": {"source_id": one.order_id, "object": "order"},
+        "related_object_type": "voucher",
+        "related_object_id": None if one.coupon_id is None else voucher_id(one.coupon_id),
+        "voucher": {"code": one.code, "campaign": one.campaign_id, "object": "voucher"},
+    }
+    if failed and one.reason is not None:
+        told |= {"failure_code": VENDOR_CODES[one.reason].voucherify, "failure_message": one.message}
+    return told
+
+
+def _redemption_id(redemption: str) -> str:
+    return f"r_{redemption.replace('-', '')}"

@@ -1,0 +1,275 @@
+"""Vouchers, campaigns and publications: making coupons and giving them out."""
+
+from typing import Annotated, Any, Final
+
+import asyncpg
+from fastapi import Depends, Query, Request, Response
+
+from schemas.campaigns import CampaignDefinition
+from services.gateway.access.callers import Caller
+from services.gateway.facades.facade import json_response, new_router
+from services.gateway.facades.voucherify.bodies import CampaignIn, PublicationIn, VoucherIn
+from services.gateway.facades.voucherify.terms import (
+    campaign_document,
+    campaign_of,
+    campaign_of_voucher,
+    chosen_code,
+    invalid,
+    voucher_document,
+    voucher_id,
+)
+from services.gateway.gateway import Gateway, command_id_of, gateway_of, refusal
+from services.gateway.guard import needs
+from services.gateway.native.bodies import body_of, moment
+from services.gateway.problems import Problem
+from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.coupon import code_key
+from shared.domain.derive import derived_id
+from shared.domain.reasons import Reason
+from shared.ledger import campaigns, queries
+from shared.ledger.campaigns import CampaignExistsError
+from shared.ledger.definitions import DefinitionError
+from shared.ledger.sql import sql
+
+router = new_router()
+
+CHANNEL: Final = "voucherify"
+PACKAGE: Final = "services.gateway"
+CAUSE: Final = "voucherify.publication"
+MOST_LISTED: Final = 100
+MOST_PAGES: Final = 1_000
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayIssue = Annotated[Caller, Depends(needs("issue"))]
+MayManage = Annotated[Caller, Depends(needs("manage"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
+Page = Annotated[int, Query(ge=1, le=MOST_PAGES)]
+
+
+@router.post("/v1/vouchers")
+async def create_voucher(
+    request: Request, gateway: Here, caller: MayIssue, body: Annotated[VoucherIn, Depends(body_of(VoucherIn))]
+) -> Response:
+    """A voucher of its own, under the code that it names or a random one."""
+    return await _create(request, gateway, caller, body, chosen_code(body))
+
+
+@router.post("/v1/vouchers/{code}")
+async def create_voucher_with_code(
+    request: Request,
+    code: str,
+    gateway: Here,
+    caller: MayIssue,
+    body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
+) -> Response:
+    """A voucher under the code of the path."""
+    return await _create(request, gateway, caller, body, code)
+
+
+async def _create(request: Request, gateway: Gateway, caller: Caller, body: VoucherIn, code: str | None) -> Response:
+    caller.must("manage")
+    command_id = command_id_of(request)
+    campaign_id = f"voucher-{derived_id('voucher', command_id)}"
+    definition = campaign_of_voucher(campaign_id, body, gateway.settings.currency)
+    if code is not None and await gateway.pool.fetchval(sql("code_is_taken", PACKAGE), code_key(code), campaign_id):
+        raise _taken(code)
+    await _save(gateway, definition, new=False)
+    codes = () if code is None else (code,)
+    verdict = await gateway.execute(CreateCoupons(command_id, campaign_id, 0 if codes else 1, codes, channel=CHANNEL))
+    if not verdict.accepted:
+        await campaigns.change(
+            gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
+        )
+        if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
+            raise _taken(code or "")
+        raise refusal(verdict)
+    return json_response(await _voucher(gateway, verdict.accepted[0].code))
+
+
+@router.get("/v1/vouchers")
+async def list_vouchers(
+    gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: str | None = None
+) -> Response:
+    """Vouchers by their ids, a page at a time."""
+    records = await gateway.pool.fetch(sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit)
+    total = await gateway.pool.fetchval(sql("vouchers_count", PACKAGE), campaign)
+    return json_response(
+        {"object": "list", "data_ref": "vouchers", "vouchers": [_listed(one) for one in records], "total": total}
+    )
+
+
+@router.get("/v1/vouchers/{code}")
+async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) -> Response:
+    """A voucher by its code, or by its id."""
+    try:
+        return json_response(await _voucher(gateway, code))
+    except Problem:
+        request.state.unknown_codes = 1
+        raise
+
+
+@router.post("/v1/vouchers/{code}/disable")
+async def disable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+    """Take a voucher out of use: one that stands alone until it is enabled, one of a campaign's for good."""
+    return await _switch(request, gateway, code, on=False)
+
+
+@router.post("/v1/vouchers/{code}/enable")
+async def enable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+    """Bring a voucher back that stands alone."""
+    return await _switch(request, gateway, code, on=True)
+
+
+async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) -> Response:
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    if record is None:
+        raise _unknown(code)
+    campaign_id = record["campaign_id"]
+    if campaign_id.startswith("voucher-"):
+        status = "active" if on else "paused"
+        await campaigns.change(gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": status}))
+    elif on and record["status"] == "voided":
+        raise invalid(f"Voucher {code!r} is one of a campaign's and was taken out of use for good; make another one.")
+    elif not on:
+        await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
+    return json_response(await _voucher(gateway, code))
+
+
+@router.post("/v1/campaigns")
+async def create_campaign(
+    request: Request, gateway: Here, _: MayManage, body: Annotated[CampaignIn, Depends(body_of(CampaignIn))]
+) -> Response:
+    """A campaign, with `vouchers_count` codes made at once."""
+    definition = campaign_of(body, gateway.settings.currency)
+    await _save(gateway, definition, new=True)
+    made = 0
+    if body.vouchers_count:
+        command = CreateCoupons(command_id_of(request), definition.campaign_id, body.vouchers_count, channel=CHANNEL)
+        made = len((await gateway.execute(command)).accepted)
+    return json_response(campaign_document(definition, made))
+
+
+@router.get("/v1/campaigns/{name}")
+async def get_campaign(name: str, gateway: Here, _: MayRead) -> Response:
+    """A campaign by its name."""
+    definition, counts = await _campaign(gateway, name)
+    return json_response(campaign_document(definition, counts.coupons))
+
+
+@router.get("/v1/campaigns")
+async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1) -> Response:
+    """Campaigns by their names, a page at a time."""
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaigns_after(connection, None, limit * page)
+        total = await connection.fetchval(sql("campaigns_count", PACKAGE))
+        documents = []
+        for one in found[limit * (page - 1) :]:
+            counts = await queries.campaign_counts(connection, one.campaign_id)
+            documents.append(campaign_document(one.definition, counts.coupons))
+    return json_response({"object": "list", "data_ref": "campaigns", "campaigns": documents, "total": total})
+
+
+@router.post("/v1/campaigns/{name}/vouchers")
+async def add_vouchers(
+    request: Request,
+    name: str,
+    gateway: Here,
+    _: MayIssue,
+    vouchers_count: Annotated[int, Query(ge=1, le=MAX_CREATED)] = 1,
+) -> Response:
+    """More codes of a campaign; of one, the voucher itself is the answer."""
+    await _campaign(gateway, name)
+    verdict = await gateway.execute(CreateCoupons(command_id_of(request), name, vouchers_count, channel=CHANNEL))
+    if not verdict.accepted:
+        raise refusal(verdict)
+    if vouchers_count == 1:
+        return json_response(await _voucher(gateway, verdict.accepted[0].code))
+    codes = [one.code for one in verdict.accepted]
+    return json_response({"vouchers_count": len(codes), "codes": codes, "object": "list", "data_ref": "codes"})
+
+
+@router.post("/v1/publications")
+async def publish(
+    request: Request, gateway: Here, _: MayIssue, body: Annotated[PublicationIn, Depends(body_of(PublicationIn))]
+) -> Response:
+    """Give a customer vouchers of a campaign; one `source_id` publishes once."""
+    command_id = command_id_of(request)
+    source, name = command_id.rsplit(" ", 1)
+    campaign, count = body.campaign.name, body.campaign.count or 1
+    verdict = await gateway.execute(
+        IssueCoupons(
+            command_id, Cause(CAUSE, source, name), body.customer.who, (campaign,),
+            natural_key=None if body.source_id is None else f"{CAUSE} {body.source_id}",
+            several=((campaign, count),) if count > 1 else (),
+        )
+    )  # fmt: skip
+    if not verdict.accepted:
+        if verdict.refused:
+            raise refusal(verdict)
+        raise Problem(400, "already_published", f"Publication {body.source_id!r} was made before.")
+    vouchers = [await _voucher(gateway, one.code) for one in verdict.accepted]
+    ids = [voucher_id(one.coupon_id) for one in verdict.accepted]
+    told: dict[str, Any] = {
+        "id": f"pub_{derived_id('publication', command_id).replace('-', '')}",
+        "object": "publication",
+        "created_at": moment(verdict.decided_at),
+        "customer_id": verdict.customer_key,
+        "tracking_id": body.customer.source_id,
+        "metadata": body.metadata or {},
+        "channel": "API",
+        "source_id": body.source_id,
+        "result": "SUCCESS",
+        "customer": {"id": verdict.customer_key, "source_id": body.customer.source_id, "email": body.customer.email,
+                     "object": "customer"},
+        "vouchers_id": ids,
+    }  # fmt: skip
+    told |= {"voucher": vouchers[0]} if count == 1 else {"vouchers": [one["code"] for one in vouchers]}
+    return json_response(told)
+
+
+async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) -> None:
+    try:
+        await campaigns.save(gateway.pool, [definition], new=new)
+    except CampaignExistsError:
+        raise Problem(
+            400, "duplicate_found", f"There is a campaign {definition.campaign_id!r} already; name yours otherwise."
+        ) from None
+    except (DefinitionError, asyncpg.UniqueViolationError) as error:
+        raise invalid(str(error)) from None
+
+
+async def _campaign(gateway: Gateway, name: str) -> tuple[CampaignDefinition, queries.CampaignCounts]:
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaign(connection, name)
+        counts = await queries.campaign_counts(connection, name)
+    if found is None:
+        raise Problem(404, "not_found", f"There is no campaign {name!r}.", details={"resource_type": "campaign"})
+    return found.definition, counts
+
+
+async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
+    """The voucher of that code or id. Raises a Problem (404)."""
+    hexadecimal = code.removeprefix("v_")
+    by_id = code.startswith("v_") and len(hexadecimal) == 32 and all(one in "0123456789abcdef" for one in hexadecimal)
+    record = await gateway.pool.fetchrow(sql("voucher", PACKAGE), code_key(code), hexadecimal if by_id else None)
+    if record is None:
+        raise _unknown(code)
+    return _listed(record)
+
+
+def _listed(record: asyncpg.Record) -> dict[str, Any]:
+    row = dict(record)
+    definition = CampaignDefinition.model_validate_json(row.pop("definition"))
+    holder = row.pop("holder_key")
+    return voucher_document(queries.wallet_coupon(row), definition, holder)
+
+
+def _taken(code: str) -> Problem:
+    return Problem(
+        400, Reason.CODE_TAKEN.value, f"There is a voucher {code!r} already.", details={"reason": "code_taken"}
+    )
+
+
+def _unknown(code: str) -> Problem:
+    return Problem(404, "not_found", f"Cannot find voucher with id {code.strip()}", details={"resource_id": code})

@@ -1,0 +1,2 @@
+-- How many campaigns there are.
+SELECT count(*) FROM campaigns
