@@ -11,9 +11,9 @@ from cli.apps import AsJson, new_app
 from cli.connect import ledger, run
 from cli.errors import CommandFailedError
 from cli.output import say, show_facts, show_json
-from services.notifier.webhooks import endpoints
-from services.notifier.webhooks.deliveries import ALL_TYPES
 from shared.runtime.settings import CommonSettings, load_settings
+from shared.webhooks import endpoints
+from shared.webhooks.endpoints import ALL_TYPES
 
 app = new_app("Say who is told of redemptions over HTTP.")
 

@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
-from services.gateway.native import campaigns, coupons, openapi, reads, redemptions
+from services.gateway.native import campaigns, coupons, openapi, reads, redemptions, webhooks
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
 
-ROUTERS = (campaigns.router, reads.router, coupons.router, redemptions.router)
+ROUTERS = (campaigns.router, reads.router, coupons.router, redemptions.router, webhooks.router)
 FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "sitevibes_path": sitevibes.create,
     "capillary_path": capillary.create,

@@ -45,6 +45,9 @@ class GatewaySettings(ServiceSettings):
     oauth_algorithms: str = Field(
         "RS256,ES256,EdDSA", description="signatures that are accepted, separated by commas; never a shared secret's"
     )
+    webhooks_allow_private: bool = Field(
+        False, description="endpoints may be http:// and lead to private addresses: for development only"
+    )
     sitevibes_path: str = Field("/sitevibes", pattern=r"^/[\w./-]*$", description="base path of the SiteVibes API")
     paddle_path: str = Field("/paddle", pattern=r"^/[\w./-]*$", description="base path of the Paddle Classic API")
     capillary_path: str = Field("/capillary", pattern=r"^/[\w./-]*$", description="base path of the Capillary API")

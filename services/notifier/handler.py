@@ -13,7 +13,7 @@ from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponR
 from schemas.topics import COUPONS_REDEMPTION_NOTIFICATIONS
 from services.notifier.errors import TRY_AGAIN
 from services.notifier.rule import event_uuid, notification_id, notification_of
-from services.notifier.webhooks.deliveries import ALL_TYPES, SQL_PACKAGE, Message, enqueue, payload, wanted_types
+from services.notifier.webhooks.deliveries import SQL_PACKAGE, Message, enqueue, payload, wanted_types
 from shared.ledger import outbox
 from shared.ledger.database import Connection, Pool
 from shared.ledger.engine import UNTAKEABLE
@@ -23,6 +23,7 @@ from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime.errors import TransientError
 from shared.runtime.logging import get_logger
+from shared.webhooks.endpoints import ALL_TYPES
 
 log = get_logger("notifier")
 

@@ -14,12 +14,12 @@ import pytest
 from schemas.notifications import CouponRedemptionNotified
 from services.notifier.handler import NotificationHandler
 from services.notifier.rule import notification_id
-from services.notifier.webhooks import endpoints
 from shared.ledger import outbox
 from shared.ledger.database import Pool, open_pool
 from shared.messaging.codec import Codec
 from shared.messaging.records import ReceivedEvent, Record
 from shared.runtime.errors import TransientError
+from shared.webhooks import endpoints
 
 pytestmark = pytest.mark.postgres
 

@@ -12,10 +12,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.notifier.settings import NotifierSettings
-from services.notifier.webhooks import endpoints
 from shared.ledger import outbox
 from shared.ledger.database import Pool, open_pool
 from shared.messaging.topics_admin import create_topics
+from shared.webhooks import endpoints
 from tests.integration.kafka_tools import read_all, write_all
 from tests.integration.test_notifier import redeemed_data
 from tests.integration.webhook_receiver import Receiver, receiving

@@ -14,12 +14,13 @@ import asyncpg
 import h11
 import pytest
 
-from services.notifier.webhooks import deliveries, endpoints
+from services.notifier.webhooks import deliveries
 from services.notifier.webhooks.deliveries import Message, Outcome
 from services.notifier.webhooks.policy import WebhookPolicy
 from services.notifier.webhooks.sender import Sender
 from services.notifier.webhooks.transport import open_client
 from shared.ledger.database import Pool, open_pool
+from shared.webhooks import endpoints
 from tests.integration.webhook_receiver import LOCAL, Call, Receiver, receiving, status
 
 pytestmark = pytest.mark.postgres

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.settings import NotifierSettings
-from services.notifier.webhooks.addresses import Address, AddressRefusedError, is_public
 from services.notifier.webhooks.deliveries import payload
-from services.notifier.webhooks.endpoints import EndpointError, check_url
 from services.notifier.webhooks.policy import WebhookPolicy
 from services.notifier.webhooks.transport import CheckedBackend
 from shared.runtime.settings import SettingsError, load_settings
+from shared.webhooks.addresses import Address, AddressRefusedError, is_public
+from shared.webhooks.endpoints import EndpointError, check_url
 
 
 @pytest.mark.parametrize(

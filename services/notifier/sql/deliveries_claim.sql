@@ -26,4 +26,5 @@ FROM due, webhook_endpoints AS endpoint
 WHERE delivery.delivery_id = due.delivery_id
   AND endpoint.endpoint_id = delivery.endpoint_id
 RETURNING delivery.delivery_id, delivery.endpoint_id, endpoint.url, endpoint.secret, delivery.event_id::text,
-          delivery.type, delivery.payload, delivery.attempts
+          delivery.type, delivery.payload, delivery.attempts,
+          CASE WHEN endpoint.previous_secret_until > now() THEN endpoint.previous_secret END

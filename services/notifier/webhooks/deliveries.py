@@ -13,7 +13,6 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
 SQL_PACKAGE: Final = "services.notifier"
-ALL_TYPES: Final = "*"
 GONE: Final = 410
 
 DeliveryStatus = Literal["pending", "delivered", "failed"]
@@ -40,6 +39,8 @@ class Delivery:
     type: str
     payload: str
     attempt: int
+    previous_secret: str | None = None
+    """the secret before a rotation, while receivers may still check by it"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from services.notifier.errors import TRY_AGAIN
-from services.notifier.webhooks.addresses import AddressRefusedError
 from services.notifier.webhooks.deliveries import Delivery, Outcome, claim, record
-from services.notifier.webhooks.endpoints import EndpointError, check_url
 from services.notifier.webhooks.policy import WebhookPolicy
 from shared.ledger.database import Pool
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import TransientError
 from shared.runtime.logging import get_logger
+from shared.webhooks.addresses import AddressRefusedError
+from shared.webhooks.endpoints import EndpointError, check_url
 
 log = get_logger("webhooks")
 
@@ -172,7 +172,8 @@ class _SecretError(Exception):
 
 def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     try:
-        signature = Webhook(delivery.secret).sign(delivery.event_id, now, delivery.payload)
+        secrets = [delivery.secret, *([delivery.previous_secret] if delivery.previous_secret else [])]
+        signature = " ".join(Webhook(secret).sign(delivery.event_id, now, delivery.payload) for secret in secrets)
     except (ValueError, EmptyWebhookSecretError) as error:
         raise _SecretError(f"The endpoint's secret can't sign: {error}") from error
     return {

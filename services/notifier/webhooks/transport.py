@@ -11,8 +11,8 @@ from typing import Final
 import httpcore
 import httpx
 
-from services.notifier.webhooks.addresses import Resolve, check, resolve
 from services.notifier.webhooks.policy import WebhookPolicy
+from shared.webhooks.addresses import Resolve, check, resolve
 
 ADDRESSES_TRIED: Final = 3
 """Of a name with many addresses the first few are tried: an attempt has one deadline, and another comes later."""

@@ -7,4 +7,5 @@ CROSS JOIN LATERAL (
     FROM webhook_deliveries
     WHERE webhook_deliveries.endpoint_id = endpoint.endpoint_id
 ) AS delivery
+WHERE endpoint.deleted_at IS NULL
 ORDER BY endpoint.created_at, endpoint.endpoint_id

@@ -11,10 +11,17 @@ from uuid import UUID
 
 import httpx
 
-from services.notifier.webhooks.addresses import is_public
-from services.notifier.webhooks.deliveries import ALL_TYPES, SQL_PACKAGE
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
+from shared.webhooks.addresses import is_public
+
+SQL_PACKAGE: Final = "shared.webhooks"
+ALL_TYPES: Final = "*"
+TEST_TYPE: Final = "webhook.test"
+"""What a test sends; nobody asks for it."""
+
+OVERLAP_SECONDS: Final = 24 * 60 * 60
+"""How long the secret before a rotation signs beside the new one: a day to bring the new one to every receiver."""
 
 EVENT_TYPES: Final = (
     "coupon.redeemed",
@@ -91,16 +98,65 @@ async def add(
 ) -> NewEndpoint:
     """Add an endpoint that is told of `event_types` (`*`: all) from now on. Raises EndpointError."""
     check_url(url, allow_private=allow_private)
+    check_types(event_types)
+    secret = _new_secret()
+    endpoint_id = await connection.fetchval(
+        sql("endpoint_add", SQL_PACKAGE), url, secret, list(dict.fromkeys(event_types))
+    )
+    return NewEndpoint(endpoint_id, secret)
+
+
+def check_types(event_types: Sequence[str]) -> None:
+    """Raise EndpointError for a type that nobody can be told of, or none at all."""
     known = (*EVENT_TYPES, ALL_TYPES)
     unknown = sorted(set(event_types) - set(known))
     if unknown or not event_types:
         problem = f"Unknown event type {', '.join(unknown)}" if unknown else "No event type given"
         raise EndpointError(f"{problem}; choose among {', '.join(known)}.")
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-    endpoint_id = await connection.fetchval(
-        sql("endpoint_add", SQL_PACKAGE), url, secret, list(dict.fromkeys(event_types))
-    )
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+async def change(
+    connection: Connection | Pool,
+    endpoint_id: UUID,
+    url: str,
+    event_types: Sequence[str],
+    *,
+    allow_private: bool = False,
+) -> None:
+    """Send to `url` from now on, and only `event_types`. Raises EndpointError."""
+    check_url(url, allow_private=allow_private)
+    check_types(event_types)
+    types = list(dict.fromkeys(event_types))
+    if await connection.fetchval(sql("endpoint_change", SQL_PACKAGE), endpoint_id, url, types) is None:
+        raise _unknown(endpoint_id)
+
+
+async def rotate(
+    connection: Connection | Pool, endpoint_id: UUID, overlap_seconds: int = OVERLAP_SECONDS
+) -> NewEndpoint:
+    """A new secret, told once; for `overlap_seconds` the one before signs beside it. Raises EndpointError."""
+    secret = _new_secret()
+    if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, secret, overlap_seconds) is None:
+        raise _unknown(endpoint_id)
     return NewEndpoint(endpoint_id, secret)
+
+
+async def remove(connection: Connection | Pool, endpoint_id: UUID) -> None:
+    """Tell an endpoint nothing ever again, and list it no more; its log stays. Raises EndpointError."""
+    if await connection.fetchval(sql("endpoint_remove", SQL_PACKAGE), endpoint_id) is None:
+        raise _unknown(endpoint_id)
+
+
+async def show(connection: Connection | Pool, endpoint_id: UUID) -> Endpoint:
+    """One endpoint. Raises EndpointError when there is none such."""
+    for one in await list_all(connection):
+        if one.endpoint_id == endpoint_id:
+            return one
+    raise _unknown(endpoint_id)
 
 
 async def list_all(connection: Connection | Pool) -> list[Endpoint]:

@@ -1,5 +1,5 @@
 -- Active again, with a clean record: what waited is sent as it falls due.
 UPDATE webhook_endpoints
 SET status = 'active', disabled_reason = NULL, consecutive_failures = 0
-WHERE endpoint_id = $1
+WHERE endpoint_id = $1 AND deleted_at IS NULL
 RETURNING endpoint_id

@@ -1,0 +1,5 @@
+-- Gone for who looks; the log of what was sent keeps its endpoint.
+UPDATE webhook_endpoints
+SET deleted_at = now(), status = 'disabled', disabled_reason = 'The endpoint was removed.'
+WHERE endpoint_id = $1 AND deleted_at IS NULL
+RETURNING endpoint_id

@@ -1,0 +1,5 @@
+-- A new secret; the one before signs beside it for a while.
+UPDATE webhook_endpoints
+SET previous_secret = secret, previous_secret_until = now() + make_interval(secs => $3), secret = $2
+WHERE endpoint_id = $1 AND deleted_at IS NULL
+RETURNING endpoint_id
