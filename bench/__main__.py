@@ -1,5 +1,5 @@
 """`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine;
-and the decision alone beside pydantic.
+the decision alone beside pydantic, and the gateway with and without its micro-batcher.
 
 Writes bench/latest.json; what the figures mean stands in bench/README.md.
 """
@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from bench.decide import lines_told, measure_decisions
+from bench.http import measure_http
 from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
 from shared.ledger.audit import audit
@@ -38,6 +39,9 @@ REDEEMERS = {"redeem": 2, "redeem_single": 1}
 """Processes of Couponry's redeemer; each contender of Couponry's has one relay beside them."""
 
 LONGEST_SECONDS = 120.0
+
+APART = ("decide", "http")
+"""Measured by themselves, without a broker."""
 
 
 @asynccontextmanager
@@ -148,7 +152,7 @@ def main() -> None:
     logging.basicConfig(level=logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=[*sorted(ORDERS), "decide"], default=[*ORDERS, "decide"])
+    parser.add_argument("--only", nargs="+", choices=[*sorted(ORDERS), *APART], default=[*ORDERS, *APART])
     parser.add_argument(
         "--scale", type=float, default=1.0, help="a share of the usual number of orders, for a quick look"
     )
@@ -157,9 +161,12 @@ def main() -> None:
     decisions = measure_decisions() if "decide" in arguments.only else {}
     if decisions:
         sys.stdout.write(lines_told(decisions) + "\n")
-    if contenders := [name for name in arguments.only if name != "decide"]:
+    over_http = asyncio.run(measure_http(arguments.rounds, arguments.scale)) if "http" in arguments.only else {}
+    if over_http:
+        sys.stdout.write(orjson.dumps(over_http).decode() + "\n")
+    if contenders := [name for name in arguments.only if name not in APART]:
         result = asyncio.run(measure(arguments.rounds, contenders, arguments.scale))
-        result["decide"] = decisions
+        result |= {"decide": decisions, "http": over_http}
         arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
 

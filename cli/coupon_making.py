@@ -1,11 +1,10 @@
 """Codes from files, and coupons made from them or by a campaign's pattern, many at once."""
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import typer
 
@@ -14,40 +13,30 @@ from cli.errors import CommandFailedError, UsageProblemError
 from cli.executing import SOURCE, says_how_to_repeat
 from cli.files import InputFile
 from cli.output import count
-from schemas.common import MAX_ID_LENGTH
 from shared.domain import codes as patterns
 from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.domain.reasons import Reason
 from shared.domain.verdicts import Verdict
 from shared.ledger import queries
+from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.database import Pool
 from shared.ledger.definitions import to_domain
 from shared.ledger.engine import Engine, Rejected
 from shared.ledger.pools import import_codes
 
-COLUMN: Final = "code"
-DELIMITERS: Final = ",;\t"
-
 
 def read_codes(file: InputFile) -> list[str]:
     """The codes in `file`: one a line, or the column `code` of a CSV file. Raises CommandFailedError with the line."""
     codes: list[str] = []
-    column: tuple[str, int] | None = None
+    column: Column | None = None
     for number, line in file.lines():
         text = _text(file, number, line)
-        if not codes and column is None and (column := _column(text)) is not None:
+        if not codes and column is None and (column := column_of(text)) is not None:
             continue
-        code = text.strip() if column is None else _cell(file, number, text, column)
-        if not code or len(code) > MAX_ID_LENGTH or not code.isprintable():
-            raise CommandFailedError(
-                f"{file.name}, line {number}: a code has 1 to {MAX_ID_LENGTH} characters and no control characters."
-            )
-        if column is None and "," in code:
-            raise CommandFailedError(
-                f"{file.name}, line {number}: holds a comma; write one code a line, or name the column of the codes "
-                f"{COLUMN!r} in the first line."
-            )
-        codes.append(code)
+        try:
+            codes.append(code_in(text, column))
+        except ValueError as error:
+            raise CommandFailedError(f"{file.name}, line {number}: {error}") from None
     if not codes:
         raise CommandFailedError(f"{file.name} holds no codes; write one a line.")
     return codes
@@ -58,25 +47,6 @@ def _text(file: InputFile, number: int, line: bytes) -> str:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError:
         raise CommandFailedError(f"{file.name}, line {number}: not UTF-8 text; save the file as UTF-8.") from None
-
-
-def _column(header: str) -> tuple[str, int] | None:
-    """(delimiter, index) of the column `code`, where the line is a header that names one."""
-    for delimiter in DELIMITERS:
-        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
-        if COLUMN in names:
-            return delimiter, names.index(COLUMN)
-    return None
-
-
-def _cell(file: InputFile, number: int, line: str, column: tuple[str, int]) -> str:
-    try:
-        cells = next(csv.reader([line], delimiter=column[0], strict=True))
-        return cells[column[1]].strip()
-    except (csv.Error, IndexError):
-        raise CommandFailedError(
-            f"{file.name}, line {number}: has no {COLUMN!r}; each line needs the columns of the first one."
-        ) from None
 
 
 @contextmanager

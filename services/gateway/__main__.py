@@ -1,10 +1,14 @@
 """`python -m services.gateway`: wiring, nothing else."""
 
+import asyncio
 import sys
 from typing import Final
 
+import uvloop
+
 from services.gateway.app import create_app
 from services.gateway.gateway import Gateway
+from services.gateway.jobs import JobRunner
 from services.gateway.repeats import Housekeeper
 from services.gateway.serving import serve
 from services.gateway.settings import GatewaySettings
@@ -24,8 +28,12 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         gateway = Gateway(pool, settings)
         housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())
         await housekeeper.run_once()
-        await together(serve(create_app(gateway), context), housekeeper.run(context.stopping))
+        jobs = JobRunner(pool, gateway.engine)
+        await together(
+            serve(create_app(gateway), context), housekeeper.run(context.stopping), jobs.run(context.stopping)
+        )
 
 
 if __name__ == "__main__":
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # as uvicorn itself would choose
     sys.exit(run_service(main, load_settings_or_exit(GatewaySettings), SERVICE))

@@ -10,10 +10,18 @@ from starlette.exceptions import HTTPException
 from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
-from services.gateway.native import campaigns, coupons, openapi, reads, redemptions, webhooks
+from services.gateway.native import campaigns, coupons, imports, jobs, openapi, reads, redemptions, webhooks
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
 
-ROUTERS = (campaigns.router, reads.router, coupons.router, redemptions.router, webhooks.router)
+ROUTERS = (
+    campaigns.router,
+    reads.router,
+    coupons.router,
+    redemptions.router,
+    webhooks.router,
+    jobs.router,
+    imports.router,
+)
 FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "sitevibes_path": sitevibes.create,
     "capillary_path": capillary.create,

@@ -10,9 +10,11 @@ from schemas.common import MAX_ID_LENGTH, Identifier
 from services.gateway.access.callers import Caller
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, gateway_of, refusal, refused_coupon
 from services.gateway.guard import needs
+from services.gateway.jobs import MOST_COUPONS
 from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
+from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import told
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
@@ -39,7 +41,7 @@ class IssueBody(Body):
 
     campaign_id: Identifier
     customer: CustomerBody | None = None
-    count: Annotated[int, Field(ge=1, le=MAX_CREATED)] | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_COUPONS)] | None = None
     codes: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CREATED)] | None = None
     occasion: Identifier | None = None
 
@@ -127,16 +129,18 @@ class CouponHistoryAnswer(Body):
     summary="Issue coupons",
     status_code=201,
     openapi_extra=takes(IssueBody, example=EXAMPLE),
-    responses=told(IssuedAnswer, 201),
+    responses=told(IssuedAnswer, 201) | {202: told(JobAnswer, 202)[202]},
 )
 async def issue(
     request: Request,
     gateway: Here,
-    _: MayIssue,
+    caller: MayIssue,
     body: Annotated[IssueBody, Depends(body_of(IssueBody))],
 ) -> Response:
-    """One, or up to 1,000: for a customer (up to 100), or nobody's in particular."""
+    """One, or many: for a customer (up to 100), or nobody's in particular; more than 1,000 are a job (202)."""
     command_id = command_id_of(request)
+    if (body.count or 0) > MAX_CREATED:
+        return await start_job(gateway, caller, command_id, body.campaign_id, body.count or 0)
     command: IssueCoupons | CreateCoupons
     if body.customer is not None:
         source, name = command_id.rsplit(" ", 1)

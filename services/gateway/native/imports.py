@@ -1,0 +1,176 @@
+"""Codes that exist elsewhere, brought in as a stream: CSV, NDJSON, or one code a line.
+
+Read and written a thousand lines at a time, each thousand all or nothing. What was brought in before counts as there:
+the same stream again, from any line on, adds nothing twice.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+from fastapi import Depends, Path, Query, Request, Response
+
+from schemas.common import MAX_ID_LENGTH
+from services.gateway.access.callers import Caller
+from services.gateway.gateway import CHANNEL, Gateway, gateway_of, refusal
+from services.gateway.guard import STREAMED, needs
+from services.gateway.native import new_router
+from services.gateway.native.answers import answer
+from services.gateway.native.bodies import Body
+from services.gateway.native.openapi import told
+from services.gateway.problems import Problem
+from shared.domain.commands import MAX_CREATED, CreateCoupons
+from shared.domain.reasons import Reason
+from shared.ledger import queries
+from shared.ledger.code_lines import Column, code_in, column_of
+from shared.ledger.pools import import_codes
+
+router = new_router("coupons")
+
+LONGEST_LINE: Final = 64 * 1024
+TYPES: Final = ("text/csv", "application/x-ndjson", "text/plain")
+
+
+class ImportAnswer(Body):
+    """How many codes were added and how many existed already; `next_line` is where the same stream would go on."""
+
+    added: int
+    existing: int
+    next_line: int
+
+
+@dataclass
+class Progress:
+    """What has been done of a stream. `line` counts lines from 1, of the whole stream."""
+
+    added: int = 0
+    existing: int = 0
+    line: int = 0
+    chunk_line: int = 1
+    chunk: list[str] = field(default_factory=list)
+
+    def problem(self, detail: str) -> Problem:
+        """What is wrong with the line at hand: nothing of its thousand was added."""
+        told_of = {"line": self.line, "added": self.added, "existing": self.existing, "next_line": self.chunk_line}
+        return Problem(
+            422, "invalid_request", f"line {self.line}: {detail} Correct it and send the stream again with "
+            f"?from_line={self.chunk_line}, or from its beginning.",
+            details=told_of,
+        )  # fmt: skip
+
+
+@router.post(
+    "/campaigns/{campaign_id}/codes/import",
+    summary="Bring existing codes in",
+    openapi_extra={
+        STREAMED: True,
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": {"type": "string"}, "example": "code\nA-1\nA-2\n"} for kind in TYPES},
+        },
+    },
+    responses=told(ImportAnswer),
+)
+async def import_stream(
+    request: Request,
+    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")],
+    gateway: Annotated[Gateway, Depends(gateway_of)],
+    _: Annotated[Caller, Depends(needs("issue"))],
+    from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="lines before it are passed over")] = 1,
+) -> Response:
+    """To the pool of a campaign that has one, else as coupons that can be used at once."""
+    kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
+    if kind not in TYPES:
+        raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(TYPES)}.")
+    async with gateway.pool.acquire() as connection:
+        found = await queries.campaign(connection, campaign_id)
+    if found is None:
+        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+    pooled = found.definition.source.kind == "pool"
+    progress, column = Progress(), None
+    async for raw in _lines(request, progress):
+        text = _text(raw, progress)
+        if progress.line == 1 and kind != "application/x-ndjson" and (column := column_of(text)) is not None:
+            progress.chunk_line = 2
+            continue
+        if progress.line < from_line or not text.strip():
+            if not progress.chunk:
+                progress.chunk_line = progress.line + 1
+            continue
+        progress.chunk.append(_code(text, kind, column, progress))
+        if len(progress.chunk) == MAX_CREATED:
+            await _write(gateway, campaign_id, progress, pooled)
+    await _write(gateway, campaign_id, progress, pooled)
+    return answer({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
+
+
+async def _lines(request: Request, progress: Progress) -> AsyncIterator[bytes]:
+    """The stream's lines, counted; never more of it in memory than a line and what arrived with it."""
+    rest = b""
+    async for arrived in request.stream():
+        *whole, rest = (rest + arrived).split(b"\n")
+        for line in whole:
+            progress.line += 1
+            yield line
+        if len(rest) > LONGEST_LINE:
+            progress.line += 1
+            raise progress.problem(f"is longer than {LONGEST_LINE:,} bytes.")
+    if rest:
+        progress.line += 1
+        yield rest
+
+
+def _text(raw: bytes, progress: Progress) -> str:
+    try:
+        text = raw.decode("utf-8-sig" if progress.line == 1 else "utf-8").rstrip("\r")
+    except UnicodeDecodeError:
+        raise progress.problem("is no UTF-8 text.") from None
+    if len(raw) > LONGEST_LINE:
+        raise progress.problem(f"is longer than {LONGEST_LINE:,} bytes.")
+    return text
+
+
+def _code(text: str, kind: str, column: Column | None, progress: Progress) -> str:
+    """The code of a line. Raises a Problem that names the line."""
+    if kind == "application/x-ndjson":
+        try:
+            document: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            raise progress.problem("is no valid JSON.") from None
+        code = document.get("code") if isinstance(document, dict) else document
+        if not isinstance(code, str):
+            raise progress.problem('has no code; write {"code": "A-1"}, or "A-1".')
+        text, column = code, None
+        if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
+            return code.strip()  # in JSON a comma separates nothing
+    try:
+        code = code_in(text, column)
+        code.encode()
+    except UnicodeEncodeError:
+        raise progress.problem("holds half of a character.") from None
+    except ValueError as error:
+        raise progress.problem(str(error)) from None
+    return code
+
+
+async def _write(gateway: Gateway, campaign_id: str, progress: Progress, pooled: bool) -> None:
+    """Add the thousand at hand. Raises a Problem where the campaign takes none."""
+    codes = tuple(progress.chunk)
+    if not codes:
+        return
+    if pooled:
+        added, left_out = await import_codes(gateway.pool, campaign_id, codes)
+        progress.added += added
+        progress.existing += len(left_out)
+    else:
+        # A new id each time: a thousand that was added before is then told as existing.
+        command = CreateCoupons(f"/couponry/import {uuid4()}", campaign_id, codes=codes, channel=CHANNEL)
+        verdict = await gateway.execute(command)
+        if not verdict.accepted and any(one.reason is not Reason.CODE_TAKEN for one in verdict.refused):
+            raise refusal(verdict)
+        progress.added += len(verdict.accepted)
+        progress.existing += len(codes) - len(verdict.accepted)
+    progress.chunk.clear()
+    progress.chunk_line = progress.line + 1

@@ -1,0 +1,3 @@
+-- A job as it stands.
+SELECT job_id::text, caller, campaign_id, total, done, status, problem, created_at, updated_at
+FROM jobs WHERE job_id = $1
