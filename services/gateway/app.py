@@ -45,6 +45,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     app.state.identify = identify
+    app.state.routers = ROUTERS
     for router in ROUTERS:
         app.include_router(router)
     for setting, create in FACADES.items():

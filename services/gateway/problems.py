@@ -108,7 +108,7 @@ async def answer_http(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> set[str]:
     """All methods that the path takes; the framework's own answer names those of one route alone."""
     found: set[str] = set()
-    for route in request.app.routes:
+    for route in [route for router in request.app.state.routers for route in router.routes]:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return found

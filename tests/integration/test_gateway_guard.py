@@ -113,7 +113,7 @@ async def test_keys_of_two_callers_are_two_keys(database_url: str) -> None:
         for code, headers, number in zip(codes, ({}, other), (1, 2), strict=True):
             body = {"codes": [code], "order": ORDER | {"order_id": f"O{number}"}}
             answer = await here.client.post(
-                "/v1/redemptions", json=body, headers={**headers, "Idempotency-Key": "the same"}
+                "/v1/redemptions", json=body, headers={**headers, "Idempotency-Key": "the-same"}
             )
             assert answer.status_code == 200, answer.text
 
