@@ -86,16 +86,7 @@ def _document(explanation: Explanation) -> dict[str, Any]:
         "message": verdict.refused[0].message if verdict.refused else None,
         "discount_minor": verdict.discount_minor if verdict.accepted and verdict.currency else None,
         "currency": verdict.currency,
-        "findings": [
-            {
-                "rule": one.field,
-                "outcome": one.outcome.replace(" ", "_"),
-                "reason": one.reason,
-                "message": one.message or None,
-                "saw": dict(one.saw),
-            }
-            for one in explanation.findings
-        ],
+        "findings": [one.document() for one in explanation.findings],
     }
 
 

@@ -6,10 +6,10 @@ who they are is the application's: `app.state.identify`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import asyncpg
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -172,3 +172,12 @@ def needs(scope: Scope) -> Callable[[Request], Caller]:
         return caller
 
     return who
+
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+MayIssue = Annotated[Caller, Depends(needs("issue"))]
+MayValidate = Annotated[Caller, Depends(needs("validate"))]
+MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
+MayManage = Annotated[Caller, Depends(needs("manage"))]
+MayRead = Annotated[Caller, Depends(needs("read"))]
+"""What routes ask for: the gateway, and a caller with a scope."""

@@ -6,7 +6,7 @@ would be told; the last word, `Explanation.verdict`, is `decide`'s own.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared.domain.asking import Offer, Request
 from shared.domain.combining import adds_something, clash
@@ -41,6 +41,16 @@ class Finding:
     reason: Reason | None = None
     message: str = ""
     saw: tuple[tuple[str, str], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The finding as plain values, for who shows it as JSON."""
+        return {
+            "rule": self.field,
+            "outcome": self.outcome.replace(" ", "_"),
+            "reason": self.reason,
+            "message": self.message or None,
+            "saw": dict(self.saw),
+        }
 
 
 @value

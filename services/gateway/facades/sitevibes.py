@@ -13,8 +13,8 @@ from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.access.keys import PATTERN
 from services.gateway.facades.facade import json_response, new_facade, new_router
-from services.gateway.gateway import Gateway, command_id_of, gateway_of, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of, refusal
+from services.gateway.guard import Here, MayIssue
 from services.gateway.native.bodies import Body, body_of
 from services.gateway.problems import Problem
 from shared.domain.commands import Cause, IssueCoupons
@@ -42,8 +42,8 @@ class RewardBody(Body):
 async def issue(
     request: Request,
     campaign: str,
-    gateway: Annotated[Gateway, Depends(gateway_of)],
-    _: Annotated[Caller, Depends(needs("issue"))],
+    gateway: Here,
+    _: MayIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
 ) -> Response:
     """A new coupon at every call; an empty code where the campaign's coupons have none."""

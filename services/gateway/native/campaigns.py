@@ -7,9 +7,8 @@ from fastapi import Depends, Path, Query, Response
 
 from schemas.campaigns import CampaignDefinition
 from schemas.common import MAX_ID_LENGTH
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import Gateway, gateway_of
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway
+from services.gateway.guard import Here, MayManage, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
@@ -22,9 +21,6 @@ from shared.ledger.definitions import DefinitionError
 
 router = new_router("campaigns")
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Status = Literal["active", "paused", "archived"]
 

@@ -7,9 +7,8 @@ from pydantic import Field
 
 from schemas.campaigns import MAX_COUPONS_AT_ONCE
 from schemas.common import MAX_ID_LENGTH, Identifier
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import CHANNEL, Gateway, command_id_of, gateway_of, refusal, refused_coupon
-from services.gateway.guard import needs
+from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
+from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.jobs import MOST_COUPONS
 from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
@@ -22,10 +21,6 @@ from shared.ledger import queries
 
 router = new_router("coupons")
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 Code = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 
 CAUSE: Final = "coupons.issue"

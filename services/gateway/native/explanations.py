@@ -38,14 +38,5 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "message": refused.message if refused else None,
         "currency": verdict.currency,
         "discount_amount": amount(verdict.discount_minor, verdict.currency) if verdict.accepted else None,
-        "findings": [
-            {
-                "rule": one.field,
-                "outcome": one.outcome.replace(" ", "_"),
-                "reason": one.reason,
-                "message": one.message or None,
-                "saw": dict(one.saw),
-            }
-            for one in explanation.findings
-        ],
+        "findings": [one.document() for one in explanation.findings],
     }

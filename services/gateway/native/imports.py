@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import CHANNEL, Gateway, gateway_of, refusal
-from services.gateway.guard import STREAMED, needs
+from services.gateway.gateway import CHANNEL, Gateway, refusal
+from services.gateway.guard import STREAMED, Here, MayIssue
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body
@@ -76,8 +75,8 @@ class Progress:
 async def import_stream(
     request: Request,
     campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")],
-    gateway: Annotated[Gateway, Depends(gateway_of)],
-    _: Annotated[Caller, Depends(needs("issue"))],
+    gateway: Here,
+    _: MayIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="lines before it are passed over")] = 1,
 ) -> Response:
     """To the pool of a campaign that has one, else as coupons that can be used at once."""

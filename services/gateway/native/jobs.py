@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.gateway import jobs
 from services.gateway.access.callers import Caller
-from services.gateway.gateway import Gateway, gateway_of
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway
+from services.gateway.guard import Here, MayRead
 from services.gateway.jobs import Job
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
@@ -25,9 +25,6 @@ from shared.ledger import queries
 from shared.ledger.definitions import to_domain
 
 router = new_router("jobs")
-
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 
 
 class JobAnswer(Body):

@@ -3,13 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from schemas.common import MAX_ID_LENGTH
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import Gateway, gateway_of
-from services.gateway.guard import needs
+from services.gateway.guard import Here, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
@@ -25,8 +23,6 @@ from shared.ledger.queries import WalletCoupon
 
 router = new_router("looking")
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 TEXT = r"^[^\x00]*\S[^\x00]*$"
 Text = Annotated[str | None, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
 Who = Annotated[

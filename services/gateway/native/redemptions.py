@@ -5,9 +5,8 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Path, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import CHANNEL, Gateway, command_id_of, gateway_of, note_unknown, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import CHANNEL, command_id_of, note_unknown, refusal
+from services.gateway.guard import Here, MayRedeem, MayValidate
 from services.gateway.native import new_router
 from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
 from services.gateway.native.bodies import (
@@ -33,9 +32,6 @@ from shared.domain.verdicts import Verdict
 
 router = new_router("checkout")
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayValidate = Annotated[Caller, Depends(needs("validate"))]
-MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
 Reference = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 OrderId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 

@@ -7,9 +7,8 @@ from fastapi import Depends, Path, Query, Response
 from pydantic import Field
 
 from schemas.common import Moment
-from services.gateway.access.callers import Caller
-from services.gateway.gateway import Gateway, gateway_of
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway
+from services.gateway.guard import Here, MayManage, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
@@ -21,9 +20,6 @@ from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, Endp
 
 router = new_router("webhooks")
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 EndpointId = Annotated[UUID, Path()]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 

@@ -8,17 +8,16 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 
-from services.gateway.access.callers import Caller
 from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
-from services.gateway.gateway import Gateway, command_id_of, gateway_of
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of
+from services.gateway.guard import Here, MayRedeem
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.commands import RedeemCoupons
@@ -70,8 +69,8 @@ class Item:
 @router.post("/v1.1/coupon/redeem")
 async def redeem(
     request: Request,
-    gateway: Annotated[Gateway, Depends(gateway_of)],
-    _: Annotated[Caller, Depends(needs("redeem"))],
+    gateway: Here,
+    _: MayRedeem,
 ) -> Response:
     """Redeem each coupon, or say of each why not."""
     asked = await _read(request)

@@ -14,8 +14,8 @@ from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
-from services.gateway.gateway import Gateway, command_id_of, gateway_of, note_unknown, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
+from services.gateway.guard import Here, MayIssue, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
@@ -66,11 +66,6 @@ CLASSES: Final = {
     1: "Authentication Error", 2: "Request Error", 3: "Payload Error", 4: "General Error", 5: "Server Error",
     9: "Transaction Error",
 }  # fmt: skip
-
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayValidate = Annotated[Caller, Depends(needs("validate"))]
-MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
 
 
 @router.post(f"{BASE}/coupons/predefined")

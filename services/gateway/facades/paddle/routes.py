@@ -15,8 +15,8 @@ from services.gateway.facades.facade import json_response, new_facade, new_route
 from services.gateway.facades.paddle import fields as read
 from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields_of
 from services.gateway.facades.paddle.terms import campaign_of, changed
-from services.gateway.gateway import Gateway, command_id_of, gateway_of, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of, refusal
+from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons, VoidCoupon
 from shared.domain.coupon import code_key
@@ -43,11 +43,7 @@ NUMBERS: Final = {
 NO_TERMS: Final = frozenset({"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"})
 """Fields of an update that change no terms."""
 
-Here = Annotated[Gateway, Depends(gateway_of)]
 Told = Annotated[Fields, Depends(fields_of)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 
 
 @router.post("/api/2.1/product/create_coupon")

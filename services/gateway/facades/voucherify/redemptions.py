@@ -5,13 +5,12 @@ from typing import Annotated, Any, Final, Literal
 import asyncpg
 from fastapi import Depends, Query, Request, Response
 
-from services.gateway.access.callers import Caller
 from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
-from services.gateway.gateway import Gateway, command_id_of, gateway_of, note_unknown, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
+from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
@@ -30,10 +29,6 @@ router = new_router()
 MOST_ROWS: Final = 10_000
 UNITS: Final = {"SECONDS": 1, "MINUTES": 60, "HOURS": 3_600, "DAYS": 86_400}
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayValidate = Annotated[Caller, Depends(needs("validate"))]
-MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
 
 

@@ -18,8 +18,8 @@ from services.gateway.facades.voucherify.terms import (
     voucher_document,
     voucher_id,
 )
-from services.gateway.gateway import Gateway, command_id_of, gateway_of, refusal
-from services.gateway.guard import needs
+from services.gateway.gateway import Gateway, command_id_of, refusal
+from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
@@ -39,10 +39,6 @@ CAUSE: Final = "voucherify.publication"
 MOST_LISTED: Final = 100
 MOST_PAGES: Final = 1_000
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
 Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
 Page = Annotated[int, Query(ge=1, le=MOST_PAGES)]
 
