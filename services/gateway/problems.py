@@ -23,7 +23,7 @@ MAX_ERRORS: Final = 20
 TITLES: Final[Mapping[str, str]] = {
     "invalid_json": "The body is no valid JSON.",
     "invalid_request": "The request isn't as it should be.",
-    "unauthorized": "The request says of nobody known that it is theirs.",
+    "unauthorized": "The request doesn't say who it is from.",
     "forbidden": "This key may not do that.",
     "not_found": "There is no such thing.",
     "method_not_allowed": "The path doesn't take this method.",
