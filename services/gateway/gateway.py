@@ -21,6 +21,7 @@ from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
 from shared.ledger.engine import UNTAKEABLE, Answer, Engine, Rejected
+from shared.runtime import telemetry
 
 CHANNEL: Final = "http"
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
@@ -57,6 +58,8 @@ class Gateway:
             if answer.error_class == "CommandIdReused":
                 raise Problem(422, "idempotency_key_reused", answer.text)
             raise Problem(422, "invalid_request", f"The ledger can't take this request: {answer.text}")
+        if answer.refused:
+            telemetry.REFUSED.labels("gateway", answer.refused[0].reason.value).inc()
         return answer
 
     async def validate(self, command: Command) -> Verdict:

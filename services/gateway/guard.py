@@ -5,6 +5,7 @@ who they are is the application's: `app.state.identify`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,7 @@ from services.gateway.repeats import KeptAnswer, Place, check_key, fingerprint
 from services.gateway.settings import MAX_BODY_BYTES
 from shared.ledger.database import UNAVAILABLE
 from shared.ledger.engine import LedgerUnavailableError
+from shared.runtime import telemetry
 from shared.runtime.logging import get_logger
 
 log = get_logger("gateway")
@@ -50,6 +52,22 @@ class Guarded(APIRoute):
         streamed = bool((self.openapi_extra or {}).get(STREAMED))
 
         async def guarded(request: Request) -> Response:
+            started, status, api = time.perf_counter(), 500, request.app.title
+            try:
+                response = await bounded(request)
+                status = response.status_code
+            except (Problem, HTTPException) as error:
+                status = error.status if isinstance(error, Problem) else error.status_code
+                raise
+            except RequestValidationError:
+                status = 422
+                raise
+            finally:
+                telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
+                telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
+            return response
+
+        async def bounded(request: Request) -> Response:
             gateway = gateway_of(request)
             try:
                 async with asyncio.timeout(None if streamed else gateway.settings.http_answer_seconds):

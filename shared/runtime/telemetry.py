@@ -35,3 +35,10 @@ CONSUMER_LAG: Final = Gauge(
 OUTBOX_AGE: Final = Gauge("couponry_outbox_age_seconds", "Age of the oldest unpublished event; 0 for none.")
 EVENTS_PUBLISHED: Final = Counter("couponry_events_published_total", "Events the relay published.", ["topic"])
 RELAY_LEADER: Final = Gauge("couponry_relay_leader", "1 in the relay that publishes, 0 in one that stands by.")
+HTTP_ANSWERS: Final = Counter("couponry_http_answers_total", "Requests answered over HTTP.", ["api", "status"])
+HTTP_SECONDS: Final = Histogram(
+    "couponry_http_seconds",
+    "From a request's arrival to its answer.",
+    ["api"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)

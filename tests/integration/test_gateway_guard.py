@@ -5,6 +5,7 @@ import base64
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from services.gateway.access import keys
 from services.gateway.gateway import Gateway
@@ -190,3 +191,17 @@ async def test_unknown_paths_and_methods_are_problems_too(database_url: str) -> 
         assert (await here.client.get("/v1/nothing")).json()["code"] == "not_found"
         put = await here.client.put("/v1/campaigns")
         assert (put.json()["code"], put.headers["allow"]) == ("method_not_allowed", "GET, POST")
+
+
+async def test_answers_are_counted_by_api_and_status(database_url: str) -> None:
+    async with served(database_url) as here:
+        before = counted("Couponry", "200"), counted("Couponry", "401"), counted("SiteVibes coupon API", "401")
+        await here.client.post("/v1/validate", json={"codes": ["A"]})
+        await here.another().post("/v1/validate", json={"codes": ["A"]})
+        await here.another().post("/sitevibes/coupon-manager/x", json={"email": "a@example.com"})
+        after = counted("Couponry", "200"), counted("Couponry", "401"), counted("SiteVibes coupon API", "401")
+        assert [one - other for one, other in zip(after, before, strict=True)] == [1, 1, 1]
+
+
+def counted(api: str, status: str) -> float:
+    return REGISTRY.get_sample_value("couponry_http_answers_total", {"api": api, "status": status}) or 0.0
