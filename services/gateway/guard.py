@@ -181,10 +181,15 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def needs(scope: Scope) -> Callable[[Request], Caller]:
+async def here(request: Request) -> Gateway:
+    """A dependency: the gateway. Not a plain function, since FastAPI takes those to another thread."""
+    return gateway_of(request)
+
+
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency: the caller, who must have the scope."""
 
-    def who(request: Request) -> Caller:
+    async def who(request: Request) -> Caller:
         caller = caller_of(request)
         caller.must(scope)
         return caller
@@ -192,7 +197,7 @@ def needs(scope: Scope) -> Callable[[Request], Caller]:
     return who
 
 
-Here = Annotated[Gateway, Depends(gateway_of)]
+Here = Annotated[Gateway, Depends(here)]
 MayIssue = Annotated[Caller, Depends(needs("issue"))]
 MayValidate = Annotated[Caller, Depends(needs("validate"))]
 MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
