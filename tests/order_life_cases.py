@@ -41,6 +41,20 @@ _EVENTS: Final[dict[OrderEvent, str]] = {
     OrderEvent.PART_EARLIER: "early part",
     OrderEvent.PART_LATER: "late part",
 }
+STEPS: Final = (
+    *dict.fromkeys(_EVENTS.values()),
+    "hold",
+    "hold anew",
+    "hold for no time",
+    "pay late",
+    "use",
+    "use anew",
+)
+"""Everything that `command_of` knows to do to an order, but for what only sets a case up."""
+
+_EARLIER: Final = (
+    OrderEvent.PAID_EARLIER, OrderEvent.CANCELLED_EARLIER, OrderEvent.RETURNED_EARLIER, OrderEvent.PART_EARLIER,
+)  # fmt: skip
 _ANEW: Final[dict[Phase, str]] = {
     Phase.PLACED: "place anew",
     Phase.HELD: "hold anew",
@@ -73,6 +87,10 @@ def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
 
     def place(minute: int, hold_seconds: int | None = None) -> Command:
         placed_at = PLACED_AT + timedelta(minutes=minute)
+        if step.startswith("use"):
+            return RedeemCoupons(
+                command_id, Order(order_id, "USD", 0), (code,), Customer("john"), at=placed_at, priced=False
+            )
         order = Order(order_id, "USD", 10_000, _GOODS, placed_at=placed_at)
         return RedeemCoupons(
             command_id, order, (code,), Customer("john"), hold=hold_seconds is not None, hold_seconds=hold_seconds or 0,
@@ -84,7 +102,7 @@ def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
 
     placings = {
         "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place anew": (50, None),
-        "hold anew": (50, 3_600), "hold anew for no time": (50, 0),
+        "hold anew": (50, 3_600), "hold anew for no time": (50, 0), "use": (10, None), "use anew": (50, None),
     }  # fmt: skip
     parts = {"part": 25, "early part": 5, "late part": 60}
     others: dict[str, tuple[type[PayOrder] | type[CancelOrder] | type[ReturnOrder], int]] = {
@@ -106,6 +124,8 @@ def _case(row: Row) -> Case:
     setup, event = _SETUPS[phase], _EVENTS[row.event]
     if row.event == OrderEvent.PAID and phase not in (*_OPEN, Phase.UNKNOWN, Phase.NOTED):
         event = "pay late"
+    elif row.event in _EARLIER and phase == Phase.NOTED:  # it used the coupon, and nobody said what it costs
+        setup = ("use", "cancel", "use anew") if row.event == OrderEvent.PAID_EARLIER else ("use",)
     elif row.event == OrderEvent.PAID_EARLIER and phase in _OPEN:
         setup = (*setup, "cancel", _ANEW[phase])
     elif row.event == OrderEvent.PLACED and phase in (Phase.HELD, Phase.LAPSED):
@@ -139,6 +159,8 @@ def _expected(row: Row) -> _Expected:
     # What was noted of the order is, in these cases, the very part that is the event.
     nothing = (Effect.NOTHING, Effect.NOTE_TIME, Effect.JUDGE)
     known = row.effect in nothing or (row.phase, row.event) == (Phase.NOTED, OrderEvent.PART)
+    if row.phase == Phase.NOTED and row.event in _EARLIER:
+        return "unchanged", _USED, 0, ()
     uses, left = {Phase.PLACED: (_USED, 1_000), Phase.HELD: (_HELD, 0)}.get(row.phase, (_FREE, 0))
     return "unchanged" if known else "recorded", uses, left, ()
 

@@ -31,7 +31,7 @@ class Phase(StrEnum):
 
 PHASES: Final[dict[Phase, str]] = {
     Phase.UNKNOWN: "Nothing was heard of it.",
-    Phase.NOTED: "It was paid, or came back in part, before it was placed with coupons.",
+    Phase.NOTED: "It was paid, came back in part, or used coupons, before anybody said what it is.",
     Phase.PLACED: "It was placed; what was accepted is redeemed. Paid or not.",
     Phase.HELD: "It holds its coupons until it is paid (`COUPONRY_BURN_ON=paid` only).",
     Phase.LAPSED: "It isn't paid, and the time is over for which it held its coupons.",
@@ -89,6 +89,7 @@ class Row:
 _CLOSED = (Phase.CANCELLED, Phase.RETURNED, Phase.BOTH)
 _OPEN = (Phase.PLACED, Phase.HELD, Phase.LAPSED)
 _BEFORE = (Phase.UNKNOWN, Phase.NOTED)
+_SEEN = (Phase.NOTED, *_OPEN, *_CLOSED)
 
 
 def _rows(phases: tuple[Phase, ...], event: OrderEvent, effect: Effect, sentence: str) -> list[Row]:
@@ -119,7 +120,7 @@ TABLE: Final[tuple[Row, ...]] = (
         "Noted; what it held and has not redeemed since is refused, `lock_expired`.",
     ),
     *_rows(_CLOSED, OrderEvent.PAID, Effect.NOTE, _NOTED_CLOSED),
-    *_rows((*_OPEN, *_CLOSED), OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
+    *_rows(_SEEN, OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Noted: placed not later than that, it is refused."),
     Row(Phase.PLACED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
@@ -127,7 +128,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.CANCELLED, OrderEvent.CANCELLED, Effect.NOTE_TIME, _TIME),
     Row(Phase.RETURNED, OrderEvent.CANCELLED, Effect.CLOSE, "What only a cancellation restores is restored."),
     Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.NOTE_TIME, _TIME),
-    *_rows((*_OPEN, *_CLOSED), OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
+    *_rows(_SEEN, OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Noted: placed not later than that, it is refused."),
     Row(Phase.PLACED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.RETURNED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
@@ -135,7 +136,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.CANCELLED, OrderEvent.RETURNED, Effect.CLOSE, "What only a return restores is restored."),
     Row(Phase.RETURNED, OrderEvent.RETURNED, Effect.NOTE_TIME, _TIME),
     Row(Phase.BOTH, OrderEvent.RETURNED, Effect.NOTE_TIME, _TIME),
-    *_rows((*_OPEN, *_CLOSED), OrderEvent.RETURNED_EARLIER, Effect.NOTHING, _OLD),
+    *_rows(_SEEN, OrderEvent.RETURNED_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_BEFORE, OrderEvent.PART, Effect.NOTE, "Noted: its share is given back right after it redeems."),
     Row(Phase.PLACED, OrderEvent.PART, Effect.SHARE, _SHARED),
     Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Noted: its share is given back right after the payment redeems."),
@@ -143,7 +144,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.CANCELLED, OrderEvent.PART, Effect.SHARE, "The share of what the cancellation did not restore."),
     *_rows((Phase.RETURNED, Phase.BOTH), OrderEvent.PART, Effect.NOTHING, "All of it is back already: nothing."),
     *_rows((*_OPEN, Phase.CANCELLED), OrderEvent.PART_LAST, Effect.CLOSE, _ALL_BACK),
-    *_rows((*_OPEN, *_CLOSED), OrderEvent.PART_EARLIER, Effect.NOTHING, _OLD),
+    *_rows(_SEEN, OrderEvent.PART_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_CLOSED, OrderEvent.PART_LATER, Effect.NOTE, _NOTED_CLOSED),
 )  # fmt: skip
 

@@ -39,10 +39,8 @@ def first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[obj
     match command:
         case RedeemCoupons(order=order):
             placed_at = order.placed_at or command.at
-            return (
-                order.order_id, "placed", customer_key, placed_at, None, None, None, order.currency, order.amount_minor,
-                lines_of(order.lines),
-            )  # fmt: skip
+            costs = (order.currency, order.amount_minor, lines_of(order.lines)) if command.priced else (None, None, ())
+            return (order.order_id, "placed", customer_key, placed_at, None, None, None, *costs)
         case PayOrder():
             return (command.order_id, "paid", None, None, command.at, None, None, None, None, ())
         case CancelOrder():
