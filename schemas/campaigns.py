@@ -9,7 +9,7 @@ many decimals a currency has, how many codes a pattern makes) is judged where th
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.campaign_parts import (
     AppliesTo,
@@ -21,7 +21,7 @@ from schemas.campaign_parts import (
     SourceDefinition,
     WindowDefinition,
 )
-from schemas.common import MAX_CODES, Amount, Currency, Identifier, Identifiers, Metadata, Text, metadata_problem
+from schemas.common import MAX_CODES, Amount, Currency, HandedOn, Identifier, Identifiers, Text
 
 MAX_CONDITIONS: Final = 20
 """Most conditions of one campaign: each is evaluated for every coupon that comes this far."""
@@ -124,7 +124,7 @@ class CampaignDefinition(Section):
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
     recurring: bool = False
     validation_code: Identifier | None = None
-    metadata: Metadata = Field(default_factory=dict)
+    metadata: HandedOn = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _amounts_share_a_currency(self) -> Self:
@@ -149,10 +149,3 @@ class CampaignDefinition(Section):
                 "issues_on gives several coupons at once, but its source has one code a time; give one each"
             )
         return self
-
-    @field_validator("metadata")
-    @classmethod
-    def _metadata_is_json(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if metadata_problem(value):
-            raise ValueError("holds NaN or Infinity, which are no JSON; leave them out")
-        return value

@@ -8,7 +8,15 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -40,6 +48,9 @@ AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 18 and 6 digits are above every currency's decimals (at most 4) and above any order. Whether a currency has that many
 decimals is judged by the domain, not here. (pydantic's regular expressions are Rust's: `$` is the very end.)
 """
+LONGEST_INTEGER: Final = 20
+"""Digits of the longest integer of 64 bits, with its sign."""
+
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 IDENTIFIER_PATTERN: Final = r"\S"
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
@@ -80,9 +91,26 @@ Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 Moment = Annotated[datetime, _Rfc3339()]
 """A point in time, RFC 3339 with its time zone ("2026-11-22T09:30:00Z"), from 1970 on."""
 
+
+def _handed_on(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if problem := metadata_problem(document):
+        raise ValueError(problem.removeprefix("metadata: ").rstrip("."))
+    json.loads(json.dumps(document), parse_int=_in_64_bits)
+    return document
+
+
+def _in_64_bits(digits: str) -> int:
+    if len(digits) > LONGEST_INTEGER or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
+    return int(digits)
+
+
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST_LENGTH)]
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_LIST_LENGTH)]
-"""Whatever the producer wants to have carried along; only `issues_on` rules look at it."""
+"""Whatever the producer wants to have carried along; only conditions and `issues_on` rules look at it."""
+
+HandedOn = Annotated[Metadata, AfterValidator(_handed_on)]
+"""What is kept and handed on untouched, so it must be JSON that every reader takes: no NaN, integers of 64 bits."""
 
 
 class EventPart(BaseModel):

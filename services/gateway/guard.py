@@ -80,6 +80,14 @@ class Guarded(APIRoute):
                 ) from None
             except NOT_NOW as error:
                 raise not_now(repr(error)) from error
+            except (Problem, HTTPException, RequestValidationError):
+                raise
+            except Exception as error:
+                log.exception("a bug: answered as an internal error", path=request.url.path)
+                raise Problem(
+                    500, "internal_error", "This is a bug of the gateway's; its log has the details. What the request "
+                    "asked for was not done unless a retry under the same Idempotency-Key says so.",
+                ) from error  # fmt: skip
 
         return guarded
 

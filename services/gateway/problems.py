@@ -32,6 +32,7 @@ TITLES: Final[Mapping[str, str]] = {
     "idempotency_key_reused": "The idempotency key was used for another request.",
     "idempotency_key_in_flight": "A request under this idempotency key is being answered.",
     "rate_limited": "Too many requests.",
+    "internal_error": "Something is wrong here.",
     "unavailable": "Not at the moment.",
     "conflict": "It can't be done as things stand.",
 }

@@ -1,13 +1,13 @@
 """The gateway is killed amid load, again and again: what a client was told is in the ledger, and is told again."""
 
 import asyncio
-import socket
 from dataclasses import dataclass, field
 from random import Random
 
 import httpx
 import pytest
 
+from cli.processes import free_port
 from services.gateway.access import keys
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
@@ -30,12 +30,6 @@ class Seen:
 
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     retries: int = 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def requests_for(codes: list[str]) -> list[tuple[str, dict[str, object]]]:

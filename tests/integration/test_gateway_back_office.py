@@ -31,7 +31,7 @@ async def test_a_campaign_is_made_shown_changed_paused_and_archived(database_url
         assert shown["counts"] == {"coupons": 0, "pooled": 0, "voided": 0, "held_uses": 0, "used_uses": 0}
 
         wanted = SAVE10 | {"limits": {"uses_per_coupon": 2}}
-        planned = (await here.client.post("/v1/campaigns/plan", json=wanted)).json()
+        planned = (await here.client.post("/v1/campaigns/save10/plan", json=wanted)).json()
         assert planned["change"] == "changed"
         assert planned["fields"] == [{"field": "limits.uses_per_coupon", "before": 1, "after": 2}]
         changed = await here.client.put("/v1/campaigns/save10", json=wanted)
@@ -114,6 +114,18 @@ async def test_coupons_are_issued_to_somebody_or_nobody_one_or_many(database_url
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
+async def test_what_would_be_refused_by_other_readers_is_not_kept(database_url: str) -> None:
+    """An integer of more than 64 bits in what a campaign hands on could never be told again."""
+    async with served(database_url) as here:
+        wanted = SAVE10 | {"discount": {"kind": "custom", "payload": {"n": 2**70}}}
+        answer = await here.client.post("/v1/campaigns", json=wanted)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert "write it as a text" in answer.json()["detail"]
+        kept = SAVE10 | {"discount": {"kind": "custom", "payload": {"n": 2**63 - 1, "m": -(2**63)}}}
+        assert (await here.client.post("/v1/campaigns", json=kept)).status_code == 201
+        assert (await here.client.get("/v1/campaigns")).status_code == 200
+
+
 async def test_an_occasion_issues_once(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         body = {"campaign_id": "save10", "customer": {"email": "a@example.com"}, "occasion": "birthday 2026"}
@@ -127,7 +139,7 @@ async def test_an_occasion_issues_once(database_url: str) -> None:
     [
         {},
         {"campaign_id": "save10", "count": 0},
-        {"campaign_id": "save10", "count": 1_001},
+        {"campaign_id": "save10", "count": 1_000_001},
         {"campaign_id": "save10", "count": True},
         {"campaign_id": "save10", "codes": []},
         {"campaign_id": "save10", "codes": ["A"], "count": 1},

@@ -4,13 +4,16 @@ import asyncio
 import base64
 
 import asyncpg
+import psycopg
 import pytest
 from prometheus_client import REGISTRY
+from psycopg import sql
 
 from services.gateway.access import keys
 from services.gateway.gateway import Gateway
 from services.gateway.repeats import Housekeeper
 from shared.ledger.engine import Engine
+from tests.backends import Postgres
 from tests.gateway import client_of, served
 from tests.ledger import definition, issue
 
@@ -191,6 +194,56 @@ async def test_unknown_paths_and_methods_are_problems_too(database_url: str) -> 
         assert (await here.client.get("/v1/nothing")).json()["code"] == "not_found"
         put = await here.client.put("/v1/campaigns")
         assert (put.json()["code"], put.headers["allow"]) == ("method_not_allowed", "GET, POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "where"),
+    [
+        ("/v1/validate", 500, "code"),
+        ("/gameball/api/v4.0/integrations/coupons/A/validate", 500, "code"),
+        ("/capillary/v1.1/coupon/redeem", 500, "response"),
+    ],
+)
+async def test_a_bug_is_told_as_one_and_nothing_of_it_is_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, path: str, status: int, where: str
+) -> None:
+    body = {"codes": ["A"]} if path == "/v1/validate" else {"customerId": "john", "root": {"coupon": {"code": "A"}}}
+
+    async def broken(*_: object) -> None:
+        raise KeyError("nobody thought of it")
+
+    async with served(database_url, definition()) as here:
+        headers = {"Idempotency-Key": "k", "apikey": here.key}
+        with monkeypatch.context() as patched:
+            patched.setattr(Gateway, "execute", broken)
+            patched.setattr(Gateway, "validate", broken)
+            answer = await here.client.post(path, json=body, headers=headers)
+        assert answer.status_code == status
+        assert where in answer.json()
+        assert "nobody thought of it" not in answer.text
+        assert (await here.client.post(path, json=body, headers=headers)).content != answer.content
+
+
+async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
+    postgres: Postgres, database_url: str
+) -> None:
+    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    name = sql.Identifier(database_url.rpartition("/")[2])
+    async with served(database_url, definition()) as here:
+        [code] = await issue(Engine(here.pool), "save10")
+        body, headers = {"codes": [code], "order": ORDER}, {"Idempotency-Key": "k"}
+        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+            admin.execute(allow.format(name, sql.SQL("false")))
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name.as_string()[1:-1]]
+            )
+            for path in ("/v1/redemptions", "/v1/validate"):
+                away = await here.client.post(path, json=body, headers=headers)
+                assert (away.status_code, away.json()["code"]) == (503, "unavailable")
+                assert away.headers["retry-after"] == "1"
+            admin.execute(allow.format(name, sql.SQL("true")))
+        back = await here.client.post("/v1/redemptions", json=body, headers=headers)
+        assert (back.status_code, back.json()["outcome"]) == (200, "redeemed")
 
 
 async def test_answers_are_counted_by_api_and_status(database_url: str) -> None:

@@ -160,6 +160,13 @@ async def test_what_is_no_code_is_named_by_its_line(database_url: str, body: byt
         assert await here.pool.fetchval("SELECT count(*) FROM coupons") == 0
 
 
+async def test_an_empty_stream_is_a_mistake(database_url: str) -> None:
+    async with served(database_url, definition()) as here:
+        status, told = await bring(here, b"")
+        assert (status, told["detail"]) == (422, "The body is empty; send the codes, one a line.")
+        assert await bring(here, b"A\n", from_line=5) == (200, {"added": 0, "existing": 0, "next_line": 2})
+
+
 async def test_codes_go_to_the_pool_of_a_campaign_that_has_one(database_url: str) -> None:
     async with served(database_url, definition(source={"kind": "pool"}, code={})) as here:
         assert (await bring(here, b"code\nP-1\nP-2\n"))[1]["added"] == 2

@@ -101,6 +101,14 @@ async def test_redemptions_are_filtered(database_url: str, query: dict[str, str]
         assert [one["order_id"] for one in await pages(here, "/v1/redemptions", limit=2, **query)] == orders
 
 
+@pytest.mark.parametrize("moment", ["0.5", "20261122", "2026-11-22", "2026-11-22T09:30:00", "soon"])
+async def test_a_time_is_rfc_3339_with_its_zone(database_url: str, moment: str) -> None:
+    async with served(database_url, *CAMPAIGNS) as here:
+        for path in ("/v1/redemptions", "/v1/reports/campaigns", "/v1/reports/campaigns/save10"):
+            answer = await here.client.get(path, params={"until": moment})
+            assert (answer.status_code, answer.json()["errors"][0]["place"]) == (422, "query.until")
+
+
 async def test_coupons_are_listed_by_customer_campaign_group_and_state(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         codes = await shop(here)

@@ -425,6 +425,12 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ({"issues_on": [{"event": "order.placed"}]}, "issues_on[0].event: must be 'customer.signed_up' or 'reward"),
         ({"issues_on": [{"event": "reward.earned", "match": {"rule_id": 42}}]}, "issues_on[0].match.rule_id: must be"),
         ({"metadata": {"a": float("nan")}}, "metadata: holds NaN or Infinity, which are no JSON; leave them out."),
+        ({"metadata": {"a": [2**63]}}, "metadata: holds an integer of more than 64 bits, which few can read; write it"),
+        ({"metadata": {"a": -(10**100)}}, "metadata: holds an integer of more than 64 bits, which few can read;"),
+        (
+            {"discount": {"kind": "custom", "payload": {"a": {"b": 2**80}}}},
+            "discount.payload: holds an integer of more than 64 bits, which few can read; write it as a text.",
+        ),
     ],
 )
 def test_a_wrong_campaign_is_refused_with_its_place_and_what_to_do(section: dict[str, Any], text: str) -> None:

@@ -143,10 +143,7 @@ async def change(
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
     """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
-    if body.campaign_id != campaign_id:
-        raise Problem(
-            422, "invalid_request", f"campaign_id: is {body.campaign_id!r}, but the path says {campaign_id!r}."
-        )
+    _of_the_path(body, campaign_id)
 
     def to(before: CampaignDefinition) -> CampaignDefinition:
         return _no_hidden(body, before)
@@ -173,15 +170,19 @@ async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Respo
 
 
 @router.post(
-    "/campaigns/plan",
-    summary="What a load would change",
+    "/campaigns/{campaign_id}/plan",
+    summary="What making or changing a campaign would do",
     openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
     responses=told(PlanAnswer),
 )
 async def plan(
-    gateway: Here, _: MayRead, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
+    gateway: Here,
+    _: MayRead,
+    campaign_id: CampaignId,
+    body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
     """Field by field, and what that means for coupons that are live. Nothing is changed."""
+    _of_the_path(body, campaign_id)
     async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
         try:
             [planned] = await planning.plan(connection, [body])
@@ -196,6 +197,13 @@ async def plan(
             "conflict": planned.conflict,
         }
     )
+
+
+def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
+    if body.campaign_id != campaign_id:
+        raise Problem(
+            422, "invalid_request", f"campaign_id: is {body.campaign_id!r}, but the path says {campaign_id!r}."
+        )
 
 
 async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:

@@ -16,7 +16,7 @@ from schemas.common import MAX_ID_LENGTH
 from services.gateway.gateway import CHANNEL, Gateway, refusal
 from services.gateway.guard import STREAMED, Here, MayIssue
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
+from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
 from services.gateway.native.openapi import told
 from services.gateway.problems import Problem
@@ -29,7 +29,12 @@ from shared.ledger.pools import import_codes
 router = new_router("coupons")
 
 LONGEST_LINE: Final = 64 * 1024
-TYPES: Final = ("text/csv", "application/x-ndjson", "text/plain")
+EXAMPLES: Final = {
+    "text/csv": "code\nA-1\nA-2\n",
+    "application/x-ndjson": '{"code": "A-1"}\n{"code": "A-2"}\n',
+    "text/plain": "A-1\nA-2\n",
+}
+"""Media type → a body of it. They are bytes to OpenAPI, so they have no schema there."""
 
 
 class ImportAnswer(Body):
@@ -38,6 +43,15 @@ class ImportAnswer(Body):
     added: int
     existing: int
     next_line: int
+
+
+class ImportProblemAnswer(ProblemAnswer):
+    """A problem that may be of one line. `added` and `existing` are of what was read before; go on at `next_line`."""
+
+    line: int | None = None
+    added: int | None = None
+    existing: int | None = None
+    next_line: int | None = None
 
 
 @dataclass
@@ -67,10 +81,10 @@ class Progress:
         STREAMED: True,
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": {"type": "string"}, "example": "code\nA-1\nA-2\n"} for kind in TYPES},
+            "content": {kind: {"example": example} for kind, example in EXAMPLES.items()},
         },
     },
-    responses=told(ImportAnswer),
+    responses=told(ImportAnswer, refused=ImportProblemAnswer),
 )
 async def import_stream(
     request: Request,
@@ -81,8 +95,8 @@ async def import_stream(
 ) -> Response:
     """To the pool of a campaign that has one, else as coupons that can be used at once."""
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
-    if kind not in TYPES:
-        raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(TYPES)}.")
+    if kind not in EXAMPLES:
+        raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(EXAMPLES)}.")
     async with gateway.pool.acquire() as connection:
         found = await queries.campaign(connection, campaign_id)
     if found is None:
@@ -101,6 +115,8 @@ async def import_stream(
         progress.chunk.append(_code(text, kind, column, progress))
         if len(progress.chunk) == MAX_CREATED:
             await _write(gateway, campaign_id, progress, pooled)
+    if not progress.line:
+        raise Problem(422, "invalid_request", "The body is empty; send the codes, one a line.")
     await _write(gateway, campaign_id, progress, pooled)
     return answer({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
 

@@ -22,6 +22,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     415: {"description": "The body isn't JSON.", **PROBLEM},
     422: {"description": "Refused, or not as it should be; `code` says which.", **PROBLEM},
     429: {"description": "Too many requests.", **PROBLEM},
+    500: {"description": "A bug of the gateway's.", **PROBLEM},
     503: {"description": "Not at the moment; send the same again.", **PROBLEM},
 }
 DESCRIPTION: Final = (
@@ -31,11 +32,22 @@ DESCRIPTION: Final = (
 )
 
 
-def told(model: type[BaseModel], status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """What a route answers: `model`, or one of the problems."""
+def told(
+    model: type[BaseModel], status: int = 200, *, refused: type[BaseModel] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """What a route answers: `model`, or one of the problems; `refused` is what a 422 is, where it says more."""
+    answers = {
+        status: {"description": "Done.", "content": {"application/json": {"schema": _schema(model)}}},
+        **PROBLEMS,
+    }
+    if refused is not None:
+        answers[422] = PROBLEMS[422] | {"content": {"application/problem+json": {"schema": _schema(refused)}}}
+    return answers
+
+
+def _schema(model: type[BaseModel]) -> dict[str, str]:
     MODELS[model.__name__] = model
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {status: {"description": "Done.", "content": {"application/json": {"schema": schema}}}, **PROBLEMS}
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def document(app: FastAPI, version: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What is looked at: coupons, wallets, redemptions with their failures, reports."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
-from schemas.common import MAX_ID_LENGTH
+from schemas.common import MAX_ID_LENGTH, MOMENT_PATTERN
 from services.gateway.guard import Here, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
@@ -32,7 +33,18 @@ Who = Annotated[
         description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
     ),
 ]  # fmt: skip
-When = Annotated[AwareDatetime | None, Query(description="RFC 3339 with its time zone")]
+
+
+def _rfc3339(value: object) -> object:
+    if isinstance(value, str) and not re.match(MOMENT_PATTERN, value):
+        raise ValueError("must be a time of RFC 3339 with its time zone: 2026-11-22T09:30:00Z")
+    return value
+
+
+When = Annotated[
+    AwareDatetime | None, BeforeValidator(_rfc3339), Query(description="RFC 3339 with its time zone")
+]  # fmt: skip
+"""pydantic alone would take a number for seconds since 1970."""
 Format = Annotated[Literal["json", "csv"] | None, Query(description="else what Accept says")]
 State = Literal["usable", "held", "used", "voided", "expired", "not_started", "campaign_inactive", "pooled"]
 

@@ -202,7 +202,7 @@ def _tell(request: Request, problem: Problem) -> Response:
     else:
         number = NUMBERS.get(problem.code, INTERNAL if problem.status >= 500 else read.MISSING)
     # What may be asked again later keeps its status, since that is what clients and proxies go by.
-    status = problem.status if problem.status in {409, 413, 429, 503} else 200
+    status = problem.status if problem.status in {409, 413, 429, 500, 503} else 200
     error = {"code": number, "message": problem.detail}
     return json_response({"success": False, "error": error}, status, problem.headers if status != 200 else None)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.common import MAX_CODES, MAX_LINES, Amount, Contact, Identifier, Metadata, Moment, Text
+from schemas.common import MAX_CODES, MAX_LINES, Amount, Contact, HandedOn, Identifier, Metadata, Moment, Text
 from services.gateway.native.bodies import Body
 from shared.domain.commands import MAX_CREATED
 from shared.domain.customer import Customer
@@ -64,7 +64,7 @@ class VoucherIn(VoucherifyBody):
     code_config: CodeConfigIn | None = None
     active: bool | None = None
     additional_info: Text | None = None
-    metadata: Metadata | None = None
+    metadata: HandedOn | None = None
 
 
 class CampaignIn(VoucherifyBody):
@@ -79,7 +79,7 @@ class CampaignIn(VoucherifyBody):
     expiration_date: Moment | None = None
     vouchers_count: Annotated[int, Field(ge=0, le=MAX_CREATED)] | None = None
     voucher: VoucherIn
-    metadata: Metadata | None = None
+    metadata: HandedOn | None = None
 
 
 class CustomerIn(VoucherifyBody):
@@ -170,7 +170,7 @@ class RedeemablesIn(VoucherifyBody):
     order: OrderIn | None = None
     customer: CustomerIn | None = None
     session: SessionIn | None = None
-    metadata: Metadata | None = None
+    metadata: HandedOn | None = None
 
     @property
     def codes(self) -> tuple[str, ...]:
