@@ -47,6 +47,7 @@ async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
         server_header=False,
     )
     server = _Server(config)
+    context.health.started()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     log.info("listening", host=settings.http_host, port=settings.http_port)
     try:

@@ -28,6 +28,7 @@ async def main(context: ServiceContext[IssuerSettings]) -> None:
         )
         handler = IssueHandler(pool, Engine(pool), external)
         consumer = ConsumerLoop(settings, SERVICE, [REWARDS.name, SIGNUPS.name], handler, health=context.health)
+        context.health.started()
         await consumer.run(context.stopping)
 
 

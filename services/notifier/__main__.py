@@ -30,6 +30,7 @@ async def main(context: ServiceContext[NotifierSettings]) -> None:
         loops = [consumer.run(context.stopping)]
         if settings.webhooks_enabled:
             loops.append(Sender(pool, client, settings.webhook_policy).run(context.stopping))
+        context.health.started()
         await together(*loops)
 
 

@@ -21,6 +21,7 @@ async def main(context: ServiceContext[RedeemerSettings]) -> None:
         handler = OrderHandler(pool, engine, settings)
         consumer = ConsumerLoop(settings, SERVICE, [ORDERS.name], handler, health=context.health)
         janitor = Janitor(engine, pause_seconds=settings.sweep_seconds, limit=settings.sweep_limit)
+        context.health.started()
         await together(consumer.run(context.stopping), janitor.run(context.stopping))
 
 

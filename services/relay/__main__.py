@@ -17,6 +17,7 @@ async def main(context: ServiceContext[RelaySettings]) -> None:
     async with service_pool(context) as pool:
         relay = Relay(settings, pool, health=context.health)
         pruner = Pruner(pool, lambda: relay.position, retention_seconds=settings.outbox_retention_seconds)
+        context.health.started()
         await together(relay.run(context.stopping), pruner.run(context.stopping))
 
 

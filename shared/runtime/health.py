@@ -31,6 +31,11 @@ class Health:
         self.progress_timeout_seconds = progress_timeout_seconds
         self._checks: dict[str, Check] = {}
         self._progressed_at = time.monotonic()
+        self._starting = True
+
+    def started(self) -> None:
+        """Say that all checks are here, and that the work begins: nothing is ready before that."""
+        self._starting = False
 
     def note_progress(self) -> None:
         """Say that work went on: a batch done, an answer from the broker, a try that was counted."""
@@ -48,6 +53,8 @@ class Health:
 
     async def unready(self) -> dict[str, str]:
         """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS."""
+        if self._starting:
+            return {"service": "still starting"}
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
         return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
 

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.processes import free_port
 from services.gateway.access import keys
 from services.gateway.access.callers import SCOPES
 from shared.ledger.audit import audit
 from shared.ledger.database import open_pool
 from shared.messaging.topics_admin import create_topics
-from tests.faults.test_gateway_kills import free_port
 from tests.integration.kafka_tools import read_all, write_all
 from tests.integration.service_process import eventually, kafka_settings, running
 

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.postgres
 
 def context(database_url: str, *, attempts: int = 1) -> ServiceContext[Settings]:
     settings = Settings(kafka_bootstrap_servers="localhost:1", database_url=database_url, transient_attempts=attempts)
-    return ServiceContext("tester", settings, asyncio.Event(), Health(60))
+    health = Health(60)
+    health.started()
+    return ServiceContext("tester", settings, asyncio.Event(), health)
 
 
 async def test_a_migrated_database_is_opened_with_the_services_rights_and_watched(database_url: str) -> None:

@@ -22,8 +22,21 @@ async def never() -> str | None:
     return None
 
 
-async def test_a_check_that_raises_is_not_ready() -> None:
+def started() -> Health:
     health = Health(60)
+    health.started()
+    return health
+
+
+async def test_nothing_is_ready_before_it_says_that_it_started() -> None:
+    health = Health(60)
+    assert await health.unready() == {"service": "still starting"}
+    health.started()
+    assert await health.unready() == {}
+
+
+async def test_a_check_that_raises_is_not_ready() -> None:
+    health = started()
     health.add_check("ready", ready)
     health.add_check("database", broken)
     assert await health.unready() == {"database": "ConnectionRefusedError: 5432"}
@@ -31,7 +44,7 @@ async def test_a_check_that_raises_is_not_ready() -> None:
 
 async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
-    health = Health(60)
+    health = started()
     health.add_check("broker", never)
     assert list(await health.unready()) == ["broker"]
 

@@ -184,6 +184,7 @@ async def main(context):
     async def partitions():
         return missing[0] if missing else None
     context.health.add_check("partitions", partitions)
+    context.health.started()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     missing.clear()
