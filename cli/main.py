@@ -28,6 +28,7 @@ ENTRIES: Final = {
     "explain": Entry("cli.commands.explain:app", "See every rule for a code and an order, and what it saw.", LOOK),
     "customers": Entry("cli.commands.customers:app", "Look at a customer's wallet.", LOOK, alone=False),
     "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
+    "events": Entry("cli.commands.events:app", "Print the newest events of a topic.", LOOK),
     "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),
     "audit": Entry("cli.commands.audit:app", "Rebuild every total from the ledger and compare.", LOOK),
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),

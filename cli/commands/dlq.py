@@ -12,8 +12,9 @@ from cli.connect import broker, run
 from cli.errors import CommandFailedError, UsageProblemError
 from cli.output import count, moment, say, show_facts, show_json, show_table
 from schemas.topics import all_topics
-from shared.messaging.dead_letters import MAX_LISTED, DeadLetter, list_dead_letters
+from shared.messaging.dead_letters import DeadLetter, list_dead_letters
 from shared.messaging.dead_letters import replay as send_again
+from shared.messaging.tail import MAX_LISTED
 from shared.runtime.settings import KafkaSettings
 
 VALUE_SHOWN_BYTES = 4_000

@@ -10,30 +10,25 @@ A dead letter has the key, the value and the headers of the record as it was rea
 A crash between writing a dead letter and committing the offset writes it again; readers go by its origin.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from schemas.topics import dead_letter_topic
-from shared.messaging.connection import client_options
 from shared.messaging.producer import Message, Producer
 from shared.messaging.records import Headers, Record
-from shared.messaging.topics_admin import partitions_of
+from shared.messaging.tail import MAX_LISTED, read_tail
 from shared.runtime.settings import KafkaSettings
 
 PREFIX: Final = "couponry_dlq_"
 ERROR_TEXT_CHARACTERS: Final = 2_000
 """Enough to see what was wrong; a validation error of a hostile record can be megabytes."""
 
-READ_SECONDS: Final = 30.0
 SEND_ROUNDS: Final = 3
 """One for most; one more for a record that is too large, and for those that were refused on its account."""
-MAX_LISTED: Final = 10_000
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -157,9 +152,7 @@ async def list_dead_letters(settings: KafkaSettings, topic: str, *, limit: int =
         OperatorError: the topic doesn't exist.
         KafkaError, TimeoutError: the broker is away.
     """
-    limit = max(1, min(limit, MAX_LISTED))
-    async with asyncio.timeout(READ_SECONDS):
-        raw_records = await _read_tail(settings, topic, limit)
+    raw_records = await read_tail(settings, topic, limit, "couponry-dlq-reader")
     letters = [letter for raw in raw_records if (letter := read_back(raw)) is not None]
     by_origin = {(letter.record.topic, letter.record.partition, letter.record.offset): letter for letter in letters}
     return list(by_origin.values())[-limit:]
@@ -187,28 +180,3 @@ async def replay(settings: KafkaSettings, letters: Sequence[DeadLetter]) -> int:
             if result is not None:
                 raise result
     return len(messages)
-
-
-async def _read_tail(settings: KafkaSettings, topic: str, limit: int) -> list[Any]:
-    """The newest records of each partition, `limit` in all, by their time."""
-    partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
-    consumer = AIOKafkaConsumer(
-        **client_options(settings, "couponry-dlq-reader"),
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-    )
-    consumer.assign(partitions)
-    try:
-        await consumer.start()
-        ends = await consumer.end_offsets(partitions)
-        beginnings = await consumer.beginning_offsets(partitions)
-        for partition in partitions:
-            consumer.seek(partition, max(beginnings[partition], ends[partition] - limit))
-        records: list[Any] = []
-        while [one for one in partitions if await consumer.position(one) < ends[one]]:
-            for found in (await consumer.getmany(timeout_ms=500)).values():
-                records += found
-    finally:
-        await consumer.stop()
-    return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))[-limit:]

@@ -115,6 +115,24 @@ def test_events_go_to_their_topics_with_their_keys(couponry: Couponry, topics: K
     assert couponry("publish", "-", given=events(couponry, "reward", 1)).words.startswith("Sent 1 event (1 to rewards)")
 
 
+def test_the_newest_events_of_a_topic_are_printed_as_they_can_be_published_again(
+    couponry: Couponry, topics: KafkaSettings
+) -> None:
+    assert couponry("events", "orders").out == ""
+    sent = events(couponry, "order", 3)
+    couponry("publish", "-", "--as-is", "--topic", "orders", given=f"{sent}nonsense\n")
+    called = couponry("events", "orders")
+    told = [json.loads(line) for line in called.out.splitlines()]
+    assert sorted(one["data"]["order_id"] for one in told) == ["O0", "O1", "O2"]
+    assert sorted(one["id"] for one in told) == sorted(json.loads(line)["id"] for line in sent.splitlines())
+    assert "1 record left out" in called.err
+    assert couponry("publish", "-", given=called.out).words.startswith("Sent 3 events (3 to orders)")
+    assert len(couponry("events", "orders", "--limit", "2").out.splitlines()) == 2
+    unknown = couponry("events", "order")
+    assert unknown.exit_code == 2
+    assert "choose among" in unknown.err
+
+
 def test_a_file_with_bad_lines_is_refused_whole_with_their_numbers(couponry: Couponry, topics: KafkaSettings) -> None:
     good = events(couponry, "order", 2)
     issued = json.dumps({"specversion": "1.0", "id": "1", "source": "/x", "type": "coupon.issued", "data": {}})

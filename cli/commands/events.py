@@ -1,0 +1,75 @@
+"""`couponry events`."""
+
+import sys
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from cli.apps import Limit, new_app
+from cli.connect import broker, run
+from cli.errors import UsageProblemError
+from cli.output import console, count
+from schemas.topics import EVENT_TOPICS
+from shared.messaging.codec import Codec, UnreadableRecord
+from shared.messaging.configured import codec_of
+from shared.messaging.records import ReceivedEvent, Record
+from shared.messaging.tail import read_tail
+
+app = new_app()
+
+
+@app.command()
+def events(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Such as coupons.redemptions, without any prefix.")],
+    *,
+    limit: Limit = 100,
+) -> None:
+    """Print the newest committed events of a topic, oldest first: one structured CloudEvent a line.
+
+    That is what `couponry publish` takes, and what `jq` reads.
+
+    Example: `couponry events coupons.redemption-notifications`
+    """
+    known = [one.name for one in EVENT_TOPICS]
+    if topic not in known:
+        raise UsageProblemError(f"There is no topic {topic!r}; choose among {', '.join(known)}.")
+    lines, unreadable = run(_lines(topic, limit))
+    sys.stdout.writelines(lines)
+    if unreadable:
+        text = f"{count(unreadable, 'record')} left out that can't be read; `couponry dlq list` may say why."
+        console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
+async def _lines(topic: str, limit: int) -> tuple[list[str], int]:
+    async with broker() as settings:
+        codec = codec_of(settings)
+        found = await read_tail(settings, settings.topic(topic), limit, "couponry-cli-events")
+    lines = [line for raw in found if (line := _line(codec, raw)) is not None]
+    return lines, len(found) - len(lines)
+
+
+def _line(codec: Codec, raw: Any) -> str | None:
+    try:
+        event = codec.decode(
+            Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
+        )
+    except UnreadableRecord:
+        return None
+    return orjson.dumps(document(event), option=orjson.OPT_UTC_Z).decode() + "\n"
+
+
+def document(event: ReceivedEvent) -> dict[str, object]:
+    """The event in structured mode; attributes that it doesn't have are left out."""
+    attributes = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time,
+        "traceparent": event.traceparent,
+        "datacontenttype": "application/json",
+    }
+    told = {name: value for name, value in attributes.items() if value is not None}
+    return told | {"data": orjson.Fragment(event.data.model_dump_json())}

@@ -1,0 +1,46 @@
+"""The newest records of a topic, for whoever looks at it once."""
+
+import asyncio
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.messaging.connection import client_options
+from shared.messaging.topics_admin import partitions_of
+from shared.runtime.settings import KafkaSettings
+
+READ_SECONDS: Final = 30.0
+MAX_LISTED: Final = 10_000
+
+
+async def read_tail(settings: KafkaSettings, topic: str, limit: int, client_id: str) -> list[Any]:
+    """The newest committed records of `topic` (the broker's name), oldest first: `limit`, at most MAX_LISTED.
+
+    Raises:
+        OperatorError: the topic doesn't exist.
+        KafkaError, TimeoutError: the broker is away.
+    """
+    limit = max(1, min(limit, MAX_LISTED))
+    async with asyncio.timeout(READ_SECONDS):
+        partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
+        consumer = AIOKafkaConsumer(
+            **client_options(settings, client_id),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+        )
+        consumer.assign(partitions)
+        try:
+            await consumer.start()
+            ends = await consumer.end_offsets(partitions)
+            beginnings = await consumer.beginning_offsets(partitions)
+            for partition in partitions:
+                # Twice as far back: where events are written in transactions, some offsets are their markers.
+                consumer.seek(partition, max(beginnings[partition], ends[partition] - 2 * limit))
+            records: list[Any] = []
+            while [one for one in partitions if await consumer.position(one) < ends[one]]:
+                for found in (await consumer.getmany(timeout_ms=500)).values():
+                    records += found
+        finally:
+            await consumer.stop()
+    return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))[-limit:]
