@@ -7,6 +7,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+# Processes that share the tests, each with servers of its own; WORKERS=0 runs them in one, in their order.
+WORKERS ?= 2
+PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-fast check lint types imports house schemas deploy-check format bench image lock clean clean-all
@@ -24,10 +27,10 @@ up: $(VENV)/stamp-demo ## run everything on this machine until Ctrl-C; data stay
 	$(BIN)/couponry up
 
 test: $(VENV)/stamp-dev ## every test, on a real broker and a real PostgreSQL (PYTEST_ARGS="-k …" for some)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-fast: $(VENV)/stamp-dev ## the tests that need neither a broker nor minutes
-	$(BIN)/pytest tests/unit tests/test_house.py $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/test_house.py $(PYTEST_ARGS)
 
 check: lint types imports schemas-check deploy-check house ## what a change must pass besides the tests
 

@@ -7,11 +7,12 @@ tests/backends.
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 
-from tests.backends import BackendError, Broker, Postgres, describe_choices, start_kafka, start_postgres
+from tests.backends import BackendError, Broker, Folders, Postgres, describe_choices, start_kafka, start_postgres
 
 # CI tries the same examples each time, so that a failure there is one that can be had again; a person's runs look
 # further. A slow machine is no failure.
@@ -19,7 +20,10 @@ hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-taken: dict[str, str] = {}
+Folders.in_memory()
+
+taken: set[str] = set()
+"""Which servers this run took; of the workers' too, where several processes share the tests."""
 
 
 def pytest_report_header() -> list[str]:
@@ -29,16 +33,27 @@ def pytest_report_header() -> list[str]:
         raise pytest.UsageError(str(error)) from None
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output: dict[str, list[str]] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["taken"] = sorted(taken)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    taken.update(getattr(node, "workeroutput", {}).get("taken", ()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for kind, description in taken.items():
-        terminalreporter.write_line(f"{kind}: {description}")
+    for server in sorted(taken):
+        terminalreporter.write_line(server)
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
     """The broker of this run: `kafka.bootstrap_servers`; `stop`, `kill`, `start` where it is ours. Leave it running."""
     with start_kafka() as broker:
-        taken["broker"] = broker.description
+        taken.add(f"broker: {broker.description}")
         yield broker
 
 
@@ -46,7 +61,7 @@ def kafka() -> Iterator[Broker]:
 def postgres() -> Iterator[Postgres]:
     """The PostgreSQL of this run: `postgres.admin_url`, `create_database`; `stop`, `kill`, `start` where it is ours."""
     with start_postgres() as server:
-        taken["database"] = server.description
+        taken.add(f"database: {server.description}")
         yield server
 
 

@@ -16,12 +16,13 @@ A forced choice that can't be had fails; it never falls back to another one.
 """
 
 from tests.backends.choice import describe_choices, start_kafka, start_postgres
-from tests.backends.handles import Backend, BackendError, Broker, NotOursError, Postgres
+from tests.backends.handles import Backend, BackendError, Broker, Folders, NotOursError, Postgres
 
 __all__ = [
     "Backend",
     "BackendError",
     "Broker",
+    "Folders",
     "NotOursError",
     "Postgres",
     "describe_choices",

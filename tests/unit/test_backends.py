@@ -1,8 +1,10 @@
 """The test backends themselves: what is taken, and what a forced choice does."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.backends import BackendError, describe_choices, start_kafka
+from tests.backends import BackendError, Folders, describe_choices, start_kafka
 from tests.backends.handles import NotOursError, temporary_folder
 
 
@@ -45,10 +47,10 @@ def test_an_unknown_choice_names_the_known_ones(monkeypatch: pytest.MonkeyPatch)
         describe_choices()
 
 
-def test_a_killed_runs_data_is_removed_by_the_next(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+def test_a_killed_runs_data_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Folders, "root", tmp_path)
     nobodys = 2**22 + 1  # above the greatest pid Linux gives out
-    left = tmp_path / f"couponry-tests-{nobodys}-kafka-x"  # type: ignore[operator]
+    left = tmp_path / f"couponry-tests-{nobodys}-kafka-x"
     left.mkdir()
     mine = temporary_folder("kafka")
     assert not left.exists()
