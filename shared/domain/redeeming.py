@@ -32,7 +32,7 @@ from shared.domain.holding import (
     subscription_of,
     uses_of,
 )
-from shared.domain.order_life import Effect, OrderEvent, effect_of, phase_of, placing_event
+from shared.domain.order_life import Effect, OrderEvent, Phase, effect_of, phase_of, placing_event
 from shared.domain.placing import last_closing, lines_of, paid_since_closing, parts_for, placing_change
 from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.refusing import refuse
@@ -68,12 +68,18 @@ class Placing:
     came_back: bool
 
 
+_UNHEARD_OF = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
+"""What is done with nearly every order: the first that is heard of it is its placing."""
+
+
 def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     """The command as it is judged."""
     order = command.order
     before = state.orders.get(order.order_id)
-    known = before if before is None or not before.returns else _all_back_before(command, before, now)
     hold = state.locks.get(order_hold(order.order_id))
+    if before is None and hold is None:
+        return Placing(_request(command, state, now, None, None), None, None, _UNHEARD_OF, False, False)
+    known = before if before is None or not before.returns else _all_back_before(command, before, now)
     event = placing_event(known, order.placed_at or command.at or now)
     effect = effect_of(phase_of(known, hold, now), event)
     if hold is not None and not holds_now(hold, now):
