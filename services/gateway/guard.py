@@ -14,6 +14,7 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.gateway.access.callers import Caller, Scope
 from services.gateway.batching import OverloadedError
@@ -82,6 +83,8 @@ class Guarded(APIRoute):
                 raise not_now(repr(error)) from error
             except (Problem, HTTPException, RequestValidationError):
                 raise
+            except ClientDisconnect:  # nobody reads this; it is counted
+                raise Problem(400, "invalid_request", "The client left before its request was whole.") from None
             except Exception as error:
                 log.exception("a bug: answered as an internal error", path=request.url.path)
                 raise Problem(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from functools import partial
 
 import asyncpg
 import psycopg
@@ -14,7 +15,8 @@ from services.gateway.gateway import Gateway
 from services.gateway.repeats import Housekeeper
 from shared.ledger.engine import Engine
 from tests.backends import Postgres
-from tests.gateway import client_of, served
+from tests.gateway import client_of, listening, served
+from tests.integration.service_process import eventually
 from tests.ledger import definition, issue
 
 pytestmark = pytest.mark.asyncio
@@ -222,6 +224,28 @@ async def test_a_bug_is_told_as_one_and_nothing_of_it_is_kept(
         assert where in answer.json()
         assert "nobody thought of it" not in answer.text
         assert (await here.client.post(path, json=body, headers=headers)).content != answer.content
+
+
+async def test_a_client_that_leaves_amid_its_request_is_no_bug(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(database_url) as here, listening(here) as url:
+        before = counted("Couponry", "400")
+        host, port = url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = (
+            f"POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {here.key}\r\nContent-Length: 100\r\n\r\n"
+        )
+        writer.write(f"{head}{{".encode())
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+        await eventually(partial(answered, "Couponry", "400"), lambda seen: seen == before + 1)
+        assert "bug" not in caplog.text
+
+
+async def answered(api: str, status: str) -> float:
+    return counted(api, status)
 
 
 async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
