@@ -33,7 +33,7 @@ async def test_thousands_of_generated_requests_find_nothing_that_the_document_do
         }
         async with running("gateway", {"COUPONRY_DATABASE_URL": database_url}, **settings) as gateway:
             await gateway.ready()
-            # One worker: Python 3.11 can't parse source in several threads at once, which Hypothesis does to name things.
+            # One worker: Python 3.11's `ast` can't bear several threads, and Hypothesis reads source with it.
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"),
                 f"http://127.0.0.1:{port}/openapi.json",
