@@ -48,9 +48,6 @@ AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 18 and 6 digits are above every currency's decimals (at most 4) and above any order. Whether a currency has that many
 decimals is judged by the domain, not here. (pydantic's regular expressions are Rust's: `$` is the very end.)
 """
-LONGEST_INTEGER: Final = 20
-"""Digits of the longest integer of 64 bits, with its sign."""
-
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 IDENTIFIER_PATTERN: Final = r"\S"
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
@@ -93,14 +90,20 @@ Moment = Annotated[datetime, _Rfc3339()]
 
 
 def _handed_on(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if problem := metadata_problem(document):
-        raise ValueError(problem.removeprefix("metadata: ").rstrip("."))
-    json.loads(json.dumps(document), parse_int=_in_64_bits)
+    json.loads(_written(document), parse_int=_in_64_bits)
     return document
 
 
+def _written(document: dict[str, JsonValue]) -> str:
+    """NaN and Infinity are taken by pydantic's JSON reader, but by no other: they could never be written down again."""
+    try:
+        return json.dumps(document, allow_nan=False)
+    except ValueError:
+        raise ValueError("holds NaN or Infinity, which are no JSON; leave them out") from None
+
+
 def _in_64_bits(digits: str) -> int:
-    if len(digits) > LONGEST_INTEGER or not -(2**63) <= int(digits) < 2**63:
+    if not -(2**63) <= int(digits) < 2**63:
         raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
     return int(digits)
 
@@ -178,10 +181,10 @@ class Discount(EventPart):
 
 
 def metadata_problem(metadata: dict[str, JsonValue] | None) -> str | None:
-    """NaN and Infinity are taken by pydantic's JSON reader, but by no other: they could never be written down again."""
+    """Why metadata that is only looked at is no JSON, one sentence; None where it is."""
     if metadata:
         try:
-            json.dumps(metadata, allow_nan=False)
-        except ValueError:
-            return "metadata: holds NaN or Infinity, which are no JSON; leave them out."
+            _written(metadata)
+        except ValueError as error:
+            return f"metadata: {error}."
     return None

@@ -1,11 +1,13 @@
 """A ledger for tests: a pool on a fresh database, campaigns and coupons to work with, and what the rows say."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import psycopg
+from psycopg import sql
 
 from schemas.campaigns import CampaignDefinition
 from shared.domain.commands import Cause, IssueCoupons, RedeemCoupons
@@ -16,6 +18,7 @@ from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine
+from tests.backends import Postgres
 
 PLACED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -81,6 +84,18 @@ def redeem(order_id: str, codes: Sequence[str], *, command_id: str | None = None
         "at": PLACED_AT,
     }
     return RedeemCoupons(**(fields | changes))
+
+
+@contextmanager
+def taking_nobody_in(postgres: Postgres, database_url: str) -> Iterator[None]:
+    """Meanwhile every connection to the database has ended, and none is taken."""
+    name = database_url.rpartition("/")[2]
+    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        yield
+        admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 async def count(pool: Pool, query: str, *arguments: object) -> Any:

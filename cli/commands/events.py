@@ -1,7 +1,7 @@
 """`couponry events`."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
@@ -11,8 +11,10 @@ from cli.connect import broker, run
 from cli.errors import UsageProblemError
 from cli.output import console, count
 from schemas.topics import EVENT_TOPICS
+from shared.messaging.cloudevents import SPECVERSION
 from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.configured import codec_of
+from shared.messaging.polling import records_of
 from shared.messaging.records import ReceivedEvent, Record
 from shared.messaging.tail import read_tail
 
@@ -45,15 +47,13 @@ async def _lines(topic: str, limit: int) -> tuple[list[str], int]:
     async with broker() as settings:
         codec = codec_of(settings)
         found = await read_tail(settings, settings.topic(topic), limit, "couponry-cli-events")
-    lines = [line for raw in found if (line := _line(codec, raw)) is not None]
+    lines = [line for record in records_of(found) if (line := _line(codec, record)) is not None]
     return lines, len(found) - len(lines)
 
 
-def _line(codec: Codec, raw: Any) -> str | None:
+def _line(codec: Codec, record: Record) -> str | None:
     try:
-        event = codec.decode(
-            Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
-        )
+        event = codec.decode(record)
     except UnreadableRecord:
         return None
     return orjson.dumps(document(event), option=orjson.OPT_UTC_Z).decode() + "\n"
@@ -62,7 +62,7 @@ def _line(codec: Codec, raw: Any) -> str | None:
 def document(event: ReceivedEvent) -> dict[str, object]:
     """The event in structured mode; attributes that it doesn't have are left out."""
     attributes = {
-        "specversion": "1.0",
+        "specversion": SPECVERSION,
         "id": event.id,
         "source": event.source,
         "type": event.type,

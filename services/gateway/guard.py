@@ -63,6 +63,12 @@ class Guarded(APIRoute):
             except RequestValidationError:
                 status = 422
                 raise
+            except Exception as error:
+                log.exception("a bug: answered as an internal error", path=request.url.path)
+                raise Problem(
+                    500, "internal_error", "This is a bug of the gateway's; its log has the details. What the request "
+                    "asked for was not done unless a retry under the same Idempotency-Key says so.",
+                ) from error  # fmt: skip
             finally:
                 telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
                 telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
@@ -81,16 +87,8 @@ class Guarded(APIRoute):
                 ) from None
             except NOT_NOW as error:
                 raise not_now(repr(error)) from error
-            except (Problem, HTTPException, RequestValidationError):
-                raise
             except ClientDisconnect:  # nobody reads this; it is counted
                 raise Problem(400, "invalid_request", "The client left before its request was whole.") from None
-            except Exception as error:
-                log.exception("a bug: answered as an internal error", path=request.url.path)
-                raise Problem(
-                    500, "internal_error", "This is a bug of the gateway's; its log has the details. What the request "
-                    "asked for was not done unless a retry under the same Idempotency-Key says so.",
-                ) from error  # fmt: skip
 
         return guarded
 

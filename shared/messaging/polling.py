@@ -39,7 +39,7 @@ async def poll(consumer: AIOKafkaConsumer, *, timeout_ms: int, max_records: int)
     found = await consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
     polled = Polled()
     for partition, raw_records in found.items():
-        polled.records += _records(raw_records)
+        polled.records += records_of(raw_records)
         # Behind the markers of transactions too, so that a topic read to its end has no lag.
         polled.ends[partition] = await consumer.position(partition)
     return polled
@@ -72,7 +72,7 @@ async def poll_carefully(
             if unreadable is not None:
                 await _step_over(consumer, partition, polled, unreadable)
                 return its_epoch, polled
-            records = _records(found.get(partition, ()))
+            records = records_of(found.get(partition, ()))
             if not records:
                 break
             polled.records += records
@@ -91,7 +91,8 @@ async def _step_over(
     polled.unreadable.append(Letter(record, UNREADABLE_BY_CLIENT, text))
 
 
-def _records(raw_records: Sequence[Any]) -> list[Record]:
+def records_of(raw_records: Sequence[Any]) -> list[Record]:
+    """The client's records (aiokafka's ConsumerRecord) as ours."""
     return [
         Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
         for raw in raw_records

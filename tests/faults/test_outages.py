@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from shared.ledger.audit import audit
 from shared.ledger.database import Pool
@@ -19,7 +17,7 @@ from tests.backends import Backend, Broker, NotOursError, Postgres, start_kafka,
 from tests.faults.fleet import Fleet
 from tests.faults.shop import dead_letters, placed, redemptions, send, until_published, until_read
 from tests.integration.service_process import kafka_settings, skip_where_a_kill_loses_records
-from tests.ledger import definition, issue, ledger
+from tests.ledger import definition, issue, ledger, taking_nobody_in
 
 pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 
@@ -103,15 +101,10 @@ async def test_a_database_that_takes_nobody_in_for_a_while_costs_nothing(
     postgres: Postgres, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     """As in a failover: every connection ends, and none is taken for seconds."""
-    name = database_url.rpartition("/")[2]
     async with at_work(environment, database_url, tmp_path) as shop:
         await shop.send_half()
-        with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
-            allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
-            connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        with taking_nobody_in(postgres, database_url):
             await asyncio.sleep(AWAY_SECONDS)
-            connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
         await shop.send_the_rest_and_see()
 
 

@@ -2,13 +2,10 @@
 
 import asyncio
 import base64
-from functools import partial
 
 import asyncpg
-import psycopg
 import pytest
 from prometheus_client import REGISTRY
-from psycopg import sql
 
 from services.gateway.access import keys
 from services.gateway.gateway import Gateway
@@ -17,7 +14,7 @@ from shared.ledger.engine import Engine
 from tests.backends import Postgres
 from tests.gateway import client_of, listening, served
 from tests.integration.service_process import eventually
-from tests.ledger import definition, issue
+from tests.ledger import definition, issue, taking_nobody_in
 
 pytestmark = pytest.mark.asyncio
 
@@ -240,32 +237,25 @@ async def test_a_client_that_leaves_amid_its_request_is_no_bug(
         await writer.drain()
         await asyncio.sleep(0.1)
         writer.close()
-        await eventually(partial(answered, "Couponry", "400"), lambda seen: seen == before + 1)
+
+        async def look() -> float:
+            return counted("Couponry", "400")
+
+        await eventually(look, lambda seen: seen == before + 1)
         assert "bug" not in caplog.text
-
-
-async def answered(api: str, status: str) -> float:
-    return counted(api, status)
 
 
 async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
     postgres: Postgres, database_url: str
 ) -> None:
-    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
-    name = sql.Identifier(database_url.rpartition("/")[2])
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body, headers = {"codes": [code], "order": ORDER}, {"Idempotency-Key": "k"}
-        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
-            admin.execute(allow.format(name, sql.SQL("false")))
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name.as_string()[1:-1]]
-            )
+        with taking_nobody_in(postgres, database_url):
             for path in ("/v1/redemptions", "/v1/validate"):
                 away = await here.client.post(path, json=body, headers=headers)
                 assert (away.status_code, away.json()["code"]) == (503, "unavailable")
                 assert away.headers["retry-after"] == "1"
-            admin.execute(allow.format(name, sql.SQL("true")))
         back = await here.client.post("/v1/redemptions", json=body, headers=headers)
         assert (back.status_code, back.json()["outcome"]) == (200, "redeemed")
 
