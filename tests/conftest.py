@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.backends import BackendError, Broker, Folders, Postgres, describe_choices, start_kafka, start_postgres
 
@@ -21,6 +22,15 @@ hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, deran
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Folders.in_memory()
+
+# Tracebacks as services print them; structlog's own default prints local variables, which takes seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 taken: set[str] = set()
 """Which servers this run took; of the workers' too, where several processes share the tests."""

@@ -173,7 +173,7 @@ def _poisons(events: Sequence[ReceivedEvent], verdicts: Sequence[Verdict | Rejec
     found: dict[int, Poison] = {}
     for event, verdict in zip(events, verdicts, strict=True):
         if isinstance(verdict, Rejected):
-            found.setdefault(id(event), Poison(event, verdict.error_class, verdict.text))
+            found.setdefault(id(event), Poison(event, verdict.error_class, verdict.text, is_bug=verdict.is_bug))
     return list(found.values())
 
 

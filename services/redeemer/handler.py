@@ -158,7 +158,7 @@ class OrderHandler:
         if asked:
             verdicts = await self._engine.execute([command for _, command in asked])
             poison += [
-                Poison(event, verdict.error_class, verdict.text)
+                Poison(event, verdict.error_class, verdict.text, is_bug=verdict.is_bug)
                 for (event, _), verdict in zip(asked, verdicts, strict=True)
                 if isinstance(verdict, Rejected)
             ]

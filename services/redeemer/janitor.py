@@ -3,6 +3,7 @@
 import asyncio
 
 from shared.ledger.engine import Engine, LedgerUnavailableError
+from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
 from shared.runtime.logging import get_logger
 from shared.runtime.shutdown import sleep_unless
@@ -24,7 +25,10 @@ class Janitor:
         return await self._engine.sweep_expired(self._limit)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep until `stopping` is set. A database that is away is waited for: an untidy lock harms nobody."""
+        """Sweep until `stopping` is set. Wait for a database that is away.
+
+        A bug doesn't end the redeemer either: a lock whose time is over holds nothing, whether or not it was put away.
+        """
         failures = 0
         while not stopping.is_set():
             pause_seconds = self._pause_seconds
@@ -34,6 +38,11 @@ class Janitor:
                 failures += 1
                 pause_seconds = self._backoff.seconds(failures)
                 log.warning("could not look for expired locks", problem=str(error), again_in_seconds=pause_seconds)
+            except Exception:
+                failures += 1
+                pause_seconds = self._backoff.seconds(failures)
+                telemetry.BUGS.labels("expiry").inc()
+                log.exception("bug: could not expire locks", again_in_seconds=pause_seconds)
             else:
                 failures = 0
                 if swept:

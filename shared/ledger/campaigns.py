@@ -1,8 +1,8 @@
 """Campaign definitions in the ledger: saving them as a whole, and a cache that knows when it is stale."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.campaigns import CampaignDefinition
 from shared.domain.campaign import Campaign
@@ -13,6 +13,10 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
 from shared.ledger.sql import sql
+from shared.runtime import telemetry
+from shared.runtime.logging import get_logger
+
+log = get_logger("ledger")
 
 Change = Literal["created", "changed", "unchanged"]
 
@@ -140,22 +144,69 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
     )
 
 
+class UnreadableCampaignError(Exception):
+    """A stored campaign can't be read by this version. Commands that need it fail alone; load the campaign again."""
+
+
+class _Campaigns(dict[str, Campaign]):
+    """Campaigns by id, some of which can't be read: looking one of these up raises UnreadableCampaignError."""
+
+    def __init__(self, campaigns: Mapping[str, Campaign], unreadable: Collection[str]) -> None:
+        super().__init__(campaigns)
+        self.unreadable = frozenset(unreadable)
+
+    def get(self, campaign_id: str, default: Any = None, /) -> Any:
+        self._check(campaign_id)
+        return super().get(campaign_id, default)
+
+    def __contains__(self, campaign_id: object) -> bool:
+        self._check(campaign_id)
+        return super().__contains__(campaign_id)
+
+    def __missing__(self, campaign_id: str) -> Campaign:
+        self._check(campaign_id)
+        raise KeyError(campaign_id)
+
+    def _check(self, campaign_id: object) -> None:
+        if campaign_id in self.unreadable:
+            raise UnreadableCampaignError(
+                f"The stored definition of campaign {campaign_id!r} can't be read by this version of Couponry. "
+                "Load the campaign again with `couponry campaigns load`."
+            )
+
+
 class CampaignCache:
     """All campaigns, as the ledger knows them. One index look-up tells whether anything changed."""
 
     def __init__(self) -> None:
         self._campaigns: dict[str, Campaign] = {}
+        self._unreadable: set[str] = set()
         self.version = 0
         """Grows with every change of any campaign; 0 before the first refresh, and where there are none."""
 
-    async def refresh(self, connection: Connection) -> Mapping[str, Campaign]:
-        """The campaigns as of now: campaign id → campaign. Inside a batch's transaction they stay so until its end."""
+    async def refresh(self, connection: Connection) -> dict[str, Campaign]:
+        """Return the campaigns as of now, by campaign id. Inside a batch's transaction they stay so until its end.
+
+        A definition that can't be read is logged. Commands that need its campaign then raise UnreadableCampaignError,
+        and all others are executed.
+        """
         version: int = await connection.fetchval(sql("campaigns_version"))
         if version != self.version:
-            campaigns = dict(self._campaigns) if version > self.version else {}
-            since = self.version if version > self.version else 0
+            campaigns, unreadable = dict(self._campaigns), set(self._unreadable)
+            since = self.version
+            if version < self.version:
+                campaigns, unreadable, since = {}, set(), 0
             for record in await connection.fetch(sql("campaigns_changed_since"), since):
-                definition = CampaignDefinition.model_validate_json(record["definition"])
-                campaigns[definition.campaign_id] = to_domain(definition, record["version"])
-            self._campaigns, self.version = campaigns, version
+                campaign_id = record["campaign_id"]
+                campaigns.pop(campaign_id, None)
+                unreadable.discard(campaign_id)
+                try:
+                    definition = CampaignDefinition.model_validate_json(record["definition"])
+                    campaigns[campaign_id] = to_domain(definition, record["version"])
+                except Exception:
+                    unreadable.add(campaign_id)
+                    telemetry.BUGS.labels("campaign").inc()
+                    log.exception("bug: a stored campaign can't be read", campaign_id=campaign_id)
+            self._campaigns = _Campaigns(campaigns, unreadable) if unreadable else campaigns
+            self._unreadable, self.version = unreadable, version
         return self._campaigns

@@ -2,9 +2,10 @@
 
     begin → seen these before? → load and lock → decide one after another → write → commit
 
-What can go wrong is told apart here and nowhere else: a batch that met another batch runs again (bounded, with jitter);
-a lost reply to COMMIT is resolved by running again, since the journal knows; a command that the database can't take is
-found by halving the batch, and rejected alone; a database that is away is the caller's to wait for.
+Errors are classified here and nowhere else. A batch that met another batch runs again (bounded, with jitter). A lost
+reply to COMMIT is resolved by running again, since the journal knows. A command that the database can't take, or that
+meets a bug, is found by halving the batch and rejected alone: one bad command never harms its neighbours. A database
+that is away is the caller's to wait for.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from shared.ledger.database import UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
 from shared.ledger.sql import sql
 from shared.ledger.writing import Decided, write
+from shared.runtime import telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +51,12 @@ UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.RaiseError,
+    asyncpg.ProgramLimitExceededError,  # a text too long for an index, among others
 )
 """What the database, or its driver, says of a value or a change that it can't take."""
+
+MOST_STUCK_LOCKS: Final = 1_000
+"""Expired locks that one engine leaves alone because they can't be expired. More than these means a bug in expiring."""
 
 
 class LedgerUnavailableError(Exception):
@@ -59,14 +65,29 @@ class LedgerUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command that got no verdict and never will: its id was used for something else, or no database takes it."""
+    """A command that got no verdict: its id was used for something else, the database can't take it, or it met a bug.
+
+    Nothing of it was done. With `is_bug` the same command may succeed with a later version of Couponry; the log has the
+    traceback. `text` is one or more sentences that may be shown to whoever sent the command.
+    """
 
     command_id: str
     error_class: str
     text: str
+    is_bug: bool = False
 
 
 Answer = Verdict | Rejected
+Asked = tuple[str, bytes]
+"""(command id, fingerprint)"""
+
+
+class _ExpiryError(Exception):
+    """A batch failed that was to expire locks as well, so that one of them may be why. The cause is the error."""
+
+    def __init__(self, references: Sequence[str]) -> None:
+        super().__init__(f"A batch failed that was to expire {len(references)} locks")
+        self.references = list(references)
 
 
 class Engine:
@@ -75,19 +96,30 @@ class Engine:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._campaigns = CampaignCache()
+        self._stuck_locks: set[str] = set()
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
-        """One answer a command, in their order; all effects in one transaction unless a command had to be set apart.
+        """Return one answer a command, in their order.
 
-        Commands are decided one after another as if each ran alone in this order. One that was executed before gets
-        its recorded verdict. Raises LedgerUnavailableError: then any of the batch may or may not have happened, and
-        executing it again finds out.
+        Commands are decided one after another as if each ran alone in this order, in one transaction unless a command
+        has to be isolated. One that was executed before gets its recorded verdict. One that the database can't take or
+        that meets a bug gets a Rejected, and its neighbours are executed.
+
+        Raises LedgerUnavailableError: then any of the batch may or may not have happened, and executing it again finds
+        out.
         """
-        answered: dict[tuple[str, bytes], Answer] = {}
-        asked = [(command, (command.command_id, journal.fingerprint(command))) for command in commands]
+        answered: dict[Asked, Answer] = {}
+        asked: list[tuple[Command, Asked]] = []
+        for command in commands:
+            try:
+                asked.append((command, (command.command_id, journal.fingerprint(command))))
+            except Exception as error:  # whatever it raises is this command's own
+                unreadable = (command.command_id, b"")
+                answered[unreadable] = _bug(command, error)
+                asked.append((command, unreadable))
         while waiting := [one for one in asked if one[1] not in answered]:
             # One a round for each id: of two requests under one id, either may be the one that has a verdict already.
-            first: dict[str, tuple[Command, tuple[str, bytes]]] = {}
+            first: dict[str, tuple[Command, Asked]] = {}
             for one in waiting:
                 first.setdefault(one[0].command_id, one)
             fingerprints = {command_id: key[1] for command_id, (_, key) in first.items()}
@@ -96,37 +128,83 @@ class Engine:
         return [answered[key] for _, key in asked]
 
     async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
-        """Tidy up locks whose time is over, and publish that; about `limit` of them at most. Returns how many."""
+        """Expire locks whose time is over, and publish that; about `limit` of them at most. Return how many.
+
+        A lock that can't be expired is logged, and left alone by this engine from then on.
+        """
         swept = 0
         while swept < limit:
-            _, expired = await self._persisting([], {})
+            try:
+                _, expired = await self._persisting([], {})
+            except _ExpiryError:
+                expired = await self._sweep_one_by_one()
             swept += expired
             if expired < EXPIRED_LOCKS_A_BATCH:
                 break
         return swept
 
+    async def _sweep_one_by_one(self) -> int:
+        """Expire a batch's worth of locks, each in a transaction of its own. Return how many."""
+        swept = 0
+        for _ in range(EXPIRED_LOCKS_A_BATCH):
+            try:
+                _, expired = await self._persisting([], {}, expire=1)
+            except _ExpiryError as failed:
+                if len(self._stuck_locks) >= MOST_STUCK_LOCKS:
+                    raise
+                self._stuck_locks.update(failed.references)
+                telemetry.BUGS.labels("expiry").inc()
+                log.exception("bug: a lock can't be expired and is left alone", locks=failed.references)
+                continue
+            if not expired:
+                break
+            swept += expired
+        return swept
+
     async def _isolating(self, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> dict[str, Answer]:
-        """Answers by command id; a command that the database can't take is found by halving and rejected alone."""
+        """Return answers by command id. A command that can't be executed is found by halving and rejected alone."""
         if not commands:
             return {}
         try:
             answers, _ = await self._persisting(commands, fingerprints)
-        except UNTAKEABLE as error:
+        except LedgerUnavailableError:
+            raise
+        except Exception as error:
             if len(commands) == 1:
-                log.warning("command_rejected", command_id=commands[0].command_id, error=str(error))
-                return {commands[0].command_id: Rejected(commands[0].command_id, type(error).__name__, str(error))}
+                return {commands[0].command_id: await self._alone(commands[0], fingerprints, error)}
             middle = len(commands) // 2
             first = await self._isolating(commands[:middle], fingerprints)
             return first | await self._isolating(commands[middle:], fingerprints)
         return answers
 
+    async def _alone(self, command: Command, fingerprints: dict[str, bytes], error: Exception) -> Answer:
+        """Return the answer to a command that failed on its own.
+
+        Its batch may have failed because of a lock that it was to expire on the way: those are swept first.
+        """
+        if isinstance(error, _ExpiryError):
+            await self.sweep_expired()
+            try:
+                answers, _ = await self._persisting([command], fingerprints)
+            except LedgerUnavailableError:
+                raise
+            except Exception as again:  # whatever it raises is this command's own
+                error = again
+            else:
+                return answers[command.command_id]
+        cause = error.__cause__ if isinstance(error, _ExpiryError) else error
+        if isinstance(cause, UNTAKEABLE):
+            log.warning("command_rejected", command_id=command.command_id, error=str(cause))
+            return Rejected(command.command_id, type(cause).__name__, str(cause))
+        return _bug(command, error)
+
     async def _persisting(
-        self, commands: Sequence[Command], fingerprints: dict[str, bytes]
+        self, commands: Sequence[Command], fingerprints: dict[str, bytes], *, expire: int = EXPIRED_LOCKS_A_BATCH
     ) -> tuple[dict[str, Answer], int]:
         """Run the batch until it gets through, at most `RUNS` times."""
         for run in range(1, RUNS + 1):
             try:
-                return await self._run(commands, fingerprints)
+                return await self._run(commands, fingerprints, expire)
             except customers.SamePersonError as found:
                 await self._merge(found)
             except SweepFirstError:
@@ -141,6 +219,8 @@ class Engine:
                 log.info("batch_runs_again", run=run, reason=type(conflict).__name__, commands=len(commands))
             except UNAVAILABLE as error:
                 if run == RUNS:
+                    if (bug := _hidden_bug(error)) is not None:
+                        raise bug from None
                     raise LedgerUnavailableError(f"PostgreSQL doesn't answer: {error!r}") from error
                 log.warning("ledger_unavailable", run=run, error=repr(error))
             await pause_after(run)
@@ -152,7 +232,9 @@ class Engine:
         except (*UNAVAILABLE, *CONFLICTS) as error:
             log.warning("merge_runs_again", error=repr(error))
 
-    async def _run(self, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> tuple[dict[str, Answer], int]:
+    async def _run(
+        self, commands: Sequence[Command], fingerprints: dict[str, bytes], expire: int
+    ) -> tuple[dict[str, Answer], int]:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(sql("batch_begin"), customers.DEFINITIONS_LOCK)
             answers = await self._seen(connection, commands, fingerprints)
@@ -161,9 +243,16 @@ class Engine:
                 return answers, 0
             campaigns = await self._campaigns.refresh(connection)
             now = await connection.fetchval(sql("batch_clock"))
-            loaded = await load(connection, fresh, campaigns, now)
-            decided = _decide_all(loaded, fresh, fingerprints)
-            await write(connection, loaded, decided)
+            loaded = await load(connection, fresh, campaigns, now, expire=expire, except_locks=self._stuck_locks)
+            try:
+                decided = _decide_all(loaded, fresh, fingerprints)
+                await write(connection, loaded, decided)
+            except (*CONFLICTS, *UNAVAILABLE):
+                raise
+            except Exception as error:
+                if loaded.expired:
+                    raise _ExpiryError(loaded.expired) from error
+                raise
         answers.update((entry.verdict.command_id, entry.verdict) for entry in decided if entry.fingerprint is not None)
         return answers, len(loaded.expired)
 
@@ -177,6 +266,13 @@ class Engine:
             else _reused(command_id)
             for command_id, entry in recorded.items()
         }
+
+
+def _hidden_bug(error: BaseException) -> Exception | None:
+    """Return the bug behind a lost connection: asyncpg closes one on which COPY met a value that it can't encode."""
+    before = error.__context__
+    known = (*UNAVAILABLE, *CONFLICTS)
+    return before if isinstance(before, Exception) and not isinstance(before, known) else None
 
 
 async def pause_after(run: int) -> None:
@@ -198,6 +294,19 @@ def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[
         evolve(state, verdict)
         decided.append(Decided.of(command, fingerprints[command.command_id], verdict, state))
     return decided
+
+
+def _bug(command: Command, error: BaseException) -> Rejected:
+    telemetry.BUGS.labels("command").inc()
+    kind, name = type(command).__name__, type(error).__name__
+    log.error("bug: command rejected", command_id=command.command_id, command=kind, exc_info=error)
+    return Rejected(
+        command.command_id,
+        "Bug",
+        f"Couponry met a bug ({name}) and did nothing of this request. Its log has the details under the command id "
+        f"'{command.command_id}'. Send the request again after an upgrade.",
+        is_bug=True,
+    )
 
 
 def _reused(command_id: str) -> Rejected:

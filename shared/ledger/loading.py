@@ -3,7 +3,7 @@
 First orders, then locks, coupons, pools, meters, those of periods; each set in the order of its key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -75,17 +75,26 @@ class Loaded:
 
 
 async def load(
-    connection: Connection, commands: Sequence[Command], campaigns: Mapping[str, Campaign], now: datetime
+    connection: Connection,
+    commands: Sequence[Command],
+    campaigns: dict[str, Campaign],
+    now: datetime,
+    *,
+    expire: int = EXPIRED_LOCKS_A_BATCH,
+    except_locks: Collection[str] = (),
 ) -> Loaded:
-    """Everything that `commands` may look at, locked. Runs inside the batch's transaction, after the definitions lock.
+    """Load and lock everything that `commands` may look at. Run inside the batch's transaction, after the definitions
+    lock.
+
+    Up to `expire` locks whose time is over are loaded with it, but none of `except_locks`.
 
     Raises RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
     """
-    state = State(campaigns=dict(campaigns))
+    state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
     state.customers = await customers.resolve(connection, _named(commands))
     held_before = await _load_orders(connection, loaded, commands)
-    await _load_locks(connection, loaded, commands, held_before)
+    await _load_locks(connection, loaded, commands, held_before, expire=expire, except_locks=except_locks)
     await _load_coupons(connection, loaded, commands)
     await _load_subscriptions(connection, state, commands)
     makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
@@ -158,9 +167,15 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
 
 
 async def _load_locks(
-    connection: Connection, loaded: Loaded, commands: Sequence[Command], known: Sequence[str]
+    connection: Connection,
+    loaded: Loaded,
+    commands: Sequence[Command],
+    known: Sequence[str],
+    *,
+    expire: int,
+    except_locks: Collection[str],
 ) -> None:
-    """Locks that commands name, that hold orders of the batch, or whose time is over."""
+    """Load the locks that commands name, that hold orders of the batch, or whose time is over."""
     named = {order_hold(order_id) for order_id in known}
     for command in commands:
         if isinstance(command, LockCoupons | ReleaseLock | ExpireLock | RedeemCoupons) and command.lock_reference:
@@ -169,8 +184,8 @@ async def _load_locks(
     records: list[asyncpg.Record] = []
     if named or ended:
         records = await connection.fetch(sql("locks_lock"), sorted(named), ended)
-    expired = await connection.fetch(sql("locks_expired"), loaded.now, EXPIRED_LOCKS_A_BATCH)
-    if len(expired) == EXPIRED_LOCKS_A_BATCH and not all(isinstance(command, ExpireLock) for command in commands):
+    expired = await connection.fetch(sql("locks_expired"), loaded.now, expire, list(except_locks))
+    if len(expired) == expire and not all(isinstance(command, ExpireLock) for command in commands):
         raise SweepFirstError
     loaded.expired = [record["lock_reference"] for record in expired]
     await _add_locks(connection, loaded, [*records, *expired])

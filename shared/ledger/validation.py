@@ -1,6 +1,6 @@
 """Judging without doing: what a command would come to now, with nothing written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -23,6 +23,14 @@ _Command = TypeVar("_Command", bound=Command)
 _Answer = TypeVar("_Answer")
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*CONFLICTS, *UNAVAILABLE)
+
+
+class _StuckLockError(Exception):
+    """An expired lock can't be expired, because of a bug. The engine logs it when it meets the lock."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Lock {reference!r} can't be expired")
+        self.reference = reference
 
 
 async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None = None) -> Verdict:
@@ -49,9 +57,12 @@ async def _judge(
     campaigns: CampaignCache | None,
 ) -> _Answer:
     cache = campaigns or CampaignCache()
+    stuck_locks: set[str] = set()
     for run in range(1, RUNS + 1):
         try:
-            return await _judge_once(pool, command, judge, cache)
+            return await _judge_once(pool, command, judge, cache, stuck_locks)
+        except _StuckLockError as stuck:  # its time is over, so it holds nothing: leave it out
+            stuck_locks.add(stuck.reference)
         except customers.SamePersonError:
             command = _with_first_identifier(command)
         except SweepFirstError:
@@ -64,7 +75,11 @@ async def _judge(
 
 
 async def _judge_once(
-    pool: Pool, command: _Command, judge: Callable[[_Command, State, datetime], _Answer], campaigns: CampaignCache
+    pool: Pool,
+    command: _Command,
+    judge: Callable[[_Command, State, datetime], _Answer],
+    campaigns: CampaignCache,
+    stuck_locks: Collection[str],
 ) -> _Answer:
     async with pool.acquire() as connection:
         transaction = connection.transaction()
@@ -73,12 +88,19 @@ async def _judge_once(
             await connection.execute(sql("batch_begin"), customers.DEFINITIONS_LOCK)
             known = await campaigns.refresh(connection)
             now = await connection.fetchval(sql("batch_clock"))
-            loaded = await load(connection, [command], known, now)
+            loaded = await load(connection, [command], known, now, except_locks=stuck_locks)
             for reference in loaded.expired:
-                evolve(loaded.state, decide(ExpireLock(f"expire {reference}", reference), loaded.state, now))
+                _expire(loaded.state, reference, now)
             return judge(command, loaded.state, now)
         finally:
             await transaction.rollback()
+
+
+def _expire(state: State, reference: str, now: datetime) -> None:
+    try:
+        evolve(state, decide(ExpireLock(f"expire {reference}", reference), state, now))
+    except Exception as error:
+        raise _StuckLockError(reference) from error
 
 
 def _with_first_identifier(command: _Command) -> _Command:

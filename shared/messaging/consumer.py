@@ -7,7 +7,8 @@ What can happen to a record:
   tried again with growing waits; after `transient_attempts` the process leaves to be started again.
 - *poison*: it can't be decoded, or the handler says that nobody can execute it. It goes to the dead-letter topic,
   acknowledged before its offset is committed; its neighbours are executed.
-- *bug*: any other exception. Nothing is committed; the process leaves.
+- *bug*: any other exception. The record that meets it is found and becomes a dead letter, its neighbours are executed.
+  Where every record meets one, nothing is committed and the process leaves: see `isolation`.
 
 While a batch is with the handler, the next one is polled and decoded.
 """
@@ -17,7 +18,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -28,6 +29,7 @@ from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
+from shared.messaging.isolation import Handler, Isolating, Poison
 from shared.messaging.patience import be_patient
 from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent
@@ -48,27 +50,6 @@ COMMIT_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 5.0
 HEARTBEAT_MS: Final = 1_000
 """How soon a member hears that another one joined; until then both wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """An event that was decoded but that nobody can ever execute, and why."""
-
-    event: ReceivedEvent
-    error_class: str
-    error_text: str
-
-
-class Handler(Protocol):
-    """What a service does with events."""
-
-    async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
-        """Execute all `events` of one batch, in order, durably; return those that are poison.
-
-        Must be safe to run again with the same events. Raises TransientError when something is away; any other
-        exception is a bug and ends the process.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -103,7 +84,7 @@ class ConsumerLoop:
         self._settings = settings
         self._service = service_name
         self._topics = [settings.topic(name) for name in topics]
-        self._handler = handler
+        self._handler = Isolating(handler, service_name)
         self._decode = (codec or codec_of(settings)).decode
         self._report = ConsumerReport(service_name, health or Health(settings.progress_timeout_seconds))
         self._backoff = backoff or Backoff()
@@ -124,7 +105,8 @@ class ConsumerLoop:
 
         Raises:
             TransientError: something has been away for too long.
-            Exception: a bug in the handler, or in here; nothing of the batch in hand was committed.
+            ServiceBrokenError: event after event meets a bug; nothing of the batch in hand was committed.
+            Exception: a bug in here; nothing of the batch in hand was committed.
         """
         try:
             await self.start(stopping)

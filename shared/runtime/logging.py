@@ -82,7 +82,9 @@ def _with_service(service_name: str) -> Processor:
 def _renderers(settings: CommonSettings) -> list[Processor]:
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if readable:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A plain traceback: the default one prints local variables, among them customers' contacts.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
 
 

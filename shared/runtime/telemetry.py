@@ -13,6 +13,7 @@ REFUSED: Final = Counter(
 DEAD_LETTERS: Final = Counter(
     "couponry_dead_letters_total", "Records that could not be read or executed.", ["service", "topic", "error_class"]
 )
+BUGS: Final = Counter("couponry_bugs_total", "Bugs that were isolated to one command, event or lock.", ["where"])
 TRANSIENT_ERRORS: Final = Counter(
     "couponry_transient_errors_total", "Attempts that failed because something was away.", ["service", "what"]
 )

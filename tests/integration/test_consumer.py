@@ -9,6 +9,7 @@ import pytest
 
 from shared.messaging.consumer import ConsumerLoop, Poison, TransientError
 from shared.messaging.dead_letters import DeadLetter, list_dead_letters
+from shared.messaging.isolation import STOP_AFTER, ServiceBrokenError
 from shared.messaging.records import ReceivedEvent
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.backoff import Backoff
@@ -187,15 +188,34 @@ async def test_after_too_many_attempts_it_leaves_and_the_next_process_executes(
         await until(lambda: len(handler.order_ids) == 10, task)
 
 
-async def test_a_bug_commits_nothing_and_ends_the_loop(settings: Settings) -> None:
+async def test_a_bug_ends_nothing_but_its_own_event(settings: Settings) -> None:
+    async def buggy(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
+        if any(event.data.order_id in {"ORD3", "ORD17"} for event in events):
+            raise AssertionError("held uses below zero")
+        return ()
+
+    await write_orders(settings, range(40))
+    handler = Remembers(buggy)
+    async with running(consumer(settings, handler)) as task:
+        await until(lambda: len(handler.order_ids) == 38, task)
+    assert sorted({*handler.order_ids}) == sorted({*names(range(40))} - {"ORD3", "ORD17"})
+    letters = await dead_letters(settings)
+    assert {(letter.record.key, letter.error_class) for letter in letters} == {(b"ORD3", "Bug"), (b"ORD17", "Bug")}
+    assert "AssertionError: held uses below zero" in letters[0].error_text
+    assert await committed_count(settings) == 40
+
+
+async def test_a_service_in_which_every_event_meets_a_bug_stops_and_keeps_the_batch_in_hand(settings: Settings) -> None:
     async def buggy(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         raise AssertionError("held uses below zero")
 
-    await write_orders(settings, range(10))
-    with pytest.raises(AssertionError, match="held uses"):
+    written = STOP_AFTER + 60
+    await write_orders(settings, range(written))
+    with pytest.raises(ServiceBrokenError, match="held uses"):
         await consumer(settings, Remembers(buggy)).run(asyncio.Event())
-    assert await committed_count(settings) == 0
-    assert await dead_letters(settings) == []
+    buried = len(await dead_letters(settings))
+    assert buried < STOP_AFTER
+    assert await committed_count(settings) == buried
 
 
 async def test_asked_to_stop_while_something_is_away_it_leaves_without_committing(settings: Settings) -> None:

@@ -55,7 +55,7 @@ HOT = {
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
     "pool_take": ["ARRAY['c10', 'c20']", "ARRAY[2, 3]"],
     "locks_lock": ["ARRAY['l1', 'l2']", "ARRAY['o100']"],
-    "locks_expired": ["now()", "200"],
+    "locks_expired": ["now()", "200", "'{}'"],
     "lock_uses_of": ["ARRAY['l1', 'l2']"],
     "locks_of_coupons": ["ARRAY[md5('k1')::uuid]", "ARRAY[md5('p1')::uuid]", "ARRAY['o1']", "now()"],
     "meters_lock": ["ARRAY['c1', 'c2']", "ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
