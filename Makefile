@@ -32,12 +32,15 @@ test: $(VENV)/stamp-dev ## every test, on a real broker and a real PostgreSQL (P
 test-fast: $(VENV)/stamp-dev ## the tests that need neither a broker nor minutes
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/test_house.py $(PYTEST_ARGS)
 
-# How long `make fuzz` sends inputs for, and by which seed; the same seed sends the same inputs.
+# How long `make fuzz` and `make faults` go on, and by which seed; the same seed does the same.
 SECONDS ?= 60
 SEED ?= 1
-.PHONY: fuzz
+.PHONY: fuzz faults
 fuzz: $(VENV)/stamp-dev ## send mutated inputs through every door for SECONDS=60 and look at what is left (SEED=1)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+
+faults: $(VENV)/stamp-dev ## run the fault tests round after round for SECONDS=60, each with another seed (from SEED=1)
+	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 
 check: lint types imports schemas-check deploy-check house ## what a change must pass besides the tests
 

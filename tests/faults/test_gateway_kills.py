@@ -13,6 +13,7 @@ from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
+from tests.faults.seeds import seed
 from tests.integration.service_process import running
 from tests.ledger import definition, issue
 
@@ -78,7 +79,7 @@ async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_ev
     settings = {"http_port": port, "http_rate_per_minute": 1_000_000, "log_level": "error"}
     environment = {"COUPONRY_DATABASE_URL": database_url}
     clients = [asyncio.create_task(client_of(base, key, asked, seen)) for _ in range(CLIENTS)]
-    random, kills = Random(11), 0
+    random, kills = Random(seed(11)), 0
     while True:
         async with running("gateway", environment, **settings) as gateway:
             await gateway.ready()

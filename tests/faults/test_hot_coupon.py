@@ -8,6 +8,7 @@ import pytest
 from shared.messaging.topics_admin import create_topics
 from tests.backends import Broker
 from tests.faults.fleet import Fleet
+from tests.faults.seeds import seed
 from tests.faults.shop import placed, send, until_read
 from tests.integration.service_process import kafka_settings, skip_where_the_dead_stay_members
 from tests.ledger import definition, ledger
@@ -36,7 +37,7 @@ async def test_a_coupon_of_a_hundred_uses_serves_a_hundred_of_four_hundred_order
         for number in range(3):
             await send(settings, [placed(f"{number}-{order}", f"hot{number}") for order in range(ORDERS)])
             if number == 2:
-                await fleet.kill("redeemer", random.Random(number))
+                await fleet.kill("redeemer", random.Random(seed(0) + number))
             await until_read(settings, (number + 1) * ORDERS)
             code = f"HOT{number}"
             used = await pool.fetchval("SELECT used_uses FROM coupons WHERE code_key = $1", code)

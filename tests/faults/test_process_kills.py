@@ -29,12 +29,13 @@ from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
 from tests.backends import Broker
 from tests.faults.fleet import Fleet
+from tests.faults.seeds import seed
 from tests.integration.kafka_tools import read_all
 from tests.integration.service_process import kafka_settings, skip_where_the_dead_stay_members
 
 pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres, pytest.mark.timeout(600)]
 
-SEED = 20261125
+SEED = seed(20261125)
 LEAST_KILLS = 20
 SERVICES = ("issuer", "redeemer", "notifier", "relay")
 
