@@ -43,7 +43,7 @@ def _mirror(model: type[BaseModel]) -> type[AvroBaseModel]:
         name: (_avro_type(field.annotation), ... if field.is_required() else field.default)
         for name, field in model.model_fields.items()
     }
-    mirror: type[AvroBaseModel] = create_model(model.__name__, __base__=_Mirror, **fields)
+    mirror: type[AvroBaseModel] = create_model(getattr(model, "avro_name", model.__name__), __base__=_Mirror, **fields)
     return mirror
 
 

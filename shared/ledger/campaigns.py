@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.campaign import Campaign
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
@@ -62,7 +62,7 @@ async def change(
         record = await connection.fetchrow(sql("show_campaign"), campaign_id)
         if record is None:
             return None
-        changed = to(CampaignDefinition.model_validate_json(record["definition"]))
+        changed = to(stored_campaign(record["definition"]))
         [saved] = await _save(connection, [changed])
     return changed, saved
 
@@ -155,7 +155,7 @@ class CampaignCache:
             campaigns = dict(self._campaigns) if version > self.version else {}
             since = self.version if version > self.version else 0
             for record in await connection.fetch(sql("campaigns_changed_since"), since):
-                definition = CampaignDefinition.model_validate_json(record["definition"])
+                definition = stored_campaign(record["definition"])
                 campaigns[definition.campaign_id] = to_domain(definition, record["version"])
             self._campaigns, self.version = campaigns, version
         return self._campaigns
