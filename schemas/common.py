@@ -5,7 +5,7 @@ a producer may say more than is read here. Every length is bounded: no event may
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,14 @@ MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 class ExactDigits:
     """Marks a text that may also come as a JSON number, which is then taken by its digits: see `schemas.parsing`."""
+
+
+class BlankInAvro:
+    """Marks a text that Avro schemas need and that may be null all the same: in Avro it is then one blank."""
+
+
+JSON_SUFFIX: Final = "_json"
+"""Ends the name of the Avro field that has as JSON text what the field of that name can't hold in Avro."""
 
 
 class _Rfc3339:
@@ -213,3 +221,11 @@ def metadata_problem(metadata: dict[str, JsonValue] | None, place: str = "metada
         except ValueError as error:
             return f"{place}: {error}."
     return None
+
+
+def holds_json(annotation: Any) -> bool:
+    """Whether a field of this type holds a JSON object of any form, which Avro can't hold as it is."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return arguments[1] is JsonValue
+    return any(holds_json(argument) for argument in arguments)

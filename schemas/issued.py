@@ -1,6 +1,18 @@
 """Topic `coupons.issued`: coupons that were issued, and those that were not. Key: customer id."""
 
-from schemas.common import Cause, Discount, Event, Number, Text, WrittenCustomer, WrittenIdentifier, WrittenMoment
+from typing import Annotated
+
+from schemas.common import (
+    BlankInAvro,
+    Cause,
+    Discount,
+    Event,
+    Number,
+    Text,
+    WrittenCustomer,
+    WrittenIdentifier,
+    WrittenMoment,
+)
 
 
 class CouponIssued(Event):
@@ -22,9 +34,12 @@ class CouponIssued(Event):
 
 
 class CouponIssueRefused(Event):
-    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence."""
+    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence.
 
-    campaign_id: WrittenIdentifier
+    `campaign_id` is null where a reward matched no campaign at all.
+    """
+
+    campaign_id: Annotated[WrittenIdentifier | None, BlankInAvro()] = None
     customer: WrittenCustomer
     reason: WrittenIdentifier
     message: Text
