@@ -5,12 +5,11 @@ stored, read back, published and notified: no index row, 64-bit column, date of 
 overflows. `tests/integration/test_index_rows.py` holds the text limits against the indexes of the migrations.
 """
 
+import json
 import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import orjson
 
 # --- Texts. PostgreSQL indexes at most 2,704 bytes a row (a third of a page), whatever the number of columns.
 
@@ -140,8 +139,8 @@ def check_document(document: Any, max_bytes: int) -> None:
     else:
         raise ValueError(f"is nested deeper than {MAX_DEPTH} levels; make it flatter, or write inner parts as texts")
     try:
-        size = len(orjson.dumps(document))
-    except TypeError:
+        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
         raise ValueError("holds half of a surrogate pair, which is no character; remove it") from None
     if size > max_bytes:
         raise ValueError(f"has {size:,} bytes as JSON; it must have at most {max_bytes:,}")

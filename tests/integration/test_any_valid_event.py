@@ -118,7 +118,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     odd = """
         SELECT count(DISTINCT order_id) FROM transfers WHERE kind IN ('burned', 'locked') AND order_id NOT LIKE 'good %'
     """
-    assert await pool.fetchval(odd) >= EXAMPLES // 3, "hardly any order by chance got as far as a redemption"
+    assert await pool.fetchval(odd) >= EXAMPLES // 5, "hardly any order by chance got as far as a redemption"
     await goes_out_and_is_notified(pool, at_least=EXAMPLES)
 
 

@@ -54,7 +54,8 @@ WIDEST: Final[dict[str, int]] = {
 
 _INDEXES: Final = """
 SELECT classes.relname AS index, tables.relname AS "table", keys.number,
-       pg_get_indexdef(indexes.indexrelid, keys.number, true) AS "column", format_type(attributes.atttypid, NULL) AS type
+       pg_get_indexdef(indexes.indexrelid, keys.number, true) AS "column",
+       format_type(attributes.atttypid, NULL) AS type
 FROM pg_index AS indexes
 JOIN pg_class AS classes ON classes.oid = indexes.indexrelid
 JOIN pg_class AS tables ON tables.oid = indexes.indrelid
