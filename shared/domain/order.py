@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
+from shared.domain.money import MAX_MINOR, MoneyError
 from shared.domain.value import value
 
 SHIPPING: Final = ""
@@ -47,3 +48,17 @@ class Order:
     subscription_id: str | None = None
     cycle: int = 0
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+def check_amounts(order: Order) -> Order:
+    """Return `order`. Raises MoneyError where goods and shipping, or the lines, come to more than 18 digits together.
+
+    Each amount alone may have 18 digits, but what a coupon takes off both, or off all lines, is one amount as well.
+    """
+    lines_minor = sum([line.unit_minor * line.quantity for line in order.lines])
+    if max(order.amount_minor + order.shipping_minor, lines_minor) > MAX_MINOR:
+        raise MoneyError(
+            f"The order {order.order_id!r} is too large: its amounts come to more than 18 digits together, "
+            "decimals included. Split it."
+        )
+    return order

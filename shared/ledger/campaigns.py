@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.campaign import Campaign
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
@@ -66,7 +66,7 @@ async def change(
         record = await connection.fetchrow(sql("show_campaign"), campaign_id)
         if record is None:
             return None
-        changed = to(CampaignDefinition.model_validate_json(record["definition"]))
+        changed = to(stored_campaign(record["definition"]))
         [saved] = await _save(connection, [changed])
     return changed, saved
 
@@ -201,7 +201,7 @@ class CampaignCache:
                 campaigns.pop(campaign_id, None)
                 unreadable.discard(campaign_id)
                 try:
-                    definition = CampaignDefinition.model_validate_json(record["definition"])
+                    definition = stored_campaign(record["definition"])
                     campaigns[campaign_id] = to_domain(definition, record["version"])
                 except Exception:
                     unreadable.add(campaign_id)

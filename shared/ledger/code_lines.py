@@ -3,7 +3,7 @@
 import csv
 from typing import Final
 
-from schemas.common import MAX_ID_LENGTH
+from schemas.limits import MAX_ID_LENGTH
 
 COLUMN: Final = "code"
 DELIMITERS: Final = ",;\t"

@@ -12,6 +12,7 @@ from pydantic import create_model
 
 from schemas.catalogue import BY_TYPE, CATALOGUE, EventType, types_on
 from schemas.common import Event, EventPart
+from schemas.limits import MAX_DOCUMENT_BYTES
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.registry import SchemaRegistry
 from schemas.topics import EVENT_TOPICS
@@ -73,6 +74,8 @@ class Codec:
         value = record.value
         if not value:
             raise UnreadableRecord("empty_value", "The record has no value; send the event as its value.")
+        if len(value) > MAX_DOCUMENT_BYTES:
+            raise UnreadableRecord("bad_data", f"The record has {len(value):,} bytes; at most {MAX_DOCUMENT_BYTES:,}.")
         headers = dict(record.headers)
         kind = cloudevents.content_kind(headers.get("content-type"))
         if kind == "structured" or not cloudevents.has_attributes(headers):
@@ -103,8 +106,9 @@ class Codec:
             ("ce_source", self._name(event.source)),
             ("ce_type", self._name(event.type)),
             ("ce_time", _time_text(event.time).encode()),
-            ("ce_subject", event.subject.encode()),
         ]
+        if event.subject:  # none where coupons were issued to somebody without an id: CloudEvents has no empty one
+            headers.append(("ce_subject", event.subject.encode()))
         if event.traceparent is not None:
             headers.append(("traceparent", event.traceparent.encode()))
         if self._event_format == "json":
