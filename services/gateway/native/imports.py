@@ -23,6 +23,7 @@ from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.domain.reasons import Reason
 from shared.ledger import queries
+from shared.ledger.cells import bare
 from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.pools import import_codes
 
@@ -160,6 +161,8 @@ def _code(text: str, kind: str, column: Column | None, progress: Progress) -> st
         text, column = code, None
         if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
             return code.strip()  # in JSON a comma separates nothing
+    elif kind == "text/csv" and column is None:
+        text = bare(text)
     try:
         code = code_in(text, column)
         code.encode()

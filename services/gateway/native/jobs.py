@@ -17,7 +17,7 @@ from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
-from services.gateway.native.tables import cell
+from services.gateway.native.tables import csv_text
 from services.gateway.problems import Problem
 from shared.domain import codes as patterns
 from shared.domain.derive import derived_id
@@ -90,12 +90,12 @@ async def codes(
 
 async def _lines(gateway: Gateway, job: Job, as_json: bool) -> AsyncIterator[bytes]:
     if not as_json:
-        yield b"code\r\n"
+        yield csv_text([["code"]]).encode()
     async for part in jobs.codes(gateway.pool, job):
         if as_json:
             yield b"".join(orjson.dumps({"code": code}) + b"\n" for code in part)
         else:
-            yield "".join(f"{cell(code)}\r\n" for code in part).encode()
+            yield csv_text([code] for code in part).encode()
 
 
 async def _job(gateway: Gateway, job_id: UUID) -> Job:
