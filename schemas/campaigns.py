@@ -123,7 +123,7 @@ class CampaignDefinition(Section):
     source: SourceDefinition = SourceDefinition()
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
     recurring: bool = False
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
     metadata: HandedOn = Field(default_factory=dict)
 
     @model_validator(mode="after")

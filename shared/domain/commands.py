@@ -73,7 +73,7 @@ class RedeemCoupons:
     hold_seconds: int = 0
     at: datetime | None = None
     channel: str = "orders"
-    validation_code: str | None = None
+    validation_code: str | None = field(default=None, repr=False)
     priced: bool = True
     named: int = 0
     """how many coupons the request named of which this is a part; 0: this is all of it"""
@@ -133,7 +133,7 @@ class LockCoupons:
     order: Order | None = None
     order_id: str | None = None
     channel: str = "cli"
-    validation_code: str | None = None
+    validation_code: str | None = field(default=None, repr=False)
 
 
 @value

@@ -9,7 +9,8 @@ away again. The characters are those of defusedcsv and of OWASP's "CSV Injection
 import re
 from typing import Final
 
-FORMULA: Final = "=+-@|%" + "＝﹦⁼₌＋﹢⁺₊﬩－﹣−‐‑‒–—―＠﹫｜％﹪"
+_WIDE: Final = "\uff1d\ufe66\u207c\u208c\uff0b\ufe62\u207a\u208a\ufb29\uff0d\ufe63\u2212\uff20\ufe6b\uff5c\uff05\ufe6a"
+FORMULA: Final = f"=+-@|%{_WIDE}"
 """What a spreadsheet may take a cell for a formula by; wide forms are read like the plain ones in some languages."""
 
 SEPARATORS: Final = ",;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029"

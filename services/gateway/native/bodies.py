@@ -128,7 +128,7 @@ class AskedBody(Body):
 
     customer: CustomerBody | None = None
     order: OrderBody | None = None
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
 
     def mistake(self) -> str | None:
         for part in (self.customer, self.order):
@@ -185,7 +185,7 @@ class BurnBody(Body):
     order_id: Identifier
     order: OrderBody | None = None
     customer: CustomerBody | None = None
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
 
     def mistake(self) -> str | None:
         if self.order is not None and self.order.order_id not in (None, self.order_id):

@@ -18,14 +18,12 @@ from services.gateway.problems import Problem
 from shared.ledger import campaigns, planning, queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
+from shared.ledger.secrets import has_secrets, masked
 
 router = new_router("campaigns")
 
 CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Status = Literal["active", "paused", "archived"]
-
-HIDDEN: Final = "(hidden)"
-"""Stands for the value of a header that the campaign's source sends: it is usually a secret."""
 
 EXAMPLE: Final[dict[str, Any]] = {
     "campaign_id": "save10",
@@ -91,7 +89,6 @@ async def create(
     gateway: Here, _: MayManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
 ) -> Response:
     """All that a campaign can say is on the page of rules. One of that id that exists is a conflict (409)."""
-    _no_hidden(body, None)
     try:
         await campaigns.save(gateway.pool, [body], new=True)
     except CampaignExistsError as error:
@@ -144,11 +141,7 @@ async def change(
 ) -> Response:
     """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
     _of_the_path(body, campaign_id)
-
-    def to(before: CampaignDefinition) -> CampaignDefinition:
-        return _no_hidden(body, before)
-
-    return await _changed(gateway, campaign_id, to)
+    return await _changed(gateway, campaign_id, lambda _: body)
 
 
 @router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=told(CampaignAnswer))
@@ -177,12 +170,17 @@ async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Respo
 )
 async def plan(
     gateway: Here,
-    _: MayRead,
+    caller: MayRead,
     campaign_id: CampaignId,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
-    """Field by field, and what that means for coupons that are live. Nothing is changed."""
+    """Field by field, and what that means for coupons that are live. Nothing is changed.
+
+    A key that may not manage leaves secrets out, or hidden as it reads them: it could find them by comparing.
+    """
     _of_the_path(body, campaign_id)
+    if has_secrets(body):
+        caller.must("manage")
     async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
         try:
             [planned] = await planning.plan(connection, [body])
@@ -217,19 +215,6 @@ async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     return answer(_document(definition) | {"change": saved.change})
 
 
-def _no_hidden(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
-    """`wanted` with the header values that were hidden from who sends it; they stay as they were. Raises a Problem."""
-    headers = wanted.source.headers or {}
-    known = {} if before is None else before.source.headers or {}
-    if HIDDEN not in headers.values():
-        return wanted
-    unknown = [name for name, value in headers.items() if value == HIDDEN and name not in known]
-    if unknown:
-        raise Problem(422, "invalid_request", f"source.headers: {unknown[0]} is {HIDDEN}; give its value.")
-    kept = {name: known[name] if value == HIDDEN else value for name, value in headers.items()}
-    return wanted.model_copy(update={"source": wanted.source.model_copy(update={"headers": kept})})
-
-
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:
     """Why a campaign can't be as it is wanted."""
     if isinstance(error, asyncpg.UniqueViolationError):
@@ -251,8 +236,5 @@ def _line(found: queries.CampaignLine) -> dict[str, Any]:
 
 
 def _document(definition: CampaignDefinition) -> dict[str, Any]:
-    told_of = definition.model_dump(mode="json")
-    headers = told_of["source"].get("headers")
-    if headers:
-        told_of["source"]["headers"] = dict.fromkeys(headers, HIDDEN)
+    told_of = masked(definition).model_dump(mode="json")
     return {"campaign_id": definition.campaign_id, "status": definition.status, "definition": told_of}
