@@ -209,6 +209,7 @@ class Campaign:
     campaign_id: str
     discount: DiscountOffer
     name: str = ""
+    group: str | None = None
     status: CampaignStatus = "active"
     currency: str | None = None
     scope: Scope = field(default_factory=Scope)

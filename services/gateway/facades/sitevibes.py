@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, FastAPI, Request, Response
 
 from schemas.common import Contact
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.access.keys import PATTERN
@@ -20,7 +21,6 @@ from services.gateway.problems import Problem
 from shared.domain.commands import Cause, IssueCoupons
 from shared.domain.customer import Customer, identifiers
 from shared.domain.vendor_codes import VENDOR_CODES
-from shared.ledger import queries
 
 router = new_router()
 
@@ -50,8 +50,7 @@ async def issue(
     customer = Customer(email=body.email)
     if not identifiers(customer):
         raise Problem(422, "invalid_request", "email: is no e-mail address.")
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign)
+    found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:
         raise Problem(
             422, "conflict", f"Campaign {campaign!r} has one code for everybody, and SiteVibes takes a code only once; "

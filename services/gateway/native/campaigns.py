@@ -1,5 +1,6 @@
 """Campaigns: make, look at, change, pause, and see beforehand what a change would do."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 import asyncpg
@@ -7,6 +8,7 @@ from fastapi import Depends, Path, Query, Response
 
 from schemas.campaigns import CampaignDefinition
 from schemas.common import MAX_ID_LENGTH
+from services.gateway import tenants
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayManage, MayRead
 from services.gateway.native import new_router
@@ -15,15 +17,18 @@ from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import told
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.problems import Problem
-from shared.ledger import campaigns, planning, queries
+from shared.ledger import planning, queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
+from shared.ledger.planning import Planned
 from shared.ledger.secrets import has_secrets, masked
 
 router = new_router("campaigns")
 
 CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Status = Literal["active", "paused", "archived"]
+
+_TAKEN: Final = "code.shared_code: another coupon has that code already; loading would be refused, choose another."
 
 EXAMPLE: Final[dict[str, Any]] = {
     "campaign_id": "save10",
@@ -90,7 +95,7 @@ async def create(
 ) -> Response:
     """All that a campaign can say is on the page of rules. One of that id that exists is a conflict (409)."""
     try:
-        await campaigns.save(gateway.pool, [body], new=True)
+        body = await tenants.save(gateway, body, new=True)
     except CampaignExistsError as error:
         raise Problem(409, "conflict", str(error)) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
@@ -110,7 +115,9 @@ async def list_all(
     """By id, in pages."""
     after = decode_cursor(cursor, str)
     async with gateway.pool.acquire() as connection:
-        found = await queries.campaigns_after(connection, after[0] if after else None, limit + 1, status)
+        found = await queries.campaigns_after(
+            connection, after[0] if after else None, limit + 1, status, tenants.groups()
+        )
     documents = [_line(one) for one in found]
     return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
 
@@ -118,11 +125,11 @@ async def list_all(
 @router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=told(CampaignAnswer))
 async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
     """With what became of its coupons so far."""
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
-        counts = None if found is None else await queries.campaign_counts(connection, campaign_id)
-    if found is None or counts is None:
+    found = await tenants.campaign(gateway, campaign_id)
+    if found is None:
         raise _unknown(campaign_id)
+    async with gateway.pool.acquire() as connection:
+        counts = await queries.campaign_counts(connection, campaign_id)
     numbers = {name: getattr(counts, name) for name in ("coupons", "pooled", "voided", "held_uses", "used_uses")}
     return answer(_line(found) | {"counts": numbers})
 
@@ -181,11 +188,7 @@ async def plan(
     _of_the_path(body, campaign_id)
     if has_secrets(body):
         caller.must("manage")
-    async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
-        try:
-            [planned] = await planning.plan(connection, [body])
-        except DefinitionError as error:
-            raise problem_of(body, error) from None
+    planned = await _planned(gateway, tenants.grouped(body))
     return answer(
         {
             "campaign_id": planned.campaign_id,
@@ -197,6 +200,21 @@ async def plan(
     )
 
 
+async def _planned(gateway: Gateway, definition: CampaignDefinition) -> Planned:
+    """What loading would do, as far as the caller sees campaigns. Raises a Problem."""
+    async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
+        try:
+            [planned] = await planning.plan(connection, [definition])
+        except DefinitionError as error:
+            raise problem_of(definition, error) from None
+    if tenants.groups() is None:
+        return planned
+    conflict = None if planned.conflict is None else _TAKEN
+    if planned.change != "created" and await tenants.campaign(gateway, definition.campaign_id) is None:
+        return Planned(definition.campaign_id, "created", conflict=conflict)
+    return replace(planned, conflict=conflict)
+
+
 def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
     if body.campaign_id != campaign_id:
         raise Problem(
@@ -206,7 +224,7 @@ def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
 
 async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     try:
-        changed = await campaigns.change(gateway.pool, campaign_id, to)
+        changed = await tenants.change(gateway, campaign_id, to)
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise problem_of(None, error) from None
     if changed is None:

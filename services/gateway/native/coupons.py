@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.campaigns import MAX_COUPONS_AT_ONCE
 from schemas.common import MAX_ID_LENGTH, Identifier
+from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
 from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.jobs import MOST_COUPONS
@@ -220,7 +221,7 @@ async def void(request: Request, gateway: Here, _: MayManage, code: Code) -> Res
 
 async def _history(request: Request, gateway: Gateway, code: str) -> queries.CouponHistory:
     async with gateway.pool.acquire() as connection:
-        found = await queries.coupon_history(connection, code)
+        found = await queries.coupon_history(connection, code, tenants.groups())
     if found is None:
         raise _unknown(request, code)
     return found

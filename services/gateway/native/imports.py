@@ -13,6 +13,7 @@ from uuid import uuid4
 from fastapi import Path, Query, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
+from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, refusal
 from services.gateway.guard import STREAMED, Here, MayIssue
 from services.gateway.native import new_router
@@ -22,7 +23,6 @@ from services.gateway.native.openapi import told
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.domain.reasons import Reason
-from shared.ledger import queries
 from shared.ledger.cells import bare
 from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.pools import import_codes
@@ -98,8 +98,7 @@ async def import_stream(
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind not in EXAMPLES:
         raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(EXAMPLES)}.")
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
+    found = await tenants.campaign(gateway, campaign_id)
     if found is None:
         raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
     pooled = found.definition.source.kind == "pool"

@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 from pydantic import AwareDatetime, BeforeValidator
 
 from schemas.common import MAX_ID_LENGTH, MOMENT_PATTERN
+from services.gateway import tenants
 from services.gateway.guard import Here, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
@@ -156,7 +157,7 @@ async def coupons(
             if holder is None:
                 return answer({"items": [], "next_cursor": None})
         found, following = await listing.coupons(
-            connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state,
+            connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state, groups=tenants.groups(),
             after=None if after is None else _uuid(after[0]), limit=limit,
         )  # fmt: skip
     cursor_after = None if following is None else encode_cursor([following])
@@ -169,7 +170,7 @@ async def wallet(
 ) -> Response:
     """`who`: an id of yours, an e-mail address, or a +phone number; one person however named."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.wallet(connection, names_of(who))
+        found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"No customer is known as {who!r}.")
     return answer(
@@ -206,7 +207,15 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
         wanted = Filter(
-            outcome, None if reason is None else reason.value, campaign_id, holder, order_id, code, since, until
+            outcome,
+            None if reason is None else reason.value,
+            campaign_id,
+            holder,
+            order_id,
+            code,
+            since,
+            until,
+            tenants.groups(),
         )
         found: list[Redemption] = []
         if customer is None or holder is not None:
@@ -231,7 +240,7 @@ async def reports(
 ) -> Response:
     """Issued, redeemed, refused by reason, conversion, repeat purchase, discount given."""
     async with listing.reading(gateway.pool) as connection:
-        found = await listing.reports(connection, None, since, until)
+        found = await listing.reports(connection, None, since, until, tenants.groups())
     if wants_csv(request, format):
         return _reports_csv(found)
     return answer({"items": [_report(one) for one in found]})
@@ -249,9 +258,9 @@ async def report(
     format: Format = None,  # noqa: A002
 ) -> Response:
     """The same for one campaign."""
+    if await tenants.campaign(gateway, campaign_id) is None:
+        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
     async with listing.reading(gateway.pool) as connection:
-        if await queries.campaign(connection, campaign_id) is None:
-            raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
     return _reports_csv(made) if wants_csv(request, format) else answer(_report(made[0]))

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from schemas.campaigns import CampaignDefinition
 from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -25,7 +26,6 @@ from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
 from shared.domain.order import Line, Order
 from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from shared.domain.verdicts import Verdict
-from shared.ledger import queries
 from shared.ledger.definitions import to_domain
 from shared.ledger.matching import MatchIndex
 from shared.ledger.sql import sql
@@ -82,7 +82,8 @@ async def predefined(
         earned_at=now,
     )
     async with gateway.pool.acquire() as connection:
-        index = MatchIndex(await gateway.campaigns.refresh(connection))
+        known = await gateway.campaigns.refresh(connection)
+    index = MatchIndex({name: one for name, one in known.items() if tenants.sees(one.group)})
     wanted = index.matching("reward.earned", reward).customer
     source, name = command_id.rsplit(" ", 1)
     command = IssueCoupons(
@@ -106,7 +107,7 @@ async def burn(
     request: Request, gateway: Here, _: MayRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
 ) -> Response:
     """Use them on the transaction, all or none. A transaction that has burned before is told so (9004)."""
-    if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId):
+    if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId, tenants.groups()):
         raise _duplicate(body.transactionId)
     who = None if body.customerId is None else body.who
     command = RedeemCoupons(
@@ -259,8 +260,7 @@ async def _released(request: Request, gateway: Gateway, reference: str) -> Respo
 
 async def _properties(gateway: Gateway, campaign_id: str, code: str) -> dict[str, Any]:
     """The coupon in the vendor's properties, as far as its campaign says them."""
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
+    found = await tenants.campaign(gateway, campaign_id)
     return {} if found is None else coupon_properties(found.definition, code)
 
 

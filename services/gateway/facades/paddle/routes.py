@@ -9,6 +9,7 @@ import asyncpg
 from fastapi import Depends, FastAPI, Request, Response
 
 from schemas.campaigns import CampaignDefinition
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -23,7 +24,6 @@ from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.domain.reasons import Reason
 from shared.domain.vendor_codes import VENDOR_CODES
-from shared.ledger import campaigns
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
 
@@ -63,9 +63,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
     if not verdict.accepted:
         if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
             # Somebody else made it meanwhile; the campaign stays behind empty and out of use.
-            await campaigns.change(
-                gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
-            )
+            await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
             raise _taken(code)
         raise refusal(verdict)
     return _success({"coupon_codes": [one.code for one in verdict.accepted]})
@@ -78,7 +76,7 @@ async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Tol
     if bool(code) == bool(group):
         raise PaddleProblem(read.MISSING, "coupon_code or group: give exactly one of them.")
     if code:
-        record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+        record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
         if record is None or record["status"] == "voided":
             raise _unknown(code)
         terms = {
@@ -93,14 +91,15 @@ async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Tol
     else:
         if told.get("new_coupon_code"):
             raise PaddleProblem(read.MISSING, "new_coupon_code can't be used with a group.")
-        ids = [row["campaign_id"] for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group)]
+        ids = [
+            row["campaign_id"]
+            for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group, tenants.groups())
+        ]
         if not ids:
             raise PaddleProblem(read.NOT_FOUND, f"There is no coupon in a group {group!r}.")
     for campaign_id in ids:
         try:
-            await campaigns.change(
-                gateway.pool, campaign_id, lambda before: changed(before, told, gateway.settings.currency)
-            )
+            await tenants.change(gateway, campaign_id, lambda before: changed(before, told, gateway.settings.currency))
         except DefinitionError as error:
             raise PaddleProblem(read.MISSING, str(error)) from None
     if code and told.get("new_coupon_code"):
@@ -113,7 +112,7 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
     """Another code for a coupon that nobody has used: the old one is taken out of use. Raises a PaddleProblem."""
     if not 5 <= len(new_code) <= 255 or not new_code.isprintable():
         raise PaddleProblem(read.BAD_CODE, "new_coupon_code must have 5 to 255 characters.")
-    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
     if record is not None and (record["used_uses"] or record["held_uses"]):
         raise PaddleProblem(
             read.BAD_CODE, f"Coupon {code!r} has been used; a used coupon keeps its code. Make a new one instead."
@@ -133,7 +132,9 @@ async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
     offset = told.get("offset", "") or "0"
     if not offset.isascii() or not offset.isdigit() or len(offset) > 6:
         raise PaddleProblem(read.MISSING, "offset must be a whole number from 0 to 999,999.")
-    records = await gateway.pool.fetch(sql("coupons_of_product", PACKAGE), product_id, limit, int(offset))
+    records = await gateway.pool.fetch(
+        sql("coupons_of_product", PACKAGE), product_id, limit, int(offset), tenants.groups()
+    )
     return _success([_listed(record) for record in records])
 
 
@@ -166,7 +167,7 @@ def _listed(record: asyncpg.Record) -> dict[str, Any]:
 
 async def _save(gateway: Gateway, definition: CampaignDefinition) -> None:
     try:
-        await campaigns.save(gateway.pool, [definition])
+        await tenants.save(gateway, definition, new=False)
     except DefinitionError as error:
         raise PaddleProblem(read.MISSING, str(error)) from None
 

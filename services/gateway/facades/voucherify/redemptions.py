@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 import asyncpg
 from fastapi import Depends, Query, Request, Response
 
+from services.gateway import tenants
 from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
@@ -156,7 +157,7 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         holder = None
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
-        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder)
+        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
         known = customer is None or holder is not None
         found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []
     told = [_listed(one) for one in found[limit * (page - 1) : limit * page]]
@@ -282,7 +283,7 @@ async def _rolled_back(request: Request, gateway: Gateway, redemption: str) -> V
         )
     known = len(uuid) == 32 and all(one in "0123456789abcdef" for one in uuid)
     record: asyncpg.Record | None = (
-        await gateway.pool.fetchrow(sql("order_of_redemption", PACKAGE), uuid) if known else None
+        await gateway.pool.fetchrow(sql("order_of_redemption", PACKAGE), uuid, tenants.groups()) if known else None
     )
     if record is None:
         raise Problem(

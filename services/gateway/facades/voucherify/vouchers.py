@@ -6,6 +6,7 @@ import asyncpg
 from fastapi import Depends, Query, Request, Response
 
 from schemas.campaigns import CampaignDefinition
+from services.gateway import tenants
 from services.gateway.access.callers import Caller
 from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import CampaignIn, PublicationIn, VoucherIn
@@ -26,7 +27,7 @@ from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupo
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.domain.reasons import Reason
-from shared.ledger import campaigns, queries
+from shared.ledger import queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
@@ -74,9 +75,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
     codes = () if code is None else (code,)
     verdict = await gateway.execute(CreateCoupons(command_id, campaign_id, 0 if codes else 1, codes, channel=CHANNEL))
     if not verdict.accepted:
-        await campaigns.change(
-            gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
-        )
+        await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
         if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
             raise _taken(code or "")
         raise refusal(verdict)
@@ -88,8 +87,10 @@ async def list_vouchers(
     gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: str | None = None
 ) -> Response:
     """Vouchers by their ids, a page at a time."""
-    records = await gateway.pool.fetch(sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit)
-    total = await gateway.pool.fetchval(sql("vouchers_count", PACKAGE), campaign)
+    records = await gateway.pool.fetch(
+        sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit, tenants.groups()
+    )
+    total = await gateway.pool.fetchval(sql("vouchers_count", PACKAGE), campaign, tenants.groups())
     return json_response(
         {"object": "list", "data_ref": "vouchers", "vouchers": [_listed(one) for one in records], "total": total}
     )
@@ -118,13 +119,13 @@ async def enable(request: Request, code: str, gateway: Here, _: MayManage) -> Re
 
 
 async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) -> Response:
-    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
     if record is None:
         raise _unknown(code)
     campaign_id = record["campaign_id"]
     if campaign_id.startswith("voucher-"):
         status = "active" if on else "paused"
-        await campaigns.change(gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": status}))
+        await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": status}))
     elif on and record["status"] == "voided":
         raise invalid(f"Voucher {code!r} is one of a campaign's and was taken out of use for good; make another one.")
     elif not on:
@@ -157,8 +158,8 @@ async def get_campaign(name: str, gateway: Here, _: MayRead) -> Response:
 async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1) -> Response:
     """Campaigns by their names, a page at a time."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.campaigns_after(connection, None, limit * page)
-        total = await connection.fetchval(sql("campaigns_count", PACKAGE))
+        found = await queries.campaigns_after(connection, None, limit * page, groups=tenants.groups())
+        total = await connection.fetchval(sql("campaigns_count", PACKAGE), tenants.groups())
         documents = []
         for one in found[limit * (page - 1) :]:
             counts = await queries.campaign_counts(connection, one.campaign_id)
@@ -226,7 +227,7 @@ async def publish(
 
 async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) -> None:
     try:
-        await campaigns.save(gateway.pool, [definition], new=new)
+        await tenants.save(gateway, definition, new=new)
     except CampaignExistsError:
         raise Problem(
             400, "duplicate_found", f"There is a campaign {definition.campaign_id!r} already; name yours otherwise."
@@ -236,11 +237,11 @@ async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) 
 
 
 async def _campaign(gateway: Gateway, name: str) -> tuple[CampaignDefinition, queries.CampaignCounts]:
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, name)
-        counts = await queries.campaign_counts(connection, name)
+    found = await tenants.campaign(gateway, name)
     if found is None:
         raise Problem(404, "not_found", f"There is no campaign {name!r}.", details={"resource_type": "campaign"})
+    async with gateway.pool.acquire() as connection:
+        counts = await queries.campaign_counts(connection, name)
     return found.definition, counts
 
 
@@ -248,7 +249,9 @@ async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
     """The voucher of that code or id. Raises a Problem (404)."""
     hexadecimal = code.removeprefix("v_")
     by_id = code.startswith("v_") and len(hexadecimal) == 32 and all(one in "0123456789abcdef" for one in hexadecimal)
-    record = await gateway.pool.fetchrow(sql("voucher", PACKAGE), code_key(code), hexadecimal if by_id else None)
+    record = await gateway.pool.fetchrow(
+        sql("voucher", PACKAGE), code_key(code), hexadecimal if by_id else None, tenants.groups()
+    )
     if record is None:
         raise _unknown(code)
     return _listed(record)
