@@ -11,7 +11,7 @@ import typer
 from cli.connect import ledger
 from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
-from schemas.common import MAX_CODES, MAX_ID_LENGTH
+from schemas.limits import MAX_CODES, MAX_ID_LENGTH
 from shared.domain.commands import Command
 from shared.domain.customer import Customer, e164
 from shared.domain.money import parse_minor

@@ -4,7 +4,7 @@ Who may use it, beside which other coupons, and what issues it: `schemas.campaig
 """
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,16 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.common import Amount, Currency, DiscountKind, HandedOn, Identifier, Identifiers, Moment
+from schemas.common import (
+    Amount,
+    Currency,
+    DiscountKind,
+    Metadata,
+    WrittenIdentifier,
+    WrittenIdentifiers,
+    WrittenMoment,
+)
+from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_payload
 
 _Value = TypeVar("_Value")
 
@@ -37,17 +46,31 @@ MAX_FREE_UNITS: Final = 1_000
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler) -> date:
+STORED: Final = "stored"
+"""The validation context of a campaign that comes out of the ledger: it was saved, perhaps before there were limits."""
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a definition comes out of the ledger, so that limits no longer matter."""
+    return info.context == STORED
+
+
+def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler, info: ValidationInfo) -> date:
     if isinstance(value, str) and _DAY.fullmatch(value):
         try:
-            return date.fromisoformat(value)
+            read = date.fromisoformat(value)
         except ValueError as error:
             raise ValueError("is no day of the calendar") from error
-    return value if type(value) is date else cast("date", moment(value))
+    else:
+        read = value if type(value) is date else cast("date", moment(value))
+    latest = LATEST if isinstance(read, datetime) else LATEST.date()
+    if read > latest and not is_stored(info):
+        raise ValueError(f"must be before the year {LATEST.year + 1}; leave it out where there is no such time")
+    return read
 
 
 MomentOrDay = Annotated[
-    Moment,
+    WrittenMoment,
     WrapValidator(_moment_or_day),
     PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
@@ -75,8 +98,15 @@ class DiscountDefinition(Section):
     currency: Currency | None = None
     max_discount: Amount | None = None
     per_unit: bool = False
-    product_id: Identifier | None = None
-    payload: HandedOn | None = None
+    product_id: WrittenIdentifier | None = None
+    payload: Metadata | None = None
+
+    @field_validator("payload")
+    @classmethod
+    def _payload_can_be_handed_on(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and not is_stored(info):
+            check_payload(value)
+        return value
 
     @model_validator(mode="after")
     def _fields_fit_kind(self) -> Self:
@@ -120,7 +150,7 @@ def _a(kind: str) -> str:
 MAX_PRODUCTS: Final = 100_000
 """Most products in one list of a campaign: one good for 14,477 products exists; a supermarket stocks about 50,000."""
 
-Products = Annotated[tuple[Identifier, ...], Field(max_length=MAX_PRODUCTS)]
+Products = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_PRODUCTS)]
 
 
 class AppliesTo(Section):
@@ -131,10 +161,10 @@ class AppliesTo(Section):
 
     product_ids: Products = ()
     variant_ids: Products = ()
-    collection_ids: Identifiers = ()
+    collection_ids: WrittenIdentifiers = ()
     excluded_product_ids: Products = ()
     excluded_variant_ids: Products = ()
-    excluded_collection_ids: Identifiers = ()
+    excluded_collection_ids: WrittenIdentifiers = ()
     max_units: Limit | None = None
     units_from: Literal["cheapest", "dearest"] = "cheapest"
 
@@ -146,12 +176,12 @@ class CodeDefinition(Section):
     and `suffix` are a pattern in other words: the prefix, so many random characters, the suffix.
     """
 
-    pattern: Identifier | None = None
-    charset: Identifier | None = None
-    prefix: Identifier | None = None
-    suffix: Identifier | None = None
+    pattern: WrittenIdentifier | None = None
+    charset: WrittenIdentifier | None = None
+    prefix: WrittenIdentifier | None = None
+    suffix: WrittenIdentifier | None = None
     length: Annotated[int, Field(ge=1, le=64)] | None = None
-    shared_code: Identifier | None = None
+    shared_code: WrittenIdentifier | None = None
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> Self:
@@ -243,7 +273,7 @@ class WindowDefinition(Section):
     starts_at: MomentOrDay | None = None
     ends_at: MomentOrDay | None = None
     valid_for: timedelta | None = None
-    time_zone: Identifier = "UTC"
+    time_zone: WrittenIdentifier = "UTC"
     hours: Annotated[tuple[HoursDefinition, ...], Field(max_length=50)] = ()
 
     @field_validator("valid_for")
@@ -270,7 +300,7 @@ class SourceDefinition(Section):
     """
 
     kind: Literal["generated", "pool", "external"] = "generated"
-    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=2_000)] | None = None
+    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=MAX_URL_LENGTH)] | None = None
     headers: Annotated[dict[str, str], Field(repr=False)] = {}
     without_code: bool = False
 
@@ -286,6 +316,17 @@ class SourceDefinition(Section):
     def _only_for_external(cls, value: _Value, info: ValidationInfo) -> _Value:
         if value and info.data.get("kind") in ("generated", "pool"):
             raise ValueError('belongs to a source of kind "external" only')
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_can_be_sent(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if is_stored(info):
+            return value
+        if len(value) > MAX_SOURCE_HEADERS:
+            raise ValueError(f"must have at most {MAX_SOURCE_HEADERS} entries")
+        if any(len(name) + len(text) > MAX_TEXT_LENGTH for name, text in value.items()):
+            raise ValueError(f"holds a header of more than {MAX_TEXT_LENGTH:,} characters")
         return value
 
     @model_validator(mode="after")

@@ -7,11 +7,12 @@ number is taken by its digits. Only what can be seen in the document itself is j
 many decimals a currency has, how many codes a pattern makes) is judged where that knowledge is.
 """
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.campaign_parts import (
+    STORED,
     AppliesTo,
     CodeDefinition,
     DiscountDefinition,
@@ -20,8 +21,19 @@ from schemas.campaign_parts import (
     Section,
     SourceDefinition,
     WindowDefinition,
+    is_stored,
 )
-from schemas.common import MAX_CODES, Amount, Currency, HandedOn, Identifier, Identifiers, Text
+from schemas.common import Amount, Currency, Metadata, Text, WrittenIdentifier, WrittenIdentifiers
+from schemas.limits import (
+    CONTROL_CHARACTERS,
+    MAX_CODES,
+    MAX_EXPRESSION_LENGTH,
+    MAX_ID_LENGTH,
+    MAX_MATCH_FIELDS,
+    MAX_TEXT_LENGTH,
+    NO_CONTROL_CHARACTERS,
+    check_metadata,
+)
 
 MAX_CONDITIONS: Final = 20
 """Most conditions of one campaign: each is evaluated for every coupon that comes this far."""
@@ -29,14 +41,14 @@ MAX_CONDITIONS: Final = 20
 MAX_COUPONS_AT_ONCE: Final = 100
 """Most coupons that one event issues of one campaign to one customer: a booklet, not a print run."""
 
-Expression = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
+Expression = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_LENGTH, pattern=r"\S")]
 """A condition in CEL, which gives true or false."""
 
 
 class ConditionDefinition(Section):
     """Something that must be true of the order, the customer or the campaign. `name` is what a refusal calls it."""
 
-    name: Identifier
+    name: WrittenIdentifier
     expression: Expression
 
 
@@ -51,12 +63,12 @@ class EligibilityDefinition(Section):
     min_order_amount_exclusive: bool = False
     min_quantity: Limit | None = None
     currency: Currency | None = None
-    channels: Identifiers = ()
+    channels: WrittenIdentifiers = ()
     holder_only: bool = False
     first_order_only: bool = False
-    segments_any: Identifiers = ()
-    segments_all: Identifiers = ()
-    segments_none: Identifiers = ()
+    segments_any: WrittenIdentifiers = ()
+    segments_all: WrittenIdentifiers = ()
+    segments_none: WrittenIdentifiers = ()
     conditions: Annotated[tuple[ConditionDefinition, ...], Field(max_length=MAX_CONDITIONS)] = ()
 
     @field_validator("conditions")
@@ -76,7 +88,7 @@ class StackingDefinition(Section):
     """
 
     policy: Literal["exclusive", "combinable"] = "exclusive"
-    group: Identifier | None = None
+    group: WrittenIdentifier | None = None
     priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] = 0
     max_coupons: Annotated[int, Field(ge=1, le=MAX_CODES)] | None = None
 
@@ -94,6 +106,17 @@ class IssueRuleDefinition(Section):
     to: Literal["customer", "referrer", "both"] = "customer"
     coupons: Annotated[int, Field(ge=1, le=MAX_COUPONS_AT_ONCE)] = 1
 
+    @field_validator("match")
+    @classmethod
+    def _match_is_short(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if is_stored(info):
+            return value
+        if len(value) > MAX_MATCH_FIELDS:
+            raise ValueError(f"must have at most {MAX_MATCH_FIELDS} entries")
+        if any(len(name) + len(text) > MAX_TEXT_LENGTH for name, text in value.items()):
+            raise ValueError(f"holds a text of more than {MAX_TEXT_LENGTH:,} characters")
+        return value
+
     @model_validator(mode="after")
     def _referrer_is_told(self) -> Self:
         if self.to != "customer" and self.event != "customer.signed_up":
@@ -106,7 +129,7 @@ class IssueRuleDefinition(Section):
 class CampaignDefinition(Section):
     """A campaign: the offer and its rules. Everything but `campaign_id` and `discount` may be left out."""
 
-    campaign_id: Identifier
+    campaign_id: WrittenIdentifier
     name: Text = ""
     category: Text | None = None
     group: Text | None = None
@@ -123,8 +146,26 @@ class CampaignDefinition(Section):
     source: SourceDefinition = SourceDefinition()
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
     recurring: bool = False
-    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
-    metadata: HandedOn = Field(default_factory=dict)
+    validation_code: Annotated[WrittenIdentifier | None, Field(repr=False)] = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    @field_validator("campaign_id", "group", "validation_code")
+    @classmethod
+    def _names_are_short_and_visible(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or is_stored(info):
+            return value
+        if len(value) > MAX_ID_LENGTH:  # groups are indexed
+            raise ValueError(f"must have at most {MAX_ID_LENGTH} characters")
+        if CONTROL_CHARACTERS.search(value):
+            raise ValueError(NO_CONTROL_CHARACTERS)
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _metadata_can_be_handed_on(cls, value: Any, info: ValidationInfo) -> Any:
+        if not is_stored(info):
+            check_metadata(value)
+        return value
 
     @model_validator(mode="after")
     def _amounts_share_a_currency(self) -> Self:
@@ -149,3 +190,11 @@ class CampaignDefinition(Section):
                 "issues_on gives several coupons at once, but its source has one code a time; give one each"
             )
         return self
+
+
+def stored_campaign(document: str) -> CampaignDefinition:
+    """Return the campaign that the ledger keeps as `document` (JSON).
+
+    Limits aren't applied: one that came after the campaign was saved must not stop everything that reads it.
+    """
+    return CampaignDefinition.model_validate_json(document, context=STORED)

@@ -4,9 +4,8 @@ Events are strict: a number where a text belongs is an error, not a guess. A fie
 a producer may say more than is read here. Every length is bounded: no event may be larger than a batch can bear.
 """
 
-import json
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -20,27 +19,19 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-MAX_ID_LENGTH: Final = 255
-"""Longest identifier, in characters: what common databases index without thought."""
-
-MAX_TEXT_LENGTH: Final = 2_000
-"""Longest free text, in characters: a sentence for people, not a document."""
-
-MAX_CODES: Final = 100
-"""Most coupon codes in one order: nobody types more, and each costs the ledger a locked row."""
-
-MAX_LINES: Final = 10_000
-"""Most lines in one order: above what wholesale orders reach, and about what fits Kafka's default record of 1 MB."""
-
-MAX_LIST_LENGTH: Final = 1_000
-"""Most entries in any other list or map (segments, collections, metadata)."""
-
-MAX_QUANTITY: Final = 1_000_000
-"""Most units in one line: times any price it still fits 64 bits of minor units with room to spare."""
-
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""The span of a moment. Outside of it are unset times (year 1) and times that can't be turned into UTC."""
+from schemas.limits import (
+    CALENDAR_END,
+    EARLIEST,
+    LATEST,
+    MAX_INTEGER,
+    MAX_LIST_LENGTH,
+    MAX_TEXT_LENGTH,
+    check_metadata,
+    check_payload,
+)
+from schemas.limits import MAX_CODES as MAX_CODES  # noqa: PLC0414 - the gateway imports these three from here
+from schemas.limits import MAX_ID_LENGTH as MAX_ID_LENGTH  # noqa: PLC0414
+from schemas.limits import MAX_LINES as MAX_LINES  # noqa: PLC0414
 
 AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 """An amount of money: digits, perhaps a point and decimals; no sign, exponent or blank.
@@ -49,7 +40,10 @@ AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 decimals is judged by the domain, not here. (pydantic's regular expressions are Rust's: `$` is the very end.)
 """
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
-IDENTIFIER_PATTERN: Final = r"\S"
+WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
+IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+"""Not blank, and no control characters: the characters that CloudEvents allows in an attribute."""
+
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
@@ -57,13 +51,25 @@ class ExactDigits:
     """Marks a text that may also come as a JSON number, which is then taken by its digits: see `schemas.parsing`."""
 
 
+class BlankInAvro:
+    """Marks a text that Avro schemas need and that may be null all the same: in Avro it is then one blank."""
+
+
+JSON_SUFFIX: Final = "_json"
+"""Ends the name of the Avro field that has as JSON text what the field of that name can't hold in Avro."""
+
+
 class _Rfc3339:
     """Reads a moment from RFC 3339 only. pydantic alone would take "20261122" for seconds since 1970."""
 
+    def __init__(self, latest: datetime) -> None:
+        self._latest = latest
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        moment = core_schema.datetime_schema(strict=False, tz_constraint="aware", ge=EARLIEST, le=LATEST)
+        bounds: dict[str, Any] = {"tz_constraint": "aware", "ge": EARLIEST, "le": self._latest}
+        moment = core_schema.datetime_schema(strict=False, **bounds)
         from_text = core_schema.chain_schema([core_schema.str_schema(pattern=MOMENT_PATTERN), moment])
-        from_python = core_schema.datetime_schema(strict=True, tz_constraint="aware", ge=EARLIEST, le=LATEST)
+        from_python = core_schema.datetime_schema(strict=True, **bounds)
         return core_schema.json_or_python_schema(json_schema=from_text, python_schema=from_python)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -71,7 +77,10 @@ class _Rfc3339:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=IDENTIFIER_PATTERN)]
-"""Any name that somebody gave something: ids, codes, lock references. Not empty or blank, at most 255 characters."""
+"""Any name that somebody gives something: ids, codes, lock references.
+
+Not empty or blank, at most 255 characters, no control characters.
+"""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An e-mail address or phone number as the producer has it; many send an empty text for none, so that is allowed."""
@@ -85,35 +94,52 @@ Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""
 
-Moment = Annotated[datetime, _Rfc3339()]
-"""A point in time, RFC 3339 with its time zone ("2026-11-22T09:30:00Z"), from 1970 on."""
+Moment = Annotated[datetime, _Rfc3339(LATEST)]
+"""A point in time, RFC 3339 with its time zone ("2026-11-22T09:30:00Z"), from 1970 on and before the year 9000."""
+
+Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST_LENGTH)]
 
 
-def _handed_on(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    json.loads(_written(document), parse_int=_in_64_bits)
+def _metadata(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    check_metadata(document)
     return document
 
 
-def _written(document: dict[str, JsonValue]) -> str:
-    """NaN and Infinity are taken by pydantic's JSON reader, but by no other: they could never be written down again."""
-    try:
-        return json.dumps(document, allow_nan=False)
-    except ValueError:
-        raise ValueError("holds NaN or Infinity, which are no JSON; leave them out") from None
+def _payload(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    check_payload(document)
+    return document
 
 
-def _in_64_bits(digits: str) -> int:
-    if not -(2**63) <= int(digits) < 2**63:
-        raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
-    return int(digits)
-
-
-Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST_LENGTH)]
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_LIST_LENGTH)]
-"""Whatever the producer wants to have carried along; only conditions and `issues_on` rules look at it."""
+"""Whatever the sender wants to have carried along.
 
-HandedOn = Annotated[Metadata, AfterValidator(_handed_on)]
-"""What is kept and handed on untouched, so it must be JSON that every reader takes: no NaN, integers of 64 bits."""
+`Event.problem` checks it by `schemas.limits.check_metadata`: a check in the model would cost every event a detour, and
+what Couponry wrote before there were limits is still read.
+"""
+
+HandedOn = Annotated[Metadata, AfterValidator(_metadata)]
+"""Metadata that is checked as the model is read, for bodies of HTTP."""
+
+Payload = Annotated[Metadata, AfterValidator(_payload)]
+"""What a custom discount hands on, checked by `schemas.limits.check_payload` as the model is read."""
+
+# Couponry's own events take what earlier versions wrote, so the limits of their fields are wider than those of input.
+
+WrittenIdentifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=WRITTEN_IDENTIFIER_PATTERN)]
+"""An identifier in an event of Couponry's own, or in a campaign: what was stored before may hold control characters."""
+
+WrittenIdentifiers = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_LIST_LENGTH)]
+
+WrittenMoment = Annotated[datetime, _Rfc3339(CALENDAR_END)]
+"""A point in time in an event of Couponry's own, or in a campaign."""
+
+LockReference = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_LENGTH + len("order:"), pattern=WRITTEN_IDENTIFIER_PATTERN)
+]
+"""A lock's reference in an event of Couponry's own: that of an order's own hold is `order:<order id>`."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 class EventPart(BaseModel):
@@ -145,6 +171,13 @@ class CustomerReference(EventPart):
     segments: Identifiers | None = None
 
 
+class WrittenCustomer(CustomerReference):
+    """Who, in an event of Couponry's own. In Avro it is the same record as in what comes in."""
+
+    avro_name: ClassVar[str] = "CustomerReference"
+    customer_id: WrittenIdentifier | None = None
+
+
 class IdentifiedCustomer(EventPart):
     """Who, by the id that the topic is keyed by, and perhaps more. `segments`: groups the producer counts them to."""
 
@@ -157,9 +190,9 @@ class IdentifiedCustomer(EventPart):
 class Cause(EventPart):
     """The event that caused this one, by its CloudEvents attributes."""
 
-    type: Identifier
-    source: Identifier
-    id: Identifier
+    type: WrittenIdentifier
+    source: WrittenIdentifier
+    id: WrittenIdentifier
 
 
 DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
@@ -176,15 +209,23 @@ class Discount(EventPart):
     value: Amount
     currency: Currency | None = None
     max_discount: Amount | None = None
-    product_id: Identifier | None = None
+    product_id: WrittenIdentifier | None = None
     payload: Metadata | None = None
 
 
-def metadata_problem(metadata: dict[str, JsonValue] | None) -> str | None:
-    """Why metadata that is only looked at is no JSON, one sentence; None where it is."""
+def metadata_problem(metadata: dict[str, JsonValue] | None, place: str = "metadata") -> str | None:
+    """Return why metadata is refused, one sentence that begins with `place`, or None."""
     if metadata:
         try:
-            _written(metadata)
+            check_metadata(metadata)
         except ValueError as error:
-            return f"metadata: {error}."
+            return f"{place}: {error}."
     return None
+
+
+def holds_json(annotation: Any) -> bool:
+    """Whether a field of this type holds a JSON object of any form, which Avro can't hold as it is."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return arguments[1] is JsonValue
+    return any(holds_json(argument) for argument in arguments)

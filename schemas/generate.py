@@ -24,6 +24,7 @@ from pydantic import BaseModel, JsonValue, create_model
 
 from schemas.campaigns import CampaignDefinition
 from schemas.catalogue import CATALOGUE
+from schemas.common import JSON_SUFFIX, BlankInAvro, holds_json
 from schemas.registry import AvroSchema, committed_schemas
 
 FOLDER = Path(__file__).parent
@@ -39,11 +40,15 @@ class _Mirror(AvroBaseModel):
 @cache
 def _mirror(model: type[BaseModel]) -> type[AvroBaseModel]:
     """The model again, in the types that the Avro generator knows. Bounds are left out: Avro has none."""
-    fields: dict[str, Any] = {
-        name: (_avro_type(field.annotation), ... if field.is_required() else field.default)
-        for name, field in model.model_fields.items()
-    }
-    mirror: type[AvroBaseModel] = create_model(model.__name__, __base__=_Mirror, **fields)
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if any(isinstance(one, BlankInAvro) for one in field.metadata):
+            fields[name] = (str, ...)
+            continue
+        fields[name] = (_avro_type(field.annotation), ... if field.is_required() else field.default)
+        if holds_json(field.annotation):
+            fields[name + JSON_SUFFIX] = (str | None, None)
+    mirror: type[AvroBaseModel] = create_model(getattr(model, "avro_name", model.__name__), __base__=_Mirror, **fields)
     return mirror
 
 
@@ -70,7 +75,7 @@ def _avro_scalar(annotation: Any) -> Any:
     if annotation is datetime:
         return types.DateTimeMicro
     if annotation is JsonValue:
-        return Union[None, bool, int, float, str]  # noqa: UP007 - Avro has no type for any JSON; nested values stay out
+        return Union[None, bool, int, float, str]  # noqa: UP007 - nested values are JSON text in a field of their own
     return annotation
 
 

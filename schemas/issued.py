@@ -2,9 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
-from schemas.common import Cause, CustomerReference, Discount, Event, Identifier, Moment, Text
+from schemas.common import (
+    BlankInAvro,
+    Cause,
+    Discount,
+    Event,
+    Number,
+    Text,
+    WrittenCustomer,
+    WrittenIdentifier,
+    WrittenMoment,
+)
 
 
 class CouponIssued(Event):
@@ -13,25 +21,28 @@ class CouponIssued(Event):
     `code` is None for a campaign without codes. `uses` is how often it can be used, None without limit.
     """
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
-    customer: CustomerReference
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    customer: WrittenCustomer
     discount: Discount
-    uses: Annotated[int, Field(ge=1)] | None = None
-    starts_at: Moment | None = None
-    ends_at: Moment | None = None
+    uses: Number | None = None
+    starts_at: WrittenMoment | None = None
+    ends_at: WrittenMoment | None = None
     caused_by: Cause
-    issued_at: Moment
+    issued_at: WrittenMoment
 
 
 class CouponIssueRefused(Event):
-    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence."""
+    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence.
 
-    campaign_id: Identifier
-    customer: CustomerReference
-    reason: Identifier
+    `campaign_id` is null where a reward matched no campaign at all.
+    """
+
+    campaign_id: Annotated[WrittenIdentifier | None, BlankInAvro()] = None
+    customer: WrittenCustomer
+    reason: WrittenIdentifier
     message: Text
     details: dict[str, str] | None = None
     caused_by: Cause
-    refused_at: Moment | None = None
+    refused_at: WrittenMoment | None = None

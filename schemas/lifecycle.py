@@ -1,63 +1,70 @@
 """Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id."""
 
-from typing import Annotated
-
-from pydantic import Field
-
-from schemas.common import Amount, Currency, CustomerReference, Event, EventPart, Identifier, Moment, Text
+from schemas.common import (
+    Amount,
+    Currency,
+    Event,
+    EventPart,
+    LockReference,
+    Number,
+    Text,
+    WrittenCustomer,
+    WrittenIdentifier,
+    WrittenMoment,
+)
 
 
 class LockedCoupon(EventPart):
     """A coupon and the discount that a lock holds with it, None where no order was given to reckon on."""
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
     discount_amount: Amount | None = None
 
 
 class CouponLocked(Event):
     """Uses are held until `expires_at` for a customer, an order, or both."""
 
-    lock_reference: Identifier
+    lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: CustomerReference | None = None
-    order_id: Identifier | None = None
+    customer: WrittenCustomer | None = None
+    order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
-    expires_at: Moment
+    expires_at: WrittenMoment
 
 
 class CouponReleased(Event):
     """A lock was let go before its time: what it held can be used again."""
 
-    lock_reference: Identifier
+    lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: CustomerReference | None = None
-    order_id: Identifier | None = None
+    customer: WrittenCustomer | None = None
+    order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
-    released_at: Moment
+    released_at: WrittenMoment
 
 
 class CouponLockExpired(Event):
     """A lock's time was over. It held nothing from `expires_at` on; `expired_at` is when that was noted."""
 
-    lock_reference: Identifier
+    lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: CustomerReference | None = None
-    order_id: Identifier | None = None
+    customer: WrittenCustomer | None = None
+    order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
-    expires_at: Moment | None = None
-    expired_at: Moment
+    expires_at: WrittenMoment | None = None
+    expired_at: WrittenMoment
 
 
 class CouponVoided(Event):
     """A coupon was taken out of use, for good. What was redeemed stays redeemed."""
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
     reason: Text | None = None
-    voided_at: Moment
+    voided_at: WrittenMoment
 
 
 class CouponExhausted(Event):
@@ -66,11 +73,11 @@ class CouponExhausted(Event):
     A restored use makes it usable again; when that is taken, it is told again.
     """
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
-    limit: Annotated[int, Field(ge=1)]
-    exhausted_at: Moment
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    limit: Number
+    exhausted_at: WrittenMoment
 
 
 class CampaignExhausted(Event):
@@ -80,9 +87,9 @@ class CampaignExhausted(Event):
     is for good. What is restored makes room again; when that is taken, it is told again.
     """
 
-    campaign_id: Identifier
-    limit: Identifier
+    campaign_id: WrittenIdentifier
+    limit: WrittenIdentifier
     value: Text
     currency: Currency | None = None
-    until: Moment | None = None
-    exhausted_at: Moment
+    until: WrittenMoment | None = None
+    exhausted_at: WrittenMoment

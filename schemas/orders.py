@@ -8,9 +8,6 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.common import (
-    MAX_CODES,
-    MAX_LINES,
-    MAX_QUANTITY,
     Amount,
     Currency,
     CustomerReference,
@@ -23,9 +20,8 @@ from schemas.common import (
     Text,
     metadata_problem,
 )
-
-MAX_CYCLE = 1_000_000
-"""Most payments of one subscription: one a minute for two years."""
+from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
+from schemas.limits import MAX_CYCLE as MAX_CYCLE  # noqa: PLC0414 - the gateway imports it from here
 
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 
@@ -73,8 +69,10 @@ class OrderPlaced(Event):
             return "customer: names nobody; give customer_id, email or mobile, or null for a guest."
         if self.cycle is not None and self.subscription_id is None:
             return "cycle: a cycle of which subscription? Give subscription_id, or leave cycle out."
-        for metadata in (self.metadata, *[line.metadata for line in self.lines or () if line.metadata]):
-            if problem := metadata_problem(metadata):
+        if problem := metadata_problem(self.metadata):
+            return problem
+        for number, line in enumerate(self.lines or ()):
+            if line.metadata and (problem := metadata_problem(line.metadata, f"lines[{number}].metadata")):
                 return problem
         return None
 

@@ -17,19 +17,28 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.common import AMOUNT_PATTERN, CURRENCY_PATTERN, IDENTIFIER_PATTERN, MOMENT_PATTERN, ExactDigits
+from schemas.common import (
+    AMOUNT_PATTERN,
+    CURRENCY_PATTERN,
+    IDENTIFIER_PATTERN,
+    MOMENT_PATTERN,
+    WRITTEN_IDENTIFIER_PATTERN,
+    ExactDigits,
+)
+from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
 
 # An odd number of backslashes before it makes it an escape. Databases take no NUL in a text, and nobody means one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_MAX_PROBLEMS = 5
+_MAX_PROBLEMS = 5  # errors are read with their input, of which nothing is shown: it tells a blank from a line break
 _MAX_TEXT = 1_000
 
 _EXPECTED_BY_PATTERN = {
     AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal text, for example "125.00"',
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
+    WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
     MOMENT_PATTERN: 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z"',
 }
 _EXPECTED_BY_TYPE = {
@@ -96,14 +105,14 @@ def parse(model: type[Model], document: bytes) -> Model:
     try:
         return model.model_validate_json(document)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True, include_input=False)
+        problems = error.errors(include_url=False, include_context=True, include_input=True)
     exact = _with_amounts_as_texts(model, document, problems)
     if exact is None:
         raise InvalidDocumentError(describe(problems), problems)
     try:
         return model.model_validate_json(exact)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True, include_input=False)
+        problems = error.errors(include_url=False, include_context=True, include_input=True)
     raise InvalidDocumentError(describe(problems), problems)
 
 
@@ -127,6 +136,8 @@ def _sentence(problem: ErrorDetails) -> str:
 def _expected(problem: ErrorDetails) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
+        if context.get("pattern") == IDENTIFIER_PATTERN and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
+            return NO_CONTROL_CHARACTERS
         return _EXPECTED_BY_PATTERN.get(context.get("pattern", ""), f"must match {context.get('pattern')}")
     if kind in _EXPECTED_BY_TYPE:
         return _EXPECTED_BY_TYPE[kind].format(**context)

@@ -3,38 +3,35 @@
 One order request causes at most two events: one for the coupons that were redeemed, one for those that were refused.
 """
 
-from typing import Annotated
-
-from pydantic import Field
-
 from schemas.common import (
     Amount,
+    Count,
     Currency,
-    CustomerReference,
     Discount,
     Event,
     EventPart,
-    Identifier,
+    LockReference,
     Metadata,
-    Moment,
+    Number,
     Text,
+    WrittenCustomer,
+    WrittenIdentifier,
+    WrittenMoment,
 )
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class LineDiscount(EventPart):
     """A line's share of a discount; the shares sum to the discount."""
 
-    line_id: Identifier
+    line_id: WrittenIdentifier
     discount_amount: Amount
 
 
 class FreeProduct(EventPart):
     """A product that a coupon adds to the order at no cost. Where the order lists it, the discount has its price."""
 
-    product_id: Identifier
-    quantity: Annotated[int, Field(ge=1)]
+    product_id: WrittenIdentifier
+    quantity: Number
 
 
 class RedeemedCoupon(EventPart):
@@ -44,9 +41,9 @@ class RedeemedCoupon(EventPart):
     `recurring`: it went on with a subscription, and took no use.
     """
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
     discount: Discount
     discount_amount: Amount
     lines: tuple[LineDiscount, ...] | None = None
@@ -61,17 +58,17 @@ class CouponRedeemed(Event):
     `metadata`: what the request said of the redemption itself, handed on.
     """
 
-    redemption_id: Identifier
-    order_id: Identifier
-    customer: CustomerReference | None = None
+    redemption_id: WrittenIdentifier
+    order_id: WrittenIdentifier
+    customer: WrittenCustomer | None = None
     requested_count: Count
     order_amount: Amount
     currency: Currency
     discount_amount: Amount
     coupons: tuple[RedeemedCoupon, ...]
-    lock_reference: Identifier | None = None
-    channel: Identifier
-    redeemed_at: Moment
+    lock_reference: LockReference | None = None
+    channel: WrittenIdentifier
+    redeemed_at: WrittenMoment
     metadata: Metadata | None = None
 
 
@@ -81,10 +78,10 @@ class RefusedCoupon(EventPart):
     `reason` is the machine-readable code, `message` the sentence, `details` the numbers behind it.
     """
 
-    code: Identifier | None = None
-    coupon_id: Identifier | None = None
-    campaign_id: Identifier | None = None
-    reason: Identifier
+    code: WrittenIdentifier | None = None
+    coupon_id: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier | None = None
+    reason: WrittenIdentifier
     message: Text
     details: dict[str, str] | None = None
 
@@ -92,15 +89,15 @@ class RefusedCoupon(EventPart):
 class CouponRedemptionRefused(Event):
     """Coupons that an order named were not used. Amount and currency are None where the order is not known."""
 
-    order_id: Identifier
-    customer: CustomerReference | None = None
+    order_id: WrittenIdentifier
+    customer: WrittenCustomer | None = None
     requested_count: Count
     currency: Currency | None = None
     order_amount: Amount | None = None
     coupons: tuple[RefusedCoupon, ...]
-    lock_reference: Identifier | None = None
-    channel: Identifier
-    refused_at: Moment
+    lock_reference: LockReference | None = None
+    channel: WrittenIdentifier
+    refused_at: WrittenMoment
     metadata: Metadata | None = None
 
 
@@ -111,9 +108,9 @@ class RestoredCoupon(EventPart):
     each returned line gives back.
     """
 
-    coupon_id: Identifier
-    code: Identifier | None = None
-    campaign_id: Identifier
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
     uses: Count
     discount_amount: Amount
     lines: tuple[LineDiscount, ...] | None = None
@@ -122,8 +119,8 @@ class RestoredCoupon(EventPart):
 class CouponRedemptionRestored(Event):
     """A redemption was taken back. `cause` is the type of the event that did it ("order.cancelled")."""
 
-    redemption_id: Identifier
-    order_id: Identifier
-    cause: Identifier
+    redemption_id: WrittenIdentifier
+    order_id: WrittenIdentifier
+    cause: WrittenIdentifier
     coupons: tuple[RestoredCoupon, ...]
-    restored_at: Moment
+    restored_at: WrittenMoment

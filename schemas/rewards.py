@@ -5,9 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.common import Event, IdentifiedCustomer, Identifier, Metadata, Moment, metadata_problem
-
-MAX_POINTS = 2**63 - 1
-"""What 64 bits hold, which is what Avro's long is."""
+from schemas.limits import MAX_INTEGER
 
 
 class RewardEarned(Event):
@@ -17,7 +15,7 @@ class RewardEarned(Event):
     rule_id: Identifier | None = None
     campaign_id: Identifier | None = None
     customer: IdentifiedCustomer
-    points: Annotated[int, Field(ge=-MAX_POINTS, le=MAX_POINTS)] | None = None
+    points: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)] | None = None
     earned_at: Moment
     metadata: Metadata | None = None
 

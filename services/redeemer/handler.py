@@ -10,7 +10,7 @@ from services.redeemer.settings import RedeemerSettings
 from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.customer import Customer, identifiers
 from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_order
 from shared.domain.state import order_hold
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
@@ -92,7 +92,7 @@ def order_of(data: OrderPlaced) -> Order:
     """The order as the decision sees it. Raises MoneyError."""
     currency = data.currency
     shipping = data.shipping_amount
-    return Order(
+    order = Order(
         order_id=data.order_id,
         currency=currency,
         amount_minor=parse_minor(data.amount, currency),
@@ -104,6 +104,7 @@ def order_of(data: OrderPlaced) -> Order:
         cycle=data.cycle or (1 if data.subscription_id else 0),
         metadata=data.metadata,
     )
+    return check_order(order)
 
 
 def _line(line: OrderLine, currency: str) -> Line:

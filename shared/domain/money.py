@@ -25,6 +25,9 @@ _DECIMALS: dict[str, int] = {
 _MAX_DIGITS = 18
 """The ledger's columns are 64 bits wide: eighteen digits always fit."""
 
+MOST_MINOR = 10**_MAX_DIGITS - 1
+"""Largest amount in minor units, and largest sum of amounts."""
+
 
 class MoneyError(ValueError):
     """An amount or a currency that can't be taken. The text is one sentence that says what to do."""

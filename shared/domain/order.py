@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
+from shared.domain.money import MOST_MINOR, MoneyError
 from shared.domain.value import value
 
 SHIPPING: Final = ""
@@ -47,3 +48,18 @@ class Order:
     subscription_id: str | None = None
     cycle: int = 0
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+def check_order(order: Order) -> Order:
+    """The order, all of whose amounts fit the ledger: each line's, their sum, and what it costs with its shipping.
+
+    Raises MoneyError.
+    """
+    total = 0
+    for line in order.lines:
+        total += line.amount_minor
+        if line.amount_minor > MOST_MINOR:
+            raise MoneyError(f"Line {line.line_id!r} is too large: its price times its quantity has at most 18 digits.")
+    if max(total, order.amount_minor + order.shipping_minor) > MOST_MINOR:
+        raise MoneyError("The order is too large: at most 18 digits, decimals included.")
+    return order

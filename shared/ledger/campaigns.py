@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.campaign import Campaign
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
@@ -71,7 +71,7 @@ async def change(
 async def definitions_of(connection: Connection, campaign_ids: Sequence[str]) -> dict[str, CampaignDefinition]:
     """campaign id → definition, with its secrets. Nothing that people are told may come from here."""
     records = await connection.fetch(sql("campaigns_definitions"), campaign_ids)
-    return {record["campaign_id"]: CampaignDefinition.model_validate_json(record["definition"]) for record in records}
+    return {record["campaign_id"]: stored_campaign(record["definition"]) for record in records}
 
 
 async def with_secrets(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[CampaignDefinition]:
@@ -169,7 +169,7 @@ class CampaignCache:
             campaigns = dict(self._campaigns) if version > self.version else {}
             since = self.version if version > self.version else 0
             for record in await connection.fetch(sql("campaigns_changed_since"), since):
-                definition = CampaignDefinition.model_validate_json(record["definition"])
+                definition = stored_campaign(record["definition"])
                 campaigns[definition.campaign_id] = to_domain(definition, record["version"])
             self._campaigns, self.version = campaigns, version
         return self._campaigns

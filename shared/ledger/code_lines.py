@@ -3,7 +3,7 @@
 import csv
 from typing import Final
 
-from schemas.common import MAX_ID_LENGTH
+from schemas.limits import MAX_ID_LENGTH
 from shared.ledger.cells import bare
 
 COLUMN: Final = "code"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, JsonValue
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.ledger.campaigns import Change, with_secrets
@@ -91,7 +91,7 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
     for after in definitions:
         record = known.get(after.campaign_id)
         if record is not None and record["differs"]:
-            before = CampaignDefinition.model_validate_json(record["definition"])
+            before = stored_campaign(record["definition"])
             changed.append((before, after, compare(before, after)))
     live = await _live(connection, changed)
     conflicts = await _conflicts(

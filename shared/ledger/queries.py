@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from schemas.campaign_parts import WindowDefinition
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.coupon import code_key
 from shared.domain.customer import Identifier
 from shared.ledger.database import Connection
@@ -353,7 +353,7 @@ async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignC
 
 
 def _campaign(record: Any) -> CampaignLine:
-    definition = CampaignDefinition.model_validate_json(record["definition"])
+    definition = stored_campaign(record["definition"])
     return CampaignLine(**{**record, "definition": definition})
 
 

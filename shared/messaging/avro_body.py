@@ -17,6 +17,7 @@ from schemas.catalogue import BY_TYPE
 from schemas.common import Event
 from schemas.parsing import InvalidDocumentError
 from schemas.registry import AvroSchema, SchemaRegistry, UnknownSchemaError, named_schema, newest_schema
+from shared.messaging.avro_values import from_avro, plan_of, to_avro
 
 MAGIC: Final = 0
 FRAME_BYTES: Final = 5
@@ -43,7 +44,10 @@ class AvroBodies:
         try:
             value = fastavro.schemaless_reader(stream, schema, None)
             rest = stream.read(1)
+            from_avro(plan_of(BY_TYPE[type_name].model), value)
             document = orjson.dumps(value, default=_plain)
+        except InvalidDocumentError:
+            raise
         except Exception:  # whatever arbitrary bytes make of a decoder, it means that they can't be read
             raise InvalidDocumentError("The Avro body is cut short or does not fit its schema.") from None
         if rest:
@@ -60,6 +64,7 @@ class AvroBodies:
         model: type[Event] = BY_TYPE[type_name].model
         stream = BytesIO()
         value = model.model_validate_json(data_json).model_dump()
+        to_avro(plan_of(model), value)
         # Lists are tuples in the models, and a tuple would else name the branch of a union.
         fastavro.schemaless_writer(stream, parsed, value, disable_tuple_notation=True)
         if self._registry is None:

@@ -12,6 +12,7 @@ from pydantic import create_model
 
 from schemas.catalogue import BY_TYPE, CATALOGUE, EventType, types_on
 from schemas.common import Event, EventPart
+from schemas.limits import MAX_DOCUMENT_BYTES
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.registry import SchemaRegistry
 from schemas.topics import EVENT_TOPICS
@@ -73,6 +74,8 @@ class Codec:
         value = record.value
         if not value:
             raise UnreadableRecord("empty_value", "The record has no value; send the event as its value.")
+        if len(value) > MAX_DOCUMENT_BYTES:
+            raise UnreadableRecord("bad_data", f"The record has {len(value):,} bytes; at most {MAX_DOCUMENT_BYTES:,}.")
         headers = dict(record.headers)
         kind = cloudevents.content_kind(headers.get("content-type"))
         if kind == "structured" or not cloudevents.has_attributes(headers):

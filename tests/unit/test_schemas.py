@@ -172,7 +172,7 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("placed_at", 1700000000, "placed_at: must be a text."),
         ("placed_at", "2026-02-30T00:00:00Z", f"placed_at: {A_MOMENT}"),
         ("placed_at", "0001-01-01T00:00:00Z", "placed_at: must be greater than or equal to 1970-01-01T00:00:00Z."),
-        ("placed_at", "9999-12-31T23:59:59-01:00", "placed_at: must be less than or equal to 9999-12-31T23:59:59.99"),
+        ("placed_at", "9999-12-31T23:59:59-01:00", "placed_at: must be less than or equal to 8999-12-31T23:59:59.99"),
         ("order_id", "", "order_id: must not be empty."),
         ("order_id", "  ", "order_id: must not be blank."),
         ("order_id", "x" * 256, "order_id: must have at most 255 characters."),

@@ -14,7 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from schemas.common import MAX_TEXT_LENGTH
+from schemas.limits import MAX_ID_LENGTH
 from services.gateway.access.callers import SCOPES, Caller
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
@@ -138,7 +138,7 @@ class Keys:
 
 
 def _is_group(name: str) -> bool:
-    return bool(name.strip()) and len(name) <= MAX_TEXT_LENGTH and name.isprintable()
+    return bool(name.strip()) and len(name) <= MAX_ID_LENGTH and name.isprintable()
 
 
 def _hash(secret: str) -> bytes:

@@ -17,6 +17,7 @@ from services.gateway.facades.facade import json_response, new_facade, new_route
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue
 from services.gateway.native.bodies import Body, body_of
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.commands import Cause, IssueCoupons
 from shared.domain.customer import Customer, identifiers
@@ -41,7 +42,7 @@ class RewardBody(Body):
 @router.post("/coupon-manager/{campaign}")
 async def issue(
     request: Request,
-    campaign: str,
+    campaign: Name,
     gateway: Here,
     _: MayIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],

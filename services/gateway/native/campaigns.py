@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 import asyncpg
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Query, Response
 
 from schemas.campaigns import CampaignDefinition
-from schemas.common import MAX_ID_LENGTH
 from services.gateway import tenants
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayManage, MayRead
@@ -16,6 +15,7 @@ from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import told
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.ledger import planning, queries
 from shared.ledger.campaigns import CampaignExistsError
@@ -25,7 +25,6 @@ from shared.ledger.secrets import has_secrets, masked
 
 router = new_router("campaigns")
 
-CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Status = Literal["active", "paused", "archived"]
 
 _TAKEN: Final = "code.shared_code: another coupon has that code already; loading would be refused, choose another."
@@ -123,7 +122,7 @@ async def list_all(
 
 
 @router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=told(CampaignAnswer))
-async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
+async def show(gateway: Here, _: MayRead, campaign_id: Name) -> Response:
     """With what became of its coupons so far."""
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
@@ -143,7 +142,7 @@ async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
 async def change(
     gateway: Here,
     _: MayManage,
-    campaign_id: CampaignId,
+    campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
     """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
@@ -152,19 +151,19 @@ async def change(
 
 
 @router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=told(CampaignAnswer))
-async def pause(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def pause(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """No customer gets or uses any of it until it is resumed; what is locked can still be burned."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "paused"}))
 
 
 @router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=told(CampaignAnswer))
-async def resume(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def resume(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """A paused or archived campaign goes on as it was."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "active"}))
 
 
 @router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=told(CampaignAnswer))
-async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def archive(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """As pausing, and meant to stay so."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
 
@@ -178,7 +177,7 @@ async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Respo
 async def plan(
     gateway: Here,
     caller: MayRead,
-    campaign_id: CampaignId,
+    campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
     """Field by field, and what that means for coupons that are live. Nothing is changed.

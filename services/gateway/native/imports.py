@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
 from services.gateway import tenants
@@ -20,6 +20,7 @@ from services.gateway.native import new_router
 from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
 from services.gateway.native.openapi import told
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.domain.reasons import Reason
@@ -89,7 +90,7 @@ class Progress:
 )
 async def import_stream(
     request: Request,
-    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")],
+    campaign_id: Name,
     gateway: Here,
     _: MayIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="lines before it are passed over")] = 1,

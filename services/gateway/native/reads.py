@@ -1,13 +1,11 @@
 """What is looked at: coupons, wallets, redemptions with their failures, reports."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime, BeforeValidator
+from fastapi import Query, Request, Response
 
-from schemas.common import MAX_ID_LENGTH, MOMENT_PATTERN
+from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
 from services.gateway.guard import Here, MayRead
 from services.gateway.native import new_router
@@ -15,6 +13,7 @@ from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
+from services.gateway.native.parameters import AskedName, AskedWho, Name, When
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
 from shared.domain.customer import Customer, Identifier, identifiers
@@ -25,27 +24,6 @@ from shared.ledger.queries import WalletCoupon
 
 router = new_router("looking")
 
-TEXT = r"^[^\x00]*\S[^\x00]*$"
-Text = Annotated[str | None, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
-Who = Annotated[
-    str | None,
-    Query(
-        min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT,
-        description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
-    ),
-]  # fmt: skip
-
-
-def _rfc3339(value: object) -> object:
-    if isinstance(value, str) and not re.match(MOMENT_PATTERN, value):
-        raise ValueError("must be a time of RFC 3339 with its time zone: 2026-11-22T09:30:00Z")
-    return value
-
-
-When = Annotated[
-    AwareDatetime | None, BeforeValidator(_rfc3339), Query(description="RFC 3339 with its time zone")
-]  # fmt: skip
-"""pydantic alone would take a number for seconds since 1970."""
 Format = Annotated[Literal["json", "csv"] | None, Query(description="else what Accept says")]
 State = Literal["usable", "held", "used", "voided", "expired", "not_started", "campaign_inactive", "pooled"]
 
@@ -141,9 +119,9 @@ async def coupons(
     gateway: Here,
     _: MayRead,
     *,
-    customer: Who = None,
-    campaign_id: Text = None,
-    group: Text = None,
+    customer: AskedWho = None,
+    campaign_id: AskedName = None,
+    group: AskedName = None,
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -165,9 +143,7 @@ async def coupons(
 
 
 @router.get("/customers/{who}/wallet", summary="A customer's coupons", responses=told(WalletAnswer))
-async def wallet(
-    gateway: Here, _: MayRead, who: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
-) -> Response:
+async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
     """`who`: an id of yours, an e-mail address, or a +phone number; one person however named."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
@@ -190,10 +166,10 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     _: MayRead,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="refusals for it")] = None,
-    campaign_id: Text = None,
-    customer: Who = None,
-    order_id: Text = None,
-    code: Text = None,
+    campaign_id: AskedName = None,
+    customer: AskedWho = None,
+    order_id: AskedName = None,
+    code: AskedName = None,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002 - the name that callers write
@@ -251,7 +227,7 @@ async def report(
     request: Request,
     gateway: Here,
     _: MayRead,
-    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)],
+    campaign_id: Name,
     *,
     since: When = None,
     until: When = None,
@@ -291,7 +267,7 @@ def _position(cursor: str | None) -> Position:
         refused_at = datetime.fromisoformat(at)
     except ValueError:
         raise _no_cursor() from None
-    if refused_at.tzinfo is None:
+    if refused_at.tzinfo is None or not EARLIEST <= refused_at <= LATEST:
         raise _no_cursor()
     return Position(transfer_id or None, (refused_at, command_id, code))
 

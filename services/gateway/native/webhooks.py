@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Response
 from pydantic import Field
 
-from schemas.common import Moment
+from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayManage, MayRead, sees_all
 from services.gateway.native import new_router
@@ -32,7 +32,7 @@ class EndpointBody(Body):
     """Where to send, and what: `*` is everything."""
 
     url: Annotated[str, Field(min_length=1, max_length=endpoints.MAX_URL_LENGTH)]
-    event_types: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = (ALL_TYPES,)
+    event_types: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=20)] = (ALL_TYPES,)
 
 
 class RotateBody(Body):

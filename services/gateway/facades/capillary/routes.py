@@ -174,7 +174,6 @@ def _fail_repeated(items: Sequence[Item]) -> None:
 
 async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item], named: int) -> None:
     first = group[0]
-    fields = first.asked.custom_fields
     if first.order is None:
         return
     command = RedeemCoupons(
@@ -186,7 +185,7 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
         validation_code=first.asked.validation_code or None,
         priced=first.priced,
         named=named,
-        metadata={"custom_fields": {one.name: one.value for one in fields.field}} if fields and fields.field else None,
+        metadata=first.asked.metadata,
     )
     verdict = await gateway.execute(command)
     for item in group:

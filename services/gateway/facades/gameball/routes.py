@@ -18,12 +18,13 @@ from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, Predef
 from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayIssue, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
 from shared.domain.derive import lock_reference
 from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_order
 from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from shared.domain.verdicts import Verdict
 from shared.ledger.definitions import to_domain
@@ -138,7 +139,7 @@ async def release(
 
 
 @router.delete(f"{BASE}/coupons/{{lock}}")
-async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: str) -> Response:
+async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: Name) -> Response:
     """The same as releasing it."""
     return await _released(request, gateway, lock)
 
@@ -146,7 +147,7 @@ async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: str) 
 @router.post(f"{BASE}/coupons/{{code}}/validate")
 async def validate(  # noqa: PLR0917 - FastAPI reads them by name
     request: Request,
-    code: str,
+    code: Name,
     gateway: Here,
     caller: MayValidate,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
@@ -242,7 +243,7 @@ def _order(body: OrderBody, currency: str) -> Order:
     )  # fmt: skip
     shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
     amount = 0 if total is None else parse_minor(total, currency)
-    return Order(body.orderId, currency, amount, lines, shipping, body.orderDate)
+    return check_order(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
 
 
 async def _released(request: Request, gateway: Gateway, reference: str) -> Response:

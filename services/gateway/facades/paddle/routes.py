@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import Depends, FastAPI, Request, Response
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
@@ -54,7 +54,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
     campaign_id = f"paddle-{derived_id('paddle', command_id)}"
     definition = campaign_of(campaign_id, told, gateway.settings.currency)
     count = read.whole(told, "num_coupons", read.MISSING, MAX_CREATED) or 1
-    code = told.get("coupon_code", "")
+    code = read.code_of(told, "coupon_code")
     if code and await gateway.pool.fetchval(sql("code_is_taken", PACKAGE), code_key(code), campaign_id):
         raise _taken(code)
     await _save(gateway, definition)
@@ -72,7 +72,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
 @router.post("/api/2.1/product/update_coupon")
 async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
     """Change the terms of a coupon, or of all coupons of a group."""
-    code, group = told.get("coupon_code", ""), told.get("group", "")
+    code, group = read.code_of(told, "coupon_code"), told.get("group", "")
     if bool(code) == bool(group):
         raise PaddleProblem(read.MISSING, "coupon_code or group: give exactly one of them.")
     if code:
@@ -141,7 +141,8 @@ async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
 @router.post("/api/2.0/product/delete_coupon")
 async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
     """Take a coupon out of use."""
-    code = read.needed(told, "coupon_code")
+    read.needed(told, "coupon_code")
+    code = read.code_of(told, "coupon_code")
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
         raise _unknown(code)
@@ -149,7 +150,7 @@ async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Tol
 
 
 def _listed(record: asyncpg.Record) -> dict[str, Any]:
-    definition = CampaignDefinition.model_validate_json(record["definition"])
+    definition = stored_campaign(record["definition"])
     discount, ends_at = definition.discount, definition.window.ends_at
     return {
         "coupon": record["code"],

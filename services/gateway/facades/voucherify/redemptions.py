@@ -13,6 +13,7 @@ from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit
 from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import AskedName
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons
@@ -113,7 +114,7 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
 @router.post("/v1/redemptions/{redemption}/rollback")
 async def roll_back(
     request: Request,
-    redemption: str,
+    redemption: Name,
     gateway: Here,
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
@@ -127,7 +128,7 @@ async def roll_back(
 @router.post("/v1/redemptions/{redemption}/rollbacks")
 async def roll_back_all(
     request: Request,
-    redemption: str,
+    redemption: Name,
     gateway: Here,
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
@@ -146,8 +147,8 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
-    campaign: str | None = None,
-    customer: str | None = None,
+    campaign: AskedName = None,
+    customer: AskedName = None,
 ) -> Response:
     """Redemptions from every channel, newest first; failures are those that were refused."""
     if limit * page > MOST_ROWS:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import Depends, Query, Request, Response
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
 from services.gateway import tenants
 from services.gateway.access.callers import Caller
 from services.gateway.facades.facade import json_response, new_router
@@ -22,6 +22,7 @@ from services.gateway.facades.voucherify.terms import (
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import AskedName, Name
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.coupon import code_key
@@ -55,7 +56,7 @@ async def create_voucher(
 @router.post("/v1/vouchers/{code}")
 async def create_voucher_with_code(
     request: Request,
-    code: str,
+    code: Name,
     gateway: Here,
     caller: MayIssue,
     body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
@@ -84,7 +85,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
 
 @router.get("/v1/vouchers")
 async def list_vouchers(
-    gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: str | None = None
+    gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: AskedName = None
 ) -> Response:
     """Vouchers by their ids, a page at a time."""
     records = await gateway.pool.fetch(
@@ -97,7 +98,7 @@ async def list_vouchers(
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) -> Response:
+async def get_voucher(request: Request, code: Name, gateway: Here, _: MayRead) -> Response:
     """A voucher by its code, or by its id."""
     try:
         return json_response(await _voucher(gateway, code))
@@ -107,13 +108,13 @@ async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) ->
 
 
 @router.post("/v1/vouchers/{code}/disable")
-async def disable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+async def disable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
     """Take a voucher out of use: one that stands alone until it is enabled, one of a campaign's for good."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
-async def enable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+async def enable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
     """Bring a voucher back that stands alone."""
     return await _switch(request, gateway, code, on=True)
 
@@ -148,7 +149,7 @@ async def create_campaign(
 
 
 @router.get("/v1/campaigns/{name}")
-async def get_campaign(name: str, gateway: Here, _: MayRead) -> Response:
+async def get_campaign(name: Name, gateway: Here, _: MayRead) -> Response:
     """A campaign by its name."""
     definition, counts = await _campaign(gateway, name)
     return json_response(campaign_document(definition, counts.coupons))
@@ -170,7 +171,7 @@ async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Pag
 @router.post("/v1/campaigns/{name}/vouchers")
 async def add_vouchers(
     request: Request,
-    name: str,
+    name: Name,
     gateway: Here,
     _: MayIssue,
     vouchers_count: Annotated[int, Query(ge=1, le=MAX_CREATED)] = 1,
@@ -259,7 +260,7 @@ async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
 
 def _listed(record: asyncpg.Record) -> dict[str, Any]:
     row = dict(record)
-    definition = CampaignDefinition.model_validate_json(row.pop("definition"))
+    definition = stored_campaign(row.pop("definition"))
     holder = row.pop("holder_key")
     return voucher_document(queries.wallet_coupon(row), definition, holder)
 
