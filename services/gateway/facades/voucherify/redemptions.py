@@ -13,7 +13,7 @@ from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit
 from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import AskedName
+from services.gateway.native.parameters import AskedName, Name
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons
