@@ -69,7 +69,8 @@ def _integer(text: str) -> int:
 
 def _float(text: str) -> float:
     number = float(text)
-    if len(text) > MOST_DIGITS or not math.isfinite(number):
+    # Within 64 bits even so: PostgreSQL's jsonb writes 1e300 out, as an integer of 301 digits.
+    if len(text) > MOST_DIGITS or not math.isfinite(number) or not MIN_INTEGER <= number <= MAX_INTEGER:
         raise _RefusedError("holds a number that is too large or too long for its readers; write it as a text")
     return number
 

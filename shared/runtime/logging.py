@@ -82,7 +82,9 @@ def _with_service(service_name: str) -> Processor:
 def _renderers(settings: CommonSettings) -> list[Processor]:
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if readable:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Without locals: they hold what nobody may read in a log, such as validation codes and e-mail addresses.
+        traceback = structlog.dev.RichTracebackFormatter(show_locals=False)
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=traceback)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
 
 
