@@ -62,8 +62,11 @@ def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
     groups = groups_of(command)
     if groups is None:
         return verdict
-    if isinstance(command, CancelOrder | ReturnOrder) and not _order_seen(state, groups, command.order_id):
-        return replace(verdict, transfers=(), locks=(), orders=())
+    if isinstance(command, CancelOrder | ReturnOrder):
+        if not _order_seen(state, groups, command.order_id):
+            verdict = replace(verdict, transfers=(), locks=(), orders=())
+        # The currency would tell an order of others from one that only the caller named.
+        return verdict if verdict.accepted else replace(verdict, currency=None)
     if isinstance(command, CreateCoupons):
         return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
     return verdict
