@@ -301,7 +301,7 @@ class SourceDefinition(Section):
 
     kind: Literal["generated", "pool", "external"] = "generated"
     url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=MAX_URL_LENGTH)] | None = None
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
     without_code: bool = False
 
     @field_validator("without_code")

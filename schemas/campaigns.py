@@ -146,7 +146,7 @@ class CampaignDefinition(Section):
     source: SourceDefinition = SourceDefinition()
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
     recurring: bool = False
-    validation_code: WrittenIdentifier | None = None
+    validation_code: Annotated[WrittenIdentifier | None, Field(repr=False)] = None
     metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("campaign_id", "group", "validation_code")

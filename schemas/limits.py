@@ -171,6 +171,8 @@ def _check_scalar(value: Any) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("holds NaN or Infinity, which are no JSON; leave them out")
+        if not MIN_INTEGER <= value <= MAX_INTEGER:  # jsonb writes 1e300 out, as an integer of 301 digits
+            raise ValueError("holds a number beyond 64 bits, which few can read; write it as a text")
     elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
 

@@ -60,7 +60,7 @@ class OrderPlaced(Event):
     channel: Identifier | None = None
     subscription_id: Identifier | None = None
     cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
     metadata: Metadata | None = None
 
     def problem(self) -> str | None:

@@ -18,23 +18,33 @@ Scopes = Annotated[
     typer.Option("--scope", metavar="SCOPE", help=f"What it may do: {', '.join(SCOPES)}; again for more."),
 ]
 
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group", metavar="GROUP",
+        help="A group of campaigns (their field `group`) that it is bound to; again for more. Without: all campaigns.",
+    ),
+]  # fmt: skip
+
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, so that it is known later.")],
     *,
     scope: Scopes = None,
+    group: Groups = None,
     everything: Annotated[bool, typer.Option("--all", help="Every scope.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once: what is stored is its hash.
 
-    Example: `couponry keys create checkout --scope validate --scope redeem`
+    Examples: `couponry keys create checkout --scope validate --scope redeem`, and for a shop that sees and manages the
+    campaigns of its own group only: `couponry keys create shop-a --all --group shop-a`
     """
     if everything == bool(scope):
         raise UsageProblemError(f"Give --all, or each --scope it needs: {', '.join(SCOPES)}.")
     try:
-        made = run(_create(name, list(SCOPES) if everything else scope or []))
+        made = run(_create(name, list(SCOPES) if everything else scope or [], group or None))
     except keys.ApiKeyError as error:
         raise UsageProblemError(str(error)) from None
     if as_json:
@@ -44,9 +54,9 @@ def create(
     typer.echo("Keep it now: it can't be shown again. Send it as `Authorization: Bearer <key>`.", err=True)
 
 
-async def _create(name: str, scopes: list[str]) -> keys.NewKey:
+async def _create(name: str, scopes: list[str], groups: list[str] | None) -> keys.NewKey:
     async with ledger() as pool:
-        return await keys.create(pool, name, scopes)
+        return await keys.create(pool, name, scopes, groups)
 
 
 @app.command("list")
@@ -60,6 +70,7 @@ def list_keys(*, as_json: AsJson = False) -> None:
                     "key_id": one.key_id,
                     "name": one.name,
                     "scopes": list(one.scopes),
+                    "groups": None if one.groups is None else list(one.groups),
                     "created_at": one.created_at,
                     "revoked_at": one.revoked_at,
                 }
@@ -71,8 +82,18 @@ def list_keys(*, as_json: AsJson = False) -> None:
         say("There are no keys; make one with `couponry keys create`.")
         return
     show_table(
-        ("key", "name", "scopes", "made", "revoked"),
-        [(one.key_id, one.name, " ".join(one.scopes), moment(one.created_at), moment(one.revoked_at)) for one in found],
+        ("key", "name", "scopes", "groups", "made", "revoked"),
+        [
+            (
+                one.key_id,
+                one.name,
+                " ".join(one.scopes),
+                "all" if one.groups is None else ", ".join(one.groups),
+                moment(one.created_at),
+                moment(one.revoked_at),
+            )
+            for one in found
+        ],
         whole=("key",),
     )
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from fastapi import Request
 
+from services.gateway import tenants
 from services.gateway.access.keys import Keys
 from services.gateway.access.rates import Rates
 from services.gateway.access.tokens import Tokens
@@ -53,7 +54,7 @@ class Gateway:
         Raises a Problem for a command that no verdict can be had on; LedgerUnavailableError and OverloadedError for
         later.
         """
-        answer = await self._commands.submit(command)
+        answer = await self._commands.submit(tenants.bound(command))
         if isinstance(answer, Rejected):
             if answer.error_class == "CommandIdReused":
                 raise Problem(422, "idempotency_key_reused", answer.text)
@@ -65,14 +66,14 @@ class Gateway:
     async def validate(self, command: Command) -> Verdict:
         """The verdict that `command` would get now; nothing is changed."""
         try:
-            return await validation.validate(self.pool, command, self.campaigns)
+            return await validation.validate(self.pool, tenants.bound(command), self.campaigns)
         except UNTAKEABLE as error:
             raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
         """Every rule for the one code that `command` names."""
         try:
-            return await validation.explain(self.pool, command, self.campaigns)
+            return await validation.explain(self.pool, tenants.bound(command), self.campaigns)
         except UNTAKEABLE as error:
             raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
 

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.gateway.access.callers import Caller, Scope
+from services.gateway.access.callers import CALLING, Caller, Scope
 from services.gateway.batching import OverloadedError
 from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.problems import Problem
@@ -100,6 +100,7 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
         await _bounded_body(request)
     caller: Caller = await request.app.state.identify(request, gateway)
     request.state.caller = caller
+    CALLING.set(caller)
     headers = await gateway.rates.admit(caller)
     place = _place(request, caller)
     if place is None or streamed:
@@ -204,6 +205,11 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
         return caller
 
     return who
+
+
+async def sees_all(request: Request) -> None:
+    """A dependency: nobody who is bound to groups of campaigns."""
+    caller_of(request).must_see_all()
 
 
 Here = Annotated[Gateway, Depends(here)]

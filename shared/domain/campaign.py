@@ -177,7 +177,7 @@ class Source:
 
     kind: SourceKind = "generated"
     url: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     without_code: bool = False
 
 
@@ -209,6 +209,7 @@ class Campaign:
     campaign_id: str
     discount: DiscountOffer
     name: str = ""
+    group: str | None = None
     status: CampaignStatus = "active"
     currency: str | None = None
     scope: Scope = field(default_factory=Scope)
@@ -221,7 +222,7 @@ class Campaign:
     source: Source = field(default_factory=Source)
     restore_on: frozenset[str] = frozenset()
     recurring: bool = False
-    validation_code: str | None = None
+    validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
     memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -3,6 +3,7 @@
 A command is complete: it carries all that was said, and nothing that the ledger knows. `command_id` comes from outside
 and is unique to the request (`<ce_source> <ce_id>` for an event); the same id again gets the recorded verdict.
 `at` is the time by which the request asks to be judged; a time after the database's now is judged as now, None is now.
+`groups` are the groups of campaigns that the caller is bound to, None where they see all: see `shared.domain.tenancy`.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ class IssueCoupons:
     several: tuple[tuple[str, int], ...] = ()
     """(campaign id, coupons) of campaigns that give more than one"""
     referred: Customer | None = None
+    groups: frozenset[str] | None = None
 
     @property
     def coupons(self) -> int:
@@ -73,12 +75,13 @@ class RedeemCoupons:
     hold_seconds: int = 0
     at: datetime | None = None
     channel: str = "orders"
-    validation_code: str | None = None
+    validation_code: str | None = field(default=None, repr=False)
     priced: bool = True
     named: int = 0
     """how many coupons the request named of which this is a part; 0: this is all of it"""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     """what the request says of the redemption itself, handed on"""
+    groups: frozenset[str] | None = None
 
 
 @value
@@ -99,6 +102,7 @@ class CancelOrder:
     order_id: str
     at: datetime | None = None
     channel: str = "orders"
+    groups: frozenset[str] | None = None
 
 
 @value
@@ -115,6 +119,7 @@ class ReturnOrder:
     channel: str = "orders"
     lines: tuple[tuple[str, int], ...] = ()
     amount: str | None = None
+    groups: frozenset[str] | None = None
 
 
 @value
@@ -133,7 +138,8 @@ class LockCoupons:
     order: Order | None = None
     order_id: str | None = None
     channel: str = "cli"
-    validation_code: str | None = None
+    validation_code: str | None = field(default=None, repr=False)
+    groups: frozenset[str] | None = None
 
 
 @value
@@ -143,6 +149,7 @@ class ReleaseLock:
     command_id: str
     lock_reference: str
     channel: str = "cli"
+    groups: frozenset[str] | None = None
 
 
 @value
@@ -171,6 +178,7 @@ class VoidCoupon:
     command_id: str
     code: str
     channel: str = "cli"
+    groups: frozenset[str] | None = None
 
 
 MAX_CREATED = 1_000
@@ -192,6 +200,7 @@ class CreateCoupons:
     codes: tuple[str, ...] = ()
     at: datetime | None = None
     channel: str = "cli"
+    groups: frozenset[str] | None = None
 
     @property
     def coupons(self) -> int:

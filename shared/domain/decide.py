@@ -35,6 +35,7 @@ from shared.domain.locking import expire, lock, release
 from shared.domain.ordering import cancel, come_back, pay
 from shared.domain.redeeming import redeem
 from shared.domain.state import State
+from shared.domain.tenancy import seen_by, told_to
 from shared.domain.verdicts import Verdict
 
 __all__ = ["decide", "evolve"]
@@ -62,7 +63,7 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
-    verdict = _DECISIONS[type(command)](command, state, now)
+    verdict = told_to(command, state, _DECISIONS[type(command)](command, seen_by(command, state), now))
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
     customer: Customer | None = getattr(command, "customer", None)

@@ -22,6 +22,7 @@ from shared.domain.redeeming import going_on, placing_of, stands
 from shared.domain.rules import RULES, Rule
 from shared.domain.stacking import no_effect, not_beside
 from shared.domain.state import State
+from shared.domain.tenancy import seen_by
 from shared.domain.value import value
 from shared.domain.verdicts import RefusedCoupon, Verdict
 
@@ -70,6 +71,7 @@ def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -
     if len(command.codes) != 1:
         raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
     [code] = command.codes
+    state = seen_by(command, state)
     coupon_id = state.coupon_ids.get(code_key(code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
     if isinstance(command, RedeemCoupons):

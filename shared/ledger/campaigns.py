@@ -12,6 +12,7 @@ from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
+from shared.ledger.secrets import has_hidden, kept
 from shared.ledger.sql import sql
 from shared.runtime import telemetry
 from shared.runtime.logging import get_logger
@@ -45,7 +46,7 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
-        saved = await _save(connection, definitions)
+        saved = await _save(connection, await with_secrets(connection, definitions))
         there = [one.campaign_id for one in saved if one.change != "created"]
         if new and there:
             raise CampaignExistsError(
@@ -63,12 +64,25 @@ async def change(
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
-        record = await connection.fetchrow(sql("show_campaign"), campaign_id)
-        if record is None:
+        before = (await definitions_of(connection, [campaign_id])).get(campaign_id)
+        if before is None:
             return None
-        changed = to(stored_campaign(record["definition"]))
+        changed = kept(to(before), before)
         [saved] = await _save(connection, [changed])
     return changed, saved
+
+
+async def definitions_of(connection: Connection, campaign_ids: Sequence[str]) -> dict[str, CampaignDefinition]:
+    """campaign id → definition, with its secrets. Nothing that people are told may come from here."""
+    records = await connection.fetch(sql("campaigns_definitions"), campaign_ids)
+    return {record["campaign_id"]: stored_campaign(record["definition"]) for record in records}
+
+
+async def with_secrets(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[CampaignDefinition]:
+    """The definitions, their hidden secrets as the ledger has them. Raises DefinitionError where it has none."""
+    hidden = [definition.campaign_id for definition in definitions if has_hidden(definition)]
+    known = await definitions_of(connection, hidden) if hidden else {}
+    return [kept(definition, known.get(definition.campaign_id)) for definition in definitions]
 
 
 async def _save(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Saved]:

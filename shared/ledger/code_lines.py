@@ -4,6 +4,7 @@ import csv
 from typing import Final
 
 from schemas.limits import MAX_ID_LENGTH
+from shared.ledger.cells import bare
 
 COLUMN: Final = "code"
 DELIMITERS: Final = ",;\t"
@@ -22,8 +23,11 @@ def column_of(header: str) -> Column | None:
 
 
 def code_in(line: str, column: Column | None) -> str:
-    """The code of a line. Raises ValueError with a sentence, without its subject, that says what is wrong."""
-    code = line.strip() if column is None else _cell(line, column)
+    """The code of a line. Raises ValueError with a sentence, without its subject, that says what is wrong.
+
+    In a column of CSV the apostrophe goes that keeps a spreadsheet from taking the code for a formula.
+    """
+    code = line.strip() if column is None else bare(_cell(line, column)).strip()
     if not code or len(code) > MAX_ID_LENGTH or not code.isprintable():
         raise ValueError(f"a code has 1 to {MAX_ID_LENGTH} characters and no control characters.")
     if column is None and "," in code:

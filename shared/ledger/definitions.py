@@ -38,6 +38,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
         campaign_id=definition.campaign_id,
         discount=discount_offer(definition.discount, currency),
         name=definition.name,
+        group=definition.group,
         status=definition.status,
         currency=currency,
         scope=_scope(definition),

@@ -3,7 +3,7 @@ good.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -42,7 +42,7 @@ class Recorded:
 
 def fingerprint(command: Command) -> bytes:
     """What the command asked for, in 17 bytes. How this installation is set up (hold times, matching campaigns) is
-    not in it.
+    not in it, nor what its caller may see.
     """
     asked: tuple[Any, ...]
     match command:
@@ -78,7 +78,7 @@ def fingerprint(command: Command) -> bytes:
                 command.validation_code,
             )
         case _:
-            asked = (command,)
+            asked = ({one.name: getattr(command, one.name) for one in fields(command) if one.name != "groups"},)
     content = orjson.dumps((type(command).__name__, asked), option=_JSON)
     return _FINGERPRINT_VERSION + blake2b(content, digest_size=16).digest()
 

@@ -43,6 +43,8 @@ class Filter:
     code: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    groups: Sequence[str] | None = None
+    """groups of campaigns"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ async def _moved(connection: Connection, wanted: Filter, after: Position, limit:
     kind = {"redeemed": "burned"}.get(wanted.outcome or "", wanted.outcome)
     records = await connection.fetch(
         sql("page_redeemed"), kind, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
-        wanted.order_id, coupon_id, after.transfer_id, limit,
+        wanted.order_id, coupon_id, after.transfer_id, limit, wanted.groups,
     )  # fmt: skip
     return [
         Redemption(
@@ -151,7 +153,7 @@ async def _refused(connection: Connection, wanted: Filter, after: Position, limi
     records = await connection.fetch(
         sql("page_refused"), wanted.reason, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
         wanted.order_id, None if wanted.code is None else code_key(wanted.code),
-        *(after.refused or (None, None, None)), limit,
+        *(after.refused or (None, None, None)), limit, wanted.groups,
     )  # fmt: skip
     return [
         Redemption(
@@ -170,16 +172,18 @@ async def coupons(
     holder_key: str | None = None,
     group: str | None = None,
     state: str | None = None,
+    groups: Sequence[str] | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[WalletCoupon], str | None]:
     """(at most `limit` coupons by id, where the next page begins or None). `state` as in a wallet, or `pooled`.
+    `groups`: of campaigns of these groups only.
 
     Few coupons in a state among many make a page that is short, or empty, though another follows.
     """
     found: list[WalletCoupon] = []
     for _ in range(MOST_CHUNKS):
-        records = await connection.fetch(sql("page_coupons"), campaign_id, holder_key, group, after, limit + 1)
+        records = await connection.fetch(sql("page_coupons"), campaign_id, holder_key, group, after, limit + 1, groups)
         for record in records[:limit]:
             coupon = wallet_coupon(dict(record))
             after = coupon.coupon_id
@@ -194,10 +198,14 @@ async def coupons(
 
 
 async def reports(
-    connection: Connection, campaign_id: str | None = None, since: datetime | None = None, until: datetime | None = None
+    connection: Connection,
+    campaign_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    groups: Sequence[str] | None = None,
 ) -> list[CampaignReport]:
-    """A report of every campaign that anything happened to, or of one. Reads all that the window has."""
-    window = (campaign_id, since, until)
+    """A report of every campaign that anything happened to, of one, or of `groups`. Reads all that the window has."""
+    window = (campaign_id, since, until, groups)
     made: dict[str, CampaignReport] = defaultdict(lambda: CampaignReport(""))
 
     def of(name: str) -> CampaignReport:

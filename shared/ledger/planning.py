@@ -14,12 +14,13 @@ from pydantic import BaseModel, JsonValue
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
-from shared.ledger.campaigns import Change
+from shared.ledger.campaigns import Change, with_secrets
 from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects
+from shared.ledger.secrets import HIDDEN
 from shared.ledger.sql import sql
 
-SECRET: Final = frozenset({"source.headers"})
+SECRET: Final = frozenset({"source.headers", "validation_code"})
 """Fields whose values stay out of a plan, which people paste into reviews; the names in them are shown."""
 
 
@@ -59,9 +60,15 @@ def _differences(before: BaseModel, after: BaseModel, section: str) -> Iterator[
             yield from _differences(was, now, f"{field}.")
         elif _text(old[name]) != _text(new[name]):  # as texts: in Python true equals 1
             if field in SECRET:
-                yield FieldChange(field, sorted(old[name] or ()), sorted(new[name] or ()))
+                yield FieldChange(field, _hidden(old[name]), _hidden(new[name]))
             else:
                 yield FieldChange(field, old[name], new[name])
+
+
+def _hidden(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return [*sorted(value)]
+    return None if value is None else HIDDEN
 
 
 def _text(value: JsonValue) -> str:
@@ -69,7 +76,11 @@ def _text(value: JsonValue) -> str:
 
 
 async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
-    """What `save` would do with `definitions`, in their order. Reads only; the number of statements is fixed."""
+    """What `save` would do with `definitions`, in their order. Reads only; the number of statements is fixed.
+
+    Raises DefinitionError for a hidden secret that isn't known.
+    """
+    definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(
         sql("plan_campaigns"),
         [definition.campaign_id for definition in definitions],

@@ -160,10 +160,17 @@ class CampaignCounts:
     used_uses: int
 
 
-async def coupon_history(connection: Connection, code: str) -> CouponHistory | None:
-    """All that happened to the coupon with this code, oldest first; None when nobody ever issued or tried it."""
+async def coupon_history(
+    connection: Connection, code: str, groups: Sequence[str] | None = None
+) -> CouponHistory | None:
+    """All that happened to the coupon with this code, oldest first; None when nobody ever issued or tried it.
+
+    `groups` leaves only coupons of campaigns of these groups; what was merely tried is of none.
+    """
     key = code_key(code)
     record = await connection.fetchrow(sql("show_coupon"), key)
+    if groups is not None and (record is None or record["campaign_group"] not in groups):
+        return None
     coupon = None if record is None else _details(dict(record))
     coupon_id = None if coupon is None else coupon.coupon_id
     happenings = await _refusals(connection, coupon_id, key)
@@ -181,6 +188,7 @@ async def coupon_history(connection: Connection, code: str) -> CouponHistory | N
 
 def _details(record: dict[str, Any]) -> CouponDetails:
     record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
+    del record["campaign_group"]
     return CouponDetails(**{**record, "holder": tuple(record["holder"])})
 
 
@@ -223,15 +231,25 @@ async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> 
     ]
 
 
-async def wallet(connection: Connection, identifiers: Sequence[Identifier], limit: int = MOST_ENTRIES) -> Wallet | None:
-    """The wallet of the person that the first known one of `identifiers` names; None when none is known."""
+async def wallet(
+    connection: Connection,
+    identifiers: Sequence[Identifier],
+    limit: int = MOST_ENTRIES,
+    groups: Sequence[str] | None = None,
+) -> Wallet | None:
+    """The wallet of the person that the first known one of `identifiers` names; None when none is known.
+
+    `groups` leaves only coupons of campaigns of these groups; a person who has none of them isn't known.
+    """
     for kind, value in identifiers:
         person = await connection.fetchrow(sql("show_customer"), kind, value)
         if person is not None:
             break
     else:
         return None
-    records = await connection.fetch(sql("list_wallet"), person["customer_key"], limit + 1)
+    records = await connection.fetch(sql("list_wallet"), person["customer_key"], limit + 1, groups)
+    if groups is not None and not records:
+        return None
     return Wallet(
         customer_key=person["customer_key"],
         identifiers=tuple(person["identifiers"]),
@@ -311,10 +329,15 @@ async def campaigns(connection: Connection) -> list[CampaignLine]:
 
 
 async def campaigns_after(
-    connection: Connection, after: str | None, limit: int, status: str | None = None
+    connection: Connection,
+    after: str | None,
+    limit: int,
+    status: str | None = None,
+    groups: Sequence[str] | None = None,
 ) -> list[CampaignLine]:
-    """At most `limit` campaigns by id, those after `after`; of one `status` where one is given."""
-    return [_campaign(record) for record in await connection.fetch(sql("list_campaigns_after"), after, status, limit)]
+    """At most `limit` campaigns by id, those after `after`; of one `status`, or of `groups`, where given."""
+    records = await connection.fetch(sql("list_campaigns_after"), after, status, limit, groups)
+    return [_campaign(record) for record in records]
 
 
 async def campaign(connection: Connection, campaign_id: str) -> CampaignLine | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.native.campaigns import HIDDEN
+from shared.ledger.secrets import HIDDEN
 from tests.gateway import served
 from tests.ledger import definition
 

@@ -98,31 +98,41 @@ NULL_TIMES = ["NULL::timestamptz", "NULL::timestamptz"]
 READS: dict[str, tuple[str, str, list[str]]] = {
     "redemptions of a campaign": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51"],
+        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51", "NULL"],
     ),
     "redemptions of a customer": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "md5('p1')::uuid", "NULL::text", "NULL::uuid", "NULL::bigint", "51"],
+        ["NULL::text", *NULL_TIMES, "NULL::text", "md5('p1')::uuid", "NULL::text", "NULL::uuid", "NULL::bigint", "51",
+         "NULL"],
     ),
     "redemptions of an order": (
         "page_redeemed", "shared.ledger",
-        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid", "NULL::bigint", "51"],
+        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid", "NULL::bigint", "51", "NULL"],
     ),
     "redemptions, newest first": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51"],
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51", "NULL"],
     ),
     "coupons of a campaign": (
-        "page_coupons", "shared.ledger", ["'c1'", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51"],
+        "page_coupons", "shared.ledger", ["'c1'", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51", "NULL"],
     ),
     "coupons, by id": (
-        "page_coupons", "shared.ledger", ["NULL::text", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51"],
+        "page_coupons", "shared.ledger", ["NULL::text", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51", "NULL"],
+    ),
+    "coupons of a group": (
+        "page_coupons", "shared.ledger",
+        ["NULL::text", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51", "ARRAY['g']"],
+    ),
+    "redemptions of a group": (
+        "page_redeemed", "shared.ledger",
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51",
+         "ARRAY['g']"],
     ),
     "a key": ("key_find", "services.gateway", ["'k1'"]),
     "an answer": ("answers_find", "services.gateway", ["ARRAY['a']", "ARRAY['b']"]),
     "old answers": ("answers_prune", "services.gateway", ["30", "100"]),
-    "whether an order has burned": ("order_has_burned", "services.gateway", ["'o1'"]),
-    "a coupon and its company": ("coupon_alone", "services.gateway", ["'K1'"]),
+    "whether an order has burned": ("order_has_burned", "services.gateway", ["'o1'", "NULL"]),
+    "a coupon and its company": ("coupon_alone", "services.gateway", ["'K1'", "NULL"]),
     "whether a code is taken": ("code_is_taken", "services.gateway", ["'K1'", "'c2'"]),
     "coupons in use": ("coupons_in_use", "services.gateway", ["ARRAY['c1']"]),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Who calls: a key or the subject of a bearer token, and what it may do."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,12 +18,36 @@ class Caller:
 
     name: str
     scopes: frozenset[str]
+    groups: frozenset[str] | None = None
+    """groups of campaigns that the caller is bound to; None: every campaign"""
 
     def must(self, scope: Scope) -> None:
         """Raise a Problem (403) unless the caller may do what `scope` stands for."""
         if scope not in self.scopes:
             has = ", ".join(sorted(self.scopes)) or "none"
             raise Problem(403, "forbidden", f"This needs the scope {scope!r}; the key's scopes are: {has}.")
+
+    def sees(self, group: str | None) -> bool:
+        """Whether campaigns of this group exist for the caller."""
+        return self.groups is None or group in self.groups
+
+    def must_see_all(self) -> None:
+        """Raise a Problem (403) for a caller who is bound to groups, where something is of all campaigns."""
+        if self.groups is not None:
+            raise Problem(
+                403, "forbidden", "This is of all campaigns, and the key is bound to the groups "
+                f"{', '.join(sorted(self.groups))}; use a key without groups.",
+            )  # fmt: skip
+
+
+CALLING: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""Who the request at hand is from. The guard sets it, so that no route can forget what its caller may see."""
+
+
+def groups_at_hand() -> frozenset[str] | None:
+    """The groups that the caller of the request at hand is bound to; None for any campaign."""
+    caller = CALLING.get()
+    return None if caller is None else caller.groups
 
 
 def unauthorized(detail: str) -> Problem:

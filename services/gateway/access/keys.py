@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
+from schemas.limits import MAX_ID_LENGTH
 from services.gateway.access.callers import SCOPES, Caller
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
@@ -25,6 +26,7 @@ REMEMBERED_SECONDS: Final = 5.0
 """How long a gateway goes by what it last read of a key: a revoked one works for so long at most."""
 
 MOST_REMEMBERED: Final = 10_000
+MOST_GROUPS: Final = 100
 
 
 class ApiKeyError(ValueError):
@@ -48,10 +50,16 @@ class Key:
     scopes: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None
+    groups: tuple[str, ...] | None = None
 
 
-async def create(connection: Connection | Pool, name: str, scopes: Iterable[str]) -> NewKey:
-    """Make a key. Raises ApiKeyError for a scope that doesn't exist, none at all, or a name that says nothing."""
+async def create(
+    connection: Connection | Pool, name: str, scopes: Iterable[str], groups: Iterable[str] | None = None
+) -> NewKey:
+    """Make a key, bound to `groups` of campaigns or, where that is None, to none.
+
+    Raises ApiKeyError for a scope that doesn't exist, none at all, or a name or group that says nothing.
+    """
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
@@ -59,8 +67,11 @@ async def create(connection: Connection | Pool, name: str, scopes: Iterable[str]
         raise ApiKeyError(f"{problem}; choose among {', '.join(SCOPES)}.")
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise ApiKeyError("A key's name has 1 to 100 printable characters; say what it is for.")
+    bound = None if groups is None else sorted(set(groups))
+    if bound is not None and not (0 < len(bound) <= MOST_GROUPS and all(map(_is_group, bound))):
+        raise ApiKeyError(f"A key is bound to 1 to {MOST_GROUPS} groups; a group's name is not blank.")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    await connection.execute(sql("key_create", PACKAGE), key_id, name.strip(), _hash(secret), list(wanted))
+    await connection.execute(sql("key_create", PACKAGE), key_id, name.strip(), _hash(secret), list(wanted), bound)
     return NewKey(key_id, f"cpn_{key_id}_{secret}")
 
 
@@ -74,7 +85,14 @@ async def list_all(connection: Connection | Pool) -> list[Key]:
     """Every key, oldest first."""
     records = await connection.fetch(sql("keys_list", PACKAGE))
     return [
-        Key(record["key_id"], record["name"], tuple(record["scopes"]), record["created_at"], record["revoked_at"])
+        Key(
+            record["key_id"],
+            record["name"],
+            tuple(record["scopes"]),
+            record["created_at"],
+            record["revoked_at"],
+            None if record["campaign_groups"] is None else tuple(record["campaign_groups"]),
+        )
         for record in records
     ]
 
@@ -109,10 +127,18 @@ class Keys:
         known = (
             time.monotonic() + REMEMBERED_SECONDS,
             bytes(record["secret_hash"]),
-            Caller(key_id, frozenset(record["scopes"])),
+            Caller(
+                key_id,
+                frozenset(record["scopes"]),
+                None if record["campaign_groups"] is None else frozenset(record["campaign_groups"]),
+            ),
         )
         self._remembered[key_id] = known
         return known
+
+
+def _is_group(name: str) -> bool:
+    return bool(name.strip()) and len(name) <= MAX_ID_LENGTH and name.isprintable()
 
 
 def _hash(secret: str) -> bytes:

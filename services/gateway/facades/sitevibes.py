@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, FastAPI, Request, Response
 
 from schemas.common import Contact
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.access.keys import PATTERN
@@ -16,11 +17,11 @@ from services.gateway.facades.facade import json_response, new_facade, new_route
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue
 from services.gateway.native.bodies import Body, body_of
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.commands import Cause, IssueCoupons
 from shared.domain.customer import Customer, identifiers
 from shared.domain.vendor_codes import VENDOR_CODES
-from shared.ledger import queries
 
 router = new_router()
 
@@ -41,7 +42,7 @@ class RewardBody(Body):
 @router.post("/coupon-manager/{campaign}")
 async def issue(
     request: Request,
-    campaign: str,
+    campaign: Name,
     gateway: Here,
     _: MayIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
@@ -50,8 +51,7 @@ async def issue(
     customer = Customer(email=body.email)
     if not identifiers(customer):
         raise Problem(422, "invalid_request", "email: is no e-mail address.")
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign)
+    found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:
         raise Problem(
             422, "conflict", f"Campaign {campaign!r} has one code for everybody, and SiteVibes takes a code only once; "

@@ -26,11 +26,12 @@ from schemas.common import (
 )
 from schemas.orders import MAX_CYCLE, OrderLine
 from schemas.parsing import InvalidDocumentError, parse
+from services.gateway import documents
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.customer import Customer, identifiers
 from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_amounts
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}
@@ -110,13 +111,12 @@ class OrderBody(Body):
             ]
         )  # fmt: skip
         total = sum(line.amount_minor for line in lines) if self.amount is None else parse_minor(self.amount, currency)
-        if total >= 10**18:
-            raise MoneyError("The order is too large: at most 18 digits, decimals included.")
-        return Order(
+        order = Order(
             self.order_id or f"cart {uuid4()}", currency, total, lines,
             0 if self.shipping_amount is None else parse_minor(self.shipping_amount, currency), self.placed_at,
             self.channel, self.subscription_id, self.cycle or (1 if self.subscription_id else 0), self.metadata,
         )  # fmt: skip
+        return check_amounts(order)
 
 
 Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]
@@ -128,7 +128,7 @@ class AskedBody(Body):
 
     customer: CustomerBody | None = None
     order: OrderBody | None = None
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
 
     def mistake(self) -> str | None:
         for part in (self.customer, self.order):
@@ -185,7 +185,7 @@ class BurnBody(Body):
     order_id: Identifier
     order: OrderBody | None = None
     customer: CustomerBody | None = None
-    validation_code: Identifier | None = None
+    validation_code: Annotated[Identifier | None, Field(repr=False)] = None
 
     def mistake(self) -> str | None:
         if self.order is not None and self.order.order_id not in (None, self.order_id):
@@ -235,6 +235,7 @@ def read_body(model: type[SomeBody], request: Request, content: bytes, *, option
         content = b"{}"
     else:
         check_json(request)
+        documents.check(content)
     try:
         body = parse(model, content)
         problem = body.mistake() if isinstance(body, Body) else None

@@ -1,12 +1,13 @@
 """Campaigns: make, look at, change, pause, and see beforehand what a change would do."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 import asyncpg
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Query, Response
 
 from schemas.campaigns import CampaignDefinition
-from schemas.common import MAX_ID_LENGTH
+from services.gateway import tenants
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayManage, MayRead
 from services.gateway.native import new_router
@@ -14,18 +15,19 @@ from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import told
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
-from shared.ledger import campaigns, planning, queries
+from shared.ledger import planning, queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
+from shared.ledger.planning import Planned
+from shared.ledger.secrets import has_secrets, masked
 
 router = new_router("campaigns")
 
-CampaignId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Status = Literal["active", "paused", "archived"]
 
-HIDDEN: Final = "(hidden)"
-"""Stands for the value of a header that the campaign's source sends: it is usually a secret."""
+_TAKEN: Final = "code.shared_code: another coupon has that code already; loading would be refused, choose another."
 
 EXAMPLE: Final[dict[str, Any]] = {
     "campaign_id": "save10",
@@ -91,9 +93,8 @@ async def create(
     gateway: Here, _: MayManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
 ) -> Response:
     """All that a campaign can say is on the page of rules. One of that id that exists is a conflict (409)."""
-    _no_hidden(body, None)
     try:
-        await campaigns.save(gateway.pool, [body], new=True)
+        body = await tenants.save(gateway, body, new=True)
     except CampaignExistsError as error:
         raise Problem(409, "conflict", str(error)) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
@@ -113,19 +114,21 @@ async def list_all(
     """By id, in pages."""
     after = decode_cursor(cursor, str)
     async with gateway.pool.acquire() as connection:
-        found = await queries.campaigns_after(connection, after[0] if after else None, limit + 1, status)
+        found = await queries.campaigns_after(
+            connection, after[0] if after else None, limit + 1, status, tenants.groups()
+        )
     documents = [_line(one) for one in found]
     return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
 
 
 @router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=told(CampaignAnswer))
-async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
+async def show(gateway: Here, _: MayRead, campaign_id: Name) -> Response:
     """With what became of its coupons so far."""
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
-        counts = None if found is None else await queries.campaign_counts(connection, campaign_id)
-    if found is None or counts is None:
+    found = await tenants.campaign(gateway, campaign_id)
+    if found is None:
         raise _unknown(campaign_id)
+    async with gateway.pool.acquire() as connection:
+        counts = await queries.campaign_counts(connection, campaign_id)
     numbers = {name: getattr(counts, name) for name in ("coupons", "pooled", "voided", "held_uses", "used_uses")}
     return answer(_line(found) | {"counts": numbers})
 
@@ -139,32 +142,28 @@ async def show(gateway: Here, _: MayRead, campaign_id: CampaignId) -> Response:
 async def change(
     gateway: Here,
     _: MayManage,
-    campaign_id: CampaignId,
+    campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
     """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
     _of_the_path(body, campaign_id)
-
-    def to(before: CampaignDefinition) -> CampaignDefinition:
-        return _no_hidden(body, before)
-
-    return await _changed(gateway, campaign_id, to)
+    return await _changed(gateway, campaign_id, lambda _: body)
 
 
 @router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=told(CampaignAnswer))
-async def pause(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def pause(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """No customer gets or uses any of it until it is resumed; what is locked can still be burned."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "paused"}))
 
 
 @router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=told(CampaignAnswer))
-async def resume(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def resume(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """A paused or archived campaign goes on as it was."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "active"}))
 
 
 @router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=told(CampaignAnswer))
-async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Response:
+async def archive(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
     """As pausing, and meant to stay so."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
 
@@ -177,17 +176,18 @@ async def archive(gateway: Here, _: MayManage, campaign_id: CampaignId) -> Respo
 )
 async def plan(
     gateway: Here,
-    _: MayRead,
-    campaign_id: CampaignId,
+    caller: MayRead,
+    campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
-    """Field by field, and what that means for coupons that are live. Nothing is changed."""
+    """Field by field, and what that means for coupons that are live. Nothing is changed.
+
+    A key that may not manage leaves secrets out, or hidden as it reads them: it could find them by comparing.
+    """
     _of_the_path(body, campaign_id)
-    async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
-        try:
-            [planned] = await planning.plan(connection, [body])
-        except DefinitionError as error:
-            raise problem_of(body, error) from None
+    if has_secrets(body):
+        caller.must("manage")
+    planned = await _planned(gateway, tenants.grouped(body))
     return answer(
         {
             "campaign_id": planned.campaign_id,
@@ -199,6 +199,21 @@ async def plan(
     )
 
 
+async def _planned(gateway: Gateway, definition: CampaignDefinition) -> Planned:
+    """What loading would do, as far as the caller sees campaigns. Raises a Problem."""
+    async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
+        try:
+            [planned] = await planning.plan(connection, [definition])
+        except DefinitionError as error:
+            raise problem_of(definition, error) from None
+    if tenants.groups() is None:
+        return planned
+    conflict = None if planned.conflict is None else _TAKEN
+    if planned.change != "created" and await tenants.campaign(gateway, definition.campaign_id) is None:
+        return Planned(definition.campaign_id, "created", conflict=conflict)
+    return replace(planned, conflict=conflict)
+
+
 def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
     if body.campaign_id != campaign_id:
         raise Problem(
@@ -208,26 +223,13 @@ def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
 
 async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     try:
-        changed = await campaigns.change(gateway.pool, campaign_id, to)
+        changed = await tenants.change(gateway, campaign_id, to)
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise problem_of(None, error) from None
     if changed is None:
         raise _unknown(campaign_id)
     definition, saved = changed
     return answer(_document(definition) | {"change": saved.change})
-
-
-def _no_hidden(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
-    """`wanted` with the header values that were hidden from who sends it; they stay as they were. Raises a Problem."""
-    headers = wanted.source.headers or {}
-    known = {} if before is None else before.source.headers or {}
-    if HIDDEN not in headers.values():
-        return wanted
-    unknown = [name for name, value in headers.items() if value == HIDDEN and name not in known]
-    if unknown:
-        raise Problem(422, "invalid_request", f"source.headers: {unknown[0]} is {HIDDEN}; give its value.")
-    kept = {name: known[name] if value == HIDDEN else value for name, value in headers.items()}
-    return wanted.model_copy(update={"source": wanted.source.model_copy(update={"headers": kept})})
 
 
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:
@@ -251,8 +253,5 @@ def _line(found: queries.CampaignLine) -> dict[str, Any]:
 
 
 def _document(definition: CampaignDefinition) -> dict[str, Any]:
-    told_of = definition.model_dump(mode="json")
-    headers = told_of["source"].get("headers")
-    if headers:
-        told_of["source"]["headers"] = dict.fromkeys(headers, HIDDEN)
+    told_of = masked(definition).model_dump(mode="json")
     return {"campaign_id": definition.campaign_id, "status": definition.status, "definition": told_of}

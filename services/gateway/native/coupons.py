@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import Field
 
 from schemas.campaigns import MAX_COUPONS_AT_ONCE
-from schemas.common import MAX_ID_LENGTH, Identifier
+from schemas.common import Identifier
+from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
 from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.jobs import MOST_COUPONS
@@ -15,13 +16,12 @@ from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
 from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import told
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.ledger import queries
 
 router = new_router("coupons")
-
-Code = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 
 CAUSE: Final = "coupons.issue"
 EXAMPLE: Final[dict[str, Any]] = {"campaign_id": "save10", "customer": {"customer_id": "customer_123"}}
@@ -175,7 +175,7 @@ async def issue(
 
 
 @router.get("/coupons/{code}", summary="Show a coupon", responses=told(CouponDetailsAnswer))
-async def show(request: Request, gateway: Here, _: MayRead, code: Code) -> Response:
+async def show(request: Request, gateway: Here, _: MayRead, code: Name) -> Response:
     """As it stands now."""
     history = await _history(request, gateway, code)
     if history.coupon is None:
@@ -184,7 +184,7 @@ async def show(request: Request, gateway: Here, _: MayRead, code: Code) -> Respo
 
 
 @router.get("/coupons/{code}/history", summary="What happened to a coupon", responses=told(CouponHistoryAnswer))
-async def history(request: Request, gateway: Here, _: MayRead, code: Code) -> Response:
+async def history(request: Request, gateway: Here, _: MayRead, code: Name) -> Response:
     """Everything, also that somebody tried it and why it was refused; the first thousand things."""
     found = await _history(request, gateway, code)
     return answer(
@@ -207,7 +207,7 @@ async def history(request: Request, gateway: Here, _: MayRead, code: Code) -> Re
 
 
 @router.post("/coupons/{code}/void", summary="Take a coupon out of use", responses=told(CouponDetailsAnswer))
-async def void(request: Request, gateway: Here, _: MayManage, code: Code) -> Response:
+async def void(request: Request, gateway: Here, _: MayManage, code: Name) -> Response:
     """For good. What was redeemed stays redeemed; voiding twice is voiding once."""
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
@@ -220,7 +220,7 @@ async def void(request: Request, gateway: Here, _: MayManage, code: Code) -> Res
 
 async def _history(request: Request, gateway: Gateway, code: str) -> queries.CouponHistory:
     async with gateway.pool.acquire() as connection:
-        found = await queries.coupon_history(connection, code)
+        found = await queries.coupon_history(connection, code, tenants.groups())
     if found is None:
         raise _unknown(request, code)
     return found

@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
+from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, refusal
 from services.gateway.guard import STREAMED, Here, MayIssue
 from services.gateway.native import new_router
 from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
 from services.gateway.native.openapi import told
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.domain.reasons import Reason
-from shared.ledger import queries
+from shared.ledger.cells import bare
 from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.pools import import_codes
 
@@ -88,7 +90,7 @@ class Progress:
 )
 async def import_stream(
     request: Request,
-    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")],
+    campaign_id: Name,
     gateway: Here,
     _: MayIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="lines before it are passed over")] = 1,
@@ -97,8 +99,7 @@ async def import_stream(
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind not in EXAMPLES:
         raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(EXAMPLES)}.")
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
+    found = await tenants.campaign(gateway, campaign_id)
     if found is None:
         raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
     pooled = found.definition.source.kind == "pool"
@@ -160,6 +161,8 @@ def _code(text: str, kind: str, column: Column | None, progress: Progress) -> st
         text, column = code, None
         if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
             return code.strip()  # in JSON a comma separates nothing
+    elif kind == "text/csv" and column is None:
+        text = bare(text)
     try:
         code = code_in(text, column)
         code.encode()

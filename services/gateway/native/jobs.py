@@ -8,7 +8,7 @@ import orjson
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.gateway import jobs
+from services.gateway import jobs, tenants
 from services.gateway.access.callers import Caller
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayRead
@@ -17,11 +17,10 @@ from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
-from services.gateway.native.tables import cell
+from services.gateway.native.tables import csv_text
 from services.gateway.problems import Problem
 from shared.domain import codes as patterns
 from shared.domain.derive import derived_id
-from shared.ledger import queries
 from shared.ledger.definitions import to_domain
 
 router = new_router("jobs")
@@ -42,8 +41,7 @@ class JobAnswer(Body):
 
 async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_id: str, total: int) -> Response:
     """A job that makes so many coupons, or the one that the same request began. Raises a Problem."""
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
+    found = await tenants.campaign(gateway, campaign_id)
     if found is None:
         raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
     campaign = to_domain(found.definition, 0)
@@ -90,17 +88,17 @@ async def codes(
 
 async def _lines(gateway: Gateway, job: Job, as_json: bool) -> AsyncIterator[bytes]:
     if not as_json:
-        yield b"code\r\n"
+        yield csv_text([["code"]]).encode()
     async for part in jobs.codes(gateway.pool, job):
         if as_json:
             yield b"".join(orjson.dumps({"code": code}) + b"\n" for code in part)
         else:
-            yield "".join(f"{cell(code)}\r\n" for code in part).encode()
+            yield csv_text([code] for code in part).encode()
 
 
 async def _job(gateway: Gateway, job_id: UUID) -> Job:
     job = await jobs.find(gateway.pool, str(job_id))
-    if job is None:
+    if job is None or (tenants.groups() is not None and await tenants.campaign(gateway, job.campaign_id) is None):
         raise Problem(404, "not_found", f"There is no job {job_id}.")
     return job
 

@@ -1,19 +1,19 @@
 """What is looked at: coupons, wallets, redemptions with their failures, reports."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime, BeforeValidator
+from fastapi import Query, Request, Response
 
-from schemas.common import MAX_ID_LENGTH, MOMENT_PATTERN
+from schemas.limits import EARLIEST, LATEST
+from services.gateway import tenants
 from services.gateway.guard import Here, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
+from services.gateway.native.parameters import AskedName, AskedWho, Name, When
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
 from shared.domain.customer import Customer, Identifier, identifiers
@@ -24,27 +24,6 @@ from shared.ledger.queries import WalletCoupon
 
 router = new_router("looking")
 
-TEXT = r"^[^\x00]*\S[^\x00]*$"
-Text = Annotated[str | None, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
-Who = Annotated[
-    str | None,
-    Query(
-        min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT,
-        description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
-    ),
-]  # fmt: skip
-
-
-def _rfc3339(value: object) -> object:
-    if isinstance(value, str) and not re.match(MOMENT_PATTERN, value):
-        raise ValueError("must be a time of RFC 3339 with its time zone: 2026-11-22T09:30:00Z")
-    return value
-
-
-When = Annotated[
-    AwareDatetime | None, BeforeValidator(_rfc3339), Query(description="RFC 3339 with its time zone")
-]  # fmt: skip
-"""pydantic alone would take a number for seconds since 1970."""
 Format = Annotated[Literal["json", "csv"] | None, Query(description="else what Accept says")]
 State = Literal["usable", "held", "used", "voided", "expired", "not_started", "campaign_inactive", "pooled"]
 
@@ -140,9 +119,9 @@ async def coupons(
     gateway: Here,
     _: MayRead,
     *,
-    customer: Who = None,
-    campaign_id: Text = None,
-    group: Text = None,
+    customer: AskedWho = None,
+    campaign_id: AskedName = None,
+    group: AskedName = None,
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -156,7 +135,7 @@ async def coupons(
             if holder is None:
                 return answer({"items": [], "next_cursor": None})
         found, following = await listing.coupons(
-            connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state,
+            connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state, groups=tenants.groups(),
             after=None if after is None else _uuid(after[0]), limit=limit,
         )  # fmt: skip
     cursor_after = None if following is None else encode_cursor([following])
@@ -164,12 +143,10 @@ async def coupons(
 
 
 @router.get("/customers/{who}/wallet", summary="A customer's coupons", responses=told(WalletAnswer))
-async def wallet(
-    gateway: Here, _: MayRead, who: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
-) -> Response:
+async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
     """`who`: an id of yours, an e-mail address, or a +phone number; one person however named."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.wallet(connection, names_of(who))
+        found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"No customer is known as {who!r}.")
     return answer(
@@ -189,10 +166,10 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     _: MayRead,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="refusals for it")] = None,
-    campaign_id: Text = None,
-    customer: Who = None,
-    order_id: Text = None,
-    code: Text = None,
+    campaign_id: AskedName = None,
+    customer: AskedWho = None,
+    order_id: AskedName = None,
+    code: AskedName = None,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002 - the name that callers write
@@ -206,7 +183,15 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
         wanted = Filter(
-            outcome, None if reason is None else reason.value, campaign_id, holder, order_id, code, since, until
+            outcome,
+            None if reason is None else reason.value,
+            campaign_id,
+            holder,
+            order_id,
+            code,
+            since,
+            until,
+            tenants.groups(),
         )
         found: list[Redemption] = []
         if customer is None or holder is not None:
@@ -231,7 +216,7 @@ async def reports(
 ) -> Response:
     """Issued, redeemed, refused by reason, conversion, repeat purchase, discount given."""
     async with listing.reading(gateway.pool) as connection:
-        found = await listing.reports(connection, None, since, until)
+        found = await listing.reports(connection, None, since, until, tenants.groups())
     if wants_csv(request, format):
         return _reports_csv(found)
     return answer({"items": [_report(one) for one in found]})
@@ -242,16 +227,16 @@ async def report(
     request: Request,
     gateway: Here,
     _: MayRead,
-    campaign_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)],
+    campaign_id: Name,
     *,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002
 ) -> Response:
     """The same for one campaign."""
+    if await tenants.campaign(gateway, campaign_id) is None:
+        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
     async with listing.reading(gateway.pool) as connection:
-        if await queries.campaign(connection, campaign_id) is None:
-            raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
     return _reports_csv(made) if wants_csv(request, format) else answer(_report(made[0]))
@@ -282,7 +267,7 @@ def _position(cursor: str | None) -> Position:
         refused_at = datetime.fromisoformat(at)
     except ValueError:
         raise _no_cursor() from None
-    if refused_at.tzinfo is None:
+    if refused_at.tzinfo is None or not EARLIEST <= refused_at <= LATEST:
         raise _no_cursor()
     return Position(transfer_id or None, (refused_at, command_id, code))
 

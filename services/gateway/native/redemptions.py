@@ -2,9 +2,8 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
-from schemas.common import MAX_ID_LENGTH
 from services.gateway.gateway import CHANNEL, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayRedeem, MayValidate
 from services.gateway.native import new_router
@@ -24,6 +23,7 @@ from services.gateway.native.bodies import (
 )
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import told
+from services.gateway.native.parameters import Name
 from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
 from shared.domain.derive import lock_reference
 from shared.domain.money import MoneyError
@@ -31,9 +31,6 @@ from shared.domain.order import Order
 from shared.domain.verdicts import Verdict
 
 router = new_router("checkout")
-
-Reference = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
-OrderId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*\S[^\x00]*$")]
 
 EXAMPLE: Final[dict[str, Any]] = {
     "codes": ["SAVE10"],
@@ -110,13 +107,13 @@ async def lock(
 
 
 @router.post("/locks/{lock_reference}/release", summary="Let a lock go", responses=told(VerdictAnswer))
-async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Reference) -> Response:
+async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
     """What it holds can be used by others at once. Letting go twice is letting go once."""
     return _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.delete("/locks/{lock_reference}", summary="Let a lock go", responses=told(VerdictAnswer))
-async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Reference) -> Response:
+async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
     """The same as releasing it."""
     return _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
@@ -131,7 +128,7 @@ async def burn(
     request: Request,
     gateway: Here,
     _: MayRedeem,
-    lock_reference: Reference,
+    lock_reference: Name,
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
     """With `order` the rules of orders are judged anew; without it the discount is what the lock held."""
@@ -179,7 +176,7 @@ async def cancel(
     request: Request,
     gateway: Here,
     _: MayRedeem,
-    order_id: OrderId,
+    order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
 ) -> Response:
     """Restores what the campaigns restore on `order.cancelled`, and lets go what the order holds."""
@@ -197,7 +194,7 @@ async def come_back(
     request: Request,
     gateway: Here,
     _: MayRedeem,
-    order_id: OrderId,
+    order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
 ) -> Response:
     """A part gives back its share of the discount; the use is restored when all of the order has come back."""

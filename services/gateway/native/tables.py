@@ -3,12 +3,10 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from fastapi import Request, Response
 
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes a cell for a formula by."""
+from shared.ledger.cells import guarded
 
 
 def wants_csv(request: Request, told: str | None) -> bool:
@@ -20,19 +18,18 @@ def wants_csv(request: Request, told: str | None) -> bool:
 
 def csv_response(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
     """The rows as CSV (RFC 4180)."""
+    return Response(csv_text([columns, *rows]), media_type="text/csv; charset=utf-8")
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Lines of CSV. All CSV is written here: texts that would be formulas are guarded, numbers stay numbers."""
     written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(columns)
-    writer.writerows([cell(one) for one in row] for row in rows)
-    return Response(written.getvalue(), media_type="text/csv; charset=utf-8")
+    csv.writer(written).writerows([cell(one) for one in row] for row in rows)
+    return written.getvalue()
 
 
 def cell(value: object) -> object:
-    """A cell as it is; a text that would be a formula begins with an apostrophe, numbers stay numbers."""
-    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
-        return f"'{value}"
+    """A value as csv.writer takes it: a text that would be a formula is guarded, None is empty."""
+    if isinstance(value, str):
+        return guarded(value)
     return "" if value is None else value
-
-
-def _is_number(text: str) -> bool:
-    return text[1:].replace(".", "", 1).isdecimal()

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Response
 from pydantic import Field
 
-from schemas.common import Moment
+from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
-from services.gateway.guard import Here, MayManage, MayRead
+from services.gateway.guard import Here, MayManage, MayRead, sees_all
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
@@ -18,7 +18,8 @@ from services.gateway.problems import Problem
 from shared.webhooks import endpoints, log
 from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, EndpointError, NewEndpoint
 
-router = new_router("webhooks")
+router = new_router("webhooks", Depends(sees_all))
+"""Endpoints are told of every campaign, so a key that is bound to groups has nothing to do with them."""
 
 EndpointId = Annotated[UUID, Path()]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -31,7 +32,7 @@ class EndpointBody(Body):
     """Where to send, and what: `*` is everything."""
 
     url: Annotated[str, Field(min_length=1, max_length=endpoints.MAX_URL_LENGTH)]
-    event_types: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = (ALL_TYPES,)
+    event_types: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=20)] = (ALL_TYPES,)
 
 
 class RotateBody(Body):

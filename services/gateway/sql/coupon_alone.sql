@@ -8,3 +8,4 @@ SELECT coupon.campaign_id, coupon.status, coupon.used_uses, coupon.held_uses,
     ) AS coupons
 FROM coupons AS coupon
 WHERE coupon.code_key = $1
+  AND ($2::text[] IS NULL OR coupon.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($2)))

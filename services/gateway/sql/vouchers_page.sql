@@ -4,6 +4,6 @@ SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.def
     coupons.uses_limit, coupons.held_uses, coupons.used_uses, coupons.starts_at, coupons.ends_at, coupons.issued_at,
     clock_timestamp() AS now, campaigns.definition::text AS definition, coupons.holder_key::text AS holder_key
 FROM coupons JOIN campaigns USING (campaign_id)
-WHERE $1::text IS NULL OR coupons.campaign_id = $1
+WHERE ($1::text IS NULL OR coupons.campaign_id = $1) AND ($4::text[] IS NULL OR campaigns.definition ->> 'group' = ANY ($4))
 ORDER BY coupons.coupon_id
 LIMIT $2 OFFSET $3

@@ -1,4 +1,4 @@
 -- All campaigns as people list them.
 SELECT campaign_id, status, definition::text AS definition, created_at, updated_at
-FROM campaigns
+FROM campaign_terms
 ORDER BY campaign_id

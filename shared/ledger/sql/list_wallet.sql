@@ -1,8 +1,8 @@
 -- The coupons that one person holds, by their own ends, the latest first. What their campaigns' ends make of that is reckoned afterwards.
-SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.definition ->> 'name' AS campaign_name,
-    campaigns.status AS campaign_status, campaigns.definition ->> 'window' AS campaign_window, coupons.status, coupons.uses_limit, coupons.held_uses, coupons.used_uses,
+SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.name AS campaign_name,
+    campaigns.status AS campaign_status, campaigns.time_window AS campaign_window, coupons.status, coupons.uses_limit, coupons.held_uses, coupons.used_uses,
     coupons.starts_at, coupons.ends_at, coupons.issued_at, clock_timestamp() AS now
-FROM coupons LEFT JOIN campaigns USING (campaign_id)
-WHERE coupons.holder_key = $1::uuid
+FROM coupons LEFT JOIN campaign_terms AS campaigns USING (campaign_id)
+WHERE coupons.holder_key = $1::uuid AND ($3::text[] IS NULL OR campaigns.campaign_group = ANY ($3))
 ORDER BY coupons.ends_at DESC NULLS FIRST, coupons.coupon_id
 LIMIT $2

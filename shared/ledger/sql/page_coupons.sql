@@ -7,6 +7,7 @@ FROM coupons LEFT JOIN campaigns USING (campaign_id)
 WHERE ($1::text IS NULL OR coupons.campaign_id = $1)
   AND ($2::uuid IS NULL OR coupons.holder_key = $2)
   AND ($3::text IS NULL OR coupons.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = $3))
+  AND ($6::text[] IS NULL OR coupons.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($6)))
   AND ($4::uuid IS NULL OR coupons.coupon_id > $4)
 ORDER BY coupons.coupon_id
 LIMIT $5

@@ -13,5 +13,6 @@ WHERE transfers.kind IN ('burned', 'returned', 'restored')
   AND ($6::text IS NULL OR transfers.order_id = $6)
   AND ($7::uuid IS NULL OR transfers.coupon_id = $7)
   AND ($8::bigint IS NULL OR transfers.transfer_id < $8)
+  AND ($10::text[] IS NULL OR transfers.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($10)))
 ORDER BY transfers.transfer_id DESC
 LIMIT $9

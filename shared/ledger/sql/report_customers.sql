@@ -6,6 +6,7 @@ FROM (
     WHERE kind = 'burned' AND order_id IS NOT NULL AND customer_key IS NOT NULL
       AND ($1::text IS NULL OR campaign_id = $1)
       AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND ($3::timestamptz IS NULL OR recorded_at < $3)
+      AND ($4::text[] IS NULL OR campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($4)))
     GROUP BY campaign_id, customer_key
 ) AS each_customer
 GROUP BY campaign_id

@@ -5,4 +5,5 @@ WHERE journal.reasons <> '{}' AND journal.kind IN ('RedeemCoupons', 'PayOrder')
   AND refused ->> 'campaign_id' IS NOT NULL
   AND ($1::text IS NULL OR refused ->> 'campaign_id' = $1)
   AND ($2::timestamptz IS NULL OR journal.decided_at >= $2) AND ($3::timestamptz IS NULL OR journal.decided_at < $3)
+  AND ($4::text[] IS NULL OR refused ->> 'campaign_id' IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($4)))
 GROUP BY 1, 2

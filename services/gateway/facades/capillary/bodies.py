@@ -1,10 +1,11 @@
 """What Capillary's clients send: one coupon or a list of them, under `root`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from schemas.common import Amount, Contact, Identifier, Text
+from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, check_metadata
 from services.gateway.native.bodies import Body
 
 MOST_READ = 1_000
@@ -55,6 +56,12 @@ class CouponIn(CapillaryBody):
     transaction: Annotated[tuple[TransactionIn, ...], Field(max_length=1)] | TransactionIn = ()
 
     @property
+    def metadata(self) -> dict[str, Any] | None:
+        """The custom fields as the redemption's metadata."""
+        fields = () if self.custom_fields is None else self.custom_fields.field
+        return {"custom_fields": {one.name: one.value for one in fields}} if fields else None
+
+    @property
     def used_on(self) -> TransactionIn | None:
         """The transaction, however it stands there."""
         if isinstance(self.transaction, tuple):
@@ -77,3 +84,19 @@ class RedeemBody(CapillaryBody):
     """The request."""
 
     root: RootIn
+
+    def mistake(self) -> str | None:
+        for number, coupon in enumerate(self.root.coupons):
+            place = f"root.coupon[{number}]"
+            try:
+                check_metadata(coupon.metadata)
+            except ValueError as error:
+                return f"{place}.custom_fields: {error}."
+            transaction = coupon.used_on
+            for name, text in (
+                ("transaction.number", None if transaction is None else transaction.number),
+                ("customer.external_id", None if coupon.customer is None else coupon.customer.external_id),
+            ):
+                if text is not None and CONTROL_CHARACTERS.search(text):
+                    return f"{place}.{name}: {NO_CONTROL_CHARACTERS}."
+        return None

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 
+from services.gateway import tenants
 from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -174,7 +175,6 @@ def _fail_repeated(items: Sequence[Item]) -> None:
 
 async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item], named: int) -> None:
     first = group[0]
-    fields = first.asked.custom_fields
     if first.order is None:
         return
     command = RedeemCoupons(
@@ -186,7 +186,7 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
         validation_code=first.asked.validation_code or None,
         priced=first.priced,
         named=named,
-        metadata={"custom_fields": {one.name: one.value for one in fields.field}} if fields and fields.field else None,
+        metadata=first.asked.metadata,
     )
     verdict = await gateway.execute(command)
     for item in group:
@@ -194,12 +194,14 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
 
 
 async def _name_customers(gateway: Gateway, items: Sequence[Item]) -> None:
-    """All names of each customer, as the answer repeats them."""
+    """All names of each customer, as the answer repeats them; to a key that is bound to groups those of its request."""
     async with gateway.pool.acquire() as connection:
         for item in items:
             if item.who is None:
                 continue
             item.names = dict(identifiers(item.who))
+            if tenants.groups() is not None:
+                continue
             person = await connection.fetchrow(sql("show_customer"), *identifiers(item.who)[0])
             for name in () if person is None else person["identifiers"]:
                 kind, _, value = name.partition(" ")

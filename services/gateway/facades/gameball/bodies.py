@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import MAX_CODES, MAX_LINES, Amount, Contact, Identifier, Moment
+from schemas.common import Amount, Contact, Identifier, Identifiers, Moment
+from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.customer import Customer
@@ -34,7 +35,7 @@ class CustomerIn(GameballBody):
 class PredefinedBody(CustomerIn):
     """Generate a coupon by the rule of that number."""
 
-    ruleId: int | Identifier  # noqa: N815
+    ruleId: Annotated[int, Field(ge=MIN_INTEGER, le=MAX_INTEGER)] | Identifier  # noqa: N815
 
 
 class ValidateBody(CustomerIn):
@@ -77,9 +78,9 @@ class LineItemIn(GameballBody):
 
     productId: Identifier | None = None  # noqa: N815
     sku: Identifier | None = None
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = 1
     price: Amount | None = None
-    collection: tuple[Identifier, ...] | None = None
+    collection: Identifiers | None = None
 
 
 class OrderBody(CustomerIn):

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from schemas.campaigns import CampaignDefinition
 from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -17,15 +18,15 @@ from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, Predef
 from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayIssue, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
 from shared.domain.derive import lock_reference
 from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_amounts
 from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from shared.domain.verdicts import Verdict
-from shared.ledger import queries
 from shared.ledger.definitions import to_domain
 from shared.ledger.matching import MatchIndex
 from shared.ledger.sql import sql
@@ -82,7 +83,8 @@ async def predefined(
         earned_at=now,
     )
     async with gateway.pool.acquire() as connection:
-        index = MatchIndex(await gateway.campaigns.refresh(connection))
+        known = await gateway.campaigns.refresh(connection)
+    index = MatchIndex({name: one for name, one in known.items() if tenants.sees(one.group)})
     wanted = index.matching("reward.earned", reward).customer
     source, name = command_id.rsplit(" ", 1)
     command = IssueCoupons(
@@ -106,7 +108,7 @@ async def burn(
     request: Request, gateway: Here, _: MayRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
 ) -> Response:
     """Use them on the transaction, all or none. A transaction that has burned before is told so (9004)."""
-    if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId):
+    if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId, tenants.groups()):
         raise _duplicate(body.transactionId)
     who = None if body.customerId is None else body.who
     command = RedeemCoupons(
@@ -137,7 +139,7 @@ async def release(
 
 
 @router.delete(f"{BASE}/coupons/{{lock}}")
-async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: str) -> Response:
+async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: Name) -> Response:
     """The same as releasing it."""
     return await _released(request, gateway, lock)
 
@@ -145,7 +147,7 @@ async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: str) 
 @router.post(f"{BASE}/coupons/{{code}}/validate")
 async def validate(  # noqa: PLR0917 - FastAPI reads them by name
     request: Request,
-    code: str,
+    code: Name,
     gateway: Here,
     caller: MayValidate,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
@@ -241,7 +243,7 @@ def _order(body: OrderBody, currency: str) -> Order:
     )  # fmt: skip
     shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
     amount = 0 if total is None else parse_minor(total, currency)
-    return Order(body.orderId, currency, amount, lines, shipping, body.orderDate)
+    return check_amounts(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
 
 
 async def _released(request: Request, gateway: Gateway, reference: str) -> Response:
@@ -259,8 +261,7 @@ async def _released(request: Request, gateway: Gateway, reference: str) -> Respo
 
 async def _properties(gateway: Gateway, campaign_id: str, code: str) -> dict[str, Any]:
     """The coupon in the vendor's properties, as far as its campaign says them."""
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, campaign_id)
+    found = await tenants.campaign(gateway, campaign_id)
     return {} if found is None else coupon_properties(found.definition, code)
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.limits import CONTROL_CHARACTERS, EARLIEST, LATEST, MAX_ID_LENGTH, MAX_LIST_LENGTH
+from services.gateway import documents
 from services.gateway.problems import Problem
 
 MISSING: Final = 116
@@ -47,8 +49,8 @@ async def _read(request: Request) -> Fields:
         return _checked({name: value for name, value in form.items() if isinstance(value, str)})
     try:
         # Numbers by their digits: an amount must not go through a float.
-        document = json.loads(await request.body() or b"{}", parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
+        document = documents.read(await request.body() or b"{}", digits=True)
+    except ValueError as error:
         raise Problem(400, "invalid_json", f"The body is no valid JSON: {error}.") from None
     if not isinstance(document, dict):
         raise Problem(400, "invalid_json", "The body must be a JSON object of fields.")
@@ -86,6 +88,14 @@ def needed(fields: Fields, name: str) -> str:
     return value
 
 
+def code_of(fields: Fields, name: str) -> str:
+    """A code; empty where it isn't given. Raises a PaddleProblem (131)."""
+    code = fields.get(name, "")
+    if len(code) > MAX_ID_LENGTH or CONTROL_CHARACTERS.search(code):
+        raise PaddleProblem(BAD_CODE, f"{name} must have at most {MAX_ID_LENGTH} characters, all of them printable.")
+    return code
+
+
 def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int | None:
     """A whole number of at least 1; None where it isn't given. Raises a PaddleProblem with `number`."""
     text = fields.get(name, "")
@@ -109,7 +119,7 @@ def flag(fields: Fields, name: str) -> bool | None:
 def products(text: str) -> list[str]:
     """Ids of products, separated by commas. Raises a PaddleProblem (108's words under 116)."""
     ids = [one.strip() for one in text.split(",") if one.strip()]
-    if len(ids) > 1_000 or any(len(one) > 255 for one in ids):
+    if len(ids) > MAX_LIST_LENGTH or any(len(one) > MAX_ID_LENGTH for one in ids):
         raise PaddleProblem(MISSING, "product_ids must be at most 1,000 ids, separated by commas.")
     return list(dict.fromkeys(ids))
 
@@ -117,6 +127,9 @@ def products(text: str) -> list[str]:
 def expiry(text: str) -> str:
     """A date, at whose start (UTC) the coupon ends. Raises a PaddleProblem (133)."""
     try:
-        return f"{date.fromisoformat(text if len(text) == 10 else '').isoformat()}T00:00:00Z"
+        day = date.fromisoformat(text if len(text) == 10 else "")
     except ValueError:
         raise PaddleProblem(BAD_EXPIRY, f"expires must be a date like 2026-12-31, not {text[:40]!r}.") from None
+    if not EARLIEST.date() <= day <= LATEST.date():
+        raise PaddleProblem(BAD_EXPIRY, f"expires must be from {EARLIEST.year} to {LATEST.year}, not {text[:40]!r}.")
+    return f"{day.isoformat()}T00:00:00Z"

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import Depends, FastAPI, Request, Response
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
+from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -23,7 +24,6 @@ from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.domain.reasons import Reason
 from shared.domain.vendor_codes import VENDOR_CODES
-from shared.ledger import campaigns
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
 
@@ -54,7 +54,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
     campaign_id = f"paddle-{derived_id('paddle', command_id)}"
     definition = campaign_of(campaign_id, told, gateway.settings.currency)
     count = read.whole(told, "num_coupons", read.MISSING, MAX_CREATED) or 1
-    code = told.get("coupon_code", "")
+    code = read.code_of(told, "coupon_code")
     if code and await gateway.pool.fetchval(sql("code_is_taken", PACKAGE), code_key(code), campaign_id):
         raise _taken(code)
     await _save(gateway, definition)
@@ -63,9 +63,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
     if not verdict.accepted:
         if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
             # Somebody else made it meanwhile; the campaign stays behind empty and out of use.
-            await campaigns.change(
-                gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
-            )
+            await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
             raise _taken(code)
         raise refusal(verdict)
     return _success({"coupon_codes": [one.code for one in verdict.accepted]})
@@ -74,11 +72,11 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
 @router.post("/api/2.1/product/update_coupon")
 async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
     """Change the terms of a coupon, or of all coupons of a group."""
-    code, group = told.get("coupon_code", ""), told.get("group", "")
+    code, group = read.code_of(told, "coupon_code"), told.get("group", "")
     if bool(code) == bool(group):
         raise PaddleProblem(read.MISSING, "coupon_code or group: give exactly one of them.")
     if code:
-        record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+        record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
         if record is None or record["status"] == "voided":
             raise _unknown(code)
         terms = {
@@ -93,14 +91,15 @@ async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Tol
     else:
         if told.get("new_coupon_code"):
             raise PaddleProblem(read.MISSING, "new_coupon_code can't be used with a group.")
-        ids = [row["campaign_id"] for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group)]
+        ids = [
+            row["campaign_id"]
+            for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group, tenants.groups())
+        ]
         if not ids:
             raise PaddleProblem(read.NOT_FOUND, f"There is no coupon in a group {group!r}.")
     for campaign_id in ids:
         try:
-            await campaigns.change(
-                gateway.pool, campaign_id, lambda before: changed(before, told, gateway.settings.currency)
-            )
+            await tenants.change(gateway, campaign_id, lambda before: changed(before, told, gateway.settings.currency))
         except DefinitionError as error:
             raise PaddleProblem(read.MISSING, str(error)) from None
     if code and told.get("new_coupon_code"):
@@ -113,7 +112,7 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
     """Another code for a coupon that nobody has used: the old one is taken out of use. Raises a PaddleProblem."""
     if not 5 <= len(new_code) <= 255 or not new_code.isprintable():
         raise PaddleProblem(read.BAD_CODE, "new_coupon_code must have 5 to 255 characters.")
-    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
     if record is not None and (record["used_uses"] or record["held_uses"]):
         raise PaddleProblem(
             read.BAD_CODE, f"Coupon {code!r} has been used; a used coupon keeps its code. Make a new one instead."
@@ -133,14 +132,17 @@ async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
     offset = told.get("offset", "") or "0"
     if not offset.isascii() or not offset.isdigit() or len(offset) > 6:
         raise PaddleProblem(read.MISSING, "offset must be a whole number from 0 to 999,999.")
-    records = await gateway.pool.fetch(sql("coupons_of_product", PACKAGE), product_id, limit, int(offset))
+    records = await gateway.pool.fetch(
+        sql("coupons_of_product", PACKAGE), product_id, limit, int(offset), tenants.groups()
+    )
     return _success([_listed(record) for record in records])
 
 
 @router.post("/api/2.0/product/delete_coupon")
 async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
     """Take a coupon out of use."""
-    code = read.needed(told, "coupon_code")
+    read.needed(told, "coupon_code")
+    code = read.code_of(told, "coupon_code")
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
         raise _unknown(code)
@@ -148,7 +150,7 @@ async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Tol
 
 
 def _listed(record: asyncpg.Record) -> dict[str, Any]:
-    definition = CampaignDefinition.model_validate_json(record["definition"])
+    definition = stored_campaign(record["definition"])
     discount, ends_at = definition.discount, definition.window.ends_at
     return {
         "coupon": record["code"],
@@ -166,7 +168,7 @@ def _listed(record: asyncpg.Record) -> dict[str, Any]:
 
 async def _save(gateway: Gateway, definition: CampaignDefinition) -> None:
     try:
-        await campaigns.save(gateway.pool, [definition])
+        await tenants.save(gateway, definition, new=False)
     except DefinitionError as error:
         raise PaddleProblem(read.MISSING, str(error)) from None
 

@@ -1,15 +1,16 @@
 """What Voucherify's clients send. Amounts are whole hundredths of the currency; what isn't read here is ignored."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from schemas.common import MAX_CODES, MAX_LINES, Amount, Contact, HandedOn, Identifier, Metadata, Moment, Text
+from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, Text
+from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
 from services.gateway.native.bodies import Body
 from shared.domain.commands import MAX_CREATED
 from shared.domain.customer import Customer
 from shared.domain.money import MoneyError, decimals
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
 """Voucherify writes every amount times 100, whatever the currency's own decimals are."""
@@ -109,7 +110,7 @@ class PublicationIn(VoucherifyBody):
     campaign: PublishedCampaignIn
     customer: CustomerIn
     source_id: Identifier | None = None
-    metadata: Metadata | None = None
+    metadata: HandedOn | None = None
 
 
 class RedeemableIn(VoucherifyBody):
@@ -125,10 +126,10 @@ class ItemIn(VoucherifyBody):
     product_id: Identifier | None = None
     source_id: Identifier | None = None
     sku_id: Identifier | None = None
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] | None = None
     price: Hundredths | None = None
     amount: Hundredths | None = None
-    metadata: dict[str, JsonValue] | None = None
+    metadata: HandedOn | None = None
 
 
 class OrderIn(VoucherifyBody):
@@ -138,7 +139,7 @@ class OrderIn(VoucherifyBody):
     source_id: Identifier | None = None
     amount: Hundredths | None = None
     items: Annotated[tuple[ItemIn, ...], Field(max_length=MAX_LINES)] | None = None
-    metadata: Metadata | None = None
+    metadata: HandedOn | None = None
 
     def to_domain(self, currency: str, order_id: str) -> Order:
         """The order as the decision sees it; `order_id` where it names none. Raises MoneyError."""
@@ -149,9 +150,8 @@ class OrderIn(VoucherifyBody):
             product = item.product_id or item.source_id or item.sku_id or str(number)
             lines.append(Line(str(number), product, quantity, minor(price, currency), item.sku_id))
         total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)
-        return Order(
-            self.source_id or self.id or order_id, currency, total, tuple(lines), metadata=self.metadata or None
-        )
+        name = self.source_id or self.id or order_id
+        return check_amounts(Order(name, currency, total, tuple(lines), metadata=self.metadata or None))
 
 
 class SessionIn(VoucherifyBody):
@@ -187,7 +187,7 @@ class RollbackIn(VoucherifyBody):
     """Why a redemption is taken back."""
 
     reason: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: HandedOn | None = None
 
 
 def minor(hundredths: int, currency: str) -> int:

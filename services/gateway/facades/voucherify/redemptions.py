@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 import asyncpg
 from fastapi import Depends, Query, Request, Response
 
+from services.gateway import tenants
 from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
@@ -12,6 +13,7 @@ from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit
 from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
 from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import AskedName, Name
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons
@@ -112,7 +114,7 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
 @router.post("/v1/redemptions/{redemption}/rollback")
 async def roll_back(
     request: Request,
-    redemption: str,
+    redemption: Name,
     gateway: Here,
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
@@ -126,7 +128,7 @@ async def roll_back(
 @router.post("/v1/redemptions/{redemption}/rollbacks")
 async def roll_back_all(
     request: Request,
-    redemption: str,
+    redemption: Name,
     gateway: Here,
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
@@ -145,8 +147,8 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
-    campaign: str | None = None,
-    customer: str | None = None,
+    campaign: AskedName = None,
+    customer: AskedName = None,
 ) -> Response:
     """Redemptions from every channel, newest first; failures are those that were refused."""
     if limit * page > MOST_ROWS:
@@ -156,7 +158,7 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         holder = None
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
-        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder)
+        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
         known = customer is None or holder is not None
         found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []
     told = [_listed(one) for one in found[limit * (page - 1) : limit * page]]
@@ -282,7 +284,7 @@ async def _rolled_back(request: Request, gateway: Gateway, redemption: str) -> V
         )
     known = len(uuid) == 32 and all(one in "0123456789abcdef" for one in uuid)
     record: asyncpg.Record | None = (
-        await gateway.pool.fetchrow(sql("order_of_redemption", PACKAGE), uuid) if known else None
+        await gateway.pool.fetchrow(sql("order_of_redemption", PACKAGE), uuid, tenants.groups()) if known else None
     )
     if record is None:
         raise Problem(

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import Depends, Query, Request, Response
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, stored_campaign
+from services.gateway import tenants
 from services.gateway.access.callers import Caller
 from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import CampaignIn, PublicationIn, VoucherIn
@@ -21,12 +22,13 @@ from services.gateway.facades.voucherify.terms import (
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.native.bodies import body_of, moment
+from services.gateway.native.parameters import AskedName, Name
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.coupon import code_key
 from shared.domain.derive import derived_id
 from shared.domain.reasons import Reason
-from shared.ledger import campaigns, queries
+from shared.ledger import queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
@@ -54,7 +56,7 @@ async def create_voucher(
 @router.post("/v1/vouchers/{code}")
 async def create_voucher_with_code(
     request: Request,
-    code: str,
+    code: Name,
     gateway: Here,
     caller: MayIssue,
     body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
@@ -74,9 +76,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
     codes = () if code is None else (code,)
     verdict = await gateway.execute(CreateCoupons(command_id, campaign_id, 0 if codes else 1, codes, channel=CHANNEL))
     if not verdict.accepted:
-        await campaigns.change(
-            gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"})
-        )
+        await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
         if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
             raise _taken(code or "")
         raise refusal(verdict)
@@ -85,18 +85,20 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
 
 @router.get("/v1/vouchers")
 async def list_vouchers(
-    gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: str | None = None
+    gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: AskedName = None
 ) -> Response:
     """Vouchers by their ids, a page at a time."""
-    records = await gateway.pool.fetch(sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit)
-    total = await gateway.pool.fetchval(sql("vouchers_count", PACKAGE), campaign)
+    records = await gateway.pool.fetch(
+        sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit, tenants.groups()
+    )
+    total = await gateway.pool.fetchval(sql("vouchers_count", PACKAGE), campaign, tenants.groups())
     return json_response(
         {"object": "list", "data_ref": "vouchers", "vouchers": [_listed(one) for one in records], "total": total}
     )
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) -> Response:
+async def get_voucher(request: Request, code: Name, gateway: Here, _: MayRead) -> Response:
     """A voucher by its code, or by its id."""
     try:
         return json_response(await _voucher(gateway, code))
@@ -106,25 +108,25 @@ async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) ->
 
 
 @router.post("/v1/vouchers/{code}/disable")
-async def disable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+async def disable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
     """Take a voucher out of use: one that stands alone until it is enabled, one of a campaign's for good."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
-async def enable(request: Request, code: str, gateway: Here, _: MayManage) -> Response:
+async def enable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
     """Bring a voucher back that stands alone."""
     return await _switch(request, gateway, code, on=True)
 
 
 async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) -> Response:
-    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code))
+    record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
     if record is None:
         raise _unknown(code)
     campaign_id = record["campaign_id"]
     if campaign_id.startswith("voucher-"):
         status = "active" if on else "paused"
-        await campaigns.change(gateway.pool, campaign_id, lambda before: before.model_copy(update={"status": status}))
+        await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": status}))
     elif on and record["status"] == "voided":
         raise invalid(f"Voucher {code!r} is one of a campaign's and was taken out of use for good; make another one.")
     elif not on:
@@ -147,7 +149,7 @@ async def create_campaign(
 
 
 @router.get("/v1/campaigns/{name}")
-async def get_campaign(name: str, gateway: Here, _: MayRead) -> Response:
+async def get_campaign(name: Name, gateway: Here, _: MayRead) -> Response:
     """A campaign by its name."""
     definition, counts = await _campaign(gateway, name)
     return json_response(campaign_document(definition, counts.coupons))
@@ -157,8 +159,8 @@ async def get_campaign(name: str, gateway: Here, _: MayRead) -> Response:
 async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1) -> Response:
     """Campaigns by their names, a page at a time."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.campaigns_after(connection, None, limit * page)
-        total = await connection.fetchval(sql("campaigns_count", PACKAGE))
+        found = await queries.campaigns_after(connection, None, limit * page, groups=tenants.groups())
+        total = await connection.fetchval(sql("campaigns_count", PACKAGE), tenants.groups())
         documents = []
         for one in found[limit * (page - 1) :]:
             counts = await queries.campaign_counts(connection, one.campaign_id)
@@ -169,7 +171,7 @@ async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Pag
 @router.post("/v1/campaigns/{name}/vouchers")
 async def add_vouchers(
     request: Request,
-    name: str,
+    name: Name,
     gateway: Here,
     _: MayIssue,
     vouchers_count: Annotated[int, Query(ge=1, le=MAX_CREATED)] = 1,
@@ -226,7 +228,7 @@ async def publish(
 
 async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) -> None:
     try:
-        await campaigns.save(gateway.pool, [definition], new=new)
+        await tenants.save(gateway, definition, new=new)
     except CampaignExistsError:
         raise Problem(
             400, "duplicate_found", f"There is a campaign {definition.campaign_id!r} already; name yours otherwise."
@@ -236,11 +238,11 @@ async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) 
 
 
 async def _campaign(gateway: Gateway, name: str) -> tuple[CampaignDefinition, queries.CampaignCounts]:
-    async with gateway.pool.acquire() as connection:
-        found = await queries.campaign(connection, name)
-        counts = await queries.campaign_counts(connection, name)
+    found = await tenants.campaign(gateway, name)
     if found is None:
         raise Problem(404, "not_found", f"There is no campaign {name!r}.", details={"resource_type": "campaign"})
+    async with gateway.pool.acquire() as connection:
+        counts = await queries.campaign_counts(connection, name)
     return found.definition, counts
 
 
@@ -248,7 +250,9 @@ async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
     """The voucher of that code or id. Raises a Problem (404)."""
     hexadecimal = code.removeprefix("v_")
     by_id = code.startswith("v_") and len(hexadecimal) == 32 and all(one in "0123456789abcdef" for one in hexadecimal)
-    record = await gateway.pool.fetchrow(sql("voucher", PACKAGE), code_key(code), hexadecimal if by_id else None)
+    record = await gateway.pool.fetchrow(
+        sql("voucher", PACKAGE), code_key(code), hexadecimal if by_id else None, tenants.groups()
+    )
     if record is None:
         raise _unknown(code)
     return _listed(record)
@@ -256,7 +260,7 @@ async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
 
 def _listed(record: asyncpg.Record) -> dict[str, Any]:
     row = dict(record)
-    definition = CampaignDefinition.model_validate_json(row.pop("definition"))
+    definition = stored_campaign(row.pop("definition"))
     holder = row.pop("holder_key")
     return voucher_document(queries.wallet_coupon(row), definition, holder)
 

@@ -1,0 +1,95 @@
+"""What a caller sees who is bound to groups of campaigns: nothing of other campaigns exists for them.
+
+A command that carries `groups` is decided on a state without the coupons, campaigns and locks of other groups, so a
+coupon of another group gets the very answer that one gets that doesn't exist. A campaign without a group is in none.
+
+Orders and lock references are named by callers, in one namespace for all. An order with uses of another group is left
+as it is, whatever a command says of it; a lock reference that holds some is taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from shared.domain.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    IssueCoupons,
+    LockCoupons,
+    ReturnOrder,
+)
+from shared.domain.reasons import Reason
+from shared.domain.state import LockedUse, Standing, State
+from shared.domain.verdicts import RefusedCoupon, Verdict
+
+Groups = frozenset[str] | None
+"""None: bound to none, sees everything."""
+
+
+def groups_of(command: Command) -> Groups:
+    """The groups that the command's caller is bound to."""
+    groups: Groups = getattr(command, "groups", None)
+    return groups
+
+
+def seen_by(command: Command, state: State) -> State:
+    """The state as the caller of `command` sees it."""
+    groups = groups_of(command)
+    if groups is None:
+        return state
+    if isinstance(command, IssueCoupons | CreateCoupons):
+        campaigns = {name: one for name, one in state.campaigns.items() if one.group in groups}
+        return replace(state, campaigns=campaigns)
+    locks = dict(state.locks)
+    for reference, lock in state.locks.items():
+        if _all_seen(state, groups, lock.uses):
+            continue
+        if isinstance(command, LockCoupons):  # the reference is taken, as one is whose lock was burned
+            locks[reference] = replace(lock, status="burned", uses=(), order_id=None)
+        else:
+            del locks[reference]
+    orders = state.orders
+    if isinstance(command, CancelOrder | ReturnOrder) and not _order_seen(state, groups, command.order_id):
+        orders = {name: one for name, one in orders.items() if name != command.order_id}
+    codes = {
+        key: one for key, one in state.coupon_ids.items() if _is_seen(state, groups, state.coupons[one].campaign_id)
+    }
+    return replace(state, coupon_ids=codes, locks=locks, orders=orders)
+
+
+def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
+    """The verdict on what the caller of `command` sees: it names nothing of other groups, and changes nothing there."""
+    groups = groups_of(command)
+    if groups is None:
+        return verdict
+    if isinstance(command, CancelOrder | ReturnOrder):
+        if not _order_seen(state, groups, command.order_id):
+            verdict = replace(verdict, transfers=(), locks=(), orders=())
+        # The currency would tell an order of others from one that only the caller named.
+        return verdict if verdict.accepted else replace(verdict, currency=None)
+    if isinstance(command, CreateCoupons):
+        return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
+    return verdict
+
+
+def _without_owner(refused: RefusedCoupon, state: State, groups: frozenset[str]) -> RefusedCoupon:
+    owner = refused.details.get("campaign_id")
+    if refused.reason is not Reason.CODE_TAKEN or owner is None or _is_seen(state, groups, owner):
+        return refused
+    return replace(refused, message=f"The code {(refused.code or '').strip()!r} exists already.", details={})
+
+
+def _order_seen(state: State, groups: frozenset[str], order_id: str) -> bool:
+    order = state.orders.get(order_id)
+    standing: Iterable[Standing] = () if order is None else order.standing.values()
+    held = [use for lock in state.locks.values() if lock.order_id == order_id for use in lock.uses]
+    return _all_seen(state, groups, standing) and _all_seen(state, groups, held)
+
+
+def _all_seen(state: State, groups: frozenset[str], uses: Iterable[Standing | LockedUse]) -> bool:
+    return all(_is_seen(state, groups, use.campaign_id) for use in uses)
+
+
+def _is_seen(state: State, groups: frozenset[str], campaign_id: str) -> bool:
+    campaign = state.campaigns.get(campaign_id)
+    return campaign is not None and campaign.group in groups

@@ -1,0 +1,219 @@
+"""Whatever a body, a path or a query says, no answer is a 5xx, an error is the facade's own, and neighbours succeed."""
+
+import asyncio
+import copy
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from services.gateway.app import create_app
+from tests.gateway import Served, client_of, served
+from tests.ledger import definition
+from tests.security.routes_table import NAMES, REQUESTS, Request, headers_of, is_problem, requests_of, routes_of
+
+pytestmark = pytest.mark.asyncio
+
+RAW = {
+    "@2^64@": "18446744073709551616", "@-2^70@": str(-(2**70)), "@300 digits@": "9" * 300, "@5000 digits@": "9" * 5_000,
+    "@1e400@": "1e400", "@-1e400@": "-1e400", "@NaN@": "NaN", "@Infinity@": "-Infinity",
+}  # fmt: skip
+"""What json.dumps doesn't write, by what stands for it."""
+
+ALWAYS = ("@2^64@", 1e308, None, "\u6f22" * 2_000, "9999-12-31T23:59:59.999999Z")
+IN_TURN = (
+    *[one for one in RAW if one not in ALWAYS], 2**63 - 1, -(2**63), -1, 0, 1.5, True, "", " ", "\0", "a\nb", "\u202e",
+    "=1+1", "x" * 256, "x" * 2_800, "9999-12-31T23:59:59.9999999Z",
+    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31", "0001-01-01",
+    "1969-12-31T23:59:59Z", "-5.00", "999999999999999999", "99999999999999999999.99", [], {}, [None], [[]], {"a": {}},
+    ["x"] * 1_001,
+)  # fmt: skip
+PATHS = (
+    "x" * 256, "x" * 2_800, "\u6f22" * 300, "\0", "\n", " ", "..", "%", "\U0001f600", "a/b", "9" * 400, "-1", "0",
+    str(2**63), "\u202e", "=1", "'", "order:x", "v_" + "0" * 32, "r_" + "f" * 32,
+)  # fmt: skip
+QUERIES = (
+    "", " ", "\0", "\n", "x" * 256, "x" * 3_000, "\u6f22" * 300, "-1", "0", "9" * 400, "1e400", str(2**63), "1.5",
+    "true", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "1970", "NaN",
+    # cursors: [1, "0001-01-01T00:00:00+14:00", "x", "y"], [2**63], ["x"], {"a": 1}
+    "WzEsIjAwMDEtMDEtMDFUMDA6MDA6MDArMTQ6MDAiLCJ4IiwieSJd", "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd", "WyJ4Il0", "eyJhIjoxfQ",
+)  # fmt: skip
+SETTINGS: dict[str, Any] = {"http_rate_per_minute": 10_000_000, "http_unknown_per_minute": 1_000_000}
+TOGETHER = 24
+CAMPAIGNS = [
+    definition(name, code={"shared_code": code}, limits={}) for name, code in (("shared", "SHARED"), ("good", "GOOD"))
+]
+
+
+def places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in a document, the document itself first; of a list the first member."""
+    yield place
+    if isinstance(document, dict):
+        for name, member in document.items():
+            yield from places(member, (*place, name))
+    elif isinstance(document, list) and document:
+        yield from places(document[0], (*place, 0))
+
+
+def changed(document: Any, place: tuple[Any, ...], value: Any) -> bytes:
+    """The document with `value` in that place, as JSON that may be none."""
+    document = copy.deepcopy(document)
+    if place:
+        inner = document
+        for part in place[:-1]:
+            inner = inner[part]
+        inner[place[-1]] = value
+    else:
+        document = value
+    text = json.dumps(document)
+    for stand_in, raw in RAW.items():
+        text = text.replace(json.dumps(stand_in), raw)
+    return text.encode()
+
+
+def whole(document: Any) -> Iterator[bytes]:
+    """Bodies that are wrong as a whole."""
+    text = json.dumps(document)
+    yield b""
+    yield b"\xff\xfe"
+    yield text.encode("utf-16")
+    yield text.encode()[:-1]
+    yield b"[" * 10_000 + b"]" * 10_000
+    yield b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+    yield text.encode().replace(b"{", b'{"code":1,"code":2,', 1)
+    yield text.encode().replace(b"{", b'{"order":{"a":1,"a":2},', 1)
+    yield text.encode().replace(b"{", b'{"x":"\\ud800",', 1)
+    yield text.encode().replace(b"{", b'{"metadata":' + b'{"a":' * 200 + b"1" + b"}" * 201 + b",", 1)
+    for size in (16_400, 1_200_000):
+        for name in ("metadata", "payload", "code", "order"):
+            yield json.dumps(
+                {**document, name: {"a": "x" * size}} if isinstance(document, dict) else "x" * size
+            ).encode()
+    yield b" " * (2 * 1024 * 1024 + 1)
+
+
+def values_for(turn: int) -> list[Any]:
+    """What is tried in one place: what broke something once, and some of the rest, other ones in each place.
+
+    COUPONRY_HOSTILE_BODIES=all tries everything everywhere, which takes minutes.
+    """
+    if os.environ.get("COUPONRY_HOSTILE_BODIES") == "all":
+        return [*ALWAYS, *IN_TURN]
+    return [*ALWAYS, *[IN_TURN[(3 * turn + step) % len(IN_TURN)] for step in range(3)]]
+
+
+class Sender:
+    """Sends hostile requests, several side by side with a good one, and keeps what was wrong with the answers."""
+
+    def __init__(self, here: Served) -> None:
+        self._good_ones = 0
+        self._client = client_of(here.gateway, headers_of(here.key))
+        self._waiting: list[tuple[str, str, bytes | None]] = []
+        self.sent, self.wrong = 0, list[str]()
+
+    async def send(self, method: str, path: str, body: bytes | None = None) -> None:
+        self._waiting.append((method, path, body))
+        if len(self._waiting) == TOGETHER:
+            await self.flush()
+
+    async def flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        good, *answers = await asyncio.gather(self._good(), *[self._ask(*one) for one in waiting])
+        for (method, path, body), answer in zip(waiting, answers, strict=True):
+            self.sent += 1
+            if problem := _wrong(path, answer):
+                self.wrong.append(f"{method} {path[:100]} {(body or b'')[:200]!r}: {problem}")
+        assert good.status_code == 200, good.text
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        return await self._client.request(method, path, content=body, headers=headers)
+
+    async def _good(self) -> httpx.Response:
+        self._good_ones += 1
+        order = {"order_id": f"good-{self._good_ones}", "currency": "USD", "amount": "125.00"}
+        return await self._client.post("/v1/redemptions", json={"codes": ["GOOD"], "order": order})
+
+
+def _wrong(path: str, answer: httpx.Response) -> str | None:
+    """What is wrong with an answer; None where it is good or a proper error."""
+    if answer.status_code >= 500:
+        return f"{answer.status_code} {answer.text[:300]}"
+    if answer.status_code < 400 and not path.startswith("/paddle"):
+        return None
+    try:
+        document = answer.json()
+    except ValueError:
+        return f"{answer.status_code}, and no JSON: {answer.text[:200]}"
+    if document.get("success") is True or is_problem(path, answer.status_code, document):
+        return None
+    if answer.status_code == 404 and "%0A" in path and is_problem("/v1", 404, document):
+        return None  # no facade is mounted at a path with a line break
+    return f"no problem of this application: {answer.text[:200]}"
+
+
+def names(number: int) -> dict[str, str]:
+    """Names that nothing else in the test has."""
+    made = {name: f"{name}-{number}" for name in NAMES}
+    return made | {"job": "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10", "code": "SHARED", "campaign": "shared"}
+
+
+async def test_every_route_is_in_the_table(database_url: str) -> None:
+    async with served(database_url) as here:
+        found = list(routes_of(create_app(here.gateway)))
+        assert len(found) > 60
+        assert [(prefix, route.path) for prefix, route in found if not requests_of(prefix, route)] == []
+        taken = [one for prefix, route in found for one in requests_of(prefix, route)]
+        assert [one for one in REQUESTS if one not in taken] == []
+
+
+@pytest.mark.parametrize("facade", ["v1", "sitevibes", "capillary", "gameball", "paddle", "voucherify"])
+async def test_no_body_makes_a_5xx_or_harms_a_neighbour(database_url: str, facade: str) -> None:
+    async with served(database_url, *CAMPAIGNS, **SETTINGS) as here:
+        sender = Sender(here)
+        number = 0
+        for template in REQUESTS:
+            if template.body is None or not template.path.startswith(f"/{facade}/"):
+                continue
+            for turn, place in enumerate(places(template.body)):
+                for value in values_for(turn):
+                    number += 1
+                    request = template.filled(names(number))
+                    await sender.send(request.method, request.path, changed(request.body, place, value))
+            for content in whole(template.filled(names(number)).body):
+                await sender.send(template.method, template.filled(names(number)).path, content)
+        await sender.flush()
+        assert sender.wrong == []
+        assert sender.sent > 30
+
+
+async def test_no_path_or_query_makes_a_5xx_or_harms_a_neighbour(database_url: str) -> None:
+    async with served(database_url, *CAMPAIGNS, **SETTINGS) as here:
+        sender = Sender(here)
+        for prefix, route in routes_of(create_app(here.gateway)):
+            for number, template in enumerate(requests_of(prefix, route)[:1]):
+                await _send_paths(sender, prefix, route, template, number)
+        await sender.flush()
+        assert sender.wrong == []
+        assert sender.sent > 1_000
+
+
+async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request, number: int) -> None:
+    filled = template.filled(names(number))
+    content = None if filled.body is None else json.dumps(filled.body).encode()
+    [method] = route.methods
+    for parameter in route.param_convertors:
+        for value in PATHS:
+            path = prefix + route.path
+            for name in route.param_convertors:
+                path = path.replace(f"{{{name}}}", quote(value, safe="") if name == parameter else "x")
+            await sender.send(method, path, content)
+    path = filled.path.partition("?")[0]
+    for parameter in route.dependant.query_params:
+        for value in QUERIES:
+            await sender.send(method, f"{path}?{urlencode({parameter.alias: value})}", content)
+    await sender.send(method, f"{path}?limit=%FF&cursor=%FF&x=%00", content)
