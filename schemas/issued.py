@@ -1,10 +1,10 @@
-"""Topic `coupons.issued`: coupons that were issued, and those that were not. Key: customer id."""
+"""Topic `coupons.issued`: coupons that were issued, those that were not, customers that were erased. Key: customer id."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Cause, CustomerReference, Discount, Event, Identifier, Moment, Text
+from schemas.common import Cause, CustomerReference, Discount, Event, Identifier, Identifiers, Moment, Text
 
 
 class CouponIssued(Event):
@@ -35,3 +35,18 @@ class CouponIssueRefused(Event):
     details: dict[str, str] | None = None
     caused_by: Cause
     refused_at: Moment | None = None
+
+
+class CustomerErased(Event):
+    """A customer was erased (GDPR Art. 17): readers erase what they have of this customer.
+
+    It says no more than readers need to find their own rows: `customer_id`, and up to 1,000 `coupon_ids`. `pseudonym` is
+    who the ledger's rows belong to from now on; `erased-<pseudonym>` stands for the customer in events that are published
+    later. A customer with several ids causes an event for each, under one `erasure_id`.
+    """
+
+    erasure_id: Identifier
+    pseudonym: Identifier
+    customer_id: Identifier | None = None
+    coupon_ids: Identifiers | None = None
+    erased_at: Moment
