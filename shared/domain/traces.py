@@ -88,6 +88,13 @@ class Traces:
         """Return whether `document` names the person anywhere."""
         return self.cleaned(document) != document
 
+    def written_in(self, text: str) -> bool:
+        """Return whether `text`, JSON or not, names the person."""
+        try:
+            return self.mentioned_in(json.loads(text))
+        except ValueError:
+            return self.mentioned_in(text)
+
     def cleaned_event(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return an event's data without the person. An event of theirs loses its metadata as well."""
         theirs = self.is_person(data.get("customer"))

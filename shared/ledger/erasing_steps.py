@@ -202,19 +202,11 @@ async def _write_deliveries(connection: Connection, target: Target, records: Seq
 
 
 async def _write_answers(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    named = [record for record in records if names_person(target.traces, record["text"])]
+    named = [record for record in records if target.traces.written_in(record["text"])]
     if named:
         keys = [record["idempotency_key"] for record in named]
         await connection.execute(sql("erasure_answers"), [record["caller"] for record in named], keys)
     return len(named)
-
-
-def names_person(traces: Traces, text: str) -> bool:
-    """Return whether a text, which may be JSON, names the person."""
-    try:
-        return traces.mentioned_in(json.loads(text))
-    except ValueError:
-        return traces.mentioned_in(text)
 
 
 def _texts(name: str, column: str, keys: Sequence[str]) -> Writer:

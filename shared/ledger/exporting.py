@@ -16,7 +16,7 @@ from shared.domain.customer import CustomerKey, Identifier
 from shared.domain.traces import Traces
 from shared.ledger.database import Pool
 from shared.ledger.erasing import person_of
-from shared.ledger.erasing_steps import ROWS_OF_TEXT, names_person
+from shared.ledger.erasing_steps import ROWS_OF_TEXT
 from shared.ledger.sql import sql
 
 ROWS_A_PAGE: Final = 500
@@ -116,7 +116,7 @@ async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: 
             sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.digit_patterns(), now, *after
         )
         for record in records:
-            if record["text"] is not None and names_person(traces, record["text"]):
+            if record["text"] is not None and traces.written_in(record["text"]):
                 row = {name: value for name, value in record.items() if name != "text"}
                 yield orjson.dumps(row | {"content": _content(record["text"])}, default=str)
         if len(records) < ROWS_OF_TEXT:

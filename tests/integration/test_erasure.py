@@ -1,5 +1,6 @@
 """Erasure and export on a real ledger: nothing names the person afterwards, and everything that counts still counts."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, NoteCustomer, PayOrder, ReturnOrder
+from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, NoteCustomer, PayOrder, ReleaseLock, ReturnOrder, VoidCoupon
 from shared.domain.customer import Customer, identifiers
 from shared.domain.traces import referral_occasion
 from shared.domain.verdicts import Verdict
-from shared.ledger import erasing, exporting
+from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine
@@ -148,3 +149,240 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         assert await named_in(database_url, (*NAMES, *keys)) == {}
         assert await named_in(database_url, ("bob@example.com",)) != {}
         assert (await audit(pool)).findings == ()
+
+
+async def test_limits_hold_for_the_pseudonym_and_whoever_comes_back_is_somebody_new(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        total = await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32)
+        erasure_id = await erase(pool)
+        erasure = await erasing.find(pool, erasure_id)
+        assert erasure is not None
+        mine = "SELECT used_uses, held_uses FROM meters WHERE campaign_id = 'limited' AND customer_key = $1"
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 1)
+        assert await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32) == total
+        # The order that was held is paid: it is the pseudonym's use that is burned, and returned again.
+        answers = await engine.execute([PayOrder("/pay A-5", "A-5", PLACED_AT)])
+        assert [getattr(one, "outcome", one) for one in answers] == ["redeemed"]
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (2, 0)
+        [cancelled] = await engine.execute([CancelOrder("/cancel A-3", "A-3", PLACED_AT)])
+        assert isinstance(cancelled, Verdict)
+        assert cancelled.customer_key == erasure.pseudonym
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
+        # Under the same names: a new person, with limits of their own.
+        again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
+        assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
+        known = await exporting.find_person(pool, WHO)
+        assert known is not None
+        assert erasure.pseudonym not in known.customer_keys
+
+
+async def test_a_replay_gets_its_recorded_verdict_and_brings_nobody_back(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        replayed = redeem("A-3", ["LIMITED"], customer=ANN)
+        [before] = await engine.execute([replayed])
+        await erase(pool)
+        [after] = await engine.execute([replayed])
+        assert isinstance(before, Verdict)
+        assert isinstance(after, Verdict)
+        assert (after.outcome, after.accepted, after.discount_minor) == (
+            before.outcome, before.accepted, before.discount_minor,
+        )  # fmt: skip
+        assert await exporting.find_person(pool, WHO) is None
+        fingerprint = await pool.fetchval("SELECT fingerprint FROM journal WHERE command_id = '/shop A-3'")
+        assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
+
+
+async def test_events_not_yet_published_go_out_without_the_person_and_read_as_their_schema_says(
+    database_url: str,
+) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        before = await pool.fetchval("SELECT count(*) FROM outbox")
+        erasure_id = await erase(pool)
+        rows = await pool.fetch("SELECT type, key, subject, data::text FROM outbox ORDER BY position")
+        for row in rows:
+            parse(BY_TYPE[row["type"]].model, row["data"].encode())
+        told = [row for row in rows if row["type"] == "customer.erased"]
+        assert len(rows) == before + len(told)
+        assert [(row["key"], row["subject"]) for row in told] == [
+            ("ann_smith_77", "ann_smith_77"), ("webshop-ann-smith", "webshop-ann-smith"),
+        ]  # fmt: skip
+        said = json.loads(told[0]["data"])
+        assert set(said) == {"erasure_id", "pseudonym", "customer_id", "coupon_ids", "erased_at"}
+        assert said["erasure_id"] == erasure_id
+        assert len(said["coupon_ids"]) == 2
+        pseudonyms = {row["key"] for row in rows if row["key"].startswith("erased-")}
+        assert pseudonyms == {f"erased-{said['pseudonym']}"}
+
+
+async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool, await open_pool(database_url, role=None) as owner:
+        engine = Engine(pool)
+        await live(engine, pool)
+        bob = await exporting.find_person(pool, identifiers(BOB))
+        assert bob is not None
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure = await erasing.find(pool, erasure_id or "")
+        assert erasure is not None
+        for change in (
+            "used_uses = used_uses + 1", f"customer_key = '{bob.customer_keys[0]}'", "customer_key = gen_random_uuid()",
+            f"customer_key = '{erasure.pseudonym}'",  # of everybody
+            f"customer_key = '{erasure.pseudonym}', used_minor = 0",
+        ):  # fmt: skip
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(f"UPDATE transfers SET {change}")
+            with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+                await owner.execute(f"UPDATE transfers SET {change}")
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await owner.execute("DELETE FROM transfers")
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await owner.execute("TRUNCATE transfers")
+        verdict: Any = json.loads(
+            await pool.fetchval("SELECT verdict::text FROM journal WHERE command_id = '/shop A-3'")
+        )
+        erases = "SELECT erase_verdicts($1, ARRAY['/shop A-3'], ARRAY[$2::text])"
+        for wrong in (
+            verdict | {"outcome": "refused"}, verdict | {"discount_minor": 0},
+            verdict | {"customer_key": bob.customer_keys[0]}, verdict | {"accepted": []},
+        ):  # fmt: skip
+            with pytest.raises(asyncpg.RestrictViolationError):
+                await pool.fetchval(erases, erasure_id, json.dumps(wrong))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("UPDATE journal SET verdict = '{}'")
+        await erasing.run(pool, erasure_id or "")
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await pool.fetchval(erases, erasure_id, json.dumps(verdict))
+
+
+async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_and_audited_clean_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing_steps, "ROWS_BY_KEY", 2)
+    monkeypatch.setattr(erasing_steps, "ROWS_OF_TEXT", 3)
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        assert erasure_id is not None
+        pieces = 0
+        while await erasing.work(pool, erasure_id):
+            pieces += 1
+            assert (await audit(pool)).findings == ()
+            # Whoever asks again, by any name the person had, goes on with the same erasure.
+            assert await erasing.begin(pool, identifiers(ANN_ELSEWHERE), "a rerun") == erasure_id
+        assert pieces >= 25
+        assert await erasing.begin(pool, WHO, "too late") is None
+        record = await pool.fetchrow("SELECT * FROM erasures")
+        assert (record["identifiers"], record["customer_keys"], record["requested_by"]) == ("[]", [], "a test")
+        assert json.loads(record["counts"])["transfers"] > 5
+        await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+        assert await named_in(database_url) == {}
+
+
+async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_too(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        spare = await given(engine, 9, ANN)
+        keys = [str(row[0]) for row in await pool.fetch("SELECT customer_key FROM customers")]
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        assert erasure_id is not None
+        commands = [
+            VoidCoupon("/cli void", spare),
+            CancelOrder("/cancel A-2", "A-2", PLACED_AT),
+            PayOrder("/pay A-5", "A-5", PLACED_AT),
+            ReleaseLock("/cli release", "lock-1"),
+            CancelOrder("/cancel A-4", "A-4", PLACED_AT),
+        ]
+        for command in commands:
+            await engine.execute([command])
+            assert (await audit(pool)).findings == ()
+            await erasing.work(pool, erasure_id)
+            assert (await audit(pool)).findings == ()
+        await erasing.run(pool, erasure_id)
+        erasure = await erasing.find(pool, erasure_id)
+        assert erasure is not None
+        left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM transfers")} & set(keys)
+        assert len(left) == 1, "only Bob's"
+        await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+        assert await named_in(database_url) == {}
+
+
+async def test_two_who_erase_at_once_while_engines_run_do_it_once_and_keep_every_sum(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED, connections=8) as pool:
+        engines = [Engine(pool), Engine(pool)]
+        await live(engines[0], pool)
+        stop = asyncio.Event()
+
+        async def orders(number: int) -> int:
+            made = 0
+            while not stop.is_set():
+                made += 1
+                name = f"{number}-{made}"
+                who = Customer(f"somebody-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
+                await engines[number].execute(
+                    [redeem(f"O-{name}", ["LIMITED"], customer=who), CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT)]
+                )
+            return made
+
+        running = [asyncio.create_task(orders(number)) for number in (0, 1)]
+        ids = set()
+        try:
+            for _ in range(3):
+                async with asyncio.TaskGroup() as group:
+                    found = [group.create_task(erasing.begin(pool, WHO, f"{n}")) for n in range(2)]
+                begun = {one.result() for one in found} - {None}
+                ids |= begun
+                for erasure_id in begun:
+                    await asyncio.gather(erasing.run(pool, erasure_id or ""), erasing.run(pool, erasure_id or ""))
+                assert (await audit(pool)).findings == ()
+        finally:
+            stop.set()
+        assert all(made > 0 for made in await asyncio.gather(*running))
+        assert ids
+        assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'customer.erased'") >= len(ids)
+
+
+async def test_an_export_holds_everything_and_nobody_elses(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        person = await exporting.find_person(pool, identifiers(ANN_ELSEWHERE))
+        assert person is not None
+        made = json.loads(b"".join([part async for part in exporting.document(pool, person)]))
+        assert {(one["kind"], one["value"]) for one in made["identifiers"]} == {
+            ("id", "ann_smith_77"), ("id", "webshop-ann-smith"), ("email", "ann.smith@example.com"),
+            ("mobile", "+4930123456"), ("mobile", "+49301234567"),
+        }  # fmt: skip
+        assert made["segments"] == ["vip"]
+        assert len(made["coupons"]) == 2
+        assert {one["order_id"] for one in made["orders"]} == {"A-1", "A-2", "A-3", "A-4", "A-5"}
+        keys = list(person.customer_keys)
+        entries = await pool.fetchval("SELECT count(*) FROM transfers WHERE customer_key = ANY($1::uuid[])", keys)
+        assert len(made["ledger_entries"]) == entries > 8
+        assert {one["lock"]["lock_reference"] for one in made["locks"]} >= {"lock-1"}
+        assert any((one["verdict"].get("metadata") or {}).get("gift_for") == "Ann Smith" for one in made["decisions"])
+        assert [one["used_uses"] for one in made["totals"] if one["campaign_id"] == "limited"] == [1]
+        assert {one["period"][:5] for one in made["totals_of_periods"]} == {"month"}
+        assert len(made["webhook_deliveries"]) == 1
+        assert [one["idempotency_key"] for one in made["kept_answers"]] == ["idem-2"]
+        assert made["events"]
+        assert "bob@example.com" not in json.dumps(made)
+        await erase(pool)
+        assert await exporting.find_person(pool, WHO) is None
+
+
+async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MOST_NAMES + 1)]
+        await engine.execute([NoteCustomer(f"/n {n}", who, PLACED_AT) for n, who in enumerate(people)])
+        with pytest.raises(erasing.ErasureRefusedError, match="placeholder"):
+            await erasing.begin(pool, (("email", "none@example.com"),), "a test")
+        assert await pool.fetchval("SELECT count(*) FROM erasures") == 0
