@@ -29,7 +29,7 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         gateway = Gateway(pool, settings)
         housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())
         await housekeeper.run_once()
-        jobs = JobRunner(pool, gateway.engine)
+        jobs = JobRunner(pool, gateway.engine, retention_seconds=settings.jobs_retention_seconds)
         erasures = ErasureRunner(pool)
         await together(
             serve(create_app(gateway), context),
