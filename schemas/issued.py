@@ -1,4 +1,4 @@
-"""Topic `coupons.issued`: coupons that were issued, those that were not, customers that were erased. Key: customer id."""
+"""Topic `coupons.issued`: coupons that were issued, those that were not, erased customers. Key: customer id."""
 
 from typing import Annotated
 
@@ -40,9 +40,9 @@ class CouponIssueRefused(Event):
 class CustomerErased(Event):
     """A customer was erased (GDPR Art. 17): readers erase what they have of this customer.
 
-    It says no more than readers need to find their own rows: `customer_id`, and up to 1,000 `coupon_ids`. `pseudonym` is
-    who the ledger's rows belong to from now on; `erased-<pseudonym>` stands for the customer in events that are published
-    later. A customer with several ids causes an event for each, under one `erasure_id`.
+    It says no more than readers need to find their own rows: `customer_id`, and up to 1,000 `coupon_ids`. `pseudonym`
+    is who the ledger's rows belong to from now on; `erased-<pseudonym>` stands for the customer in events that are
+    published later. A customer with several ids causes an event for each, under one `erasure_id`.
     """
 
     erasure_id: Identifier

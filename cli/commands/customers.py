@@ -111,8 +111,8 @@ def erase(
 ) -> None:
     """Remove what names a customer; what counts is kept under a pseudonym (GDPR Art. 17). It can't be undone.
 
-    Interrupted, it is finished by the same command, or by a gateway. Kafka topics can't be changed: dead letters that name
-    the customer are listed, with the time until which they stay.
+    Interrupted, it is finished by the same command, or by a gateway. Kafka topics can't be changed: dead letters that
+    name the customer are listed, with the time until which they stay.
 
     Example: `couponry customers erase customer_123 --by "request 4711"`
     """

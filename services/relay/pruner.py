@@ -49,7 +49,7 @@ class Pruner:
             await sleep_unless(stopping, BETWEEN_SECONDS if deleted >= ROWS_AT_ONCE else PAUSE_SECONDS)
 
     async def run_once(self) -> int:
-        """Delete at most ROWS_AT_ONCE rows of each kind; return the most of one kind. Nothing while another relay leads."""
+        """Delete at most ROWS_AT_ONCE rows of each kind, none while another relay leads. Return the most of a kind."""
         position = self._position()
         if position is None:
             return 0

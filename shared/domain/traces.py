@@ -14,24 +14,26 @@ MOBILE_DIGITS: Final = 7
 """A phone number may be written with or without country and trunk prefix; its last digits are always there."""
 
 DISTINCTIVE_LENGTH: Final = 6
-"""Customer ids of at least so many characters, not digits alone, are looked for in any text. A shorter one ("7") is only
-recognised where a field names a customer: elsewhere it is more likely a quantity or somebody else's number."""
+"""Customer ids of at least so many characters, not digits alone, are looked for in any text. A shorter one ("7") is
+only recognised where a field names a customer: elsewhere it is more likely a quantity or somebody else's number."""
 
 REFERENCES: Final = frozenset(
     {
-        "campaign_id", "caused_by", "coupon_id", "currency", "event_id", "kind", "line_id", "lock_reference", "order_id", "outcome",
-        "product_id", "reason", "redemption_id", "type", "variant_id",
+        "campaign_id", "caused_by", "coupon_id", "currency", "event_id", "kind", "line_id", "lock_reference",
+        "order_id", "outcome", "product_id", "reason", "redemption_id", "type", "variant_id",
     }
 )  # fmt: skip
 """Fields that name things. Readers match them with rows of their own, so an erasure never changes them."""
 
 _CONTACT_FIELDS: Final = ("customer_id", "email", "mobile")
-_NAMES_CUSTOMER: Final = re.compile(r"customer|user|holder|member|source_?id|external_?id|referr|identifier", re.IGNORECASE)
+_NAMES_CUSTOMER: Final = re.compile(
+    r"customer|user|holder|member|source_?id|external_?id|referr|identifier", re.IGNORECASE
+)
 _WORD: Final = r"[0-9A-Za-z_]"
 
 
 def referral_occasion(customer_id: str) -> str:
-    """Return the occasion of a referral: one customer is referred once, under whatever event ids their sign-up comes."""
+    """Return the occasion of a referral. One customer is referred once, whatever event ids their sign-up has."""
     return f"referral {customer_id.strip()}"
 
 
@@ -54,9 +56,7 @@ class Traces:
         self._ids = frozenset(value.lower() for kind, value in self._names if kind == "id")
         whole = [one for one in self._ids if len(one) >= DISTINCTIVE_LENGTH and not one.isdigit()]
         parts = [re.escape(contact) for contact in sorted(contacts, key=len, reverse=True)]
-        parts += [
-            f"(?<!{_WORD}){re.escape(one)}(?!{_WORD})" for one in sorted(whole, key=len, reverse=True)
-        ]
+        parts += [f"(?<!{_WORD}){re.escape(one)}(?!{_WORD})" for one in sorted(whole, key=len, reverse=True)]
         self._pattern = re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
     def like_patterns(self) -> list[str]:
@@ -86,7 +86,7 @@ class Traces:
 
     def mentioned_in(self, document: Any) -> bool:
         """Return whether `document` names the person anywhere."""
-        return self.cleaned(document) != document
+        return bool(self.cleaned(document) != document)
 
     def written_in(self, text: str) -> bool:
         """Return whether `text`, JSON or not, names the person."""
@@ -98,7 +98,10 @@ class Traces:
     def cleaned_event(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return an event's data without the person. An event of theirs loses its metadata as well."""
         theirs = self.is_person(data.get("customer"))
-        return self.cleaned({name: value for name, value in data.items() if not (theirs and name == "metadata")})
+        cleaned: dict[str, Any] = self.cleaned(
+            {name: value for name, value in data.items() if not (theirs and name == "metadata")}
+        )
+        return cleaned
 
     def cleaned(self, document: Any, field: str = "") -> Any:
         """Return `document` with the person replaced by the pseudonym. `field` is what the document stands under."""

@@ -68,9 +68,7 @@ class Erasure:
         return self.finished_at is not None
 
 
-async def begin(
-    pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool = True
-) -> str | None:
+async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool = True) -> str | None:
     """Begin to erase the person that the first known one of `names` means; return the erasure's id.
 
     Returns the id of an erasure under way where nobody is known by these names any more, None where there is none

@@ -6,6 +6,7 @@ through their table in the order of its primary key.
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,9 @@ ROWS_OF_TEXT: Final = 2_000
 """Rows whose text one transaction looks through."""
 
 HTTP_COMMANDS: Final = "/couponry/http/"
+
+_PART: Final = re.compile(r"/(?:[0-9]+|new|old)\Z")
+"""Behind a key: which of several commands of one request it is."""
 
 Cursor = list[Any] | None
 """The primary key behind which the next piece begins; None at the beginning of a step."""
@@ -81,7 +85,7 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
-        kept = [_place_of(command_id) for command_id in command_ids if command_id.startswith(HTTP_COMMANDS)]
+        kept = [place for command_id in command_ids for place in answers_of(command_id)]
         await connection.execute(sql("erasure_answers"), [place[0] for place in kept], [place[1] for place in kept])
     return _by_key(len(found))
 
@@ -96,10 +100,16 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
     return json.dumps(verdict, ensure_ascii=False)
 
 
-def _place_of(command_id: str) -> tuple[str, str]:
-    """Return caller and idempotency key of a command that came over HTTP. Keys hold no blank."""
-    caller, _, key = command_id.removeprefix(HTTP_COMMANDS).rpartition(" ")
-    return caller, key
+def answers_of(command_id: str) -> list[tuple[str, str]]:
+    """Return caller and idempotency key under which the answer to a command may be kept; none if it wasn't HTTP's.
+
+    A caller's name may hold blanks, a key holds none, and a part of a request has something behind the key: every way
+    to read the id is returned.
+    """
+    if not command_id.startswith(HTTP_COMMANDS):
+        return []
+    parts = _PART.sub("", command_id.removeprefix(HTTP_COMMANDS)).split(" ")
+    return [(" ".join(parts[:number]), parts[number]) for number in range(1, len(parts))]
 
 
 def _by_key(changed: int) -> Piece:

@@ -1,7 +1,7 @@
 """Export everything that the ledger keeps about a person (GDPR Art. 15), as one JSON document.
 
-The document is made a page at a time, so that a person with very many rows is no different from any other. Pages are read
-one after another: what changes meanwhile may be in one section and not in another.
+The document is made a page at a time, so that a person with very many rows is no different from any other. Pages are
+read one after another: what changes meanwhile may be in one section and not in another.
 """
 
 import json
@@ -90,8 +90,8 @@ async def document(pool: Pool, person: Person) -> AsyncIterator[bytes]:
     for section, (query, beginning) in TEXTS.items():
         yield f',\n"{section}":['.encode()
         separator = b"\n"
-        async for row in _mentions(pool, query, beginning, traces):
-            yield separator + row
+        async for mention in _mentions(pool, query, beginning, traces):
+            yield separator + mention
             separator = b",\n"
         yield b"]"
     yield b"}\n"

@@ -79,7 +79,11 @@ def test_dead_letters_that_name_the_customer_are_listed_with_the_time_they_stay(
     async def bury() -> None:
         await create_topics(settings)
         queue = DeadLetterQueue(settings, "redeemer")
-        values = (b'{"customer": {"email": "ANN.SMITH@example.com"}', b'{"customer": {"email": "bob@example.com"}}', b"\xff")
+        values = (
+            b'{"customer": {"email": "ANN.SMITH@example.com"}',
+            b'{"customer": {"email": "bob@example.com"}}',
+            b"\xff",
+        )
         await queue.bury(
             [
                 Letter(Record(settings.topic("orders"), 0, offset, 1_000, b"k", value, ()), "bad_data", "is bad")

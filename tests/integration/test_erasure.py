@@ -10,7 +10,17 @@ import pytest
 
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, NoteCustomer, PayOrder, ReleaseLock, ReturnOrder, VoidCoupon
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    IssueCoupons,
+    LockCoupons,
+    NoteCustomer,
+    PayOrder,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.customer import Customer, identifiers
 from shared.domain.traces import referral_occasion
 from shared.domain.verdicts import Verdict
@@ -98,7 +108,8 @@ async def live(engine: Engine, pool: Pool) -> None:
     data = {"order_id": "A-1", "customer": {"customer_id": "ann_smith_77", "email": "ANN.SMITH@example.com"}}
     payload = {"type": "coupon.redeemed", "timestamp": "2026-03-01T12:00:00Z", "data": data}
     endpoint = await pool.fetchval(
-        "INSERT INTO webhook_endpoints (url, secret, event_types) VALUES ('https://x', 's', '{*}') RETURNING endpoint_id"
+        "INSERT INTO webhook_endpoints (url, secret, event_types) VALUES ('https://x', 's', '{*}') "
+        "RETURNING endpoint_id"
     )
     delivery = await pool.fetchval(
         "INSERT INTO webhook_deliveries (endpoint_id, event_id, type, payload) "

@@ -29,8 +29,8 @@ INSERT INTO jobs (job_id, caller, campaign_id, total, status, updated_at)
            now() - n * interval '1 minute' FROM generate_series(1, %(rows)s) n;
 INSERT INTO erasures (erasure_id, pseudonym, requested_by, requested_at, free_text, customer_keys, identifiers, stage,
                       finished_at)
-    SELECT md5('a' || n)::uuid, md5('p' || n)::uuid, 'k', now(), true, '{}', '[]', 'done', now() - n * interval '1 minute'
-    FROM generate_series(1, %(rows)s) n;
+    SELECT md5('a' || n)::uuid, md5('p' || n)::uuid, 'k', now(), true, '{}', '[]', 'done',
+           now() - n * interval '1 minute' FROM generate_series(1, %(rows)s) n;
 INSERT INTO http_answers (caller, idempotency_key, fingerprint, owner, started_at, status, media_type, body)
     SELECT 'k', n::text, '', 1, now() - n * interval '1 minute', 200, 'application/json', '{}'
     FROM generate_series(1, %(rows)s) n;

@@ -20,7 +20,7 @@ from shared.ledger.erasing import Erasure, ErasureRefusedError
 router = new_router("privacy")
 
 AT_ONCE_SECONDS: Final = 5.0
-"""How long the answer waits for an erasure; then it is answered as accepted and goes on in whichever gateway has time."""
+"""How long a request waits for its erasure; then it is answered as accepted, and any gateway goes on with it."""
 
 WhoInPath = Annotated[
     str,
@@ -73,9 +73,7 @@ async def export(gateway: Here, _: MayErase, who: WhoInPath) -> Response:
     if person is None:
         raise _unknown(who)
     headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
-    return StreamingResponse(
-        exporting.document(gateway.pool, person), media_type="application/json", headers=headers
-    )
+    return StreamingResponse(exporting.document(gateway.pool, person), media_type="application/json", headers=headers)
 
 
 @router.delete("/customers/{who}", summary="Erase a customer", responses=told(ErasureAnswer) | told(ErasureAnswer, 202))
