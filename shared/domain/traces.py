@@ -5,6 +5,7 @@ Used by erasure (GDPR Art. 17) and export (Art. 15). A document is parsed JSON.
 
 import json
 import re
+import string
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -25,11 +26,18 @@ REFERENCES: Final = frozenset(
 )  # fmt: skip
 """Fields that name things. Readers match them with rows of their own, so an erasure never changes them."""
 
+_ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 _CONTACT_FIELDS: Final = ("customer_id", "email", "mobile")
 _NAMES_CUSTOMER: Final = re.compile(
     r"customer|user|holder|member|source_?id|external_?id|referr|identifier", re.IGNORECASE
 )
-_WORD: Final = r"[0-9A-Za-z_]"
+_BOUNDARIES: Final[Mapping[str, tuple[str, str]]] = {
+    "id": (r"(?<![\w\-.@])", r"(?![\w\-@]|\.\w)"),
+    "email": (r"(?<![\w.%+\-])", r"(?![\w\-]|\.\w)"),
+    "mobile": (r"(?<!\w)", r"(?!\d)"),
+}
+"""What may not stand before and after a name: `ann@example.com` is neither in `joann@example.com` nor in
+`ann@example.com.au`."""
 
 
 def referral_occasion(customer_id: str) -> str:
@@ -45,18 +53,15 @@ def pseudonym_text(pseudonym: str) -> str:
 class Traces:
     """What a person is named by, and how to recognise it.
 
-    Matching ignores case. E-mail addresses and phone numbers in E.164 are found anywhere in a text, customer ids as
-    whole words.
+    Matching ignores case. In texts, e-mail addresses, phone numbers in E.164 and distinctive customer ids are found as
+    whole words, so nobody else's name is touched.
     """
 
     def __init__(self, names: Iterable[Identifier], pseudonym: str) -> None:
         self._names = frozenset(names)
         self._replacement = pseudonym_text(pseudonym)
-        contacts = [value for kind, value in self._names if kind != "id"]
         self._ids = frozenset(value.lower() for kind, value in self._names if kind == "id")
-        whole = [one for one in self._ids if len(one) >= DISTINCTIVE_LENGTH and not one.isdigit()]
-        parts = [re.escape(contact) for contact in sorted(contacts, key=len, reverse=True)]
-        parts += [f"(?<!{_WORD}){re.escape(one)}(?!{_WORD})" for one in sorted(whole, key=len, reverse=True)]
+        parts = [_whole(kind, value) for kind, value in sorted(self._names) if kind != "id" or _distinctive(value)]
         self._pattern = re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
     def like_patterns(self) -> list[str]:
@@ -69,7 +74,9 @@ class Traces:
             if kind == "mobile":
                 continue
             for written in {json.dumps(value, ensure_ascii=False), json.dumps(value)}:
-                found.add(f"%{_escaped(written[1:-1].lower())}%")
+                # Whether a database lower-cases letters beyond ASCII depends on its locale.
+                for lower in {written.lower(), written.translate(_ASCII_LOWER)}:
+                    found.add(f"%{_escaped(lower[1:-1])}%")
         return sorted(found)
 
     def digit_patterns(self) -> list[str]:
@@ -127,6 +134,15 @@ class Traces:
         if field == "customer_id":
             return self._replacement
         return None if field in _CONTACT_FIELDS else self.cleaned(value, field)
+
+
+def _distinctive(customer_id: str) -> bool:
+    return len(customer_id) >= DISTINCTIVE_LENGTH and not customer_id.isdigit()
+
+
+def _whole(kind: str, value: str) -> str:
+    before, after = _BOUNDARIES[kind]
+    return f"{before}{re.escape(value)}{after}"
 
 
 def _escaped(text: str) -> str:

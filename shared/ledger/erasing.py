@@ -11,7 +11,7 @@ person's keys point to the pseudonym as those of merged customers do, so the aud
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 from uuid import uuid4
@@ -75,7 +75,7 @@ async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, f
     either. From the commit on, whoever comes under the same names is a new person. Raises ErasureRefusedError,
     LedgerUnavailableError.
     """
-    return await _persisting(lambda: _begin(pool, names, requested_by, free_text=free_text))
+    return await _persisting(lambda _: _begin(pool, names, requested_by, free_text=free_text))
 
 
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
@@ -179,16 +179,16 @@ async def run(pool: Pool, erasure_id: str, *, seconds: float | None = None) -> N
 
 async def work(pool: Pool, erasure_id: str) -> bool:
     """Do the next piece of an erasure; False when it is done. Any number of processes may do so at once."""
-    return await _persisting(lambda: _work(pool, erasure_id))
+    return await _persisting(lambda attempt: _work(pool, erasure_id, attempt - 1))
 
 
-async def _work(pool: Pool, erasure_id: str) -> bool:
+async def _work(pool: Pool, erasure_id: str, shrink: int) -> bool:
     async with pool.acquire() as connection, connection.transaction():
         target, step, cursor = await _taken(connection, erasure_id)
         if target is None:
             return False
         if step != LAST:
-            piece = await STEPS[step](connection, target, cursor)
+            piece = await STEPS[step](connection, replace(target, shrink=shrink), cursor)
             after = following(step, free_text=target.free_text) if piece.ended else step
             where = None if piece.ended or piece.cursor is None else orjson.dumps(piece.cursor).decode()
             await connection.execute(sql("erasure_advance"), erasure_id, after, where, step, piece.changed)
@@ -233,8 +233,20 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
         coupons = await connection.fetch(sql("erasure_coupons_told"), target.pseudonym, MOST_COUPONS_TOLD)
         await connection.execute(sql("erasure_close"), erasure_id, now)
         events = _events(target, [one["coupon_id"] for one in coupons], now)
+        await connection.execute(
+            sql("erasure_webhooks"),
+            [event.event_id for event in events],
+            [_payload(event) for event in events],
+            ERASED_TYPE,
+        )
         await outbox.append(connection, events)
     return False
+
+
+def _payload(event: OutboxRow) -> str:
+    """A Standard Webhooks payload."""
+    body = {"type": event.type, "timestamp": event.time.astimezone(UTC), "data": orjson.Fragment(event.data)}
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
 
 
 def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[OutboxRow]:
@@ -263,11 +275,11 @@ def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[Outbox
     ]
 
 
-async def _persisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Return what `attempt` returns, which may meet other batches; it is made at most RUNS times."""
+async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
+    """Return what `attempt` returns, which may meet other batches. It is given its number, 1 to RUNS."""
     for number in range(1, RUNS + 1):
         try:
-            return await attempt()
+            return await attempt(number)
         except (*CONFLICTS, *UNAVAILABLE) as error:
             if number == RUNS:
                 raise LedgerUnavailableError(f"An erasure did not get through in {RUNS} attempts: {error!r}") from error

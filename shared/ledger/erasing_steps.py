@@ -45,6 +45,12 @@ class Target:
     customer_keys: list[str]
     customer_ids: list[str]
     traces: Traces
+    shrink: int = 0
+    """pieces are halved so many times: one that took too long is tried again as a smaller one"""
+
+    def bounded(self, rows: int) -> int:
+        """How many rows a piece of this try has."""
+        return max(1, rows >> self.shrink)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +66,35 @@ Step = Callable[[Connection, Target, Cursor], Awaitable[Piece]]
 
 
 async def _coupons(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    found = await connection.fetch(sql("erasure_coupons_find"), target.customer_keys, ROWS_BY_KEY)
+    found = await connection.fetch(sql("erasure_coupons_find"), target.customer_keys, target.bounded(ROWS_BY_KEY))
     ids = [record["coupon_id"] for record in found]
     names = [record["occasion"] is not None and target.traces.mentioned_in(record["occasion"]) for record in found]
     await connection.execute(sql("erasure_coupons"), target.pseudonym, ids, names)
-    return _by_key(len(found))
+    return _by_key(len(found), target)
 
 
 async def _orders(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    return _by_key(await _update(connection, "erasure_orders", target.pseudonym, target.customer_keys, ROWS_BY_KEY))
+    return _by_key(await _update(connection, "erasure_orders", target), target)
 
 
 async def _locks(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    return _by_key(await _update(connection, "erasure_locks", target.pseudonym, target.customer_keys, ROWS_BY_KEY))
+    return _by_key(await _update(connection, "erasure_locks", target), target)
 
 
 async def _transfers(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    return _by_key(await connection.fetchval(sql("erasure_transfers"), target.erasure_id, ROWS_BY_KEY))
+    most = target.bounded(ROWS_BY_KEY)
+    return _by_key(await connection.fetchval(sql("erasure_transfers"), target.erasure_id, most), target)
 
 
 async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    found = await connection.fetch(sql("erasure_journal_find"), target.customer_keys, ROWS_BY_KEY)
+    found = await connection.fetch(sql("erasure_journal_find"), target.customer_keys, target.bounded(ROWS_BY_KEY))
     if found:
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
         kept = [place for command_id in command_ids for place in answers_of(command_id)]
         await connection.execute(sql("erasure_answers"), [place[0] for place in kept], [place[1] for place in kept])
-    return _by_key(len(found))
+    return _by_key(len(found), target)
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
@@ -112,12 +119,13 @@ def answers_of(command_id: str) -> list[tuple[str, str]]:
     return [(" ".join(parts[:number]), parts[number]) for number in range(1, len(parts))]
 
 
-def _by_key(changed: int) -> Piece:
-    return Piece(changed, None, ended=changed < ROWS_BY_KEY)
+def _by_key(changed: int, target: Target) -> Piece:
+    return Piece(changed, None, ended=changed < target.bounded(ROWS_BY_KEY))
 
 
-async def _update(connection: Connection, name: str, *arguments: object) -> int:
-    status = await connection.execute(sql(name), *arguments)
+async def _update(connection: Connection, name: str, target: Target) -> int:
+    most = target.bounded(ROWS_BY_KEY)
+    status = await connection.execute(sql(name), target.pseudonym, target.customer_keys, most)
     return int(status.rpartition(" ")[2])
 
 
@@ -138,7 +146,7 @@ class _TextStep:
     async def __call__(self, connection: Connection, target: Target, cursor: Cursor) -> Piece:
         found = await connection.fetch(
             sql(self.scan),
-            ROWS_OF_TEXT,
+            target.bounded(ROWS_OF_TEXT),
             target.traces.like_patterns(),
             target.traces.digit_patterns(),
             target.requested_at,
@@ -147,7 +155,7 @@ class _TextStep:
         suspect = [record for record in found if record["text"] is not None]
         changed = await self.write(connection, target, suspect) if suspect else 0
         last = [found[-1][number] for number in range(len(self.beginning))] if found else None
-        return Piece(changed, last, ended=len(found) < ROWS_OF_TEXT)
+        return Piece(changed, last, ended=len(found) < target.bounded(ROWS_OF_TEXT))
 
 
 async def _write_journal(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
@@ -179,7 +187,7 @@ async def _write_outbox(connection: Connection, target: Target, records: Sequenc
     for record in records:
         data = json.loads(record["text"])
         cleaned = target.traces.cleaned_event(data)
-        if cleaned == data:
+        if cleaned == data or _happened(data, record["time"]) > target.requested_at:
             continue
         key, subject = record["key"], record["subject"]
         if _keyed_by_customer(record["topic"], key, data):
@@ -188,6 +196,15 @@ async def _write_outbox(connection: Connection, target: Target, records: Sequenc
     if rows:
         await connection.execute(sql("erasure_outbox"), *map(list, zip(*rows, strict=True)))
     return len(rows)
+
+
+def _happened(data: Mapping[str, Any], told_at: datetime) -> datetime:
+    """Return when what an event tells of happened. Later than the erasure, it is of somebody new under the same names.
+
+    A notification is written later than the redemption it tells of: the notifier may be behind.
+    """
+    redeemed_at = data.get("redeemed_at")
+    return told_at if redeemed_at is None else datetime.fromisoformat(redeemed_at)
 
 
 def _keyed_by_customer(topic: str, key: str, data: Mapping[str, Any]) -> bool:
@@ -200,8 +217,8 @@ async def _write_deliveries(connection: Connection, target: Target, records: Seq
     ids, payloads = [], []
     for record in records:
         payload = json.loads(record["text"])
-        if datetime.fromisoformat(payload["timestamp"]) > target.requested_at:
-            continue  # of somebody who came later under the same name
+        if _happened(payload["data"], datetime.fromisoformat(payload["timestamp"])) > target.requested_at:
+            continue
         cleaned = target.traces.cleaned_event(payload["data"])
         if cleaned != payload["data"]:
             ids.append(record["delivery_id"])

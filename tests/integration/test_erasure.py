@@ -10,6 +10,7 @@ import pytest
 
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
+from services.notifier.handler import NotificationHandler
 from shared.domain.commands import (
     CancelOrder,
     Cause,
@@ -29,6 +30,7 @@ from shared.ledger.audit import audit
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine
 from tests.ledger import PLACED_AT, definition, ledger, redeem
+from tests.received_events import received
 
 ANN = Customer("ann_smith_77", "Ann.Smith@Example.com", "+4930123456")
 ANN_ELSEWHERE = Customer("webshop-ann-smith", None, "+49 30 1234567")
@@ -131,6 +133,12 @@ async def live(engine: Engine, pool: Pool) -> None:
     await pool.execute("INSERT INTO shared_occasions VALUES ('reward of ann_smith_77', 'save10')")
 
 
+async def forget_what_readers_are_told(pool: Pool) -> None:
+    """`customer.erased` has the customer id, until outbox and deliveries are pruned."""
+    await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+    await pool.execute("DELETE FROM webhook_deliveries WHERE type = 'customer.erased'")
+
+
 async def erase(pool: Pool, names: Any = WHO, **options: Any) -> str:
     erasure_id = await erasing.begin(pool, names, "a test", **options)
     assert erasure_id is not None
@@ -156,7 +164,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         found = await erasing.find(pool, erasure_id)
         assert found is not None
         assert found.done
-        await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+        await forget_what_readers_are_told(pool)
         assert await named_in(database_url, (*NAMES, *keys)) == {}
         assert await named_in(database_url, ("bob@example.com",)) != {}
         assert (await audit(pool)).findings == ()
@@ -228,8 +236,35 @@ async def test_events_not_yet_published_go_out_without_the_person_and_read_as_th
         assert set(said) == {"erasure_id", "pseudonym", "customer_id", "coupon_ids", "erased_at"}
         assert said["erasure_id"] == erasure_id
         assert len(said["coupon_ids"]) == 2
+        webhooks = await pool.fetch("SELECT payload FROM webhook_deliveries WHERE type = 'customer.erased' ORDER BY 1")
+        assert {json.loads(row[0])["data"]["customer_id"] for row in webhooks} == {row["key"] for row in told}
         pseudonyms = {row["key"] for row in rows if row["key"].startswith("erased-")}
         assert pseudonyms == {f"erased-{said['pseudonym']}"}
+
+
+async def test_a_notifier_that_is_behind_brings_nobody_back_while_an_erasure_is_under_way(database_url: str) -> None:
+    data = {
+        "redemption_id": "r", "order_id": "A-1", "customer": {"customer_id": "ann_smith_77"}, "requested_count": 1,
+        "order_amount": "125.00", "currency": "USD", "discount_amount": "12.50", "channel": "orders",
+        "coupons": [
+            {"coupon_id": "c", "campaign_id": "save10", "discount": {"kind": "percentage", "value": "10"},
+             "discount_amount": "12.50"}
+        ],
+    }  # fmt: skip
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        late = received("coupon.redeemed", data | {"redeemed_at": "2026-03-01T12:00:00Z"}, event_id="1")
+        later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
+        assert await NotificationHandler(pool).handle([late, later]) == []
+        await erasing.run(pool, erasure_id or "")
+        told = "SELECT type, data::text AS said FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
+        customers = [json.loads(row["said"])["customer"]["customer_id"] for row in await pool.fetch(told)]
+        assert customers[0].startswith("erased-")
+        assert customers[1] == "ann_smith_77", "somebody new under the same name"
+        sent = "SELECT payload FROM webhook_deliveries WHERE type = 'coupon.redemption_notified' ORDER BY delivery_id"
+        customers = [json.loads(row[0])["data"]["customer"]["customer_id"] for row in await pool.fetch(sent)]
+        assert [one.startswith("erased-") for one in customers] == [True, False]
 
 
 async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> None:
@@ -292,7 +327,7 @@ async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_a
         record = await pool.fetchrow("SELECT * FROM erasures")
         assert (record["identifiers"], record["customer_keys"], record["requested_by"]) == ("[]", [], "a test")
         assert json.loads(record["counts"])["transfers"] > 5
-        await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+        await forget_what_readers_are_told(pool)
         assert await named_in(database_url) == {}
 
 
@@ -321,7 +356,7 @@ async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_to
         assert erasure is not None
         left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM transfers")} & set(keys)
         assert len(left) == 1, "only Bob's"
-        await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+        await forget_what_readers_are_told(pool)
         assert await named_in(database_url) == {}
 
 
@@ -397,3 +432,23 @@ async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: st
         with pytest.raises(erasing.ErasureRefusedError, match="placeholder"):
             await erasing.begin(pool, (("email", "none@example.com"),), "a test")
         assert await pool.fetchval("SELECT count(*) FROM erasures") == 0
+
+
+async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        tried: list[int] = []
+        real = erasing_steps.STEPS["outbox"]
+
+        async def slow(connection: Any, target: erasing_steps.Target, cursor: Any) -> erasing_steps.Piece:
+            tried.append(target.bounded(erasing_steps.ROWS_OF_TEXT))
+            if tried[-1] > 600:
+                raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+            return await real(connection, target, cursor)
+
+        monkeypatch.setattr(erasing_steps, "STEPS", {**erasing_steps.STEPS, "outbox": slow})
+        monkeypatch.setattr(erasing, "STEPS", erasing_steps.STEPS)
+        await erase(pool)
+        assert tried == [2_000, 1_000, 500]
