@@ -26,7 +26,9 @@ ENTRIES: Final = {
         "cli.commands.coupons:app", "Look at, judge, lock, burn, release, void coupons.", WORK, alone=False
     ),
     "explain": Entry("cli.commands.explain:app", "See every rule for a code and an order, and what it saw.", LOOK),
-    "customers": Entry("cli.commands.customers:app", "Look at a customer's wallet.", LOOK, alone=False),
+    "customers": Entry(
+        "cli.commands.customers:app", "Look at a customer's wallet; export or erase a customer.", LOOK, alone=False
+    ),
     "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
     "events": Entry("cli.commands.events:app", "Print the newest events of a topic.", LOOK),
     "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from schemas.common import Event
-from schemas.issued import CouponIssued, CouponIssueRefused
+from schemas.issued import CouponIssued, CouponIssueRefused, CustomerErased
 from schemas.lifecycle import (
     CampaignExhausted,
     CouponExhausted,
@@ -53,6 +53,7 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("order.returned", OrderReturned, ORDERS),
     EventType("coupon.issued", CouponIssued, COUPONS_ISSUED),
     EventType("coupon.issue_refused", CouponIssueRefused, COUPONS_ISSUED),
+    EventType("customer.erased", CustomerErased, COUPONS_ISSUED),
     EventType("coupon.redeemed", CouponRedeemed, COUPONS_REDEMPTIONS),
     EventType("coupon.redemption_refused", CouponRedemptionRefused, COUPONS_REDEMPTIONS),
     EventType("coupon.redemption_restored", CouponRedemptionRestored, COUPONS_REDEMPTIONS),

@@ -1,4 +1,4 @@
-"""Topic `coupons.issued`: coupons that were issued, and those that were not. Key: customer id."""
+"""Topic `coupons.issued`: coupons that were issued, those that were not, erased customers. Key: customer id."""
 
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from schemas.common import (
     Text,
     WrittenCustomer,
     WrittenIdentifier,
+    WrittenIdentifiers,
     WrittenMoment,
 )
 
@@ -46,3 +47,18 @@ class CouponIssueRefused(Event):
     details: dict[str, str] | None = None
     caused_by: Cause
     refused_at: WrittenMoment | None = None
+
+
+class CustomerErased(Event):
+    """A customer was erased (GDPR Art. 17): readers erase what they have of this customer.
+
+    It says no more than readers need to find their own rows: `customer_id`, and up to 1,000 `coupon_ids`. `pseudonym`
+    is who the ledger's rows belong to from now on; `erased-<pseudonym>` stands for the customer in events that are
+    published later. A customer with several ids causes an event for each, under one `erasure_id`.
+    """
+
+    erasure_id: WrittenIdentifier
+    pseudonym: WrittenIdentifier
+    customer_id: WrittenIdentifier | None = None
+    coupon_ids: WrittenIdentifiers | None = None
+    erased_at: WrittenMoment

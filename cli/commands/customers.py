@@ -1,28 +1,38 @@
-"""`couponry customers`: show."""
+"""`couponry customers`: show, export, erase."""
 
-from typing import Annotated
+import asyncio
+import getpass
+import sys
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 
 import typer
 
 from cli.apps import AsJson, new_app
-from cli.connect import reading, run
-from cli.errors import CommandFailedError
+from cli.commands.dlq import document, name_of, queues
+from cli.connect import broker, ledger, reading, run
+from cli.errors import BrokerAwayError, CommandFailedError
 from cli.executing import customer_of
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
+from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
 from shared.domain.customer import Customer, Identifier, identifiers
-from shared.ledger import queries
+from shared.domain.traces import Traces
+from shared.ledger import erasing, exporting, queries
+from shared.messaging.dead_letters import DeadLetter, list_dead_letters
+from shared.messaging.tail import MAX_LISTED
+from shared.runtime.errors import OperatorError
+from shared.runtime.settings import SettingsError
 
-app = new_app("Look at a customer's wallet.")
+Who = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
+UNKNOWN: Final = "a customer is known from the first reward, sign-up or coupon order on"
 
-
-@app.callback()
-def customers() -> None:
-    """Look at a customer's wallet."""
+app = new_app("Look at a customer's wallet; export or erase what is kept about a customer.")
 
 
 @app.command()
 def show(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")],
+    who: Who,
     as_json: AsJson = False,
 ) -> None:
     """Show who a customer is and which coupons they hold.
@@ -60,10 +70,127 @@ async def _wallet(who: str) -> queries.Wallet:
     async with reading() as connection:
         found = await queries.wallet(connection, names_of(who))
     if found is None:
-        raise CommandFailedError(
-            f"No customer is known as {who!r}; customers are known from the first reward, sign-up or coupon order on."
-        )
+        raise CommandFailedError(_unknown(who))
     return found
+
+
+@app.command()
+def export(who: Who) -> None:
+    """Print everything that the ledger keeps about a customer, as one JSON document (GDPR Art. 15).
+
+    Example: `couponry customers export customer_123 > customer_123.json`
+    """
+    run(_export(who))
+
+
+async def _export(who: str) -> None:
+    async with ledger(role=None) as pool:
+        person = await exporting.find_person(pool, names_of(who))
+        if person is None:
+            raise CommandFailedError(_unknown(who))
+        async for part in exporting.document(pool, person):
+            sys.stdout.buffer.write(part)
+        sys.stdout.flush()
+
+
+@app.command()
+def erase(
+    who: Who,
+    *,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="TEXT", help="Who asked for it, for the log; else your log-in's name.")
+    ] = None,
+    free_text: Annotated[
+        bool,
+        typer.Option(
+            "--free-text/--no-free-text",
+            help="Also look through the free text of other people's requests, which reads the whole journal.",
+        ),
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what names a customer; what counts is kept under a pseudonym (GDPR Art. 17). It can't be undone.
+
+    Interrupted, it is finished by the same command, or by a gateway. Kafka topics can't be changed: dead letters that
+    name the customer are listed, with the time until which they stay.
+
+    Example: `couponry customers erase customer_123 --by "request 4711"`
+    """
+    erasure, letters = run(_erase(who, by or f"couponry customers erase, {getpass.getuser()}", free_text))
+    if as_json:
+        show_json(
+            {
+                "erasure_id": erasure.erasure_id,
+                "pseudonym": erasure.pseudonym,
+                "requested_by": erasure.requested_by,
+                "requested_at": erasure.requested_at,
+                "finished_at": erasure.finished_at,
+                "changed": erasure.counts,
+                "dead_letters": None if letters is None else [document(letter) for letter in letters],
+            }
+        )
+        return
+    show_facts(
+        [
+            ("erasure", erasure.erasure_id),
+            ("pseudonym", erasure.pseudonym),
+            *[(f"{name} changed", number) for name, number in erasure.counts.items()],
+        ]
+    )
+    days = {topic.name: topic.retention_ms // 86_400_000 for topic in EVENT_TOPICS}
+    say("Kafka keeps what was published, by default for " + ", ".join(f"{days[name]} days ({name})" for name in days))
+    if letters is None:
+        say("The broker couldn't be read, so dead letters were not looked through; `couponry dlq list` shows them.")
+    elif letters:
+        say(f"{count(len(letters), 'dead letter')} name the customer; don't replay them:")
+        show_table(
+            ("letter", "stays until (UTC), by default"),
+            [(name_of(letter), moment(_until(letter))) for letter in letters],
+            whole=("letter",),
+        )
+
+
+async def _erase(who: str, by: str, free_text: bool) -> tuple[erasing.Erasure, list[DeadLetter] | None]:
+    async with ledger() as pool:
+        try:
+            erasure_id = await erasing.begin(pool, names_of(who), by, free_text=free_text)
+        except erasing.ErasureRefusedError as error:
+            raise CommandFailedError(str(error)) from None
+        if erasure_id is None:
+            raise CommandFailedError(_unknown(who))
+        traces = await erasing.traces_of(pool, erasure_id)  # afterwards nobody knows whom to look for
+        letters = None if traces is None else await _letters(traces)
+        await erasing.run(pool, erasure_id)
+        erasure = await erasing.find(pool, erasure_id)
+    if erasure is None:
+        raise CommandFailedError(f"Erasure {erasure_id} is done, and its row is pruned already.")
+    return erasure, letters
+
+
+async def _letters(traces: Traces) -> list[DeadLetter] | None:
+    """Dead letters that name the person; None where the broker is away."""
+    found: list[DeadLetter] = []
+    try:
+        async with broker() as settings:
+            for topic in queues(settings, None):
+                with suppress(OperatorError):  # a topic that isn't there holds nothing
+                    found += await list_dead_letters(settings, topic, limit=MAX_LISTED)
+    except (BrokerAwayError, SettingsError):
+        return None
+    return [letter for letter in found if await asyncio.to_thread(_names, traces, letter)]
+
+
+def _names(traces: Traces, letter: DeadLetter) -> bool:
+    parts = [letter.record.key, letter.record.value, letter.error_text.encode()]
+    return any(part is not None and traces.written_in(part.decode("utf-8", "replace")) for part in parts)
+
+
+def _until(letter: DeadLetter) -> datetime:
+    return letter.failed_at + timedelta(milliseconds=KEEP_DEAD_LETTERS_MS)
+
+
+def _unknown(who: str) -> str:
+    return f"No customer is known as {who!r}; {UNKNOWN}."
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 import uvloop
 
 from services.gateway.app import create_app
+from services.gateway.erasures import ErasureRunner
 from services.gateway.gateway import Gateway
 from services.gateway.jobs import JobRunner
 from services.gateway.repeats import Housekeeper
@@ -28,9 +29,13 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         gateway = Gateway(pool, settings)
         housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())
         await housekeeper.run_once()
-        jobs = JobRunner(pool, gateway.engine)
+        jobs = JobRunner(pool, gateway.engine, retention_seconds=settings.jobs_retention_seconds)
+        erasures = ErasureRunner(pool)
         await together(
-            serve(create_app(gateway), context), housekeeper.run(context.stopping), jobs.run(context.stopping)
+            serve(create_app(gateway), context),
+            housekeeper.run(context.stopping),
+            jobs.run(context.stopping),
+            erasures.run(context.stopping),
         )
 
 

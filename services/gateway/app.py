@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
-from services.gateway.native import campaigns, coupons, imports, jobs, openapi, reads, redemptions, webhooks
+from services.gateway.native import campaigns, coupons, imports, jobs, openapi, privacy, reads, redemptions, webhooks
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
 
 ROUTERS = (
@@ -21,6 +21,7 @@ ROUTERS = (
     webhooks.router,
     jobs.router,
     imports.router,
+    privacy.router,
 )
 FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "sitevibes_path": sitevibes.create,

@@ -40,7 +40,7 @@ class Gateway:
         self.keys = Keys(pool)
         self.tokens = Tokens(settings)
         self.rates = Rates(settings.http_rate_per_minute, settings.http_unknown_per_minute)
-        self.repeats = Repeats(pool, max(settings.http_batch_size, 50))
+        self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
             self.engine.execute,
             size=settings.http_batch_size,

@@ -218,4 +218,5 @@ MayValidate = Annotated[Caller, Depends(needs("validate"))]
 MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
 MayManage = Annotated[Caller, Depends(needs("manage"))]
 MayRead = Annotated[Caller, Depends(needs("read"))]
+MayErase = Annotated[Caller, Depends(needs("privacy"))]
 """What routes ask for: the gateway, and a caller with a scope."""

@@ -5,6 +5,7 @@ a job of a gateway that was killed goes on in another one, where it stopped.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,9 @@ LEASE_SECONDS: Final = 60.0
 """Far above what a part takes; after a kill the job waits for so long at most."""
 
 IDLE_SECONDS: Final = 1.0
+PRUNE_SECONDS: Final = 60.0
+PRUNED_AT_A_TIME: Final = 5_000
+RETENTION_SECONDS: Final = 90 * 24 * 60 * 60
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
@@ -54,10 +58,11 @@ class Job:
 
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int) -> Job:
     """Add a job, or find it where it was added before."""
-    await pool.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
-    job = await find(pool, job_id)
-    assert job is not None  # noqa: S101 - jobs are never deleted
-    return job
+    while True:
+        await pool.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
+        job = await find(pool, job_id)
+        if job is not None:  # else the job of long ago was pruned in between
+            return job
 
 
 async def find(pool: Pool, job_id: str) -> Job | None:
@@ -74,22 +79,32 @@ async def codes(pool: Pool, job: Job) -> AsyncIterator[list[str]]:
 
 
 class JobRunner:
-    """Works on what waits, a part of a job at a time. Any number may run at once."""
+    """Works on what waits, a part of a job at a time, and deletes what ended long ago. Any number may run at once."""
 
-    def __init__(self, pool: Pool, engine: Engine) -> None:
+    def __init__(self, pool: Pool, engine: Engine, *, retention_seconds: float = RETENTION_SECONDS) -> None:
         self._pool = pool
         self._engine = engine
+        self._retention_seconds = retention_seconds
+        self._pruned_at = -PRUNE_SECONDS
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until asked to stop; a part that has begun is ended. A ledger that is away is waited for."""
         while not stopping.is_set():
             try:
                 busy = await self.run_once()
+                if not busy and time.monotonic() - self._pruned_at >= PRUNE_SECONDS:
+                    await self.prune()
+                    self._pruned_at = time.monotonic()
             except _AWAY as error:
                 log.warning("jobs wait for the ledger", error=repr(error))
                 busy = False
             if not busy:
                 await sleep_unless(stopping, IDLE_SECONDS)
+
+    async def prune(self) -> int:
+        """Delete PRUNED_AT_A_TIME jobs at most that ended before the retention. Return how many."""
+        status = await self._pool.execute(sql("jobs_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME)
+        return int(status.rpartition(" ")[2])
 
     async def run_once(self) -> bool:
         """One part of the oldest job that nobody is at; False where there is none."""

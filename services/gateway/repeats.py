@@ -30,7 +30,6 @@ PACKAGE: Final = "services.gateway"
 LOCK_CLASS: Final = 0x0C0F
 """The first half of the advisory locks by which gateways say that they are alive; the second is each one's number."""
 
-KEPT_DAYS: Final = 30
 PRUNED_AT_A_TIME: Final = 5_000
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 KEY: Final = re.compile(r"[!-~]{1,255}")
@@ -78,8 +77,9 @@ def check_key(key: str) -> str:
 class Repeats:
     """Keeps what was answered under idempotency keys. `owner` is this process's number among the gateways."""
 
-    def __init__(self, pool: Pool, batch_size: int) -> None:
+    def __init__(self, pool: Pool, batch_size: int, retention_seconds: float) -> None:
         self._pool = pool
+        self._retention_seconds = retention_seconds
         self.owner = secrets.randbelow(2**31)
         self._under_way: set[Place] = set()
         self._beginning: MicroBatcher[tuple[Place, bytes], _Begun] = MicroBatcher(self._begin_all, size=batch_size)
@@ -122,8 +122,8 @@ class Repeats:
         self._under_way.discard(place)
 
     async def prune(self) -> int:
-        """Put away some of what is older than KEPT_DAYS. Returns how many."""
-        status = await self._pool.execute(sql("answers_prune", PACKAGE), KEPT_DAYS, PRUNED_AT_A_TIME)
+        """Delete some of the answers that are older than the retention, PRUNED_AT_A_TIME at most. Return how many."""
+        status = await self._pool.execute(sql("answers_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME)
         return int(status.rpartition(" ")[2])
 
     async def _begin_all(self, asked: Sequence[tuple[Place, bytes]]) -> list[_Begun]:

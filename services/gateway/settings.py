@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from shared.runtime.settings import PREFIX, ServiceSettings
 
-MAX_LOCK_SECONDS: Final = 24 * 60 * 60
+DAY_SECONDS: Final = 24 * 60 * 60
+MAX_LOCK_SECONDS: Final = DAY_SECONDS
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Above the largest order that Kafka takes (1 MB), so that no order is too large for HTTP alone."""
 
@@ -27,6 +28,12 @@ class GatewaySettings(ServiceSettings):
     http_rate_per_minute: int = Field(1_000, ge=1, le=10_000_000, description="requests a minute and key, a process")
     http_unknown_per_minute: int = Field(
         30, ge=1, le=1_000_000, description="unknown codes a minute and key; beyond, each answer takes longer"
+    )
+    answers_retention_seconds: float = Field(
+        30 * DAY_SECONDS, ge=60, description="an answer under an Idempotency-Key is kept for so long"
+    )
+    jobs_retention_seconds: float = Field(
+        90 * DAY_SECONDS, ge=60, description="a job that ended can be looked at for so long; its coupons stay"
     )
     lock_seconds: int = Field(
         15 * 60, ge=1, le=MAX_LOCK_SECONDS, description="how long a lock holds that names no time of its own"

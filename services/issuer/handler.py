@@ -13,6 +13,7 @@ from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.campaign import Campaign
 from shared.domain.commands import Cause, Command, IssueCoupons, NoteCustomer
 from shared.domain.customer import Customer
+from shared.domain.traces import referral_occasion
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
@@ -70,7 +71,7 @@ def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) ->
         yield NoteCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
     if asked.referrer and data.referred_by is not None:
         # One customer is referred once, under whatever event ids their sign-up comes.
-        occasion = f"referral {data.customer.customer_id.strip()}"
+        occasion = referral_occasion(data.customer.customer_id)
         command_id, referrer = _beside(event.command_id, "referrer"), Customer(data.referred_by)
         command = _issue(command_id, event, referrer, asked.referrer, data.signed_up_at, occasion)
         yield replace(command, referred=customer)

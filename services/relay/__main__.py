@@ -16,7 +16,12 @@ async def main(context: ServiceContext[RelaySettings]) -> None:
     settings = context.settings
     async with service_pool(context) as pool:
         relay = Relay(settings, pool, health=context.health)
-        pruner = Pruner(pool, lambda: relay.position, retention_seconds=settings.outbox_retention_seconds)
+        pruner = Pruner(
+            pool,
+            lambda: relay.position,
+            retention_seconds=settings.outbox_retention_seconds,
+            others=settings.retention,
+        )
         context.health.started()
         await together(relay.run(context.stopping), pruner.run(context.stopping))
 

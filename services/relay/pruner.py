@@ -1,7 +1,7 @@
-"""Deletes what was published long ago, so that the outbox stays small."""
+"""Delete rows older than their retention: published events, webhook deliveries, external requests, the erasure log."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from services.relay.leadership import PACKAGE
@@ -19,12 +19,24 @@ BETWEEN_SECONDS: Final = 0.1
 
 
 class Pruner:
-    """Deletes events that are published and older than `retention_seconds`; `position` says up to where they are."""
+    """Deletes events that are published and older than `retention_seconds`; `position` says up to where they are.
 
-    def __init__(self, pool: Pool, position: Callable[[], int | None], *, retention_seconds: float) -> None:
+    `others` names further statements of this package with their retention in seconds. Each takes that and how many rows
+    it may delete.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        position: Callable[[], int | None],
+        *,
+        retention_seconds: float,
+        others: Mapping[str, float] | None = None,
+    ) -> None:
         self._pool = pool
         self._position = position
         self._retention_seconds = retention_seconds
+        self._others = others or {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Delete until `stopping` is set. A database that is away is waited for: nothing depends on deleting soon."""
@@ -37,9 +49,13 @@ class Pruner:
             await sleep_unless(stopping, BETWEEN_SECONDS if deleted >= ROWS_AT_ONCE else PAUSE_SECONDS)
 
     async def run_once(self) -> int:
-        """Delete ROWS_AT_ONCE events at most; returns how many. None while another relay leads."""
+        """Delete at most ROWS_AT_ONCE rows of each kind, none while another relay leads. Return the most of a kind."""
         position = self._position()
         if position is None:
             return 0
         done = await self._pool.execute(sql("outbox_prune", PACKAGE), position, self._retention_seconds, ROWS_AT_ONCE)
-        return int(done.removeprefix("DELETE "))
+        deleted = [int(done.removeprefix("DELETE "))]
+        for statement, seconds in self._others.items():
+            done = await self._pool.execute(sql(statement, PACKAGE), seconds, ROWS_AT_ONCE)
+            deleted.append(int(done.removeprefix("DELETE ")))
+        return max(deleted)

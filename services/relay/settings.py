@@ -4,7 +4,8 @@ from pydantic import Field
 
 from shared.runtime.settings import Settings
 
-WEEK_SECONDS = 7 * 24 * 60 * 60
+DAY_SECONDS = 24 * 60 * 60
+WEEK_SECONDS = 7 * DAY_SECONDS
 
 
 class RelaySettings(Settings):
@@ -22,3 +23,25 @@ class RelaySettings(Settings):
     outbox_retention_seconds: float = Field(
         WEEK_SECONDS, ge=0, description="published events stay in the outbox for so long"
     )
+    webhooks_retention_seconds: float = Field(
+        90 * DAY_SECONDS,
+        ge=DAY_SECONDS,
+        description="webhook deliveries and their attempts are kept for so long, pending ones too",
+    )
+    external_requests_retention_seconds: float = Field(
+        30 * DAY_SECONDS,
+        ge=DAY_SECONDS,
+        description="what external sources were asked is kept for so long; longer than input topics keep events",
+    )
+    erasures_retention_seconds: float = Field(
+        3 * 365 * DAY_SECONDS, ge=DAY_SECONDS, description="the log of erasures is kept for so long; it names nobody"
+    )
+
+    @property
+    def retention(self) -> dict[str, float]:
+        """How long rows are kept that the relay deletes beside the outbox: statement → seconds."""
+        return {
+            "deliveries_prune": self.webhooks_retention_seconds,
+            "external_requests_prune": self.external_requests_retention_seconds,
+            "erasures_prune": self.erasures_retention_seconds,
+        }

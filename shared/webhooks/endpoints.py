@@ -28,8 +28,11 @@ EVENT_TYPES: Final = (
     "coupon.redemption_refused",
     "coupon.redemption_restored",
     "coupon.redemption_notified",
+    "customer.erased",
 )
-"""What an endpoint can ask for: the redemption stream, which the notifier reads, and its own notifications."""
+"""What an endpoint can ask for: the redemption stream, which the notifier reads, its own notifications, and that a
+customer they told of was erased.
+"""
 
 SECRET_BYTES: Final = 32
 """Standard Webhooks asks for 24 to 64 bytes; 32 is the size of the signature's hash."""

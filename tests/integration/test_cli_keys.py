@@ -50,7 +50,7 @@ def test_a_key_is_made_listed_and_revoked(couponry: Couponry, database_url: str)
 
 def test_a_key_with_every_scope_as_json(couponry: Couponry, database_url: str) -> None:
     made = json.loads(couponry("keys", "create", "everything", "--all", "--json").out)
-    assert scopes_of(database_url, made["key"]) == {"issue", "validate", "redeem", "manage", "read"}
+    assert scopes_of(database_url, made["key"]) == {"issue", "validate", "redeem", "manage", "read", "privacy"}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "a key": ("key_find", "services.gateway", ["'k1'"]),
     "an answer": ("answers_find", "services.gateway", ["ARRAY['a']", "ARRAY['b']"]),
-    "old answers": ("answers_prune", "services.gateway", ["30", "100"]),
+    "old answers": ("answers_prune", "services.gateway", ["2592000", "100"]),
     "whether an order has burned": ("order_has_burned", "services.gateway", ["'o1'", "NULL"]),
     "a coupon and its company": ("coupon_alone", "services.gateway", ["'K1'", "NULL"]),
     "whether a code is taken": ("code_is_taken", "services.gateway", ["'K1'", "'c2'"]),

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from services.gateway.problems import Problem
 
-Scope = Literal["issue", "validate", "redeem", "manage", "read"]
-SCOPES: Final[tuple[Scope, ...]] = ("issue", "validate", "redeem", "manage", "read")
+Scope = Literal["issue", "validate", "redeem", "manage", "read", "privacy"]
+SCOPES: Final[tuple[Scope, ...]] = ("issue", "validate", "redeem", "manage", "read", "privacy")
 """issue: make coupons · validate: judge without changing anything · redeem: lock, burn, release, redeem, restore ·
-manage: campaigns, voiding, webhooks · read: everything that is looked at."""
+manage: campaigns, voiding, webhooks · read: everything that is looked at · privacy: export and erase a customer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""Export and erase a customer: what the GDPR gives people a right to."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from schemas.common import MAX_ID_LENGTH
+from services.gateway.guard import Here, MayErase
+from services.gateway.native import new_router
+from services.gateway.native.answers import answer
+from services.gateway.native.bodies import Body, moment
+from services.gateway.native.openapi import told
+from services.gateway.native.reads import TEXT, names_of
+from services.gateway.problems import Problem
+from shared.ledger import erasing, exporting
+from shared.ledger.erasing import Erasure, ErasureRefusedError
+
+router = new_router("privacy")
+
+AT_ONCE_SECONDS: Final = 5.0
+"""How long a request waits for its erasure; then it is answered as accepted, and any gateway goes on with it."""
+
+WhoInPath = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT,
+        description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
+    ),
+]  # fmt: skip
+
+
+class ErasureAnswer(Body):
+    """An erasure. `status`: running, done; `changed` says how many rows of which kind were changed so far.
+
+    `pseudonym` is who the customer's ledger entries belong to now.
+    """
+
+    erasure_id: str
+    status: str
+    pseudonym: str
+    requested_at: str
+    finished_at: str | None
+    changed: dict[str, int]
+
+
+class ExportAnswer(Body):
+    """Everything that the ledger keeps about a customer, a list for each kind. Rows are as the ledger has them."""
+
+    exported_at: str
+    customer_keys: list[str]
+    known_since: str
+    segments: list[str] | None
+    identifiers: list[dict[str, Any]]
+    coupons: list[dict[str, Any]]
+    orders: list[dict[str, Any]]
+    locks: list[dict[str, Any]]
+    ledger_entries: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    external_requests: list[dict[str, Any]]
+    totals: list[dict[str, Any]]
+    totals_of_periods: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    webhook_deliveries: list[dict[str, Any]]
+    kept_answers: list[dict[str, Any]]
+
+
+@router.get("/customers/{who}/export", summary="Export a customer", responses=told(ExportAnswer))
+async def export(gateway: Here, _: MayErase, who: WhoInPath) -> Response:
+    """Everything that the ledger keeps about this person, however named (GDPR Art. 15). Streamed."""
+    person = await exporting.find_person(gateway.pool, names_of(who))
+    if person is None:
+        raise _unknown(who)
+    headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
+    return StreamingResponse(exporting.document(gateway.pool, person), media_type="application/json", headers=headers)
+
+
+@router.delete("/customers/{who}", summary="Erase a customer", responses=told(ErasureAnswer) | told(ErasureAnswer, 202))
+async def erase(
+    gateway: Here,
+    caller: MayErase,
+    who: WhoInPath,
+    free_text: Annotated[
+        bool, Query(description="also look through the free text of other people's requests; takes long")
+    ] = True,
+) -> Response:
+    """Remove what names this person, and keep what counts under a pseudonym (GDPR Art. 17).
+
+    From the answer on nobody is known by these names. 202: rows are still being changed; look at the erasure.
+    """
+    try:
+        erasure_id = await erasing.begin(gateway.pool, names_of(who), caller.name, free_text=free_text)
+    except ErasureRefusedError as error:
+        raise Problem(409, "conflict", str(error)) from None
+    if erasure_id is None:
+        raise _unknown(who)
+    await erasing.run(gateway.pool, erasure_id, seconds=AT_ONCE_SECONDS)
+    found = await _erasure(gateway, erasure_id)
+    return answer(_document(found), 200 if found.done else 202)
+
+
+@router.get("/erasures/{erasure_id}", summary="How far an erasure is", responses=told(ErasureAnswer))
+async def show(gateway: Here, _: MayErase, erasure_id: UUID) -> Response:
+    """Ask again until it is done."""
+    return answer(_document(await _erasure(gateway, str(erasure_id))))
+
+
+async def _erasure(gateway: Here, erasure_id: str) -> Erasure:
+    found = await erasing.find(gateway.pool, erasure_id)
+    if found is None:
+        raise Problem(404, "not_found", f"There is no erasure {erasure_id}.")
+    return found
+
+
+def _document(erasure: Erasure) -> dict[str, Any]:
+    return {
+        "erasure_id": erasure.erasure_id,
+        "status": "done" if erasure.done else "running",
+        "pseudonym": erasure.pseudonym,
+        "requested_at": moment(erasure.requested_at),
+        "finished_at": moment(erasure.finished_at),
+        "changed": dict(sorted(erasure.counts.items())),
+    }
+
+
+def _unknown(who: str) -> Problem:
+    return Problem(404, "not_found", f"No customer is known as {who!r}.")

@@ -1,0 +1,7 @@
+-- Deletes jobs that ended long ago. Their coupons stay; the same request again makes the job anew, of the same codes.
+DELETE FROM jobs
+WHERE job_id = ANY (ARRAY(
+    SELECT job_id FROM jobs
+    WHERE status IN ('done', 'failed') AND updated_at < now() - make_interval(secs => $1)
+    ORDER BY updated_at LIMIT $2
+))

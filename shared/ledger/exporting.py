@@ -1,0 +1,133 @@
+"""Export everything that the ledger keeps about a person (GDPR Art. 15), as one JSON document.
+
+The document is made a page at a time, so that a person with very many rows is no different from any other. Pages are
+read one after another: what changes meanwhile may be in one section and not in another.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from shared.domain.customer import CustomerKey, Identifier
+from shared.domain.traces import Traces
+from shared.ledger.database import Pool
+from shared.ledger.erasing import person_of
+from shared.ledger.erasing_steps import ROWS_OF_TEXT
+from shared.ledger.sql import sql
+
+ROWS_A_PAGE: Final = 500
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person whose data is exported. `customer_keys`: their own first, then those that were merged into it."""
+
+    customer_keys: tuple[CustomerKey, ...]
+    known_since: datetime
+    segments: tuple[str, ...] | None
+
+
+SECTIONS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
+    "identifiers": ("export_identifiers", ("", "")),
+    "coupons": ("export_coupons", (_NOBODY,)),
+    "orders": ("export_orders", ("",)),
+    "locks": ("export_locks", ("",)),
+    "ledger_entries": ("export_transfers", (0,)),
+    "decisions": ("export_journal", ("",)),
+    "external_requests": ("export_external_requests", ("", "")),
+    "totals": ("export_meters", ("", _NOBODY)),
+    "totals_of_periods": ("export_period_meters", ("", _NOBODY, "")),
+}
+"""Section → its query, and a key below every key. The query returns the key's columns, then the row as JSON text."""
+
+TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
+    "events": ("erasure_outbox_scan", (0,)),
+    "webhook_deliveries": ("erasure_deliveries_scan", (0,)),
+    "kept_answers": ("erasure_answers_scan", ("", "")),
+}
+"""Sections that are found by what their text says, with the queries by which an erasure finds them."""
+
+
+async def find_person(pool: Pool, names: Sequence[Identifier]) -> Person | None:
+    """Return the person that the first known one of `names` means."""
+    async with pool.acquire() as connection:
+        key = await person_of(connection, names)
+        if key is None:
+            return None
+        record = await connection.fetchrow(sql("export_person"), key)
+    if record is None or record["customer_keys"] is None:
+        return None
+    segments = record["segments"]
+    return Person(tuple(record["customer_keys"]), record["known_since"], None if segments is None else tuple(segments))
+
+
+async def document(pool: Pool, person: Person) -> AsyncIterator[bytes]:
+    """Yield the JSON document in pieces."""
+    head = {
+        "exported_at": datetime.now(UTC),
+        "customer_keys": person.customer_keys,
+        "known_since": person.known_since.astimezone(UTC),
+        "segments": person.segments,
+    }
+    yield orjson.dumps(head, option=orjson.OPT_UTC_Z)[:-1]
+    names: list[Identifier] = []
+    for section, (query, beginning) in SECTIONS.items():
+        yield f',\n"{section}":['.encode()
+        separator = b"\n"
+        async for row in _rows(pool, query, beginning, person):
+            if section == "identifiers":
+                found = json.loads(row)
+                names.append((found["kind"], found["value"]))
+            yield separator + row.encode()
+            separator = b",\n"
+        yield b"]"
+    traces = Traces(names, _NOBODY)
+    for section, (query, beginning) in TEXTS.items():
+        yield f',\n"{section}":['.encode()
+        separator = b"\n"
+        async for mention in _mentions(pool, query, beginning, traces):
+            yield separator + mention
+            separator = b",\n"
+        yield b"]"
+    yield b"}\n"
+
+
+async def _rows(pool: Pool, query: str, beginning: tuple[Any, ...], person: Person) -> AsyncIterator[str]:
+    after: Sequence[Any] = beginning
+    while True:
+        records = await pool.fetch(sql(query), list(person.customer_keys), ROWS_A_PAGE, *after)
+        for record in records:
+            yield record["row"]
+        if len(records) < ROWS_A_PAGE:
+            return
+        after = [records[-1][number] for number in range(len(beginning))]
+
+
+async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: Traces) -> AsyncIterator[bytes]:
+    after: Sequence[Any] = beginning
+    now = datetime.now(UTC)
+    while True:
+        records = await pool.fetch(
+            sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.digit_patterns(), now, *after
+        )
+        for record in records:
+            if record["text"] is not None and traces.written_in(record["text"]):
+                row = {name: value for name, value in record.items() if name != "text"}
+                yield orjson.dumps(row | {"content": _content(record["text"])}, default=str)
+        if len(records) < ROWS_OF_TEXT:
+            return
+        after = [records[-1][number] for number in range(len(beginning))]
+
+
+def _content(text: str) -> object:
+    """JSON as it is, anything else as a text."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return orjson.Fragment(text)

@@ -1,0 +1,12 @@
+-- The next piece of kept HTTP answers, with those that may name somebody. All that are kept are texts in UTF-8.
+SELECT caller, idempotency_key,
+    CASE WHEN lower(body) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(body, '[^0-9]', '', 'g') LIKE ANY($3::text[])) THEN body END AS text
+FROM (
+    SELECT caller, idempotency_key,
+        CASE WHEN started_at <= $4 AND (media_type LIKE '%json%' OR media_type LIKE 'text/%') THEN convert_from(body, 'UTF8') END AS body
+    FROM http_answers
+    WHERE (caller, idempotency_key) > ($5, $6)
+    ORDER BY caller, idempotency_key
+    LIMIT $1
+) AS piece
+ORDER BY caller, idempotency_key

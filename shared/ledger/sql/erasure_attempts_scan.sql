@@ -1,0 +1,8 @@
+-- The next piece of webhook attempts, with the errors that may name somebody.
+SELECT delivery_id, attempt,
+    CASE WHEN attempted_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(error, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
+         THEN error END AS text
+FROM webhook_attempts
+WHERE (delivery_id, attempt) > ($5, $6)
+ORDER BY delivery_id, attempt
+LIMIT $1

@@ -1,0 +1,2 @@
+-- The same of shared codes.
+UPDATE shared_occasions SET occasion = 'erased ' || gen_random_uuid() WHERE occasion = ANY($1::text[])

@@ -1,0 +1,3 @@
+-- An erasure as it stands.
+SELECT erasure_id::text, pseudonym::text, requested_by, requested_at, free_text, stage, counts::text, finished_at
+FROM erasures WHERE erasure_id = $1

@@ -1,0 +1,454 @@
+"""Erasure and export on a real ledger: nothing names the person afterwards, and everything that counts still counts."""
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from schemas.catalogue import BY_TYPE
+from schemas.parsing import parse
+from services.notifier.handler import NotificationHandler
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    IssueCoupons,
+    LockCoupons,
+    NoteCustomer,
+    PayOrder,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
+from shared.domain.customer import Customer, identifiers
+from shared.domain.traces import referral_occasion
+from shared.domain.verdicts import Verdict
+from shared.ledger import erasing, erasing_steps, exporting
+from shared.ledger.audit import audit
+from shared.ledger.database import Pool, open_pool
+from shared.ledger.engine import Engine
+from tests.ledger import PLACED_AT, definition, ledger, redeem
+from tests.received_events import received
+
+ANN = Customer("ann_smith_77", "Ann.Smith@Example.com", "+4930123456")
+ANN_ELSEWHERE = Customer("webshop-ann-smith", None, "+49 30 1234567")
+BOTH = Customer("ann_smith_77", None, "+49 30 1234567")
+BOB = Customer("bob_jones_88", "bob@example.com")
+NAMES = ("ann_smith_77", "ann.smith@example.com", "+4930123456", "webshop-ann-smith", "+49301234567", "30 1234567")
+WHO = identifiers(ANN)
+
+LIMITED = definition(
+    "limited",
+    code={"shared_code": "LIMITED"},
+    limits={
+        "uses_per_coupon": None, "uses_per_customer": 2, "uses_total": 100,
+        "caps": [{"per": "month", "each": "customer", "uses": 2}],
+    },
+)  # fmt: skip
+
+
+async def everything(database_url: str) -> dict[str, str]:
+    """Every value of every column of every table as text: `table.column` → all of it, in lower case."""
+    found = {}
+    async with await open_pool(database_url, role=None, max_size=1) as pool:
+        columns = await pool.fetch(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = 'couponry' AND table_name NOT LIKE '%yoyo%'"
+        )
+        for table, column, kind in columns:
+            shown = f"encode({column}, 'escape')" if kind == "bytea" else f"{column}::text"
+            text = await pool.fetchval(f"SELECT string_agg({shown}, E'\\n') FROM {table}")
+            found[f"{table}.{column}"] = (text or "").lower()
+    return found
+
+
+async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[str, list[str]]:
+    """Where any of `names` still stands."""
+    texts = await everything(database_url)
+    return {
+        place: hits for place, text in texts.items() if (hits := [name for name in names if name.lower() in text])
+    }  # fmt: skip
+
+
+async def given(engine: Engine, number: int, customer: Customer) -> str:
+    """The code of a new coupon. Its command's id names nobody: such ids are references, which an erasure keeps."""
+    cause = Cause("reward.earned", "/rewards", str(number))
+    [answer] = await engine.execute([IssueCoupons(f"/rewards {number}", cause, customer, ("save10",), PLACED_AT)])
+    assert isinstance(answer, Verdict)
+    return answer.accepted[0].code
+
+
+async def live(engine: Engine, pool: Pool) -> None:
+    """Let Ann, known under two names that turn out to be one, do everything that leaves a row."""
+    one, two, three = [await given(engine, number, who) for number, who in enumerate((ANN, ANN_ELSEWHERE, BOB))]
+    cause = Cause("customer.signed_up", "/signup", "s-1")
+    issued = IssueCoupons(
+        "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")
+    )
+    note = NoteCustomer("/signup s-2", Customer(ANN.customer_id, segments=("vip",)), PLACED_AT)
+    metadata = {"gift_for": "Ann Smith", "mail": "ann.smith@example.com"}
+    answers = await engine.execute(
+        [
+            issued,
+            note,
+            redeem("A-1", [one, "ann.smith@example.com"], customer=ANN, metadata=metadata),
+            redeem("A-2", [two], customer=ANN_ELSEWHERE, hold=True, hold_seconds=600),
+            redeem("A-3", ["LIMITED"], customer=ANN),
+            redeem("A-4", [three], customer=BOTH, command_id="/couponry/http/key-1 idem-1"),
+            redeem("G-1", ["NO-SUCH"], metadata={"note": "ask ann_smith_77 <ann.smith@example.com>"}),
+            LockCoupons("/cli lock", "lock-1", ("LIMITED",), 600, ANN),
+            PayOrder("/pay A-2", "A-2", PLACED_AT),
+            ReturnOrder("/ret A-2", "A-2", whole=False, at=PLACED_AT, amount="10.00"),
+            redeem("A-5", ["LIMITED"], customer=ANN, hold=True, hold_seconds=600),
+            redeem("B-1", ["LIMITED"], customer=BOB),
+        ]
+    )
+    assert all(isinstance(answer, Verdict) for answer in answers), answers
+    await engine.execute([CancelOrder("/cancel A-1", "A-1", PLACED_AT)])
+    data = {"order_id": "A-1", "customer": {"customer_id": "ann_smith_77", "email": "ANN.SMITH@example.com"}}
+    payload = {"type": "coupon.redeemed", "timestamp": "2026-03-01T12:00:00Z", "data": data}
+    endpoint = await pool.fetchval(
+        "INSERT INTO webhook_endpoints (url, secret, event_types) VALUES ('https://x', 's', '{*}') "
+        "RETURNING endpoint_id"
+    )
+    delivery = await pool.fetchval(
+        "INSERT INTO webhook_deliveries (endpoint_id, event_id, type, payload) "
+        "VALUES ($1, gen_random_uuid(), 'coupon.redeemed', $2) RETURNING delivery_id",
+        endpoint, json.dumps(payload),
+    )  # fmt: skip
+    await pool.execute(
+        "INSERT INTO webhook_attempts VALUES ($1, 1, now(), 422, 'no customer ann.smith@example.com', 5)", delivery
+    )
+    body = orjson.dumps({"customer": {"customer_id": "ann_smith_77"}, "valid": True})
+    for key, text in (("idem-1", b"{}"), ("idem-2", body), ("idem-3", b'{"order_id": "B-1"}')):
+        await pool.execute(
+            "INSERT INTO http_answers VALUES ('key-1', $1, 'x', 1, now(), 200, 'application/json', $2)", key, text
+        )
+    await pool.execute(
+        "INSERT INTO external_requests (command_id, campaign_id, idempotency_key, error) "
+        "VALUES ('/signup s-1', 'save10', gen_random_uuid(), 'ann.smith@example.com is unknown')"
+    )
+    await pool.execute("INSERT INTO shared_occasions VALUES ('reward of ann_smith_77', 'save10')")
+
+
+async def forget_what_readers_are_told(pool: Pool) -> None:
+    """`customer.erased` has the customer id, until outbox and deliveries are pruned."""
+    await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
+    await pool.execute("DELETE FROM webhook_deliveries WHERE type = 'customer.erased'")
+
+
+async def erase(pool: Pool, names: Any = WHO, **options: Any) -> str:
+    erasure_id = await erasing.begin(pool, names, "a test", **options)
+    assert erasure_id is not None
+    await erasing.run(pool, erasure_id)
+    return erasure_id
+
+
+async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        before = await named_in(database_url)
+        assert {place.partition(".")[0] for place in before} == {
+            "customer_identifiers", "coupons", "shared_occasions", "orders", "journal", "outbox", "webhook_deliveries",
+            "webhook_attempts", "http_answers", "external_requests",
+        }  # fmt: skip
+        keys = tuple(str(row[0]) for row in await pool.fetch(
+            "SELECT customer_key FROM customers WHERE customer_key IN "
+            "(SELECT customer_key FROM customer_identifiers WHERE value LIKE '%ann%') OR merged_into IS NOT NULL"
+        ))  # fmt: skip
+        assert len(keys) == 2
+        erasure_id = await erase(pool)
+        found = await erasing.find(pool, erasure_id)
+        assert found is not None
+        assert found.done
+        await forget_what_readers_are_told(pool)
+        assert await named_in(database_url, (*NAMES, *keys)) == {}
+        assert await named_in(database_url, ("bob@example.com",)) != {}
+        assert (await audit(pool)).findings == ()
+
+
+async def test_limits_hold_for_the_pseudonym_and_whoever_comes_back_is_somebody_new(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        total = await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32)
+        erasure_id = await erase(pool)
+        erasure = await erasing.find(pool, erasure_id)
+        assert erasure is not None
+        mine = "SELECT used_uses, held_uses FROM meters WHERE campaign_id = 'limited' AND customer_key = $1"
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 1)
+        assert await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32) == total
+        # The order that was held is paid: it is the pseudonym's use that is burned, and returned again.
+        answers = await engine.execute([PayOrder("/pay A-5", "A-5", PLACED_AT)])
+        assert [getattr(one, "outcome", one) for one in answers] == ["redeemed"]
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (2, 0)
+        [cancelled] = await engine.execute([CancelOrder("/cancel A-3", "A-3", PLACED_AT)])
+        assert isinstance(cancelled, Verdict)
+        assert cancelled.customer_key == erasure.pseudonym
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
+        # Under the same names: a new person, with limits of their own.
+        again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
+        assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
+        assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
+        known = await exporting.find_person(pool, WHO)
+        assert known is not None
+        assert erasure.pseudonym not in known.customer_keys
+
+
+async def test_a_replay_gets_its_recorded_verdict_and_brings_nobody_back(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        replayed = redeem("A-3", ["LIMITED"], customer=ANN)
+        [before] = await engine.execute([replayed])
+        await erase(pool)
+        [after] = await engine.execute([replayed])
+        assert isinstance(before, Verdict)
+        assert isinstance(after, Verdict)
+        assert (after.outcome, after.accepted, after.discount_minor) == (
+            before.outcome, before.accepted, before.discount_minor,
+        )  # fmt: skip
+        assert await exporting.find_person(pool, WHO) is None
+        fingerprint = await pool.fetchval("SELECT fingerprint FROM journal WHERE command_id = '/shop A-3'")
+        assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
+
+
+async def test_events_not_yet_published_go_out_without_the_person_and_read_as_their_schema_says(
+    database_url: str,
+) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        before = await pool.fetchval("SELECT count(*) FROM outbox")
+        erasure_id = await erase(pool)
+        rows = await pool.fetch("SELECT type, key, subject, data::text FROM outbox ORDER BY position")
+        for row in rows:
+            parse(BY_TYPE[row["type"]].model, row["data"].encode())
+        told = [row for row in rows if row["type"] == "customer.erased"]
+        assert len(rows) == before + len(told)
+        assert [(row["key"], row["subject"]) for row in told] == [
+            ("ann_smith_77", "ann_smith_77"), ("webshop-ann-smith", "webshop-ann-smith"),
+        ]  # fmt: skip
+        said = json.loads(told[0]["data"])
+        assert set(said) == {"erasure_id", "pseudonym", "customer_id", "coupon_ids", "erased_at"}
+        assert said["erasure_id"] == erasure_id
+        assert len(said["coupon_ids"]) == 2
+        webhooks = await pool.fetch("SELECT payload FROM webhook_deliveries WHERE type = 'customer.erased' ORDER BY 1")
+        assert {json.loads(row[0])["data"]["customer_id"] for row in webhooks} == {row["key"] for row in told}
+        pseudonyms = {row["key"] for row in rows if row["key"].startswith("erased-")}
+        assert pseudonyms == {f"erased-{said['pseudonym']}"}
+
+
+async def test_a_notifier_that_is_behind_brings_nobody_back_while_an_erasure_is_under_way(database_url: str) -> None:
+    data = {
+        "redemption_id": "r", "order_id": "A-1", "customer": {"customer_id": "ann_smith_77"}, "requested_count": 1,
+        "order_amount": "125.00", "currency": "USD", "discount_amount": "12.50", "channel": "orders",
+        "coupons": [
+            {"coupon_id": "c", "campaign_id": "save10", "discount": {"kind": "percentage", "value": "10"},
+             "discount_amount": "12.50"}
+        ],
+    }  # fmt: skip
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        late = received("coupon.redeemed", data | {"redeemed_at": "2026-03-01T12:00:00Z"}, event_id="1")
+        later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
+        assert await NotificationHandler(pool).handle([late, later]) == []
+        await erasing.run(pool, erasure_id or "")
+        told = "SELECT type, data::text AS said FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
+        customers = [json.loads(row["said"])["customer"]["customer_id"] for row in await pool.fetch(told)]
+        assert customers[0].startswith("erased-")
+        assert customers[1] == "ann_smith_77", "somebody new under the same name"
+        sent = "SELECT payload FROM webhook_deliveries WHERE type = 'coupon.redemption_notified' ORDER BY delivery_id"
+        customers = [json.loads(row[0])["data"]["customer"]["customer_id"] for row in await pool.fetch(sent)]
+        assert [one.startswith("erased-") for one in customers] == [True, False]
+
+
+async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool, await open_pool(database_url, role=None) as owner:
+        engine = Engine(pool)
+        await live(engine, pool)
+        bob = await exporting.find_person(pool, identifiers(BOB))
+        assert bob is not None
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure = await erasing.find(pool, erasure_id or "")
+        assert erasure is not None
+        for change in (
+            "used_uses = used_uses + 1", f"customer_key = '{bob.customer_keys[0]}'", "customer_key = gen_random_uuid()",
+            f"customer_key = '{erasure.pseudonym}'",  # of everybody
+            f"customer_key = '{erasure.pseudonym}', used_minor = 0",
+        ):  # fmt: skip
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(f"UPDATE transfers SET {change}")
+            with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+                await owner.execute(f"UPDATE transfers SET {change}")
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await owner.execute("DELETE FROM transfers")
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await owner.execute("TRUNCATE transfers")
+        verdict: Any = json.loads(
+            await pool.fetchval("SELECT verdict::text FROM journal WHERE command_id = '/shop A-3'")
+        )
+        erases = "SELECT erase_verdicts($1, ARRAY['/shop A-3'], ARRAY[$2::text])"
+        for wrong in (
+            verdict | {"outcome": "refused"}, verdict | {"discount_minor": 0},
+            verdict | {"customer_key": bob.customer_keys[0]}, verdict | {"accepted": []},
+        ):  # fmt: skip
+            with pytest.raises(asyncpg.RestrictViolationError):
+                await pool.fetchval(erases, erasure_id, json.dumps(wrong))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("UPDATE journal SET verdict = '{}'")
+        await erasing.run(pool, erasure_id or "")
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await pool.fetchval(erases, erasure_id, json.dumps(verdict))
+
+
+async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_and_audited_clean_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing_steps, "ROWS_BY_KEY", 2)
+    monkeypatch.setattr(erasing_steps, "ROWS_OF_TEXT", 3)
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        assert erasure_id is not None
+        pieces = 0
+        while await erasing.work(pool, erasure_id):
+            pieces += 1
+            assert (await audit(pool)).findings == ()
+            # Whoever asks again, by any name the person had, goes on with the same erasure.
+            assert await erasing.begin(pool, identifiers(ANN_ELSEWHERE), "a rerun") == erasure_id
+        assert pieces >= 25
+        assert await erasing.begin(pool, WHO, "too late") is None
+        record = await pool.fetchrow("SELECT * FROM erasures")
+        assert (record["identifiers"], record["customer_keys"], record["requested_by"]) == ("[]", [], "a test")
+        assert json.loads(record["counts"])["transfers"] > 5
+        await forget_what_readers_are_told(pool)
+        assert await named_in(database_url) == {}
+
+
+async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_too(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        spare = await given(engine, 9, ANN)
+        keys = [str(row[0]) for row in await pool.fetch("SELECT customer_key FROM customers")]
+        erasure_id = await erasing.begin(pool, WHO, "a test")
+        assert erasure_id is not None
+        commands = [
+            VoidCoupon("/cli void", spare),
+            CancelOrder("/cancel A-2", "A-2", PLACED_AT),
+            PayOrder("/pay A-5", "A-5", PLACED_AT),
+            ReleaseLock("/cli release", "lock-1"),
+            CancelOrder("/cancel A-4", "A-4", PLACED_AT),
+        ]
+        for command in commands:
+            await engine.execute([command])
+            assert (await audit(pool)).findings == ()
+            await erasing.work(pool, erasure_id)
+            assert (await audit(pool)).findings == ()
+        await erasing.run(pool, erasure_id)
+        erasure = await erasing.find(pool, erasure_id)
+        assert erasure is not None
+        left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM transfers")} & set(keys)
+        assert len(left) == 1, "only Bob's"
+        await forget_what_readers_are_told(pool)
+        assert await named_in(database_url) == {}
+
+
+async def test_two_who_erase_at_once_while_engines_run_do_it_once_and_keep_every_sum(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED, connections=8) as pool:
+        engines = [Engine(pool), Engine(pool)]
+        await live(engines[0], pool)
+        stop = asyncio.Event()
+
+        async def orders(number: int) -> int:
+            made = 0
+            while not stop.is_set():
+                made += 1
+                name = f"{number}-{made}"
+                who = Customer(f"somebody-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
+                await engines[number].execute(
+                    [redeem(f"O-{name}", ["LIMITED"], customer=who), CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT)]
+                )
+            return made
+
+        running = [asyncio.create_task(orders(number)) for number in (0, 1)]
+        ids = set()
+        try:
+            for _ in range(3):
+                async with asyncio.TaskGroup() as group:
+                    found = [group.create_task(erasing.begin(pool, WHO, f"{n}")) for n in range(2)]
+                begun = {one.result() for one in found} - {None}
+                ids |= begun
+                for erasure_id in begun:
+                    await asyncio.gather(erasing.run(pool, erasure_id or ""), erasing.run(pool, erasure_id or ""))
+                assert (await audit(pool)).findings == ()
+        finally:
+            stop.set()
+        assert all(made > 0 for made in await asyncio.gather(*running))
+        assert ids
+        assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'customer.erased'") >= len(ids)
+
+
+async def test_an_export_holds_everything_and_nobody_elses(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        engine = Engine(pool)
+        await live(engine, pool)
+        person = await exporting.find_person(pool, identifiers(ANN_ELSEWHERE))
+        assert person is not None
+        made = json.loads(b"".join([part async for part in exporting.document(pool, person)]))
+        assert {(one["kind"], one["value"]) for one in made["identifiers"]} == {
+            ("id", "ann_smith_77"), ("id", "webshop-ann-smith"), ("email", "ann.smith@example.com"),
+            ("mobile", "+4930123456"), ("mobile", "+49301234567"),
+        }  # fmt: skip
+        assert made["segments"] == ["vip"]
+        assert len(made["coupons"]) == 2
+        assert {one["order_id"] for one in made["orders"]} == {"A-1", "A-2", "A-3", "A-4", "A-5"}
+        keys = list(person.customer_keys)
+        entries = await pool.fetchval("SELECT count(*) FROM transfers WHERE customer_key = ANY($1::uuid[])", keys)
+        assert len(made["ledger_entries"]) == entries > 8
+        assert {one["lock"]["lock_reference"] for one in made["locks"]} >= {"lock-1"}
+        assert any((one["verdict"].get("metadata") or {}).get("gift_for") == "Ann Smith" for one in made["decisions"])
+        assert [one["used_uses"] for one in made["totals"] if one["campaign_id"] == "limited"] == [1]
+        assert {one["period"][:5] for one in made["totals_of_periods"]} == {"month"}
+        assert len(made["webhook_deliveries"]) == 1
+        assert [one["idempotency_key"] for one in made["kept_answers"]] == ["idem-2"]
+        assert made["events"]
+        assert "bob@example.com" not in json.dumps(made)
+        await erase(pool)
+        assert await exporting.find_person(pool, WHO) is None
+
+
+async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MOST_NAMES + 1)]
+        await engine.execute([NoteCustomer(f"/n {n}", who, PLACED_AT) for n, who in enumerate(people)])
+        with pytest.raises(erasing.ErasureRefusedError, match="placeholder"):
+            await erasing.begin(pool, (("email", "none@example.com"),), "a test")
+        assert await pool.fetchval("SELECT count(*) FROM erasures") == 0
+
+
+async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        tried: list[int] = []
+        real = erasing_steps.STEPS["outbox"]
+
+        async def slow(connection: Any, target: erasing_steps.Target, cursor: Any) -> erasing_steps.Piece:
+            tried.append(target.bounded(erasing_steps.ROWS_OF_TEXT))
+            if tried[-1] > 600:
+                raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+            return await real(connection, target, cursor)
+
+        monkeypatch.setattr(erasing_steps, "STEPS", {**erasing_steps.STEPS, "outbox": slow})
+        monkeypatch.setattr(erasing, "STEPS", erasing_steps.STEPS)
+        await erase(pool)
+        assert tried == [2_000, 1_000, 500]
