@@ -54,7 +54,8 @@ class Job:
 
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int) -> Job:
     """Add a job, or find it where it was added before."""
-    await pool.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
+    async with pool.acquire() as connection, connection.transaction():  # durable also where it was added before
+        await connection.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
     job = await find(pool, job_id)
     assert job is not None  # noqa: S101 - jobs are never deleted
     return job
