@@ -77,10 +77,8 @@ class LedgerConnection(asyncpg.Connection):
     commit_seconds = COMMIT_SECONDS
     _loop: AbstractEventLoop
 
-    def __init__(
-        self, protocol: Any, transport: Any, loop: AbstractEventLoop, addr: Any, config: Any, params: Any
-    ) -> None:
-        super().__init__(protocol, transport, loop, addr, config, params)
+    def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:
+        super().__init__(protocol, transport, *args)
         self._left = False  # closed as soon as the event loop gets to it
         self._unreplicated = False
         _notice_dead_peers(transport)
@@ -92,7 +90,7 @@ class LedgerConnection(asyncpg.Connection):
         self._check_open()  # type: ignore[attr-defined]  # not in asyncpg's stubs
         return LedgerTransaction(self, isolation, readonly, deferrable)
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
         """As asyncpg's; a COMMIT is bounded by `commit_seconds` and raises CommitUnansweredError."""
         if not args and query.strip(" ;").upper() == "COMMIT":
             await self._commit()
