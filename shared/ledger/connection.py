@@ -76,6 +76,7 @@ class LedgerConnection(asyncpg.Connection):
 
     commit_seconds = COMMIT_SECONDS
     _loop: AbstractEventLoop
+    _protocol: Any
 
     def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:
         super().__init__(protocol, transport, *args)
@@ -140,10 +141,13 @@ class LedgerConnection(asyncpg.Connection):
             )
 
     def _leave(self) -> None:
-        """Close the connection soon: asyncpg is amid its own bookkeeping where this is called."""
+        """Drop the connection to the server soon: asyncpg is amid its own bookkeeping where this is called.
+
+        Only the protocol is ended here. What the pool has to forget, it forgets when the connection is released.
+        """
         if not self._left:
             self._left = True
-            self._loop.call_soon(self.terminate)
+            self._loop.call_soon(self._protocol.abort)
 
     # What asyncpg calls
 
