@@ -59,7 +59,8 @@ class Job:
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int) -> Job:
     """Add a job, or find it where it was added before."""
     while True:
-        await pool.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
+        async with pool.acquire() as connection, connection.transaction():  # durable also where it was added before
+            await connection.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
         job = await find(pool, job_id)
         if job is not None:  # else the job of long ago was pruned in between
             return job

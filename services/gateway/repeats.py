@@ -157,15 +157,16 @@ class Repeats:
 
     async def _keep_all(self, kept: Sequence[tuple[Place, KeptAnswer]]) -> list[None]:
         kept = sorted(kept, key=lambda one: one[0])
-        await self._pool.execute(
-            sql("answers_keep", PACKAGE),
-            [place[0] for place, _ in kept],
-            [place[1] for place, _ in kept],
-            [answer.status for _, answer in kept],
-            [answer.media_type for _, answer in kept],
-            [answer.body for _, answer in kept],
-            self.owner,
-        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                sql("answers_keep", PACKAGE),
+                [place[0] for place, _ in kept],
+                [place[1] for place, _ in kept],
+                [answer.status for _, answer in kept],
+                [answer.media_type for _, answer in kept],
+                [answer.body for _, answer in kept],
+                self.owner,
+            )
         return [None] * len(kept)
 
 

@@ -1,11 +1,14 @@
 """Where to go on: the offset that the relay's last Kafka transaction committed, checked against the ledger's note."""
 
 import asyncio
+from hashlib import blake2b
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import RELAY_POSITION
+from shared.ledger.database import Connection
+from shared.ledger.outbox import OutboxRow, read_after
 from shared.messaging.connection import client_options
 from shared.runtime.errors import OperatorError
 from shared.runtime.settings import PREFIX, KafkaSettings
@@ -22,8 +25,39 @@ def position_partition(settings: KafkaSettings) -> TopicPartition:
     return TopicPartition(settings.topic(RELAY_POSITION.name), 0)
 
 
-async def read_position(settings: KafkaSettings, *, at_least: int) -> int | None:
-    """The last published position as Kafka knows it; None when it knows none.
+class LedgerWentBackError(OperatorError):
+    """The ledger doesn't hold what was published last: it is an earlier state of itself."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"The ledger went back: the event at outbox position {position} was published, but the ledger doesn't hold "
+            "it any more (a failover to a standby that lacked commits, or a restore to an earlier moment). Nothing is "
+            "published until you set the consumer groups back to before that moment (docs/operations.md says how) and "
+            f"{PREFIX}RELAY_START_AT to the first position to publish ({position + 1} if no position was given twice)."
+        )
+
+
+def mark_of(row: OutboxRow) -> str:
+    """What tells an outbox row from any other that may come to stand at its position: its event and when it was made.
+
+    It goes with the position into Kafka. Not the event's data: erasing personal data may change that.
+    """
+    return blake2b(f"{row.event_id} {row.time.isoformat()}".encode(), digest_size=16).hexdigest()
+
+
+async def require_published(connection: Connection, position: int, mark: str) -> None:
+    """Make sure that the row at `position` is the one with `mark`, where one is known. Raises LedgerWentBackError.
+
+    In a transaction, so that its COMMIT waits for a synchronous standby to have everything that is visible by now.
+    """
+    async with connection.transaction():
+        found = await read_after(connection, position - 1, 1)
+    if mark and [(number, mark_of(row)) for number, row in found] != [(position, mark)]:
+        raise LedgerWentBackError(position)
+
+
+async def read_position(settings: KafkaSettings, *, at_least: int) -> tuple[int, str] | None:
+    """The last published position as Kafka knows it, and its row's mark (empty for none); None when it knows none.
 
     A position below `at_least` is asked for again for five seconds: the transaction that was noted in the ledger is
     committed, so it must appear. Call it behind the start of the transactional producer, which ends what was open.
@@ -42,16 +76,22 @@ async def read_position(settings: KafkaSettings, *, at_least: int) -> int | None
             consumer.assign([partition])
             await consumer.start()
             for _ in range(STALE_READS):
-                offset: int | None = await consumer.committed(partition)
-                if offset is not None and offset - 1 >= at_least:
-                    return offset - 1
-                if offset is None and at_least == 0:
+                position = await _committed(consumer, partition)
+                if position is not None and position[0] >= at_least:
+                    return position
+                if position is None and at_least == 0:
                     return None
                 await asyncio.sleep(STALE_PAUSE_SECONDS)
-            return None if offset is None else offset - 1
+            return position
     finally:
         async with asyncio.timeout(READ_SECONDS):
             await consumer.stop()
+
+
+async def _committed(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, str] | None:
+    """What `consumer.committed` returns, less one, and the text committed along, which that leaves out."""
+    found = (await consumer._coordinator.fetch_committed_offsets([partition])).get(partition)
+    return None if found is None or found.offset < 0 else (found.offset - 1, found.metadata or "")
 
 
 def starting_position(*, kafka: int | None, noted: int, last_drawn: int, start_at: int | None) -> tuple[int, bool]:

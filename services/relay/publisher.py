@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Final
 
 from schemas.registry import SchemaRegistryUnavailableError
-from services.relay.position import SERVICE, position_partition, read_position, starting_position
+from services.relay.position import (
+    SERVICE,
+    LedgerWentBackError,
+    mark_of,
+    position_partition,
+    read_position,
+    require_published,
+    starting_position,
+)
 from services.relay.settings import RelaySettings
 from shared.ledger.database import Pool
 from shared.ledger.outbox import OutboxRow, read_after
@@ -30,10 +38,11 @@ REFRESH_SECONDS: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to be sent. `last` is the position of the last one, `oldest` the time of the first."""
+    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time."""
 
     prepared: Prepared
     last: int
+    mark: str
     oldest: datetime
     topics: Counter[str]
 
@@ -50,6 +59,7 @@ class Publisher:
         self._producer = TransactionalProducer(settings, "couponry-relay", transactional_id=self._group)
         self._ahead: asyncio.Task[_Batch | None] | None = None
         self._committed_at = time.monotonic()
+        self._mark = ""  # of the row at `position`; empty for unknown
         self.position = 0
         self.oldest: datetime | None = None
 
@@ -59,15 +69,20 @@ class Publisher:
         Returns the position that an operator ordered in place of the broker's, if so.
 
         Raises:
-            OperatorError: broker and ledger contradict each other.
+            OperatorError: broker and ledger contradict each other, or the ledger went back.
             KafkaError, TimeoutError: the broker is away.
         """
         await self._producer.start()
-        kafka = await read_position(self._settings, at_least=noted)
+        committed = await read_position(self._settings, at_least=noted)
+        kafka, self._mark = committed or (None, "")
         last_drawn = await self._pool.fetchval(sql("outbox_last_drawn", "services.relay"))
         self.position, ordered = starting_position(
             kafka=kafka, noted=noted, last_drawn=last_drawn, start_at=self._settings.relay_start_at
         )
+        if not ordered:
+            ordered = await self._went_back_and_told_where_to_start()
+        if ordered:
+            self._mark = ""
         log.info("publishing", behind_position=self.position, ordered_by_operator=ordered)
         if kafka is None or ordered:
             await self._commit_position()  # so that the next one finds it, should we die before the first event
@@ -80,9 +95,9 @@ class Publisher:
             if time.monotonic() - self._committed_at > REFRESH_SECONDS:
                 await self._commit_position()
             return 0
-        self._ahead = asyncio.create_task(self._read(batch.last))
-        await self._producer.publish(batch.prepared, {self._partition: batch.last + 1}, self._group)
-        self.position = batch.last
+        self._ahead = asyncio.create_task(self._read(batch.last, batch.mark))
+        await self._producer.publish(batch.prepared, {self._partition: (batch.last + 1, batch.mark)}, self._group)
+        self.position, self._mark = batch.last, batch.mark
         self._committed_at = time.monotonic()
         for topic, count in batch.topics.items():
             telemetry.EVENTS_PUBLISHED.labels(topic).inc(count)
@@ -102,13 +117,32 @@ class Publisher:
         ahead, self._ahead = self._ahead, None
         batch = None if ahead is None else await ahead
         if batch is None:
-            batch = await self._read(self.position)
+            batch = await self._read(self.position, self._mark)
         self.oldest = None if batch is None else batch.oldest
         return batch
 
-    async def _read(self, position: int) -> _Batch | None:
+    async def _went_back_and_told_where_to_start(self) -> bool:
+        """Whether the ledger lacks what was published last and an operator said where to start; that is taken then.
+
+        Raises LedgerWentBackError where nobody said.
+        """
+        start_at = self._settings.relay_start_at
+        try:
+            async with self._pool.acquire() as connection:
+                await require_published(connection, self.position, self._mark)
+        except LedgerWentBackError:
+            if start_at is None:
+                raise
+            self.position = start_at - 1
+            return True
+        return False
+
+    async def _read(self, position: int, mark: str) -> _Batch | None:
+        """The next events, from a ledger that holds the last published one, once a standby has them where one must."""
         async with self._pool.acquire() as connection:
             rows = await read_after(connection, position, self._settings.relay_max_events)
+            if rows:
+                await require_published(connection, position, mark)
         if not rows:
             return None
         topics = Counter([row.topic for _, row in rows])
@@ -118,7 +152,7 @@ class Publisher:
             prepared = self._prepare([row for _, row in rows], names)
         except SchemaRegistryUnavailableError as error:
             raise TransientError(str(error)) from error
-        return _Batch(prepared, rows[-1][0], rows[0][1].time, topics)
+        return _Batch(prepared, rows[-1][0], mark_of(rows[-1][1]), rows[0][1].time, topics)
 
     def _prepare(self, rows: Sequence[OutboxRow], names: dict[str, str]) -> Prepared:
         producer, encode = self._producer, self._codec.encode
@@ -142,5 +176,7 @@ class Publisher:
         return prepared
 
     async def _commit_position(self) -> None:
-        await self._producer.publish(self._producer.prepare(), {self._partition: self.position + 1}, self._group)
+        await self._producer.publish(
+            self._producer.prepare(), {self._partition: (self.position + 1, self._mark)}, self._group
+        )
         self._committed_at = time.monotonic()

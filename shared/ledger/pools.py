@@ -29,11 +29,12 @@ async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tu
 
 async def _import_chunk(pool: Pool, campaign_id: str, codes: Sequence[str]) -> set[str]:
     by_key = {code_key(code): code.strip() for code in codes}
-    records = await pool.fetch(
-        sql("pool_import"),
-        campaign_id,
-        [derived_id("pooled", campaign_id, key) for key in by_key],
-        list(by_key.values()),
-        list(by_key),
-    )
+    async with pool.acquire() as connection, connection.transaction():  # durable also where all of them were there
+        records = await connection.fetch(
+            sql("pool_import"),
+            campaign_id,
+            [derived_id("pooled", campaign_id, key) for key in by_key],
+            list(by_key.values()),
+            list(by_key),
+        )
     return {record[0] for record in records}

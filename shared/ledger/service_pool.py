@@ -59,7 +59,12 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
     backoff = Backoff()
     for attempt in range(1, context.settings.transient_attempts + 1):
         try:
-            pool = await open_pool(url, max_size=max_size, application_name=f"couponry-{context.name}")
+            pool = await open_pool(
+                url,
+                max_size=max_size,
+                application_name=f"couponry-{context.name}",
+                commit_seconds=context.settings.commit_seconds,
+            )
             await _look(pool)
         except ValueError:  # its text may hold a piece of the password
             raise OperatorError(

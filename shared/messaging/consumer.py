@@ -142,10 +142,12 @@ class ConsumerLoop:
                 log.info("dropped a batch polled before a rebalance", records=len(batch.polled))
                 return 0
             self._idle.clear()
+            self._report.batch_taken()
             try:
                 self._ahead = asyncio.create_task(self._poll_and_decode())
                 return await self._execute(batch)
             finally:
+                self._report.batch_left()
                 self._idle.set()
         except _GaveWayError:
             if self._stopping.is_set():

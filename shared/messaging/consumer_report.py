@@ -1,5 +1,6 @@
 """What a consumer tells: progress for the watchdog, metrics, and a few log lines."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -28,10 +29,24 @@ class ConsumerReport:
         self._assigned = False
         self._fetched_at: dict[TopicPartition, int] = {}
         self._lag_partitions: set[TopicPartition] = set()
+        self._in_hand_since: float | None = None
         health.add_check("partitions", self._missing)
+        health.add_check("batch", self._slow)
 
     async def _missing(self) -> str | None:
         return None if self._assigned else "no assignment of partitions yet"
+
+    async def _slow(self) -> str | None:
+        """Attempts that fail are no progress here: whoever sends to us is to know that nothing gets done."""
+        seconds = 0.0 if self._in_hand_since is None else time.monotonic() - self._in_hand_since
+        return f"one batch has been in hand for {seconds:.0f} s" if seconds > self._health.ready_seconds else None
+
+    def batch_taken(self) -> None:
+        self._in_hand_since = time.monotonic()
+
+    def batch_left(self) -> None:
+        """It is done, or dropped."""
+        self._in_hand_since = None
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         self._assigned = True

@@ -205,8 +205,8 @@ class TransactionalProducer:
         partitions = self._partitions[topic]
         return partitions[partition_of(key, len(partitions))]
 
-    async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, int], group: str) -> None:
-        """Write `prepared` and commit `offsets` for `group` in one transaction.
+    async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, tuple[int, str]], group: str) -> None:
+        """Write `prepared` and commit `offsets` (each with a text that goes along) for `group` in one transaction.
 
         Raises whatever went wrong; then nobody knows whether it was committed, and this producer is done for.
         """

@@ -21,14 +21,21 @@ from shared.runtime.settings import PREFIX
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when ready, else a sentence saying what is missing. An exception counts as not ready."""
 
+READY_SECONDS = 15.0
+"""Work goes on every few milliseconds, waiting every fraction of a second; fifteen seconds are no busy moment."""
+
 CHECK_SECONDS = 2.0  # below the second or so that probes usually wait, times two
 
 
 class Health:
-    """Progress, and checks of what this process needs. One a process; safe to read from another thread."""
+    """Progress, and checks of what this process needs. One a process; safe to read from another thread.
 
-    def __init__(self, progress_timeout_seconds: float) -> None:
+    Without progress for `ready_seconds` it isn't ready; for `progress_timeout_seconds`, it isn't alive.
+    """
+
+    def __init__(self, progress_timeout_seconds: float, ready_seconds: float = READY_SECONDS) -> None:
         self.progress_timeout_seconds = progress_timeout_seconds
+        self.ready_seconds = ready_seconds
         self._checks: dict[str, Check] = {}
         self._progressed_at = time.monotonic()
         self._starting = True
@@ -55,6 +62,9 @@ class Health:
         """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS."""
         if self._starting:
             return {"service": "still starting"}
+        stands_still = self.seconds_since_progress()
+        if stands_still > self.ready_seconds:
+            return {"progress": f"nothing went on for {stands_still:.0f} s"}
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
         return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
 

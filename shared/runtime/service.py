@@ -71,7 +71,7 @@ def _collect_garbage_seldom() -> None:
 
 
 async def _run(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
-    health = Health(settings.progress_timeout_seconds)
+    health = Health(settings.progress_timeout_seconds, settings.ready_seconds)
     context = ServiceContext(name, settings, asyncio.Event(), health)
     try:
         with stop_on_signals(context.stopping), watchdog(health):

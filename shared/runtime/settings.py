@@ -115,6 +115,15 @@ class ServiceSettings(DatabaseSettings):
     progress_timeout_seconds: float = Field(
         120.0, gt=0, description="no progress for so long: exit, so that the supervisor restarts"
     )
+    ready_seconds: float = Field(
+        15.0, gt=0, description="not ready (/readyz) while one batch takes longer, or nothing went on for longer"
+    )
+    commit_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=30,
+        description="a COMMIT without an answer for so long: the connection is closed, the batch rerun",
+    )
     transient_attempts: int = Field(
         60, ge=1, description="tries of one batch while the database or broker is away, before leaving to be restarted"
     )

@@ -100,6 +100,10 @@ class Fleet:
             await asyncio.sleep(0.1)
         raise AssertionError(f"no {service} became ready within {READY_SECONDS:g} seconds")
 
+    def log_of(self, service: str) -> str:
+        """Everything that processes of `service` have logged so far."""
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(self._folder.glob(f"*/{service}*.log")))
+
     def logs(self) -> str:
         """The end of every log: for people who wonder what went wrong."""
         paths = sorted(self._folder.glob("*/*.log"))

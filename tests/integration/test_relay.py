@@ -186,6 +186,53 @@ async def test_a_ledger_older_than_the_broker_is_noticed(settings: RelaySettings
         await relay.run_once()
 
 
+@pytest.mark.parametrize("lost", ["the row", "another row in its place"])
+async def test_a_ledger_that_went_back_is_noticed_though_no_number_shows_it(
+    settings: RelaySettings, pool: Pool, database_url: str, lost: str
+) -> None:
+    """As after a failover to a standby that lacked commits: sequences are logged ahead, so positions go on."""
+    await fill(pool, range(10))
+    relay = Relay(settings, pool)
+    await publish_all(relay)
+    async with await open_pool(database_url, role=None) as owner:
+        if lost == "the row":
+            await owner.execute("DELETE FROM outbox WHERE position = 10")
+        else:
+            await owner.execute("UPDATE outbox SET time = time + interval '1 s' WHERE position = 10")
+    assert await relay.run_once() == 0  # nothing to publish, nothing to be wrong about
+    await fill(pool, range(10, 12))
+    with pytest.raises(OperatorError, match="event at outbox position 10 was published"):
+        await relay.run_once()
+    with pytest.raises(OperatorError, match="COUPONRY_RELAY_START_AT to the first position"):
+        await Relay(settings, pool).run_once()
+    told = Relay(settings.model_copy(update={"relay_start_at": 11}), pool)
+    assert await publish_all(told) == 2
+    await told.close()
+    assert await seen(settings) == in_order(range(12))
+
+
+async def test_a_position_without_a_mark_is_taken_as_it_is(settings: RelaySettings, pool: Pool) -> None:
+    """As an older version committed it."""
+    await fill(pool, range(10))
+    producer = TransactionalProducer(settings, "tests", transactional_id=settings.group("relay"))
+    await producer.start()
+    await producer.publish(producer.prepare(), {position_partition(settings): (6, "")}, settings.group("relay"))
+    await producer.discard()
+    relay = Relay(settings, pool)
+    assert await publish_all(relay) == 5
+    await relay.close()
+
+
+async def test_the_last_published_event_is_never_deleted(settings: RelaySettings, pool: Pool) -> None:
+    await fill(pool, range(10), time=datetime.now(UTC) - timedelta(days=8))
+    relay = Relay(settings, pool)
+    await publish_all(relay)
+    assert await Pruner(pool, lambda: relay.position, retention_seconds=0).run_once() == 9
+    await fill(pool, range(10, 12))
+    assert await publish_all(relay) == 2
+    await relay.close()
+
+
 async def test_only_what_was_published_long_ago_is_deleted(settings: RelaySettings, pool: Pool) -> None:
     await fill(pool, range(10), time=datetime.now(UTC) - timedelta(days=8))
     await fill(pool, range(10, 20))

@@ -19,6 +19,9 @@ AskedName = Annotated[str | None, Query(**_NAME)]
 
 WHO: Final = "an id of yours, an e-mail address, or a +phone number; id:… is always an id"
 
+Who = Annotated[str, Path(**_NAME, description=WHO)]
+"""A customer in a path, by any of their names."""
+
 AskedWho = Annotated[str | None, Query(**_NAME, description=WHO)]
 
 

@@ -3,16 +3,16 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
-from schemas.common import MAX_ID_LENGTH
 from services.gateway.guard import Here, MayErase
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
-from services.gateway.native.reads import TEXT, names_of
+from services.gateway.native.parameters import Who
+from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.ledger import erasing, exporting
 from shared.ledger.erasing import Erasure, ErasureRefusedError
@@ -21,14 +21,6 @@ router = new_router("privacy")
 
 AT_ONCE_SECONDS: Final = 5.0
 """How long a request waits for its erasure; then it is answered as accepted, and any gateway goes on with it."""
-
-WhoInPath = Annotated[
-    str,
-    Path(
-        min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT,
-        description="an id of yours, an e-mail address, or a +phone number; id:… is always an id",
-    ),
-]  # fmt: skip
 
 
 class ErasureAnswer(Body):
@@ -67,8 +59,9 @@ class ExportAnswer(Body):
 
 
 @router.get("/customers/{who}/export", summary="Export a customer", responses=told(ExportAnswer))
-async def export(gateway: Here, _: MayErase, who: WhoInPath) -> Response:
+async def export(gateway: Here, caller: MayErase, who: Who) -> Response:
     """Everything that the ledger keeps about this person, however named (GDPR Art. 15). Streamed."""
+    caller.must_see_all()
     person = await exporting.find_person(gateway.pool, names_of(who))
     if person is None:
         raise _unknown(who)
@@ -80,7 +73,7 @@ async def export(gateway: Here, _: MayErase, who: WhoInPath) -> Response:
 async def erase(
     gateway: Here,
     caller: MayErase,
-    who: WhoInPath,
+    who: Who,
     free_text: Annotated[
         bool, Query(description="also look through the free text of other people's requests; takes long")
     ] = True,
@@ -89,6 +82,7 @@ async def erase(
 
     From the answer on nobody is known by these names. 202: rows are still being changed; look at the erasure.
     """
+    caller.must_see_all()
     try:
         erasure_id = await erasing.begin(gateway.pool, names_of(who), caller.name, free_text=free_text)
     except ErasureRefusedError as error:

@@ -1,0 +1,204 @@
+"""A synchronous standby that is cut off, and then has to take over: no acknowledged input is lost, nothing is doubled.
+
+What was committed on the primary alone must not be acknowledged, however its COMMIT came to an end: still waiting when
+the primary died; ended by an operator; or visible because the primary was restarted.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import ORDERS
+from services.relay.position import LedgerWentBackError
+from services.relay.relay import AWAY, Relay
+from services.relay.settings import RelaySettings
+from shared.domain.commands import Command
+from shared.domain.verdicts import Verdict
+from shared.ledger.campaigns import save
+from shared.ledger.database import Pool, open_pool
+from shared.ledger.engine import Engine, LedgerUnavailableError
+from shared.messaging.topics_admin import create_topics
+from shared.runtime.settings import KafkaSettings
+from tests.backends import Broker
+from tests.faults.failover import Failover, failover, until_standby_has_everything
+from tests.faults.fleet import Fleet
+from tests.faults.shop import dead_letters, placed, send, until_published, until_read
+from tests.integration.kafka_tools import committed, read_all
+from tests.integration.relay_tools import TOPIC, fill, seen
+from tests.integration.service_process import kafka_settings
+from tests.ledger import definition, issue, redeem
+
+pytestmark = [pytest.mark.faults, pytest.mark.postgres]
+
+HALF = 60
+COMMIT_SECONDS = 2.0
+CUT_SECONDS = 15.0
+"""Longer than every bound that a batch meets here: COMMIT, its lock, and the pauses between its runs."""
+
+
+async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(tmp_path: Path) -> None:
+    """One engine and one connection: a COMMIT that waits is closed after its time, not cancelled, and a rerun that
+    finds its journal row waits for the standby as well.
+    """
+    async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
+        engine = Engine(pool)
+        await save(pool, [definition()])
+        codes = await issue(engine, "save10", 2)
+        servers.link.cut()
+        with pytest.raises(LedgerUnavailableError):
+            await engine.execute([redeem("O1", codes[:1])])
+        with servers.admin() as admin:
+            ended = admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            assert ended.fetchall() == [(True,)], "one session waits, however often the batch ran again"
+        await journalled(pool, "/shop O1")
+        with pytest.raises(LedgerUnavailableError):
+            await engine.execute([redeem("O1", codes[:1])])
+        servers.link.mend()
+        verdict = await execute(engine, redeem("O1", codes[:1]))
+        assert verdict.accepted
+        await servers.fail_over()
+        assert await execute(engine, redeem("O1", codes[:1])) == verdict
+        assert await pool.fetchval("SELECT count(*) FROM journal WHERE command_id = '/shop O1'") == 1
+
+
+async def journalled(pool: Pool, command_id: str) -> None:
+    """Wait until a command that was committed here alone is visible."""
+    async with asyncio.timeout(30):
+        while not await pool.fetchval("SELECT count(*) FROM journal WHERE command_id = $1", command_id):
+            await asyncio.sleep(0.05)
+
+
+async def execute(engine: Engine, command: Command) -> Verdict:
+    """Execute as a consumer does: again while the ledger is away."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                [answer] = await engine.execute([command])
+            except LedgerUnavailableError:
+                await asyncio.sleep(0.2)
+            else:
+                assert isinstance(answer, Verdict)
+                return answer
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("commits", ["wait", "were ended by an operator", "are visible after a restart"])
+async def test_a_failover_to_a_synchronous_standby_loses_no_acknowledged_input(
+    kafka: Broker, topic_prefix: str, tmp_path: Path, commits: str
+) -> None:
+    async with failover() as servers:
+        environment = {
+            **kafka.environment,
+            "COUPONRY_DATABASE_URL": servers.url,
+            "COUPONRY_TOPIC_PREFIX": topic_prefix,
+            "COUPONRY_LOG_FORMAT": "json",
+            "COUPONRY_COMMIT_SECONDS": str(COMMIT_SECONDS),
+        }
+        settings = kafka_settings(environment)
+        await create_topics(settings)
+        async with Fleet(environment, tmp_path) as fleet:
+            await load_a_campaign(servers)
+            await fleet.add("redeemer", 2, batch_max_records=10)
+            await fleet.add("relay")
+            await fleet.ready()
+            await send(settings, [placed(f"O{number}", "SAVE") for number in range(HALF)])
+            await until_read(settings, HALF)
+
+            servers.link.cut()
+            await send(settings, [placed(f"P{number}", "SAVE") for number in range(HALF)])
+            await asyncio.sleep(CUT_SECONDS)
+            await end_commits(servers, commits)
+            acknowledged = await read_so_far(settings)
+            await servers.fail_over()
+
+            async with await open_pool(servers.url) as pool:
+                done = await pool.fetchval("SELECT count(*) FROM journal WHERE order_id IS NOT NULL")
+                assert done >= acknowledged, "an acknowledged order isn't in the ledger that survived"
+                await until_read(settings, 2 * HALF)
+                await until_published(pool)
+                assert await pool.fetchval("SELECT count(*) FROM transfers") == 2 * HALF
+                ledgers = {str(row[0]) for row in await pool.fetch("SELECT event_id FROM outbox")}
+            records = await read_all(settings, settings.topic(TOPIC))
+            published = [dict(record.headers)["ce_id"].decode() for record in records]
+            assert len(published) == len(set(published)) == 2 * HALF
+            assert set(published) <= ledgers, "the stream tells what the surviving ledger doesn't know"
+            assert await dead_letters(settings) == 0
+            assert fleet.unforeseen == []
+
+
+async def load_a_campaign(servers: Failover) -> None:
+    shared = definition("save", code={"shared_code": "SAVE"}, limits={"uses_per_coupon": None})
+    async with await open_pool(servers.url) as pool:
+        await save(pool, [shared])
+
+
+async def end_commits(servers: Failover, how: str) -> None:
+    """Let what waits for the standby become visible on the primary, and give the services time to look at it."""
+    if how == "wait":
+        return
+    if how == "are visible after a restart":
+        servers.clients.cut()
+        servers.restart_primary()
+        servers.clients.mend()
+    else:
+        with servers.admin() as admin:
+            ended = admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            assert ended.fetchall()
+    await asyncio.sleep(CUT_SECONDS)
+
+
+async def read_so_far(settings: KafkaSettings) -> int:
+    return sum((await committed(settings, settings.group("redeemer"), settings.topic(ORDERS.name))).values())
+
+
+@pytest.mark.broker
+async def test_a_relay_stops_where_the_ledger_went_back(
+    kafka: Broker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An asynchronous standby that lacks published events takes over; sequences are logged ahead, so numbers alone
+    don't show it.
+    """
+    async with failover(synchronous=False) as servers:
+        given = {**kafka.environment, "COUPONRY_DATABASE_URL": servers.url, "COUPONRY_TOPIC_PREFIX": topic_prefix}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        settings = RelaySettings()
+        await create_topics(settings)
+        async with await open_pool(servers.url) as pool:
+            await fill(pool, range(20))
+            await until_standby_has_everything(servers)
+            servers.link.cut()
+            await fill(pool, range(20, 25))
+            relay = Relay(settings, pool)
+            while await relay.run_once():
+                pass
+            await servers.fail_over()
+            await pool.expire_connections()
+            await fill(pool, range(100, 105))
+            with pytest.raises(LedgerWentBackError, match="position 25 was published"):
+                await take_over(relay)
+            with pytest.raises(LedgerWentBackError, match="COUPONRY_RELAY_START_AT"):
+                await take_over(Relay(settings, pool))
+            first = await pool.fetchval("SELECT min(position) FROM outbox WHERE position > 20")
+            ordered = settings.model_copy(update={"relay_start_at": first})
+            relay = Relay(ordered, pool)
+            assert await take_over(relay) == 5
+            await relay.close()
+            relay = Relay(settings, pool)
+            assert await take_over(relay) == 0  # and without the setting it goes on
+            await relay.close()
+        numbers = [number for found in (await seen(settings)).values() for number in found]
+        assert sorted(numbers) == [*range(25), *range(100, 105)]
+
+
+async def take_over(relay: Relay) -> int | None:
+    """One step of `relay`, again while something is away."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if (published := await relay.run_once()) is not None:
+                    return published
+            except AWAY:
+                pass
+            await asyncio.sleep(0.2)
