@@ -1,4 +1,4 @@
-"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id."""
+"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id; of a withheld event, that event's id."""
 
 from typing import Annotated
 
@@ -86,3 +86,20 @@ class CampaignExhausted(Event):
     currency: Currency | None = None
     until: Moment | None = None
     exhausted_at: Moment
+
+
+class LedgerEventWithheld(Event):
+    """An event of the ledger could not be published and is kept back, so readers of `topic` lack it.
+
+    `event_id`, `event_type` and `key` are those of the event, `position` its place in the outbox. Once the cause is
+    removed, the event is published on `topic` with the same id.
+    """
+
+    event_id: Identifier
+    event_type: Identifier
+    topic: Identifier
+    key: Text | None = None
+    position: Annotated[int, Field(ge=1)]
+    reason: Identifier
+    message: Text | None = None
+    withheld_at: Moment
