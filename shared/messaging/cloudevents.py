@@ -5,6 +5,7 @@ attributes and `data`. Source: CloudEvents 1.0.2, Kafka protocol binding.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ MAX_ATTRIBUTE_LENGTH: Final = 255
 """Longest attribute, in characters: `<source> <id>` must fit an index of the ledger, at four bytes a character."""
 
 ContentKind = Literal["json", "avro", "structured", "none", "other"]
-Headers = dict[str, bytes]
+Headers = Mapping[str, bytes | None]
 
 # W3C trace context: version, trace id, parent id, flags. Anything else is ignored, as that text demands.
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -76,7 +77,7 @@ def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
         _name("ce_type", _header(headers, "ce_type")),
         _header(headers, "ce_subject"),
         _time("ce_time", _header(headers, "ce_time")),
-        _traceparent(headers["traceparent"].decode("ascii", "replace")) if headers.get("traceparent") else None,
+        _traceparent(traceparent.decode("ascii", "replace")) if (traceparent := headers.get("traceparent")) else None,
         _header(headers, "ce_dataschema"),
     )
 

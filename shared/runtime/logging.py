@@ -10,6 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.runtime.printable import printable
 from shared.runtime.quieter import OncePerWindow
 from shared.runtime.settings import CommonSettings
 
@@ -82,8 +83,13 @@ def _with_service(service_name: str) -> Processor:
 def _renderers(settings: CommonSettings) -> list[Processor]:
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if readable:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [_printable_fields, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _printable_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep what a field quotes from outside, such as the error of a dead letter, from steering the terminal."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _json(event: EventDict, **_options: Any) -> str:

@@ -13,6 +13,11 @@ REFUSED: Final = Counter(
 DEAD_LETTERS: Final = Counter(
     "couponry_dead_letters_total", "Records that could not be read or executed.", ["service", "topic", "error_class"]
 )
+DECODING_BUGS: Final = Counter(
+    "couponry_decoding_bugs_total",
+    "Records that the codec has a bug about; each is a dead letter.",
+    ["service", "topic"],
+)
 TRANSIENT_ERRORS: Final = Counter(
     "couponry_transient_errors_total", "Attempts that failed because something was away.", ["service", "what"]
 )
