@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from cli.errors import BrokerAwayError, CommandFailedError, DatabaseAwayError, describe
 from cli.where import find_settings
 from shared.ledger.database import SERVICE_ROLE, UNAVAILABLE, Connection, Pool, open_pool
+from shared.messaging.connection import is_transient
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import CommonSettings, DatabaseSettings, KafkaSettings, load_settings
 
@@ -84,10 +85,12 @@ async def broker() -> AsyncIterator[KafkaSettings]:
 
 @contextmanager
 def broker_errors(settings: KafkaSettings) -> Iterator[None]:
-    """Turn an absent broker into a sentence that names it."""
+    """Turn an absent broker into a sentence that names it, and what it refuses into what it said."""
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
+        if not (is_transient(error) or isinstance(error, OSError | TimeoutError)):
+            raise CommandFailedError(f"The broker refused: {describe(error)}.") from error
         raise BrokerAwayError(
             f"The broker doesn't answer at {settings.kafka_bootstrap_servers} ({describe(error)}): start it, or "
             "correct COUPONRY_KAFKA_BOOTSTRAP_SERVERS. The same command can be given again."

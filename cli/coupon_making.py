@@ -23,6 +23,7 @@ from shared.ledger.database import Pool
 from shared.ledger.definitions import to_domain
 from shared.ledger.engine import Engine, Rejected
 from shared.ledger.pools import import_codes
+from shared.runtime.printable import printable
 
 
 def read_codes(file: InputFile) -> list[str]:
@@ -68,7 +69,7 @@ def open_output(path: Path | None) -> Iterator[IO[str]]:
 
 def _write(output: IO[str], codes: Iterable[str], short_id: str) -> None:
     try:
-        output.writelines(f"{code}\n" for code in codes)
+        output.writelines(f"{printable(code) if output.isatty() else code}\n" for code in codes)
         output.flush()
     except OSError as error:
         raise CommandFailedError(

@@ -62,9 +62,10 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
                 if hasattr(error, "format_message"):  # a usage error, which typer shows with the usage and exit code 2
                     raise
                 from cli.errors import explain  # noqa: PLC0415 - knows every error there is, so it is slow to import
+                from shared.runtime.printable import printable  # noqa: PLC0415
 
                 code, sentence = explain(error)
-                typer.echo(sentence, err=True)
+                typer.echo(printable(sentence), err=True)
                 raise typer.Exit(code) from None
 
     return LazyGroup

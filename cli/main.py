@@ -32,6 +32,9 @@ ENTRIES: Final = {
     "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
     "events": Entry("cli.commands.events:app", "Print the newest events of a topic.", LOOK),
     "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),
+    "outbox": Entry(
+        "cli.commands.outbox:app", "Look at events that could not be published, and publish them.", LOOK, alone=False
+    ),
     "audit": Entry("cli.commands.audit:app", "Rebuild every total from the ledger and compare.", LOOK),
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
     "topics": Entry("cli.commands.topics:app", "Create the topics as they are laid out.", SET_UP, alone=False),

@@ -1,4 +1,8 @@
-"""What commands print: tables no wider than 100 columns, or JSON."""
+"""What commands print: tables no wider than 100 columns, or JSON.
+
+Codes, ids, error texts and dead letters come from outside. Whatever of them could steer a terminal is escaped here, in
+JSON by JSON's own escapes, which change nothing of what it says.
+"""
 
 import dataclasses
 import sys
@@ -13,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.domain.money import shown
+from shared.runtime.printable import printable, printable_json
 
 MAX_WIDTH: Final = 100
 """Fits a terminal beside another, and a page."""
@@ -26,8 +31,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str = "") -> None:
-    """A line or more on standard output, as it is."""
-    console().print(text, markup=False, soft_wrap=True)
+    """A line or more on standard output, as it is but for what would steer a terminal."""
+    console().print(printable(text), markup=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """A line or more on standard error, likewise."""
+    console(stderr=True).print(printable(text), markup=False, soft_wrap=True)
 
 
 def table(
@@ -40,8 +50,16 @@ def table(
             column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole
         )
     for row in rows:
-        made.add_row(*[cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row])
+        made.add_row(*[_cell(cell) for cell in row])
     return made
+
+
+def _cell(content: object) -> Text:
+    """A cell. Never a plain text: rich would take `[red]` in it for markup."""
+    if isinstance(content, Text):
+        content.plain = printable(content.plain)
+        return content
+    return Text("" if content is None else printable(str(content)))
 
 
 def show_table(
@@ -58,14 +76,14 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     made.add_column(overflow="fold")
     for name, value in facts:
         if value is not None:
-            made.add_row(name, Text(str(value)))
+            made.add_row(_cell(name), _cell(value))
     console().print(made)
 
 
 def show_json(value: object) -> None:
     """Print a JSON document. Dataclasses become objects, times RFC 3339."""
     document = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
-    sys.stdout.write(document.decode() + "\n")
+    sys.stdout.write(printable_json(document.decode()) + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from schemas.lifecycle import (
     CouponLockExpired,
     CouponReleased,
     CouponVoided,
+    LedgerEventWithheld,
 )
 from schemas.notifications import CouponRedemptionNotified
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
@@ -64,6 +65,7 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
     EventType("coupon.exhausted", CouponExhausted, COUPONS_LIFECYCLE),
     EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
+    EventType("ledger.event_withheld", LedgerEventWithheld, COUPONS_LIFECYCLE),
 )
 """In the order of the flow."""
 

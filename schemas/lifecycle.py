@@ -1,4 +1,4 @@
-"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id."""
+"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id; of a withheld event, that event's id."""
 
 from schemas.common import (
     Amount,
@@ -93,3 +93,20 @@ class CampaignExhausted(Event):
     currency: Currency | None = None
     until: WrittenMoment | None = None
     exhausted_at: WrittenMoment
+
+
+class LedgerEventWithheld(Event):
+    """An event of the ledger could not be published and is kept back, so readers of `topic` lack it.
+
+    `event_id`, `event_type` and `key` are those of the event, `position` its place in the outbox. Once the cause is
+    removed, the event is published on `topic` with the same id.
+    """
+
+    event_id: WrittenIdentifier
+    event_type: WrittenIdentifier
+    topic: WrittenIdentifier
+    key: Text | None = None
+    position: Number
+    reason: WrittenIdentifier
+    message: Text | None = None
+    withheld_at: WrittenMoment

@@ -71,7 +71,10 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
             ("error", found.error_class),
             ("what was wrong", found.error_text),
             ("key", None if key is None else text_of(key)),
-            *[(f"header {name}", text_of(content)) for name, content in found.record.headers],
+            *[
+                (f"header {name}", "null" if content is None else text_of(content))
+                for name, content in found.record.headers
+            ],
             ("value", _shown(value, omitted=found.value_omitted)),
         ]
     )
@@ -177,7 +180,7 @@ def document(letter: DeadLetter) -> dict[str, object]:
         "error_text": letter.error_text,
         "failed_at": letter.failed_at,
         "key": None if letter.record.key is None else text_of(letter.record.key),
-        "headers": [[name, text_of(content)] for name, content in letter.record.headers],
+        "headers": [[name, None if content is None else text_of(content)] for name, content in letter.record.headers],
         "value": None if letter.record.value is None else text_of(letter.record.value),
         "value_omitted": letter.value_omitted,
     }

@@ -9,7 +9,7 @@ import typer
 from cli.apps import Limit, new_app
 from cli.connect import broker, run
 from cli.errors import UsageProblemError
-from cli.output import console, count
+from cli.output import complain, count
 from schemas.topics import EVENT_TOPICS
 from shared.messaging.cloudevents import SPECVERSION
 from shared.messaging.codec import Codec, UnreadableRecord
@@ -17,6 +17,7 @@ from shared.messaging.configured import codec_of
 from shared.messaging.polling import records_of
 from shared.messaging.records import ReceivedEvent, Record
 from shared.messaging.tail import read_tail
+from shared.runtime.printable import printable_json
 
 app = new_app()
 
@@ -40,7 +41,7 @@ def events(
     sys.stdout.writelines(lines)
     if unreadable:
         text = f"{count(unreadable, 'record')} left out that can't be read; `couponry dlq list` may say why."
-        console(stderr=True).print(text, markup=False, soft_wrap=True)
+        complain(text)
 
 
 async def _lines(topic: str, limit: int) -> tuple[list[str], int]:
@@ -56,7 +57,7 @@ def _line(codec: Codec, record: Record) -> str | None:
         event = codec.decode(record)
     except UnreadableRecord:
         return None
-    return orjson.dumps(document(event), option=orjson.OPT_UTC_Z).decode() + "\n"
+    return printable_json(orjson.dumps(document(event), option=orjson.OPT_UTC_Z).decode()) + "\n"
 
 
 def document(event: ReceivedEvent) -> dict[str, object]:

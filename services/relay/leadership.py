@@ -3,13 +3,20 @@
 The leader holds an advisory lock on a connection of its own, so a relay that was killed is replaced at once. A relay
 that froze still holds it: after `takeover_seconds` without a sign of life, while events lie unpublished, one that
 stands by leads without the lock, and tells so; the frozen one is fenced by Kafka when it wakes, and lets go.
+
+A leader that is busy with one long step gives signs of life meanwhile, so it isn't taken for a frozen one: starting on
+a broker that comes back slowly takes half a minute. A frozen process gives none.
 """
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
 
-from shared.ledger.database import Connection
+from shared.ledger.database import UNAVAILABLE, Connection
 from shared.ledger.sql import sql
 from shared.runtime.logging import get_logger
 
@@ -17,6 +24,9 @@ log = get_logger("relay")
 
 PACKAGE: Final = "services.relay"
 SIGN_OF_LIFE_SECONDS: Final = 1.0
+LONGEST_STEP_SECONDS: Final = 90.0
+"""Above what starting takes (30 s to connect, 30 s to read the position, 30 s to write it). A step that takes longer
+hangs: the signs of life end, and a relay standing by takes over."""
 
 
 class LostLeadershipError(Exception):
@@ -74,6 +84,30 @@ class Leadership:
         self._noted, self._told_at = position, time.monotonic()
         if leader != self._me:
             raise LostLeadershipError(f"relay {leader} leads by now")
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """While inside, give a sign of life every SIGN_OF_LIFE_SECONDS, for LONGEST_STEP_SECONDS at most.
+
+        Nothing else may use the connection meanwhile.
+        """
+        done = asyncio.Event()
+        signs = asyncio.create_task(self._give_signs_of_life(done))
+        try:
+            yield
+        finally:
+            done.set()
+            await signs
+
+    async def _give_signs_of_life(self, done: asyncio.Event) -> None:
+        until = time.monotonic() + LONGEST_STEP_SECONDS
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), SIGN_OF_LIFE_SECONDS)
+            if done.is_set():
+                return
+            with contextlib.suppress(*UNAVAILABLE):  # the step itself will notice
+                await self._connection.execute(sql("leadership_alive", PACKAGE), self._relay, self._me)
 
     async def reset(self, position: int) -> None:
         """Take `position` for what is published, because an operator says so."""

@@ -7,6 +7,8 @@ from typing import Final
 from services.relay.leadership import PACKAGE
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.sql import sql
+from shared.ledger.withheld import count_withheld
+from shared.runtime import telemetry
 from shared.runtime.logging import get_logger
 from shared.runtime.shutdown import sleep_unless
 
@@ -52,7 +54,10 @@ class Pruner:
         """Delete at most ROWS_AT_ONCE rows of each kind, none while another relay leads. Return the most of a kind."""
         position = self._position()
         if position is None:
+            telemetry.EVENTS_WITHHELD_OPEN.set(0)
             return 0
+        telemetry.EVENTS_WITHHELD_OPEN.set(await count_withheld(self._pool))
+        await self._pool.execute(sql("withheld_prune", PACKAGE), self._retention_seconds, ROWS_AT_ONCE)
         done = await self._pool.execute(sql("outbox_prune", PACKAGE), position, self._retention_seconds, ROWS_AT_ONCE)
         deleted = [int(done.removeprefix("DELETE "))]
         for statement, seconds in self._others.items():

@@ -1,15 +1,23 @@
-"""Outbox events into Kafka, in order, each transaction with the position it reaches."""
+"""Outbox events into Kafka, in order, each transaction with the position it reaches.
+
+An event that can't be published is withheld, so that the events behind it go on: see `shared.ledger.withheld`.
+"""
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+from uuid import UUID
+
+from pydantic import ValidationError
 
 from schemas.registry import SchemaRegistryUnavailableError
+from schemas.topics import COUPONS_LIFECYCLE
+from services.relay.leadership import LostLeadershipError
 from services.relay.position import (
     SERVICE,
     LedgerWentBackError,
@@ -23,8 +31,24 @@ from services.relay.settings import RelaySettings
 from shared.ledger.database import Pool
 from shared.ledger.outbox import OutboxRow, read_after
 from shared.ledger.sql import sql
-from shared.messaging.codec import Codec
-from shared.messaging.producer import Prepared, TransactionalProducer
+from shared.ledger.withheld import (
+    SOURCE,
+    WITHHELD_TYPE,
+    NotLeadingError,
+    Reason,
+    Unpublishable,
+    WithheldEvent,
+    notice_data,
+    withhold,
+)
+from shared.messaging.codec import Codec, Encoded
+from shared.messaging.producer import (
+    LARGE_REQUEST_BYTES,
+    BatchesRefusedError,
+    Prepared,
+    RefusedBatch,
+    TransactionalProducer,
+)
 from shared.messaging.records import OutgoingEvent
 from shared.runtime import telemetry
 from shared.runtime.errors import TransientError
@@ -35,25 +59,59 @@ log = get_logger("relay")
 REFRESH_SECONDS: Final = 3_600.0
 """Brokers forget offsets and transactional ids unused for a week; an idle relay commits its position every hour."""
 
+READ_BYTES: Final = 16 * 1024 * 1024
+"""Of events' data in one transaction: a slow network still carries it within the limits of a transaction."""
+
+MISSING_SECONDS: Final = 30.0
+"""A topic that the broker doesn't list for so long is gone; until then its metadata may be on their way."""
+
+MISSING_PAUSE_SECONDS: Final = 1.0
+WITHHELD_LOGGED: Final = 20
+"""Log lines of one step about withheld events; the table has all of them."""
+
+
+@dataclass(slots=True)
+class Restrictions:
+    """What the broker was found to refuse. It outlives the publisher, which each refusal ends.
+
+    `batch_bytes`: the most bytes of a batch, by the broker's name of the topic, where it takes less than usual.
+    `missing`: topics that the broker doesn't have.
+    """
+
+    batch_bytes: dict[str, int] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time."""
+    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time.
+
+    `count` includes those that were withheld.
+    """
 
     prepared: Prepared
     last: int
     mark: str
     oldest: datetime
     topics: Counter[str]
+    count: int
 
 
 class Publisher:
-    """Publishes from where its predecessor's last committed transaction ended. After any error: discard it."""
+    """Publishes from where its predecessor's last committed transaction ended. After any error: discard it.
 
-    def __init__(self, settings: RelaySettings, pool: Pool, codec: Codec) -> None:
+    `leader` is the process that leads; only that one may withhold events.
+    """
+
+    def __init__(
+        self, settings: RelaySettings, pool: Pool, codec: Codec, *, leader: UUID, restrictions: Restrictions
+    ) -> None:
         self._settings = settings
         self._pool = pool
         self._codec = codec
+        self._leader = leader
+        self._restrictions = restrictions
+        self._limit = settings.relay_max_events
         self._group = settings.group(SERVICE)
         self._partition = position_partition(settings)
         self._producer = TransactionalProducer(settings, "couponry-relay", transactional_id=self._group)
@@ -89,7 +147,11 @@ class Publisher:
         return self.position if ordered else None
 
     async def publish_next(self) -> int:
-        """Publish one transaction's worth of events; returns how many, 0 when all are published."""
+        """Publish one transaction's worth of events; return how many, withheld ones included, 0 when none is left.
+
+        Raises:
+            BatchesRefusedError: see `isolate`; the broker refuses some of the events.
+        """
         batch = await self._take()
         if batch is None:
             if time.monotonic() - self._committed_at > REFRESH_SECONDS:
@@ -101,7 +163,7 @@ class Publisher:
         self._committed_at = time.monotonic()
         for topic, count in batch.topics.items():
             telemetry.EVENTS_PUBLISHED.labels(topic).inc(count)
-        return batch.prepared.count
+        return batch.count
 
     async def discard(self) -> None:
         """Let go of the producer, whatever state it is in."""
@@ -120,6 +182,26 @@ class Publisher:
             batch = await self._read(self.position, self._mark)
         self.oldest = None if batch is None else batch.oldest
         return batch
+
+    async def isolate(self, refused: BatchesRefusedError) -> None:
+        """Withhold events that were refused alone; have those that were refused together sent in smaller batches.
+
+        So the guilty ones are found in a few steps, however large the topic's limit is. The publisher is done for.
+        """
+        limits = self._restrictions.batch_bytes
+        for batch in refused.batches:
+            log.warning(
+                "the broker refused a batch",
+                topic=batch.topic,
+                events=len(batch.positions),
+                bytes=batch.size_bytes,
+                problem=type(batch.error).__name__,
+            )
+            if len(batch.positions) > 1:
+                limits[batch.topic] = max(1, min(limits.get(batch.topic, batch.size_bytes), batch.size_bytes) // 2)
+            elif not batch.too_large:
+                limits.pop(batch.topic, None)  # the batches were small only to find this one
+        await self._withhold([_refused_alone(batch) for batch in refused.batches if len(batch.positions) == 1])
 
     async def _went_back_and_told_where_to_start(self) -> bool:
         """Whether the ledger lacks what was published last and an operator said where to start; that is taken then.
@@ -140,43 +222,149 @@ class Publisher:
     async def _read(self, position: int, mark: str) -> _Batch | None:
         """The next events, from a ledger that holds the last published one, once a standby has them where one must."""
         async with self._pool.acquire() as connection:
-            rows = await read_after(connection, position, self._settings.relay_max_events)
+            rows = await read_after(connection, position, self._limit)
             if rows:
                 await require_published(connection, position, mark)
         if not rows:
             return None
-        topics = Counter([row.topic for _, row in rows])
-        names = {topic: self._settings.topic(topic) for topic in topics}
-        await self._producer.learn_topics(names.values())
+        rows = self._within_bytes(rows)
+        names = {topic: self._settings.topic(topic) for topic in {row.topic for _, row in rows}}
+        missing = await self._missing_topics(names)
         try:
-            prepared = self._prepare([row for _, row in rows], names)
+            prepared, topics, unpublishable = self._prepare(rows, names, missing)
         except SchemaRegistryUnavailableError as error:
             raise TransientError(str(error)) from error
-        return _Batch(prepared, rows[-1][0], mark_of(rows[-1][1]), rows[0][1].time, topics)
+        await self._withhold(unpublishable)
+        return _Batch(prepared, rows[-1][0], mark_of(rows[-1][1]), rows[0][1].time, topics, len(rows))
 
-    def _prepare(self, rows: Sequence[OutboxRow], names: dict[str, str]) -> Prepared:
-        producer, encode = self._producer, self._codec.encode
-        prepared = producer.prepare()
-        for row in rows:
-            topic = names[row.topic]
-            key, value, headers = encode(
-                OutgoingEvent(
-                    str(row.event_id),
-                    row.source,
-                    row.type,
-                    row.subject,
-                    row.time,
-                    topic,
-                    row.key,
-                    row.traceparent,
-                    row.data.encode(),
-                )
+    def _within_bytes(self, rows: list[tuple[int, OutboxRow]]) -> list[tuple[int, OutboxRow]]:
+        """Return the first rows that have READ_BYTES together, at least one; read as many the next time."""
+        total = 0
+        for count, (_, row) in enumerate(rows):
+            total += len(row.data)
+            if total > READ_BYTES and count:
+                self._limit = count
+                return rows[:count]
+        self._limit = min(self._settings.relay_max_events, self._limit * 2)
+        return rows
+
+    async def _missing_topics(self, names: dict[str, str]) -> set[str]:
+        """Return those of `names` (ours to the broker's) that the broker hasn't had for MISSING_SECONDS, as ours.
+
+        Raises:
+            TransientError: not even the topic of the relay's position is there.
+        """
+        until = time.monotonic() + MISSING_SECONDS
+        position_topic = self._partition.topic
+        while gone := await self._producer.learn_topics([*names.values(), position_topic]):
+            if position_topic in gone:
+                raise TransientError(f"no topic {position_topic}; create it with `couponry topics create`")
+            if gone <= self._restrictions.missing or time.monotonic() >= until:
+                break
+            await asyncio.sleep(MISSING_PAUSE_SECONDS)
+        self._restrictions.missing = gone
+        return {topic for topic, name in names.items() if name in gone}
+
+    def _prepare(
+        self, rows: Sequence[tuple[int, OutboxRow]], names: dict[str, str], missing: set[str]
+    ) -> tuple[Prepared, "Counter[str]", list[Unpublishable]]:
+        """Encode `rows`: what can be sent, how many of it for each topic, and what can't.
+
+        Raises whatever encoding raises when not even the event about a withheld event can be encoded: then it isn't the
+        rows that are wrong, and nothing must be withheld.
+        """
+        producer = self._producer
+        prepared = producer.prepare(self._restrictions.batch_bytes)
+        topics: Counter[str] = Counter()
+        unpublishable: list[Unpublishable] = []
+        for position, row in rows:
+            if row.topic in missing:
+                unpublishable.append(Unpublishable(position, "no_topic", f"no topic {names[row.topic]}"))
+                continue
+            try:
+                key, value, headers = self._encode(row, names[row.topic])
+            except SchemaRegistryUnavailableError:
+                raise
+            except Exception as error:
+                self._require_codec(position, row)
+                unpublishable.append(Unpublishable(position, "unencodable", _text_of(error)))
+                continue
+            if len(value) > LARGE_REQUEST_BYTES:
+                unpublishable.append(Unpublishable(position, "too_large", f"{len(value)} bytes"))
+                continue
+            prepared.append(producer.partition_for(names[row.topic], key), key, value, headers, position)
+            topics[row.topic] += 1
+        return prepared, topics, unpublishable
+
+    def _encode(self, row: OutboxRow, topic: str) -> Encoded:
+        return self._codec.encode(
+            OutgoingEvent(
+                str(row.event_id),
+                row.source,
+                row.type,
+                row.subject,
+                row.time,
+                topic,
+                row.key,
+                row.traceparent,
+                row.data.encode(),
             )
-            prepared.append(producer.partition_for(topic, key), key, value, headers)
-        return prepared
+        )
+
+    def _require_codec(self, position: int, row: OutboxRow) -> None:
+        """Raise unless the codec still works: it must encode the event that says that `row` is withheld."""
+        about = WithheldEvent(
+            position, str(row.event_id), row.topic, row.key, row.type, "unencodable", "", row.time, None
+        )
+        notice = OutboxRow(
+            about.event_id, COUPONS_LIFECYCLE.name, about.event_id, WITHHELD_TYPE, SOURCE, about.event_id,
+            row.time, notice_data(about),
+        )  # fmt: skip
+        self._encode(notice, self._settings.topic(COUPONS_LIFECYCLE.name))
+
+    async def _withhold(self, unpublishable: Sequence[Unpublishable]) -> None:
+        if not unpublishable:
+            return
+        try:
+            withheld = await withhold(self._pool, self._group, self._leader, unpublishable)
+        except NotLeadingError as error:
+            raise LostLeadershipError(str(error)) from error
+        for event in withheld:
+            telemetry.EVENTS_WITHHELD.labels(event.topic, event.error_class).inc()
+            telemetry.EVENTS_WITHHELD_OPEN.inc()
+        for event in withheld[:WITHHELD_LOGGED]:
+            log.error(
+                "an event can't be published and is withheld; `couponry outbox list` shows it",
+                position=event.position,
+                event_id=event.event_id,
+                type=event.type,
+                topic=event.topic,
+                reason=event.error_class,
+            )
+        if len(withheld) > WITHHELD_LOGGED:
+            log.error("more events are withheld", count=len(withheld) - WITHHELD_LOGGED)
 
     async def _commit_position(self) -> None:
         await self._producer.publish(
             self._producer.prepare(), {self._partition: (self.position + 1, self._mark)}, self._group
         )
         self._committed_at = time.monotonic()
+
+
+def _refused_alone(batch: RefusedBatch) -> Unpublishable:
+    reason: Reason = "too_large" if batch.too_large else "refused"
+    return Unpublishable(
+        batch.positions[0],
+        reason,
+        f"{type(batch.error).__name__}: a batch of {batch.size_bytes} bytes for {batch.topic}",
+    )
+
+
+def _text_of(error: Exception) -> str:
+    """Return an error's class and text; pydantic's without what it quotes of the event."""
+    if isinstance(error, ValidationError):
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems)
+    else:
+        text = str(error)
+    return f"{type(error).__name__}: {text}"

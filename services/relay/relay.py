@@ -16,11 +16,12 @@ from asyncpg.pool import PoolConnectionProxy
 
 from services.relay.leadership import Leadership, LostLeadershipError
 from services.relay.position import SERVICE
-from services.relay.publisher import Publisher
+from services.relay.publisher import Publisher, Restrictions
 from services.relay.settings import RelaySettings
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.messaging.codec import Codec
 from shared.messaging.configured import codec_of
+from shared.messaging.producer import BatchesRefusedError
 from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import TransientError
@@ -60,6 +61,7 @@ class Relay:
         self._connection: PoolConnectionProxy | None = None
         self._leadership: Leadership | None = None
         self._publisher: Publisher | None = None
+        self._restrictions = Restrictions()
         self._oldest: datetime | None = None
         self._problem: str | None = "neither publishing nor standing by yet"
         self._health.add_check("relay", self._missing)
@@ -104,21 +106,34 @@ class Relay:
     async def run_once(self) -> int | None:
         """Publish one transaction's worth of events; returns how many, or None when another relay leads.
 
-        Leads first, if it doesn't yet. After an error it doesn't lead any more: what became of the transaction shows
-        when the next one starts.
+        Leads first, if it doesn't yet. 0 when all are published, and when the broker refused some events: the next step
+        goes on with a new producer, without those or with smaller batches. After an error it leads no more: what
+        became of the transaction shows when the next one starts.
         """
         try:
             if self._publisher is None:
                 self._publisher = await self._try_lead()
             if self._publisher is None or self._leadership is None:
                 return None
-            published = await self._publisher.publish_next()
+            try:
+                async with self._leadership.busy():
+                    published = await self._publisher.publish_next()
+            except BatchesRefusedError as refused:
+                publisher, self._publisher = self._publisher, None
+                await self._set_aside(publisher, refused)
+                return 0
             self._oldest = self._publisher.oldest
             await self._leadership.note(self._publisher.position)
         except BaseException:
             await self.close()
             raise
         return published
+
+    async def _set_aside(self, publisher: Publisher, refused: BatchesRefusedError) -> None:
+        try:
+            await publisher.isolate(refused)
+        finally:
+            await publisher.discard()
 
     async def close(self) -> None:
         """Stop leading. What was begun and not committed is aborted by whoever leads next."""
@@ -151,9 +166,10 @@ class Relay:
         if noted is None:
             self._oldest = None
             return None
-        publisher = Publisher(self._settings, self._pool, self._codec)
+        publisher = Publisher(self._settings, self._pool, self._codec, leader=self._me, restrictions=self._restrictions)
         try:
-            ordered = await publisher.start(noted)
+            async with self._leadership.busy():
+                ordered = await publisher.start(noted)
             if ordered is not None:
                 await self._leadership.reset(ordered)
         except BaseException:

@@ -302,7 +302,7 @@ def _bug(command: Command, error: BaseException) -> Rejected:
     log.error("bug: command rejected", command_id=command.command_id, command=kind, exc_info=error)
     return Rejected(
         command.command_id,
-        "Bug",
+        "bug",
         f"Couponry met a bug ({name}) and did nothing of this request. Its log has the details under the command id "
         f"'{command.command_id}'. Send the request again after an upgrade.",
         is_bug=True,

@@ -16,7 +16,15 @@ import orjson
 from schemas.catalogue import BY_TYPE
 from schemas.common import Event
 from schemas.parsing import InvalidDocumentError
-from schemas.registry import AvroSchema, SchemaRegistry, UnknownSchemaError, named_schema, newest_schema
+from schemas.registry import (
+    AvroSchema,
+    SchemaRegistry,
+    SchemaRegistryUnavailableError,
+    UnknownSchemaError,
+    named_schema,
+    newest_schema,
+)
+from shared.messaging.avro_guard import AvroLimitError, GuardedSchema, guarded
 from shared.messaging.avro_values import from_avro, plan_of, to_avro
 
 MAGIC: Final = 0
@@ -30,7 +38,8 @@ class AvroBodies:
 
     def __init__(self, registry: SchemaRegistry | None = None) -> None:
         self._registry = registry
-        self._parsed: dict[int | tuple[str, str], Any] = {}
+        self._parsed: dict[tuple[str, str], Any] = {}
+        self._guarded: dict[int, GuardedSchema | InvalidDocumentError] = {}
         self._frames: dict[str, bytes] = {}
 
     def to_json(self, body: bytes, type_name: str, dataschema: str | None) -> bytes:
@@ -39,7 +48,10 @@ class AvroBodies:
         Raises InvalidDocumentError, and SchemaRegistryUnavailableError, which says nothing about the body.
         """
         framed = body[0] == MAGIC
-        schema = self._schema_of(body, type_name, dataschema)
+        try:
+            schema = self._schema_of(body, type_name, dataschema)
+        except AvroLimitError as error:
+            raise InvalidDocumentError(f"The Avro body can't be read: {error}.") from None
         stream = BytesIO(body[FRAME_BYTES:] if framed else body)
         try:
             value = fastavro.schemaless_reader(stream, schema, None)
@@ -83,7 +95,9 @@ class AvroBodies:
         if framed and len(body) <= FRAME_BYTES:
             raise InvalidDocumentError("The Avro body ends within its schema id.")
         if framed and self._registry is not None:
-            return self._by_id(self._registry, int.from_bytes(body[1:FRAME_BYTES], "big"))
+            found = self._by_id(self._registry, int.from_bytes(body[1:FRAME_BYTES], "big"))
+            found.check(body[FRAME_BYTES:])
+            return found.parsed
         if dataschema is not None:
             return self._by_name(dataschema, type_name)
         if framed:
@@ -95,14 +109,25 @@ class AvroBodies:
             f'ce_dataschema: is missing; send "{newest_schema(type_name)[0]}", or the Confluent wire format.'
         )
 
-    def _by_id(self, registry: SchemaRegistry, schema_id: int) -> Any:
-        parsed = self._parsed.get(schema_id)
-        if parsed is not None:
-            return parsed
-        try:
-            return self._parse(schema_id, registry.schema(schema_id))
-        except UnknownSchemaError:
-            raise InvalidDocumentError(f"The schema registry knows no schema of the id {schema_id}.") from None
+    def _by_id(self, registry: SchemaRegistry, schema_id: int) -> GuardedSchema:
+        found = self._guarded.get(schema_id)
+        if found is None:
+            try:
+                found = guarded(registry.schema(schema_id))
+            except UnknownSchemaError:
+                raise InvalidDocumentError(f"The schema registry knows no schema of the id {schema_id}.") from None
+            except SchemaRegistryUnavailableError:
+                raise
+            except AvroLimitError as error:
+                found = InvalidDocumentError(f"The schema that the Avro body names is refused: {error}.")
+            except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable
+                found = InvalidDocumentError("The schema that the Avro body names is not valid.")
+            if len(self._guarded) >= MAX_PARSED:
+                self._guarded.clear()
+            self._guarded[schema_id] = found
+        if isinstance(found, InvalidDocumentError):
+            raise InvalidDocumentError(str(found))
+        return found
 
     def _by_name(self, dataschema: str, type_name: str) -> Any:
         parsed = self._parsed.get((type_name, dataschema))
@@ -118,7 +143,7 @@ class AvroBodies:
             parsed = self._parse((type_name, dataschema), schema)
         return parsed
 
-    def _parse(self, key: int | tuple[str, str], schema: AvroSchema) -> Any:
+    def _parse(self, key: tuple[str, str], schema: AvroSchema) -> Any:
         try:
             parsed: Any = fastavro.parse_schema(schema)
         except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable

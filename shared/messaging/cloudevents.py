@@ -5,6 +5,7 @@ attributes and `data`. Source: CloudEvents 1.0.2, Kafka protocol binding.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ SPECVERSION: Final = "1.0"
 SPECVERSION_BYTES: Final = SPECVERSION.encode()
 
 ContentKind = Literal["json", "avro", "structured", "none", "other"]
-Headers = dict[str, bytes]
+Headers = Mapping[str, bytes | None]
 
 # W3C trace context: version, trace id, parent id, flags. Anything else is ignored, as that text demands.
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -74,7 +75,7 @@ def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
         _name("ce_type", _header(headers, "ce_type")),
         _header(headers, "ce_subject"),
         _time("ce_time", _header(headers, "ce_time")),
-        _traceparent(headers["traceparent"].decode("ascii", "replace")) if headers.get("traceparent") else None,
+        _traceparent(traceparent.decode("ascii", "replace")) if (traceparent := headers.get("traceparent")) else None,
         _header(headers, "ce_dataschema"),
     )
 

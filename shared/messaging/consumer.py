@@ -8,7 +8,8 @@ What can happen to a record:
 - *poison*: it can't be decoded, or the handler says that nobody can execute it. It goes to the dead-letter topic,
   acknowledged before its offset is committed; its neighbours are executed.
 - *bug*: any other exception. The record that meets it is found and becomes a dead letter, its neighbours are executed.
-  Where every record meets one, nothing is committed and the process leaves: see `isolation`.
+  Where every record meets one, or the service can't even decode an example of its own, nothing is committed and the
+  process leaves: see `isolation`.
 
 While a batch is with the handler, the next one is polled and decoded.
 """
@@ -24,6 +25,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from schemas.registry import SchemaRegistryUnavailableError
+from shared.messaging.canary import can_decode
 from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
@@ -32,7 +34,7 @@ from shared.messaging.dead_letters import DeadLetterQueue, Letter
 from shared.messaging.isolation import Handler, Isolating, Poison
 from shared.messaging.patience import be_patient
 from shared.messaging.polling import Polled, poll, poll_carefully
-from shared.messaging.records import ReceivedEvent
+from shared.messaging.records import ReceivedEvent, Record
 from shared.runtime.backoff import Backoff
 from shared.runtime.errors import TransientError
 from shared.runtime.health import Health
@@ -48,6 +50,8 @@ CONNECT_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 15.0
 """The client itself would retry a commit for ever; then it is tried again from here, counted."""
 STOP_SECONDS: Final = 5.0
+DECODING_BUG: Final = "bug"
+"""Error class of the dead letter of a record that the codec has a bug about."""
 HEARTBEAT_MS: Final = 1_000
 """How soon a member hears that another one joined; until then both wait."""
 
@@ -61,6 +65,7 @@ class Batch:
     events: list[ReceivedEvent] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     decoded: int = 0
+    bugs: int = 0
 
 
 class _GaveWayError(Exception):
@@ -209,7 +214,24 @@ class ConsumerLoop:
                 batch.letters.append(Letter(records[batch.decoded], problem.error_class, problem.text))
             except SchemaRegistryUnavailableError as error:
                 raise TransientError(str(error)) from error
+            except Exception as error:
+                self._decoding_failed(batch, records[batch.decoded], error)
             batch.decoded += 1
+
+    def _decoding_failed(self, batch: Batch, record: Record, error: Exception) -> None:
+        """Make a dead letter of a record that the codec has a bug about.
+
+        Raises `error` when no record of the batch could be decoded yet and the codec fails for an example too: then the
+        bug isn't about this record, and everything would be buried.
+        """
+        if not batch.events and not can_decode(self._decode, record.topic, self._settings.topic_prefix):
+            raise error
+        batch.bugs += 1
+        self._report.decoding_failed(record, error, logged=batch.bugs)
+        text = (
+            f"A bug of Couponry's, not of the record ({type(error).__name__}): report it; replay the record afterwards."
+        )
+        batch.letters.append(Letter(record, DECODING_BUG, text))
 
     # Polling
 

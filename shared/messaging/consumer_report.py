@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.messaging.dead_letters import Letter
 from shared.messaging.polling import Polled
-from shared.messaging.records import ReceivedEvent
+from shared.messaging.records import ReceivedEvent, Record
 from shared.runtime import telemetry
 from shared.runtime.health import Health
 from shared.runtime.logging import bound, get_logger
@@ -89,6 +89,18 @@ class ConsumerReport:
             telemetry.EVENTS_PROCESSED.labels(service, type_name).inc(count)
         for partition, position in polled.ends.items():
             self._set_lag(consumer, partition, position)
+
+    def decoding_failed(self, record: Record, error: Exception, *, logged: int) -> None:
+        """Count a bug about one record; log the first LETTERS_LOGGED of a batch with their tracebacks."""
+        telemetry.BUGS.labels("decoding").inc()
+        if logged <= LETTERS_LOGGED:
+            log.error(
+                "a bug while decoding a record: it becomes a dead letter",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                exc_info=error,
+            )
 
     def dead_letters(self, letters: Sequence[Letter]) -> None:
         for letter in letters:

@@ -7,30 +7,35 @@ A dead letter has the key, the value and the headers of the record as it was rea
     couponry_dlq_service couponry_dlq_failed_at                                              who said so, and when
     couponry_dlq_value_omitted                                   its size, where the broker took it but not once more
 
+A record that had headers of these names already keeps them as `foreign_couponry_dlq_…`: only what was written here says
+where a record came from, and a dead letter whose origin doesn't fit its topic isn't one.
+
 A crash between writing a dead letter and committing the offset writes it again; readers go by its origin.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
-
 from schemas.topics import dead_letter_topic
-from shared.messaging.producer import Message, Producer
-from shared.messaging.records import Headers, Record
+from shared.messaging.producer import TOO_LARGE, Message, Producer
+from shared.messaging.records import Record
 from shared.messaging.tail import MAX_LISTED, read_tail
 from shared.runtime.settings import KafkaSettings
 
 PREFIX: Final = "couponry_dlq_"
+FOREIGN: Final = "foreign_"
+_OURS_OR_FOREIGN: Final = re.compile(f"(?:{FOREIGN})*{PREFIX}")
+_FOREIGN: Final = re.compile(f"(?:{FOREIGN})+{PREFIX}")
+FIRST: Final = PREFIX + "topic"
+"""The first of the headers that are added; those before it are the record's."""
 ERROR_TEXT_CHARACTERS: Final = 2_000
 """Enough to see what was wrong; a validation error of a hostile record can be megabytes."""
 
 SEND_ROUNDS: Final = 3
 """One for most; one more for a record that is too large, and for those that were refused on its account."""
-
-_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class DeadLetterQueue:
             refusals = await self._producer.send([self._message(letter, omit_value=omit) for letter, omit in left])
             # A record at the broker's size limit is above it with our headers; its origin has it, and we say where.
             left = [
-                (letter, omit or isinstance(refusal, _TOO_LARGE))
+                (letter, omit or isinstance(refusal, TOO_LARGE))
                 for (letter, omit), refusal in zip(left, refusals, strict=True)
                 if refusal is not None
             ]
@@ -107,7 +112,7 @@ class DeadLetterQueue:
             key=record.key,
             # A record needs a key or a value; a raw one may have had neither.
             value=None if omit_value and record.key is not None else b"" if omit_value else _value(record),
-            headers=(*record.headers, *ours),
+            headers=(*(_kept_apart(name, content) for name, content in record.headers), *ours),
         )
 
 
@@ -115,12 +120,28 @@ def _value(record: Record) -> bytes | None:
     return b"" if record.value is None and record.key is None else record.value
 
 
+def _kept_apart(name: str, content: bytes | None) -> tuple[str, bytes | None]:
+    """Return a record's header under a name that can't be taken for one of ours; `_as_it_was` gives it back."""
+    return (FOREIGN + name if _OURS_OR_FOREIGN.match(name) else name), content
+
+
+def _as_it_was(name: str, content: bytes | None) -> tuple[str, bytes | None]:
+    return (name.removeprefix(FOREIGN) if _FOREIGN.match(name) else name), content
+
+
 def read_back(raw: Any) -> DeadLetter | None:
-    """A record of a dead-letter topic (aiokafka's ConsumerRecord) as a DeadLetter; None when it isn't one."""
-    about = {name.removeprefix(PREFIX): value for name, value in raw.headers if name.startswith(PREFIX)}
+    """Return a record of a dead-letter topic (aiokafka's ConsumerRecord) as a DeadLetter; None when it isn't one.
+
+    Only the headers that were added last are believed, and only an origin that belongs to this dead-letter topic.
+    """
+    headers: list[tuple[str, bytes | None]] = list(raw.headers)
+    start = max((number for number, (name, _) in enumerate(headers) if name == FIRST), default=len(headers))
+    about = {name.removeprefix(PREFIX): content or b"" for name, content in headers[start:] if name.startswith(PREFIX)}
     try:
         text = {name: value.decode("utf-8", "replace") for name, value in about.items()}
-        origin: Headers = tuple((name, value) for name, value in raw.headers if not name.startswith(PREFIX))
+        if dead_letter_topic(text["topic"], text["service"]) != raw.topic:
+            return None
+        failed_at = datetime.fromisoformat(text["failed_at"])
         record = Record(
             topic=text["topic"],
             partition=int(text["partition"]),
@@ -128,7 +149,7 @@ def read_back(raw: Any) -> DeadLetter | None:
             timestamp_ms=int(text["timestamp_ms"]),
             key=raw.key,
             value=raw.value,
-            headers=origin,
+            headers=tuple(_as_it_was(name, content) for name, content in headers[:start]),
         )
         return DeadLetter(
             topic=raw.topic,
@@ -138,10 +159,10 @@ def read_back(raw: Any) -> DeadLetter | None:
             service=text["service"],
             error_class=text["error_class"],
             error_text=text["error_text"],
-            failed_at=datetime.fromisoformat(text["failed_at"]),
+            failed_at=failed_at if failed_at.tzinfo is not None else failed_at.replace(tzinfo=UTC),
             value_omitted="value_omitted" in text,
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

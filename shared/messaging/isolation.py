@@ -18,8 +18,8 @@ from shared.runtime.logging import bound, get_logger
 
 log = get_logger("consumer")
 
-BUG: Final = "Bug"
-"""The error class of a dead letter that met a bug. `couponry dlq replay --all --error Bug` replays them."""
+BUG: Final = "bug"
+"""The error class of a dead letter that met a bug. `couponry dlq replay --all --error bug` replays them."""
 
 STOP_AFTER: Final = 200
 """Events in a row that met a bug, with none between them that didn't, before the service counts as broken.

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from shared.messaging.connection import client_options
 from shared.messaging.partitions import partition_of
@@ -27,6 +27,12 @@ BATCH_BYTES: Final = 512 * 1024
 LARGE_REQUEST_BYTES: Final = 8 * 1024 * 1024
 """Above any record a broker of ours accepts: whether a record is too large is the broker's to say, not the client's."""
 
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""How a broker refuses a batch, or a record alone in its batch, for its size."""
+
+REFUSES_CONTENT: Final = (*TOO_LARGE, InvalidTimestampError)
+"""Refusals of what a batch holds: the same batch is refused again, whatever else changes."""
+
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 """A relay that froze holds up read-committed readers for this long at most, until the broker aborts for it."""
 
@@ -38,7 +44,7 @@ class Message:
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
     partition: int | None = None
     timestamp_ms: int | None = None
 
@@ -137,26 +143,73 @@ class Producer:
             await discard(producer)
 
 
+@dataclass(slots=True)
+class PreparedBatch:
+    """A batch for one partition, and the outbox positions of its messages."""
+
+    partition: TopicPartition
+    builder: Any
+    positions: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedBatch:
+    """A batch that the broker refuses for what it holds: its topic, its messages' positions, its size, the error."""
+
+    topic: str
+    positions: tuple[int, ...]
+    size_bytes: int
+    error: BaseException
+
+    @property
+    def too_large(self) -> bool:
+        return isinstance(self.error, TOO_LARGE)
+
+
+class BatchesRefusedError(Exception):
+    """The broker refuses batches of a transaction for what they hold. Nothing of the transaction was committed."""
+
+    def __init__(self, batches: Sequence[RefusedBatch]) -> None:
+        first = batches[0]
+        super().__init__(f"{type(first.error).__name__}: {first.size_bytes} bytes for {first.topic}")
+        self.batches = tuple(batches)
+
+
 class Prepared:
     """Messages packed into batches by partition, for one transaction. Made by `TransactionalProducer.prepare`."""
 
-    __slots__ = ("_open", "_producer", "batches", "count")
+    __slots__ = ("_limits", "_open", "_producer", "batches", "count")
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, limits: Mapping[str, int]) -> None:
         self._producer = producer
-        self._open: dict[TopicPartition, Any] = {}
-        self.batches: list[tuple[TopicPartition, Any]] = []
+        self._limits = limits
+        self._open: dict[TopicPartition, PreparedBatch] = {}
+        self.batches: list[PreparedBatch] = []
         self.count = 0
 
-    def append(self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
-        """Behind what was appended for the same partition before."""
-        builder = self._open.get(partition)
-        if builder is None or builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
-            builder = self._producer.create_batch()
-            builder.append(key=key, value=value, timestamp=None, headers=headers)  # the first always fits
-            self._open[partition] = builder
-            self.batches.append((partition, builder))
+    def append(
+        self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]], position: int
+    ) -> None:
+        """Add a message behind those for the same partition. One that is above every limit gets a batch of its own."""
+        batch = self._open.get(partition)
+        if batch is None or not self._fits(batch, key, value, headers):
+            batch = PreparedBatch(partition, self._producer.create_batch())
+            batch.builder.append(key=key, value=value, timestamp=None, headers=headers)  # the first always fits
+            self._open[partition] = batch
+            self.batches.append(batch)
+        batch.positions.append(position)
         self.count += 1
+
+    def _fits(self, batch: PreparedBatch, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> bool:
+        limit = self._limits.get(batch.partition.topic)
+        if limit is not None and batch.builder.size() + _about_bytes(key, value, headers) > limit:
+            return False
+        return batch.builder.append(key=key, value=value, timestamp=None, headers=headers) is not None
+
+
+def _about_bytes(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> int:
+    """Return a message's size within a batch, numbers between its parts included, a little too large."""
+    return len(key) + len(value) + 30 + sum(len(name) + len(content) + 4 for name, content in headers)
 
 
 class TransactionalProducer:
@@ -188,17 +241,24 @@ class TransactionalProducer:
     async def discard(self) -> None:
         await discard(self._producer)
 
-    async def learn_topics(self, topics: Iterable[str]) -> None:
-        """Ask for the partitions of `topics` not seen before. Raises KafkaError for one that doesn't exist."""
-        for topic in topics:
-            if topic not in self._partitions:
-                async with asyncio.timeout(SEND_SECONDS):
-                    numbers = await self._producer.partitions_for(topic)
+    async def learn_topics(self, topics: Iterable[str]) -> set[str]:
+        """Ask for the partitions of `topics` not seen before; return the topics that the broker doesn't list."""
+        new = {topic for topic in topics if topic not in self._partitions}
+        if not new:
+            return new
+        async with asyncio.timeout(SEND_SECONDS):
+            listed: set[str] = (await self._producer.client.fetch_all_metadata()).topics()
+            for topic in new & listed:
+                numbers = await self._producer.partitions_for(topic)
                 self._partitions[topic] = [TopicPartition(topic, number) for number in sorted(numbers)]
+        return new - listed
 
-    def prepare(self) -> Prepared:
-        """An empty pack of messages for one transaction of this producer."""
-        return Prepared(self._producer)
+    def prepare(self, limits: Mapping[str, int] | None = None) -> Prepared:
+        """Return an empty pack of messages for one transaction of this producer.
+
+        `limits`: the most bytes of a batch, by topic, where that is less than BATCH_BYTES.
+        """
+        return Prepared(self._producer, limits or {})
 
     def partition_for(self, topic: str, key: bytes) -> TopicPartition:
         """Where `key` belongs. The topic must have been learnt."""
@@ -208,22 +268,56 @@ class TransactionalProducer:
     async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, tuple[int, str]], group: str) -> None:
         """Write `prepared` and commit `offsets` (each with a text that goes along) for `group` in one transaction.
 
-        Raises whatever went wrong; then nobody knows whether it was committed, and this producer is done for.
+        Raises:
+            BatchesRefusedError: the broker refuses some of what was prepared; nothing was committed.
+            Exception: whatever else went wrong; then nobody knows whether it was committed.
+
+        After any of them this producer is done for.
         """
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._producer.begin_transaction()
-                acknowledgements = [
-                    await self._producer.send_batch(builder, partition.topic, partition=partition.partition)
-                    for partition, builder in prepared.batches
-                ]
                 # Committing waits for the batches but doesn't look whether they failed.
-                await asyncio.gather(*acknowledgements)
+                await self._write(prepared.batches)
                 # Only now: a broker that is adding the group to the transaction refuses records of that moment.
                 await self._producer.send_offsets_to_transaction(dict(offsets), group)
                 await self._producer.commit_transaction()
         except AssertionError as error:  # how the client says that its sender has died in between
             raise KafkaError(f"the producer is broken: {error}") from error
 
+    async def _write(self, batches: Sequence[PreparedBatch]) -> None:
+        acknowledgements: list[asyncio.Future[Any]] = []
+        try:
+            for batch in batches:
+                topic, number = batch.partition
+                acknowledgements.append(await self._producer.send_batch(batch.builder, topic, partition=number))
+            await asyncio.gather(*acknowledgements)
+        except KafkaError as error:
+            # What stood behind a refused batch fails too, for the hole in its partition's numbering; and that error may
+            # be the one that came up.
+            refused = [
+                RefusedBatch(batch.partition.topic, tuple(batch.positions), batch.builder.size(), problem)
+                for batch, problem in zip(batches, map(_problem, acknowledgements), strict=False)
+                if isinstance(problem, REFUSES_CONTENT)
+            ]
+            if not refused:
+                raise
+            raise BatchesRefusedError(refused) from error
 
-__all__ = ["KafkaError", "Message", "Prepared", "Producer", "TransactionalProducer", "discard"]
+
+def _problem(acknowledgement: "asyncio.Future[Any]") -> BaseException | None:
+    """Return what became of a batch, as far as is known; looking at it keeps asyncio from reporting it."""
+    if not acknowledgement.done() or acknowledgement.cancelled():
+        return None
+    return acknowledgement.exception()
+
+
+__all__ = [
+    "BatchesRefusedError",
+    "KafkaError",
+    "Message",
+    "Prepared",
+    "Producer",
+    "TransactionalProducer",
+    "discard",
+]

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from schemas.common import Event
 
-Headers = tuple[tuple[str, bytes], ...]
-"""Kafka headers in their order; a name may stand more than once."""
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Kafka headers in their order; a name may stand more than once, and a value may be null."""
 
 
 @dataclass(frozen=True, slots=True)

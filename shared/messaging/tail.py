@@ -39,8 +39,29 @@ async def read_tail(settings: KafkaSettings, topic: str, limit: int, client_id: 
                 consumer.seek(partition, max(beginnings[partition], ends[partition] - 2 * limit))
             records: list[Any] = []
             while [one for one in partitions if await consumer.position(one) < ends[one]]:
-                for found in (await consumer.getmany(timeout_ms=500)).values():
-                    records += found
+                try:
+                    found = await consumer.getmany(timeout_ms=500)
+                except UnicodeDecodeError:
+                    found = await _step_over_unreadable(consumer, partitions)
+                records += [record for some in found.values() for record in some]
         finally:
             await consumer.stop()
     return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))[-limit:]
+
+
+async def _step_over_unreadable(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+) -> dict[TopicPartition, list[Any]]:
+    """Step over the next record that has a header whose name is no UTF-8, which the client can't hand over."""
+    found: dict[TopicPartition, list[Any]] = {partition: [] for partition in partitions}
+    for partition in partitions:
+        while True:
+            try:
+                records = (await consumer.getmany(partition, timeout_ms=200, max_records=1)).get(partition, [])
+            except UnicodeDecodeError:
+                consumer.seek(partition, await consumer.position(partition) + 1)
+                return found
+            if not records:
+                break
+            found[partition] += records
+    return found

@@ -78,11 +78,10 @@ async def partitions_of(settings: KafkaSettings, topic: str) -> list[int]:
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
     if not topics:
         return []
-    wanted = [
-        # An empty assignment says that -1 is meant: as many replicas as the broker's default.
-        NewTopic(topic.name, topic.partitions, replication_factor, replica_assignments={}, topic_configs=topic.config)
-        for topic in topics
-    ]
+    # The client wants either numbers or an assignment of replicas; with -1, the broker's default, it insists on an
+    # assignment, which may be empty. On the wire both are a number and an empty assignment.
+    assignments: dict[int, list[int]] | None = {} if replication_factor == BROKERS_DEFAULT else None
+    wanted = [NewTopic(topic.name, topic.partitions, replication_factor, assignments, topic.config) for topic in topics]
     response = await admin.create_topics(wanted)
     created = []
     for name, code, *text in response.topic_errors:
@@ -90,7 +89,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicati
         if error is NoError:
             created.append(name)
         elif error is not TopicAlreadyExistsError:  # somebody else was faster: as good
-            raise OperatorError(f"Topic {name} could not be created: {text[0] if text else error.__name__}.")
+            why = (text[0] if text and text[0] else error.__name__).rstrip(".")
+            raise OperatorError(f"Topic {name} could not be created: {why}.")
     return created
 
 

@@ -10,6 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.runtime.printable import printable
 from shared.runtime.quieter import OncePerWindow
 from shared.runtime.settings import CommonSettings
 
@@ -84,8 +85,13 @@ def _renderers(settings: CommonSettings) -> list[Processor]:
     if readable:
         # A plain traceback: the default one prints local variables, among them customers' contacts.
         plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        return [_printable_fields, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _printable_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep what a field quotes from outside, such as the error of a dead letter, from steering the terminal."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _json(event: EventDict, **_options: Any) -> str:

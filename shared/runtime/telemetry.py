@@ -35,6 +35,12 @@ CONSUMER_LAG: Final = Gauge(
 )
 OUTBOX_AGE: Final = Gauge("couponry_outbox_age_seconds", "Age of the oldest unpublished event; 0 for none.")
 EVENTS_PUBLISHED: Final = Counter("couponry_events_published_total", "Events the relay published.", ["topic"])
+EVENTS_WITHHELD: Final = Counter(
+    "couponry_events_withheld_total", "Events that the relay could not publish and put aside.", ["topic", "reason"]
+)
+EVENTS_WITHHELD_OPEN: Final = Gauge(
+    "couponry_events_withheld_open", "Withheld events that are not published yet; told by the relay that leads."
+)
 RELAY_LEADER: Final = Gauge("couponry_relay_leader", "1 in the relay that publishes, 0 in one that stands by.")
 HTTP_ANSWERS: Final = Counter("couponry_http_answers_total", "Requests answered over HTTP.", ["api", "status"])
 HTTP_SECONDS: Final = Histogram(

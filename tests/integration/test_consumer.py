@@ -200,7 +200,7 @@ async def test_a_bug_ends_nothing_but_its_own_event(settings: Settings) -> None:
         await until(lambda: len(handler.order_ids) == 38, task)
     assert sorted({*handler.order_ids}) == sorted({*names(range(40))} - {"ORD3", "ORD17"})
     letters = await dead_letters(settings)
-    assert {(letter.record.key, letter.error_class) for letter in letters} == {(b"ORD3", "Bug"), (b"ORD17", "Bug")}
+    assert {(letter.record.key, letter.error_class) for letter in letters} == {(b"ORD3", "bug"), (b"ORD17", "bug")}
     assert "AssertionError: held uses below zero" in letters[0].error_text
     assert await committed_count(settings) == 40
 

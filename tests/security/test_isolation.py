@@ -95,7 +95,7 @@ async def test_a_bug_of_a_decision_is_answered_as_one_and_counted(
         )
         assert [outcome(first), outcome(second)] == ["redeemed", "redeemed"]
         assert isinstance(bad, Rejected)
-        assert (bad.is_bug, bad.error_class) == (True, "Bug")
+        assert (bad.is_bug, bad.error_class) == (True, "bug")
         assert "secret detail" not in bad.text
         assert bugs("command") == before + 1
         assert await count(pool, "SELECT count(*) FROM journal WHERE command_id = $1", "/shop bad") == 0

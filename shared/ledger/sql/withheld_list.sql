@@ -1,0 +1,6 @@
+-- The newest withheld events, those published again only when asked for; what they say is left out.
+SELECT position, event_id::text, topic, key, type, error_class, error_text, withheld_at, republished_at
+FROM outbox_withheld
+WHERE $1 OR republished_at IS NULL
+ORDER BY position DESC
+LIMIT $2
