@@ -140,7 +140,7 @@ class CompiledCondition:
         """
         longest = min(self._longest(values), MAX_ROUNDS)
         parts = min(self._parts(values), MAX_WORK)
-        copied = sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
+        copied: int = sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
         return _EVALUATION + (int(parts) + copied // 2) // 2
 
     def _evaluated_alone(self, values: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
+from shared.ledger.pacing import Pace, SplitBatchError, works_of
 from shared.ledger.sql import sql
 from shared.ledger.writing import Decided, write
 
@@ -77,7 +78,8 @@ class Engine:
         self._campaigns = CampaignCache()
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
-        """One answer a command, in their order; all effects in one transaction unless a command had to be set apart.
+        """One answer a command, in their order; all effects in one transaction unless a command had to be set apart, or
+        all of them would take too long.
 
         Commands are decided one after another as if each ran alone in this order. One that was executed before gets
         its recorded verdict. Raises LedgerUnavailableError: then any of the batch may or may not have happened, and
@@ -111,6 +113,9 @@ class Engine:
             return {}
         try:
             answers, _ = await self._persisting(commands, fingerprints)
+        except SplitBatchError as split:
+            first = await self._isolating(commands[: split.count], fingerprints)
+            return first | await self._isolating(commands[split.count :], fingerprints)
         except UNTAKEABLE as error:
             if len(commands) == 1:
                 log.warning("command_rejected", command_id=commands[0].command_id, error=str(error))
@@ -162,7 +167,7 @@ class Engine:
             campaigns = await self._campaigns.refresh(connection)
             now = await connection.fetchval(sql("batch_clock"))
             loaded = await load(connection, fresh, campaigns, now)
-            decided = _decide_all(loaded, fresh, fingerprints)
+            decided = await _decide_all(loaded, fresh, fingerprints)
             await write(connection, loaded, decided)
         answers.update((entry.verdict.command_id, entry.verdict) for entry in decided if entry.fingerprint is not None)
         return answers, len(loaded.expired)
@@ -184,17 +189,18 @@ async def pause_after(run: int) -> None:
     await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
 
 
-def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
-    """Decide one command after another, each on the state that the one before left."""
-    state, now = loaded.state, loaded.now
+async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
+    """Decide one command after another, each on the state that the one before left. Raises SplitBatchError."""
+    state, now, pace = loaded.state, loaded.now, Pace()
+    works = works_of(commands, state, now)
     decided: list[Decided] = []
     for reference in loaded.expired:
         expire = ExpireLock(f"expire {reference} {now.isoformat()}", reference)
         verdict = decide(expire, state, now)
         evolve(state, verdict)
         decided.append(Decided.of(expire, None, verdict, state))
-    for command in commands:
-        verdict = decide(command, state, now)
+    for command, work in zip(commands, works, strict=True):
+        verdict = await pace.decide(command, work, state, now)
         evolve(state, verdict)
         decided.append(Decided.of(command, fingerprints[command.command_id], verdict, state))
     return decided
