@@ -132,7 +132,7 @@ class Rules:
     """Comparisons that read a large value in every round: how deep in macros, the value, and its power in `Reads`."""
     steps: Counter[int] = field(default_factory=Counter)
     """Parts that are evaluated in every round, by how deep in macros they stand."""
-    builds: set[int] = field(default_factory=set)
+    builds: list[int] = field(default_factory=list)
     """How deep in macros those stand that make a list: the library copies such a list in every round."""
     probes: list[Probe] = field(default_factory=list)
     longest_list: int = 1
@@ -175,7 +175,7 @@ class Rules:
             self._fail(node, f"`{node.name}` is a name already; give the items another one.")
         self.steps[depth + 1] += _ROUND_STEPS
         if _collected(node) is not None:
-            self.builds.add(depth)
+            self.builds.append(depth)
         levels = 1 + max(self._visit(span, scope, depth), self._visit(step, self._within(node, scope), depth + 1))
         if levels > MAX_NESTING:
             self._fail(node, f"at most {MAX_NESTING} macros may be nested or follow one another; leave one out.")

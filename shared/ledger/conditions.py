@@ -18,13 +18,14 @@ and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are c
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
 
 from shared.domain.condition_values import Values
 from shared.ledger.cel_tree import read_tree
+from shared.ledger.condition_parts import FROM_LINES, NAMES, PARTS, in_parts, parts_of
 from shared.ledger.condition_rules import (
     FIELDS,
     MAX_EXPRESSION_LENGTH,
@@ -109,12 +110,13 @@ class CompiledCondition:
     what it looks at, which `work` estimates.
     """
 
-    __slots__ = ("_bindings", "_expression", "_is_cheap", "_program", "_rules", "has_rounds", "of_request")
+    __slots__ = ("_bindings", "_expression", "_in_parts", "_is_cheap", "_program", "_rules", "has_rounds", "of_request")
 
     def __init__(self, expression: str, program: Any, rules: Rules) -> None:
         self._expression, self._program = expression, program
         self._rules, self._is_cheap = rules, not rules.scans and rules.steps.total() * MAX_ROUNDS <= MAX_WORK
         self._bindings = [_Binding(name, keys, name in rules.tested) for name, keys in rules.uses.items()]
+        self._in_parts = _program_in_parts(expression, rules)
         self.of_request = not any(name.startswith(("coupon.", "campaign.")) for name in rules.uses)
         self.has_rounds = bool(rules.steps or rules.scans)
 
@@ -126,10 +128,14 @@ class CompiledCondition:
             if not self._is_cheap and self._parts(values) > MAX_WORK:
                 return False
             if isinstance(values, Values):
-                result = self._program.eval(activation=self._shared(values))
-                if not _is_unfit(result):
-                    return result.value() is True
-            return self._evaluated_alone(values)
+                return self._evaluated_together(values)
+            data: dict[str, Any] = {}
+            for binding in self._bindings:
+                binding.take(values, data)
+            result = self._program.eval(data=data)
+            if _is_unfit(result):
+                result = self._program.eval(data=_plain(data))
+            return result.value() is True
         except Exception:  # whatever it is, see compile_condition
             return False
 
@@ -141,27 +147,20 @@ class CompiledCondition:
         longest = min(self._longest(values), MAX_ROUNDS)
         parts = min(self._parts(values), MAX_WORK)
         copied: int = sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
+        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+            copied = copied * 2 // PARTS
         return _EVALUATION + (int(parts) + copied // 2) // 2
 
-    def _evaluated_alone(self, values: Mapping[str, Any]) -> bool:
-        data: dict[str, Any] = {}
-        for binding in self._bindings:
-            binding.take(values, data)
-        result = self._program.eval(data=data)
-        if _is_unfit(result):
-            result = self._program.eval(data=_plain(data))
-        return result.value() is True
-
-    def _shared(self, values: Values) -> Any:
-        """All of `values` as the library takes them: what was converted for one condition is there for the next."""
+    def _evaluated_together(self, values: Values) -> bool:
+        """The result; what is converted for it is there for the next condition on the same values."""
+        program = self._program
+        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+            program = self._in_parts
         key = frozenset(self._rules.tested)
-        activation = values.prepared.get(key)
-        if activation is None:
-            data: dict[str, Any] = {}
-            for binding in _all_bindings(key):
-                binding.take(values, data)
-            activation = values.prepared[key] = _parser().Activation(data=data)
-        return activation
+        result = program.eval(activation=_activation(values, key, fit=False))
+        if _is_unfit(result):
+            result = program.eval(activation=_activation(values, key, fit=True))
+        return result.value() is True
 
     def _parts(self, values: Mapping[str, Any]) -> float:
         """Parts that the rounds of all macros evaluate, and values that their comparisons read."""
@@ -225,6 +224,37 @@ def _kind(name: str) -> str:
     return FIELDS[variable][field] if field else PLAIN.get(variable, "dyn")
 
 
+def _lines_of(values: Mapping[str, Any]) -> int:
+    return len((values.get("order") or {}).get("lines") or ())
+
+
+def _program_in_parts(expression: str, rules: Rules) -> Any:
+    """The program that makes its lists of lines in parts; None where it makes other lists, or none."""
+    written, macros = in_parts(expression)
+    if not macros or macros < len(rules.builds):
+        return None
+    try:
+        return _environment(rules, NAMES).compile(written)
+    except RuntimeError:  # too deep for the library with all the parts in it
+        return None
+
+
+def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
+    """All of `values` as the library takes them, `tested` being what has() asks for; made once. `fit`: made to fit."""
+    key = (tested, fit)
+    found = values.prepared.get(key)
+    if found is None:
+        data: dict[str, Any] = {}
+        for binding in _all_bindings(tested):
+            binding.take(values, data)
+        if fit:
+            data = _plain(data)
+        if _lines_of(values) > FROM_LINES:
+            data |= parts_of(data["order"]["lines"] if "order.lines" in tested else data["order.lines"])
+        found = values.prepared[key] = _whole_environment(tested).Activation(data=data)
+    return found
+
+
 @cache
 def _all_bindings(tested: frozenset[str]) -> "list[_Binding]":
     """Every name that a condition may have, `tested` those that has() asks for."""
@@ -245,7 +275,19 @@ def _parser() -> Any:
     return _library().NewEnv()
 
 
-def _environment(rules: Rules) -> Any:
+def _environment(rules: Rules, parts: Sequence[str] = ()) -> Any:
+    return _new_environment(rules.uses, rules.tested, parts)
+
+
+@cache
+def _whole_environment(tested: frozenset[str]) -> Any:
+    """One that knows every name, to hand values over with."""
+    environment = _new_environment([binding.name for binding in _all_bindings(tested)], tested, NAMES)
+    environment.compile("at")  # before anything is compiled it takes no datetime
+    return environment
+
+
+def _new_environment(names: Iterable[str], tested: Set[str], parts: Sequence[str]) -> Any:
     types = _library().Type
     kinds = {
         "string": types.STRING,
@@ -257,8 +299,9 @@ def _environment(rules: Rules) -> Any:
         "texts": types.List(types.STRING),
     }
     # A field is a variable of its own: it has a type and is handed over alone. But has() asks for a key of a map.
-    names = {name: kinds[_kind(name)] for name in rules.uses if name not in rules.tested}
-    return _library().NewEnv(variables=names | {name.partition(".")[0]: kinds["map"] for name in rules.tested})
+    fields = {name: kinds[_kind(name)] for name in names if name not in tested}
+    maps = {name.partition(".")[0]: kinds["map"] for name in tested}
+    return _library().NewEnv(variables=fields | maps | dict.fromkeys(parts, kinds["lines"]))
 
 
 def _compiled(environment: Any, expression: str, **options: bool) -> Any:
