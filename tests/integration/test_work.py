@@ -51,7 +51,7 @@ def as_json(lines: int) -> dict[str, Any]:
 async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_are_redeemed(database_url: str) -> None:
     async with ledger(database_url, *SCATTERED) as pool:
         commands = [
-            redeem("ORD1", ["C1"]), redeem("ORD2", CODES, order=large("ORD2")), redeem("ORD3", ["C1", "C2"]),
+            redeem("ORD1", ["C1"]), redeem("ORD2", CODES, order=large("ORD2")), redeem("ORD3", ["C1", "C3"]),
         ]  # fmt: skip
         answers = await Engine(pool).execute(commands)
         verdicts = [one for one in answers if isinstance(one, Verdict)]
@@ -60,7 +60,7 @@ async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_ar
         [_, again, _] = await Engine(pool).execute(commands)  # recorded as any verdict
         assert isinstance(again, Verdict)
         assert again.refused == verdicts[1].refused
-        assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.redemption_refused'") == 60
+        assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.redemption_refused'") == 1
 
 
 async def test_over_http_it_is_a_problem_that_says_what_to_do(database_url: str) -> None:
