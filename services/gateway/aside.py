@@ -11,8 +11,8 @@ LARGE: Final = 2_000
 """Entries of an answer from which on writing it takes milliseconds."""
 
 TURN_SECONDS: Final = 0.0005
-"""For how long a thread keeps the interpreter while another one wants it. Python's own 5 ms would be added to each of the
-ten or so moments at which an ordinary request needs it."""
+"""For how long a thread keeps the interpreter while another one wants it. Python's own 5 ms would be added to each of
+the ten or so moments at which an ordinary request needs it."""
 
 
 async def aside(size: int, make: Callable[[], _Made]) -> _Made:
