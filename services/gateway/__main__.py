@@ -7,6 +7,7 @@ from typing import Final
 import uvloop
 
 from services.gateway.app import create_app
+from services.gateway.aside import take_short_turns
 from services.gateway.erasures import ErasureRunner
 from services.gateway.gateway import Gateway
 from services.gateway.jobs import JobRunner
@@ -25,6 +26,7 @@ READING: Final = 8
 async def main(context: ServiceContext[GatewaySettings]) -> None:
     """Answer requests until asked to stop; what is under way then is answered."""
     settings = context.settings
+    take_short_turns()
     async with service_pool(context, max_size=settings.http_batches + READING) as pool:
         gateway = Gateway(pool, settings)
         housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())

@@ -10,7 +10,7 @@ from services.gateway import tenants
 from services.gateway.access.keys import Keys
 from services.gateway.access.rates import Rates
 from services.gateway.access.tokens import Tokens
-from services.gateway.batching import MicroBatcher
+from services.gateway.batching import MicroBatcher, OverloadedError
 from services.gateway.problems import Problem
 from services.gateway.repeats import Repeats
 from services.gateway.settings import GatewaySettings
@@ -22,6 +22,7 @@ from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
 from shared.ledger.engine import UNTAKEABLE, Answer, Engine, Rejected
+from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
 CHANNEL: Final = "http"
@@ -40,6 +41,7 @@ class Gateway:
         self.keys = Keys(pool)
         self.tokens = Tokens(settings)
         self.rates = Rates(settings.http_rate_per_minute, settings.http_unknown_per_minute)
+        self.heavy = HeavyWork()
         self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
             self.engine.execute,
@@ -66,14 +68,18 @@ class Gateway:
     async def validate(self, command: Command) -> Verdict:
         """The verdict that `command` would get now; nothing is changed."""
         try:
-            return await validation.validate(self.pool, tenants.bound(command), self.campaigns)
+            return await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+        except TooMuchAtOnceError as error:
+            raise OverloadedError(str(error)) from error
         except UNTAKEABLE as error:
             raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
         """Every rule for the one code that `command` names."""
         try:
-            return await validation.explain(self.pool, tenants.bound(command), self.campaigns)
+            return await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+        except TooMuchAtOnceError as error:
+            raise OverloadedError(str(error)) from error
         except UNTAKEABLE as error:
             raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
 

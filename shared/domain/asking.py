@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.campaign import Campaign
 from shared.domain.commands import LockCoupons, RedeemCoupons
+from shared.domain.condition_values import Values
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer, CustomerKey
 from shared.domain.derive import derived_id
@@ -60,7 +61,7 @@ class Request:
     closed_as: str = ""
     replaced: LockState | None = None
     beside: tuple["Beside", ...] = ()
-    memo: dict[str, Any] | None = None
+    memo: Values | None = None
 
     @property
     def customer(self) -> Customer | None:
@@ -86,10 +87,10 @@ class Request:
         return frozenset(self.state.orders_of.get(self.person or "", set())) - {self.order_id or ""}
 
     @property
-    def values(self) -> dict[str, Any]:
-        """What conditions may look at, reckoned once: order, customer and time, as plain JSON-like values."""
+    def values(self) -> Values:
+        """What conditions may look at, made once: order, customer and time, as plain JSON-like values."""
         if self.memo is None:
-            self.memo = condition_values(self)
+            self.memo = Values(condition_values(self))
         return self.memo
 
 

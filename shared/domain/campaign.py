@@ -143,11 +143,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that must be true. `holds` is `expression` compiled."""
+    """Something that must be true. `holds` is `expression` compiled.
+
+    `of_request`: it looks at nothing of the coupon and its campaign, so for one request it is the same for all of them.
+    `work` estimates what evaluating it on given values costs, in units of `shared.domain.work`; None: next to nothing.
+    """
 
     name: str
     expression: str
     holds: Holds = field(compare=False, repr=False)
+    of_request: bool = False
+    work: Callable[[Mapping[str, Any]], int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:
     parts = [discount_minor * weight // total for weight in weights]
     missing = discount_minor - sum(parts)
     if missing:
-        by_remainder = sorted(range(len(weights)), key=lambda index: -(discount_minor * weights[index] % total))
-        for index in by_remainder[:missing]:
+        remainders = [discount_minor * weight % total for weight in weights]
+        for index in sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)[:missing]:
             parts[index] += 1
     return parts

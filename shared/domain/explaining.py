@@ -25,6 +25,7 @@ from shared.domain.state import State
 from shared.domain.tenancy import seen_by
 from shared.domain.value import value
 from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.work import too_much
 
 _BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
 _OF_SOMEBODY = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
@@ -112,6 +113,9 @@ def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coup
 
 def _of_coupon(request: Request, offer: Offer) -> Iterator[Finding]:
     coupon, campaign = offer.coupon, offer.campaign
+    if over := too_much(request, [(offer.code, coupon)]):
+        yield _refused("request", over[0])
+        return
     yield _holds("code", f"The coupon is of campaign {campaign.campaign_id!r}.")
     if coupon.status == "voided":
         message = f"Coupon {coupon.code!r} was taken out of use."

@@ -24,6 +24,7 @@ from shared.domain.refusing import refuse
 from shared.domain.stacking import choose
 from shared.domain.state import LockedUse, LockState, OrderState, State
 from shared.domain.verdicts import AcceptedCoupon, LockChange, Outcome, RefusedCoupon, Transfer, Verdict
+from shared.domain.work import too_much
 
 OWN_REFERENCES = "order:"
 """References of this form belong to the ledger: an order's hold until its payment (`state.order_hold`)."""
@@ -120,9 +121,10 @@ def reference_problem(command: LockCoupons, known: LockState | None, person: str
 def _judge(
     command: LockCoupons, request: Request, order: OrderState | None
 ) -> tuple[list[Offer], list[RefusedCoupon], int]:
+    found = named_once(command.codes, request.state)
     offers: list[Offer] = []
-    refused: list[RefusedCoupon] = []
-    for code, coupon in named_once(command.codes, request.state):
+    refused = too_much(request, found)
+    for code, coupon in [] if refused else found:
         judged = judge(request, code, coupon)
         if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
             # Reasons of limits come first.

@@ -9,6 +9,8 @@ All in minor units, exact; parts sum to the whole and never exceed what is left 
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import sub
+from typing import Final
 
 from shared.domain.asking import Basket, Offer, Taken
 from shared.domain.campaign import PLAIN, Campaign, Scope
@@ -16,7 +18,8 @@ from shared.domain.discount import reckon, spread
 from shared.domain.money import MoneyError, parse_minor
 from shared.domain.order import SHIPPING, Line, Order
 
-_NOTHING: tuple[int, ...] = ()
+NOTHING: Final[tuple[int, ...]] = ()
+"""The lines of an offer that takes nothing from lines."""
 
 
 def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | None:
@@ -70,7 +73,7 @@ def aim(offer: Offer, order: Order) -> bool:
         listed = [index for index, line in enumerate(lines) if line.product_id == discount.product_id]
         offer.indices, offer.units = _pick(lines, listed, discount.units, dearest=False)
     elif kind in ("free_shipping", "custom"):
-        offer.indices = _NOTHING
+        offer.indices = NOTHING
     elif scope.max_units is None and not discount.per_unit:
         offer.indices = indices
     else:
@@ -110,11 +113,8 @@ def price(basket: Basket, offer: Offer) -> tuple[int, Sequence[int]]:
     discount, indices, rooms = offer.campaign.discount, offer.indices, basket.rooms
     if offer.units is not None:
         return _price_units(basket, offer, offer.units)
-    if indices == _NOTHING:
-        if discount.kind != "free_shipping":
-            return 0, _NOTHING
-        cap = discount.max_discount_minor
-        return (basket.shipping_minor if cap is None else min(basket.shipping_minor, cap)), _NOTHING
+    if indices == NOTHING:
+        return price_of_shipping(offer, basket.shipping_minor), NOTHING
     amounts = basket.amounts
     weights = amounts if indices is None else [amounts[index] for index in indices]
     base = basket.left_minor
@@ -129,9 +129,18 @@ def price(basket: Basket, offer: Offer) -> tuple[int, Sequence[int]]:
     return discount_minor, weights
 
 
+def price_of_shipping(offer: Offer, shipping_minor: int) -> int:
+    """What an offer that takes nothing from lines takes off what is left of the shipping."""
+    discount = offer.campaign.discount
+    if discount.kind != "free_shipping":
+        return 0
+    cap = discount.max_discount_minor
+    return shipping_minor if cap is None else min(shipping_minor, cap)
+
+
 def _price_units(basket: Basket, offer: Offer, units: tuple[tuple[int, int], ...]) -> tuple[int, Sequence[int]]:
     """The same where only some units of a line count, or each by itself: a unit is its share of what is left."""
-    discount, indices, rooms = offer.campaign.discount, offer.indices or _NOTHING, basket.rooms
+    discount, indices, rooms = offer.campaign.discount, offer.indices or NOTHING, basket.rooms
     weights = [basket.amounts[index] * taken // there for index, (taken, there) in zip(indices, units, strict=True)]
     if discount.per_unit:
         weights = [min(left, (offer.fixed_minor or 0) * taken) for left, (taken, _) in zip(weights, units, strict=True)]
@@ -149,7 +158,7 @@ def _price_units(basket: Basket, offer: Offer, units: tuple[tuple[int, int], ...
 def take_alone(basket: Basket, offer: Offer) -> Taken:
     """The offer with its discount on the untouched order, when no other follows: the basket is of no use afterwards."""
     discount_minor, indices = offer.untouched_minor, offer.indices
-    if indices == _NOTHING:
+    if indices == NOTHING:
         return take(basket, offer, discount_minor, offer.weights)
     parts, lines = spread(discount_minor, offer.weights), basket.lines
     if indices is not None:
@@ -161,20 +170,41 @@ def take_alone(basket: Basket, offer: Offer) -> Taken:
 
 def take(basket: Basket, offer: Offer, discount_minor: int, weights: Sequence[int]) -> Taken:
     """The offer with its discount spread over its lines; the basket is left with the rest."""
-    if offer.indices == _NOTHING:
+    if offer.indices == NOTHING:
         if not discount_minor:
             return Taken(offer, 0)
         basket.shipping_minor -= discount_minor
         return Taken(offer, discount_minor, ((SHIPPING, discount_minor),))
-    amounts, rooms = basket.amounts, basket.rooms
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
-    shares: list[tuple[str, int]] = []
-    where = range(len(amounts)) if offer.indices is None else offer.indices
-    for index, part in zip(where, spread(discount_minor, weights), strict=True):
+    lines = basket.lines if offer.indices is None else [basket.lines[index] for index in offer.indices]
+    parts = spread_over(basket, offer, discount_minor, weights)
+    return Taken(
+        offer, discount_minor, tuple([(line.line_id, part) for line, part in zip(lines, parts, strict=True) if part])
+    )
+
+
+def spread_over(
+    basket: Basket, offer: Offer, discount_minor: int, weights: Sequence[int] | None = None
+) -> Sequence[int]:
+    """Take an offer's discount off its lines, and give the part of each; the sums of the basket stay as they are.
+
+    `weights` are those that `price` gave, None for what is left of the lines, which it gives where whole lines count.
+    """
+    amounts, rooms, indices = basket.amounts, basket.rooms, offer.indices
+    if weights is None:
+        weights = amounts if rooms is None else rooms
+        if indices is not None:
+            weights = [weights[index] for index in indices]
+    parts = spread(discount_minor, weights)
+    if indices is None:
+        basket.amounts = list(map(sub, amounts, parts))
+        if rooms is not None:
+            basket.rooms = list(map(sub, rooms, parts))
+        return parts
+    for index, part in zip(indices, parts, strict=True):
         if part:
             amounts[index] -= part
             if rooms is not None:
                 rooms[index] -= part
-            shares.append((basket.lines[index].line_id, part))
-    return Taken(offer, discount_minor, tuple(shares))
+    return parts

@@ -9,6 +9,7 @@ from enum import StrEnum
 class Reason(StrEnum):
     """A refusal's machine-readable code. The order of the members is the order of precedence."""
 
+    REQUEST_TOO_LARGE = "request_too_large"
     NOT_FOUND = "not_found"
     VOIDED = "voided"
     CAMPAIGN_INACTIVE = "campaign_inactive"
@@ -43,6 +44,7 @@ class Reason(StrEnum):
 PRECEDENCE: dict[Reason, int] = {reason: rank for rank, reason in enumerate(Reason)}
 
 SENTENCES: dict[Reason, str] = {
+    Reason.REQUEST_TOO_LARGE: "The request names too many codes for an order of so many lines and conditions.",
     Reason.NOT_FOUND: "There is no such coupon, or no such campaign.",
     Reason.VOIDED: "The coupon was taken out of use.",
     Reason.CAMPAIGN_INACTIVE: "The campaign is paused or archived.",

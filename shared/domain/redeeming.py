@@ -48,6 +48,7 @@ from shared.domain.verdicts import (
     Transfer,
     Verdict,
 )
+from shared.domain.work import Found, of_lock, too_much
 
 Judged = tuple[list[Offer], list[RefusedCoupon]]
 """What the request named, each coupon once: those that are offers to it, and those that are refused."""
@@ -96,10 +97,8 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         command = _in_the_currency_of_its_lock(command, state)
     order = command.order
     placing = placing_of(command, state, now)
-    request, known, hold, effect, anew = placing.request, placing.known, placing.hold, placing.effect, placing.anew
-    offers, refused = _judge_codes(command, request, known, hold)
-    if command.lock_reference is not None:
-        offers, refused = _judge_lock(command, placing, offers, refused)
+    request, known, effect, anew = placing.request, placing.known, placing.effect, placing.anew
+    offers, refused = _judged(command, placing)
     change = placing_change(command, known, request.person, now, anew=anew)
     if known is not None and placing.came_back:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
@@ -211,12 +210,23 @@ def _request(
     return request
 
 
-def _judge_codes(command: RedeemCoupons, request: Request, known: OrderState | None, hold: LockState | None) -> Judged:
+def _judged(command: RedeemCoupons, placing: Placing) -> Judged:
+    """What the request names, judged; all of it refused where that would take too much work."""
+    request, known, hold = placing.request, placing.known, placing.hold
+    found = named_once(command.codes, request.state)
+    if known is not None or hold is not None:
+        found = [one for one in found if one[1] is None or not stands(one[1].coupon_id, known, hold)]
+    if command.lock_reference is None:
+        refused = too_much(request, found)
+        return ([], refused) if refused else _judge_codes(command, request, found)
+    refused = too_much(request, [*found, *of_lock(command, request.state, found)])
+    return ([], refused) if refused else _judge_lock(command, placing, *_judge_codes(command, request, found))
+
+
+def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judged:
     offers: list[Offer] = []
     refused: list[RefusedCoupon] = []
-    for code, coupon in named_once(command.codes, request.state):
-        if coupon is not None and stands(coupon.coupon_id, known, hold):
-            continue
+    for code, coupon in found:
         goes_on = None if coupon is None or command.order.cycle <= 1 else going_on(command, request.state, coupon)
         if coupon is not None and goes_on is not None:
             judged = judge_recurring(request, code, coupon, goes_on)

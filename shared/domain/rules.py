@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from shared.domain.asking import Offer, Request
 from shared.domain.campaign import Campaign, Condition
+from shared.domain.condition_values import Values
+from shared.domain.coupon import Coupon
 from shared.domain.hours import is_open, shown_hours
 from shared.domain.money import shown
 from shared.domain.order import Order
@@ -271,11 +273,30 @@ def _tell_products(request: Request, offer: Offer) -> Told:
 
 
 def _failing(request: Request, offer: Offer) -> Condition | None:
-    values = request.values | {"coupon": {"code": offer.coupon.code}, "campaign": _campaign_values(offer.campaign)}
+    own: Values | None = None
     for condition in offer.campaign.eligibility.conditions:
-        if not condition.holds(values):
+        if condition.of_request:
+            holds = _holds_for_all(request, condition)
+        else:
+            own = own or offer_values(request, offer.coupon, offer.campaign)
+            holds = condition.holds(own)
+        if not holds:
             return condition
     return None
+
+
+def _holds_for_all(request: Request, condition: Condition) -> bool:
+    """Whether a condition holds that looks at no coupon; evaluated once a request, however many campaigns ask."""
+    known = request.values.prepared
+    holds: bool | None = known.get(condition.expression)
+    if holds is None:
+        holds = known[condition.expression] = condition.holds(request.values)
+    return holds
+
+
+def offer_values(request: Request, coupon: Coupon, campaign: Campaign) -> Values:
+    """The request's values with those of one coupon."""
+    return Values(request.values | {"coupon": {"code": coupon.code}, "campaign": _campaign_values(campaign)})
 
 
 def _campaign_values(campaign: Campaign) -> dict[str, Any]:

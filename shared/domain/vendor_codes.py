@@ -80,6 +80,7 @@ def _row(
 # Voucherify's redemption_rules_violated stands on no page of its docs; a client of the live API names it so for a
 # campaign's limit (trainline, promocode-service).
 VENDOR_CODES: Final[Mapping[str, VendorCodes]] = {
+    "request_too_large": _row(CAPILLARY_FAILED, 3011, "invalid_payload", 413),
     "not_found": _row(
         702, 4004, "resource_not_found", 404, "capillary", "gameball", "paddle", "voucherify", paddle=135
     ),

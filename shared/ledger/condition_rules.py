@@ -132,6 +132,8 @@ class Rules:
     """Comparisons that read a large value in every round: how deep in macros, the value, and its power in `Reads`."""
     steps: Counter[int] = field(default_factory=Counter)
     """Parts that are evaluated in every round, by how deep in macros they stand."""
+    builds: list[int] = field(default_factory=list)
+    """How deep in macros those stand that make a list: the library copies such a list in every round."""
     probes: list[Probe] = field(default_factory=list)
     longest_list: int = 1
     """Entries of the longest list that the expression itself holds."""
@@ -172,6 +174,8 @@ class Rules:
         if node.name in self.variables or node.name in scope:
             self._fail(node, f"`{node.name}` is a name already; give the items another one.")
         self.steps[depth + 1] += _ROUND_STEPS
+        if _collected(node) is not None:
+            self.builds.append(depth)
         levels = 1 + max(self._visit(span, scope, depth), self._visit(step, self._within(node, scope), depth + 1))
         if levels > MAX_NESTING:
             self._fail(node, f"at most {MAX_NESTING} macros may be nested or follow one another; leave one out.")

@@ -18,12 +18,14 @@ and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are c
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
 
+from shared.domain.condition_values import Values
 from shared.ledger.cel_tree import read_tree
+from shared.ledger.condition_parts import FROM_LINES, NAMES, PARTS, in_parts, parts_of
 from shared.ledger.condition_rules import (
     FIELDS,
     MAX_EXPRESSION_LENGTH,
@@ -46,6 +48,7 @@ MAX_WORK: Final = 500_000
 """Parts that the rounds of all macros evaluate, and values that their comparisons read, in one evaluation: about 0.1
 seconds. A thousand lines looked up in a list of 400 come near it; what could never come near isn't counted."""
 
+_EVALUATION: Final = 60  # tenths of microseconds that the least evaluation takes
 _CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded anew far more often than they change
 _TEXT_UNIT: Final = 64  # characters that are compared in the time of one other value
 _EMPTY: Final[dict[str, Any]] = {"map": {}, "lines": [], "texts": []}
@@ -59,7 +62,7 @@ _NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
 
 
 @lru_cache(maxsize=_CACHED)
-def compile_condition(expression: str, variables: frozenset[str]) -> Callable[[Mapping[str, Any]], bool]:
+def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCondition":
     """A function from the variables' values to whether the condition holds. Raises ConditionError.
 
     Refused: what isn't CEL, names, fields and functions that don't exist, types that don't go together as far as they
@@ -99,44 +102,79 @@ def compile_condition(expression: str, variables: frozenset[str]) -> Callable[[M
             fail(expression, probe.place, probe.sentence)
     with suppress(RuntimeError):  # what has too many rounds without any data
         program.eval(data={})  # the first evaluation makes it ready
-    return _Condition(expression, program, rules)
+    return CompiledCondition(expression, program, rules)
 
 
-class _Condition:
-    __slots__ = ("_bindings", "_expression", "_is_cheap", "_program", "_rules")
+class CompiledCondition:
+    """A condition that is ready. `of_request`: it names neither coupon nor campaign. `has_rounds`: its cost depends on
+    what it looks at, which `work` estimates.
+    """
+
+    __slots__ = ("_bindings", "_expression", "_in_parts", "_is_cheap", "_program", "_rules", "has_rounds", "of_request")
 
     def __init__(self, expression: str, program: Any, rules: Rules) -> None:
         self._expression, self._program = expression, program
         self._rules, self._is_cheap = rules, not rules.scans and rules.steps.total() * MAX_ROUNDS <= MAX_WORK
         self._bindings = [_Binding(name, keys, name in rules.tested) for name, keys in rules.uses.items()]
+        self._in_parts = _program_in_parts(expression, rules)
+        self.of_request = not any(name.startswith(("coupon.", "campaign.")) for name in rules.uses)
+        self.has_rounds = bool(rules.steps or rules.scans)
 
     def __repr__(self) -> str:
         return f"<condition {self._expression!r}>"
 
     def __call__(self, values: Mapping[str, Any]) -> bool:
         try:
+            if not self._is_cheap and self._parts(values) > MAX_WORK:
+                return False
+            if isinstance(values, Values):
+                return self._evaluated_together(values)
             data: dict[str, Any] = {}
             for binding in self._bindings:
                 binding.take(values, data)
-            if not self._is_cheap and not self._affordable(data):
-                return False
             result = self._program.eval(data=data)
-            if result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN):
+            if _is_unfit(result):
                 result = self._program.eval(data=_plain(data))
             return result.value() is True
         except Exception:  # whatever it is, see compile_condition
             return False
 
-    def _affordable(self, data: dict[str, Any]) -> bool:
-        longest, weights = self._rules.longest_list, {}
-        for binding in self._bindings:
-            weights[binding.name], longest = _weigh(binding.taken(data), longest)
+    def work(self, values: Mapping[str, Any]) -> int:
+        """What evaluating it on `values` may cost at most, in tenths of microseconds (`shared.domain.work`).
+
+        Measured with cel-expr-python 0.1.3: what the parts of a round cost, and copying lists that macros make.
+        """
+        longest = min(self._longest(values), MAX_ROUNDS)
+        parts = min(self._parts(values), MAX_WORK)
+        copied: int = sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
+        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+            copied = copied * 2 // PARTS
+        return _EVALUATION + (int(parts) + copied // 2) // 2
+
+    def _evaluated_together(self, values: Values) -> bool:
+        """The result; what is converted for it is there for the next condition on the same values."""
+        program = self._program
+        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+            program = self._in_parts
+        key = frozenset(self._rules.tested)
+        result = program.eval(activation=_activation(values, key, fit=False))
+        if _is_unfit(result):
+            result = program.eval(activation=_activation(values, key, fit=True))
+        return result.value() is True
+
+    def _parts(self, values: Mapping[str, Any]) -> float:
+        """Parts that the rounds of all macros evaluate, and values that their comparisons read."""
+        longest, rules = self._longest(values), self._rules
         work = 0.0
-        for depth, parts in self._rules.steps.items():
+        for depth, parts in rules.steps.items():
             work += min(longest**depth, MAX_ROUNDS) * parts
-        for depth, name, power in self._rules.scans:
-            work += min(longest**depth, MAX_ROUNDS) * float(longest) ** power * weights[name]
-        return work <= MAX_WORK
+        for depth, name, power in rules.scans:
+            weight = next(binding.weight(values)[0] for binding in self._bindings if binding.name == name)
+            work += min(longest**depth, MAX_ROUNDS) * float(longest) ** power * weight
+        return work
+
+    def _longest(self, values: Mapping[str, Any]) -> int:
+        return max([self._rules.longest_list, *[binding.weight(values)[1] for binding in self._bindings]])
 
 
 class _Binding:
@@ -151,9 +189,7 @@ class _Binding:
         self._empty, self._nullable = _EMPTY.get(kind), kind == "dyn"
 
     def take(self, values: Mapping[str, Any], data: dict[str, Any]) -> None:
-        value = values.get(self._variable)
-        if self._field and value is not None:
-            value = value.get(self._field)
+        value = self._found(values)
         if self._tested:
             holder = data.setdefault(self._variable, {})
             if value is not None:
@@ -163,9 +199,19 @@ class _Binding:
         elif self._nullable or self._empty is not None:
             data[self.name] = self._empty
 
-    def taken(self, data: dict[str, Any]) -> Any:
-        """What `take` put into `data`."""
-        return data[self._variable].get(self._field) if self._tested else data.get(self.name)
+    def weight(self, values: Mapping[str, Any]) -> tuple[int, int]:
+        """How many values it hands over, and the longest list in it; found out once for `Values`."""
+        key = (self.name, None if self._keys is None else frozenset(self._keys))
+        known = values.prepared if isinstance(values, Values) else {}
+        if key not in known:
+            value = self._found(values)
+            known[key] = (1, 1) if value is None else _weigh(self._part(value), 1)
+        found: tuple[int, int] = known[key]
+        return found
+
+    def _found(self, values: Mapping[str, Any]) -> Any:
+        value = values.get(self._variable)
+        return value.get(self._field) if self._field and value is not None else value
 
     def _part(self, value: Any) -> Any:
         if self._keys is None or not isinstance(value, dict):
@@ -176,6 +222,44 @@ class _Binding:
 def _kind(name: str) -> str:
     variable, _, field = name.partition(".")
     return FIELDS[variable][field] if field else PLAIN.get(variable, "dyn")
+
+
+def _lines_of(values: Mapping[str, Any]) -> int:
+    return len((values.get("order") or {}).get("lines") or ())
+
+
+def _program_in_parts(expression: str, rules: Rules) -> Any:
+    """The program that makes its lists of lines in parts; None where it makes other lists, or none."""
+    written, macros = in_parts(expression)
+    if not macros or macros < len(rules.builds):
+        return None
+    try:
+        return _environment(rules, NAMES).compile(written)
+    except RuntimeError:  # too deep for the library with all the parts in it
+        return None
+
+
+def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
+    """All of `values` as the library takes them, `tested` being what has() asks for; made once. `fit`: made to fit."""
+    key = (tested, fit)
+    found = values.prepared.get(key)
+    if found is None:
+        data: dict[str, Any] = {}
+        for binding in _all_bindings(tested):
+            binding.take(values, data)
+        if fit:
+            data = _plain(data)
+        if _lines_of(values) > FROM_LINES:
+            data |= parts_of(data["order"]["lines"] if "order.lines" in tested else data["order.lines"])
+        found = values.prepared[key] = _whole_environment(tested).Activation(data=data)
+    return found
+
+
+@cache
+def _all_bindings(tested: frozenset[str]) -> "list[_Binding]":
+    """Every name that a condition may have, `tested` those that has() asks for."""
+    names = [f"{variable}.{field}" for variable, fields in FIELDS.items() for field in fields]
+    return [_Binding(name, None, name in tested) for name in (*names, *PLAIN)]
 
 
 @cache
@@ -191,7 +275,19 @@ def _parser() -> Any:
     return _library().NewEnv()
 
 
-def _environment(rules: Rules) -> Any:
+def _environment(rules: Rules, parts: Sequence[str] = ()) -> Any:
+    return _new_environment(rules.uses, rules.tested, parts)
+
+
+@cache
+def _whole_environment(tested: frozenset[str]) -> Any:
+    """One that knows every name, to hand values over with."""
+    environment = _new_environment([binding.name for binding in _all_bindings(tested)], tested, NAMES)
+    environment.compile("at")  # before anything is compiled it takes no datetime
+    return environment
+
+
+def _new_environment(names: Iterable[str], tested: Set[str], parts: Sequence[str]) -> Any:
     types = _library().Type
     kinds = {
         "string": types.STRING,
@@ -203,8 +299,9 @@ def _environment(rules: Rules) -> Any:
         "texts": types.List(types.STRING),
     }
     # A field is a variable of its own: it has a type and is handed over alone. But has() asks for a key of a map.
-    names = {name: kinds[_kind(name)] for name in rules.uses if name not in rules.tested}
-    return _library().NewEnv(variables=names | {name.partition(".")[0]: kinds["map"] for name in rules.tested})
+    fields = {name: kinds[_kind(name)] for name in names if name not in tested}
+    maps = {name.partition(".")[0]: kinds["map"] for name in tested}
+    return _library().NewEnv(variables=fields | maps | dict.fromkeys(parts, kinds["lines"]))
 
 
 def _compiled(environment: Any, expression: str, **options: bool) -> Any:
@@ -268,6 +365,11 @@ def _weigh(value: Any, longest: int) -> tuple[int, int]:
             inner, longest = _weigh(item, longest)
             weight += inner
     return weight, longest
+
+
+def _is_unfit(result: Any) -> bool:
+    """Whether a value was handed over that the library doesn't take as it is."""
+    return result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN)
 
 
 def _plain(value: Any) -> Any:

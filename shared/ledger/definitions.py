@@ -135,9 +135,10 @@ def _condition(number: int, condition: ConditionDefinition) -> Condition:
 
 def _compiled(field: str, name: str, expression: str, variables: frozenset[str]) -> Condition:
     try:
-        return Condition(name, expression, compile_condition(expression, variables))
+        holds = compile_condition(expression, variables)
     except ConditionError as error:
         raise DefinitionError(f"`{field}`: {error}") from error
+    return Condition(name, expression, holds, holds.of_request, holds.work if holds.has_rounds else None)
 
 
 def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRule:

@@ -24,6 +24,7 @@ from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
+from shared.ledger.pacing import Pace, SplitBatchError, works_of
 from shared.ledger.sql import sql
 from shared.ledger.writing import Decided, write
 from shared.runtime import telemetry
@@ -57,6 +58,10 @@ UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
 
 MOST_STUCK_LOCKS: Final = 1_000
 """Expired locks that one engine leaves alone because they can't be expired. More than these means a bug in expiring."""
+
+
+_OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (*CONFLICTS, *UNAVAILABLE, SplitBatchError)
+"""Errors that say nothing of a single command or lock."""
 
 
 class LedgerUnavailableError(Exception):
@@ -102,8 +107,8 @@ class Engine:
         """Return one answer a command, in their order.
 
         Commands are decided one after another as if each ran alone in this order, in one transaction unless a command
-        has to be isolated. One that was executed before gets its recorded verdict. One that the database can't take or
-        that meets a bug gets a Rejected, and its neighbours are executed.
+        has to be isolated or all of them would take too long. One that was executed before gets its recorded verdict.
+        One that the database can't take or that meets a bug gets a Rejected, and its neighbours are executed.
 
         Raises LedgerUnavailableError: then any of the batch may or may not have happened, and executing it again finds
         out.
@@ -169,6 +174,9 @@ class Engine:
             answers, _ = await self._persisting(commands, fingerprints)
         except LedgerUnavailableError:
             raise
+        except SplitBatchError as split:
+            first = await self._isolating(commands[: split.count], fingerprints)
+            return first | await self._isolating(commands[split.count :], fingerprints)
         except Exception as error:
             if len(commands) == 1:
                 return {commands[0].command_id: await self._alone(commands[0], fingerprints, error)}
@@ -245,9 +253,9 @@ class Engine:
             now = await connection.fetchval(sql("batch_clock"))
             loaded = await load(connection, fresh, campaigns, now, expire=expire, except_locks=self._stuck_locks)
             try:
-                decided = _decide_all(loaded, fresh, fingerprints)
+                decided = await _decide_all(loaded, fresh, fingerprints)
                 await write(connection, loaded, decided)
-            except (*CONFLICTS, *UNAVAILABLE):
+            except _OF_THE_BATCH:
                 raise
             except Exception as error:
                 if loaded.expired:
@@ -280,17 +288,18 @@ async def pause_after(run: int) -> None:
     await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
 
 
-def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
-    """Decide one command after another, each on the state that the one before left."""
-    state, now = loaded.state, loaded.now
+async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
+    """Decide one command after another, each on the state that the one before left. Raises SplitBatchError."""
+    state, now, pace = loaded.state, loaded.now, Pace()
+    works = works_of(commands, state, now)
     decided: list[Decided] = []
     for reference in loaded.expired:
         expire = ExpireLock(f"expire {reference} {now.isoformat()}", reference)
         verdict = decide(expire, state, now)
         evolve(state, verdict)
         decided.append(Decided.of(expire, None, verdict, state))
-    for command in commands:
-        verdict = decide(command, state, now)
+    for command, work in zip(commands, works, strict=True):
+        verdict = await pace.decide(command, work, state, now)
         evolve(state, verdict)
         decided.append(Decided.of(command, fingerprints[command.command_id], verdict, state))
     return decided

@@ -8,10 +8,11 @@ An event costs one look-up a shape, and shapes are few.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from schemas.common import Event
 from shared.domain.campaign import Campaign, IssueRule
+from shared.domain.condition_values import Values as EventValues
 
 METADATA: Final = "metadata."
 
@@ -80,14 +81,18 @@ class MatchIndex:
 
 def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
     """What rules that match ask for, their conditions judged: last, as these cost more than a look-up."""
-    event: dict[str, Any] | None = None
+    event: EventValues | None = None
+    holding: dict[str, bool] = {}  # by expression: thousands of campaigns may ask the same
     customer: dict[str, int] = {}
     referrer: dict[str, int] = {}
     for campaign_id, rule in found:
         if rule.condition is not None:
             # What is null is absent to has(), as in an order.
-            event = event or {"event": data.model_dump(mode="json", exclude_none=True)}
-            if not rule.condition.holds(event):
+            event = event or EventValues({"event": data.model_dump(mode="json", exclude_none=True)})
+            expression = rule.condition.expression
+            if expression not in holding:
+                holding[expression] = rule.condition.holds(event)
+            if not holding[expression]:
                 continue
         if rule.to != "referrer":
             customer[campaign_id] = max(rule.coupons, customer.get(campaign_id, 0))

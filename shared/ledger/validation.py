@@ -12,11 +12,13 @@ from shared.domain.explaining import Explanation
 from shared.domain.explaining import explain as explain_code
 from shared.domain.state import State
 from shared.domain.verdicts import Verdict
+from shared.domain.work import HEAVY_WORK, work_of
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, RUNS, Engine, LedgerUnavailableError, pause_after
 from shared.ledger.loading import SweepFirstError, load
+from shared.ledger.pacing import HeavyWork
 from shared.ledger.sql import sql
 
 _Command = TypeVar("_Command", bound=Command)
@@ -33,21 +35,27 @@ class _StuckLockError(Exception):
         self.reference = reference
 
 
-async def validate(pool: Pool, command: Command, campaigns: CampaignCache | None = None) -> Verdict:
+async def validate(
+    pool: Pool, command: Command, campaigns: CampaignCache | None = None, heavy: HeavyWork | None = None
+) -> Verdict:
     """The verdict that `command` would get if it were executed now. Loads as the engine does, decides, and rolls back.
 
     Rows are locked for the moment it takes, as by any batch. A customer whose identifiers lead to several persons is
     judged as the person of the first one; only executing merges them. Locks past their time may be tidied up on the
-    way. Raises LedgerUnavailableError, and asyncpg's errors for values that the database can't take.
+    way. What takes much work is judged in a thread, by `heavy` where that is given. Raises LedgerUnavailableError,
+    TooMuchAtOnceError, and asyncpg's errors for values that the database can't take.
     """
-    return await _judge(pool, command, decide, campaigns)
+    return await _judge(pool, command, decide, campaigns, heavy)
 
 
 async def explain(
-    pool: Pool, command: RedeemCoupons | LockCoupons, campaigns: CampaignCache | None = None
+    pool: Pool,
+    command: RedeemCoupons | LockCoupons,
+    campaigns: CampaignCache | None = None,
+    heavy: HeavyWork | None = None,
 ) -> Explanation:
     """Every rule for the one code that `command` names, with the numbers it sees now. As `validate` otherwise."""
-    return await _judge(pool, command, explain_code, campaigns)
+    return await _judge(pool, command, explain_code, campaigns, heavy)
 
 
 async def _judge(
@@ -55,12 +63,14 @@ async def _judge(
     command: _Command,
     judge: Callable[[_Command, State, datetime], _Answer],
     campaigns: CampaignCache | None,
+    heavy: HeavyWork | None,
 ) -> _Answer:
     cache = campaigns or CampaignCache()
     stuck_locks: set[str] = set()
     for run in range(1, RUNS + 1):
         try:
-            return await _judge_once(pool, command, judge, cache, stuck_locks)
+            state, now = await _state_for(pool, command, cache, stuck_locks)
+            break
         except _StuckLockError as stuck:  # its time is over, so it holds nothing: leave it out
             stuck_locks.add(stuck.reference)
         except customers.SamePersonError:
@@ -71,16 +81,18 @@ async def _judge(
             if run == RUNS:
                 raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
             await pause_after(run)
-    raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
+    else:
+        raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
+    # The transaction is over: however long this takes, nobody waits for its rows or its connection.
+    if work_of(command, state, now) <= HEAVY_WORK:
+        return judge(command, state, now)
+    return await (heavy or HeavyWork()).run(judge, command, state, now)
 
 
-async def _judge_once(
-    pool: Pool,
-    command: _Command,
-    judge: Callable[[_Command, State, datetime], _Answer],
-    campaigns: CampaignCache,
-    stuck_locks: Collection[str],
-) -> _Answer:
+async def _state_for(
+    pool: Pool, command: Command, campaigns: CampaignCache, stuck_locks: Collection[str]
+) -> tuple[State, datetime]:
+    """All that `command` may look at, as it is now, and when that is."""
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -91,7 +103,7 @@ async def _judge_once(
             loaded = await load(connection, [command], known, now, except_locks=stuck_locks)
             for reference in loaded.expired:
                 _expire(loaded.state, reference, now)
-            return judge(command, loaded.state, now)
+            return loaded.state, now
         finally:
             await transaction.rollback()
 

@@ -31,7 +31,7 @@ from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
-from shared.messaging.isolation import Handler, Isolating, Poison
+from shared.messaging.isolation import BUG, Handler, Isolating, Poison
 from shared.messaging.patience import be_patient
 from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent, Record
@@ -50,8 +50,6 @@ CONNECT_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 15.0
 """The client itself would retry a commit for ever; then it is tried again from here, counted."""
 STOP_SECONDS: Final = 5.0
-DECODING_BUG: Final = "bug"
-"""Error class of the dead letter of a record that the codec has a bug about."""
 HEARTBEAT_MS: Final = 1_000
 """How soon a member hears that another one joined; until then both wait."""
 
@@ -231,7 +229,7 @@ class ConsumerLoop:
         text = (
             f"A bug of Couponry's, not of the record ({type(error).__name__}): report it; replay the record afterwards."
         )
-        batch.letters.append(Letter(record, DECODING_BUG, text))
+        batch.letters.append(Letter(record, BUG, text))
 
     # Polling
 

@@ -1,0 +1,117 @@
+"""The choice among several coupons in its plain form: every step reckoned anew, line by line, by `price` and `take`.
+
+What `shared.domain.combining` finds has to be the same. This is how it was done before steps were kept; it takes
+n²/2 pricings of all lines for n coupons, so nothing but tests uses it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.domain.asking import Along, Basket, Beside, Offer, Request, Taken
+from shared.domain.combining import EXHAUSTIVE_UP_TO, GIVING, adds_something, clash, order_of_application
+from shared.domain.limits import count, limit_refusal
+from shared.domain.pricing import price, take
+
+
+@dataclass(slots=True)
+class Choice:
+    """Coupons that may go together, in the order of application, and what they come to in minor units.
+
+    `basket` and `along` are what is left after them, None where no order is known.
+    """
+
+    taken: list[Taken] = field(default_factory=list)
+    total_minor: int = 0
+    basket: Basket | None = None
+    along: Along = field(default_factory=Along)
+
+    @property
+    def rank(self) -> tuple[int, int, int, list[tuple[int, int, str, str]]]:
+        """The least is the best: most off, then more given that isn't taken off, then fewer coupons used up, then the
+        order of application.
+        """
+        given = sum([one.offer.campaign.discount.kind in GIVING for one in self.taken])
+        order = [order_of_application(one.offer) for one in self.taken]
+        return (-self.total_minor, -given, len(self.taken), order)
+
+
+def best_combination(request: Request, offers: list[Offer]) -> Choice:
+    """The best of the allowed choices among `offers`, which stand in the order of application."""
+    together = [offer for offer in offers if offer.campaign.stacking.policy == "combinable"]
+    choices = [alone(request, offer) for offer in offers if offer.campaign.stacking.policy == "exclusive"]
+    if together:
+        search = _Search(request, together)
+        choices.append(search.exhaustively() if len(together) <= EXHAUSTIVE_UP_TO else search.greatest_first())
+    return min(choices, key=lambda choice: choice.rank)
+
+
+def alone(request: Request, offer: Offer) -> Choice:
+    """One offer that is known to have room and an effect."""
+    basket = None if request.basket is None else request.basket.copy()
+    taken = Taken(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
+    choice = Choice([taken], offer.untouched_minor, basket)
+    count(request, offer, choice.along, taken.discount_minor)
+    return choice
+
+
+class _Search:
+    """Looks for the best combination of offers of which none is exclusive."""
+
+    def __init__(self, request: Request, offers: Sequence[Offer]) -> None:
+        self._request = request
+        self._offers = offers
+        # What the coupons from each place on could add at most.
+        self._to_come = [sum(offer.untouched_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
+        self._best: Choice | None = None
+
+    def exhaustively(self) -> Choice:
+        """The best of all combinations."""
+        self._descend(0, self._start())
+        if self._best is None:
+            raise AssertionError("none of them at all is a combination too")
+        return self._best
+
+    def greatest_first(self) -> Choice:
+        """A good one, in steps by the square of their number."""
+        best, chosen = self._start(), list[Offer]()
+        for offer in sorted(self._offers, key=lambda offer: (-offer.untouched_minor, order_of_application(offer))):
+            tried = sorted([*chosen, offer], key=order_of_application)
+            choice: Choice | None = self._start()
+            for one in tried:
+                choice = None if choice is None else self._with(choice, one)
+            if choice is not None and choice.rank < best.rank:
+                best, chosen = choice, tried
+        return best
+
+    def _start(self) -> Choice:
+        basket = self._request.basket
+        return Choice([], 0, None if basket is None else basket.copy())
+
+    def _descend(self, place: int, choice: Choice) -> None:
+        if self._best is not None and choice.total_minor + self._to_come[place] < self._best.total_minor:
+            return
+        if place == len(self._offers):
+            if self._best is None or choice.rank < self._best.rank:
+                self._best = choice
+            return
+        added = self._with(choice, self._offers[place])
+        if added is not None:
+            self._descend(place + 1, added)
+        self._descend(place + 1, choice)
+
+    def _with(self, choice: Choice, offer: Offer) -> Choice | None:
+        """`choice` and this offer; None where they don't go together, it has no room, or changes nothing."""
+        request = self._request
+        others: list[Offer | Beside] = [*[one.offer for one in choice.taken], *request.beside]
+        if clash(offer, others, len(others) + 1) is not None:
+            return None
+        basket = None if choice.basket is None else choice.basket.copy()
+        discount, weights = (None, ()) if basket is None else price(basket, offer)
+        if limit_refusal(request, offer, choice.along, discount) is not None:
+            return None
+        if discount is not None and not adds_something(offer, discount):
+            return None
+        taken = Taken(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
+        along = choice.along.copy()
+        count(request, offer, along, discount)
+        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, along)

@@ -1,0 +1,150 @@
+"""The choice among coupons is the one that recomputing every step finds, and it looks at fewer lines."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain import applying, combining, discount, pricing, stacking
+from shared.domain.campaign import Campaign, Stacking
+from shared.domain.commands import RedeemCoupons
+from shared.domain.decide import decide
+from shared.domain.order import Line, Order
+from shared.domain.verdicts import Verdict
+from tests.builders import JOHN, NOW, Scope, World, campaign, each, fixed, gift, line, order, percent
+from tests.unit import plain_choice
+from tests.unit.stacking_strategies import campaigns, orders, world_of
+
+several = st.lists(campaigns, min_size=2, max_size=9)
+combinable = st.builds(
+    lambda made, **stacking: replace(made, stacking=Stacking("combinable", **stacking)),
+    campaigns,
+    group=st.sampled_from([None, None, None, "g"]),
+    priority=st.integers(0, 3),
+    max_coupons=st.sampled_from([None, None, None, 8, 12]),
+)
+many = st.lists(combinable, min_size=11, max_size=15)
+earlier = st.lists(st.lists(st.sampled_from("ABCDEFGHIJ"), max_size=3), max_size=2)
+
+
+def verdicts(made: list[Campaign], to: Order, before: list[list[str]]) -> list[Verdict]:
+    world = world_of(made)
+    codes = [coupon.code for coupon in world.state.coupons.values()]
+    return [world.redeem(*named, to=to) for named in (*before, codes)]
+
+
+def both(made: list[Campaign], to: Order, before: list[list[str]]) -> tuple[list[Verdict], list[Verdict]]:
+    found = verdicts(made, to, before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stacking, "best_combination", plain_choice.best_combination)
+        return found, verdicts(made, to, before)
+
+
+@settings(max_examples=300)
+@given(several, orders(), earlier)
+def test_every_combination_is_tried_as_before(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
+    found, plain = both(made, to, before)
+    assert found == plain
+
+
+@settings(max_examples=300)
+@given(many, orders(), earlier)
+def test_the_choice_coupon_by_coupon_is_made_as_before(
+    made: list[Campaign], to: Order, before: list[list[str]]
+) -> None:
+    found, plain = both(made, to, before)
+    assert found == plain
+
+
+def large(lines: int) -> Order:
+    return order("ORD1", *[line(str(n), 100 + n * 37 % 211, product_id=f"p{n % 7}") for n in range(lines)])
+
+
+def worlds(number: int, **fields: Any) -> World:
+    made = []
+    for n in range(number):
+        offers = [percent("3"), fixed(50), each(2), percent("1.5", cap=90), gift(2, "p3")]
+        scopes = [Scope(), Scope(frozenset({"p1", "p2"})), Scope(excluded_product_ids=frozenset({"p3"}))]
+        kinds = {"discount": offers[n % 5], "scope": scopes[n % 3], "policy": "combinable", "currency": "USD"}
+        made.append(campaign(f"c{n}", **(kinds | fields)))
+    world = World(tuple(made))
+    for one in made:
+        world.coupon(one.campaign_id.upper(), one.campaign_id)
+    return world
+
+
+def visited(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
+    """How many lines are looked at, to spread over them or to sum them up, when all coupons are named."""
+    counted = [0]
+    spread, sum_of, priced = discount.spread, applying._sum_of, pricing.price
+
+    def counting_spread(minor: int, weights: Any) -> list[int]:
+        counted[0] += len(weights)
+        return spread(minor, weights)
+
+    def counting_sum(amounts: Any, offer: Any) -> int:
+        counted[0] += len(amounts if offer.indices is None else offer.indices)
+        return sum_of(amounts, offer)
+
+    def counting_price(basket: Any, offer: Any) -> Any:
+        counted[0] += len(basket.amounts if offer.indices is None else offer.indices)
+        return priced(basket, offer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pricing, "spread", counting_spread)
+        patch.setattr(applying, "_sum_of", counting_sum)
+        for module in (applying, combining):
+            patch.setattr(module, "price", counting_price)
+        verdict = redeem_all(world, to)
+    assert len(verdict.accepted) >= 10
+    return counted[0]
+
+
+def redeem_all(world: World, to: Order) -> Verdict:
+    codes = tuple(coupon.code for coupon in world.state.coupons.values())
+    world.state.customers["x"] = "person-john"
+    return decide(RedeemCoupons("x", to, codes, JOHN, at=NOW), world.state, NOW)
+
+
+def test_the_choice_among_many_looks_at_lines_in_proportion_to_coupons_and_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, lines in ((20, 100), (40, 100), (40, 400)):
+        assert visited(monkeypatch, worlds(number), large(lines)) <= 5 * number * lines
+
+
+def test_offers_on_the_whole_order_are_spread_once_each_whatever_their_priorities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = worlds(40, discount=percent("1"), scope=Scope())
+    for n, one in enumerate(list(world.state.campaigns.values())):  # the worst order: each applies before those before
+        world.state.campaigns[one.campaign_id] = replace(
+            one, discount=percent(f"1.{99 - n}"), stacking=replace(one.stacking, priority=n)
+        )
+    assert visited(monkeypatch, world, large(200)) <= 3 * 40 * 200
+
+
+def test_ten_coupons_on_the_whole_order_are_spread_once_each_though_every_combination_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = worlds(10, discount=percent("30"), scope=Scope())
+    assert visited(monkeypatch, world, large(200)) <= 3 * 10 * 200
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=6), st.integers(2, 14), st.data())
+def test_splitting_a_line_changes_no_total(units: list[int], number: int, data: st.DataObject) -> None:
+    joined = [Line(str(n), "p", 4, unit) for n, unit in enumerate(units)]
+    parts = [data.draw(st.integers(1, 3)) for _ in units]
+    split = [
+        replace(one, line_id=f"{one.line_id}-{half}", quantity=quantity)
+        for one, part in zip(joined, parts, strict=True)
+        for half, quantity in enumerate((part, 4 - part))
+    ]
+    totals = set()
+    for lines in (joined, split):
+        world = worlds(number, discount=percent("7"), scope=Scope())
+        totals.add(redeem_all(world, order("ORD1", *lines)).discount_minor)
+    assert len(totals) == 1

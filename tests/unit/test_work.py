@@ -1,0 +1,218 @@
+"""Work has a bound: what would take too much is refused at once, on every channel alike, with what to do about it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain import rules, work
+from shared.domain.campaign import Campaign, Condition
+from shared.domain.commands import LockCoupons, PayOrder, RedeemCoupons
+from shared.domain.decide import decide
+from shared.domain.explaining import explain
+from shared.domain.order import Order
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.work import MAX_WORK, split_place, work_of
+from shared.ledger.conditions import REDEMPTION_VARIABLES, compile_condition
+from tests.builders import JOHN, NOW, Scope, World, campaign, line, order, percent, reasons
+
+MANY_LINES = order("ORD1", *[line(str(n), product_id=f"p{n % 7}") for n in range(10_000)])
+SCOPES = [Scope(), Scope(frozenset({"p1"})), Scope(excluded_product_ids=frozenset({"p1"}))]
+
+
+def condition(expression: str, name: str = "one") -> Condition:
+    compiled = compile_condition(expression, REDEMPTION_VARIABLES)
+    return Condition(name, expression, compiled, compiled.of_request, compiled.work if compiled.has_rounds else None)
+
+
+def listing(number: int) -> list[Condition]:
+    """Conditions that make a list of all lines in a way that isn't done in parts."""
+    return [condition(f"order.lines.map(x, x.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(number)]
+
+
+def world_of(*made: Campaign) -> World:
+    world = World(made)
+    for one in made:
+        world.coupon(one.campaign_id.upper(), one.campaign_id)
+    return world
+
+
+def scattered(number: int) -> World:
+    """Coupons that look at different lines, the greatest of which apply last: the most that a choice can take."""
+    return world_of(
+        *[
+            campaign(f"c{n}", discount=percent(str(n + 1)), scope=SCOPES[n % 3], policy="combinable", priority=-n)
+            for n in range(number)
+        ]
+    )
+
+
+def asked(world: World, to: Order, *codes: str, **fields: Any) -> RedeemCoupons:
+    world.state.customers["x"] = "person-john"
+    return RedeemCoupons("x", to, codes or tuple(one.code for one in world.state.coupons.values()), JOHN, **fields)
+
+
+def redeem(world: World, to: Order, *codes: str, **fields: Any) -> Verdict:
+    return decide(asked(world, to, *codes, **fields), world.state, NOW)
+
+
+def test_a_request_beyond_the_bound_is_refused_whole_with_what_to_do() -> None:
+    world = scattered(99)
+    verdict = redeem(world, MANY_LINES, *[one.code for one in world.state.coupons.values()], "NOWHERE")
+    assert verdict.outcome == "refused"
+    assert len(verdict.refused) == 100
+    assert set(reasons(verdict).values()) == {Reason.REQUEST_TOO_LARGE}
+    one = verdict.refused[0]
+    assert (one.details["codes"], one.details["lines"]) == ("100", "10000")
+    assert one.details["limit"] == str(MAX_WORK)
+    assert one.message.startswith("100 codes on 10,000 lines would take ")
+    assert one.message.endswith("name fewer codes, or send the order with fewer lines.")
+
+
+def test_a_refusal_looks_at_no_line_and_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked(*_: Any) -> Any:
+        raise AssertionError("judged all the same")
+
+    world = scattered(100)
+    for name in ("eligible_lines", "aim"):
+        monkeypatch.setattr(rules, name, looked)
+    monkeypatch.setattr(rules, "offer_values", looked)
+    assert redeem(world, MANY_LINES).refused[0].reason == Reason.REQUEST_TOO_LARGE
+
+
+def test_a_hundred_codes_on_ten_thousand_lines_are_decided_where_they_look_at_the_same_lines() -> None:
+    world = world_of(*[campaign(f"c{n}", discount=percent("1"), policy="combinable", priority=n) for n in range(100)])
+    verdict = redeem(world, MANY_LINES)
+    assert (len(verdict.accepted), verdict.refused) == (100, ())
+    assert sum(part for one in verdict.accepted for _, part in one.lines) == verdict.discount_minor
+
+
+def test_ten_codes_on_ten_thousand_lines_are_decided_whatever_they_look_at() -> None:
+    assert work_of(asked(scattered(10), MANY_LINES), scattered(10).state, NOW) <= MAX_WORK
+
+
+def test_thirty_codes_on_two_thousand_lines_with_five_conditions_are_decided() -> None:
+    lines = replace(MANY_LINES, lines=MANY_LINES.lines[:2_000])
+    looks = [condition(f"order.lines.exists(line, line.quantity < {n + 2})", f"look-{n}") for n in range(150)]
+    made = list(scattered(30).state.campaigns.values())
+    world = world_of(
+        *[
+            replace(one, eligibility=replace(one.eligibility, conditions=tuple(looks[n * 5 : n * 5 + 5])))
+            for n, one in enumerate(made)
+        ]
+    )
+    assert work_of(asked(world, lines), world.state, NOW) < MAX_WORK / 2
+    assert Reason.REQUEST_TOO_LARGE not in reasons(redeem(world, lines)).values()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "order.lines.exists(line, line.quantity > 0)",
+        "order.lines.filter(line, line.quantity > 0).size() > 0",
+        "order.lines.filter(line, line.quantity > 0).map(line, line.quantity).size() > 0",
+    ],
+)
+def test_one_coupon_with_conditions_that_look_at_all_lines_is_never_too_much(expression: str) -> None:
+    world = world_of(campaign(conditions=tuple([condition(expression, f"{n}") for n in range(20)])))
+    assert work_of(asked(world, replace(MANY_LINES, lines=MANY_LINES.lines[:4_900])), world.state, NOW) < MAX_WORK / 10
+
+
+def test_conditions_that_list_many_lines_are_too_much_when_there_are_many() -> None:
+    lists = [
+        condition(f"order.lines.map(line, line.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(20)
+    ]
+    world = world_of(campaign(conditions=tuple(lists)))
+    assert reasons(redeem(world, MANY_LINES)) == {"SAVE10": Reason.REQUEST_TOO_LARGE}
+    few = replace(MANY_LINES, lines=MANY_LINES.lines[:500])
+    assert redeem(world, few).outcome == "redeemed"
+
+
+def test_the_same_condition_counts_and_is_evaluated_once_a_request() -> None:
+    calls: list[Any] = []
+    plain = condition("order.lines.exists(line, line.quantity > 0)")
+
+    def counting(values: Any) -> bool:
+        calls.append(values)
+        return plain.holds(values)
+
+    counted = replace(plain, holds=counting)
+    worlds = [
+        world_of(*[campaign(f"c{n}", conditions=(counted,), policy="combinable") for n in range(number)])
+        for number in (1, 8)
+    ]
+    few = order("ORD1", *[line(str(n)) for n in range(50)])
+    works = [work_of(asked(world, few), world.state, NOW) for world in worlds]
+    assert works[1] < works[0] + 8 * (work.CODE + 50 * work.LINE) + 2**8 * work.STEP
+    assert redeem(worlds[1], few).outcome == "redeemed"
+    assert len(calls) == 1
+
+
+def test_a_condition_on_the_coupon_is_evaluated_for_each() -> None:
+    own = condition('coupon.code == "C0" && order.lines.exists(line, line.quantity > 0)')
+    assert not own.of_request
+    world = world_of(*[campaign(f"c{n}", conditions=(own,), policy="combinable") for n in range(3)])
+    verdict = redeem(world, order())
+    assert [one.code for one in verdict.accepted] == ["C0"]
+    assert set(reasons(verdict).values()) == {Reason.CONDITION_FAILED}
+
+
+def test_a_lock_and_an_explanation_are_refused_as_a_redemption_is() -> None:
+    world = scattered(100)
+    codes = tuple(one.code for one in world.state.coupons.values())
+    world.state.customers["lock"] = "person-john"
+    refused = decide(LockCoupons("lock", "ref", codes, 60, order=MANY_LINES), world.state, NOW)
+    assert set(reasons(refused).values()) == {Reason.REQUEST_TOO_LARGE}
+
+    lists = [
+        condition(f"order.lines.map(line, line.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(20)
+    ]
+    heavy = world_of(campaign(conditions=tuple(lists)))
+    told = explain(asked(heavy, MANY_LINES), heavy.state, NOW)
+    assert [one.reason for one in told.findings if one.outcome == "refused"] == [Reason.REQUEST_TOO_LARGE]
+    assert told.verdict.refused[0].reason == Reason.REQUEST_TOO_LARGE
+
+
+def test_an_order_that_comes_again_is_as_it_stands_however_large() -> None:
+    world = scattered(100)
+    few = replace(MANY_LINES, lines=MANY_LINES.lines[:1], amount_minor=MANY_LINES.lines[0].amount_minor)
+    first = world.redeem(*[one.code for one in world.state.coupons.values()][:10], to=few)
+    again = world.redeem(*[one.code for one in first.accepted], to=replace(MANY_LINES, amount_minor=10**8))
+    assert not again.refused
+
+
+def test_coupons_of_a_lock_count_as_those_that_are_named() -> None:
+    world = scattered(100)
+    codes = [one.code for one in world.state.coupons.values()]
+    for place in (0, 50):
+        assert world.lock(*codes[place : place + 50], reference=f"lock-{place}").outcome == "locked"
+    verdict = redeem(world, MANY_LINES, *codes[50:], lock_reference="lock-0")
+    assert {one.reason for one in verdict.refused} == {Reason.REQUEST_TOO_LARGE}
+    assert len(verdict.refused) == 100
+
+
+def test_every_other_command_takes_little() -> None:
+    world = world_of(campaign())
+    assert work_of(PayOrder("x", "nowhere"), world.state, NOW) == work.CODE
+
+
+def test_the_bound_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = scattered(4)
+    taken = work_of(asked(world, order()), world.state, NOW)
+    monkeypatch.setattr(work, "MAX_WORK", taken)
+    assert redeem(world, order()).outcome == "redeemed"
+    monkeypatch.setattr(work, "MAX_WORK", taken - 1)
+    refused: tuple[RefusedCoupon, ...] = redeem(world, order()).refused
+    assert refused[0].details["work"] == str(taken)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 150))
+def test_a_batch_is_split_where_its_work_would_pass_the_bound(works: list[int], bound: int) -> None:
+    place = split_place(works, bound)
+    assert place >= min(1, len(works))
+    assert sum(works[:place]) <= bound or place == 1
+    assert place == len(works) or sum(works[: place + 1]) > bound
