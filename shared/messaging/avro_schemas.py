@@ -96,7 +96,7 @@ class _Measure:
         inside, name = self._define(node, namespace)
         fields = node.get("fields")
         if not isinstance(fields, list):
-            raise ValueError("has a record without fields")
+            raise ValueError("has a record without fields")  # noqa: TRY004 - a wrong document, not a wrong argument
         self._open.add(name)
         sizes = [self._field(field, inside, depth + 1) for field in fields]
         self._open.discard(name)
