@@ -115,6 +115,18 @@ NO_CONTROL_CHARACTERS: Final = (
 )
 
 
+def identifier_problem(text: str) -> str | None:
+    """Return what is wrong with an identifier, a sentence without its subject, or None.
+
+    For what is no field of a model: path parameters, arguments of the command line.
+    """
+    if not text.strip():
+        return "must not be blank"
+    if len(text) > MAX_ID_LENGTH:
+        return f"must have at most {MAX_ID_LENGTH} characters"
+    return NO_CONTROL_CHARACTERS if CONTROL_CHARACTERS.search(text) else None
+
+
 def check_metadata(document: Any) -> None:
     """Raise ValueError, a sentence without its subject, for metadata that can't be handed on."""
     check_document(document, MAX_METADATA_BYTES)

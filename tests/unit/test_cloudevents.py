@@ -48,7 +48,7 @@ def test_both_modes_give_the_same_attributes() -> None:
         ("id", "x" * 256, "id: must have at most 255 characters."),
         ("id", "字" * 255, None),
         ("id", "😀" * 192, "id: must have at most 765 bytes in UTF-8."),
-        ("source", "/" + "😀" * 191, "source: must have at most 765 bytes in UTF-8."),
+        ("source", "/" + "😀" * 192, "source: must have at most 765 bytes in UTF-8."),
         ("subject", "😀\u200d\u00a0" * 85, None),
         ("source", None, "source: is missing or empty."),
         ("source", "", "source: is missing or empty."),
