@@ -172,7 +172,8 @@ async def test_a_lock_reference_or_code_of_another_group_is_taken_and_stays_thei
             assert made.status_code == 201
             lock = {"codes": ["BETA-1"], "lock_reference": "lock-a"}
             assert (await client.post("/v1/locks", json=lock)).json()["code"] == "already_redeemed"
-            order = {"order_id": "order-a", "currency": "JPY", "amount": "7"}
+            line = {"line_id": "9", "product_id": "p1", "quantity": 1, "unit_price": "7"}
+            order = {"order_id": "order-a", "currency": "JPY", "lines": [line]}
             mixed = await client.post("/v1/redemptions", json={"codes": ["BETA-1"], "order": order})
             assert (mixed.status_code, mixed.json()["code"]) == (422, "order_mismatch")
             taken = await client.post("/v1/coupons", json={"campaign_id": "b-camp", "codes": ["alphacode"]})
