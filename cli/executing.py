@@ -11,11 +11,11 @@ import typer
 from cli.connect import ledger
 from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
-from schemas.limits import MAX_CODES, MAX_ID_LENGTH
+from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
 from shared.domain.commands import Command
 from shared.domain.customer import Customer, e164
 from shared.domain.money import parse_minor
-from shared.domain.order import Line, Order
+from shared.domain.order import Line, Order, check_amounts
 from shared.domain.verdicts import Verdict
 from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
 from shared.ledger.journal import encode_verdict
@@ -58,6 +58,8 @@ def customer_of(text: str | None) -> Customer | None:
         kind = "email" if "@" in text else "mobile" if text.startswith("+") else "id"
     if not text.strip() or len(text) > MAX_ID_LENGTH:
         raise UsageProblemError(f"A customer's name must have 1 to {MAX_ID_LENGTH} characters.")
+    if CONTROL_CHARACTERS.search(text.strip()):
+        raise UsageProblemError("A customer's name must have no control characters.")
     if kind == "mobile" and e164(text) is None:
         raise UsageProblemError(f"{text!r} is no phone number; write it with its country, like +4930123456.")
     return Customer(
@@ -73,6 +75,8 @@ def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
         raise UsageProblemError(f"At most {MAX_CODES} codes at a time, not {len(codes)}.")
     if any(not code.strip() or len(code) > MAX_ID_LENGTH for code in codes):
         raise UsageProblemError(f"A code must have 1 to {MAX_ID_LENGTH} characters.")
+    if any(CONTROL_CHARACTERS.search(code.strip()) for code in codes):
+        raise UsageProblemError("A code must have no control characters.")
     return tuple(codes)
 
 
@@ -81,6 +85,8 @@ def order_of(order_id: str, amount: str | None, currency: str | None, lines: Seq
 
     Raises UsageProblemError, and MoneyError for an amount that its currency can't have.
     """
+    if problem := identifier_problem(order_id):
+        raise UsageProblemError(f"The order's id {problem}.")
     if amount is None and not lines:
         if currency is not None:
             raise UsageProblemError("--currency alone says nothing; give --amount or --line with it.")
@@ -89,7 +95,7 @@ def order_of(order_id: str, amount: str | None, currency: str | None, lines: Seq
         raise UsageProblemError("An amount needs its currency; give --currency, like --currency USD.")
     made = tuple(_line(number, text, currency) for number, text in enumerate(lines or (), start=1))
     total = sum(line.amount_minor for line in made) if amount is None else parse_minor(amount, currency)
-    return Order(order_id=order_id, currency=currency, amount_minor=total, lines=made)
+    return check_amounts(Order(order_id=order_id, currency=currency, amount_minor=total, lines=made))
 
 
 def _line(number: int, text: str, currency: str) -> Line:
@@ -99,6 +105,8 @@ def _line(number: int, text: str, currency: str) -> Line:
         raise UsageProblemError(
             f"--line {text!r} can't be read; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
         )
+    if problem := identifier_problem(product):
+        raise UsageProblemError(f"The product of --line {number} {problem}.")
     return Line(str(number), product, int(rest), parse_minor(price, currency))
 
 

@@ -59,14 +59,14 @@ JSON_SUFFIX: Final = "_json"
 """Ends the name of the Avro field that has as JSON text what the field of that name can't hold in Avro."""
 
 
-class _Rfc3339:
+class Rfc3339:
     """Reads a moment from RFC 3339 only. pydantic alone would take "20261122" for seconds since 1970."""
 
     def __init__(self, latest: datetime) -> None:
-        self._latest = latest
+        self.latest = latest
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        bounds: dict[str, Any] = {"tz_constraint": "aware", "ge": EARLIEST, "le": self._latest}
+        bounds: dict[str, Any] = {"tz_constraint": "aware", "ge": EARLIEST, "le": self.latest}
         moment = core_schema.datetime_schema(strict=False, **bounds)
         from_text = core_schema.chain_schema([core_schema.str_schema(pattern=MOMENT_PATTERN), moment])
         from_python = core_schema.datetime_schema(strict=True, **bounds)
@@ -94,7 +94,7 @@ Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""
 
-Moment = Annotated[datetime, _Rfc3339(LATEST)]
+Moment = Annotated[datetime, Rfc3339(LATEST)]
 """A point in time, RFC 3339 with its time zone ("2026-11-22T09:30:00Z"), from 1970 on and before the year 9000."""
 
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST_LENGTH)]
@@ -130,7 +130,7 @@ WrittenIdentifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH,
 
 WrittenIdentifiers = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_LIST_LENGTH)]
 
-WrittenMoment = Annotated[datetime, _Rfc3339(CALENDAR_END)]
+WrittenMoment = Annotated[datetime, Rfc3339(CALENDAR_END)]
 """A point in time in an event of Couponry's own, or in a campaign."""
 
 LockReference = Annotated[

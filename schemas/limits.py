@@ -5,12 +5,11 @@ stored, read back, published and notified: no index row, 64-bit column, date of 
 overflows. `tests/integration/test_index_rows.py` holds the text limits against the indexes of the migrations.
 """
 
+import json
 import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import orjson
 
 # --- Texts. PostgreSQL indexes at most 2,704 bytes a row (a third of a page), whatever the number of columns.
 
@@ -116,6 +115,18 @@ NO_CONTROL_CHARACTERS: Final = (
 )
 
 
+def identifier_problem(text: str) -> str | None:
+    """Return what is wrong with an identifier, a sentence without its subject, or None.
+
+    For what is no field of a model: path parameters, arguments of the command line.
+    """
+    if not text.strip():
+        return "must not be blank"
+    if len(text) > MAX_ID_LENGTH:
+        return f"must have at most {MAX_ID_LENGTH} characters"
+    return NO_CONTROL_CHARACTERS if CONTROL_CHARACTERS.search(text) else None
+
+
 def check_metadata(document: Any) -> None:
     """Raise ValueError, a sentence without its subject, for metadata that can't be handed on."""
     check_document(document, MAX_METADATA_BYTES)
@@ -140,8 +151,8 @@ def check_document(document: Any, max_bytes: int) -> None:
     else:
         raise ValueError(f"is nested deeper than {MAX_DEPTH} levels; make it flatter, or write inner parts as texts")
     try:
-        size = len(orjson.dumps(document))
-    except TypeError:
+        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
         raise ValueError("holds half of a surrogate pair, which is no character; remove it") from None
     if size > max_bytes:
         raise ValueError(f"has {size:,} bytes as JSON; it must have at most {max_bytes:,}")

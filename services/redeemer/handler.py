@@ -10,7 +10,7 @@ from services.redeemer.settings import RedeemerSettings
 from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.customer import Customer, identifiers
 from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order, check_order
+from shared.domain.order import Line, Order, check_amounts
 from shared.domain.state import order_hold
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
@@ -104,7 +104,7 @@ def order_of(data: OrderPlaced) -> Order:
         cycle=data.cycle or (1 if data.subscription_id else 0),
         metadata=data.metadata,
     )
-    return check_order(order)
+    return check_amounts(order)
 
 
 def _line(line: OrderLine, currency: str) -> Line:

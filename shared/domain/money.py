@@ -25,8 +25,8 @@ _DECIMALS: dict[str, int] = {
 _MAX_DIGITS = 18
 """The ledger's columns are 64 bits wide: eighteen digits always fit."""
 
-MOST_MINOR = 10**_MAX_DIGITS - 1
-"""Largest amount in minor units, and largest sum of amounts."""
+MAX_MINOR = 10**_MAX_DIGITS - 1
+"""The largest amount, in minor units."""
 
 
 class MoneyError(ValueError):

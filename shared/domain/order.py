@@ -5,7 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
-from shared.domain.money import MOST_MINOR, MoneyError
+from shared.domain.money import MAX_MINOR, MoneyError
 from shared.domain.value import value
 
 SHIPPING: Final = ""
@@ -50,16 +50,15 @@ class Order:
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
-def check_order(order: Order) -> Order:
-    """The order, all of whose amounts fit the ledger: each line's, their sum, and what it costs with its shipping.
+def check_amounts(order: Order) -> Order:
+    """Return `order`. Raises MoneyError where goods and shipping, or the lines, come to more than 18 digits together.
 
-    Raises MoneyError.
+    Each amount alone may have 18 digits, but what a coupon takes off both, or off all lines, is one amount as well.
     """
-    total = 0
-    for line in order.lines:
-        total += line.amount_minor
-        if line.amount_minor > MOST_MINOR:
-            raise MoneyError(f"Line {line.line_id!r} is too large: its price times its quantity has at most 18 digits.")
-    if max(total, order.amount_minor + order.shipping_minor) > MOST_MINOR:
-        raise MoneyError("The order is too large: at most 18 digits, decimals included.")
+    lines_minor = sum([line.unit_minor * line.quantity for line in order.lines])
+    if max(order.amount_minor + order.shipping_minor, lines_minor) > MAX_MINOR:
+        raise MoneyError(
+            f"The order {order.order_id!r} is too large: its amounts come to more than 18 digits together, "
+            "decimals included. Split it."
+        )
     return order

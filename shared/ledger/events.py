@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from schemas import topics
+from schemas.limits import MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_WRITTEN_BYTES
 from shared.domain.campaign import DiscountOffer
 from shared.domain.commands import (
     CancelOrder,
@@ -31,9 +32,6 @@ from shared.ledger.outbox import OutboxRow
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
 
-MAX_EVENT_BYTES: Final = 900_000
-"""Below what a broker takes by default (1,048,588 bytes), with room for key and headers."""
-
 Data = dict[str, Any]
 Told = tuple[str, str, str, str, Data]
 """(topic, key, type, subject, data)"""
@@ -57,16 +55,36 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
 
 
 def _json(data: Data) -> str:
-    """An event's data. One that a broker would refuse for its size goes without the shares of its lines.
+    """Return an event's data as JSON, without what would make it larger than a broker takes.
 
-    A hundred coupons on an order of thousands of lines come to that; the ledger has the shares, and an event that can't
-    be published would hold up all behind it.
+    The first to go are the shares of lines (a hundred coupons on an order of thousands of lines), then what custom
+    discounts hand on and the details of refusals: hundreds of coupons, which takes several requests that wait for one
+    payment. The ledger and the campaign have all of it; an event that can't be published would hold up all behind it.
     """
     body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
-    if len(body) > MAX_EVENT_BYTES:
-        coupons = [{**coupon, "lines": []} if coupon.get("lines") else coupon for coupon in data.get("coupons", ())]
-        body = orjson.dumps({**data, "coupons": coupons}, option=orjson.OPT_UTC_Z)
+    for less in (_without_shares, _without_extras):
+        if len(body) <= MAX_WRITTEN_BYTES:
+            break
+        data = {**data, "coupons": [less(coupon) for coupon in data.get("coupons", ())]}
+        body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
     return body.decode()
+
+
+def _without_shares(coupon: Data) -> Data:
+    return {**coupon, "lines": []} if coupon.get("lines") else coupon
+
+
+def _without_extras(coupon: Data) -> Data:
+    less = {name: value for name, value in coupon.items() if name != "details"}
+    if "discount" in coupon:
+        less["discount"] = {name: value for name, value in coupon["discount"].items() if name != "payload"}
+    return less
+
+
+def _message(refused: RefusedCoupon) -> str:
+    """The sentence, cut where names that can't be printed make it longer than an event's text may be."""
+    message = refused.message
+    return message if len(message) <= MAX_TEXT_LENGTH else f"{message[: MAX_TEXT_LENGTH - 1]}…"
 
 
 def _source(channel: str) -> str:
@@ -99,7 +117,8 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
 def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
     """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
     source = _source(command.channel)
-    cause = {"type": "coupons.create", "source": source, "id": command.command_id.removeprefix(f"{source} ")}
+    request = command.command_id.removeprefix(f"{source} ")[-MAX_ID_LENGTH:]  # its end is the caller's own id
+    cause = {"type": "coupons.create", "source": source, "id": request}
     common = {"customer": _customer(Customer()), "caused_by": cause}
     for coupon in verdict.accepted:
         yield _coupon_issued(coupon, coupon.coupon_id, common, verdict, state)
@@ -134,7 +153,7 @@ def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verd
     data = {
         "campaign_id": refused.campaign_id,
         "reason": refused.reason,
-        "message": refused.message,
+        "message": _message(refused),
         "details": refused.details,
         **common,
         "refused_at": verdict.decided_at,
@@ -186,7 +205,7 @@ def _refused(coupon: RefusedCoupon) -> Data:
         "coupon_id": coupon.coupon_id,
         "campaign_id": coupon.campaign_id,
         "reason": coupon.reason,
-        "message": coupon.message,
+        "message": _message(coupon),
         "details": coupon.details,
     }
 

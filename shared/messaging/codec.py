@@ -106,8 +106,9 @@ class Codec:
             ("ce_source", self._name(event.source)),
             ("ce_type", self._name(event.type)),
             ("ce_time", _time_text(event.time).encode()),
-            ("ce_subject", event.subject.encode()),
         ]
+        if event.subject:  # none where coupons were issued to somebody without an id: CloudEvents has no empty one
+            headers.append(("ce_subject", event.subject.encode()))
         if event.traceparent is not None:
             headers.append(("traceparent", event.traceparent.encode()))
         if self._event_format == "json":

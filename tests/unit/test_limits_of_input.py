@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from cli.errors import UsageProblemError
+from cli.executing import codes_of, customer_of, order_of
 from schemas import limits
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from schemas.catalogue import BY_TYPE
 from schemas.orders import OrderPlaced
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.rewards import RewardEarned
+from shared.domain.money import MoneyError
+from shared.domain.order import Line, Order, check_amounts
 from tests.unit.test_schemas import changed, example, refusal
 
 
@@ -160,6 +164,45 @@ def test_a_campaign_is_held_to_the_limits_unless_it_is_stored_already(change: di
     document = json.dumps({"campaign_id": "x", "discount": {"kind": "percentage", "value": "10"}} | change)
     assert sentence in refusal(CampaignDefinition, document.encode())
     assert stored_campaign(document).discount.value == "10"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("字" * 255, None),
+        ("a b", None),
+        (" ", "must not be blank"),
+        ("x" * 256, "must have at most 255 characters"),
+        ("a\x1b[2Jb", limits.NO_CONTROL_CHARACTERS),
+    ],
+)
+def test_an_identifier_outside_of_a_model_is_held_to_the_same_limits(text: str, problem: str | None) -> None:
+    assert limits.identifier_problem(text) == problem
+
+
+def test_the_command_line_takes_no_control_characters() -> None:
+    for call in (
+        lambda: codes_of(["SAVE\x1b[2J"]),
+        lambda: customer_of("an\nn"),
+        lambda: customer_of("id:a\tb"),
+        lambda: order_of("O\r1", None, None, None),
+        lambda: order_of("O", None, "USD", ["p\x07:1:1.00"]),
+    ):
+        with pytest.raises(UsageProblemError, match="no control characters"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order("o", "JPY", 10**18 - 1, shipping_minor=1),
+        Order("o", "USD", 1, (Line("1", "p", 1_000_000, 10**15),)),
+        Order("o", "USD", 1, (Line("1", "p", 1, 10**18 - 1), Line("2", "p", 1, 1))),
+    ],
+)
+def test_amounts_of_an_order_have_18_digits_together(order: Order) -> None:
+    with pytest.raises(MoneyError, match="too large: its amounts come to more than 18 digits together"):
+        check_amounts(order)
 
 
 def test_points_are_of_64_bits() -> None:

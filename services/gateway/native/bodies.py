@@ -31,7 +31,7 @@ from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.customer import Customer, identifiers
 from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order, check_order
+from shared.domain.order import Line, Order, check_amounts
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}
@@ -116,7 +116,7 @@ class OrderBody(Body):
             0 if self.shipping_amount is None else parse_minor(self.shipping_amount, currency), self.placed_at,
             self.channel, self.subscription_id, self.cycle or (1 if self.subscription_id else 0), self.metadata,
         )  # fmt: skip
-        return check_order(order)
+        return check_amounts(order)
 
 
 Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]

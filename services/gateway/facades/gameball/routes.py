@@ -24,7 +24,7 @@ from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
 from shared.domain.derive import lock_reference
 from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
-from shared.domain.order import Line, Order, check_order
+from shared.domain.order import Line, Order, check_amounts
 from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from shared.domain.verdicts import Verdict
 from shared.ledger.definitions import to_domain
@@ -243,7 +243,7 @@ def _order(body: OrderBody, currency: str) -> Order:
     )  # fmt: skip
     shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
     amount = 0 if total is None else parse_minor(total, currency)
-    return check_order(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
+    return check_amounts(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
 
 
 async def _released(request: Request, gateway: Gateway, reference: str) -> Response:

@@ -10,7 +10,7 @@ from services.gateway.native.bodies import Body
 from shared.domain.commands import MAX_CREATED
 from shared.domain.customer import Customer
 from shared.domain.money import MoneyError, decimals
-from shared.domain.order import Line, Order, check_order
+from shared.domain.order import Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
 """Voucherify writes every amount times 100, whatever the currency's own decimals are."""
@@ -151,7 +151,7 @@ class OrderIn(VoucherifyBody):
             lines.append(Line(str(number), product, quantity, minor(price, currency), item.sku_id))
         total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)
         name = self.source_id or self.id or order_id
-        return check_order(Order(name, currency, total, tuple(lines), metadata=self.metadata or None))
+        return check_amounts(Order(name, currency, total, tuple(lines), metadata=self.metadata or None))
 
 
 class SessionIn(VoucherifyBody):

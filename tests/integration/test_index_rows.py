@@ -1,0 +1,89 @@
+"""No text within the limits is too long for an index: every index of the migrations, against the widest row it can get.
+
+PostgreSQL refuses index rows of more than 2,704 bytes, which fails the whole batch. A new index on a text column fails
+this test until the widest text of that column is written down here.
+"""
+
+from typing import Final
+
+import pytest
+
+from schemas.limits import MAX_ATTRIBUTE_BYTES, MAX_ID_BYTES, MAX_KEY_BYTES
+from shared.ledger.database import open_pool
+
+pytestmark = pytest.mark.postgres
+
+MOST: Final = 2_704
+OVERHEAD: Final = 8 + 16
+"""An index row's own head, and what lengths and alignment of its columns add."""
+
+COMMAND_ID: Final = 2 * MAX_ATTRIBUTE_BYTES + len(" ") + len("\tsegments")
+"""`<source> <id>`, perhaps with what an event asks for besides."""
+
+WIDEST: Final[dict[str, int]] = {
+    "api_keys.key_id": 100,
+    "campaigns.campaign_id": MAX_ID_BYTES,
+    "campaigns.definition ->> 'group'": MAX_ID_BYTES,
+    "coupons.campaign_id": MAX_ID_BYTES,
+    "coupons.code_key": MAX_KEY_BYTES,
+    "coupons.occasion": len("coupons.issue ") + MAX_ID_BYTES,
+    "customer_identifiers.kind": 6,
+    "customer_identifiers.value": MAX_ID_BYTES,
+    "external_requests.campaign_id": MAX_ID_BYTES,
+    "external_requests.command_id": COMMAND_ID,
+    "http_answers.caller": 400,
+    "http_answers.idempotency_key": 255,
+    "journal.command_id": COMMAND_ID,
+    "journal.verdict ->> 'customer_key'": 36,
+    "lock_uses.lock_reference": len("order:") + MAX_ID_BYTES,
+    "locks.lock_reference": len("order:") + MAX_ID_BYTES,
+    "locks.order_id": MAX_ID_BYTES,
+    "meters.campaign_id": MAX_ID_BYTES,
+    "orders.order_id": MAX_ID_BYTES,
+    "period_meters.campaign_id": MAX_ID_BYTES,
+    "period_meters.period": len("month 2026-11-01"),
+    "relay_positions.relay": 255,
+    "shared_occasions.campaign_id": MAX_ID_BYTES,
+    "shared_occasions.occasion": len("coupons.issue ") + MAX_ID_BYTES,
+    "transfers.campaign_id": MAX_ID_BYTES,
+    "transfers.kind": 8,
+    "transfers.order_id": MAX_ID_BYTES,
+    "transfers.subscription_id": MAX_ID_BYTES,
+}
+"""Bytes in UTF-8 of the longest text of each indexed column."""
+
+_INDEXES: Final = """
+SELECT classes.relname AS index, tables.relname AS "table", keys.number,
+       pg_get_indexdef(indexes.indexrelid, keys.number, true) AS "column",
+       format_type(attributes.atttypid, NULL) AS type
+FROM pg_index AS indexes
+JOIN pg_class AS classes ON classes.oid = indexes.indexrelid
+JOIN pg_class AS tables ON tables.oid = indexes.indrelid
+JOIN pg_am AS methods ON methods.oid = classes.relam
+JOIN pg_attribute AS attributes ON attributes.attrelid = indexes.indexrelid
+CROSS JOIN LATERAL (SELECT attributes.attnum::integer AS number) AS keys
+WHERE tables.relnamespace = current_schema()::regnamespace AND methods.amname = 'btree'
+  AND tables.relname !~ '^(_yoyo|yoyo)'
+ORDER BY 1, 3
+"""
+
+
+async def test_every_index_row_fits_whatever_the_script(database_url: str) -> None:
+    async with await open_pool(database_url, max_size=1) as pool:
+        rows = await pool.fetch(_INDEXES)
+    widths: dict[str, int] = {}
+    for row in rows:
+        column = row["column"].strip("()").replace("::text", "").split(" COLLATE")[0]
+        width = 16
+        if row["type"] in ("text", "character varying"):
+            name = f"{row['table']}.{column}"
+            assert name in WIDEST, f"{row['index']}: how long can {name} be? Bound it in schemas/limits.py."
+            width = WIDEST[name]
+        widths[row["index"]] = widths.get(row["index"], OVERHEAD) + width
+    assert len(widths) > 20
+    assert {index: width for index, width in widths.items() if width > MOST} == {}
+
+
+def test_upper_case_of_no_code_is_longer_than_it_may_be() -> None:
+    longest = max(len(chr(point).upper().encode()) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
+    assert longest * 255 <= MAX_KEY_BYTES

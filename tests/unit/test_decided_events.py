@@ -1,0 +1,236 @@
+"""Whatever is decided, its events are valid by their models and their schemas, and come back from JSON and Avro.
+
+Worlds and commands of `decide_strategies`, with names of full length in place of short ones, amounts up to 18 digits,
+and documents at their limits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.limits import MAX_CODES, MAX_ID_LENGTH, MAX_PAYLOAD_BYTES, MAX_WRITTEN_BYTES
+from shared.domain.campaign import Campaign, DiscountOffer
+from shared.domain.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    CreateCoupons,
+    IssueCoupons,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
+)
+from shared.domain.coupon import Coupon, code_key
+from shared.domain.customer import Customer
+from shared.domain.decide import decide, evolve
+from shared.domain.derive import derived_id
+from shared.domain.order import Line, Order
+from shared.domain.state import State, Supply
+from shared.domain.verdicts import Verdict
+from shared.ledger.events import events_of
+from shared.ledger.outbox import OutboxRow
+from tests.builders import JOHN, NOW, World, campaign, gift, key_of, percent
+from tests.schema_strategies import METADATA, PAYLOADS, PIECES
+from tests.unit.decide_strategies import CODES, Step, steps, worlds
+from tests.unit.test_decide_properties import numbered, over, start
+from tests.unit.test_written_events import check_written
+
+SHORT = ("x", "y", "z", *CODES, "O1", "O2", "l1", "l2", "p1", "p2", "p9", "john", "mary", "sub-1", "nope", "vip", "web")
+LINES = ("1", "2", "3")
+PLAIN_FIELDS = frozenset({"value", "amount", "command_id"})
+LONGER = (*PIECES, "\U000e0001", "\u00a0x")
+"""A tag is shown as \\U000e0001 in a message: ten characters for one."""
+
+
+def long_name(piece: str, short: str) -> str:
+    """A name of full length that no other short name gets."""
+    return (short + piece * MAX_ID_LENGTH)[:MAX_ID_LENGTH]
+
+
+def renamed(value: Any, names: Mapping[str, str], factor: int) -> Any:
+    """`value` with long names for short ones, and amounts times `factor`."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed: dict[str, Any] = {}
+        for one in fields(value):
+            member = getattr(value, one.name)
+            if one.name.endswith("_minor") and isinstance(member, int):
+                changed[one.name] = member * factor
+            elif one.init and one.name not in PLAIN_FIELDS:
+                changed[one.name] = renamed(member, names, factor)
+        return replace(value, **changed)
+    if isinstance(value, tuple | list | frozenset):
+        return type(value)(renamed(member, names, factor) for member in value)
+    return value
+
+
+def prepared(state: State, command: Command) -> None:
+    """What the ledger finds for the command: its person, and codes to issue; UUIDs, as the ledger has them."""
+    state.customers = {command.command_id: key_of(getattr(command, "customer", None))}
+    state.supplies = {}
+    if isinstance(command, IssueCoupons | CreateCoupons):
+        ids = command.campaign_ids if isinstance(command, IssueCoupons) else (command.campaign_id,)
+        for campaign_id in ids:
+            for number in range(max(command.coupons, 1)):
+                made = state.campaigns.get(campaign_id)
+                shared = None if made is None else made.code.shared_code
+                name = shared or f"{command.command_id}-{campaign_id}-{number}"[-MAX_ID_LENGTH:]
+                coupon_id = state.coupon_ids.get(code_key(name)) or derived_id("coupon", name)
+                state.supplies[command.command_id, campaign_id, number] = Supply(coupon_id, name)
+
+
+def check(rows: list[OutboxRow]) -> None:
+    for row in rows:
+        assert len(row.data.encode()) <= MAX_WRITTEN_BYTES
+        check_written(row.type, row.data.encode(), row.subject)
+
+
+unhurried = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+pieces = st.sampled_from(LONGER)
+creates = st.builds(
+    CreateCoupons,
+    st.just(""),
+    st.sampled_from(["x", "y", "z", "nope"]),
+    st.integers(0, 3),
+    st.lists(st.sampled_from(["A", "fresh", "other"]), max_size=2).map(tuple),
+    channel=st.sampled_from(["cli", "http"]),
+)
+emails = st.builds(
+    IssueCoupons,
+    st.just(""),
+    st.just(Cause("reward.earned", "/loyalty", "i" * MAX_ID_LENGTH)),
+    st.sampled_from([Customer(None, "somebody@example.com"), Customer("c", "", "")]),
+    st.lists(st.sampled_from(["x", "y", "z", "nope"]), max_size=3).map(tuple),
+)
+more_steps = st.lists(st.tuples(st.just(timedelta(0)), creates | emails), max_size=3)
+
+
+@unhurried
+@given(worlds, steps, more_steps, pieces, st.sampled_from([1, 1, 10**14]), st.none() | METADATA, st.none() | PAYLOADS)
+def test_every_event_of_every_verdict_is_valid(  # noqa: PLR0917 - one argument a strategy
+    made: tuple[Campaign, ...],
+    given: list[Step],
+    more: list[Step],
+    piece: str,
+    factor: int,
+    metadata: dict[str, Any] | None,
+    payload: dict[str, Any] | None,
+) -> None:
+    names = {short: long_name(piece, short) for short in (*SHORT, *LINES)}
+    names["order:O1"] = f"order:{names['O1']}"
+    if payload is not None:
+        made = (replace(made[0], discount=DiscountOffer("custom", "0", payload=payload)), *made[1:])
+    state = start(made).state()
+    state.coupons = {}
+    for short, coupon_id in zip(CODES, map(derived_id, CODES), strict=True):
+        before = start(made).coupons[f"id-{short}"]
+        code = names[short]
+        state.coupons[coupon_id] = replace(
+            before, coupon_id=coupon_id, code=code, campaign_id=names[before.campaign_id]
+        )
+    state.coupon_ids = {code_key(one.code): one.coupon_id for one in state.coupons.values()}
+    state.campaigns = {names[one.campaign_id]: renamed(one, names, factor) for one in made}
+    for now, command in numbered([*given, *more]):
+        wanted = renamed(command, names, factor)
+        if isinstance(wanted, RedeemCoupons):
+            wanted = replace(wanted, metadata=metadata)
+        for each in [*over(state, now), replace(wanted, command_id=command.command_id)]:
+            check(decided(state, each, now))
+
+
+def decided(state: State, command: Command, now: datetime) -> list[OutboxRow]:
+    prepared(state, command)
+    verdict: Verdict = decide(command, state, now)
+    evolve(state, verdict)
+    return list(events_of(command, verdict, state))
+
+
+def largest_world(count: int, discount: DiscountOffer) -> tuple[State, tuple[str, ...]]:
+    """`count` combinable coupons, every name of full length in characters of four bytes."""
+    world = World((campaign(long_name("😀", "c"), discount=discount, stacking="combinable"),))
+    codes = tuple(long_name("😀", f"{number}-") for number in range(count))
+    for code in codes:
+        coupon_id = derived_id("coupon", code)
+        world.state.coupons[coupon_id] = Coupon(coupon_id, code, long_name("😀", "c"), uses_limit=1)
+        world.state.coupon_ids[code_key(code)] = coupon_id
+    return world.state, codes
+
+
+def test_the_largest_event_that_one_order_causes_loses_neither_payloads_nor_details() -> None:
+    payload = {"p": "x" * (MAX_PAYLOAD_BYTES - len('{"p":""}'))}
+    state, codes = largest_world(MAX_CODES, DiscountOffer("custom", "0", payload=payload))
+    order = Order(long_name("😀", "o"), "USD", 5_000, (Line(long_name("😀", "l"), "p", 1, 5_000),), placed_at=NOW)
+    customer = Customer(long_name("😀", "who"), "😀" * 255, "😀" * 255)
+    metadata = {"m": "x" * (16_384 - len('{"m":""}'))}
+    command = RedeemCoupons("c", order, codes, customer, at=NOW, metadata=metadata)
+    [row] = decided(state, command, NOW)
+    told = orjson.loads(row.data)
+    assert row.type == "coupon.redeemed"
+    assert len(told["coupons"]) == MAX_CODES
+    assert all(coupon["discount"]["payload"] == payload for coupon in told["coupons"])
+    check([row])
+
+
+def test_hundreds_of_coupons_in_one_event_go_without_what_the_campaign_knows() -> None:
+    payload = {"p": "x" * (MAX_PAYLOAD_BYTES - len('{"p":""}'))}
+    state, codes = largest_world(3 * MAX_CODES, DiscountOffer("custom", "0", payload=payload))
+    order = Order("o", "USD", 5_000, placed_at=NOW)
+    [row] = decided(state, RedeemCoupons("c", order, codes, JOHN, at=NOW), NOW)
+    assert len(orjson.loads(row.data)["coupons"]) == 3 * MAX_CODES
+    check([row])
+
+
+def test_a_request_over_http_with_the_longest_key_creates_coupons_with_a_cause_that_is_no_longer_than_an_id() -> None:
+    world = World((campaign("x"),))
+    command_id = f"/couponry/http/{'n' * 100} {'k' * 255}"
+    [row] = decided(world.state, CreateCoupons(command_id, "x", 1, channel="http"), NOW)
+    assert orjson.loads(row.data)["caused_by"]["id"] == "k" * 255
+    check([row])
+
+
+def test_a_coupon_for_somebody_without_an_id_has_no_subject() -> None:
+    world = World((campaign("x"),))
+    cause = Cause("coupons.issue", "/couponry/http/n", "k")
+    rows = decided(world.state, IssueCoupons("c", cause, Customer(None, "a@example.com"), ("x",)), NOW)
+    assert [row.subject for row in rows] == [""]
+    check(rows)
+
+
+def test_an_order_of_the_longest_id_can_be_held_paid_and_cancelled() -> None:
+    world = World((campaign("x", discount=percent("10")),))
+    world.coupon("A", "x")
+    coupon = world.state.coupons.pop("id-A")
+    coupon.coupon_id = derived_id("coupon", "A")
+    world.state.coupons[coupon.coupon_id] = coupon
+    world.state.coupon_ids["A"] = coupon.coupon_id
+    order = Order("字" * 255, "JPY", 10**18 - 1, placed_at=NOW)
+    commands: list[Command] = [
+        RedeemCoupons("1", order, ("A",), JOHN, hold=True, hold_seconds=60, at=NOW),
+        PayOrder("2", order.order_id, NOW),
+        ReturnOrder("3", order.order_id, False, NOW, amount="999"),
+        CancelOrder("4", order.order_id, NOW),
+    ]
+    told = [row for command in commands for row in decided(world.state, command, NOW)]
+    check(told)
+    assert [row.type.removeprefix("coupon.") for row in told] == [
+        "locked", "redeemed", "redemption_restored", "redemption_restored"
+    ]  # fmt: skip
+
+
+def test_a_gift_whose_product_has_the_longest_id_is_valid() -> None:
+    world = World((campaign("x", discount=gift(1_000, "😀" * 255)),))
+    world.coupon("A", "x")
+    order = Order("o", "USD", 1, placed_at=NOW)
+    [row] = decided(world.state, RedeemCoupons("c", order, ("A",), JOHN, at=NOW), NOW)
+    assert row.type == "coupon.redeemed"
+    check([row])
