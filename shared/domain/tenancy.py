@@ -4,7 +4,7 @@ A command that carries `groups` is decided on a state without the coupons, campa
 coupon of another group gets the very answer that one gets that doesn't exist. A campaign without a group is in none.
 
 Orders and lock references are named by callers, in one namespace for all. An order with uses of another group is left
-as it is, whatever a command says of it; a lock reference that holds some is taken.
+as it is, whatever a command says of it, and takes no coupon of others; a lock reference that holds some is taken.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from shared.domain.commands import (
     CreateCoupons,
     IssueCoupons,
     LockCoupons,
+    RedeemCoupons,
     ReturnOrder,
 )
 from shared.domain.reasons import Reason
@@ -48,9 +49,9 @@ def seen_by(command: Command, state: State) -> State:
             locks[reference] = replace(lock, status="burned", uses=(), order_id=None)
         else:
             del locks[reference]
-    orders = state.orders
-    if isinstance(command, CancelOrder | ReturnOrder) and not _order_seen(state, groups, command.order_id):
-        orders = {name: one for name, one in orders.items() if name != command.order_id}
+    orders, order_id = state.orders, _order_of(command)
+    if order_id is not None and not _order_seen(state, groups, order_id):
+        orders = {name: one for name, one in orders.items() if name != order_id}
     codes = {
         key: one for key, one in state.coupon_ids.items() if _is_seen(state, groups, state.coupons[one].campaign_id)
     }
@@ -67,9 +68,26 @@ def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
             verdict = replace(verdict, transfers=(), locks=(), orders=())
         # The currency would tell an order of others from one that only the caller named.
         return verdict if verdict.accepted else replace(verdict, currency=None)
+    if isinstance(command, RedeemCoupons) and not _order_seen(state, groups, command.order.order_id):
+        return _order_taken(command, verdict) if verdict.accepted else replace(verdict, orders=())
     if isinstance(command, CreateCoupons):
         return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
     return verdict
+
+
+def _order_of(command: Command) -> str | None:
+    if isinstance(command, RedeemCoupons):
+        return command.order.order_id
+    return command.order_id if isinstance(command, CancelOrder | ReturnOrder | LockCoupons) else None
+
+
+def _order_taken(command: RedeemCoupons, verdict: Verdict) -> Verdict:
+    order_id = command.order.order_id
+    refused = RefusedCoupon(Reason.ORDER_MISMATCH, f"Order {order_id!r} is of others; give your order another id.")
+    return Verdict(
+        verdict.command_id, "refused", verdict.decided_at, refused=(refused,), requested_count=verdict.requested_count,
+        order_id=order_id, customer_key=verdict.customer_key,
+    )  # fmt: skip
 
 
 def _without_owner(refused: RefusedCoupon, state: State, groups: frozenset[str]) -> RefusedCoupon:

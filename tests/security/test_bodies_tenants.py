@@ -85,8 +85,8 @@ def told(answer: httpx.Response, names: dict[str, str]) -> str:
     return f"{answer.status_code} " + re.sub(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|\+00:00)", "<time>", text)
 
 
-async def owned(pool: Pool) -> str:
-    return json.dumps([[record[0] for record in await pool.fetch(query)] for query in OWNED])
+async def owned(pool: Pool) -> dict[str, list[Any]]:
+    return {query: [json.loads(record[0]) for record in await pool.fetch(query)] for query in OWNED}
 
 
 @pytest.mark.asyncio
@@ -172,6 +172,10 @@ async def test_a_lock_reference_or_code_of_another_group_is_taken_and_stays_thei
             assert made.status_code == 201
             lock = {"codes": ["BETA-1"], "lock_reference": "lock-a"}
             assert (await client.post("/v1/locks", json=lock)).json()["code"] == "already_redeemed"
+            line = {"line_id": "9", "product_id": "p1", "quantity": 1, "unit_price": "7"}
+            order = {"order_id": "order-a", "currency": "JPY", "lines": [line]}
+            mixed = await client.post("/v1/redemptions", json={"codes": ["BETA-1"], "order": order})
+            assert (mixed.status_code, mixed.json()["code"]) == (422, "order_mismatch")
             taken = await client.post("/v1/coupons", json={"campaign_id": "b-camp", "codes": ["alphacode"]})
             assert taken.json()["code"] == "code_taken"
             assert "a-camp" not in taken.text
