@@ -31,6 +31,7 @@ _CONTACT_FIELDS: Final = ("customer_id", "email", "mobile")
 _NAMES_CUSTOMER: Final = re.compile(
     r"customer|user|holder|member|source_?id|external_?id|referr|identifier", re.IGNORECASE
 )
+_NAMES_PHONE: Final = re.compile(r"mobile|phone|tel", re.IGNORECASE)
 _BOUNDARIES: Final[Mapping[str, tuple[str, str]]] = {
     "id": (r"(?<![\w\-.@])", r"(?![\w\-@]|\.\w)"),
     "email": (r"(?<![\w.%+\-])", r"(?![\w\-]|\.\w)"),
@@ -60,6 +61,7 @@ class Traces:
     def __init__(self, names: Iterable[Identifier], pseudonym: str) -> None:
         self._names = frozenset(names)
         self._replacement = pseudonym_text(pseudonym)
+        self._mobiles = [value[1:] for kind, value in self._names if kind == "mobile"]
         self._ids = frozenset(value.lower() for kind, value in self._names if kind == "id")
         parts = [_whole(kind, value) for kind, value in sorted(self._names) if kind != "id" or _distinctive(value)]
         self._pattern = re.compile("|".join(parts), re.IGNORECASE) if parts else None
@@ -128,7 +130,14 @@ class Traces:
             return text
         if _NAMES_CUSTOMER.search(field) and text.strip().lower() in self._ids:
             return self._replacement
+        if self._mobiles and _NAMES_PHONE.search(field) and self._is_number(text):
+            return self._replacement
         return text if self._pattern is None else self._pattern.sub(self._replacement, text)
+
+    def _is_number(self, text: str) -> bool:
+        """Return whether a phone number, maybe without its country, is the person's."""
+        digits = re.sub(r"[^0-9]", "", text).lstrip("0")
+        return len(digits) >= MOBILE_DIGITS and any(mobile.endswith(digits) for mobile in self._mobiles)
 
     def _anonymous(self, field: str, value: Any) -> Any:
         if field == "customer_id":

@@ -1,11 +1,14 @@
 """Export and erasure over HTTP."""
 
+from typing import Any
+
 import pytest
 
 from services.gateway.erasures import ErasureRunner
 from services.gateway.native import privacy
 from shared.domain.customer import Customer
 from tests.gateway import Served, served
+from tests.integration.test_erasure import forget_what_readers_are_told, named_in
 from tests.ledger import definition, issue
 
 ANN = Customer("ann", "ann@example.com")
@@ -73,3 +76,52 @@ async def test_a_placeholder_of_many_people_is_a_conflict(database_url: str, mon
         answered = await here.client.delete("/v1/customers/ann@example.com")
         assert answered.status_code == 409
         assert "placeholder" in answered.json()["detail"]
+
+
+JOHN = {"customer_id": "john_smith_5", "email": "John.Smith@Example.com", "mobile": "+91 99999-88886"}
+ORDER = {"order_id": "O-1", "currency": "USD", "amount": "125.00", "metadata": {"gift": "to john.smith@example.com"}}
+JOHNS_NAMES = ("john_smith_5", "john.smith@example.com", "+919999988886", "9999988886", "99999-88886")
+
+
+async def test_what_every_api_keeps_of_a_customer_is_gone_after_an_erasure(database_url: str) -> None:
+    campaigns = (definition(), definition("shared", code={"shared_code": "SHARED"}, limits={"uses_per_customer": 2}))
+    async with served(database_url, *campaigns, region="IN") as here:
+
+        async def post(path: str, body: Any, key: str, **headers: str) -> Any:
+            answered = await here.client.post(path, json=body, headers={"Idempotency-Key": key} | headers)
+            assert answered.status_code < 500, answered.text
+            return answered.json()
+
+        made = await post("/v1/coupons", {"campaign_id": "save10", "customer": JOHN, "count": 3}, "k-1")
+        codes = [coupon["code"] for coupon in made["coupons"]]
+        order = {"codes": [codes[0], "john.smith@example.com"], "customer": JOHN, "order": ORDER}
+        await post("/v1/validate", order, "k-2")
+        await post("/v1/explain", {"code": codes[0], "customer": JOHN, "order": ORDER}, "k-3")
+        await post("/v1/redemptions", order, "k-4")
+        locked = {"codes": ["SHARED"], "customer": {"mobile": "+919999988886"}}
+        await post("/v1/locks", locked, "k-5")
+        await post("/v1/orders/O-1/return", {"amount": "10.00"}, "k-6")
+        await post("/v1/coupons", {"campaign_id": "save10", "count": 2_000}, "k-7")  # a job
+        capillary = {"root": {"coupon": [
+            {"code": code, "customer": {"mobile": "9999988886"}, "transaction": [{"number": "T-1", "amount": "50"}]}
+            for code in (codes[1], "NO-SUCH")
+        ]}}  # fmt: skip
+        await post("/capillary/v1.1/coupon/redeem?format=json", capillary, "k-8")
+        token = {"X-App-Id": "shop", "X-App-Token": here.key}
+        redeemables = [{"object": "voucher", "id": "SHARED"}]
+        vendor = {"redeemables": redeemables, "customer": {"source_id": "john_smith_5", "email": JOHN["email"]}}
+        vendor |= {"order": {"source_id": "V-1", "amount": 5_000}, "metadata": {"phone": "9999988886"}}
+        await post("/voucherify/v1/redemptions", vendor, "k-9", **token)
+        await post("/voucherify/v1/validations", vendor, "k-10", **token)
+        before = {place.partition(".")[0] for place in await named_in(database_url, JOHNS_NAMES)}
+        assert {"customer_identifiers", "journal", "outbox"} <= before
+        assert await here.pool.fetchval("SELECT count(*) FROM http_answers") == 10
+        erased = await here.client.delete("/v1/customers/john.smith@example.com")
+        assert erased.json()["status"] == "done", erased.text
+        await forget_what_readers_are_told(here.pool)
+        assert await named_in(database_url, JOHNS_NAMES) == {}
+        kept = {row[0] for row in await here.pool.fetch("SELECT idempotency_key FROM http_answers")}
+        assert not kept & {"k-1", "k-4", "k-5", "k-9"}, "hashes of the person's own requests"
+        again = await post("/v1/redemptions", order, "k-4")
+        assert again.get("outcome", again.get("code")) is not None
+        assert await named_in(database_url, ("john_smith_5",)) == {}, "the journal answers a repeat"

@@ -66,6 +66,10 @@ def test_a_text_loses_the_person_and_nobody_else(text: str, cleaned: str | None)
             {"source_id": "7", "holder": {"x": [{"customerId": "7"}]}},
             {"source_id": GONE, "holder": {"x": [{"customerId": GONE}]}},
         ),
+        (
+            {"root": {"customer": {"phone": "030-123456"}, "mobile": "030 123457"}},
+            {"root": {"customer": {"phone": GONE}, "mobile": "030 123457"}},
+        ),
         ({"metadata": {"a": ["ann@example.com", 7, None, True]}}, {"metadata": {"a": [GONE, 7, None, True]}}),
     ],
 )  # fmt: skip
