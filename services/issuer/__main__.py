@@ -5,7 +5,7 @@ import sys
 from schemas.topics import REWARDS, SIGNUPS
 from services.issuer.handler import SERVICE, IssueHandler
 from services.issuer.settings import IssuerSettings
-from services.issuer.sources.coupon_api import ApiLimits, open_client
+from services.issuer.sources.coupon_api import open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
@@ -17,8 +17,8 @@ from shared.runtime.settings import load_settings_or_exit
 async def main(context: ServiceContext[IssuerSettings]) -> None:
     """Issue what `rewards` and `signups` bring, until asked to stop."""
     settings = context.settings
-    limits = ApiLimits(settings.external_attempts, settings.external_try_seconds, settings.external_total_seconds)
-    async with service_pool(context) as pool, open_client(settings.external_concurrency) as client:
+    limits = settings.api_limits
+    async with service_pool(context) as pool, open_client(limits, settings.external_concurrency) as client:
         external = ExternalCodes(
             pool,
             client,

@@ -5,8 +5,7 @@ import sys
 from schemas.topics import COUPONS_REDEMPTIONS
 from services.notifier.handler import NotificationHandler
 from services.notifier.settings import NotifierSettings
-from services.notifier.webhooks.sender import Sender
-from services.notifier.webhooks.transport import open_client
+from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.service_pool import service_pool
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service, together

@@ -1,7 +1,6 @@
 """Endpoints: who wants to be told of what, and where."""
 
 import base64
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import httpx
-
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
-from shared.webhooks.addresses import is_public
+from shared.outgoing import addresses
+from shared.outgoing.addresses import UrlRefusedError
 
 SQL_PACKAGE: Final = "shared.webhooks"
 ALL_TYPES: Final = "*"
@@ -34,7 +32,8 @@ EVENT_TYPES: Final = (
 SECRET_BYTES: Final = 32
 """Standard Webhooks asks for 24 to 64 bytes; 32 is the size of the signature's hash."""
 
-MAX_URL_LENGTH: Final = 2_000
+MAX_URL_LENGTH: Final = addresses.MAX_URL_LENGTH
+ALLOW_PRIVATE: Final = "COUPONRY_WEBHOOKS_ALLOW_PRIVATE"
 
 
 class EndpointError(ValueError):
@@ -65,32 +64,11 @@ class Endpoint:
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells.
-
-    Where its name leads is judged at each connection, because that can change at any time.
-    """
-    if len(url) > MAX_URL_LENGTH:
-        raise EndpointError(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells."""
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise EndpointError(f"{url!r} is not a URL: {error}.") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise EndpointError(f"{url!r} must start with https:// and a host name.")
-    if parsed.port is not None and not 0 < parsed.port < 65_536:
-        raise EndpointError(f"{url!r} is not a URL: {parsed.port} is not a port.")
-    if parsed.userinfo or parsed.fragment:
-        raise EndpointError("The URL must carry neither a login nor a fragment; receivers check the signature instead.")
-    if allow_private:
-        return
-    if parsed.scheme != "https":
-        raise EndpointError(f"{url!r} must start with https://, or COUPONRY_WEBHOOKS_ALLOW_PRIVATE must be true.")
-    try:
-        address = ipaddress.ip_address(parsed.host)
-    except ValueError:
-        return
-    if not is_public(address):
-        raise EndpointError(f"{address} is not a public address; COUPONRY_WEBHOOKS_ALLOW_PRIVATE=true would allow it.")
+        addresses.check_url(url, allow_private=allow_private, setting=ALLOW_PRIVATE)
+    except UrlRefusedError as error:
+        raise EndpointError(str(error)) from None
 
 
 async def add(
