@@ -4,6 +4,7 @@ Servers start when the first test asks, so a run of pure tests starts none. Whic
 tests/backends.
 """
 
+import base64
 import os
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, deran
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Folders.in_memory()
+
+# Secrets at rest are encrypted in every test, as in production; the key is nobody's.
+os.environ.setdefault("COUPONRY_ENCRYPTION_KEYS", base64.urlsafe_b64encode(bytes(range(32))).decode())
 
 taken: set[str] = set()
 """Which servers this run took; of the workers' too, where several processes share the tests."""

@@ -9,6 +9,7 @@ from services.issuer.sources.coupon_api import open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
+from shared.ledger.stored_definitions import check_readable
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import load_settings_or_exit
@@ -19,6 +20,7 @@ async def main(context: ServiceContext[IssuerSettings]) -> None:
     settings = context.settings
     limits = settings.api_limits
     async with service_pool(context) as pool, open_client(limits, settings.external_concurrency) as client:
+        await check_readable(pool)
         external = ExternalCodes(
             pool,
             client,

@@ -10,6 +10,7 @@ from shared.ledger.service_pool import service_pool
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
+from shared.webhooks.stored_secrets import check_readable
 
 NAME = "notifier"
 SERVICE_CONNECTIONS = 6
@@ -23,6 +24,8 @@ async def main(context: ServiceContext[NotifierSettings]) -> None:
         service_pool(context, max_size=SERVICE_CONNECTIONS) as pool,
         open_client(settings.webhook_policy) as client,
     ):
+        # Before anything is taken: a delivery that can't be signed would use up its attempts.
+        await check_readable(pool)
         consumer = ConsumerLoop(
             settings, NAME, [COUPONS_REDEMPTIONS.name], NotificationHandler(pool), health=context.health
         )

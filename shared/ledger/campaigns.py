@@ -13,6 +13,7 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
 from shared.ledger.sql import sql
+from shared.ledger.stored_definitions import readable, stored_texts
 
 Change = Literal["created", "changed", "unchanged"]
 
@@ -37,7 +38,8 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     comes and break nothing that stands. `new`: none of them may exist yet.
 
     Raises DefinitionError for a definition that makes no sense, alone or after what the campaign has given already;
-    CampaignExistsError; asyncpg.UniqueViolationError where a shared code is another coupon's.
+    CampaignExistsError; EncryptionError where source headers can't be encrypted;
+    asyncpg.UniqueViolationError where a shared code is another coupon's.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
@@ -62,7 +64,7 @@ async def change(
         record = await connection.fetchrow(sql("show_campaign"), campaign_id)
         if record is None:
             return None
-        changed = to(CampaignDefinition.model_validate_json(record["definition"]))
+        changed = to(readable(CampaignDefinition.model_validate_json(record["definition"])))
         [saved] = await _save(connection, [changed])
     return changed, saved
 
@@ -77,7 +79,7 @@ async def _save(connection: Connection, definitions: Sequence[CampaignDefinition
         sql("campaigns_save"),
         [definition.campaign_id for definition in ordered],
         [definition.status for definition in ordered],
-        [definition.model_dump_json() for definition in ordered],
+        await stored_texts(connection, ordered),
     )
     saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
     touched = [definition for definition in ordered if definition.campaign_id in saved]
@@ -141,7 +143,10 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
 
 
 class CampaignCache:
-    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed."""
+    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed.
+
+    Headers of sources stay as they are stored, encrypted: `stored_definitions.decrypted_headers` reads them.
+    """
 
     def __init__(self) -> None:
         self._campaigns: dict[str, Campaign] = {}

@@ -17,6 +17,7 @@ from shared.domain.customer import Identifier
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import window_of
 from shared.ledger.sql import sql
+from shared.ledger.stored_definitions import readable
 
 MOST_ENTRIES: Final = 1_000
 """Of one coupon: more than a person reads. A shared code has far more; then the first ones are shown, and that it is
@@ -330,7 +331,7 @@ async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignC
 
 
 def _campaign(record: Any) -> CampaignLine:
-    definition = CampaignDefinition.model_validate_json(record["definition"])
+    definition = readable(CampaignDefinition.model_validate_json(record["definition"]))
     return CampaignLine(**{**record, "definition": definition})
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 from shared.outgoing import addresses
 from shared.outgoing.addresses import UrlRefusedError
+from shared.runtime.encryption import keyring
 
 SQL_PACKAGE: Final = "shared.webhooks"
 ALL_TYPES: Final = "*"
@@ -63,6 +64,11 @@ class Endpoint:
     failed: int
 
 
+def about(endpoint_id: UUID) -> str:
+    """Return what an endpoint's secrets belong to, which their encryption authenticates."""
+    return f"webhook endpoint {endpoint_id}"
+
+
 def check_url(url: str, *, allow_private: bool) -> None:
     """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells."""
     try:
@@ -74,13 +80,16 @@ def check_url(url: str, *, allow_private: bool) -> None:
 async def add(
     connection: Connection | Pool, url: str, event_types: Sequence[str] = (ALL_TYPES,), *, allow_private: bool = False
 ) -> NewEndpoint:
-    """Add an endpoint that is told of `event_types` (`*`: all) from now on. Raises EndpointError."""
+    """Add an endpoint that is told of `event_types` (`*`: all) from now on.
+
+    Raises EndpointError, and EncryptionError where the secret can't be stored encrypted.
+    """
     check_url(url, allow_private=allow_private)
     check_types(event_types)
-    secret = _new_secret()
-    endpoint_id = await connection.fetchval(
-        sql("endpoint_add", SQL_PACKAGE), url, secret, list(dict.fromkeys(event_types))
-    )
+    secret, endpoint_id = _new_secret(), uuid4()
+    stored = keyring().encrypt(secret, about(endpoint_id))
+    types = list(dict.fromkeys(event_types))
+    await connection.execute(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types)
     return NewEndpoint(endpoint_id, secret)
 
 
@@ -118,7 +127,8 @@ async def rotate(
 ) -> NewEndpoint:
     """A new secret, told once; for `overlap_seconds` the one before signs beside it. Raises EndpointError."""
     secret = _new_secret()
-    if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, secret, overlap_seconds) is None:
+    stored = keyring().encrypt(secret, about(endpoint_id))
+    if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, stored, overlap_seconds) is None:
         raise _unknown(endpoint_id)
     return NewEndpoint(endpoint_id, secret)
 

@@ -29,7 +29,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that this process has taken. `attempt` counts from 1 and includes attempts whose outcome was lost."""
+    """A delivery that this process has taken. `attempt` counts from 1 and includes attempts whose outcome was lost.
+
+    The secrets are as they are stored, encrypted or not.
+    """
 
     delivery_id: int
     endpoint_id: UUID

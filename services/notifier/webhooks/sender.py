@@ -24,9 +24,10 @@ from shared.ledger.database import Pool
 from shared.outgoing import transport
 from shared.outgoing.addresses import AddressRefusedError, Resolve, resolve
 from shared.runtime.backoff import Backoff
+from shared.runtime.encryption import DamagedSecretError, keyring
 from shared.runtime.errors import TransientError
 from shared.runtime.logging import get_logger
-from shared.webhooks.endpoints import EndpointError, check_url
+from shared.webhooks.endpoints import EndpointError, about, check_url
 
 log = get_logger("webhooks")
 
@@ -83,7 +84,10 @@ class Sender:
         """Send until `stop` is set, then finish the calls under way (within `drain_seconds`) and return.
 
         Every finished call makes room for the next, and slow endpoints have a lane of their own, so that a slow
-        endpoint holds up nobody but itself. Raises TransientError when the database has been away for too long.
+        endpoint holds up nobody but itself.
+
+        Raises TransientError when the database has been away for too long, EncryptionError when a secret needs a key
+        that isn't set.
         """
         lanes = Lanes(self._policy)
         stopping = asyncio.create_task(stop.wait())
@@ -180,8 +184,11 @@ class _SecretError(Exception):
 
 def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     try:
-        secrets = [delivery.secret, *([delivery.previous_secret] if delivery.previous_secret else [])]
+        stored = [delivery.secret, *([delivery.previous_secret] if delivery.previous_secret else [])]
+        secrets = [keyring().decrypt(one, about(delivery.endpoint_id)) for one in stored]
         signature = " ".join(Webhook(secret).sign(delivery.event_id, now, delivery.payload) for secret in secrets)
+    except DamagedSecretError as error:
+        raise _SecretError(str(error)) from error
     except (ValueError, EmptyWebhookSecretError) as error:
         raise _SecretError(f"The endpoint's secret can't sign: {error}") from error
     return {
