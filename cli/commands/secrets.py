@@ -52,11 +52,11 @@ def rotate_all(
 
 
 async def _rotate(size: int) -> dict[str, Rotated]:
-    if keyring().encrypts is None:
-        raise CommandFailedError(
-            f"{VARIABLE} is not set: make a key with `couponry secrets make-key` and set it, followed by the old ones."
-        )
-    async with ledger() as pool:
+    async with ledger() as pool:  # finds the key of a stack in this folder too
+        if keyring().encrypts is None:
+            raise CommandFailedError(
+                f"{VARIABLE} is not set: make a key with `couponry secrets make-key`, and set it before the old ones."
+            )
         return {
             "webhook endpoints": await rotate(lambda after, most: stored_secrets.rotate_piece(pool, after, most), size),
             "campaigns": await rotate(lambda after, most: stored_definitions.rotate_piece(pool, after, most), size),

@@ -10,6 +10,7 @@ from services.issuer.sources.external import ExternalCodes
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
 from shared.ledger.stored_definitions import check_readable
+from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import load_settings_or_exit
@@ -19,6 +20,7 @@ async def main(context: ServiceContext[IssuerSettings]) -> None:
     """Issue what `rewards` and `signups` bring, until asked to stop."""
     settings = context.settings
     limits = settings.api_limits
+    await check_access(settings)
     async with service_pool(context) as pool, open_client(limits, settings.external_concurrency) as client:
         await check_readable(pool)
         external = ExternalCodes(

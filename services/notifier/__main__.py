@@ -7,6 +7,7 @@ from services.notifier.handler import NotificationHandler
 from services.notifier.settings import NotifierSettings
 from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.service_pool import service_pool
+from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
@@ -20,6 +21,7 @@ SERVICE_CONNECTIONS = 6
 async def main(context: ServiceContext[NotifierSettings]) -> None:
     """Consume, and send unless this process leaves the sending to others, until asked to stop."""
     settings = context.settings
+    await check_access(settings)
     async with (
         service_pool(context, max_size=SERVICE_CONNECTIONS) as pool,
         open_client(settings.webhook_policy) as client,
