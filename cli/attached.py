@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> None:
     parent, signal_number, account, separator, *command = arguments
     if separator != "--" or not command:
         sys.exit("attached: PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…")
+    os.umask(0o077)  # data and logs are their owner's alone
     if account != "-":
         take_account(account)
     end_with_parent(int(signal_number))

@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError
 from cli.errors import BrokerAwayError, CommandFailedError, DatabaseAwayError, describe
 from cli.where import find_settings
 from shared.ledger.database import SERVICE_ROLE, UNAVAILABLE, Connection, Pool, open_pool
+from shared.ledger.service_pool import SSL_REJECTED, TLS_REFUSALS, tls_refusal
+from shared.messaging.access import check_access
 from shared.messaging.connection import is_transient
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import CommonSettings, DatabaseSettings, KafkaSettings, load_settings
@@ -62,7 +64,11 @@ def database_errors(url: str) -> Iterator[None]:
         raise CommandFailedError(
             f"COUPONRY_DATABASE_URL can't be read ({error}): write it as postgresql://user:password@host:port/name."
         ) from error
+    except TLS_REFUSALS as error:
+        raise CommandFailedError(tls_refusal(error)) from error
     except UNAVAILABLE as error:
+        if SSL_REJECTED in str(error):
+            raise CommandFailedError(tls_refusal(error)) from error
         raise DatabaseAwayError(
             f"PostgreSQL doesn't answer at {address_of(url)} ({describe(error)}): start it, or correct "
             "COUPONRY_DATABASE_URL. Nothing was lost; the same command can be given again."
@@ -80,6 +86,7 @@ async def broker() -> AsyncIterator[KafkaSettings]:
     """The broker's settings, for work that connects by itself. Raises BrokerAwayError."""
     settings = find_settings(KafkaSettings)
     with broker_errors(settings):
+        await check_access(settings)
         yield settings
 
 

@@ -13,12 +13,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 from cli.embedded_servers import DATABASE, EmbeddedBroker, EmbeddedPostgres, EmbeddedStackUnavailableError
+from cli.private_files import open_private, prepare_data_folder, write_private
 from cli.processes import ServerError, port_is_free
+from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 
 __all__ = ["EmbeddedStack", "EmbeddedStackUnavailableError", "Endpoints", "ServerError", "running_stack"]
+
+FILES: Final = ("postgres", "broker", "logs", "lock", "stack.json", KEY_FILE, ENCRYPTION_KEY_FILE)
+"""All that a stack keeps in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class EmbeddedStack:
         last = _read_endpoints(self.data_dir)
         self.postgres = EmbeddedPostgres(
             self.data_dir / "postgres",
+            within=self.data_dir,
             port=postgres_port or _port_if_free(last.database_url.rsplit("/", 1)[0] if last else ""),
         )
         self.broker = EmbeddedBroker(
@@ -121,8 +127,8 @@ class EmbeddedStack:
 
     def _take_folder(self) -> None:
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            lock = (self.data_dir / "lock").open("w", encoding="ascii")
+            prepare_data_folder(self.data_dir, FILES, skipped=self.postgres.data)
+            lock = os.fdopen(open_private(self.data_dir / "lock", os.O_RDWR | os.O_CREAT), "w", encoding="ascii")
         except OSError as error:
             raise ServerError(
                 f"{self.data_dir} can't hold the stack's data ({error.strerror}): take another folder with --data-dir."
@@ -138,11 +144,8 @@ class EmbeddedStack:
         self._lock = lock
 
     def _write_endpoints(self) -> None:
-        path = self.data_dir / "stack.json"
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(Endpoints(self.database_url, self.bootstrap_servers, os.getpid())), file)
+        endpoints = Endpoints(self.database_url, self.bootstrap_servers, os.getpid())
+        write_private(self.data_dir / "stack.json", json.dumps(asdict(endpoints)))
 
 
 def running_stack(data_dir: Path) -> Endpoints | None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from cli.private_files import private_folder, write_private
 from cli.processes import LOOPBACK, ServerError, ServerProcess, attached_command, free_port, port_is_free
 
 DATABASE = "couponry"
@@ -59,17 +60,20 @@ def account_for(data: Path) -> str:
         return ACCOUNT_INSTEAD_OF_ROOT
 
 
-def let_others_pass(path: Path) -> list[Path]:
-    """As root: let other accounts walk through the folders above `path` (o+x, nothing more). Returns those that had
-    to be changed.
+def let_others_pass(path: Path, account: str, within: Path) -> list[Path]:
+    """As root: let `account` walk through the folders above `path` (x, nothing more). Returns those that had to be
+    changed for everybody.
 
-    PostgreSQL runs as another account, which must reach its programs and its data. The folders can still not be
-    listed by others.
+    PostgreSQL runs as another account, which must reach its programs and its data. Folders of ours, `within` and
+    below, are opened to the account's group alone. None can be listed by others.
     """
     changed = []
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
+        if folder.is_relative_to(within):
+            os.chown(folder, -1, pwd.getpwnam(account).pw_gid)
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXGRP)
+        elif not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
             changed.append(folder)
     return changed
@@ -106,9 +110,16 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, durable_creation: bool = True, max_connections: int = 200
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        durable_creation: bool = True,
+        max_connections: int = 200,
+        within: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
+        self._within = within or self.folder  # the outermost folder that is ours
         self.data = self.folder / "data"
         self._chosen_port = port
         self.port = port or free_port()
@@ -140,14 +151,16 @@ class EmbeddedPostgres:
         """Make the cluster when there is none and clear away what a killed run left. Blocks for a second or two the
         first time.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         self._refuse_what_is_another_accounts()
         if self._account != "-":
-            self.opened = let_others_pass(self.data) + let_others_pass(self._programs / "postgres")
+            self.opened = [
+                folder
+                for path in (self.data, self._programs / "postgres")
+                for folder in let_others_pass(path, self._account, self._within)
+            ]
         if not self._password_path.exists():
-            descriptor = os.open(self._password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(16) + "\n")
+            write_private(self._password_path, secrets.token_hex(16) + "\n")
         self._own(self._password_path)
         end_leftover(self.data / "postmaster.pid", str(self.data))
         if not (self.data / "PG_VERSION").exists():
@@ -278,7 +291,7 @@ class EmbeddedBroker:
 
     def prepare(self) -> None:
         """Make the folder, give the program its run bit (pip does not always) and end a leftover."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         mode = self._program.stat().st_mode
         if not os.access(self._program, os.X_OK):
             self._program.chmod(mode | stat.S_IXUSR)
@@ -289,13 +302,13 @@ class EmbeddedBroker:
         if not self._chosen_port and not port_is_free(self.port):
             self.port = free_port()
         self.process.launch()
-        self._pid_path.write_text(f"{self.process.pid}\n", encoding="ascii")
+        write_private(self._pid_path, f"{self.process.pid}\n")
 
     def start(self) -> None:
         """Prepare, start, and wait until it answers."""
         self.prepare()
         self.process.start()
-        self._pid_path.write_text(f"{self.process.pid}\n", encoding="ascii")
+        write_private(self._pid_path, f"{self.process.pid}\n")
 
     def _command(self) -> list[str]:
         data = str(self.folder / "data")

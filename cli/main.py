@@ -39,6 +39,7 @@ ENTRIES: Final = {
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
     "topics": Entry("cli.commands.topics:app", "Create the topics as they are laid out.", SET_UP, alone=False),
     "webhooks": Entry("cli.commands.webhooks:app", "Say who is told of redemptions over HTTP.", SET_UP, alone=False),
+    "secrets": Entry("cli.commands.secrets:app", "Encrypt stored secrets, change the key.", SET_UP, alone=False),
     "keys": Entry("cli.commands.keys:app", "Say who may call the gateway.", SET_UP, alone=False),
     "issuer": Entry("cli.commands.services:issuer", "Rewards and sign-ups become coupons.", ONE_SERVICE),
     "redeemer": Entry("cli.commands.services:redeemer", "Orders use coupons.", ONE_SERVICE),

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.private_files import open_private
+
 ATTACHED = Path(__file__).with_name("attached.py")
 LOOPBACK = "127.0.0.1"
 
@@ -107,7 +109,7 @@ class ServerProcess:
             raise ServerError(f"{self.name} is already running with pid {self.pid}")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         line = attached_command(self.command(), at_parents_death=self.stop_signals[0], account=self.account)
-        with self.log_path.open("ab") as log:
+        with os.fdopen(open_private(self.log_path), "ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
                 line,
                 stdin=subprocess.DEVNULL,

@@ -5,23 +5,26 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cli.embedded import EmbeddedStack
+from cli.private_files import write_private
 from cli.processes import LOOPBACK, free_port, port_is_free
 from cli.supervisor import Supervisor
+from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 from services.gateway.access.callers import SCOPES
 from services.gateway.access.keys import Keys, create
 from shared.ledger.database import open_pool
 from shared.ledger.migrate import migrate
 from shared.messaging.topics_admin import TopicsReport, create_topics
+from shared.runtime.encryption import VARIABLE, make_key
 from shared.runtime.settings import KafkaSettings
 
 SERVICES: Final[Mapping[str, int]] = {"issuer": 1, "redeemer": 1, "notifier": 1, "relay": 1}
 """One of each: two cores are busy with these, and more is a matter of configuration."""
 
 HTTP_PORT: Final = 8080
-KEY_FILE: Final = "api-key"
 
 READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10
@@ -72,6 +75,7 @@ async def running(
             "COUPONRY_LOG_FORMAT": "json",
             **servers.environment,
             "COUPONRY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+            VARIABLE: encryption_keys(servers.data_dir),
             **(environment or {}),
         }
         services = dict(SERVICES)
@@ -95,7 +99,15 @@ async def first_key(servers: EmbeddedStack) -> str:
             if await Keys(pool).caller(key) is not None:
                 return key
         made = await create(pool, "made by couponry up", SCOPES)
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
-        opened.write(f"{made.key}\n")
+    write_private(file, f"{made.key}\n")
     return made.key
+
+
+def encryption_keys(data_dir: Path) -> str:
+    """Return the keys of secrets at rest: the environment's, else one made at the first start, kept in the folder."""
+    file = data_dir / ENCRYPTION_KEY_FILE
+    if os.environ.get(VARIABLE):
+        return os.environ[VARIABLE]
+    if not file.exists():
+        write_private(file, f"{make_key()}\n")
+    return file.read_text(encoding="ascii").strip()

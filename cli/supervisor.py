@@ -18,6 +18,7 @@ from typing import Self
 
 import httpx
 
+from cli.private_files import open_private, private_folder
 from cli.processes import LOOPBACK, ServerError, attached_command, free_port, log_tail, port_is_free
 from shared.runtime.errors import EXIT_BAD_SETTINGS
 
@@ -132,7 +133,7 @@ class Supervisor:
         say: Callable[[str], None] = lambda _: None,
         named_members: bool = False,
     ) -> None:
-        log_dir.mkdir(parents=True, exist_ok=True)
+        private_folder(log_dir)
         self.processes = [
             SupervisedProcess(
                 name, number, command(name), {**environment, **_member(name, number, named_members)}, log_dir
@@ -240,4 +241,4 @@ def _open_log(path: Path) -> int:
     """A descriptor that appends to the log; a log grown too long is put aside first."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    return open_private(path)

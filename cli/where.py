@@ -17,6 +17,12 @@ DEFAULT_DATA_DIR: Final = Path(".couponry")
 DECIDING: Final = ("COUPONRY_DATABASE_URL", "COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "COUPONRY_SECRETS_DIR")
 """One of these set means servers of one's own: no command may work on the ledger of one and the broker of another."""
 
+KEY_FILE: Final = "api-key"
+"""The key for HTTP, in the folder of a stack."""
+
+ENCRYPTION_KEY_FILE: Final = "encryption-key"
+"""The key of secrets at rest, in the folder of a stack."""
+
 _data_dir: ContextVar[Path] = ContextVar("data_dir", default=DEFAULT_DATA_DIR)
 
 
@@ -49,4 +55,7 @@ def find_settings(settings_class: "type[Some]") -> "Some":
     # Set for good: settings are read from the environment only, and a service started from here needs them too.
     os.environ["COUPONRY_DATABASE_URL"] = stack.database_url
     os.environ["COUPONRY_KAFKA_BOOTSTRAP_SERVERS"] = stack.bootstrap_servers
+    key = data_dir() / ENCRYPTION_KEY_FILE
+    if not os.environ.get("COUPONRY_ENCRYPTION_KEYS") and key.exists():
+        os.environ["COUPONRY_ENCRYPTION_KEYS"] = key.read_text(encoding="ascii").strip()
     return load_settings(settings_class)

@@ -4,6 +4,7 @@ Servers start when the first test asks, so a run of pure tests starts none. Whic
 tests/backends.
 """
 
+import base64
 import os
 import uuid
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+# Secrets at rest are encrypted in every test, as in production; the key is nobody's.
+os.environ.setdefault("COUPONRY_ENCRYPTION_KEYS", base64.urlsafe_b64encode(bytes(range(32))).decode())
 
 taken: set[str] = set()
 """Which servers this run took; of the workers' too, where several processes share the tests."""

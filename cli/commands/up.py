@@ -14,7 +14,7 @@ from cli.connect import address_of, run
 from cli.embedded import EmbeddedStack
 from cli.output import console, say, show_table
 from cli.processes import LOOPBACK
-from cli.stack import KEY_FILE, RunningStack, first_key, running
+from cli.stack import RunningStack, first_key, running
 from shared.runtime.shutdown import stop_on_signals
 
 FIRST_STEPS = """\
@@ -107,7 +107,7 @@ def _show(stack: RunningStack, key: str) -> None:
     ]
     show_table(("runs", "at", "log"), [(name, at, _relative(path)) for name, at, path in rows])
     say(FIRST_STEPS)
-    say(HTTP.format(file=_relative(servers.data_dir / KEY_FILE), key=key, url=url))
+    say(HTTP.format(file=_relative(servers.data_dir / where.KEY_FILE), key=key, url=url))
     for name in where.DECIDING:
         if os.environ.get(name):
             say(f"{name} is set: in a terminal where it is, other commands go by it and not to this stack.\n")

@@ -25,6 +25,7 @@ from services.gateway.settings import MAX_BODY_BYTES
 from shared.ledger.database import UNAVAILABLE
 from shared.ledger.engine import LedgerUnavailableError
 from shared.runtime import telemetry
+from shared.runtime.encryption import EncryptionError
 from shared.runtime.logging import get_logger
 
 log = get_logger("gateway")
@@ -85,6 +86,8 @@ class Guarded(APIRoute):
                 raise Problem(
                     422, "invalid_request", f"The ledger can't take a value of the request: {error}"
                 ) from None
+            except EncryptionError as error:  # a key is missing: a person has to set it
+                raise Problem(503, "unavailable", str(error)) from error
             except NOT_NOW as error:
                 raise not_now(repr(error)) from error
             except ClientDisconnect:  # nobody reads this; it is counted

@@ -11,7 +11,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -21,6 +21,7 @@ from services.gateway.batching import MicroBatcher
 from services.gateway.problems import Problem
 from shared.ledger.database import CONNECT_SECONDS, SERVICE_ROLE, UNAVAILABLE, Connection, Pool
 from shared.ledger.sql import sql
+from shared.runtime.encryption import MARK, keyring
 from shared.runtime.logging import get_logger
 from shared.runtime.shutdown import sleep_unless
 
@@ -33,6 +34,9 @@ LOCK_CLASS: Final = 0x0C0F
 PRUNED_AT_A_TIME: Final = 5_000
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 KEY: Final = re.compile(r"[!-~]{1,255}")
+
+SECRET: Final = b'"whsec_'
+"""How a webhook's secret begins, in an answer that tells one."""
 
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 
@@ -111,8 +115,10 @@ class Repeats:
         return begun.answer
 
     async def keep(self, place: Place, answer: KeptAnswer) -> None:
-        """Keep what is about to be sent."""
+        """Keep what is about to be sent; an answer that tells a webhook's secret is kept encrypted."""
         try:
+            if SECRET in answer.body:
+                answer = replace(answer, body=keyring().encrypt(answer.body.decode(), _about(place)).encode())
             await self._keeping.submit((place, answer))
         finally:
             self._under_way.discard(place)
@@ -152,6 +158,9 @@ class Repeats:
                 answer = None
                 if record["status"] is not None:
                     answer = KeptAnswer(record["status"], record["media_type"], bytes(record["body"]))
+                    if answer.body.startswith(MARK.encode()):
+                        body = keyring().decrypt(answer.body.decode(), _about(place))
+                        answer = replace(answer, body=body.encode())
                 begun.append(_Begun(bytes(record["fingerprint"]), answer, False))
         return begun
 
@@ -206,6 +215,10 @@ class Housekeeper:
             self._connection = await asyncpg.connect(self._url, server_settings=settings, timeout=CONNECT_SECONDS)
         await self._connection.fetchval(sql("owner_take", PACKAGE), LOCK_CLASS, self._repeats.owner)
         return await self._repeats.prune()
+
+
+def _about(place: Place) -> str:
+    return f"kept answer of {place[0]!r} under {place[1]!r}"
 
 
 def _in_flight() -> Problem:

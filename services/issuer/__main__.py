@@ -5,10 +5,12 @@ import sys
 from schemas.topics import REWARDS, SIGNUPS
 from services.issuer.handler import SERVICE, IssueHandler
 from services.issuer.settings import IssuerSettings
-from services.issuer.sources.coupon_api import ApiLimits, open_client
+from services.issuer.sources.coupon_api import open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
+from shared.ledger.stored_definitions import check_readable
+from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import load_settings_or_exit
@@ -17,8 +19,10 @@ from shared.runtime.settings import load_settings_or_exit
 async def main(context: ServiceContext[IssuerSettings]) -> None:
     """Issue what `rewards` and `signups` bring, until asked to stop."""
     settings = context.settings
-    limits = ApiLimits(settings.external_attempts, settings.external_try_seconds, settings.external_total_seconds)
-    async with service_pool(context) as pool, open_client(settings.external_concurrency) as client:
+    limits = settings.api_limits
+    await check_access(settings)
+    async with service_pool(context) as pool, open_client(limits, settings.external_concurrency) as client:
+        await check_readable(pool)
         external = ExternalCodes(
             pool,
             client,

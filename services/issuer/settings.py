@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from services.issuer.sources.coupon_api import ApiLimits
 from shared.runtime.settings import Settings
 
 
@@ -17,3 +18,15 @@ class IssuerSettings(Settings):
     external_batch_seconds: float = Field(
         10.0, gt=0, le=60, description="no further call is begun after this; the rest is asked when redelivered"
     )
+    sources_allow_private: bool = Field(
+        False,
+        description="allow http:// and addresses that aren't public as external sources; "
+        "for a laptop or a closed network only",
+    )
+
+    @property
+    def api_limits(self) -> ApiLimits:
+        """The bounds of one question to an external source."""
+        return ApiLimits(
+            self.external_attempts, self.external_try_seconds, self.external_total_seconds, self.sources_allow_private
+        )

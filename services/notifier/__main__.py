@@ -5,12 +5,13 @@ import sys
 from schemas.topics import COUPONS_REDEMPTIONS
 from services.notifier.handler import NotificationHandler
 from services.notifier.settings import NotifierSettings
-from services.notifier.webhooks.sender import Sender
-from services.notifier.webhooks.transport import open_client
+from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.service_pool import service_pool
+from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
+from shared.webhooks.stored_secrets import check_readable
 
 NAME = "notifier"
 SERVICE_CONNECTIONS = 6
@@ -20,10 +21,13 @@ SERVICE_CONNECTIONS = 6
 async def main(context: ServiceContext[NotifierSettings]) -> None:
     """Consume, and send unless this process leaves the sending to others, until asked to stop."""
     settings = context.settings
+    await check_access(settings)
     async with (
         service_pool(context, max_size=SERVICE_CONNECTIONS) as pool,
         open_client(settings.webhook_policy) as client,
     ):
+        # Before anything is taken: a delivery that can't be signed would use up its attempts.
+        await check_readable(pool)
         consumer = ConsumerLoop(
             settings, NAME, [COUPONS_REDEMPTIONS.name], NotificationHandler(pool), health=context.health
         )

@@ -22,7 +22,15 @@ class NotifierSettings(Settings):
     webhooks_lease_seconds: float = Field(
         60.0, gt=0, le=3600, description="an attempt without a recorded outcome is made again after so long"
     )
-    webhooks_concurrency: int = Field(32, ge=1, le=1_000, description="calls at a time, in one process")
+    webhooks_concurrency: int = Field(
+        32, ge=1, le=1_000, description="calls at a time, in one process; as many again to endpoints that are slow"
+    )
+    webhooks_slow_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=120,
+        description="a call that lasts longer makes its endpoint slow: it then delays slow ones only",
+    )
     webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="calls at a time to one endpoint")
     webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts of one delivery, before it has failed")
     webhooks_backoff_seconds: float = Field(
@@ -48,6 +56,7 @@ class NotifierSettings(Settings):
             allow_private=self.webhooks_allow_private,
             timeout_seconds=self.webhooks_timeout_seconds,
             lease_seconds=self.webhooks_lease_seconds,
+            slow_seconds=self.webhooks_slow_seconds,
             concurrency=self.webhooks_concurrency,
             endpoint_concurrency=self.webhooks_endpoint_concurrency,
             attempts_max=self.webhooks_attempts_max,

@@ -8,6 +8,7 @@ from services.redeemer.janitor import Janitor
 from services.redeemer.settings import RedeemerSettings
 from shared.ledger.engine import Engine
 from shared.ledger.service_pool import service_pool
+from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
@@ -16,6 +17,7 @@ from shared.runtime.settings import load_settings_or_exit
 async def main(context: ServiceContext[RedeemerSettings]) -> None:
     """Redeem what `orders` brings, and put away expired locks beside it, until asked to stop."""
     settings = context.settings
+    await check_access(settings)
     async with service_pool(context) as pool:
         engine = Engine(pool)
         handler = OrderHandler(pool, engine, settings)

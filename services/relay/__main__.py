@@ -7,6 +7,7 @@ from services.relay.pruner import Pruner
 from services.relay.relay import Relay
 from services.relay.settings import RelaySettings
 from shared.ledger.service_pool import service_pool
+from shared.messaging.access import check_access
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit
 
@@ -14,6 +15,7 @@ from shared.runtime.settings import load_settings_or_exit
 async def main(context: ServiceContext[RelaySettings]) -> None:
     """Publish the outbox, or stand by for the relay that does, until asked to stop."""
     settings = context.settings
+    await check_access(settings)
     async with service_pool(context) as pool:
         relay = Relay(settings, pool, health=context.health)
         pruner = Pruner(

@@ -14,6 +14,7 @@ from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
 from shared.ledger.secrets import has_hidden, kept
 from shared.ledger.sql import sql
+from shared.ledger.stored_definitions import readable, stored_texts
 from shared.runtime import telemetry
 from shared.runtime.logging import get_logger
 
@@ -42,7 +43,8 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     comes and break nothing that stands. `new`: none of them may exist yet.
 
     Raises DefinitionError for a definition that makes no sense, alone or after what the campaign has given already;
-    CampaignExistsError; asyncpg.UniqueViolationError where a shared code is another coupon's.
+    CampaignExistsError; EncryptionError where source headers can't be encrypted;
+    asyncpg.UniqueViolationError where a shared code is another coupon's.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
@@ -75,7 +77,7 @@ async def change(
 async def definitions_of(connection: Connection, campaign_ids: Sequence[str]) -> dict[str, CampaignDefinition]:
     """campaign id → definition, with its secrets. Nothing that people are told may come from here."""
     records = await connection.fetch(sql("campaigns_definitions"), campaign_ids)
-    return {record["campaign_id"]: stored_campaign(record["definition"]) for record in records}
+    return {record["campaign_id"]: readable(stored_campaign(record["definition"])) for record in records}
 
 
 async def with_secrets(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[CampaignDefinition]:
@@ -95,7 +97,7 @@ async def _save(connection: Connection, definitions: Sequence[CampaignDefinition
         sql("campaigns_save"),
         [definition.campaign_id for definition in ordered],
         [definition.status for definition in ordered],
-        [definition.model_dump_json() for definition in ordered],
+        await stored_texts(connection, ordered),
     )
     saved = {record["campaign_id"]: "created" if record["created"] else "changed" for record in records}
     touched = [definition for definition in ordered if definition.campaign_id in saved]
@@ -190,7 +192,10 @@ class _Campaigns(dict[str, Campaign]):
 
 
 class CampaignCache:
-    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed."""
+    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed.
+
+    Headers of sources stay as they are stored, encrypted: `stored_definitions.decrypted_headers` reads them.
+    """
 
     def __init__(self) -> None:
         self._campaigns: dict[str, Campaign] = {}

@@ -19,6 +19,7 @@ from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects
 from shared.ledger.secrets import HIDDEN
 from shared.ledger.sql import sql
+from shared.ledger.stored_definitions import readable, stored_texts
 
 SECRET: Final = frozenset({"source.headers", "validation_code"})
 """Fields whose values stay out of a plan, which people paste into reviews; the names in them are shown."""
@@ -84,14 +85,14 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
     found = await connection.fetch(
         sql("plan_campaigns"),
         [definition.campaign_id for definition in definitions],
-        [definition.model_dump_json() for definition in definitions],
+        await stored_texts(connection, definitions, only_compared=True),
     )
     known = {record["campaign_id"]: record for record in found}
     changed: list[tuple[CampaignDefinition, CampaignDefinition, list[FieldChange]]] = []
     for after in definitions:
         record = known.get(after.campaign_id)
         if record is not None and record["differs"]:
-            before = stored_campaign(record["definition"])
+            before = readable(stored_campaign(record["definition"]))
             changed.append((before, after, compare(before, after)))
     live = await _live(connection, changed)
     conflicts = await _conflicts(

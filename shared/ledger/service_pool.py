@@ -1,6 +1,7 @@
 """A service's connections to the ledger: waited for at the start, watched by `/readyz`, closed at the end."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -21,6 +22,12 @@ SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 CLOSE_SECONDS: Final = 5.0
 """Closing waits for connections that are in use; none should be, and a stopping process can't wait for ever."""
+
+SSL_REJECTED: Final = "rejected SSL upgrade"
+"""What asyncpg says of a server without TLS where the URL insists on it; it has no class of its own."""
+
+TLS_REFUSALS: Final = (ssl.SSLError, ssl.CertificateError, FileNotFoundError)
+"""Before others: a certificate that isn't trusted is an OSError too, and no outage."""
 
 _NOT_YET: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -66,12 +73,16 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
                 commit_seconds=context.settings.commit_seconds,
             )
             await _look(pool)
+        except TLS_REFUSALS as error:
+            raise OperatorError(tls_refusal(error)) from error
         except ValueError:  # its text may hold a piece of the password
             raise OperatorError(
                 "COUPONRY_DATABASE_URL can't be understood: write postgresql://user:password@host:port/name, "
-                "with special characters percent-encoded."
+                "with special characters percent-encoded and files of certificates that exist."
             ) from None
         except _NOT_YET as error:
+            if SSL_REJECTED in str(error):
+                raise OperatorError(tls_refusal(error)) from error
             problem = f"{type(error).__name__}: {error}"
         except asyncpg.PostgresError as error:
             raise OperatorError(f"PostgreSQL refuses: {error}. Check COUPONRY_DATABASE_URL and its log-in.") from error
@@ -83,6 +94,19 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
         if await sleep_unless(context.stopping, wait_seconds):
             raise TransientError("asked to stop before the ledger answered")
     raise TransientError(f"the ledger did not answer: {problem}. Is it migrated (`couponry migrate`)?")
+
+
+def tls_refusal(error: BaseException) -> str:
+    """Return what to do when PostgreSQL can't be reached by TLS as the URL wants it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = f"PostgreSQL shows a certificate that isn't trusted ({error.verify_message})"
+    elif isinstance(error, FileNotFoundError):
+        what = f"A file of certificates isn't there ({error.filename})"
+    elif SSL_REJECTED in str(error):
+        what = "PostgreSQL offers no TLS, and COUPONRY_DATABASE_URL insists on it"
+    else:
+        what = f"TLS with PostgreSQL failed ({error})"
+    return f"{what}: check sslmode, sslrootcert and the host's name in COUPONRY_DATABASE_URL."
 
 
 async def _look(pool: Pool) -> None:

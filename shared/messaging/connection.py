@@ -1,13 +1,14 @@
 """How every client of the broker connects, and which of its errors mean that it is away."""
 
 import asyncio
+import ssl
 from typing import Any, Final
 
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NoBrokersAvailable, NodeNotReadyError
 from aiokafka.helpers import create_ssl_context
 
-from shared.runtime.errors import TransientError
-from shared.runtime.settings import KafkaSettings
+from shared.runtime.errors import OperatorError, TransientError
+from shared.runtime.settings import PREFIX, KafkaSettings
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 """A broker that hasn't answered for so long is taken for dead; aiokafka's own 40 s hide an outage too long."""
@@ -37,16 +38,28 @@ def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
     }
     if settings.kafka_security_protocol.endswith("SSL"):
-        options["ssl_context"] = create_ssl_context(
-            cafile=settings.kafka_ssl_cafile,
-            certfile=settings.kafka_ssl_certfile,
-            keyfile=settings.kafka_ssl_keyfile,
-        )
+        options["ssl_context"] = _ssl_context(settings)
     if settings.kafka_security_protocol.startswith("SASL") and settings.kafka_sasl_password is not None:
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return options
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """Return a context that verifies the broker's name and certificate. Raises OperatorError."""
+    try:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=settings.kafka_ssl_cafile,
+            certfile=settings.kafka_ssl_certfile,
+            keyfile=settings.kafka_ssl_keyfile,
+        )
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise OperatorError(
+            f"A certificate or key for the broker can't be read ({error}): check {PREFIX}KAFKA_SSL_CAFILE, "
+            f"{PREFIX}KAFKA_SSL_CERTFILE and {PREFIX}KAFKA_SSL_KEYFILE."
+        ) from error
+    return context
 
 
 def is_transient(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from shared.messaging.connection import is_transient
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry
+from shared.runtime.errors import OperatorError
 from shared.runtime.logging import bound, get_logger
 
 log = get_logger("consumer")
@@ -68,7 +69,7 @@ class Isolating:
     async def handle(self, events: Sequence[ReceivedEvent]) -> list[Poison]:
         """Handle `events`; return those that are poison, with those that met a bug among them.
 
-        Raises TransientError and its like as the handler does, ServiceBrokenError when `stop_after` events in a row met
+        Raises TransientError, OperatorError and their like as the handler does, ServiceBrokenError when `stop_after` events in a row met
         a bug.
         """
         poison = await self._halving(events)
@@ -86,7 +87,7 @@ class Isolating:
         try:
             return list(await self._handler.handle(events))
         except Exception as error:
-            if isinstance(error, KafkaError) or is_transient(error):
+            if isinstance(error, KafkaError | OperatorError) or is_transient(error):
                 raise
             if len(events) == 1:
                 return [self._poison(events[0], error)]

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
+from shared.runtime.elsewhere import ENCRYPTED_SSLMODES, first_elsewhere, hosts_and_sslmode
 from shared.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
 
 PREFIX = "COUPONRY_"
@@ -58,7 +59,15 @@ class CommonSettings(BaseSettings):
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
 
 
-class KafkaSettings(CommonSettings):
+class NetworkSettings(CommonSettings):
+    """Whether servers beyond this machine may be talked to without encryption."""
+
+    allow_plaintext: bool = Field(
+        False, description="allow connections to brokers and PostgreSQL beyond this machine that aren't encrypted"
+    )
+
+
+class KafkaSettings(NetworkSettings):
     """How to reach the broker, and what its topics are called here."""
 
     kafka_bootstrap_servers: str = Field(min_length=1, description="host:port, several separated by commas")
@@ -89,6 +98,19 @@ class KafkaSettings(CommonSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _brokers_elsewhere_are_encrypted(self) -> Self:
+        if self.kafka_security_protocol.endswith("PLAINTEXT") and not self.allow_plaintext:
+            hosts = [broker.strip().rpartition(":")[0] for broker in self.kafka_bootstrap_servers.split(",")]
+            elsewhere = first_elsewhere(hosts)
+            if elsewhere:
+                raise ValueError(
+                    f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS names {elsewhere}, which is not this machine, and "
+                    f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} encrypts nothing: use SASL_SSL "
+                    f"or SSL, or set {PREFIX}ALLOW_PLAINTEXT=true where everybody on the network is trusted"
+                )
+        return self
+
     def topic(self, name: str) -> str:
         """A topic of the contract as it is called on this broker."""
         return self.topic_prefix + name
@@ -98,10 +120,24 @@ class KafkaSettings(CommonSettings):
         return f"{self.topic_prefix}couponry.{service_name}"
 
 
-class DatabaseSettings(CommonSettings):
+class DatabaseSettings(NetworkSettings):
     """How to reach the ledger."""
 
     database_url: SecretStr = Field(min_length=1, description="postgresql://user:password@host:port/name")
+
+    @model_validator(mode="after")
+    def _a_database_elsewhere_is_encrypted(self) -> Self:
+        if self.allow_plaintext:
+            return self
+        hosts, sslmode = hosts_and_sslmode(self.database_url.get_secret_value())
+        elsewhere = first_elsewhere(hosts)
+        if elsewhere and sslmode not in ENCRYPTED_SSLMODES:
+            raise ValueError(
+                f"{PREFIX}DATABASE_URL names {elsewhere}, which is not this machine, and doesn't insist on encryption: "
+                f"add ?sslmode=verify-full&sslrootcert=FILE to it (or sslmode=require), or set "
+                f"{PREFIX}ALLOW_PLAINTEXT=true where everybody on the network is trusted"
+            )
+        return self
 
 
 class ServiceSettings(DatabaseSettings):

@@ -1,19 +1,18 @@
 """Endpoints: who wants to be told of what, and where."""
 
 import base64
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from uuid import UUID
-
-import httpx
+from uuid import UUID, uuid4
 
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
-from shared.webhooks.addresses import is_public
+from shared.outgoing import addresses
+from shared.outgoing.addresses import UrlRefusedError
+from shared.runtime.encryption import keyring
 
 SQL_PACKAGE: Final = "shared.webhooks"
 ALL_TYPES: Final = "*"
@@ -37,7 +36,8 @@ customer they told of was erased.
 SECRET_BYTES: Final = 32
 """Standard Webhooks asks for 24 to 64 bytes; 32 is the size of the signature's hash."""
 
-MAX_URL_LENGTH: Final = 2_000
+MAX_URL_LENGTH: Final = addresses.MAX_URL_LENGTH
+ALLOW_PRIVATE: Final = "COUPONRY_WEBHOOKS_ALLOW_PRIVATE"
 
 
 class EndpointError(ValueError):
@@ -67,45 +67,32 @@ class Endpoint:
     failed: int
 
 
-def check_url(url: str, *, allow_private: bool) -> None:
-    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells.
+def about(endpoint_id: UUID) -> str:
+    """Return what an endpoint's secrets belong to, which their encryption authenticates."""
+    return f"webhook endpoint {endpoint_id}"
 
-    Where its name leads is judged at each connection, because that can change at any time.
-    """
-    if len(url) > MAX_URL_LENGTH:
-        raise EndpointError(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells."""
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise EndpointError(f"{url!r} is not a URL: {error}.") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise EndpointError(f"{url!r} must start with https:// and a host name.")
-    if parsed.port is not None and not 0 < parsed.port < 65_536:
-        raise EndpointError(f"{url!r} is not a URL: {parsed.port} is not a port.")
-    if parsed.userinfo or parsed.fragment:
-        raise EndpointError("The URL must carry neither a login nor a fragment; receivers check the signature instead.")
-    if allow_private:
-        return
-    if parsed.scheme != "https":
-        raise EndpointError(f"{url!r} must start with https://, or COUPONRY_WEBHOOKS_ALLOW_PRIVATE must be true.")
-    try:
-        address = ipaddress.ip_address(parsed.host)
-    except ValueError:
-        return
-    if not is_public(address):
-        raise EndpointError(f"{address} is not a public address; COUPONRY_WEBHOOKS_ALLOW_PRIVATE=true would allow it.")
+        addresses.check_url(url, allow_private=allow_private, setting=ALLOW_PRIVATE)
+    except UrlRefusedError as error:
+        raise EndpointError(str(error)) from None
 
 
 async def add(
     connection: Connection | Pool, url: str, event_types: Sequence[str] = (ALL_TYPES,), *, allow_private: bool = False
 ) -> NewEndpoint:
-    """Add an endpoint that is told of `event_types` (`*`: all) from now on. Raises EndpointError."""
+    """Add an endpoint that is told of `event_types` (`*`: all) from now on.
+
+    Raises EndpointError, and EncryptionError where the secret can't be stored encrypted.
+    """
     check_url(url, allow_private=allow_private)
     check_types(event_types)
-    secret = _new_secret()
-    endpoint_id = await connection.fetchval(
-        sql("endpoint_add", SQL_PACKAGE), url, secret, list(dict.fromkeys(event_types))
-    )
+    secret, endpoint_id = _new_secret(), uuid4()
+    stored = keyring().encrypt(secret, about(endpoint_id))
+    types = list(dict.fromkeys(event_types))
+    await connection.execute(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types)
     return NewEndpoint(endpoint_id, secret)
 
 
@@ -143,7 +130,8 @@ async def rotate(
 ) -> NewEndpoint:
     """A new secret, told once; for `overlap_seconds` the one before signs beside it. Raises EndpointError."""
     secret = _new_secret()
-    if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, secret, overlap_seconds) is None:
+    stored = keyring().encrypt(secret, about(endpoint_id))
+    if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, stored, overlap_seconds) is None:
         raise _unknown(endpoint_id)
     return NewEndpoint(endpoint_id, secret)
 

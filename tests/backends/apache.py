@@ -131,10 +131,22 @@ class ApacheKafka(ProcessMixin, Broker):
         text = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._properties.write_text(text, encoding="utf-8")
 
+    def _format_options(self) -> list[str]:
+        """What else the storage is formatted with."""
+        return []
+
     def _format(self) -> None:
         """Make the node's storage; Kafka refuses to start on a folder that was not formatted."""
         cluster_id = "MkU3OEVBNTcwNTJENDM2Qk"  # any 16 bytes in base64: nothing else ever joins this cluster
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
+        tool = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            cluster_id,
+            "-c",
+            str(self._properties),
+            *self._format_options(),
+        ]
         done = subprocess.run([*self._java, *tool], capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise BackendError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")

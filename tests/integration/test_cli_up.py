@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.embedded import running_stack
+from cli.embedded import FILES, running_stack
+from cli.private_files import prepare_data_folder
 from cli.where import DECIDING
+from shared.runtime.encryption import VARIABLE
 
 COUPONRY = str(Path(sys.executable).with_name("couponry"))
 
@@ -21,7 +23,10 @@ COUPONRY = str(Path(sys.executable).with_name("couponry"))
 def environment() -> dict[str, str]:
     """A terminal where nothing is set, and the checkout is importable from any folder."""
     root = str(Path(__file__).resolve().parents[2])
-    return {**{name: text for name, text in os.environ.items() if name not in DECIDING}, "PYTHONPATH": root}
+    return {
+        **{name: text for name, text in os.environ.items() if name not in (*DECIDING, VARIABLE)},
+        "PYTHONPATH": root,
+    }
 
 
 def couponry(folder: Path, *arguments: str, given: str = "") -> str:
@@ -73,6 +78,11 @@ def test_up_runs_everything_others_find_it_and_ctrl_c_ends_all_of_it(up: subproc
     couponry(tmp_path, "publish", "-", given=order)
     eventually(lambda: len(json.loads(couponry(tmp_path, "redemptions", "list", "--json"))) == 2)
     couponry(tmp_path, "audit")
+    assert readable_by_others(tmp_path / ".couponry") == []
+    endpoint = json.loads(couponry(tmp_path, "webhooks", "add", "https://example.com/", "--json"))
+    assert endpoint["secret"].startswith("whsec_")
+    couponry(tmp_path, "secrets", "rotate")
+    assert (tmp_path / ".couponry" / "encryption-key").read_text().strip()
     second = subprocess.run(
         [COUPONRY, "up"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
@@ -89,6 +99,45 @@ def test_up_runs_everything_others_find_it_and_ctrl_c_ends_all_of_it(up: subproc
         [COUPONRY, "audit"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     assert (gone.returncode, gone.stderr.startswith("No stack runs in .couponry")) == (2, True)
+
+
+def readable_by_others(folder: Path) -> list[str]:
+    """What others than the owner may list or read; walking through is allowed to PostgreSQL's account, under root."""
+    wrong = []
+    for path in (folder, *folder.rglob("*")):
+        mode = path.stat().st_mode
+        allowed = 0o010 if os.geteuid() == 0 and path in (folder, folder / "postgres") else 0
+        if mode & 0o077 & ~allowed:
+            wrong.append(f"{path} {mode:o}")
+    return wrong
+
+
+def test_up_corrects_what_an_earlier_version_left_readable(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    for path, mode in (("logs", 0o755), ("broker", 0o755), ("broker/data", 0o755), ("postgres", 0o755)):
+        (folder / path).mkdir(parents=True)
+        (folder / path).chmod(mode)
+    for path in ("logs/relay-1.log", "broker/broker.log", "broker/data/x", "api-key", "stack.json", "lock"):
+        (folder / path).write_text("{}")
+        (folder / path).chmod(0o644)
+    (folder / "logs" / "elsewhere").symlink_to(tmp_path)
+    folder.chmod(0o755)
+    tmp_path.chmod(0o755)
+    prepare_data_folder(folder, FILES, skipped=folder / "postgres" / "data")
+    (folder / "logs" / "elsewhere").unlink()
+    assert readable_by_others(folder) == []
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_with_somebody_elses_files_keeps_its_mode(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "logs").mkdir(parents=True)
+    (home / "letter.txt").write_text("")
+    home.chmod(0o755)
+    (home / "letter.txt").chmod(0o644)
+    (home / "logs").chmod(0o755)
+    prepare_data_folder(home, FILES, skipped=home / "postgres" / "data")
+    assert [path.stat().st_mode & 0o777 for path in (home, home / "letter.txt", home / "logs")] == [0o755, 0o644, 0o700]
 
 
 def _wallet(folder: Path) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from shared.ledger.secrets import HIDDEN
+from shared.ledger.stored_definitions import about
+from shared.runtime.encryption import keyring
 from tests.gateway import served
 from tests.ledger import definition
 
@@ -89,7 +91,8 @@ async def test_secret_headers_are_never_shown_and_stay_when_they_come_back_hidde
         answer = await here.client.put("/v1/campaigns/ext", json=changed)
         assert answer.status_code == 200, answer.text
         kept = await here.pool.fetchval("SELECT definition->'source'->'headers'->>'X-Token' FROM campaigns")
-        assert kept == "secret"
+        assert kept.startswith("enc:v1:")
+        assert keyring().decrypt(kept, about("ext", "X-Token")) == "secret"
         unknown = await here.client.post("/v1/campaigns", json=changed | {"campaign_id": "ext2"})
         assert unknown.status_code == 422
 

@@ -4,21 +4,25 @@ import gzip
 import json
 import socket
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 
 import httpx
 import pytest
 
 from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, ask, open_client
 from shared.domain.campaign import Source
+from shared.outgoing.addresses import Address
 from tests.integration.issuer_coupon_api import CouponApi, Reply, answer, code, drip, hang, hang_up
 
 KEY = "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10"
-QUICK = ApiLimits(attempts=2, try_seconds=0.3, total_seconds=5)
+PUBLIC = ApiLimits(attempts=2, try_seconds=0.3, total_seconds=5)
+PUBLIC = ApiLimits(attempts=2, try_seconds=0.3, total_seconds=5)
+QUICK = ApiLimits(attempts=2, try_seconds=0.3, total_seconds=5, allow_private=True)
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(4) as opened:
+    async with open_client(QUICK, 4) as opened:
         yield opened
 
 
@@ -118,7 +122,13 @@ async def test_a_second_try_carries_the_same_key(client: httpx.AsyncClient, trou
 
 async def test_all_tries_together_have_one_bound(client: httpx.AsyncClient) -> None:
     async with CouponApi(answer(429, b"", "Retry-After: 3600")) as api:
-        got = await ask(client, source(api), "a@b.c", KEY, ApiLimits(attempts=5, try_seconds=1, total_seconds=0.5))
+        got = await ask(
+            client,
+            source(api),
+            "a@b.c",
+            KEY,
+            ApiLimits(attempts=5, try_seconds=1, total_seconds=0.5, allow_private=True),
+        )
 
     assert got == Answer(None, "No answer within 0.5 seconds.")
     assert len(api.requests) == 1
@@ -161,3 +171,30 @@ async def test_a_source_that_cannot_be_called_gives_no_code(client: httpx.AsyncC
 
     assert got.code is None
     assert got.error
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "https://localhost:{port}/"])
+async def test_a_source_inside_the_own_network_is_never_connected_to_unless_allowed(url: str) -> None:
+    async with CouponApi(code("LEAKED")) as api, open_client(PUBLIC, 1) as client:
+        where = url.format(port=api.url.rpartition(":")[2].partition("/")[0])
+        got = await ask(client, Source("external", where), "a@b.c", KEY, PUBLIC)
+    assert got.code is None
+    assert "COUPONRY_SOURCES_ALLOW_PRIVATE" in (got.error or "") or "not a public address" in (got.error or "")
+    assert api.requests == []
+
+
+async def test_a_name_that_turns_private_between_check_and_call_reaches_nothing() -> None:
+    """DNS rebinding: the address that was checked is the one that is connected to, asked for once."""
+    asked: list[str] = []
+
+    async def rebinding(host: str, _port: int) -> tuple[Address, ...]:
+        asked.append(host)
+        return (ip_address("127.0.0.1" if len(asked) > 1 else "192.0.2.1"),)
+
+    async with CouponApi(code("LEAKED")) as api, open_client(PUBLIC, 1, rebinding) as client:
+        port = api.url.rpartition(":")[2].partition("/")[0]
+        got = await ask(client, Source("external", f"https://codes.example:{port}/"), "a@b.c", KEY, PUBLIC)
+    assert got.code is None
+    assert "192.0.2.1" in (got.error or "")
+    assert asked == ["codes.example"]
+    assert api.requests == []

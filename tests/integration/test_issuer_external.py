@@ -22,7 +22,7 @@ from tests.integration.issuer_coupon_api import CouponApi, Reply, Request, answe
 pytestmark = pytest.mark.postgres
 
 NOW = datetime.now(UTC)
-ONCE = ApiLimits(attempts=1, try_seconds=5, total_seconds=10)
+ONCE = ApiLimits(attempts=1, try_seconds=5, total_seconds=10, allow_private=True)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(8) as opened:
+    async with open_client(ONCE, 8) as opened:
         yield opened
 
 

@@ -23,6 +23,7 @@ from tests.received_events import reward, signup
 
 pytestmark = pytest.mark.postgres
 
+LIMITS = ApiLimits(attempts=1, try_seconds=5, total_seconds=10, allow_private=True)
 PERSON = {"customer_id": "c1", "email": "john.smith@email.com"}
 
 
@@ -34,7 +35,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(8) as opened:
+    async with open_client(LIMITS, 8) as opened:
         yield opened
 
 
@@ -47,8 +48,7 @@ async def api() -> AsyncIterator[CouponApi]:
 def issuer(
     pool: Pool, client: httpx.AsyncClient, engine: Engine | None = None, *, max_coupons: int = 2_000, **bounds: Any
 ) -> IssueHandler:
-    limits = ApiLimits(attempts=1, try_seconds=5, total_seconds=10)
-    external = ExternalCodes(pool, client, limits, **({"concurrency": 4, "batch_seconds": 10} | bounds))
+    external = ExternalCodes(pool, client, LIMITS, **({"concurrency": 4, "batch_seconds": 10} | bounds))
     return IssueHandler(pool, engine or Engine(pool), external, max_coupons=max_coupons)
 
 

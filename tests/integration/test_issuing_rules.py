@@ -36,7 +36,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(1) as opened:
+    async with open_client(ApiLimits(), 1) as opened:
         yield opened
 
 
@@ -234,7 +234,7 @@ async def test_people_are_shown_the_earlier_of_the_coupons_end_and_its_campaigns
         return on_signup("welcome", changes={"window": window})
 
     await save(pool, [campaign(before)])
-    async with open_client(1) as client:
+    async with open_client(ApiLimits(), 1) as client:
         await execute(issuer(pool, client), signup("1"))
     await save(pool, [campaign(after)])
 

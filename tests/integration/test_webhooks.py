@@ -16,11 +16,10 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from services.notifier.webhooks import deliveries
 from services.notifier.webhooks.deliveries import Message
 from services.notifier.webhooks.policy import WebhookPolicy
-from services.notifier.webhooks.sender import Sender
-from services.notifier.webhooks.transport import open_client
+from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.database import Pool, open_pool
+from shared.outgoing.addresses import Address, Resolve, resolve
 from shared.webhooks import endpoints
-from shared.webhooks.addresses import Address, Resolve, resolve
 from tests.integration.webhook_receiver import LOCAL, Call, Receiver, receiving, status
 
 pytestmark = pytest.mark.postgres

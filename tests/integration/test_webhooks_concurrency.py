@@ -8,18 +8,17 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import h11
 import pytest
 
 from services.notifier.webhooks import deliveries
-from services.notifier.webhooks.deliveries import Message, Outcome
+from services.notifier.webhooks.deliveries import Message, Outcome, Room
 from services.notifier.webhooks.policy import WebhookPolicy
-from services.notifier.webhooks.sender import Sender
-from services.notifier.webhooks.transport import open_client
-from shared.ledger.database import Pool, open_pool
+from services.notifier.webhooks.sender import Sender, open_client
+from shared.ledger.database import UNAVAILABLE, Pool, open_pool
 from shared.webhooks import endpoints
 from tests.integration.webhook_receiver import LOCAL, Call, Receiver, receiving, status
 
@@ -49,6 +48,11 @@ async def enqueue(pool: Pool, count: int) -> list[str]:
     return [str(message.event_id) for message in messages]
 
 
+def room(calls: int, busy: dict[UUID, int] | None = None) -> Room:
+    """Room for `calls`, whichever endpoints they go to."""
+    return Room(calls, calls, busy or {})
+
+
 async def test_two_senders_never_take_the_same_delivery(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(), allow_private=True)
     event_ids = await enqueue(pool, 150)
@@ -75,9 +79,9 @@ async def test_a_delivery_that_another_process_is_taking_is_left_to_it_without_w
         held = await other.fetch(
             "SELECT event_id::text FROM webhook_deliveries ORDER BY delivery_id LIMIT 2 FOR UPDATE"
         )
-        taken = await asyncio.wait_for(deliveries.claim(pool, LOCAL, {}, 100), LONGEST_SECONDS)
+        taken = await asyncio.wait_for(deliveries.claim(pool, LOCAL, room(100)), LONGEST_SECONDS)
     assert {delivery.event_id for delivery in taken} == set(event_ids) - {record[0] for record in held}
-    assert {delivery.event_id for delivery in await deliveries.claim(pool, LOCAL, {}, 100)} == {
+    assert {delivery.event_id for delivery in await deliveries.claim(pool, LOCAL, room(100))} == {
         record[0] for record in held
     }
 
@@ -85,10 +89,10 @@ async def test_a_delivery_that_another_process_is_taking_is_left_to_it_without_w
 async def test_a_taken_delivery_is_not_due_before_its_lease_is_over(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 1)
-    assert len(await deliveries.claim(pool, LOCAL, {}, 100)) == 1
-    assert await deliveries.claim(pool, LOCAL, {}, 100) == []
+    assert len(await deliveries.claim(pool, LOCAL, room(100))) == 1
+    assert await deliveries.claim(pool, LOCAL, room(100)) == []
     await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
-    (again,) = await deliveries.claim(pool, LOCAL, {}, 100)
+    (again,) = await deliveries.claim(pool, LOCAL, room(100))
     assert again.attempt == 2
 
 
@@ -97,16 +101,15 @@ async def test_one_endpoint_gets_no_more_calls_at_a_time_than_its_share(pool: Po
     busy = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 10)
-    taken = await deliveries.claim(pool, policy, {busy: 2}, 100)
+    taken = await deliveries.claim(pool, policy, room(100, {busy: 2}))
     assert Counter(delivery.endpoint_id == busy for delivery in taken) == {True: 1, False: 3}
-    assert len(await deliveries.claim(pool, policy, {}, 2)) == 2
+    assert len(await deliveries.claim(pool, policy, room(2))) == 2
 
 
 SENDER_PROCESS = """
 import asyncio, sys
 from services.notifier.webhooks.policy import WebhookPolicy
-from services.notifier.webhooks.sender import Sender
-from services.notifier.webhooks.transport import open_client
+from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.database import open_pool
 
 async def main():
@@ -151,7 +154,7 @@ async def test_a_delivery_whose_every_attempt_was_lost_fails_without_another_cal
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 1)
     for _ in range(2):
-        assert len(await deliveries.claim(pool, policy, {}, 1)) == 1  # and the process dies
+        assert len(await deliveries.claim(pool, policy, room(1))) == 1  # and the process dies
         await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
     async with open_client(policy) as client:
         assert await Sender(pool, client, policy).run_once() == 1
@@ -172,9 +175,9 @@ async def test_a_sender_that_slept_through_its_lease_may_only_add_a_delivery(
 ) -> None:
     await endpoints.add(pool, "https://example.com/")
     await enqueue(pool, 1)
-    (first,) = await deliveries.claim(pool, LOCAL, {}, 1)
+    (first,) = await deliveries.claim(pool, LOCAL, room(1))
     await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
-    (second,) = await deliveries.claim(pool, LOCAL, {}, 1)
+    (second,) = await deliveries.claim(pool, LOCAL, room(1))
     await deliveries.record(pool, LOCAL, second, later)
     await deliveries.record(pool, LOCAL, first, earlier)
     assert await pool.fetchval("SELECT status FROM webhook_deliveries") == left
@@ -213,6 +216,70 @@ async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: 
         " JOIN webhook_endpoints USING (endpoint_id) WHERE url LIKE '%/quick'"
     )
     assert Counter((record["status"], record["attempts"]) for record in states) == {("delivered", 1): 40}
+
+
+@pytest.mark.parametrize("hanging", [4, 12])
+async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
+    pool: Pool, receiver: Receiver, hanging: int
+) -> None:
+    """Every call of the hanging ones lasts until the test ends it; the quick one's events all arrive before that."""
+    let_go, quick_done = asyncio.Event(), asyncio.Event()
+    quick: list[str] = []
+
+    async def answer(call: Call) -> h11.Response:
+        if call.path != "/quick":
+            await let_go.wait()
+        else:
+            quick.append(call.webhook_id)
+            if len(quick) == 60:
+                quick_done.set()
+        return h11.Response(status_code=200, headers=[("content-length", "0")])
+
+    receiver.answer = answer
+    # In proportion to production: four of such endpoints took every call there was, and twelve still would.
+    policy = WebhookPolicy(
+        allow_private=True, concurrency=8, endpoint_concurrency=4, poll_seconds=0.05, slow_seconds=0.2,
+        timeout_seconds=LONGEST_SECONDS,
+    )  # fmt: skip
+    for number in range(hanging):
+        await endpoints.add(pool, receiver.url(path=f"/hangs/{number}"), allow_private=True)
+    stop = asyncio.Event()
+    async with open_client(policy) as client:
+        running = asyncio.create_task(Sender(pool, client, policy).run(stop))
+        await enqueue(pool, 20)  # the hanging ones take all they can get
+        await calls_arrived(receiver, 8)
+        await endpoints.add(pool, receiver.url(path="/quick"), allow_private=True)
+        await enqueue(pool, 60)
+        await asyncio.wait_for(quick_done.wait(), LONGEST_SECONDS)
+        assert len(quick) == len(set(quick)) == 60
+        stop.set()
+        let_go.set()
+        await asyncio.wait_for(running, LONGEST_SECONDS)
+    assert receiver.most_at_a_time <= 2 * policy.concurrency
+
+
+async def calls_arrived(receiver: Receiver, count: int) -> None:
+    async with asyncio.timeout(LONGEST_SECONDS):
+        while len(receiver.calls) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_endpoint_without_a_call_comes_before_further_calls_to_others(pool: Pool, receiver: Receiver) -> None:
+    busy = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
+    await enqueue(pool, 10)
+    idle = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
+    await enqueue(pool, 1)
+    taken = await deliveries.claim(pool, LOCAL, Room(4, 2, {busy: 3}))
+    assert Counter(delivery.endpoint_id for delivery in taken) == {idle: 1, busy: 2}
+
+
+async def test_each_lane_takes_for_its_own_endpoints_only(pool: Pool, receiver: Receiver) -> None:
+    slow = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
+    quick = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
+    await enqueue(pool, 3)
+    for lane, expected in ((True, slow), (False, quick)):
+        taken = await deliveries.claim(pool, LOCAL, Room(10, 10, {}, slow=lane, slow_endpoints=(slow,)))
+        assert [delivery.endpoint_id for delivery in taken] == [expected] * 3
 
 
 async def test_a_sender_asked_to_stop_finishes_the_calls_under_way_and_records_them(
@@ -261,7 +328,7 @@ async def test_a_sender_whose_connections_are_cut_goes_on(pool: Pool, receiver: 
         )
         await operator.close()
         assert cut > 0
-        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, ConnectionError):
+        with contextlib.suppress(*UNAVAILABLE):
             await pool.fetchval("SELECT 1")  # the pool may hand out a connection that it does not know to be cut
         await enqueue(pool, 1)
         await asyncio.wait_for(arrived.wait(), LONGEST_SECONDS)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from services.notifier.settings import NotifierSettings
 from services.notifier.webhooks.deliveries import payload
 from services.notifier.webhooks.policy import WebhookPolicy
-from services.notifier.webhooks.transport import CheckedBackend
+from shared.outgoing.addresses import Address, AddressRefusedError, is_public
+from shared.outgoing.transport import CheckedBackend
 from shared.runtime.settings import SettingsError, load_settings
-from shared.webhooks.addresses import Address, AddressRefusedError, is_public
 from shared.webhooks.endpoints import EndpointError, check_url
 
 

@@ -7,12 +7,17 @@ Whatever the API does (hang, drip, redirect, answer with a megabyte, answer nons
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 import orjson
 import stamina
 
 from shared.domain.campaign import Source
+from shared.outgoing import transport
+from shared.outgoing.addresses import AddressRefusedError, Resolve, UrlRefusedError, check_url, resolve
+
+ALLOW_PRIVATE: Final = "COUPONRY_SOURCES_ALLOW_PRIVATE"
 
 MAX_BODY_BYTES = 64 * 1024
 """An answer is one code; what is longer is not this API."""
@@ -34,11 +39,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """How long, how often. `try_seconds` bounds one try, `total_seconds` all tries and the pauses between them."""
+    """Bounds of a question: `try_seconds` of one try, `total_seconds` of all tries and the pauses between them.
+
+    `allow_private`: sources may have http:// URLs and addresses that aren't public.
+    """
 
     attempts: int = 3
     try_seconds: float = 3.0
     total_seconds: float = 10.0
+    allow_private: bool = False
 
 
 class _AgainError(Exception):
@@ -53,17 +62,24 @@ class _RefusedError(Exception):
     """The API answered, and no code can be had from its answer."""
 
 
-def open_client(connections: int) -> httpx.AsyncClient:
-    """A client that follows no redirects: they would carry the configured headers, secrets among them, elsewhere."""
-    return httpx.AsyncClient(
-        follow_redirects=False,
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+def open_client(limits: ApiLimits, connections: int, resolver: Resolve = resolve) -> httpx.AsyncClient:
+    """Return a client that connects to checked addresses only and follows no redirects.
+
+    A redirect would carry the configured headers, secrets among them, elsewhere.
+    """
+    return transport.open_client(
+        allow_private=limits.allow_private,
+        connections=connections,
+        timeout_seconds=limits.try_seconds,
+        user_agent="Couponry-Sources",
+        resolver=resolver,
     )
 
 
 async def ask(client: httpx.AsyncClient, source: Source, email: str, idempotency_key: str, limits: ApiLimits) -> Answer:
     """Ask `source` for a code for `email`. Transport errors, 429 and 5xx are tried again, with the same key."""
     try:
+        check_url(source.url or "", allow_private=limits.allow_private, setting=ALLOW_PRIVATE)
         async with asyncio.timeout(limits.total_seconds):
             # The timeout above bounds the tries; stamina's own would only look at the clock between them.
             async for attempt in stamina.retry_context(
@@ -74,7 +90,7 @@ async def ask(client: httpx.AsyncClient, source: Source, email: str, idempotency
                     return Answer(_code(body, source.without_code))
     except TimeoutError:
         return Answer(None, f"No answer within {limits.total_seconds:g} seconds.")
-    except (_AgainError, _RefusedError) as error:
+    except (_AgainError, _RefusedError, AddressRefusedError, UrlRefusedError) as error:
         return Answer(None, str(error)[:MAX_ERROR_LENGTH])
     except httpx.HTTPError as error:
         return Answer(None, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH])

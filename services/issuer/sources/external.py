@@ -19,6 +19,8 @@ from shared.domain.commands import IssueCoupons
 from shared.domain.derive import derived_id
 from shared.ledger.database import Pool
 from shared.ledger.sql import sql
+from shared.ledger.stored_definitions import decrypted_headers
+from shared.runtime.encryption import DamagedSecretError
 from shared.runtime.logging import bound, get_logger
 
 log = get_logger("issuer")
@@ -41,6 +43,8 @@ class _Question:
     source: Source
     email: str
     event_id: str
+    problem: str | None
+    """why it isn't asked; None where it is"""
 
 
 class ExternalCodes:
@@ -92,7 +96,8 @@ class ExternalCodes:
             key = idempotency_key(command, campaign.campaign_id)
             # The same occasion twice in a batch is one question, of the first: that is the one the ledger issues for.
             email = (command.customer.email or "").strip()
-            questions.setdefault(key, _Question(*pair, key, campaign.source, email, command.cause.id))
+            source, problem = _readable(campaign)
+            questions.setdefault(key, _Question(*pair, key, source, email, command.cause.id, problem))
         return list(questions.values())
 
     async def _codes(self, questions: Sequence[_Question]) -> dict[_Pair, str]:
@@ -134,7 +139,11 @@ class ExternalCodes:
 
     async def _ask(self, question: _Question) -> Answer:
         with bound(event_id=question.event_id, campaign_id=question.campaign_id):
-            answer = await ask(self._client, question.source, question.email, question.idempotency_key, self._limits)
+            answer = Answer(None, question.problem)
+            if question.problem is None:
+                answer = await ask(
+                    self._client, question.source, question.email, question.idempotency_key, self._limits
+                )
             if answer.code is None:
                 log.warning("an external source gave no code", problem=answer.error)
         return answer
@@ -167,6 +176,18 @@ def _wanted(commands: Iterable[IssueCoupons], campaigns: Mapping[str, Campaign])
         and campaign.source.kind == "external"
         and campaign.status == "active"
     }
+
+
+def _readable(campaign: Campaign) -> tuple[Source, str | None]:
+    """The campaign's source with its headers decrypted, or why they are damaged.
+
+    Raises EncryptionError where a key is missing, before anything is noted or asked.
+    """
+    try:
+        headers = decrypted_headers(campaign.campaign_id, dict(campaign.source.headers))
+    except DamagedSecretError as error:
+        return campaign.source, str(error)
+    return replace(campaign.source, headers=tuple(headers.items())), None
 
 
 def _in_window(campaign: Campaign, at: datetime | None, now: datetime) -> bool:

@@ -1,8 +1,10 @@
--- Takes what is due for this process: of each active endpoint the longest due, as many as it has free calls for, and
--- none that another process is taking. Puts them off by the lease, so that no transaction is open during the call and
--- a process that dies costs one attempt, not the delivery.
-WITH due AS (
-    SELECT waiting.delivery_id
+-- Takes what is due for one lane of this process: of each of its endpoints the longest due, as many as it has free
+-- calls for, none that another process is taking. First calls come before second ones, so that no endpoint waits for
+-- another's backlog; $7 bounds the further ones. Puts them off by the lease, so that no transaction is open during the
+-- call and a process that dies costs one attempt, not the delivery.
+WITH waiting AS (
+    SELECT due.delivery_id, due.next_attempt_at, coalesce(busy.calls, 0)
+        + row_number() OVER (PARTITION BY endpoint.endpoint_id ORDER BY due.next_attempt_at, due.delivery_id) AS call
     FROM webhook_endpoints AS endpoint
     LEFT JOIN unnest($1::uuid[], $2::integer[]) AS busy (endpoint_id, calls) USING (endpoint_id)
     CROSS JOIN LATERAL (
@@ -12,18 +14,22 @@ WITH due AS (
           AND delivery.status = 'pending'
           AND delivery.next_attempt_at <= now()
         ORDER BY delivery.next_attempt_at
-        LIMIT greatest($3::integer - coalesce(busy.calls, 0), 0)
+        LIMIT greatest(least($3::integer - coalesce(busy.calls, 0), $6::integer), 0)
         FOR UPDATE SKIP LOCKED
-    ) AS waiting
-    WHERE endpoint.status = 'active'
-    ORDER BY waiting.next_attempt_at
-    LIMIT $4
+    ) AS due
+    WHERE endpoint.status = 'active' AND (endpoint.endpoint_id = ANY ($5::uuid[])) = $4::boolean
+), ranked AS (
+    SELECT delivery_id, next_attempt_at, call, row_number() OVER (ORDER BY call, next_attempt_at, delivery_id)
+        - count(*) FILTER (WHERE call = 1) OVER () AS further
+    FROM waiting
+), taken AS (
+    SELECT delivery_id FROM ranked WHERE call = 1 OR further <= $7::integer ORDER BY call, next_attempt_at LIMIT $6
 )
 UPDATE webhook_deliveries AS delivery
 SET attempts = delivery.attempts + 1,
-    next_attempt_at = now() + make_interval(secs => $5)
-FROM due, webhook_endpoints AS endpoint
-WHERE delivery.delivery_id = due.delivery_id
+    next_attempt_at = now() + make_interval(secs => $8)
+FROM taken, webhook_endpoints AS endpoint
+WHERE delivery.delivery_id = taken.delivery_id
   AND endpoint.endpoint_id = delivery.endpoint_id
 RETURNING delivery.delivery_id, delivery.endpoint_id, endpoint.url, endpoint.secret, delivery.event_id::text,
           delivery.type, delivery.payload, delivery.attempts,

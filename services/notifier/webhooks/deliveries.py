@@ -29,7 +29,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that this process has taken. `attempt` counts from 1 and includes attempts whose outcome was lost."""
+    """A delivery that this process has taken. `attempt` counts from 1 and includes attempts whose outcome was lost.
+
+    The secrets are as they are stored, encrypted or not.
+    """
 
     delivery_id: int
     endpoint_id: UUID
@@ -41,6 +44,21 @@ class Delivery:
     attempt: int
     previous_secret: str | None = None
     """the secret before a rotation, while receivers may still check by it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What may be taken for one lane: `calls` at most, `further_calls` of them to endpoints that have one already.
+
+    `busy` counts the calls under way by endpoint. `slow`: take for the endpoints of `slow_endpoints`, else for all
+    others.
+    """
+
+    calls: int
+    further_calls: int
+    busy: Mapping[UUID, int]
+    slow: bool = False
+    slow_endpoints: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +111,20 @@ async def enqueue(connection: Connection, messages: Sequence[Message]) -> None:
     )
 
 
-async def claim(pool: Pool, policy: WebhookPolicy, busy: Mapping[UUID, int], limit: int) -> list[Delivery]:
-    """Take at most `limit` due deliveries, none that another process has, and count an attempt on each.
+async def claim(pool: Pool, policy: WebhookPolicy, room: Room) -> list[Delivery]:
+    """Take due deliveries as far as there is `room`, none that another process has, and count an attempt on each.
 
-    `busy` is how many calls to an endpoint this process has under way. What is taken isn't due again before
-    `policy.lease_seconds` have passed.
+    Endpoints without a call come first. What is taken isn't due again before `policy.lease_seconds` have passed.
     """
     records = await pool.fetch(
         sql("deliveries_claim", SQL_PACKAGE),
-        list(busy.keys()),
-        list(busy.values()),
+        list(room.busy.keys()),
+        list(room.busy.values()),
         policy.endpoint_concurrency,
-        limit,
+        room.slow,
+        list(room.slow_endpoints),
+        room.calls,
+        room.further_calls,
         policy.lease_seconds,
     )
     return [Delivery(*record) for record in records]

@@ -15,6 +15,7 @@ class WebhookPolicy:
     allow_private: bool = False
     timeout_seconds: float = 10.0
     lease_seconds: float = 60.0
+    slow_seconds: float = 1.0
     concurrency: int = 32
     endpoint_concurrency: int = 8
     attempts_max: int = 10

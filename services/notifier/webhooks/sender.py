@@ -7,9 +7,9 @@ lease is over another attempt is made: receivers tell the two apart from two eve
 
 import asyncio
 import time
-from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import prometheus_client
@@ -18,13 +18,16 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from services.notifier.errors import TRY_AGAIN
 from services.notifier.webhooks.deliveries import Delivery, Outcome, claim, record
+from services.notifier.webhooks.lanes import Lanes
 from services.notifier.webhooks.policy import WebhookPolicy
 from shared.ledger.database import Pool
+from shared.outgoing import transport
+from shared.outgoing.addresses import AddressRefusedError, Resolve, resolve
 from shared.runtime.backoff import Backoff
+from shared.runtime.encryption import DamagedSecretError, keyring
 from shared.runtime.errors import TransientError
 from shared.runtime.logging import get_logger
-from shared.webhooks.addresses import AddressRefusedError
-from shared.webhooks.endpoints import EndpointError, check_url
+from shared.webhooks.endpoints import EndpointError, about, check_url
 
 log = get_logger("webhooks")
 
@@ -43,6 +46,17 @@ ATTEMPTS: Final = prometheus_client.Counter(
 )
 
 
+def open_client(policy: WebhookPolicy, resolver: Resolve = resolve) -> httpx.AsyncClient:
+    """Return the client that webhooks are sent by: checked addresses only, no redirects."""
+    return transport.open_client(
+        allow_private=policy.allow_private,
+        connections=2 * policy.concurrency,  # both lanes
+        timeout_seconds=policy.timeout_seconds,
+        user_agent="Couponry-Webhooks",
+        resolver=resolver,
+    )
+
+
 class Sender:
     """Sends due deliveries. Any number of senders, in any number of processes, share the work."""
 
@@ -52,32 +66,39 @@ class Sender:
         self._policy = policy
 
     async def run_once(self) -> int:
-        """Take what is due, at most as much as may run at a time, see it through; return how many attempts that was.
+        """Take what is due, at most as much as may run at a time, wait for its end; return how many attempts that was.
 
         Raises one of `TRY_AGAIN` when the database is away or busy.
         """
-        deliveries = await claim(self._pool, self._policy, {}, self._policy.concurrency)
-        async with asyncio.TaskGroup() as attempts:
-            for delivery in deliveries:
-                attempts.create_task(self._see_through(delivery))
-        return len(deliveries)
+        lanes = Lanes(self._policy)
+        try:
+            taken = await self._start_due(lanes)
+            if taken:
+                await asyncio.wait(lanes.tasks)
+            lanes.collect()
+        finally:
+            await _cancel(lanes.tasks)
+        return taken
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set, then finish the calls under way (within `drain_seconds`) and return.
 
-        Every finished call makes room for the next, so that a slow endpoint holds up nobody but itself. Raises
-        TransientError when the database has been away for too long.
+        Every finished call makes room for the next, and slow endpoints have a lane of their own, so that a slow
+        endpoint holds up nobody but itself.
+
+        Raises TransientError when the database has been away for too long, EncryptionError when a secret needs a key
+        that isn't set.
         """
-        under_way: dict[asyncio.Task[None], Delivery] = {}
+        lanes = Lanes(self._policy)
         stopping = asyncio.create_task(stop.wait())
         away = 0
         try:
             while not stop.is_set():
                 wait_seconds = self._policy.poll_seconds
                 try:
-                    taken = await self._start_due(under_way)
+                    taken = await self._start_due(lanes)
                     away = 0
-                    if taken and len(under_way) < self._policy.concurrency:
+                    if taken and lanes.rooms():
                         wait_seconds = 0  # there may be more: an endpoint's share was full, or the batch was
                 except TRY_AGAIN as error:
                     away += 1
@@ -85,31 +106,22 @@ class Sender:
                         raise TransientError(f"PostgreSQL is away: {error}") from error
                     wait_seconds = AWAY.seconds(away)
                     log.warning("database away", error=str(error), wait_seconds=wait_seconds)
-                await self._wait(under_way, stopping, wait_seconds)
-            if under_way:
-                await asyncio.wait(under_way, timeout=self._policy.drain_seconds)
-            _forget_finished(under_way)
+                wait_seconds = min(wait_seconds, lanes.seconds_until_slow())
+                await asyncio.wait({stopping, *lanes.tasks}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+                lanes.collect()
+            if lanes.tasks:
+                await asyncio.wait(lanes.tasks, timeout=self._policy.drain_seconds)
+            lanes.collect()
         finally:
-            for task in (stopping, *under_way):
-                task.cancel()
-            await asyncio.gather(stopping, *under_way, return_exceptions=True)
+            await _cancel({stopping, *lanes.tasks})
 
-    async def _start_due(self, under_way: dict[asyncio.Task[None], Delivery]) -> int:
-        room = self._policy.concurrency - len(under_way)
-        if room <= 0:
-            return 0
-        busy = Counter(delivery.endpoint_id for delivery in under_way.values())
-        deliveries = await claim(self._pool, self._policy, busy, room)
-        for delivery in deliveries:
-            under_way[asyncio.create_task(self._see_through(delivery))] = delivery
-        return len(deliveries)
-
-    async def _wait(
-        self, under_way: dict[asyncio.Task[None], Delivery], stopping: asyncio.Task[bool], wait_seconds: float
-    ) -> None:
-        """Until a call is finished, the time is over, or it is time to stop."""
-        await asyncio.wait({stopping, *under_way}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
-        _forget_finished(under_way)
+    async def _start_due(self, lanes: Lanes) -> int:
+        taken = 0
+        for room in lanes.rooms():
+            for delivery in await claim(self._pool, self._policy, room):
+                lanes.start(asyncio.create_task(self._see_through(delivery)), delivery)
+                taken += 1
+        return taken
 
     async def _see_through(self, delivery: Delivery) -> None:
         """Call, and record. When the database is away the outcome is lost, and the lease brings another attempt."""
@@ -172,8 +184,11 @@ class _SecretError(Exception):
 
 def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     try:
-        secrets = [delivery.secret, *([delivery.previous_secret] if delivery.previous_secret else [])]
+        stored = [delivery.secret, *([delivery.previous_secret] if delivery.previous_secret else [])]
+        secrets = [keyring().decrypt(one, about(delivery.endpoint_id)) for one in stored]
         signature = " ".join(Webhook(secret).sign(delivery.event_id, now, delivery.payload) for secret in secrets)
+    except DamagedSecretError as error:
+        raise _SecretError(str(error)) from error
     except (ValueError, EmptyWebhookSecretError) as error:
         raise _SecretError(f"The endpoint's secret can't sign: {error}") from error
     return {
@@ -200,7 +215,7 @@ def _storable(text: str) -> str:
     return " ".join(printable.split())[:ERROR_CHARACTERS_MAX]
 
 
-def _forget_finished(under_way: dict[asyncio.Task[None], Delivery]) -> None:
-    for task in [task for task in under_way if task.done()]:
-        del under_way[task]
-        task.result()  # whatever is not foreseen ends the process, and the supervisor starts a new one
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

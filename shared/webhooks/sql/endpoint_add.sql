@@ -1,2 +1,2 @@
--- A new endpoint, active from now on.
-INSERT INTO webhook_endpoints (url, secret, event_types) VALUES ($1, $2, $3) RETURNING endpoint_id
+-- A new endpoint, active from now on. Its id is drawn before, since the stored secret is bound to it.
+INSERT INTO webhook_endpoints (endpoint_id, url, secret, event_types) VALUES ($1, $2, $3, $4)

@@ -11,8 +11,7 @@ from typing import Final
 import httpcore
 import httpx
 
-from services.notifier.webhooks.policy import WebhookPolicy
-from shared.webhooks.addresses import Resolve, check, resolve
+from shared.outgoing.addresses import Resolve, check, resolve
 
 ADDRESSES_TRIED: Final = 3
 """Of a name with many addresses the first few are tried: an attempt has one deadline, and another comes later."""
@@ -126,21 +125,30 @@ CORE_ERRORS: Final = (
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    """The sender tells no kinds of network trouble apart, so one class of httpx's stands for all but the time-outs."""
+    """The error of httpx for one of httpcore; their classes have the same names."""
+    known = getattr(httpx, type(error).__name__, httpx.TransportError)
     text = str(error) or type(error).__name__
-    return httpx.TimeoutException(text) if isinstance(error, httpcore.TimeoutException) else httpx.TransportError(text)
+    return known(text) if issubclass(known, httpx.TransportError) else httpx.TransportError(text)
 
 
-def open_client(policy: WebhookPolicy, resolver: Resolve = resolve) -> httpx.AsyncClient:
-    """A client that reaches checked addresses only, follows no redirect and asks no proxy of the environment.
+def open_client(
+    *,
+    allow_private: bool,
+    connections: int,
+    timeout_seconds: float,
+    user_agent: str,
+    resolver: Resolve = resolve,
+) -> httpx.AsyncClient:
+    """Return a client that reaches checked addresses only, follows no redirect and uses no proxy of the environment.
 
-    The whole of an attempt is bounded by its caller; these time-outs bound its parts.
+    At most `connections` are open at a time. The whole of a call is bounded by its caller; `timeout_seconds` bounds
+    each of its parts (a connection, one read).
     """
-    backend = CheckedBackend(allow_private=policy.allow_private, resolver=resolver)
+    backend = CheckedBackend(allow_private=allow_private, resolver=resolver)
     return httpx.AsyncClient(
-        transport=CheckedTransport(backend, max_connections=policy.concurrency),
-        timeout=policy.timeout_seconds,
+        transport=CheckedTransport(backend, max_connections=connections),
+        timeout=timeout_seconds,
         follow_redirects=False,
         trust_env=False,
-        headers={"user-agent": "Couponry-Webhooks"},
+        headers={"user-agent": user_agent},
     )

@@ -1,0 +1,5 @@
+-- The same headers under another key: no change of the campaign, so no version and no time.
+UPDATE campaigns
+SET definition = jsonb_set(definition, '{source,headers}', wanted.after)
+FROM unnest($1::text[], $2::jsonb[], $3::jsonb[]) AS wanted (campaign_id, before, after)
+WHERE campaigns.campaign_id = wanted.campaign_id AND definition #> '{source,headers}' = wanted.before

@@ -1,0 +1,91 @@
+"""Whether the brokers let this installation in, asked once before a service starts.
+
+The client tries a broker that refuses a password or shows a foreign certificate again and again, and tells it like one
+that is away. A person has to put these right, so they end the process with a sentence.
+"""
+
+import asyncio
+import ssl
+from typing import Final
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from shared.messaging.connection import client_options
+from shared.runtime.errors import OperatorError
+from shared.runtime.settings import PREFIX, KafkaSettings
+
+ASKED: Final = 3
+"""A broker that starts may not have read its users yet; a refusal counts when it is repeated."""
+
+PAUSE_SECONDS: Final = 1.0
+CONNECTION_OPTIONS: Final = (
+    "client_id", "request_timeout_ms", "security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username",
+    "sasl_plain_password",
+)  # fmt: skip
+
+_REFUSALS: Final = (
+    ssl.SSLError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    IllegalSaslStateError,
+)
+
+
+async def check_access(settings: KafkaSettings) -> None:
+    """Raise OperatorError when a broker refuses the log-in or its certificate isn't trusted, and none lets us in.
+
+    Brokers that are away are no matter of this. Without TLS and SASL there is nothing to refuse.
+    """
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return
+    for attempt in range(1, ASKED + 1):
+        refusal = await _refusal(settings)
+        if refusal is None:
+            return
+        if attempt < ASKED:
+            await asyncio.sleep(PAUSE_SECONDS)
+    raise OperatorError(refusal)
+
+
+async def _refusal(settings: KafkaSettings) -> str | None:
+    """Why the first broker that refuses does so; None where one lets us in, or none answers."""
+    options = {name: value for name, value in client_options(settings, "couponry-access").items() if value is not None}
+    refusal = None
+    for broker in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = broker.strip().rpartition(":")
+        try:
+            connection = await create_conn(
+                host, int(port), **{name: options[name] for name in CONNECTION_OPTIONS if name in options}
+            )
+        except _REFUSALS as error:
+            refusal = refusal or _sentence(broker.strip(), error, settings)
+        except (OSError, KafkaError, TimeoutError, ValueError):
+            continue
+        else:
+            connection.close()
+            return None
+    return refusal
+
+
+def _sentence(broker: str, error: Exception, settings: KafkaSettings) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"The broker at {broker} shows a certificate that isn't trusted ({error.verify_message}): set "
+            f"{PREFIX}KAFKA_SSL_CAFILE to the authority that signed it, and name brokers as their certificates do."
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"The broker at {broker} speaks no TLS that is understood ({text}): "
+            f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs its TLS port."
+        )
+    return (
+        f"The broker at {broker} refuses the log-in ({text}): check {PREFIX}KAFKA_SASL_USERNAME, "
+        f"{PREFIX}KAFKA_SASL_PASSWORD and {PREFIX}KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}."
+    )

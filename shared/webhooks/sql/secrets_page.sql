@@ -1,0 +1,6 @@
+-- A page of endpoints with their stored secrets, by id, removed ones included: for checking keys and encrypting anew.
+SELECT endpoint_id, secret, previous_secret
+FROM webhook_endpoints
+WHERE endpoint_id > $1
+ORDER BY endpoint_id
+LIMIT $2
