@@ -69,8 +69,8 @@ class Isolating:
     async def handle(self, events: Sequence[ReceivedEvent]) -> list[Poison]:
         """Handle `events`; return those that are poison, with those that met a bug among them.
 
-        Raises TransientError, OperatorError and their like as the handler does, ServiceBrokenError when `stop_after` events in a row met
-        a bug.
+        Raises TransientError, OperatorError and their like as the handler does, ServiceBrokenError when `stop_after`
+        events in a row met a bug.
         """
         poison = await self._halving(events)
         met_a_bug = {id(one.event) for one in poison if one.is_bug}
