@@ -94,7 +94,7 @@ def check(rows: list[OutboxRow]) -> None:
 
 unhurried = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 pieces = st.sampled_from(LONGER)
