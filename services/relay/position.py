@@ -1,6 +1,7 @@
 """Where to go on: the offset that the relay's last Kafka transaction committed, checked against the ledger's note."""
 
 import asyncio
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -8,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import RELAY_POSITION
 from shared.ledger.database import Connection
-from shared.ledger.outbox import OutboxRow, read_after
+from shared.ledger.outbox import OutboxRow
+from shared.ledger.sql import sql
 from shared.messaging.connection import client_options
 from shared.runtime.errors import OperatorError
 from shared.runtime.settings import PREFIX, KafkaSettings
@@ -42,7 +44,11 @@ def mark_of(row: OutboxRow) -> str:
 
     It goes with the position into Kafka. Not the event's data: erasing personal data may change that.
     """
-    return blake2b(f"{row.event_id} {row.time.isoformat()}".encode(), digest_size=16).hexdigest()
+    return _mark(str(row.event_id), row.time)
+
+
+def _mark(event_id: str, time: datetime) -> str:
+    return blake2b(f"{event_id} {time.isoformat()}".encode(), digest_size=16).hexdigest()
 
 
 async def require_published(connection: Connection, position: int, mark: str) -> None:
@@ -51,8 +57,8 @@ async def require_published(connection: Connection, position: int, mark: str) ->
     In a transaction, so that its COMMIT waits for a synchronous standby to have everything that is visible by now.
     """
     async with connection.transaction():
-        found = await read_after(connection, position - 1, 1)
-    if mark and [(number, mark_of(row)) for number, row in found] != [(position, mark)]:
+        found = await connection.fetchrow(sql("published_row", "services.relay"), position)
+    if mark and (found is None or _mark(*found) != mark):
         raise LedgerWentBackError(position)
 
 
