@@ -30,7 +30,10 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         await housekeeper.run_once()
         jobs = JobRunner(pool, gateway.engine)
         await together(
-            serve(create_app(gateway), context), housekeeper.run(context.stopping), jobs.run(context.stopping)
+            serve(create_app(gateway), context),
+            housekeeper.run(context.stopping),
+            jobs.run(context.stopping),
+            gateway.guesses.run(context.stopping),
         )
 
 

@@ -59,9 +59,14 @@ class GatewaySettings(ServiceSettings):
         max_length=2_000,
         description="addresses or networks, separated by commas, whose X-Forwarded-For is believed; none without",
     )
-    http_jobs_per_caller: int = Field(20, ge=1, le=10_000, description="jobs of one caller that aren't done; then a 429")
+    http_jobs_per_caller: int = Field(
+        20, ge=1, le=10_000, description="jobs of one caller that aren't done; then a 429"
+    )
     http_job_coupons_per_caller: int = Field(
-        2_000_000, ge=1_000, le=1_000_000_000, description="coupons that the jobs of one caller have still to make"
+        2_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="coupons that the jobs of one caller have still to make; more are a 429",
     )
     lock_seconds: int = Field(
         15 * 60, ge=1, le=MAX_LOCK_SECONDS, description="how long a lock holds that names no time of its own"

@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from hashlib import sha256
 from typing import Final
 
 from services.gateway.access.callers import SCOPES, Caller
+from services.gateway.access.failures import Failures
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
@@ -25,6 +27,7 @@ REMEMBERED_SECONDS: Final = 5.0
 """How long a gateway goes by what it last read of a key: a revoked one works for so long at most."""
 
 MOST_REMEMBERED: Final = 10_000
+UNKNOWN_PER_MINUTE: Final = 60
 
 
 class ApiKeyError(ValueError):
@@ -80,38 +83,51 @@ async def list_all(connection: Connection | Pool) -> list[Key]:
 
 
 class Keys:
-    """Finds out whose a key is, and remembers it for a moment."""
+    """Finds out whose a key is, and remembers it for a moment; also that nobody has it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, failures: Failures | None = None) -> None:
         self._pool = pool
-        self._remembered: dict[str, tuple[float, bytes, Caller]] = {}
+        self._failures = failures or Failures(UNKNOWN_PER_MINUTE)
+        self._remembered: OrderedDict[str, tuple[float, bytes, Caller]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
 
-    async def caller(self, key: str) -> Caller | None:
-        """Who the key belongs to; None for one that is unknown, revoked, or no key at all."""
+    async def caller(self, key: str, address: str = "") -> Caller | None:
+        """Who the key belongs to; None for one that is unknown, revoked, or no key at all.
+
+        Raises a Problem (429) for an unknown key from an address that sent too many, before the ledger is asked.
+        """
         match = PATTERN.fullmatch(key.strip())
         if match is None:
             return None
         key_id, secret = match.groups()
         known = self._remembered.get(key_id)
-        if known is None or known[0] < time.monotonic():
-            known = await self._look_up(key_id)
-        if known is None or not hmac.compare_digest(known[1], _hash(secret)):
-            return None
-        return known[2]
+        if known is not None and hmac.compare_digest(known[1], _hash(secret)):
+            # A key that was good a moment ago isn't held up by what others at its address do.
+            if known[0] < time.monotonic():
+                known = await self._look_up(key_id)
+            return known[2] if known is not None and hmac.compare_digest(known[1], _hash(secret)) else None
+        async with self._failures.attempt(address) as attempt:
+            if self._unknown.get(key_id, 0.0) < time.monotonic():
+                known = await self._look_up(key_id)
+                if known is not None and hmac.compare_digest(known[1], _hash(secret)):
+                    return known[2]
+            attempt.failed()
+        return None
 
     async def _look_up(self, key_id: str) -> tuple[float, bytes, Caller] | None:
         record = await self._pool.fetchrow(sql("key_find", PACKAGE), key_id)
+        until = time.monotonic() + REMEMBERED_SECONDS
         if record is None:
             self._remembered.pop(key_id, None)
+            self._unknown[key_id] = until
+            if len(self._unknown) > MOST_REMEMBERED:
+                self._unknown.popitem(last=False)
             return None
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
-        known = (
-            time.monotonic() + REMEMBERED_SECONDS,
-            bytes(record["secret_hash"]),
-            Caller(key_id, frozenset(record["scopes"])),
-        )
+        known = (until, bytes(record["secret_hash"]), Caller(key_id, frozenset(record["scopes"])))
         self._remembered[key_id] = known
+        self._remembered.move_to_end(key_id)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
         return known
 
 

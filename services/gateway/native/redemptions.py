@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Path, Request, Response
 
 from schemas.common import MAX_ID_LENGTH
-from services.gateway.gateway import CHANNEL, command_id_of, note_unknown, refusal
+from services.gateway.gateway import CHANNEL, command_id_of, refusal
 from services.gateway.guard import Here, MayRedeem, MayValidate
 from services.gateway.native import new_router
 from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
@@ -56,7 +56,6 @@ async def validate(
 ) -> Response:
     """What redeeming these codes would come to now. A refusal is an answer here (`valid`: false), not a problem."""
     verdict = await gateway.validate(_asked(request, body, body.codes, atomic=body.atomic))
-    note_unknown(request, verdict.refused)
     document = verdict_document(verdict)
     del document["redemption_id"], document["lock_reference"], document["expires_at"]
     return answer(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
@@ -76,7 +75,6 @@ async def explain(
 ) -> Response:
     """Not just the first refusal: each rule, whether it holds for this order now, and the numbers behind it."""
     explanation = await gateway.explain(_asked(request, body, (body.code,), atomic=False))
-    note_unknown(request, explanation.verdict.refused)
     return answer(explanation_document(explanation))
 
 
@@ -106,19 +104,19 @@ async def lock(
         CHANNEL,
         body.validation_code,
     )
-    return _told(request, await gateway.execute(command), 201)
+    return _told(await gateway.execute(command), 201)
 
 
 @router.post("/locks/{lock_reference}/release", summary="Let a lock go", responses=told(VerdictAnswer))
 async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Reference) -> Response:
     """What it holds can be used by others at once. Letting go twice is letting go once."""
-    return _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.delete("/locks/{lock_reference}", summary="Let a lock go", responses=told(VerdictAnswer))
 async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Reference) -> Response:
     """The same as releasing it."""
-    return _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.post(
@@ -149,7 +147,7 @@ async def burn(
         validation_code=body.validation_code,
         priced=body.order is not None,
     )
-    return _told(request, await gateway.execute(command))
+    return _told(await gateway.execute(command))
 
 
 @router.post(
@@ -166,7 +164,7 @@ async def redeem(
 ) -> Response:
     """Judge and use, all or nothing by default. The same order again changes nothing that stands."""
     command = _asked(request, body, body.codes, atomic=body.atomic)
-    return _told(request, await gateway.execute(command))
+    return _told(await gateway.execute(command))
 
 
 @router.post(
@@ -184,7 +182,7 @@ async def cancel(
 ) -> Response:
     """Restores what the campaigns restore on `order.cancelled`, and lets go what the order holds."""
     command = CancelOrder(command_id_of(request), order_id, body.cancelled_at, CHANNEL)
-    return _told(request, await gateway.execute(command))
+    return _told(await gateway.execute(command))
 
 
 @router.post(
@@ -210,7 +208,7 @@ async def come_back(
         lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
         amount=None if body.lines else body.amount,
     )
-    return _told(request, await gateway.execute(command))
+    return _told(await gateway.execute(command))
 
 
 def _asked(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool) -> RedeemCoupons | LockCoupons:
@@ -235,9 +233,8 @@ def _order(body: AskedBody) -> Order | None:
         raise order_problem(error) from None
 
 
-def _told(request: Request, verdict: Verdict, status: int = 200) -> Response:
+def _told(verdict: Verdict, status: int = 200) -> Response:
     """The verdict, or its refusal as a problem."""
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
-    note_unknown(request, verdict.refused)
+        raise refusal(verdict)
     return answer(verdict_document(verdict), status)

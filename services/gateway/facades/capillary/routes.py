@@ -89,9 +89,6 @@ async def redeem(
     )
     await _name_customers(gateway, items)
     told = [_told(item) for item in items]
-    request.state.unknown_codes = sum(
-        one["item_status"]["code"] == VENDOR_CODES[Reason.NOT_FOUND.value].capillary for one in told
-    )
     good = sum(one["item_status"]["success"] == "true" for one in told)
     if good == len(told):
         status = {"success": "true", "code": 200, "message": "Success"}

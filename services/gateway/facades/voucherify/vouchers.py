@@ -96,13 +96,9 @@ async def list_vouchers(
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(request: Request, code: str, gateway: Here, _: MayRead) -> Response:
+async def get_voucher(code: str, gateway: Here, _: MayRead) -> Response:
     """A voucher by its code, or by its id."""
-    try:
-        return json_response(await _voucher(gateway, code))
-    except Problem:
-        request.state.unknown_codes = 1
-        raise
+    return json_response(await _voucher(gateway, code))
 
 
 @router.post("/v1/vouchers/{code}/disable")
