@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from shared.runtime import telemetry
 
 PIECE: Final = 16 * 1024
-"""Bytes parsed at a time, so that a bound is passed by so much at most."""
+"""Bytes parsed at a time at most, so that a bound is passed by so much at most."""
 
 PACE_BYTES: Final = 64 * 1024
 """Bytes that a body, or the reading of an answer, must come on by within `receive_seconds`."""
@@ -200,13 +200,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse piece by piece, so that nothing grows beyond its bound in between."""
-        if self._refused or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._refused:
+            self._pass_over(len(data))
             return
         self._unset_keepalive_if_required()
         if self._receiving is None and self._reading_head:
             self._arm(self._limits.receive_seconds, self._head_is_late)
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
+        size = min(PIECE, self._limits.header_bytes // 2)
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
             self._silent_bytes += len(piece)
             try:
                 self.parser.feed_data(piece)
@@ -270,9 +274,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
         self._was_paused = self._was_paused or self.flow.read_paused
         if self.cycle.response_complete:
-            self._drained += len(body)
-            if self._drained > LINGER_BYTES:
-                self._close()
+            self._pass_over(len(body))
+
+    def _pass_over(self, count: int) -> None:
+        self._drained += count
+        if self._drained > LINGER_BYTES:
+            self._close()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -355,7 +362,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # The end
 
     def _refuse(self, status: int, text: str, why: str) -> None:
-        """Answer without a route, and close. An answer that is under way already is broken off."""
+        """Answer without a route, and close once the client has seen it. An answer that is under way is broken off."""
         if self._refused:
             return
         self._refused = True
@@ -374,7 +381,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self.transport.write(_plain(status, text))
-        self._close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._drained = 0
+        self._arm(LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
         """Close after what is written was read, or soon."""

@@ -54,6 +54,10 @@ class AtOnce:
         self._whose = whose
         self._under_way: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        """How many requests are under way, of everybody."""
+        return sum(self._under_way.values())
+
     @contextmanager
     def one(self, who: str) -> Iterator[None]:
         """While inside: a request of `who`. Raises a Problem (429) where there are too many."""
