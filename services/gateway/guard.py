@@ -94,7 +94,7 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
             headers = await gateway.rates.admit(caller)
             ticket = gateway.guesses.ticket(caller.name, address, request.app.title)
             request.state.guesses = ticket
-            await ticket.begin(waits=False)
+            ticket.check()
             taken = 0 if streamed else await _bounded_body(request, gateway)
             try:
                 response = await _counted(request, gateway, answer, ticket, streamed)
@@ -119,8 +119,7 @@ async def _counted(request: Request, gateway: Gateway, answer: Handler, ticket: 
         return response
 
     try:
-        if not streamed:
-            await ticket.begin()
+        await ticket.begin(waits=not streamed)
         place = _place(request, caller_of(request))
         return await told(request) if place is None or streamed else await _once(request, gateway, told, place)
     finally:

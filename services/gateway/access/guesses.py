@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Final
 
 import asyncpg
@@ -37,6 +37,7 @@ PRUNED_EVERY: Final = 60
 MOST_READ: Final = 20_000
 MOST_KNOWN: Final = 50_000
 
+WHAT: Final = "unknown codes, locks or customers"
 UNKNOWN: Final = frozenset({Reason.NOT_FOUND, Reason.LOCK_NOT_FOUND})
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
@@ -71,21 +72,22 @@ class Ticket:
         self._address = address
         self._api = api
         self._base: tuple[int, int] | None = None
+        self._whole = False
+        self._before: Token[Ticket | None] | None = None
         self._uncounted = 0
         self.reported = 0
 
-    async def begin(self, *, waits: bool = True) -> None:
-        """Take room for one guess, as any request may be one. Raises a Problem (429).
+    def check(self) -> None:
+        """Raise a Problem (429) where the caller or the address may not ask at all."""
+        with as_problem(WHAT):
+            self._guesses.callers.check(self._caller)
+            self._guesses.addresses.check(self._address)
 
-        `waits` False: only look whether the caller may ask at all.
-        """
-        _current.set(self)
+    async def begin(self, *, waits: bool = True) -> None:
+        """Begin the request. `waits`: with room for one guess, as it may be one. Raises a Problem (429)."""
         if waits:
             self._base = await self._take(1)
-        else:
-            with as_problem("unknown codes, locks or customers"):
-                self._guesses.callers.check(self._caller)
-                self._guesses.addresses.check(self._address)
+        self._before = _current.set(self)
 
     def report(self, unknown: int) -> None:
         """Note that so many codes, locks or customers of the request are unknown."""
@@ -94,22 +96,29 @@ class Ticket:
 
     async def end(self) -> None:
         """Count what was reported, and give the room back."""
+        if self._before is not None:
+            _current.reset(self._before)
         try:
             await self._count()
         finally:
             self._give_back_base()
 
     @asynccontextmanager
-    async def looking_up(self, attempts: int) -> AsyncIterator[None]:
-        """While inside: have room for so many guesses at once. Raises a Problem (429)."""
-        if not attempts:
+    async def looking_up(self, attempts: int, *, whole: bool = False) -> AsyncIterator[None]:
+        """While inside: have room for so many guesses at once. Raises a Problem (429).
+
+        `whole`: for everything that is looked up inside, so that no part is refused when another was done.
+        """
+        if not attempts or self._whole:
             yield
             return
         self._give_back_base()  # before waiting for more, so that two requests never wait for each other
         taken = await self._take(attempts)
+        self._whole = whole
         try:
             yield
         finally:
+            self._whole = self._whole and not whole
             try:
                 await self._count()
             finally:
@@ -117,7 +126,7 @@ class Ticket:
 
     async def _take(self, attempts: int) -> tuple[int, int]:
         callers, addresses = self._guesses.callers, self._guesses.addresses
-        with as_problem("unknown codes, locks or customers"):
+        with as_problem(WHAT):
             addresses.check(self._address)
             mine = await callers.of(self._caller).take(attempts)
             try:
@@ -222,13 +231,16 @@ class Guesses:
 
 
 @asynccontextmanager
-async def looking_up(attempts: int) -> AsyncIterator[Ticket | None]:
-    """While inside: the request at hand has room for so many guesses. Yields its ticket; None where there is none."""
+async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Ticket | None]:
+    """While inside: the request at hand has room for so many guesses, see `Ticket.looking_up`.
+
+    Yields its ticket; None where there is no request.
+    """
     ticket = _current.get()
     if ticket is None:
         yield None
         return
-    async with ticket.looking_up(attempts):
+    async with ticket.looking_up(attempts, whole=whole):
         yield ticket
 
 
