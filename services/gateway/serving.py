@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from services.gateway.settings import GatewaySettings
 from shared.runtime.errors import OperatorError
-from shared.runtime.http_server import BoundedServer, HttpLimits
+from shared.runtime.http_connections import HttpLimits
+from shared.runtime.http_server import BoundedServer
 from shared.runtime.logging import get_logger
 from shared.runtime.service import ServiceContext
 from shared.runtime.settings import PREFIX

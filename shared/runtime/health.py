@@ -15,7 +15,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.runtime.errors import EXIT_RESTART, OperatorError
-from shared.runtime.http_server import BoundedServer, HttpLimits, SafeHeaders
+from shared.runtime.http_connections import HttpLimits
+from shared.runtime.http_server import BoundedServer, SafeHeaders
 from shared.runtime.settings import PREFIX
 
 Check = Callable[[], Awaitable[str | None]]

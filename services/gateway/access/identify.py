@@ -8,7 +8,7 @@ from fastapi import Request
 
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.keys import PATTERN
-from shared.runtime.http_server import network_of
+from shared.runtime.http_connections import network_of
 
 if TYPE_CHECKING:
     from services.gateway.gateway import Gateway

@@ -4,6 +4,7 @@ A key is `cpn_<id>_<secret>`: the id finds its row, the secret has 256 random bi
 nothing to guess that a slow hash would have to protect.
 """
 
+import asyncio
 import hmac
 import re
 import secrets
@@ -27,6 +28,9 @@ REMEMBERED_SECONDS: Final = 5.0
 """How long a gateway goes by what it last read of a key: a revoked one works for so long at most."""
 
 MOST_REMEMBERED: Final = 10_000
+Remembered = tuple[float, bytes, Caller]
+"""(until when, the secret's hash, whose it is)"""
+
 UNKNOWN_PER_MINUTE: Final = 60
 
 
@@ -88,8 +92,9 @@ class Keys:
     def __init__(self, pool: Pool, failures: Failures | None = None) -> None:
         self._pool = pool
         self._failures = failures or Failures(UNKNOWN_PER_MINUTE)
-        self._remembered: OrderedDict[str, tuple[float, bytes, Caller]] = OrderedDict()
+        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Remembered | None]] = {}
 
     async def caller(self, key: str, address: str = "") -> Caller | None:
         """Who the key belongs to; None for one that is unknown, revoked, or no key at all.
@@ -114,7 +119,15 @@ class Keys:
             attempt.failed()
         return None
 
-    async def _look_up(self, key_id: str) -> tuple[float, bytes, Caller] | None:
+    async def _look_up(self, key_id: str) -> Remembered | None:
+        """Ask the ledger, once for all requests that come meanwhile."""
+        asked = self._asked.get(key_id)
+        if asked is None:
+            asked = self._asked[key_id] = asyncio.create_task(self._read(key_id))
+            asked.add_done_callback(lambda _: self._asked.pop(key_id, None))
+        return await asyncio.shield(asked)
+
+    async def _read(self, key_id: str) -> Remembered | None:
         record = await self._pool.fetchrow(sql("key_find", PACKAGE), key_id)
         until = time.monotonic() + REMEMBERED_SECONDS
         if record is None:
