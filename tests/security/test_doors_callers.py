@@ -169,8 +169,27 @@ async def test_no_page_loads_anything_from_anywhere(database_url: str) -> None:
     async with served(database_url) as here:
         page = await here.another().get("/docs")
         assert page.headers["content-type"].startswith("text/html")
-        assert not re.findall(
-            r"<(?!/?(?:html|head|meta|title|style|body|h\d|p|a|details|summary|code|pre|table|t[rd])\b)[^!]", page.text
+        elements = set(re.findall(r"<([a-z]\w*)", page.text))
+        assert elements <= set(
+            [
+                "html",
+                "head",
+                "meta",
+                "title",
+                "style",
+                "body",
+                "h1",
+                "h2",
+                "p",
+                "a",
+                "details",
+                "summary",
+                "code",
+                "pre",
+                "table",
+                "td",
+                "tr",
+            ]
         )
         assert re.findall(r'(?:href|src|url)\W+([^"\s]+)"', page.text) == ["openapi.json"]
         for path in ("POST /v1/redemptions", "GET /v1/coupons/{code}/history"):

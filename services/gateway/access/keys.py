@@ -124,8 +124,13 @@ class Keys:
         asked = self._asked.get(key_id)
         if asked is None:
             asked = self._asked[key_id] = asyncio.create_task(self._read(key_id))
-            asked.add_done_callback(lambda _: self._asked.pop(key_id, None))
+            asked.add_done_callback(lambda task: self._was_asked(key_id, task))
         return await asyncio.shield(asked)
+
+    def _was_asked(self, key_id: str, asked: asyncio.Task[Remembered | None]) -> None:
+        self._asked.pop(key_id, None)
+        if not asked.cancelled():
+            asked.exception()  # whoever still waits gets it
 
     async def _read(self, key_id: str) -> Remembered | None:
         record = await self._pool.fetchrow(sql("key_find", PACKAGE), key_id)
