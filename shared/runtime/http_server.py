@@ -51,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._host = ""
         self._admitted = False
         self._refused = False
+        self._deaf = False
         self._reading_head = True
         self._reading_body = False
         self._head_bytes = 0
@@ -107,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse piece by piece, so that nothing grows beyond its bound in between."""
         if self.transport.is_closing():
             return
-        if self._refused:
+        if self._refused or self._deaf:
             self._pass_over(len(data))
             return
         self._unset_keepalive_if_required()
@@ -120,7 +121,8 @@ class BoundedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade:
-                self._refuse(400, "This server switches to no other protocol.", "invalid")
+                self._stays_as_it_is()
+                return
             except httptools.HttpParserError:
                 if not self._refused:
                     self._refuse(400, "The request isn't valid HTTP/1.1.", "invalid")
@@ -128,6 +130,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(431, "The request's headers are too large.", "large_head")
             if self._refused or self.parser is None or self.transport.is_closing():
                 return
+
+    def _stays_as_it_is(self) -> None:
+        """Answer a request that would switch to another protocol as it is, and nothing after it on this connection."""
+        self._deaf = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
         """A request begins."""

@@ -1,6 +1,7 @@
 """Guessing is slow on every route and facade: one count for all of them, for each caller and each address."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway.access import guesses as module
-from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budget, OverBudgetError, spread
+from services.gateway.access.budgets import MINUTES_AHEAD, SLOT_SECONDS, SLOTS, Budget, Clock, OverBudgetError, spread
 from services.gateway.app import create_app
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Guarded
@@ -218,7 +219,8 @@ async def test_old_guesses_are_forgotten_and_put_away(database_url: str) -> None
 
 
 async def test_a_budget_lets_in_what_could_all_fail_and_refuses_the_rest_in_line() -> None:
-    budget = Budget(3)
+    clock = Clock()
+    budget = Budget(3, clock)
     taken = [await budget.take(1) for _ in range(3)]
     waiting = [asyncio.create_task(budget.take(1)) for _ in range(4)]
     await asyncio.sleep(0)
@@ -226,7 +228,7 @@ async def test_a_budget_lets_in_what_could_all_fail_and_refuses_the_rest_in_line
     budget.give_back(taken[0])  # a good one
     assert await waiting[0] == 1
     waiting[1].cancel()
-    budget.add({10**12: 3}, known=False)
+    budget.add({clock.slot(): 3}, known=False)
     budget.give_back(1)
     for one in waiting[2:]:
         with pytest.raises(OverBudgetError):
@@ -237,7 +239,7 @@ async def test_a_budget_lets_in_what_could_all_fail_and_refuses_the_rest_in_line
 
 
 async def test_who_leaves_the_line_keeps_no_room() -> None:
-    budget = Budget(2)
+    budget = Budget(2, Clock())
     taken = await budget.take(5)
     first, second = asyncio.create_task(budget.take(2)), asyncio.create_task(budget.take(1))
     await asyncio.sleep(0)
@@ -259,7 +261,27 @@ async def test_what_is_beyond_the_limit_counts_in_the_minutes_that_follow() -> N
     assert spread(60, 60) == [(0, 60)]
     assert spread(1, 60) == [(0, 1)]
     assert SLOTS * SLOT_SECONDS > 60
-    assert sum(count for _, count in spread(12_345, 60)) == 12_345
+    assert sum(count for _, count in spread(12_345, 60)) == 60 * MINUTES_AHEAD
+
+
+async def test_clocks_that_differ_or_jump_neither_block_for_long_nor_let_everything_pass(database_url: str) -> None:
+    async with served(database_url, http_unknown_per_minute=3) as here:
+        for hours in (-3, 0, 5):
+            clock = here.gateway.guesses._clock
+            clock.set(time.time() + hours * 3_600)
+            await here.pool.execute("DELETE FROM http_guesses")
+            other = Gateway(here.pool, here.gateway.settings)
+            other.guesses._clock.set(time.time() - hours * 3_600)
+            async with client_of(other, {"Authorization": f"Bearer {here.key}"}) as client:
+                statuses = [(await client.get("/v1/coupons/X")).status_code for _ in range(5)]
+                assert statuses == [404] * 3 + [429] * 2
+                await here.gateway.guesses.run_once()
+                assert abs(clock.seconds() - time.time()) < 60
+                assert (await here.client.get("/v1/coupons/X")).status_code == 429
+    budget = Budget(3, clock := Clock())
+    budget.add({clock.slot(): 3}, known=False)
+    clock.set(clock.seconds() - 24 * 3_600)
+    budget.check()
 
 
 # Keys

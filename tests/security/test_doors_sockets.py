@@ -86,6 +86,17 @@ async def test_a_head_just_below_the_bounds_is_answered(database_url: str) -> No
         assert good.status_code == 200
 
 
+async def test_a_request_that_would_switch_protocols_is_answered_as_it_is(database_url: str) -> None:
+    async with served(database_url) as here, listening(here, **SHORT) as url:
+        for protocol in (b"h2c", b"websocket"):
+            head = b"GET /v1/campaigns HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + here.key.encode()
+            answer = await send(
+                url, head + b"\r\nConnection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n" + b"x" * 99
+            )
+            assert status_of(answer) == 200
+            assert b"connection: close" in answer.lower()
+
+
 async def test_trailers_of_a_body_in_chunks_are_bounded_too(database_url: str) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         head = HEAD + b"Authorization: Bearer " + here.key.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -121,20 +132,21 @@ async def test_bytes_that_keep_dripping_buy_no_time(database_url: str) -> None:
 
 
 async def test_a_body_that_comes_slowly_but_steadily_is_taken(database_url: str) -> None:
-    async with served(database_url, definition()) as here, listening(here, **SHORT) as url:
+    async with served(database_url, definition()) as here, listening(here, receive_seconds=2) as url:
 
         async def codes() -> object:
-            for number in range(15):
+            yield b"code;note\n"
+            for number in range(25):  # longer than the bound together, faster than the pace
                 await asyncio.sleep(0.1)
-                yield "".join(f"C-{number}-{line}-{'x' * 100}\n" for line in range(1_000)).encode()
+                yield "".join(f"C-{number}-{line};{'x' * 5_000}\n" for line in range(20)).encode()
 
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             answer = await client.post(
                 "/v1/campaigns/save10/codes/import",
                 content=codes(),  # type: ignore[arg-type]
-                headers={"Authorization": f"Bearer {here.key}", "Content-Type": "text/plain"},
+                headers={"Authorization": f"Bearer {here.key}", "Content-Type": "text/csv"},
             )
-        assert answer.json() == {"added": 15_000, "existing": 0, "next_line": 15_001}
+        assert answer.json() == {"added": 500, "existing": 0, "next_line": 502}
 
 
 async def test_a_client_that_doesnt_read_is_cut_off(database_url: str) -> None:

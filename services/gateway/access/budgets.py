@@ -14,6 +14,9 @@ SLOT_SECONDS: Final = 5
 SLOTS: Final = 13
 """A minute, and the slot that it begins in."""
 
+MINUTES_AHEAD: Final = 10
+"""What is beyond the limit is paid for within so many minutes."""
+
 MOST_BUDGETS: Final = 50_000
 
 
@@ -26,13 +29,28 @@ class OverBudgetError(Exception):
         self.seconds = seconds
 
 
-def this_slot() -> int:
-    """Return the number of the present slot."""
-    return int(time.time()) // SLOT_SECONDS
+class Clock:
+    """The time of who counts for all, in seconds since 1970. It goes on by itself between two looks at theirs."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def set(self, seconds: float) -> None:
+        """Say what time it is there."""
+        self._offset = seconds - time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the time."""
+        return time.monotonic() + self._offset
+
+    def slot(self) -> int:
+        """Return the number of the present slot."""
+        return int(self.seconds()) // SLOT_SECONDS
 
 
 def spread(failures: int, limit: int) -> list[tuple[int, int]]:
     """Return (slots ahead, failures): what is beyond the limit counts in the minutes that follow."""
+    failures = min(failures, limit * MINUTES_AHEAD)
     parts = [(SLOTS * number, limit) for number in range(failures // limit)]
     rest = failures % limit
     return [*parts, (SLOTS * (failures // limit), rest)] if rest else parts
@@ -41,10 +59,11 @@ def spread(failures: int, limit: int) -> list[tuple[int, int]]:
 class Budget:
     """The failures of one caller or address, and what it has under way."""
 
-    __slots__ = ("_line", "_slots", "limit", "under_way")
+    __slots__ = ("_clock", "_line", "_slots", "limit", "under_way")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Clock) -> None:
         self.limit = limit
+        self._clock = clock
         self.under_way = 0
         self._slots: dict[int, int] = {}
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -52,9 +71,12 @@ class Budget:
     @property
     def failures(self) -> int:
         """How many failures count now."""
-        oldest = this_slot() - SLOTS
-        if self._slots and min(self._slots) <= oldest:
-            self._slots = {slot: count for slot, count in self._slots.items() if slot > oldest}
+        if not self._slots:
+            return 0
+        present = self._clock.slot()
+        oldest, newest = present - SLOTS, present + SLOTS * MINUTES_AHEAD
+        if min(self._slots) <= oldest or max(self._slots) > newest:  # the latter by a clock that was set back
+            self._slots = {slot: count for slot, count in self._slots.items() if oldest < slot <= newest}
         return sum(self._slots.values())
 
     @property
@@ -75,7 +97,7 @@ class Budget:
         for slot in sorted(self._slots):
             failures -= self._slots[slot]
             if failures < self.limit:
-                wait = (slot + SLOTS) * SLOT_SECONDS - time.time()
+                wait = (slot + SLOTS) * SLOT_SECONDS - self._clock.seconds()
                 raise OverBudgetError(self.limit, max(int(wait) + 1, 1))
 
     async def take(self, attempts: int) -> int:
@@ -137,8 +159,9 @@ class Budget:
 class Budgets:
     """Budgets by who they are of; those with nothing to remember are dropped."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Clock) -> None:
         self.limit = limit
+        self._clock = clock
         self._budgets: dict[str, Budget] = {}
 
     def __len__(self) -> int:
@@ -150,7 +173,7 @@ class Budgets:
         if budget is None:
             if len(self._budgets) >= MOST_BUDGETS:
                 self._make_room()
-            budget = self._budgets[who] = Budget(self.limit)
+            budget = self._budgets[who] = Budget(self.limit, self._clock)
         return budget
 
     def check(self, who: str) -> None:

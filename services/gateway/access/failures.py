@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.gateway.access.budgets import Budgets, this_slot
+from services.gateway.access.budgets import Budgets, Clock
 from services.gateway.access.guesses import as_problem
 
 
@@ -26,7 +26,8 @@ class Failures:
     """What each address sent in vain within the last minute."""
 
     def __init__(self, per_minute: int) -> None:
-        self._addresses = Budgets(per_minute)
+        self._clock = Clock()
+        self._addresses = Budgets(per_minute, self._clock)
 
     @asynccontextmanager
     async def attempt(self, address: str) -> AsyncIterator[Attempt]:
@@ -39,6 +40,6 @@ class Failures:
         finally:
             budget = self._addresses.of(address)
             if attempt.is_bad:
-                budget.add({this_slot(): 1}, known=False)
+                budget.add({self._clock.slot(): 1}, known=False)
             budget.give_back(taken)
             self._addresses.drop_unused(address)

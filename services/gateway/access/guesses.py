@@ -17,7 +17,7 @@ from typing import Final
 
 import asyncpg
 
-from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, OverBudgetError, spread, this_slot
+from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
 from shared.domain.commands import Command, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from shared.domain.coupon import code_key
@@ -161,8 +161,9 @@ class Guesses:
 
     def __init__(self, pool: Pool, per_caller: int, per_address: int) -> None:
         self._pool = pool
-        self.callers = Budgets(per_caller)
-        self.addresses = Budgets(per_address)
+        self._clock = Clock()
+        self.callers = Budgets(per_caller, self._clock)
+        self.addresses = Budgets(per_address, self._clock)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._reads = 0
 
@@ -184,7 +185,7 @@ class Guesses:
         except _AWAY as error:
             log.warning("guesses are counted here alone", error=repr(error))
             for who, ahead, count in new:
-                self._budgets_of(who).of(who).add({this_slot() + ahead: count}, known=False)
+                self._budgets_of(who).of(who).add({self._clock.slot() + ahead: count}, known=False)
             return
         self._note(records)
 
@@ -223,6 +224,9 @@ class Guesses:
 
     def _note(self, records: Sequence[asyncpg.Record]) -> None:
         for record in records:
+            self._clock.set(record["at"])  # the ledger's: gateways' own may differ
+            if record["subject"] is None:
+                continue
             who = record["subject"]
             self._budgets_of(who).of(who).add({record["slot"]: record["guesses"]}, known=True)
 
