@@ -92,13 +92,16 @@ def _evict(connections: OrderedDict[Connection, None]) -> bool:
 
 
 def network_of(host: str) -> str:
-    """Return the address that bounds count by: IPv4 whole, IPv6 by its /64, which is what one customer has."""
-    if ":" not in host:
-        return host
+    """Return the address that bounds count by: IPv4 whole, IPv6 by its /64, which is what one customer has.
+
+    What is no address (a proxy may hand on anything) is one address together.
+    """
     try:
-        address = ipaddress.IPv6Address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return host
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))

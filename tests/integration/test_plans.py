@@ -38,6 +38,10 @@ INSERT INTO journal (command_id, fingerprint, kind, outcome, verdict, decided_at
     SELECT 'x ' || n, '', 'RedeemCoupons', 'redeemed', '{}', now() FROM generate_series(1, %(rows)s) n;
 INSERT INTO outbox (event_id, topic, key, type, source, subject, time, data)
     SELECT md5('e' || n)::uuid, 't', 'k', 'y', 's', 'u', now(), '{}' FROM generate_series(1, %(rows)s) n;
+INSERT INTO http_guesses SELECT 'caller ' || n %% 100, n, 1 FROM generate_series(1, %(rows)s) n;
+INSERT INTO jobs (job_id, caller, campaign_id, total, status)
+    SELECT md5('j' || n)::uuid, 'caller ' || n %% 1000, 'c1', 2000, CASE WHEN n %% 2 = 0 THEN 'done' ELSE 'waiting' END
+    FROM generate_series(1, %(rows)s) n;
 ANALYZE;
 """ % {"rows": ROWS}  # noqa: UP031 - braces are JSON's here
 
@@ -125,6 +129,12 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     "a coupon and its company": ("coupon_alone", "services.gateway", ["'K1'"]),
     "whether a code is taken": ("code_is_taken", "services.gateway", ["'K1'", "'c2'"]),
     "coupons in use": ("coupons_in_use", "services.gateway", ["ARRAY['c1']"]),
+    "a guess": ("guesses_add", "services.gateway", ["ARRAY['caller 7']", "ARRAY[0]", "ARRAY[1]", "5", "13"]),
+    "guesses of all gateways": ("guesses_read", "services.gateway", ["5", "13", "20000"]),
+    "old guesses": ("guesses_prune", "services.gateway", ["5", "500000000"]),
+    "another job": (
+        "job_add", "services.gateway", ["md5('j')::uuid", "'caller 7'", "'c1'", "2000", "20", "2000000"],
+    ),
 }  # fmt: skip
 """What the gateway asks on the way of a request or a page, with filters that are asked for and filters that aren't."""
 

@@ -15,6 +15,7 @@ from cli.processes import free_port
 from services.gateway.serving import limits_of, room
 from shared.ledger.engine import Engine
 from shared.runtime.health import Health, health_server
+from shared.runtime.http_connections import network_of
 from tests.gateway import Served, listening, served
 from tests.ledger import definition, issue
 from tests.security.raw_http import connect, connected, drip, rest, send, status_of
@@ -237,6 +238,22 @@ async def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(database
             assert answer.status_code == 404
             subjects = {row["subject"] for row in await here.pool.fetch("SELECT subject FROM http_guesses")}
             assert f"address {remembered}" in subjects
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("", "unknown"),
+        ("x" * 30_000, "unknown"),
+    ],
+)
+async def test_an_address_counts_as_what_one_customer_has(host: str, counted: str) -> None:
+    assert network_of(host) == counted
 
 
 async def test_a_large_answer_outlives_the_bound_of_an_idle_connection_while_it_is_read(database_url: str) -> None:

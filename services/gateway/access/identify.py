@@ -45,7 +45,7 @@ async def by_key(request: Request, gateway: "Gateway", key: str) -> Caller:
 
 def address_of(request: Request) -> str:
     """Return where the request comes from, as bounds count it; a proxy's word is taken where it is trusted."""
-    return network_of(request.client.host) if request.client else ""
+    return network_of(request.client.host if request.client else "")
 
 
 def basic_key(encoded: str) -> str:
