@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shared.runtime import telemetry
 from shared.runtime.http_connections import PACE_BYTES, Connections, HttpLimits
@@ -50,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = bounds.limits
         self._host = ""
         self._admitted = False
+        self._running: RequestResponseCycle | None = None
         self._refused = False
         self._deaf = False
         self._reading_head = True
@@ -207,6 +208,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # Answers
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin to answer a request."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """An answer was written; the connection waits for the next request, or reads away the rest of this one."""
         super().on_response_complete()
@@ -282,12 +288,13 @@ class BoundedProtocol(HttpToolsProtocol):
         telemetry.HTTP_CUT.labels(why).inc()
         self._disarm()
         self.pipeline.clear()
-        cycle = self.cycle
         started = False
-        if cycle is not None and not cycle.response_complete:
-            started = cycle.response_started
-            cycle.disconnected = True  # its route finds that the client is gone
-            cycle.message_event.set()
+        for cycle in (self._running, self.cycle):  # two where requests are pipelined
+            if cycle is not None and not cycle.response_complete:
+                started = started or cycle.response_started
+                cycle.disconnected = True  # its route finds that the client is gone
+                cycle.waiting_for_100_continue = False
+                cycle.message_event.set()
         if self.transport.is_closing():
             return
         if started:

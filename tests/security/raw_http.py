@@ -35,14 +35,16 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def send(url: str, content: bytes) -> bytes:
-    """Send bytes as fast as they are taken; return what comes back until the server closes."""
+async def send(url: str, content: bytes, *, ends: bool = False) -> bytes:
+    """Send bytes as fast as they are taken, and nothing more with `ends`; return what comes until the server closes."""
     async with connected(url) as (reader, writer):
         answer = asyncio.create_task(rest(reader))
         try:
             for start in range(0, len(content), 65_536):
                 writer.write(content[start : start + 65_536])
                 await writer.drain()
+            if ends:
+                writer.write_eof()
         except ConnectionError:
             pass  # the server had enough
         return await answer

@@ -5,6 +5,7 @@ Bounds of time are set low here; that 15 s are what runs in production is checke
 
 import asyncio
 import gc
+from random import Random
 
 import httpx
 import psutil
@@ -238,6 +239,41 @@ async def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(database
             assert answer.status_code == 404
             subjects = {row["subject"] for row in await here.pool.fetch("SELECT subject FROM http_guesses")}
             assert f"address {remembered}" in subjects
+
+
+async def test_garbled_requests_end_in_an_answer_or_an_end_and_never_in_an_error_of_ours(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    random = Random(10)
+    async with served(database_url, definition()) as here, listening(here, receive_seconds=1) as url:
+        key = here.key.encode()
+        whole = (
+            HEAD + b"Authorization: Bearer " + key + b"\r\nContent-Length: 15\r\n\r\n" + b'{"codes":["A"]}',
+            HEAD
+            + b"X-API-Key: "
+            + key
+            + b"\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n"
+            + b'{"codes":["A"]}'
+            + b"\r\n0\r\n\r\n",
+            b"GET /v1/coupons?limit=1 HTTP/1.1\r\nHost: a\r\nX-API-Key: " + key + b"\r\n\r\n",
+        )
+        pieces = (
+            b"\r\n", b"\n", b"\0", b" ", b":", b"\xff\xfe", b"Upgrade: h2c\r\n", b"Connection: close\r\n", b"%00",
+            b"Content-Length: 3\r\n", b"Expect: 100-continue\r\n", b"CONNECT a:1", b"\x16\x03\x01",
+        )  # fmt: skip
+
+        def garbled() -> bytes:
+            content = bytearray(random.choice(whole) * random.randint(1, 3))
+            for _ in range(random.randint(1, 6)):
+                at = random.randrange(len(content))
+                content[at : at + random.randint(0, 8)] = random.choice(pieces)
+            return bytes(content[: random.randint(1, len(content))] if random.random() < 0.3 else content)
+
+        for _ in range(10):
+            answers = await asyncio.gather(*[send(url, garbled(), ends=True) for _ in range(20)])
+            assert all(status_of(answer) in {0, *range(200, 500)} for answer in answers), answers
+        assert await is_good(url, here)
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
 
 
 @pytest.mark.parametrize(
