@@ -2,13 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 
 from schemas.campaigns import CampaignDefinition
@@ -17,8 +16,10 @@ from services.gateway.access.callers import SCOPES
 from services.gateway.app import create_app
 from services.gateway.gateway import Gateway
 from services.gateway.repeats import Housekeeper
+from services.gateway.serving import BACKLOG, limits_of
 from services.gateway.settings import GatewaySettings
 from shared.ledger.database import Pool
+from shared.runtime.http_server import BoundedServer
 from tests.ledger import ledger
 
 
@@ -47,18 +48,16 @@ def client_of(gateway: Gateway, headers: dict[str, str]) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://couponry.test", headers=headers)
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are pytest's."""
-        yield
-
-
 @asynccontextmanager
-async def listening(here: Served) -> AsyncIterator[str]:
-    """The application on a port of its own, for clients that need one; call them in another thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(create_app(here.gateway), log_config=None, access_log=False, lifespan="off"))
+async def listening(here: Served, **limits: Any) -> AsyncIterator[str]:
+    """The application on a port of its own, for clients that need one; call them in another thread.
+
+    `limits` replace those of the settings.
+    """
+    settings = here.gateway.settings
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    bounds = replace(limits_of(settings, settings.http_connections), **limits)
+    server = BoundedServer(create_app(here.gateway), bounds, trusted_proxies=settings.trusted_proxies, backlog=BACKLOG)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

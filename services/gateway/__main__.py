@@ -38,6 +38,7 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
             housekeeper.run(context.stopping),
             jobs.run(context.stopping),
             erasures.run(context.stopping),
+            gateway.guesses.run(context.stopping),
         )
 
 

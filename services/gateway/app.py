@@ -6,12 +6,15 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
+from services.gateway import docs_page
 from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, imports, jobs, openapi, privacy, reads, redemptions, webhooks
 from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
+from shared.runtime.http_server import SafeHeaders
 
 ROUTERS = (
     campaigns.router,
@@ -33,11 +36,21 @@ FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
 """Setting that holds the base path → the module's `create`."""
 
 
+class Application(FastAPI):
+    """An application whose every answer has the headers that keep browsers careful, those of its bugs too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the headers around everything."""
+        return SafeHeaders(super().build_middleware_stack())
+
+
 def create_app(gateway: Gateway) -> FastAPI:
     """The whole gateway as one ASGI application; `gateway` must be closed by who opened it."""
-    app = FastAPI(
+    app = Application(
         title="Couponry",
         version=version("couponry"),
+        docs_url=None,
+        redoc_url=None,
         exception_handlers={
             Problem: answer_problem,
             RequestValidationError: answer_invalid,
@@ -51,5 +64,6 @@ def create_app(gateway: Gateway) -> FastAPI:
         app.include_router(router)
     for setting, create in FACADES.items():
         app.mount(getattr(gateway.settings, setting), create(gateway))
+    docs_page.add_to(app)
     app.openapi = lambda: openapi.document(app, app.version)  # type: ignore[method-assign]
     return app

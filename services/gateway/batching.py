@@ -7,23 +7,43 @@ by one; together they cost one commit. Nobody waits for others to come: an idle 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
+import asyncpg
+
+from shared.ledger.database import UNAVAILABLE
+from shared.ledger.engine import LedgerUnavailableError
 from shared.runtime.logging import get_logger
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 log = get_logger("gateway")
+MOST_FAILED_ALONE: Final = 8
+"""Requests of one batch that may fail one by one, none of it succeeding, before its error counts as everybody's."""
 
 
 class OverloadedError(Exception):
     """So much waits already that another request would wait too long."""
 
 
+NOT_NOW: Final[tuple[type[BaseException], ...]] = (
+    *UNAVAILABLE,
+    LedgerUnavailableError,
+    OverloadedError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+)
+"""Errors of the moment, not of a request: the same request later is right."""
+
+
 class MicroBatcher(Generic[Asked, Answered]):
     """Runs `work` on up to `size` of what is asked at a time, `batches` of them side by side, `waiting` in the queue.
 
-    `work` answers a list with one answer each, in the same order; what it raises, everybody of that batch gets.
+    `work` answers a list with one answer each, in the same order. What it raises of `for_all`, everybody of that batch
+    gets. Anything else is somebody's own: the batch is halved until the one is found, and the others are answered. So
+    `work` must be one that may be done again, in part and in smaller batches.
     """
 
     def __init__(
@@ -33,11 +53,13 @@ class MicroBatcher(Generic[Asked, Answered]):
         size: int,
         batches: int = 1,
         waiting: int = 10_000,
+        for_all: tuple[type[BaseException], ...] = NOT_NOW,
     ) -> None:
         self._work = work
         self._size = size
         self._batches = batches
         self._waiting = waiting
+        self._for_all = for_all
         self._queue: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,14 +101,51 @@ class MicroBatcher(Generic[Asked, Answered]):
                 batch.append(one)
         if not batch:
             return
+        await self._settle(batch, _Failures())
+
+    async def _settle(self, batch: Sequence[tuple[Asked, "asyncio.Future[Answered]"]], failed: "_Failures") -> None:
+        """Answer each of a batch, or raise to each what is its own."""
+        if failed.for_all is not None:
+            self._raise_to(batch, failed.for_all, failed)
+            return
         try:
             answers = await self._work([asked for asked, _ in batch])
+            answered = list(zip(batch, answers, strict=True))
         except Exception as error:
-            log.warning("a batch failed", requests=len(batch), error=repr(error))
+            if len(batch) == 1 or isinstance(error, self._for_all):
+                self._raise_to(batch, error, failed)
+                return
+            log.warning("a batch failed and is halved", requests=len(batch), error=repr(error))
+        except BaseException:
             for _, waiting in batch:
+                waiting.cancel()
+            raise
+        else:
+            failed.succeeded = True
+            for (_, waiting), answer in answered:
                 if not waiting.done():
-                    waiting.set_exception(error)
+                    waiting.set_result(answer)
             return
-        for (_, waiting), answer in zip(batch, answers, strict=True):
+        middle = len(batch) // 2
+        await self._settle(batch[:middle], failed)
+        await self._settle(batch[middle:], failed)
+
+    def _raise_to(
+        self, batch: Sequence[tuple[Asked, "asyncio.Future[Answered]"]], error: Exception, failed: "_Failures"
+    ) -> None:
+        log.warning("requests failed", requests=len(batch), error=repr(error))
+        failed.alone += 1
+        if isinstance(error, self._for_all) or (failed.alone >= MOST_FAILED_ALONE and not failed.succeeded):
+            failed.for_all = error
+        for _, waiting in batch:
             if not waiting.done():
-                waiting.set_result(answer)
+                waiting.set_exception(error)
+
+
+@dataclass
+class _Failures:
+    """What became of one batch so far."""
+
+    alone: int = 0
+    succeeded: bool = False
+    for_all: Exception | None = None

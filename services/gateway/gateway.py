@@ -7,13 +7,16 @@ from uuid import uuid4
 from fastapi import Request
 
 from services.gateway import tenants
+from services.gateway.access.failures import Failures
+from services.gateway.access.guesses import Guesses, Ticket, looking_up, unknown_in
 from services.gateway.access.keys import Keys
-from services.gateway.access.rates import Rates
+from services.gateway.access.rates import AtOnce, Rates
 from services.gateway.access.tokens import Tokens
-from services.gateway.batching import MicroBatcher, OverloadedError
+from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
 from services.gateway.problems import Problem
 from services.gateway.repeats import Repeats
-from services.gateway.settings import GatewaySettings
+from services.gateway.room import Room
+from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.commands import Command, LockCoupons, RedeemCoupons
 from shared.domain.explaining import Explanation
 from shared.domain.reasons import Reason
@@ -28,6 +31,10 @@ from shared.runtime import telemetry
 CHANNEL: Final = "http"
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
+BUG: Final = (
+    "This is a bug of the gateway's; its log has the details. What the request asked for was not done unless a retry "
+    "under the same Idempotency-Key says so."
+)
 
 
 class Gateway:
@@ -38,9 +45,14 @@ class Gateway:
         self.settings = settings
         self.engine = Engine(pool)
         self.campaigns = CampaignCache()
-        self.keys = Keys(pool)
-        self.tokens = Tokens(settings)
-        self.rates = Rates(settings.http_rate_per_minute, settings.http_unknown_per_minute)
+        failures = Failures(settings.http_bad_keys_per_minute)
+        self.keys = Keys(pool, failures)
+        self.tokens = Tokens(settings, failures)
+        self.rates = Rates(settings.http_rate_per_minute)
+        self.callers_at_once = AtOnce(settings.http_at_once, "of one caller")
+        self.addresses_at_once = AtOnce(settings.http_at_once_per_address, "from one address")
+        self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
+        self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
         self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
@@ -48,6 +60,7 @@ class Gateway:
             size=settings.http_batch_size,
             batches=settings.http_batches,
             waiting=settings.http_waiting,
+            for_all=NOT_NOW,
         )
 
     async def execute(self, command: Command) -> Verdict:
@@ -56,32 +69,45 @@ class Gateway:
         Raises a Problem for a command that no verdict can be had on; LedgerUnavailableError and OverloadedError for
         later.
         """
-        answer = await self._commands.submit(tenants.bound(command))
+        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+            answer = await self._commands.submit(tenants.bound(command))
+            if isinstance(answer, Verdict):
+                self._judge(ticket, command, answer)
         if isinstance(answer, Rejected):
-            if answer.error_class == "CommandIdReused":
-                raise Problem(422, "idempotency_key_reused", answer.text)
-            raise Problem(422, "invalid_request", f"The ledger can't take this request: {answer.text}")
+            raise rejection(answer)
         if answer.refused:
             telemetry.REFUSED.labels("gateway", answer.refused[0].reason.value).inc()
         return answer
 
     async def validate(self, command: Command) -> Verdict:
         """The verdict that `command` would get now; nothing is changed."""
-        try:
-            return await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
-        except TooMuchAtOnceError as error:
-            raise OverloadedError(str(error)) from error
-        except UNTAKEABLE as error:
-            raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
+        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+            try:
+                verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+            except TooMuchAtOnceError as error:
+                raise OverloadedError(str(error)) from error
+            except UNTAKEABLE as error:
+                raise untakeable(str(error)) from None
+            self._judge(ticket, command, verdict)
+        return verdict
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
-        """Every rule for the one code that `command` names."""
-        try:
-            return await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
-        except TooMuchAtOnceError as error:
-            raise OverloadedError(str(error)) from error
-        except UNTAKEABLE as error:
-            raise Problem(422, "invalid_request", f"The ledger can't take this request: {error}") from None
+        """Every rule for the one code of `command`, whatever refuses it first."""
+        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+            try:
+                explanation = await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+            except TooMuchAtOnceError as error:
+                raise OverloadedError(str(error)) from error
+            except UNTAKEABLE as error:
+                raise untakeable(str(error)) from None
+            self._judge(ticket, command, explanation.verdict)
+        return explanation
+
+    def _judge(self, ticket: Ticket | None, command: Command, verdict: Verdict) -> None:
+        """Report what the command named that nobody knows."""
+        self.guesses.learn((*verdict.accepted, *verdict.refused))
+        if ticket is not None:
+            ticket.report(unknown_in(command, verdict.refused))
 
     async def drained(self) -> None:
         """Wait until no command is under way."""
@@ -101,25 +127,32 @@ def command_id_of(request: Request) -> str:
     return f"/couponry/http/{name} {key if key and request.method == 'POST' else uuid4()}"
 
 
-def refusal(verdict: Verdict | Sequence[RefusedCoupon], request: Request | None = None) -> Problem:
+def rejection(rejected: Rejected) -> Problem:
+    """A command that got no verdict, as a problem."""
+    if rejected.error_class == "CommandIdReused":
+        return Problem(422, "idempotency_key_reused", rejected.text)
+    if getattr(rejected, "is_bug", False):
+        return Problem(500, "internal_error", BUG)
+    return untakeable(rejected.text)
+
+
+def untakeable(why: str) -> Problem:
+    """A value that no ledger takes."""
+    return Problem(422, "invalid_request", f"The ledger can't take this request: {why}")
+
+
+def refusal(verdict: Verdict | Sequence[RefusedCoupon]) -> Problem:
     """A refused verdict as a problem: its first reason, with all that was refused."""
     refused = verdict.refused if isinstance(verdict, Verdict) else verdict
     first = min(refused, key=lambda one: list(Reason).index(one.reason)) if refused else None
     if first is None:
         return Problem(REFUSED, "conflict", "Nothing was asked for that could be done.")
-    if request is not None:
-        note_unknown(request, refused)
     return Problem(
         STATUSES.get(first.reason, REFUSED),
         first.reason.value,
         first.message,
         details={"reason": first.reason.value, "refused": [refused_coupon(one) for one in refused]},
     )
-
-
-def note_unknown(request: Request, refused: Sequence[RefusedCoupon]) -> None:
-    """Remember how many codes of the request nobody knows, so that guessing takes long."""
-    request.state.unknown_codes = sum(one.reason is Reason.NOT_FOUND for one in refused)
 
 
 def refused_coupon(refused: RefusedCoupon) -> dict[str, object]:

@@ -17,13 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from services.gateway.access.callers import CALLING, Caller, Scope
-from services.gateway.batching import OverloadedError
-from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.access.guesses import Ticket
+from services.gateway.access.identify import address_of
+from services.gateway.batching import NOT_NOW
+from services.gateway.gateway import BUG, Gateway, gateway_of
 from services.gateway.problems import Problem
 from services.gateway.repeats import KeptAnswer, Place, check_key, fingerprint
-from services.gateway.settings import MAX_BODY_BYTES
-from shared.ledger.database import UNAVAILABLE
-from shared.ledger.engine import LedgerUnavailableError
+from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
 from shared.runtime import telemetry
 from shared.runtime.encryption import EncryptionError
 from shared.runtime.logging import get_logger
@@ -34,14 +34,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 STREAMED: Final = "x-streamed-body"
 """In a route's `openapi_extra`: its body is read as a stream, so it has no bound and no idempotency key."""
 
-NOT_NOW: Final[tuple[type[BaseException], ...]] = (
-    *UNAVAILABLE,
-    LedgerUnavailableError,
-    OverloadedError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InsufficientResourcesError,
-)
 UNKEPT: Final = frozenset({401, 403, 408, 409, 429})
 """Answers that say nothing of the request itself; it may be tried again under the same key."""
 
@@ -66,10 +58,7 @@ class Guarded(APIRoute):
                 raise
             except Exception as error:
                 log.exception("a bug: answered as an internal error", path=request.url.path)
-                raise Problem(
-                    500, "internal_error", "This is a bug of the gateway's; its log has the details. What the request "
-                    "asked for was not done unless a retry under the same Idempotency-Key says so.",
-                ) from error  # fmt: skip
+                raise Problem(500, "internal_error", BUG) from error
             finally:
                 telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
                 telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
@@ -97,24 +86,48 @@ class Guarded(APIRoute):
 
 
 async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
+    """The answer to a request that passes: a bound after the other, the cheap ones first, its body last."""
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
         raise Problem(422, "invalid_request", "The address holds the character NUL, which nothing here is called by.")
-    if not streamed:
-        await _bounded_body(request)
-    caller: Caller = await request.app.state.identify(request, gateway)
-    request.state.caller = caller
-    CALLING.set(caller)
-    headers = await gateway.rates.admit(caller)
-    place = _place(request, caller)
-    if place is None or streamed:
-        response = await answer(request)
-    else:
-        response = await _once(request, gateway, answer, place)
-    unknown = getattr(request.state, "unknown_codes", 0)
-    if unknown:
-        await gateway.rates.slow_down(caller, unknown)
+    address = address_of(request)
+    with gateway.addresses_at_once.one(address):
+        caller: Caller = await request.app.state.identify(request, gateway)
+        request.state.caller = caller
+        CALLING.set(caller)
+        with gateway.callers_at_once.one(caller.name):
+            headers = await gateway.rates.admit(caller)
+            ticket = gateway.guesses.ticket(caller.name, address, request.app.title)
+            request.state.guesses = ticket
+            ticket.check()
+            taken = 0 if streamed else await _bounded_body(request, gateway)
+            try:
+                response = await _counted(request, gateway, answer, ticket, streamed)
+            finally:
+                gateway.bodies.give_back(taken)
     _add(response, headers)
     return response
+
+
+async def _counted(request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, streamed: bool) -> Response:
+    """The answer, sent after what it says there is none of was counted."""
+
+    async def told(request: Request) -> Response:
+        try:
+            response = await answer(request)
+        except Problem as problem:
+            if problem.unknown and not ticket.reported:
+                ticket.report(problem.unknown)
+            raise
+        if response.status_code == 404 and not ticket.reported:
+            ticket.report(1)
+        return response
+
+    try:
+        await ticket.begin(waits=not streamed)
+        place = _place(request, caller_of(request))
+        return await told(request) if place is None or streamed else await _once(request, gateway, told, place)
+    finally:
+        await ticket.end()
 
 
 async def _once(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
@@ -147,23 +160,56 @@ async def _told(request: Request, answer: Handler) -> Response:
         return told
 
 
-async def _bounded_body(request: Request) -> None:
-    """Read the body, which later reads find read. Raises a Problem (413)."""
+async def early_body(request: Request) -> None:
+    """Read a body that says who calls, which nobody has said yet: a small one. Raises a Problem (413)."""
+    await _read(request, EARLY_BODY_BYTES)
+
+
+async def _bounded_body(request: Request, gateway: Gateway) -> int:
+    """Read the body, which later reads find read. Return what it takes of `gateway.bodies`.
+
+    Raises a Problem (413); OverloadedError where the bodies of others fill the memory that there is for them.
+    """
+    taken = 0
+
+    def take(size: int) -> None:
+        nonlocal taken
+        gateway.bodies.take(size)
+        taken += size
+
+    try:
+        await _read(request, MAX_BODY_BYTES, take)
+    except BaseException:
+        gateway.bodies.give_back(taken)
+        raise
+    return taken
+
+
+async def _read(request: Request, most: int, take: Callable[[int], None] = lambda size: None) -> None:
+    if hasattr(request, "_body"):
+        return
     told = request.headers.get("content-length")
-    if told is not None and told.isdecimal() and int(told) > MAX_BODY_BYTES:
-        raise _too_large()
+    if told is not None and told.isdecimal() and int(told[:20]) > most:
+        raise _too_large(most)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
+        take(len(chunk))
         chunks.append(chunk)
     request._body = b"".join(chunks)
 
 
-def _too_large() -> Problem:
-    return Problem(413, "too_large", f"A body has at most {MAX_BODY_BYTES:,} bytes.")
+def _too_large(most: int) -> Problem:
+    return Problem(413, "too_large", f"A body has at most {most:,} bytes here.")
+
+
+def report_unknown(request: Request, unknown: int) -> None:
+    """Count so many guesses for an answer that says "none" without a 404. What `Gateway` is asked counts by itself."""
+    ticket: Ticket = request.state.guesses
+    ticket.report(unknown)
 
 
 def _place(request: Request, caller: Caller) -> Place | None:

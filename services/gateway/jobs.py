@@ -33,6 +33,9 @@ IDLE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 PRUNED_AT_A_TIME: Final = 5_000
 RETENTION_SECONDS: Final = 90 * 24 * 60 * 60
+LOCK_CLASS: Final = 0x0C10
+"""The first half of the advisory lock under which a caller's jobs are added."""
+
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
@@ -56,14 +59,33 @@ class Job:
         return CreateCoupons(f"/couponry/job {self.job_id}/{number}", self.campaign_id, count, channel="http")
 
 
-async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int) -> Job:
-    """Add a job, or find it where it was added before."""
-    while True:
-        async with pool.acquire() as connection, connection.transaction():  # durable also where it was added before
-            await connection.execute(sql("job_add", PACKAGE), job_id, caller, campaign_id, total)
-        job = await find(pool, job_id)
-        if job is not None:  # else the job of long ago was pruned in between
-            return job
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What one caller may have waiting: jobs that aren't done, and coupons that they have still to make."""
+
+    jobs: int
+    coupons: int
+
+
+class QueueFullError(Exception):
+    """The caller has too much waiting; the text says what the limits are."""
+
+
+async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int, *, limits: QueueLimits) -> Job:
+    """Add a job, or find it where it was added before. Raises QueueFullError."""
+    async with pool.acquire() as connection, connection.transaction():
+        # One caller's requests wait for one another, so that each sees what those before it added.
+        await connection.execute(sql("job_take_turn", PACKAGE), LOCK_CLASS, caller)
+        await connection.execute(
+            sql("job_add", PACKAGE), job_id, caller, campaign_id, total, limits.jobs, limits.coupons
+        )
+        record = await connection.fetchrow(sql("job_find", PACKAGE), job_id)
+    if record is None:
+        raise QueueFullError(
+            f"At most {limits.jobs:,} jobs of one caller wait or run at a time, with at most {limits.coupons:,} "
+            "coupons to make. Wait until some are done."
+        )
+    return Job(**record)
 
 
 async def find(pool: Pool, job_id: str) -> Job | None:

@@ -39,7 +39,11 @@ TITLES: Final[Mapping[str, str]] = {
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
-    """A request that gets no good answer. `details` are further members of the problem, JSON-like."""
+    """A request that gets no good answer.
+
+    `details` are further members of the problem, JSON-like. `unknown`: how many things it says there are none of, which
+    counts as guessing; 1 for a 404.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
         *,
         details: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        unknown: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -56,6 +61,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
         self.detail = detail
         self.details = dict(details or {})
         self.headers = dict(headers or {})
+        self.unknown = int(status == 404) if unknown is None else unknown
 
     @property
     def title(self) -> str:

@@ -1,16 +1,16 @@
 """uvicorn under the service's own signals, health and bounds."""
 
 import asyncio
-import contextlib
+import resource
 import socket
-from collections.abc import Iterator
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI
 
 from services.gateway.settings import GatewaySettings
 from shared.runtime.errors import OperatorError
+from shared.runtime.http_connections import HttpLimits
+from shared.runtime.http_server import BoundedServer
 from shared.runtime.logging import get_logger
 from shared.runtime.service import ServiceContext
 from shared.runtime.settings import PREFIX
@@ -18,38 +18,34 @@ from shared.runtime.shutdown import sleep_unless
 
 log = get_logger("gateway")
 
-BACKLOG: Final = 2_048
+BACKLOG: Final = 512
+"""Connections that the kernel keeps until they are accepted; all of them may be accepted at a time."""
+
 KEEP_ALIVE_SECONDS: Final = 75
 """Above the minute for which load balancers keep connections, so that they close first."""
 
 BEAT_SECONDS: Final = 1.0
+OWN_DESCRIPTORS: Final = 64
+"""Kept for the ledger's connections, the event loop and files."""
 
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the service, which drains first."""
-        yield
+MOST_DESCRIPTORS: Final = 65_536
 
 
 async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
     """Serve `app` until asked to stop, then answer what is under way. Raises OperatorError for a port that is taken."""
     settings = context.settings
-    listener = _listener(settings.http_host, settings.http_port)
-    config = uvicorn.Config(
+    connections, backlog = room(settings.http_connections)
+    listener = _listener(settings.http_host, settings.http_port, backlog)
+    server = BoundedServer(
         app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        limits_of(settings, connections),
+        trusted_proxies=settings.trusted_proxies,
+        backlog=backlog,
         timeout_graceful_shutdown=int(settings.drain_seconds),
-        server_header=False,
     )
-    server = _Server(config)
     context.health.started()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    log.info("listening", host=settings.http_host, port=settings.http_port)
+    log.info("listening", host=settings.http_host, port=settings.http_port, connections=connections)
     try:
         while not serving.done() and not await sleep_unless(context.stopping, BEAT_SECONDS):
             context.health.note_progress()  # the loop turns: that is all the progress an idle gateway makes
@@ -59,7 +55,35 @@ async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
         listener.close()
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def limits_of(settings: GatewaySettings, connections: int) -> HttpLimits:
+    """What the gateway's server takes before anybody is known."""
+    return HttpLimits(
+        connections=connections,
+        connections_per_address=min(settings.http_connections_per_address, connections),
+        idle_seconds=KEEP_ALIVE_SECONDS,
+    )
+
+
+def room(wanted: int) -> tuple[int, int]:
+    """Return how many connections there are descriptors for, at most `wanted`, and the backlog beside them.
+
+    The process's own bound is raised as far as it may. Without descriptors left nobody could be accepted, not even to
+    take the place of an idle connection.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    free = max((most if soft == resource.RLIM_INFINITY else soft) - OWN_DESCRIPTORS, 32)
+    backlog = max(min(free // 4, BACKLOG), 8)
+    connections = min(wanted, free - backlog)
+    if connections < wanted:
+        log.warning("fewer connections than set: too few file descriptors", connections=connections, descriptors=soft)
+    return connections, backlog
+
+
+def _listener(host: str, port: int, backlog: int) -> socket.socket:
     """A socket that several gateways of one machine may share: the kernel spreads connections over them."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only where it is.
@@ -68,7 +92,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(BACKLOG)
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise OperatorError(

@@ -1,5 +1,6 @@
 """The gateway's own settings."""
 
+from ipaddress import ip_network
 from typing import Final, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +9,12 @@ from shared.runtime.settings import PREFIX, ServiceSettings
 
 DAY_SECONDS: Final = 24 * 60 * 60
 MAX_LOCK_SECONDS: Final = DAY_SECONDS
+EARLY_BODY_BYTES: Final = 64 * 1024
+"""Of a body that says who calls, and so is read before that is known."""
+
+BODY_BYTES_AT_ONCE: Final = 128 * 1024 * 1024
+"""Of all bodies that a process has in memory at a time; more are told to come back."""
+
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Above the largest order that Kafka takes (1 MB), so that no order is too large for HTTP alone."""
 
@@ -27,7 +34,40 @@ class GatewaySettings(ServiceSettings):
     http_answer_seconds: float = Field(30.0, gt=0, le=600, description="no answer takes longer; then it is a 503")
     http_rate_per_minute: int = Field(1_000, ge=1, le=10_000_000, description="requests a minute and key, a process")
     http_unknown_per_minute: int = Field(
-        30, ge=1, le=1_000_000, description="unknown codes a minute and key; beyond, each answer takes longer"
+        60,
+        ge=1,
+        le=1_000_000,
+        description="unknown codes, locks and customers a minute and caller, over all gateways; beyond, a 429",
+    )
+    http_unknown_per_minute_and_address: int = Field(
+        300, ge=1, le=10_000_000, description="the same for all callers of one address (IPv6: one /64) together"
+    )
+    http_bad_keys_per_minute: int = Field(
+        60, ge=1, le=1_000_000, description="unknown keys and refused tokens a minute and address; beyond, a 429"
+    )
+    http_connections: int = Field(
+        1_000, ge=8, le=60_000, description="connections at a time; beyond, the longest idle one gives way"
+    )
+    http_connections_per_address: int = Field(
+        500, ge=4, le=60_000, description="the same for one address; not for trusted proxies"
+    )
+    http_at_once: int = Field(500, ge=1, le=100_000, description="requests at a time of one caller; more are a 429")
+    http_at_once_per_address: int = Field(
+        1_000, ge=1, le=100_000, description="requests at a time of one address; more are a 429"
+    )
+    http_trusted_proxies: str = Field(
+        "",
+        max_length=2_000,
+        description="addresses or networks, separated by commas, whose X-Forwarded-For is believed; none without",
+    )
+    http_jobs_per_caller: int = Field(
+        20, ge=1, le=10_000, description="jobs of one caller that aren't done; then a 429"
+    )
+    http_job_coupons_per_caller: int = Field(
+        2_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="coupons that the jobs of one caller have still to make; more are a 429",
     )
     answers_retention_seconds: float = Field(
         30 * DAY_SECONDS, ge=60, description="an answer under an Idempotency-Key is kept for so long"
@@ -72,6 +112,22 @@ class GatewaySettings(ServiceSettings):
         if secret:
             raise ValueError(f"{PREFIX}OAUTH_ALGORITHMS holds {secret[0]}: only signatures of a key pair are accepted")
         return self
+
+    @model_validator(mode="after")
+    def _proxies_are_networks(self) -> Self:
+        for one in self.trusted_proxies:
+            try:
+                ip_network(one, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{PREFIX}HTTP_TRUSTED_PROXIES holds {one!r}, which is no address or network like 10.0.0.0/8"
+                ) from None
+        return self
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        """Addresses and networks of proxies that say where a request came from."""
+        return tuple(one.strip() for one in self.http_trusted_proxies.split(",") if one.strip())
 
     @property
     def algorithms(self) -> tuple[str, ...]:

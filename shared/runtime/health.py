@@ -10,12 +10,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.runtime.errors import EXIT_RESTART, OperatorError
+from shared.runtime.http_connections import HttpLimits
+from shared.runtime.http_server import BoundedServer, SafeHeaders
 from shared.runtime.settings import PREFIX
 
 Check = Callable[[], Awaitable[str | None]]
@@ -25,6 +26,17 @@ READY_SECONDS = 15.0
 """Work goes on every few milliseconds, waiting every fraction of a second; fifteen seconds are no busy moment."""
 
 CHECK_SECONDS = 2.0  # below the second or so that probes usually wait, times two
+BACKLOG = 16
+LIMITS = HttpLimits(
+    connections=32,
+    connections_per_address=32,
+    header_bytes=8 * 1024,
+    header_count=50,
+    target_bytes=1024,
+    receive_seconds=5.0,
+    idle_seconds=30.0,
+)
+"""Probes and a Prometheus or two ask here; nobody else has a reason to."""
 
 
 class Health:
@@ -39,6 +51,7 @@ class Health:
         self._checks: dict[str, Check] = {}
         self._progressed_at = time.monotonic()
         self._starting = True
+        self._looking: asyncio.Task[dict[str, str]] | None = None
 
     def started(self) -> None:
         """Say that all checks are here, and that the work begins: nothing is ready before that."""
@@ -59,12 +72,20 @@ class Health:
         self._checks[name] = check
 
     async def unready(self) -> dict[str, str]:
-        """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS."""
+        """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS.
+
+        Who asks while somebody else does gets the same answer: any number of probes costs one look.
+        """
         if self._starting:
             return {"service": "still starting"}
         stands_still = self.seconds_since_progress()
         if stands_still > self.ready_seconds:
             return {"progress": f"nothing went on for {stands_still:.0f} s"}
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> dict[str, str]:
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
         return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
 
@@ -98,13 +119,6 @@ def health_app(health: Health) -> FastAPI:
     return app
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the service, which drains first."""
-        yield
-
-
 @asynccontextmanager
 async def health_server(health: Health, host: str, port: int) -> AsyncIterator[int | None]:
     """Serve `health_app` while inside; yields the port, None when `port` is 0 (served nowhere).
@@ -116,13 +130,12 @@ async def health_server(health: Health, host: str, port: int) -> AsyncIterator[i
         yield None
         return
     try:
-        listener = socket.create_server((host, port))
+        listener = socket.create_server((host, port), backlog=BACKLOG)
     except OSError as error:
         raise OperatorError(
             f"{PREFIX}HEALTH_PORT={port} can't be opened on {host}: {error.strerror or error}; set another one, or 0."
         ) from None
-    config = uvicorn.Config(health_app(health), log_config=None, access_log=False, lifespan="off")
-    server = _Server(config)
+    server = BoundedServer(SafeHeaders(health_app(health)), LIMITS, backlog=BACKLOG)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield port

@@ -49,3 +49,9 @@ HTTP_SECONDS: Final = Histogram(
     ["api"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+HTTP_CUT: Final = Counter(
+    "couponry_http_connections_cut_total", "Connections closed by a bound of the server, before any route.", ["why"]
+)
+HTTP_GUESSES: Final = Counter(
+    "couponry_http_guesses_total", "Unknown codes, locks, customers and the like that were asked for.", ["api"]
+)

@@ -29,6 +29,8 @@ async def test_thousands_of_generated_requests_find_nothing_that_the_document_do
             "http_port": port,
             "http_rate_per_minute": 10_000_000,
             "http_unknown_per_minute": 1_000_000,
+            "http_unknown_per_minute_and_address": 1_000_000,
+            "http_bad_keys_per_minute": 1_000_000,
             "log_level": "error",
         }
         async with running("gateway", {"COUPONRY_DATABASE_URL": database_url}, **settings) as gateway:

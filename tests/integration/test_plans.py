@@ -43,6 +43,10 @@ INSERT INTO webhook_endpoints (endpoint_id, url, secret, event_types)
 INSERT INTO webhook_deliveries (endpoint_id, event_id, type, payload, status)
     SELECT md5('w' || 1 + n %% 50)::uuid, md5('e' || n)::uuid, 't', '{}',
            CASE WHEN n %% 10 = 0 THEN 'pending' ELSE 'delivered' END FROM generate_series(1, %(rows)s) n;
+INSERT INTO http_guesses SELECT 'caller ' || n %% 100, n, 1 FROM generate_series(1, %(rows)s) n;
+INSERT INTO jobs (job_id, caller, campaign_id, total, status)
+    SELECT md5('j' || n)::uuid, 'caller ' || n %% 1000, 'c1', 2000, CASE WHEN n %% 2 = 0 THEN 'done' ELSE 'waiting' END
+    FROM generate_series(1, %(rows)s) n;
 ANALYZE;
 """ % {"rows": ROWS}  # noqa: UP031 - braces are JSON's here
 
@@ -144,6 +148,12 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     "a coupon and its company": ("coupon_alone", "services.gateway", ["'K1'", "NULL"]),
     "whether a code is taken": ("code_is_taken", "services.gateway", ["'K1'", "'c2'"]),
     "coupons in use": ("coupons_in_use", "services.gateway", ["ARRAY['c1']"]),
+    "a guess": ("guesses_add", "services.gateway", ["ARRAY['caller 7']", "ARRAY[0]", "ARRAY[1]", "5", "13"]),
+    "guesses of all gateways": ("guesses_read", "services.gateway", ["5", "13", "20000"]),
+    "old guesses": ("guesses_prune", "services.gateway", ["5", "500000000"]),
+    "another job": (
+        "job_add", "services.gateway", ["md5('j')::uuid", "'caller 7'", "'c1'", "2000", "20", "2000000"],
+    ),
 }  # fmt: skip
 """What the gateway asks on the way of a request or a page, with filters that are asked for and filters that aren't."""
 

@@ -5,12 +5,29 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.gateway.access import rates as rates_module
-from services.gateway.access.callers import Caller
-from services.gateway.access.rates import DELAY_SECONDS, Rates
-from services.gateway.batching import MicroBatcher, OverloadedError
+from services.gateway.batching import MOST_FAILED_ALONE, MicroBatcher, OverloadedError
+from shared.ledger.engine import LedgerUnavailableError
 
 pytestmark = pytest.mark.asyncio
+
+
+class Away:
+    """A ledger that isn't there."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    async def __call__(self, asked: Sequence[int]) -> list[int]:
+        self.batches += 1
+        raise LedgerUnavailableError("away")
+
+
+class Broken(Away):
+    """A bug that every request meets."""
+
+    async def __call__(self, asked: Sequence[int]) -> list[int]:
+        self.batches += 1
+        raise KeyError("nobody thought of it")
 
 
 class Work:
@@ -61,14 +78,44 @@ async def test_as_many_batches_as_are_allowed_run_side_by_side() -> None:
     assert await asyncio.gather(*waiting) == [0, 2, 4]
 
 
-async def test_what_fails_fails_for_its_batch_and_for_no_other() -> None:
+async def test_what_one_request_raises_is_raised_to_it_alone() -> None:
     work = Work(held=True)
-    batcher: MicroBatcher[int, int] = MicroBatcher(work, size=2)
-    waiting = [asyncio.create_task(batcher.submit(number)) for number in (1, -1, 3)]
+    batcher: MicroBatcher[int, int] = MicroBatcher(work, size=200)
+    waiting = [asyncio.create_task(batcher.submit(-1 if number == 77 else number)) for number in range(200)]
     await asyncio.sleep(0)
     work.go.set()
     answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [RuntimeError, RuntimeError, int]
+    assert isinstance(answers[77], RuntimeError)
+    assert [answer for number, answer in enumerate(answers) if number != 77] == [
+        2 * number for number in range(200) if number != 77
+    ]
+    assert len(work.batches) <= 2 + 2 * 8, "halved, not tried one by one"
+
+
+async def test_an_error_of_the_moment_is_everybodys_and_nothing_is_tried_again() -> None:
+    work = Away()
+    batcher: MicroBatcher[int, int] = MicroBatcher(work, size=4)
+    answers = await asyncio.gather(*[batcher.submit(number) for number in range(4)], return_exceptions=True)
+    assert [type(answer) for answer in answers] == [LedgerUnavailableError] * 4
+    assert work.batches == 1
+
+
+async def test_an_error_that_every_request_meets_is_found_to_be_everybodys_soon() -> None:
+    work = Broken()
+    batcher: MicroBatcher[int, int] = MicroBatcher(work, size=200)
+    answers = await asyncio.gather(*[batcher.submit(number) for number in range(200)], return_exceptions=True)
+    assert [type(answer) for answer in answers] == [KeyError] * 200
+    assert work.batches < 3 * MOST_FAILED_ALONE
+    await batcher.drained()
+
+
+async def test_work_that_answers_too_few_leaves_nobody_waiting() -> None:
+    async def short(asked: Sequence[int]) -> list[int]:
+        return [1] * (len(asked) - 1)
+
+    batcher: MicroBatcher[int, int] = MicroBatcher(short, size=3)
+    answers = await asyncio.gather(*[batcher.submit(number) for number in range(3)], return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ValueError] * 3
 
 
 async def test_a_queue_that_is_full_takes_no_more() -> None:
@@ -94,22 +141,3 @@ async def test_who_gives_up_waiting_is_left_out() -> None:
     assert await first == 2
     await batcher.drained()
     assert work.batches == [[1]]
-
-
-async def test_who_asks_about_too_many_unknown_codes_waits_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(rates_module.asyncio, "sleep", sleep)
-    rates = Rates(1_000, 2)
-    guesser, other = Caller("guesser", frozenset()), Caller("other", frozenset())
-    for _ in range(2):
-        await rates.slow_down(guesser, 1)
-    assert slept == []
-    await rates.slow_down(guesser, 5)
-    assert slept == [DELAY_SECONDS]
-    await rates.slow_down(other, 1)
-    await rates.slow_down(guesser, 0)
-    assert slept == [DELAY_SECONDS]

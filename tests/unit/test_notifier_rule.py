@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.common import WrittenCustomer, Discount, Event
+from schemas.common import Discount, Event, WrittenCustomer
 from schemas.redemptions import (
     CouponRedeemed,
     CouponRedemptionRefused,

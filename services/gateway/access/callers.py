@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Literal
 
 from services.gateway.problems import Problem
@@ -14,7 +15,9 @@ manage: campaigns, voiding, webhooks · read: everything that is looked at · pr
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request is from. `name` scopes idempotency keys and rates: the key's id, or issuer and subject."""
+    """Who a request is from. `name` scopes idempotency keys, rates and jobs: the key's id, or what `token_name` makes
+    of issuer and subject. No two callers share one.
+    """
 
     name: str
     scopes: frozenset[str]
@@ -48,6 +51,12 @@ def groups_at_hand() -> frozenset[str] | None:
     """The groups that the caller of the request at hand is bound to; None for any campaign."""
     caller = CALLING.get()
     return None if caller is None else caller.groups
+
+
+def token_name(issuer: str, subject: str) -> str:
+    """Return the name of who an issuer calls `subject`: a hash of all of it, since neither has a bound."""
+    asked = "".join(f"{len(part)}:{part}" for part in (issuer, subject))
+    return f"oauth:{sha256(asked.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def unauthorized(detail: str) -> Problem:

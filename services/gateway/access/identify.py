@@ -8,6 +8,7 @@ from fastapi import Request
 
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.keys import PATTERN
+from shared.runtime.http_connections import network_of
 
 if TYPE_CHECKING:
     from services.gateway.gateway import Gateway
@@ -22,22 +23,29 @@ async def identify(request: Request, gateway: "Gateway") -> Caller:
         key = request.headers.get("x-api-key")
         if key is None:
             raise unauthorized(HOW)
-        return await by_key(gateway, key)
+        return await by_key(request, gateway, key)
     scheme, _, value = header.strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "basic":
-        return await by_key(gateway, basic_key(value))
+        return await by_key(request, gateway, basic_key(value))
     if scheme.lower() != "bearer" or not value:
         raise unauthorized(HOW)
-    return await by_key(gateway, value) if PATTERN.fullmatch(value) else await gateway.tokens.caller(value)
+    if PATTERN.fullmatch(value):
+        return await by_key(request, gateway, value)
+    return await gateway.tokens.caller(value, address_of(request))
 
 
-async def by_key(gateway: "Gateway", key: str) -> Caller:
-    """Whose key it is. Raises a Problem (401)."""
-    caller = await gateway.keys.caller(key)
+async def by_key(request: Request, gateway: "Gateway", key: str) -> Caller:
+    """Whose key it is. Raises a Problem: 401, or 429 for an address that sent too many unknown ones."""
+    caller = await gateway.keys.caller(key, address_of(request))
     if caller is None:
         raise unauthorized("The API key is unknown, or was revoked. " + HOW)
     return caller
+
+
+def address_of(request: Request) -> str:
+    """Return where the request comes from, as bounds count it; a proxy's word is taken where it is trusted."""
+    return network_of(request.client.host if request.client else "")
 
 
 def basic_key(encoded: str) -> str:

@@ -4,10 +4,12 @@ A key is `cpn_<id>_<secret>`: the id finds its row, the secret has 256 random bi
 nothing to guess that a slow hash would have to protect.
 """
 
+import asyncio
 import hmac
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +18,7 @@ from typing import Final
 
 from schemas.limits import MAX_ID_LENGTH
 from services.gateway.access.callers import SCOPES, Caller
+from services.gateway.access.failures import Failures
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
@@ -27,6 +30,10 @@ REMEMBERED_SECONDS: Final = 5.0
 
 MOST_REMEMBERED: Final = 10_000
 MOST_GROUPS: Final = 100
+Remembered = tuple[float, bytes, Caller]
+"""(until when, the secret's hash, whose it is)"""
+
+UNKNOWN_PER_MINUTE: Final = 60
 
 
 class ApiKeyError(ValueError):
@@ -98,42 +105,70 @@ async def list_all(connection: Connection | Pool) -> list[Key]:
 
 
 class Keys:
-    """Finds out whose a key is, and remembers it for a moment."""
+    """Finds out whose a key is, and remembers it for a moment; also that nobody has it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, failures: Failures | None = None) -> None:
         self._pool = pool
-        self._remembered: dict[str, tuple[float, bytes, Caller]] = {}
+        self._failures = failures or Failures(UNKNOWN_PER_MINUTE)
+        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Remembered | None]] = {}
 
-    async def caller(self, key: str) -> Caller | None:
-        """Who the key belongs to; None for one that is unknown, revoked, or no key at all."""
+    async def caller(self, key: str, address: str = "") -> Caller | None:
+        """Who the key belongs to; None for one that is unknown, revoked, or no key at all.
+
+        Raises a Problem (429) for an unknown key from an address that sent too many, before the ledger is asked.
+        """
         match = PATTERN.fullmatch(key.strip())
         if match is None:
             return None
         key_id, secret = match.groups()
         known = self._remembered.get(key_id)
-        if known is None or known[0] < time.monotonic():
-            known = await self._look_up(key_id)
-        if known is None or not hmac.compare_digest(known[1], _hash(secret)):
-            return None
-        return known[2]
+        if known is not None and hmac.compare_digest(known[1], _hash(secret)):
+            # A key that was good a moment ago isn't held up by what others at its address do.
+            if known[0] < time.monotonic():
+                known = await self._look_up(key_id)
+            return known[2] if known is not None and hmac.compare_digest(known[1], _hash(secret)) else None
+        async with self._failures.attempt(address) as attempt:
+            if self._unknown.get(key_id, 0.0) < time.monotonic():
+                known = await self._look_up(key_id)
+                if known is not None and hmac.compare_digest(known[1], _hash(secret)):
+                    return known[2]
+            attempt.failed()
+        return None
 
-    async def _look_up(self, key_id: str) -> tuple[float, bytes, Caller] | None:
+    async def _look_up(self, key_id: str) -> Remembered | None:
+        """Ask the ledger, once for all requests that come meanwhile."""
+        asked = self._asked.get(key_id)
+        if asked is None:
+            asked = self._asked[key_id] = asyncio.create_task(self._read(key_id))
+            asked.add_done_callback(lambda task: self._was_asked(key_id, task))
+        return await asyncio.shield(asked)
+
+    def _was_asked(self, key_id: str, asked: asyncio.Task[Remembered | None]) -> None:
+        self._asked.pop(key_id, None)
+        if not asked.cancelled():
+            asked.exception()  # whoever still waits gets it
+
+    async def _read(self, key_id: str) -> Remembered | None:
         record = await self._pool.fetchrow(sql("key_find", PACKAGE), key_id)
+        until = time.monotonic() + REMEMBERED_SECONDS
         if record is None:
             self._remembered.pop(key_id, None)
+            self._unknown[key_id] = until
+            if len(self._unknown) > MOST_REMEMBERED:
+                self._unknown.popitem(last=False)
             return None
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
+        groups = record["campaign_groups"]
         known = (
-            time.monotonic() + REMEMBERED_SECONDS,
+            until,
             bytes(record["secret_hash"]),
-            Caller(
-                key_id,
-                frozenset(record["scopes"]),
-                None if record["campaign_groups"] is None else frozenset(record["campaign_groups"]),
-            ),
+            Caller(key_id, frozenset(record["scopes"]), None if groups is None else frozenset(groups)),
         )
         self._remembered[key_id] = known
+        self._remembered.move_to_end(key_id)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
         return known
 
 

@@ -1,13 +1,13 @@
-"""How often anybody may ask, and how long guessing takes. Counted in this process: n gateways allow n times as much.
+"""How often anybody may ask, and how much at a time. Counted in this process: n gateways allow n times as much.
 
 The counting is `limits`' sliding window. It stays in the process on purpose: a shared counter would cost every request
 a round trip, and what the limit is for (one client running wild) it stops all the same.
 """
 
-import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -18,16 +18,13 @@ from services.gateway.access.callers import Caller
 from services.gateway.problems import Problem
 
 MINUTE: Final = 60
-DELAY_SECONDS: Final = 2.0
-"""What an answer about an unknown code takes for who asked about too many of them."""
 
 
 class Rates:
-    """Requests and unknown codes a minute, by caller."""
+    """Requests a minute, by caller."""
 
-    def __init__(self, requests_per_minute: int, unknown_per_minute: int) -> None:
+    def __init__(self, requests_per_minute: int) -> None:
         self._requests = RateLimitItemPerMinute(requests_per_minute)
-        self._unknown = RateLimitItemPerMinute(unknown_per_minute)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def admit(self, caller: Caller) -> Mapping[str, str]:
@@ -48,10 +45,35 @@ class Rates:
             )
         return headers
 
-    async def slow_down(self, caller: Caller, unknown_codes: int) -> None:
-        """Note that a request named unknown codes, and wait where there were too many.
 
-        Who mistypes never notices. Who guesses waits with every guess, and the answers to others don't.
-        """
-        if unknown_codes and not await self._limiter.hit(self._unknown, "unknown", caller.name):
-            await asyncio.sleep(DELAY_SECONDS)
+class AtOnce:
+    """How many requests of one caller, or from one address, are answered at a time."""
+
+    def __init__(self, limit: int, whose: str) -> None:
+        self._limit = limit
+        self._whose = whose
+        self._under_way: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many requests are under way, of everybody."""
+        return sum(self._under_way.values())
+
+    @contextmanager
+    def one(self, who: str) -> Iterator[None]:
+        """While inside: a request of `who`. Raises a Problem (429) where there are too many."""
+        count = self._under_way.get(who, 0)
+        if count >= self._limit:
+            raise Problem(
+                429,
+                "rate_limited",
+                f"At most {self._limit} requests at a time {self._whose}; wait for answers, then go on.",
+                headers={"Retry-After": "1"},
+            )
+        self._under_way[who] = count + 1
+        try:
+            yield
+        finally:
+            if self._under_way[who] == 1:
+                del self._under_way[who]
+            else:
+                self._under_way[who] -= 1

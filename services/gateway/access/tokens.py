@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from collections import OrderedDict
+from hashlib import sha256
 from typing import Any, Final
 
 import jwt
 from jwt import PyJWKClient
 
-from services.gateway.access.callers import SCOPES, Caller, unauthorized
+from services.gateway.access.callers import SCOPES, Caller, token_name, unauthorized
+from services.gateway.access.failures import Failures
 from services.gateway.problems import Problem
 from services.gateway.settings import GatewaySettings
 
@@ -21,22 +24,46 @@ LEEWAY_SECONDS: Final = 30
 UNKNOWN_SECONDS: Final = 30.0
 """After a key's id that the issuer doesn't know, its keys aren't asked for again for so long."""
 
+MOST_REMEMBERED: Final = 10_000
+
 
 class Tokens:
     """Checks bearer tokens as the settings say; accepts none where they name no issuer."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, failures: Failures) -> None:
         self._settings = settings
+        self._failures = failures
+        self._accepted: OrderedDict[bytes, None] = OrderedDict()
         url = settings.oauth_jwks_url
         self._keys = None if url is None else PyJWKClient(url, lifespan=KEYS_SECONDS, timeout=FETCH_SECONDS)
         self._asked_in_vain_until = 0.0
 
-    async def caller(self, token: str) -> Caller:
-        """Who the token speaks for, with the scopes that its `scope` names. Raises a Problem (401, 503)."""
+    async def caller(self, token: str, address: str = "") -> Caller:
+        """Who the token speaks for, with the scopes that its `scope` names.
+
+        Raises a Problem: 401, 503, or 429 for an address that sent too many tokens that weren't accepted. Those that
+        were accepted before aren't held up by what others at their address do; they are checked all the same.
+        """
         if self._keys is None:
             raise unauthorized("Bearer tokens that are no API keys aren't accepted here: no issuer is configured.")
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        if digest in self._accepted:
+            return await self._checked(self._keys, token)
+        async with self._failures.attempt(address) as attempt:
+            try:
+                caller = await self._checked(self._keys, token)
+            except Problem as problem:
+                if problem.status == 401:
+                    attempt.failed()
+                raise
+        self._accepted[digest] = None
+        if len(self._accepted) > MOST_REMEMBERED:
+            self._accepted.popitem(last=False)
+        return caller
+
+    async def _checked(self, keys: PyJWKClient, token: str) -> Caller:
         try:
-            key = await self._key(self._keys, token)
+            key = await self._key(keys, token)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -50,11 +77,12 @@ class Tokens:
             raise Problem(
                 503, "unavailable", "The issuer's keys can't be read at the moment.", headers={"Retry-After": "5"}
             ) from None
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise unauthorized(f"The bearer token isn't accepted: {_why(error)}.") from None
         told = claims.get("scope", "")
         scopes = told.split() if isinstance(told, str) else []
-        return Caller(f"{claims['iss']} {claims['sub']}"[:200], frozenset(scopes) & frozenset(SCOPES))
+        name = token_name(str(claims["iss"]), str(claims["sub"]))
+        return Caller(name, frozenset(scopes) & frozenset(SCOPES))
 
     async def _key(self, keys: PyJWKClient, token: str) -> Any:
         kid = jwt.get_unverified_header(token).get("kid")

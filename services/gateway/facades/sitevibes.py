@@ -70,7 +70,7 @@ async def _identify(request: Request, gateway: Gateway) -> Caller:
     for value in request.headers.values():
         key = value.removeprefix("Bearer ").strip()
         if PATTERN.fullmatch(key):
-            return await by_key(gateway, key)
+            return await by_key(request, gateway, key)
     if "authorization" in request.headers:
         return await identify(request, gateway)
     raise unauthorized("No request header holds an API key; add one where the reward's API is configured.")

@@ -9,7 +9,7 @@ from schemas.campaigns import MAX_COUPONS_AT_ONCE
 from schemas.common import Identifier
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
-from services.gateway.guard import Here, MayIssue, MayManage, MayRead
+from services.gateway.guard import Here, MayIssue, MayManage, MayRead, report_unknown
 from services.gateway.jobs import MOST_COUPONS
 from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
@@ -175,18 +175,20 @@ async def issue(
 
 
 @router.get("/coupons/{code}", summary="Show a coupon", responses=told(CouponDetailsAnswer))
-async def show(request: Request, gateway: Here, _: MayRead, code: Name) -> Response:
+async def show(gateway: Here, _: MayRead, code: Name) -> Response:
     """As it stands now."""
-    history = await _history(request, gateway, code)
+    history = await _history(gateway, code)
     if history.coupon is None:
-        raise _unknown(request, code)
+        raise _unknown(code)
     return answer(_details(history.coupon))
 
 
 @router.get("/coupons/{code}/history", summary="What happened to a coupon", responses=told(CouponHistoryAnswer))
 async def history(request: Request, gateway: Here, _: MayRead, code: Name) -> Response:
     """Everything, also that somebody tried it and why it was refused; the first thousand things."""
-    found = await _history(request, gateway, code)
+    found = await _history(gateway, code)
+    if found.coupon is None:
+        report_unknown(request, 1)
     return answer(
         {
             "code": found.code,
@@ -211,23 +213,22 @@ async def void(request: Request, gateway: Here, _: MayManage, code: Name) -> Res
     """For good. What was redeemed stays redeemed; voiding twice is voiding once."""
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
-    found = await _history(request, gateway, code)
+        raise refusal(verdict)
+    found = await _history(gateway, code)
     if found.coupon is None:
-        raise _unknown(request, code)
+        raise _unknown(code)
     return answer(_details(found.coupon))
 
 
-async def _history(request: Request, gateway: Gateway, code: str) -> queries.CouponHistory:
+async def _history(gateway: Gateway, code: str) -> queries.CouponHistory:
     async with gateway.pool.acquire() as connection:
         found = await queries.coupon_history(connection, code, tenants.groups())
     if found is None:
-        raise _unknown(request, code)
+        raise _unknown(code)
     return found
 
 
-def _unknown(request: Request, code: str) -> Problem:
-    request.state.unknown_codes = 1
+def _unknown(code: str) -> Problem:
     return Problem(404, "not_found", f"There is no coupon {code.strip()!r}.")
 
 

@@ -51,7 +51,16 @@ async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_
         patterns.check(campaign.code.pattern, campaign.code.charset, total)
     except patterns.CodePatternError as error:
         raise Problem(422, "invalid_request", str(error)) from None
-    job = await jobs.add(gateway.pool, derived_id("job", command_id), caller.name, campaign_id, total)
+    settings = gateway.settings
+    limits = jobs.QueueLimits(settings.http_jobs_per_caller, settings.http_job_coupons_per_caller)
+    if total > limits.coupons:
+        raise Problem(422, "invalid_request", f"count: a job makes at most {limits.coupons:,} coupons here.")
+    try:
+        job = await jobs.add(
+            gateway.pool, derived_id("job", command_id), caller.name, campaign_id, total, limits=limits
+        )
+    except jobs.QueueFullError as error:
+        raise Problem(429, "rate_limited", str(error), headers={"Retry-After": "60"}) from None
     return answer(_document(job), 202)
 
 

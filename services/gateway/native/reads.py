@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
-from services.gateway.guard import Here, MayRead
+from services.gateway.guard import Here, MayRead, report_unknown
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
@@ -196,6 +196,8 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         found: list[Redemption] = []
         if customer is None or holder is not None:
             found = await listing.redemptions(connection, wanted, after, limit + 1)
+    if code is not None and not found:
+        report_unknown(request, 1)  # what nobody has tried looks like this, as does a code that nobody has
     items = [_redemption(one) for one in found[:limit]]
     if wants_csv(request, format):
         columns = tuple(RedemptionAnswer.model_fields)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request, Response
 
 from services.gateway.aside import aside
-from services.gateway.gateway import CHANNEL, command_id_of, note_unknown, refusal
+from services.gateway.gateway import CHANNEL, command_id_of, refusal
 from services.gateway.guard import Here, MayRedeem, MayValidate
 from services.gateway.native import new_router
 from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
@@ -54,7 +54,6 @@ async def validate(
 ) -> Response:
     """What redeeming these codes would come to now. A refusal is an answer here (`valid`: false), not a problem."""
     verdict = await gateway.validate(_asked(request, body, body.codes, atomic=body.atomic))
-    note_unknown(request, verdict.refused)
 
     def render() -> Response:
         document = verdict_document(verdict)
@@ -78,7 +77,6 @@ async def explain(
 ) -> Response:
     """Not just the first refusal: each rule, whether it holds for this order now, and the numbers behind it."""
     explanation = await gateway.explain(_asked(request, body, (body.code,), atomic=False))
-    note_unknown(request, explanation.verdict.refused)
     return answer(explanation_document(explanation))
 
 
@@ -108,19 +106,19 @@ async def lock(
         CHANNEL,
         body.validation_code,
     )
-    return await _told(request, await gateway.execute(command), 201)
+    return await _told(await gateway.execute(command), 201)
 
 
 @router.post("/locks/{lock_reference}/release", summary="Let a lock go", responses=told(VerdictAnswer))
 async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
     """What it holds can be used by others at once. Letting go twice is letting go once."""
-    return await _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return await _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.delete("/locks/{lock_reference}", summary="Let a lock go", responses=told(VerdictAnswer))
 async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
     """The same as releasing it."""
-    return await _told(request, await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return await _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.post(
@@ -151,7 +149,7 @@ async def burn(
         validation_code=body.validation_code,
         priced=body.order is not None,
     )
-    return await _told(request, await gateway.execute(command))
+    return await _told(await gateway.execute(command))
 
 
 @router.post(
@@ -168,7 +166,7 @@ async def redeem(
 ) -> Response:
     """Judge and use, all or nothing by default. The same order again changes nothing that stands."""
     command = _asked(request, body, body.codes, atomic=body.atomic)
-    return await _told(request, await gateway.execute(command))
+    return await _told(await gateway.execute(command))
 
 
 @router.post(
@@ -186,7 +184,7 @@ async def cancel(
 ) -> Response:
     """Restores what the campaigns restore on `order.cancelled`, and lets go what the order holds."""
     command = CancelOrder(command_id_of(request), order_id, body.cancelled_at, CHANNEL)
-    return await _told(request, await gateway.execute(command))
+    return await _told(await gateway.execute(command))
 
 
 @router.post(
@@ -212,7 +210,7 @@ async def come_back(
         lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
         amount=None if body.lines else body.amount,
     )
-    return await _told(request, await gateway.execute(command))
+    return await _told(await gateway.execute(command))
 
 
 def _asked(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool) -> RedeemCoupons | LockCoupons:
@@ -237,11 +235,10 @@ def _order(body: AskedBody) -> Order | None:
         raise order_problem(error) from None
 
 
-async def _told(request: Request, verdict: Verdict, status: int = 200) -> Response:
+async def _told(verdict: Verdict, status: int = 200) -> Response:
     """The verdict, or its refusal as a problem."""
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
-    note_unknown(request, verdict.refused)
+        raise refusal(verdict)
     return await aside(_parts(verdict), lambda: answer(verdict_document(verdict), status))
 
 

@@ -1,9 +1,10 @@
--- The oldest job that nobody is at, for a while: a gateway that dies leaves it to another.
+-- The job that nobody is at and nobody was at for longest, so that jobs take turns; for a while: a gateway that dies
+-- leaves it to another.
 UPDATE jobs SET status = 'running', lease_until = now() + make_interval(secs => $1), updated_at = now()
 WHERE job_id = (
     SELECT job_id FROM jobs
     WHERE status IN ('waiting', 'running') AND (lease_until IS NULL OR lease_until < now())
-    ORDER BY created_at LIMIT 1
+    ORDER BY updated_at LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
 RETURNING job_id::text, caller, campaign_id, total, done, status, problem, created_at, updated_at

@@ -14,6 +14,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request, Response
 
 from services.gateway import tenants
+from services.gateway.access.guesses import looking_up
 from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -82,17 +83,15 @@ async def redeem(
         if item.failed is None:
             groups.setdefault(item.key, []).append(item)
     command_id = command_id_of(request)
-    await asyncio.gather(
-        *[
-            _redeem_group(gateway, f"{command_id}/{number}" if len(groups) > 1 else command_id, group, len(items))
-            for number, group in enumerate(groups.values())
-        ]
-    )
+    async with looking_up(sum(item.failed is None for item in items), whole=True):
+        await asyncio.gather(
+            *[
+                _redeem_group(gateway, f"{command_id}/{number}" if len(groups) > 1 else command_id, group, len(items))
+                for number, group in enumerate(groups.values())
+            ]
+        )
     await _name_customers(gateway, items)
     told = [_told(item) for item in items]
-    request.state.unknown_codes = sum(
-        one["item_status"]["code"] == VENDOR_CODES[Reason.NOT_FOUND.value].capillary for one in told
-    )
     good = sum(one["item_status"]["success"] == "true" for one in told)
     if good == len(told):
         status = {"success": "true", "code": 200, "message": "Success"}

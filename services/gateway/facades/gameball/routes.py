@@ -12,10 +12,10 @@ from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
 from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
-from services.gateway.access.identify import by_key
+from services.gateway.access.identify import address_of, by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
-from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
+from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name
@@ -117,7 +117,7 @@ async def burn(
     )  # fmt: skip
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
+        raise refusal(verdict)
     if verdict.outcome != "redeemed":
         raise _duplicate(body.transactionId)
     return json_response(
@@ -165,7 +165,6 @@ async def validate(  # noqa: PLR0917 - FastAPI reads them by name
     if hold:
         caller.must("redeem")
     verdict = await (gateway.execute(command) if hold else gateway.validate(command))
-    note_unknown(request, verdict.refused)
     if verdict.refused:
         first = verdict.refused[0]
         return json_response(
@@ -207,7 +206,7 @@ async def order(
     )  # fmt: skip
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
+        raise refusal(verdict)
     return json_response(
         {
             "orderId": body.orderId,
@@ -301,11 +300,11 @@ def _duplicate(transaction: str) -> Problem:
 async def _identify(request: Request, gateway: Gateway) -> Caller:
     """`SecretKey` is our key; calls of a browser, which may have no secret, send one as `APIKey`."""
     for name in ("secretkey", "apikey"):
-        caller = await gateway.keys.caller(request.headers.get(name, ""))
+        caller = await gateway.keys.caller(request.headers.get(name, ""), address_of(request))
         if caller is not None:
             return caller
     if "secretkey" in request.headers or "apikey" in request.headers:
-        return await by_key(gateway, "")
+        return await by_key(request, gateway, "")
     raise unauthorized(
         "The headers APIKey and SecretKey are missing; SecretKey is a key made by `couponry keys create`."
     )

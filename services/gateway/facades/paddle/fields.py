@@ -30,7 +30,7 @@ class PaddleProblem(Problem):
     """A problem that has a number of the vendor's own."""
 
     def __init__(self, number: int, detail: str) -> None:
-        super().__init__(200, "invalid_request", detail)
+        super().__init__(200, "invalid_request", detail, unknown=int(number == NOT_FOUND))
         self.number = number
 
 

@@ -17,7 +17,7 @@ from services.gateway.facades.paddle import fields as read
 from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields_of
 from services.gateway.facades.paddle.terms import campaign_of, changed
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import Here, MayIssue, MayManage, MayRead
+from services.gateway.guard import Here, MayIssue, MayManage, MayRead, early_body
 from services.gateway.problems import Problem
 from shared.domain.commands import MAX_CREATED, CreateCoupons, VoidCoupon
 from shared.domain.coupon import code_key
@@ -189,10 +189,11 @@ async def _identify(request: Request, gateway: Gateway) -> Caller:
     """`vendor_auth_code` is our key; `vendor_id` has to be there, as a number, and says nothing."""
     if "authorization" in request.headers:
         return await identify(request, gateway)
+    await early_body(request)
     told = await fields_of(request)
     if not told.get("vendor_id", "").isdigit():
         raise unauthorized("vendor_id is missing, or is no number.")
-    return await by_key(gateway, told.get("vendor_auth_code", ""))
+    return await by_key(request, gateway, told.get("vendor_auth_code", ""))
 
 
 def _tell(request: Request, problem: Problem) -> Response:

@@ -34,7 +34,7 @@ async def _identify(request: Request, gateway: Gateway) -> Caller:
     token = request.headers.get("x-app-token") or request.headers.get("x-client-token")
     if token is None:
         raise unauthorized("The headers X-App-Id and X-App-Token are missing; the token is an API key.")
-    return await by_key(gateway, token)
+    return await by_key(request, gateway, token)
 
 
 def _tell(request: Request, problem: Problem) -> Response:

@@ -10,7 +10,7 @@ from services.gateway.facades.facade import json_response, new_router
 from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
-from services.gateway.gateway import Gateway, command_id_of, note_unknown, refusal
+from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import AskedName, Name
@@ -44,7 +44,6 @@ async def validate(request: Request, gateway: Here, caller: MayValidate, body: B
     else:
         session = None
         verdict = await gateway.validate(_command(request, body, order))
-    note_unknown(request, verdict.refused)
     good = verdict.outcome != "refused"
     told: dict[str, Any] = {
         "id": f"valid_{derived_id('validation', command_id_of(request)).replace('-', '')}",
@@ -75,7 +74,7 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
         )  # fmt: skip
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
-        raise refusal(verdict, request)
+        raise refusal(verdict)
     if verdict.outcome != "redeemed":
         raise Problem(
             400, "already_redeemed", "These vouchers have been redeemed for this order already.",

@@ -98,13 +98,9 @@ async def list_vouchers(
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(request: Request, code: Name, gateway: Here, _: MayRead) -> Response:
+async def get_voucher(code: Name, gateway: Here, _: MayRead) -> Response:
     """A voucher by its code, or by its id."""
-    try:
-        return json_response(await _voucher(gateway, code))
-    except Problem:
-        request.state.unknown_codes = 1
-        raise
+    return json_response(await _voucher(gateway, code))
 
 
 @router.post("/v1/vouchers/{code}/disable")

@@ -1,0 +1,262 @@
+"""Guessing: how many unknown codes, locks, customers and the like a caller and an address may ask about.
+
+One place counts for every route and facade. A request has a *ticket* (`Guesses.ticket`), which the guard opens and
+closes. What the engine is asked goes through `Gateway`, which reports what nobody knows; whatever else answers "not
+found" is counted by the guard. So a route can't forget it.
+
+The counts of all gateways are in the table `http_guesses`. It is written when somebody guessed wrong, and read once a
+second by each gateway: a request that names what exists costs nothing.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar, Token
+from typing import Final
+
+import asyncpg
+
+from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
+from services.gateway.problems import Problem
+from shared.domain.commands import Command, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.coupon import code_key
+from shared.domain.reasons import Reason
+from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon
+from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.sql import sql
+from shared.runtime import telemetry
+from shared.runtime.logging import get_logger
+from shared.runtime.shutdown import sleep_unless
+
+log = get_logger("gateway")
+
+PACKAGE: Final = "services.gateway"
+READ_SECONDS: Final = 1.0
+PRUNED_EVERY: Final = 60
+MOST_READ: Final = 20_000
+MOST_KNOWN: Final = 50_000
+
+WHAT: Final = "unknown codes, locks or customers"
+UNKNOWN: Final = frozenset({Reason.NOT_FOUND, Reason.LOCK_NOT_FOUND})
+_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
+_current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
+
+
+def names_in(command: Command) -> tuple[tuple[str, ...], int]:
+    """Return the codes that a command looks up, and how many other secrets it may be guessing: locks, a PIN."""
+    if isinstance(command, RedeemCoupons):
+        return command.codes, int(command.lock_reference is not None) + int(command.validation_code is not None)
+    if isinstance(command, LockCoupons):
+        return command.codes, int(command.validation_code is not None)
+    if isinstance(command, VoidCoupon):
+        return (command.code,), 0
+    return (), int(isinstance(command, ReleaseLock))
+
+
+def unknown_in(command: Command, refused: Iterable[RefusedCoupon]) -> int:
+    """Return how many guesses of a command were wrong. A validation code counts where one was sent."""
+    told = getattr(command, "validation_code", None) is not None
+    return sum(
+        one.reason in UNKNOWN or (told and one.reason is Reason.VALIDATION_CODE_MISMATCH)
+        for one in refused
+    )  # fmt: skip
+
+
+class Ticket:
+    """One request: what it has room for, and what of it was wrong."""
+
+    def __init__(self, guesses: "Guesses", caller: str, address: str, api: str) -> None:
+        self._guesses = guesses
+        self._caller = caller
+        self._address = address
+        self._api = api
+        self._base: tuple[int, int] | None = None
+        self._whole = False
+        self._before: Token[Ticket | None] | None = None
+        self._uncounted = 0
+        self.reported = 0
+
+    def check(self) -> None:
+        """Raise a Problem (429) where the caller or the address may not ask at all."""
+        with as_problem(WHAT):
+            self._guesses.callers.check(self._caller)
+            self._guesses.addresses.check(self._address)
+
+    async def begin(self, *, waits: bool = True) -> None:
+        """Begin the request. `waits`: with room for one guess, as it may be one. Raises a Problem (429)."""
+        if waits:
+            self._base = await self._take(1)
+        self._before = _current.set(self)
+
+    def report(self, unknown: int) -> None:
+        """Note that so many codes, locks or customers of the request are unknown."""
+        self.reported += unknown
+        self._uncounted += unknown
+
+    async def end(self) -> None:
+        """Count what was reported, and give the room back."""
+        if self._before is not None:
+            _current.reset(self._before)
+        try:
+            await self._count()
+        finally:
+            self._give_back_base()
+
+    @asynccontextmanager
+    async def looking_up(self, attempts: int, *, whole: bool = False) -> AsyncIterator[None]:
+        """While inside: have room for so many guesses at once. Raises a Problem (429).
+
+        `whole`: for everything that is looked up inside, so that no part is refused when another was done.
+        """
+        if not attempts or self._whole:
+            yield
+            return
+        self._give_back_base()  # before waiting for more, so that two requests never wait for each other
+        taken = await self._take(attempts)
+        self._whole = whole
+        try:
+            yield
+        finally:
+            self._whole = self._whole and not whole
+            try:
+                await self._count()
+            finally:
+                self._give_back(taken)
+
+    async def _take(self, attempts: int) -> tuple[int, int]:
+        callers, addresses = self._guesses.callers, self._guesses.addresses
+        with as_problem(WHAT):
+            addresses.check(self._address)
+            mine = await callers.of(self._caller).take(attempts)
+            try:
+                return mine, await addresses.of(self._address).take(attempts)
+            except BaseException:
+                callers.of(self._caller).give_back(mine)
+                callers.drop_unused(self._caller)
+                raise
+
+    def _give_back(self, taken: tuple[int, int]) -> None:
+        for budgets, who, count in (
+            (self._guesses.callers, self._caller, taken[0]),
+            (self._guesses.addresses, self._address, taken[1]),
+        ):
+            budgets.of(who).give_back(count)
+            budgets.drop_unused(who)
+
+    def _give_back_base(self) -> None:
+        if self._base is not None:
+            base, self._base = self._base, None
+            self._give_back(base)
+
+    async def _count(self) -> None:
+        unknown, self._uncounted = self._uncounted, 0
+        if unknown:
+            telemetry.HTTP_GUESSES.labels(self._api).inc(unknown)
+            await self._guesses.add(self._caller, self._address, unknown)
+
+
+class Guesses:
+    """Wrong guesses of callers and addresses, over all gateways of one ledger."""
+
+    def __init__(self, pool: Pool, per_caller: int, per_address: int) -> None:
+        self._pool = pool
+        self._clock = Clock()
+        self.callers = Budgets(per_caller, self._clock)
+        self.addresses = Budgets(per_address, self._clock)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._reads = 0
+
+    def ticket(self, caller: str, address: str, api: str) -> Ticket:
+        """Return the ticket of one request."""
+        return Ticket(self, f"caller {caller}", f"address {address}", api)
+
+    async def add(self, caller: str, address: str, unknown: int) -> None:
+        """Count wrong guesses, here and for all gateways. A ledger that is away doesn't stop the counting here."""
+        new = [
+            (who, ahead, count)
+            for who, budgets in ((caller, self.callers), (address, self.addresses))
+            for ahead, count in spread(unknown, budgets.limit)
+        ]
+        try:
+            records = await self._pool.fetch(
+                sql("guesses_add", PACKAGE), *map(list, zip(*new, strict=True)), SLOT_SECONDS, SLOTS
+            )
+        except _AWAY as error:
+            log.warning("guesses are counted here alone", error=repr(error))
+            for who, ahead, count in new:
+                self._budgets_of(who).of(who).add({self._clock.slot() + ahead: count}, known=False)
+            return
+        self._note(records)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read what other gateways counted, until asked to stop. A ledger that is away is for the next time."""
+        while not stopping.is_set():
+            try:
+                await self.run_once()
+            except _AWAY as error:
+                log.warning("guesses of other gateways aren't known", error=repr(error))
+            await sleep_unless(stopping, READ_SECONDS)
+
+    async def run_once(self) -> None:
+        """Read what counts now; now and then put away what doesn't any more."""
+        self.callers.tidy()
+        self.addresses.tidy()
+        self._note(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MOST_READ))
+        self._reads += 1
+        if self._reads % PRUNED_EVERY == 0:
+            await self._pool.execute(sql("guesses_prune", PACKAGE), SLOT_SECONDS, SLOTS)
+
+    def attempts_of(self, command: Command) -> int:
+        """Return how many guesses a command may be. Codes that are known to exist are none, unless a PIN goes along."""
+        codes, others = names_in(command)
+        if getattr(command, "validation_code", None) is not None:
+            return len(codes) + others
+        return others + sum(code_key(code) not in self._known for code in codes)
+
+    def learn(self, coupons: Iterable[AcceptedCoupon | RefusedCoupon]) -> None:
+        """Remember codes that exist."""
+        for one in coupons:
+            if one.code and not (isinstance(one, RefusedCoupon) and one.coupon_id is None):
+                self._known[code_key(one.code)] = None
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def _note(self, records: Sequence[asyncpg.Record]) -> None:
+        for record in records:
+            self._clock.set(record["at"])  # the ledger's: gateways' own may differ
+            if record["subject"] is None:
+                continue
+            who = record["subject"]
+            self._budgets_of(who).of(who).add({record["slot"]: record["guesses"]}, known=True)
+
+    def _budgets_of(self, who: str) -> Budgets:
+        return self.callers if who.startswith("caller ") else self.addresses
+
+
+@asynccontextmanager
+async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Ticket | None]:
+    """While inside: the request at hand has room for so many guesses, see `Ticket.looking_up`.
+
+    Yields its ticket; None where there is no request.
+    """
+    ticket = _current.get()
+    if ticket is None:
+        yield None
+        return
+    async with ticket.looking_up(attempts, whole=whole):
+        yield ticket
+
+
+@contextmanager
+def as_problem(what: str) -> Iterator[None]:
+    """Tell OverBudgetError as a Problem (429)."""
+    try:
+        yield
+    except OverBudgetError as error:
+        raise Problem(
+            429,
+            "rate_limited",
+            f"Too many {what}: at most {error.limit} a minute. Try again in {error.seconds} s.",
+            headers={"Retry-After": str(error.seconds)},
+        ) from None

@@ -1,0 +1,17 @@
+-- Wrong guesses over HTTP (unknown codes, locks, customers), counted by all gateways together. One row for each caller
+-- or address that guessed wrong and each slot of five seconds; gone a minute later. Nothing is lost with it, hence
+-- UNLOGGED. And what one caller's jobs have still to make is looked up by caller.
+-- depends: 0013.jobs
+
+CREATE UNLOGGED TABLE http_guesses (
+    subject text    NOT NULL,   -- 'caller …' or 'address …'
+    slot    bigint  NOT NULL,   -- seconds since 1970 divided by five
+    guesses integer NOT NULL CHECK (guesses > 0),
+    PRIMARY KEY (subject, slot)
+);
+CREATE INDEX http_guesses_slot ON http_guesses (slot);
+
+GRANT SELECT ON http_guesses TO couponry_owner, couponry_service;
+GRANT INSERT, UPDATE, DELETE ON http_guesses TO couponry_service;
+
+CREATE INDEX jobs_open_by_caller ON jobs (caller) WHERE status IN ('waiting', 'running');

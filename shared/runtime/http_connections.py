@@ -1,0 +1,114 @@
+"""The connections of one server: how many, of whom, and which gives way when there are too many."""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+PACE_BYTES: Final = 64 * 1024
+"""Bytes that a body, or the reading of an answer, must come on by within `receive_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one server takes. `connections_per_address`: an IPv4 address or an IPv6 /64; `idle_seconds`: between two
+    requests; `receive_seconds`: from the first byte of a request to the end of its headers, and for each further
+    `PACE_BYTES` of its body.
+    """
+
+    connections: int
+    connections_per_address: int
+    header_bytes: int = 32 * 1024
+    header_count: int = 100
+    target_bytes: int = 8 * 1024
+    receive_seconds: float = 15.0
+    idle_seconds: float = 75.0
+
+
+class Connection(Protocol):
+    """A connection that has a slot."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing but its client is waited for."""
+
+    def give_way(self) -> None:
+        """Close, as another connection needs the slot."""
+
+
+class Connections:
+    """The connections of one server, by address. Trusted proxies have no bound of their own address."""
+
+    def __init__(self, limits: HttpLimits, trusted: Sequence[str] = ()) -> None:
+        self.limits = limits
+        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+        self._by_address: dict[str, OrderedDict[Connection, None]] = {}
+        self.count = 0
+
+    def enter(self, one: Connection, host: str) -> bool:
+        """Give `one` a slot, if need be that of the longest idle connection. Return False where there is none."""
+        address = network_of(host)
+        mine = self._by_address.get(address, OrderedDict())
+        if len(mine) >= self.limits.connections_per_address and not self._is_trusted(host):
+            if not _evict(mine):
+                return False
+        elif self.count >= self.limits.connections:
+            # The address that has most gives way first: who holds few is who must get in.
+            crowded = sorted(self._by_address.values(), key=len, reverse=True)
+            if not any(_evict(connections) for connections in crowded):
+                return False
+        self._by_address.setdefault(address, OrderedDict())[one] = None
+        self.count += 1
+        return True
+
+    def leave(self, one: Connection, host: str) -> None:
+        """Give the slot back; harmless for one that has none."""
+        address = network_of(host)
+        mine = self._by_address.get(address)
+        if mine is None or one not in mine:
+            return
+        del mine[one]
+        self.count -= 1
+        if not mine:
+            del self._by_address[address]
+
+    def came_on(self, one: Connection, host: str) -> None:
+        """Note that `one` was used just now."""
+        mine = self._by_address.get(network_of(host))
+        if mine is not None and one in mine:
+            mine.move_to_end(one)
+
+    def _is_trusted(self, host: str) -> bool:
+        return bool(self._trusted) and any(_is_in(host, network) for network in self._trusted)
+
+
+def _evict(connections: OrderedDict[Connection, None]) -> bool:
+    for one in connections:
+        if one.is_idle:
+            one.give_way()
+            return True
+    return False
+
+
+def network_of(host: str) -> str:
+    """Return the address that bounds count by: IPv4 whole, IPv6 by its /64, which is what one customer has.
+
+    What is no address (a proxy may hand on anything) is one address together.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def _is_in(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(host) in network
+    except ValueError:
+        return False
