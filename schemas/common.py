@@ -165,17 +165,17 @@ class CustomerReference(EventPart):
     `segments`, in orders only: groups the producer counts them to; None leaves what is known from elsewhere.
     """
 
-    customer_id: Identifier | None = None
+    customer_id: WrittenIdentifier | None = None
     email: Contact | None = None
     mobile: Contact | None = None
     segments: Identifiers | None = None
 
 
-class WrittenCustomer(CustomerReference):
-    """Who, in an event of Couponry's own. In Avro it is the same record as in what comes in."""
+class OrderCustomer(CustomerReference):
+    """Who ordered, held to the limits of input. In Avro it is the same record."""
 
     avro_name: ClassVar[str] = "CustomerReference"
-    customer_id: WrittenIdentifier | None = None
+    customer_id: Identifier | None = None
 
 
 class IdentifiedCustomer(EventPart):

@@ -5,11 +5,11 @@ from typing import Annotated
 from schemas.common import (
     BlankInAvro,
     Cause,
+    CustomerReference,
     Discount,
     Event,
     Number,
     Text,
-    WrittenCustomer,
     WrittenIdentifier,
     WrittenMoment,
 )
@@ -24,7 +24,7 @@ class CouponIssued(Event):
     coupon_id: WrittenIdentifier
     code: WrittenIdentifier | None = None
     campaign_id: WrittenIdentifier
-    customer: WrittenCustomer
+    customer: CustomerReference
     discount: Discount
     uses: Number | None = None
     starts_at: WrittenMoment | None = None
@@ -40,7 +40,7 @@ class CouponIssueRefused(Event):
     """
 
     campaign_id: Annotated[WrittenIdentifier | None, BlankInAvro()] = None
-    customer: WrittenCustomer
+    customer: CustomerReference
     reason: WrittenIdentifier
     message: Text
     details: dict[str, str] | None = None

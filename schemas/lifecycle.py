@@ -3,12 +3,12 @@
 from schemas.common import (
     Amount,
     Currency,
+    CustomerReference,
     Event,
     EventPart,
     LockReference,
     Number,
     Text,
-    WrittenCustomer,
     WrittenIdentifier,
     WrittenMoment,
 )
@@ -28,7 +28,7 @@ class CouponLocked(Event):
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
     expires_at: WrittenMoment
@@ -39,7 +39,7 @@ class CouponReleased(Event):
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
     released_at: WrittenMoment
@@ -50,7 +50,7 @@ class CouponLockExpired(Event):
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
     expires_at: WrittenMoment | None = None

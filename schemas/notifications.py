@@ -3,10 +3,10 @@
 from schemas.common import (
     Amount,
     Currency,
+    CustomerReference,
     Discount,
     Event,
     EventPart,
-    WrittenCustomer,
     WrittenIdentifier,
     WrittenMoment,
 )
@@ -27,7 +27,7 @@ class CouponRedemptionNotified(Event):
 
     redemption_id: WrittenIdentifier
     order_id: WrittenIdentifier
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     coupon: NotifiedCoupon
     order_amount: Amount
     currency: Currency

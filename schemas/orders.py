@@ -10,13 +10,13 @@ from pydantic import Field
 from schemas.common import (
     Amount,
     Currency,
-    CustomerReference,
     Event,
     EventPart,
     Identifier,
     Identifiers,
     Metadata,
     Moment,
+    OrderCustomer,
     Text,
     metadata_problem,
 )
@@ -48,7 +48,7 @@ class OrderPlaced(Event):
     """
 
     order_id: Identifier
-    customer: CustomerReference | None = None
+    customer: OrderCustomer | None = None
     placed_at: Moment
     currency: Currency
     amount: Amount

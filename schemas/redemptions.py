@@ -7,6 +7,7 @@ from schemas.common import (
     Amount,
     Count,
     Currency,
+    CustomerReference,
     Discount,
     Event,
     EventPart,
@@ -14,7 +15,6 @@ from schemas.common import (
     Metadata,
     Number,
     Text,
-    WrittenCustomer,
     WrittenIdentifier,
     WrittenMoment,
 )
@@ -60,7 +60,7 @@ class CouponRedeemed(Event):
 
     redemption_id: WrittenIdentifier
     order_id: WrittenIdentifier
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     requested_count: Count
     order_amount: Amount
     currency: Currency
@@ -90,7 +90,7 @@ class CouponRedemptionRefused(Event):
     """Coupons that an order named were not used. Amount and currency are None where the order is not known."""
 
     order_id: WrittenIdentifier
-    customer: WrittenCustomer | None = None
+    customer: CustomerReference | None = None
     requested_count: Count
     currency: Currency | None = None
     order_amount: Amount | None = None

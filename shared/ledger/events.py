@@ -131,7 +131,7 @@ def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verd
     campaign = state.campaigns[coupon.campaign_id]
     data = {
         "coupon_id": coupon.coupon_id,
-        "code": coupon.code,
+        "code": coupon.code or None,
         "campaign_id": coupon.campaign_id,
         "discount": {
             "kind": coupon.discount_kind,
@@ -170,7 +170,7 @@ def _more(discount: DiscountOffer) -> Data:
 def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
     applied: Data = {
         "coupon_id": coupon.coupon_id,
-        "code": coupon.code,
+        "code": coupon.code or None,
         "campaign_id": coupon.campaign_id,
         "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
         "discount_amount": _money(coupon.discount_minor, currency),
@@ -201,7 +201,7 @@ def _shares(lines: Iterable[LineShare], currency: str | None) -> list[Data]:
 
 def _refused(coupon: RefusedCoupon) -> Data:
     return {
-        "code": coupon.code,
+        "code": coupon.code or None,
         "coupon_id": coupon.coupon_id,
         "campaign_id": coupon.campaign_id,
         "reason": coupon.reason,
@@ -272,7 +272,7 @@ def _locked(
             "coupons": [
                 {
                     "coupon_id": coupon.coupon_id,
-                    "code": coupon.code,
+                    "code": coupon.code or None,
                     "campaign_id": coupon.campaign_id,
                     "discount_amount": _money(coupon.discount_minor, currency),
                 }
@@ -369,7 +369,7 @@ def _given_back(state: State, transfer: Transfer) -> Data:
 def _coupon(state: State, transfer: Transfer) -> Data:
     return {
         "coupon_id": transfer.coupon_id,
-        "code": state.coupons[transfer.coupon_id].code,
+        "code": state.coupons[transfer.coupon_id].code or None,
         "campaign_id": transfer.campaign_id,
     }
 

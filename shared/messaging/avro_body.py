@@ -17,6 +17,7 @@ from schemas.catalogue import BY_TYPE
 from schemas.common import Event
 from schemas.parsing import InvalidDocumentError
 from schemas.registry import AvroSchema, SchemaRegistry, UnknownSchemaError, named_schema, newest_schema
+from shared.messaging.avro_schemas import UnsafeSchemaError, check_schema
 from shared.messaging.avro_values import from_avro, plan_of, to_avro
 
 MAGIC: Final = 0
@@ -120,7 +121,10 @@ class AvroBodies:
 
     def _parse(self, key: int | tuple[str, str], schema: AvroSchema) -> Any:
         try:
+            check_schema(schema)
             parsed: Any = fastavro.parse_schema(schema)
+        except UnsafeSchemaError as error:
+            raise InvalidDocumentError(f"The schema that the Avro body names {error}.") from None
         except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable
             raise InvalidDocumentError("The schema that the Avro body names is not valid.") from None
         if len(self._parsed) >= MAX_PARSED:

@@ -33,7 +33,7 @@ class HttpSchemaRegistry:
             raise UnknownSchemaError(f"schema {schema_id} is no self-contained Avro schema")
         try:
             schema = json.loads(answer["schema"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise UnknownSchemaError(f"schema {schema_id} is no Avro schema") from error
         if not isinstance(schema, dict):
             raise UnknownSchemaError(f"schema {schema_id} is no Avro record")

@@ -24,6 +24,7 @@ from shared.domain.commands import (
     PayOrder,
     RedeemCoupons,
     ReturnOrder,
+    VoidCoupon,
 )
 from shared.domain.coupon import Coupon, code_key
 from shared.domain.customer import Customer
@@ -34,7 +35,7 @@ from shared.domain.state import State, Supply
 from shared.domain.verdicts import Verdict
 from shared.ledger.events import events_of
 from shared.ledger.outbox import OutboxRow
-from tests.builders import JOHN, NOW, World, campaign, gift, key_of, percent
+from tests.builders import JOHN, NOW, Source, World, campaign, gift, key_of, percent
 from tests.schema_strategies import METADATA, PAYLOADS, PIECES
 from tests.unit.decide_strategies import CODES, Step, steps, worlds
 from tests.unit.test_decide_properties import numbered, over, start
@@ -93,7 +94,7 @@ def check(rows: list[OutboxRow]) -> None:
 
 unhurried = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 pieces = st.sampled_from(LONGER)
@@ -234,3 +235,26 @@ def test_a_gift_whose_product_has_the_longest_id_is_valid() -> None:
     [row] = decided(world.state, RedeemCoupons("c", order, ("A",), JOHN, at=NOW), NOW)
     assert row.type == "coupon.redeemed"
     check([row])
+
+
+def test_a_coupon_without_a_code_has_none_in_its_events() -> None:
+    source = Source("external", "https://codes.example", (), True)
+    world = World((campaign("x", source=source),))
+    command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), replace(JOHN, email="a@example.com"), ("x",))
+    prepared(world.state, command)
+    coupon_id = derived_id("coupon", "nameless")
+    world.state.supplies = {("c", "x", 0): Supply(coupon_id, None)}
+    verdict = decide(command, world.state, NOW)
+    evolve(world.state, verdict)
+    [row] = events_of(command, verdict, world.state)
+    assert (row.type, orjson.loads(row.data)["code"]) == ("coupon.issued", None)
+    check([row])
+    coupon = Coupon(coupon_id, "", "x", uses_limit=1)
+    world.state.coupons[coupon_id], world.state.coupon_ids[""] = coupon, coupon_id
+    told = [
+        *decided(world.state, RedeemCoupons("r", Order("o", "USD", 100, placed_at=NOW), ("",), JOHN, at=NOW), NOW),
+        *decided(world.state, CancelOrder("n", "o", NOW), NOW),
+        *decided(world.state, VoidCoupon("v", ""), NOW),
+    ]
+    check(told)
+    assert len(told) == 3
