@@ -30,7 +30,7 @@ from schemas.common import (
     WrittenIdentifiers,
     WrittenMoment,
 )
-from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_payload
+from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
 
 _Value = TypeVar("_Value")
 
@@ -106,6 +106,7 @@ class DiscountDefinition(Section):
     def _payload_can_be_handed_on(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None and not is_stored(info):
             check_payload(value)
+            check_numbers(value)
         return value
 
     @model_validator(mode="after")

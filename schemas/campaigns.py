@@ -33,6 +33,7 @@ from schemas.limits import (
     MAX_TEXT_LENGTH,
     NO_CONTROL_CHARACTERS,
     check_metadata,
+    check_numbers,
 )
 
 MAX_CONDITIONS: Final = 20
@@ -165,6 +166,7 @@ class CampaignDefinition(Section):
     def _metadata_can_be_handed_on(cls, value: Any, info: ValidationInfo) -> Any:
         if not is_stored(info):
             check_metadata(value)
+            check_numbers(value)
         return value
 
     @model_validator(mode="after")

@@ -158,6 +158,19 @@ def check_document(document: Any, max_bytes: int) -> None:
         raise ValueError(f"has {size:,} bytes as JSON; it must have at most {max_bytes:,}")
 
 
+def check_numbers(document: Any) -> None:
+    """Raise ValueError, a sentence without its subject, for a number beyond 64 bits in what PostgreSQL keeps as jsonb.
+
+    It writes 1e300 out, as an integer of 301 digits, which few can read. Call it after `check_document`, which bounds
+    the depth.
+    """
+    if isinstance(document, float) and not MIN_INTEGER <= document <= MAX_INTEGER:
+        raise ValueError("holds a number beyond 64 bits, which few can read; write it as a text")
+    if isinstance(document, dict | list | tuple):
+        for member in document.values() if isinstance(document, dict) else document:
+            check_numbers(member)
+
+
 def _members(node: Any) -> list[Any]:
     """What stands in an object or a list, of which the objects and lists are to be looked into; else nothing."""
     if isinstance(node, dict):
@@ -183,8 +196,6 @@ def _check_scalar(value: Any) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("holds NaN or Infinity, which are no JSON; leave them out")
-        if not MIN_INTEGER <= value <= MAX_INTEGER:  # jsonb writes 1e300 out, as an integer of 301 digits
-            raise ValueError("holds a number beyond 64 bits, which few can read; write it as a text")
     elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
 

@@ -9,6 +9,8 @@ import math
 from collections import Counter
 from typing import Any, Final
 
+import orjson
+
 from schemas.limits import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 from services.gateway.problems import Problem
 
@@ -56,6 +58,14 @@ def _problem(sentence: str) -> Problem:
     return Problem(
         422, "invalid_request", f"The body {sentence}.", details={"errors": [{"place": "body", "problem": sentence}]}
     )
+
+
+def written(document: Any) -> bytes:
+    """The document as it is kept and sent. A campaign of an older version may keep an integer beyond 64 bits."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 _TOO_DEEP: Final = f"is nested deeper than {DEEPEST} levels; make it flatter"

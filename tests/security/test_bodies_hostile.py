@@ -11,6 +11,8 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
+from schemas.campaigns import CampaignDefinition
+from schemas.parsing import InvalidDocumentError, parse
 from services.gateway.app import create_app
 from tests.gateway import Served, client_of, served
 from tests.ledger import definition
@@ -217,3 +219,20 @@ async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request
         for value in QUERIES:
             await sender.send(method, f"{path}?{urlencode({parameter.alias: value})}", content)
     await sender.send(method, f"{path}?limit=%FF&cursor=%FF&x=%00", content)
+
+
+async def test_a_number_that_jsonb_writes_out_is_refused_and_one_that_is_kept_is_told(database_url: str) -> None:
+    async with served(database_url, *CAMPAIGNS) as here:
+        campaign = {"campaign_id": "n", "discount": {"kind": "percentage", "value": "5"}, "metadata": {"a": 1e300}}
+        refused = await here.client.post("/v1/campaigns", json=campaign)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+        with pytest.raises(InvalidDocumentError, match="beyond 64 bits"):
+            parse(CampaignDefinition, json.dumps(campaign).encode())
+        # What an earlier version took is in the ledger as an integer of 301 digits.
+        await here.pool.execute(
+            "UPDATE campaigns SET definition = jsonb_set(definition, '{metadata}', '{\"a\": 1e300}')"
+        )
+        for path in ("/v1/campaigns", "/v1/campaigns/good", "/voucherify/v1/campaigns/good"):
+            told = await here.client.get(path)
+            assert told.status_code == 200, told.text
+            assert '"a":1' + "0" * 300 in told.text

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from services.gateway import documents
 from services.gateway.access.callers import Caller
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Guarded
@@ -52,4 +52,4 @@ def new_facade(title: str, gateway: Gateway, router: APIRouter, identify: Identi
 
 def json_response(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON as it is kept and sent."""
-    return Response(orjson.dumps(document, option=orjson.OPT_UTC_Z), status, headers, "application/json")
+    return Response(documents.written(document), status, headers, "application/json")

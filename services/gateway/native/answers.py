@@ -5,10 +5,10 @@ An answer is a function of the verdict alone, which the journal keeps: told agai
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Response
 from pydantic import Field
 
+from services.gateway import documents
 from services.gateway.gateway import refused_coupon
 from services.gateway.native.bodies import Body, moment
 from shared.domain.money import format_minor
@@ -150,4 +150,4 @@ def amount(minor: int | None, currency: str | None) -> str | None:
 
 def answer(document: Any, status: int = 200) -> Response:
     """JSON, as it is kept and sent."""
-    return Response(orjson.dumps(document, option=orjson.OPT_UTC_Z), status, media_type="application/json")
+    return Response(documents.written(document), status, media_type="application/json")
