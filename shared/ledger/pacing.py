@@ -69,7 +69,7 @@ class HeavyWork:
         self._most = side_by_side + waiting
         self._inside = 0
 
-    async def run(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
+    async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """What `judge` gives. Raises TooMuchAtOnceError at once where too many wait, and what `judge` raises."""
         if self._inside >= self._most:
             raise TooMuchAtOnceError(f"{self._inside} heavy requests are being judged; send this one again later.")
