@@ -1,5 +1,5 @@
 """`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine;
-the decision alone beside pydantic, and the gateway with and without its micro-batcher.
+the decision alone beside pydantic, large requests, and the gateway with and without its micro-batcher.
 
 Writes bench/latest.json; what the figures mean stands in bench/README.md.
 """
@@ -23,6 +23,7 @@ import orjson
 
 from bench.decide import lines_told, measure_decisions
 from bench.http import measure_http
+from bench.work import lines_measured, measure_work
 from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
 from shared.ledger.audit import audit
@@ -40,7 +41,7 @@ REDEEMERS = {"redeem": 2, "redeem_single": 1}
 
 LONGEST_SECONDS = 120.0
 
-APART = ("decide", "http")
+APART = ("decide", "http", "work")
 """Measured by themselves, without a broker."""
 
 
@@ -161,12 +162,15 @@ def main() -> None:
     decisions = measure_decisions() if "decide" in arguments.only else {}
     if decisions:
         sys.stdout.write(lines_told(decisions) + "\n")
+    work = measure_work() if "work" in arguments.only else {}
+    if work:
+        sys.stdout.write(lines_measured(work) + "\n")
     over_http = asyncio.run(measure_http(arguments.rounds, arguments.scale)) if "http" in arguments.only else {}
     if over_http:
         sys.stdout.write(orjson.dumps(over_http).decode() + "\n")
     if contenders := [name for name in arguments.only if name not in APART]:
         result = asyncio.run(measure(arguments.rounds, contenders, arguments.scale))
-        result |= {"decide": decisions, "http": over_http}
+        result |= {"decide": decisions, "work": work, "http": over_http}
         arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
 

@@ -299,9 +299,9 @@ async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints:
         evolve(state, verdict)
         decided.append(Decided.of(expire, None, verdict, state))
     for command, work in zip(commands, works, strict=True):
-        verdict = await pace.decide(command, work, state, now)
+        verdict = await pace.make(work, decide, command, state, now)
         evolve(state, verdict)
-        decided.append(Decided.of(command, fingerprints[command.command_id], verdict, state))
+        decided.append(await pace.make(work, Decided.of, command, fingerprints[command.command_id], verdict, state))
     return decided
 
 

@@ -9,9 +9,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from shared.domain.commands import Command
-from shared.domain.decide import decide
 from shared.domain.state import State
-from shared.domain.verdicts import Verdict
 from shared.domain.work import HEAVY_WORK, MAX_BATCH_WORK, split_place, work_of
 
 _Answer = TypeVar("_Answer")
@@ -45,20 +43,20 @@ def works_of(commands: Sequence[Command], state: State, now: datetime) -> list[i
 
 
 class Pace:
-    """Decides the commands of one batch: heavy ones in a thread, and with a pause for others after many light ones."""
+    """Runs the work of one batch: that of heavy commands in a thread, and with pauses for others between light ones."""
 
     def __init__(self) -> None:
         self._since_pause = 0
 
-    async def decide(self, command: Command, work: int, state: State, now: datetime) -> Verdict:
-        """The verdict on `command`, which takes `work`. Nobody else may touch `state` meanwhile."""
+    async def make(self, work: int, make: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """What `make` gives for a command that takes `work`. Nobody else may touch its arguments meanwhile."""
         if work > HEAVY_WORK:
-            return await asyncio.to_thread(decide, command, state, now)
+            return await asyncio.to_thread(make, *arguments)
         self._since_pause += work
         if self._since_pause > HEAVY_WORK:
             self._since_pause = 0
             await asyncio.sleep(0)
-        return decide(command, state, now)
+        return make(*arguments)
 
 
 class HeavyWork:
@@ -69,7 +67,7 @@ class HeavyWork:
         self._most = side_by_side + waiting
         self._inside = 0
 
-    async def run(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
+    async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """What `judge` gives. Raises TooMuchAtOnceError at once where too many wait, and what `judge` raises."""
         if self._inside >= self._most:
             raise TooMuchAtOnceError(f"{self._inside} heavy requests are being judged; send this one again later.")

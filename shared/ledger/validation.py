@@ -86,7 +86,7 @@ async def _judge(
     # The transaction is over: however long this takes, nobody waits for its rows or its connection.
     if work_of(command, state, now) <= HEAVY_WORK:
         return judge(command, state, now)
-    return await (heavy or HeavyWork()).run(judge, command, state, now)
+    return await (heavy or HeavyWork()).judge(judge, command, state, now)
 
 
 async def _state_for(

@@ -164,11 +164,11 @@ async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_when_nobody_wait
             running -= 1
         return "judged"
 
-    first = asyncio.create_task(heavy.run(judge, True))
-    others = [asyncio.create_task(heavy.run(judge, False)) for _ in range(3)]
+    first = asyncio.create_task(heavy.judge(judge, True))
+    others = [asyncio.create_task(heavy.judge(judge, False)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(TooMuchAtOnceError):
-        await heavy.run(judge, False)
+        await heavy.judge(judge, False)
     first.cancel()
     release.set()
     assert await asyncio.gather(*others) == ["judged"] * 3

@@ -13,6 +13,7 @@ from shared.domain.customer import Customer
 from shared.domain.order import Order
 from shared.domain.reasons import PRECEDENCE, Reason
 from shared.domain.state import LockedUse, LockState, OrderState, Standing
+from shared.domain.work import MAX_WORK
 from tests.builders import (
     DAY,
     JOHN,
@@ -44,6 +45,11 @@ def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
     return world
 
 
+def costing(work: int) -> Condition:
+    """A condition that holds, and is estimated to take so much work."""
+    return Condition("heavy", "true", lambda _: True, of_request=True, work=lambda _: work)
+
+
 def with_meter(world: World, *, customer: Customer | None = None, **numbers: int) -> World:
     meter = world.meter(customer=customer)
     for name, number in numbers.items():
@@ -64,6 +70,10 @@ def with_order(world: World, **fields: Any) -> World:
 @pytest.mark.parametrize(
     ("world", "asked", "by", "reason"),
     [
+        # request_too_large, before all others
+        (one(conditions=(costing(MAX_WORK),)), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (one({"used": 1}, conditions=(costing(MAX_WORK),), status="paused"), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (one(conditions=(costing(MAX_WORK - 1_000),)), order(), JOHN, None),
         # not_found
         (World(), order(), JOHN, Reason.NOT_FOUND),
         (one({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
