@@ -76,16 +76,12 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to be sent. `last` is the position of the last one, `oldest` the time of the first.
-
-    `count` includes those that were withheld.
-    """
+    """Events ready to be sent. `last` is the position of the last one, `oldest` the time of the first."""
 
     prepared: Prepared
     last: int
     oldest: datetime
     topics: Counter[str]
-    count: int
 
 
 class Publisher:
@@ -132,7 +128,7 @@ class Publisher:
         return self.position if ordered else None
 
     async def publish_next(self) -> int:
-        """Publish one transaction's worth of events; return how many, withheld ones included, 0 when none is left.
+        """Publish one transaction's worth of events; return how many, 0 when none is left.
 
         Raises:
             BatchesRefusedError: see `isolate`; the broker refuses some of the events.
@@ -148,7 +144,7 @@ class Publisher:
         self._committed_at = time.monotonic()
         for topic, count in batch.topics.items():
             telemetry.EVENTS_PUBLISHED.labels(topic).inc(count)
-        return batch.count
+        return batch.prepared.count
 
     async def discard(self) -> None:
         """Let go of the producer, whatever state it is in."""
@@ -189,19 +185,24 @@ class Publisher:
         await self._withhold([_refused_alone(batch) for batch in refused.batches if len(batch.positions) == 1])
 
     async def _read(self, position: int) -> _Batch | None:
-        async with self._pool.acquire() as connection:
-            rows = await read_after(connection, position, self._limit)
-        if not rows:
-            return None
-        rows = self._within_bytes(rows)
-        names = {topic: self._settings.topic(topic) for topic in {row.topic for _, row in rows}}
-        missing = await self._missing_topics(names)
-        try:
-            prepared, topics, unpublishable = self._prepare(rows, names, missing)
-        except SchemaRegistryUnavailableError as error:
-            raise TransientError(str(error)) from error
-        await self._withhold(unpublishable)
-        return _Batch(prepared, rows[-1][0], rows[0][1].time, topics, len(rows))
+        while True:
+            async with self._pool.acquire() as connection:
+                rows = await read_after(connection, position, self._limit)
+            if not rows:
+                return None
+            rows = self._within_bytes(rows)
+            names = {topic: self._settings.topic(topic) for topic in {row.topic for _, row in rows}}
+            missing = await self._missing_topics(names)
+            try:
+                prepared, topics, unpublishable = self._prepare(rows, names, missing)
+            except SchemaRegistryUnavailableError as error:
+                raise TransientError(str(error)) from error
+            await self._withhold(unpublishable)
+            # A position is always that of an event which stays in the outbox; withheld ones are there no more.
+            withheld = {one.position for one in unpublishable}
+            kept = [(number, row) for number, row in rows if number not in withheld]
+            if kept:
+                return _Batch(prepared, kept[-1][0], kept[0][1].time, topics)
 
     def _within_bytes(self, rows: list[tuple[int, OutboxRow]]) -> list[tuple[int, OutboxRow]]:
         """Return the first rows that have READ_BYTES together, at least one; read as many the next time."""

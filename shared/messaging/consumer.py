@@ -48,7 +48,7 @@ CONNECT_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 15.0
 """The client itself would retry a commit for ever; then it is tried again from here, counted."""
 STOP_SECONDS: Final = 5.0
-DECODING_BUG: Final = "bug"
+DECODING_BUG: Final = "Bug"
 """Error class of the dead letter of a record that the codec has a bug about."""
 HEARTBEAT_MS: Final = 1_000
 """How soon a member hears that another one joined; until then both wait."""

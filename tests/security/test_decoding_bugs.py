@@ -58,7 +58,7 @@ async def test_a_bug_about_one_record_makes_a_dead_letter_of_it_alone(
     async with running(consumer(settings, handler, b"ORD66", error)) as task:
         await until(lambda: len(handler.order_ids) == 3, task)
     assert handler.order_ids == ["ORD1", "ORD2", "ORD3"]
-    assert [(one.record.offset, one.error_class) for one in await dead_letters(settings)] == [(1, "bug"), (3, "bug")]
+    assert [(one.record.offset, one.error_class) for one in await dead_letters(settings)] == [(1, "Bug"), (3, "Bug")]
     assert counted(settings) == 2
     assert await committed_count(settings) == 5
 
