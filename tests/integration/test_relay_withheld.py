@@ -33,7 +33,7 @@ from shared.messaging.polling import records_of
 from shared.messaging.producer import TransactionalProducer
 from shared.messaging.topics_admin import create_topics
 from tests.integration.kafka_tools import committed, read_all
-from tests.integration.relay_tools import TOPIC, seen
+from tests.integration.relay_tools import TOPIC, relay_process, seen
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -95,7 +95,8 @@ async def limit_topic(settings: RelaySettings, topic: str, max_bytes: int) -> No
 async def run_to_the_end(relay: Relay, settings: RelaySettings, pool: Pool) -> None:
     """Step until the relay's committed position is that of the outbox's last event."""
     for _ in range(STEPS):
-        await relay.run_once()
+        if await relay.run_once() is None:
+            await asyncio.sleep(0.5)  # the lock of one that was killed is free once PostgreSQL knows
         last = await pool.fetchval("SELECT max(position) FROM outbox")
         if relay.position == last:
             break
@@ -266,6 +267,33 @@ async def test_a_crash_behind_the_withholding_tells_and_publishes_everything_onc
     assert numbers_of(await seen(settings)) == [0, 2, 4]
     assert sorted(one["position"] for one in await notices(settings)) == [2, 4]
     assert len(await withheld(pool)) == 2
+
+
+async def test_a_relay_killed_at_any_moment_withholds_tells_and_publishes_each_event_once(
+    settings: RelaySettings, pool: Pool, environment: dict[str, str]
+) -> None:
+    large = set(range(10, 400, 100))
+    await write(pool, [row(number, size=1_100_000 if number in large else 200) for number in range(400)])
+    pauses = [0.3, 0.8, 1.3, 2.0]
+    for lived_seconds in pauses:
+        with relay_process(environment, COUPONRY_RELAY_MAX_EVENTS="30"):
+            await until_started(pool)
+            await asyncio.sleep(lived_seconds)
+    last = Relay(settings, pool)
+    await run_to_the_end(last, settings, pool)
+    await last.close()
+    assert numbers_of(await seen(settings)) == [number for number in range(400) if number not in large]
+    told = await notices(settings)
+    assert sorted(one["position"] for one in told) == [number + 1 for number in sorted(large)]
+    assert [one.position for one in await withheld(pool)] == [number + 1 for number in sorted(large)]
+
+
+async def until_started(pool: Pool) -> None:
+    """Wait until another relay than the last one leads."""
+    leader = await pool.fetchval("SELECT leader FROM relay_positions")
+    async with asyncio.timeout(60):
+        while await pool.fetchval("SELECT leader FROM relay_positions") == leader:
+            await asyncio.sleep(0.05)
 
 
 async def test_only_the_relay_that_leads_can_withhold_and_only_once(settings: RelaySettings, pool: Pool) -> None:
