@@ -15,6 +15,7 @@ from cli.embedded import EmbeddedStack
 from cli.output import console, say, show_table
 from cli.processes import LOOPBACK
 from cli.stack import RunningStack, first_key, running
+from shared.runtime.printable import printable
 from shared.runtime.shutdown import stop_on_signals
 
 FIRST_STEPS = """\
@@ -67,7 +68,7 @@ def up(
 
 
 def _say(text: str) -> None:
-    console(stderr=True).print(text, style="dim", markup=False, soft_wrap=True)
+    console(stderr=True).print(printable(text), style="dim", markup=False, soft_wrap=True)
 
 
 async def _up(servers: EmbeddedStack, http_port: int) -> None:

@@ -84,17 +84,13 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time.
-
-    `count` includes those that were withheld.
-    """
+    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time."""
 
     prepared: Prepared
     last: int
     mark: str
     oldest: datetime
     topics: Counter[str]
-    count: int
 
 
 class Publisher:
@@ -147,7 +143,7 @@ class Publisher:
         return self.position if ordered else None
 
     async def publish_next(self) -> int:
-        """Publish one transaction's worth of events; return how many, withheld ones included, 0 when none is left.
+        """Publish one transaction's worth of events; return how many, 0 when none is left.
 
         Raises:
             BatchesRefusedError: see `isolate`; the broker refuses some of the events.
@@ -163,7 +159,7 @@ class Publisher:
         self._committed_at = time.monotonic()
         for topic, count in batch.topics.items():
             telemetry.EVENTS_PUBLISHED.labels(topic).inc(count)
-        return batch.count
+        return batch.prepared.count
 
     async def discard(self) -> None:
         """Let go of the producer, whatever state it is in."""
@@ -221,21 +217,26 @@ class Publisher:
 
     async def _read(self, position: int, mark: str) -> _Batch | None:
         """The next events, from a ledger that holds the last published one, once a standby has them where one must."""
-        async with self._pool.acquire() as connection:
-            rows = await read_after(connection, position, self._limit)
-            if rows:
-                await require_published(connection, position, mark)
-        if not rows:
-            return None
-        rows = self._within_bytes(rows)
-        names = {topic: self._settings.topic(topic) for topic in {row.topic for _, row in rows}}
-        missing = await self._missing_topics(names)
-        try:
-            prepared, topics, unpublishable = self._prepare(rows, names, missing)
-        except SchemaRegistryUnavailableError as error:
-            raise TransientError(str(error)) from error
-        await self._withhold(unpublishable)
-        return _Batch(prepared, rows[-1][0], mark_of(rows[-1][1]), rows[0][1].time, topics, len(rows))
+        while True:
+            async with self._pool.acquire() as connection:
+                rows = await read_after(connection, position, self._limit)
+                if rows:
+                    await require_published(connection, position, mark)
+            if not rows:
+                return None
+            rows = self._within_bytes(rows)
+            names = {topic: self._settings.topic(topic) for topic in {row.topic for _, row in rows}}
+            missing = await self._missing_topics(names)
+            try:
+                prepared, topics, unpublishable = self._prepare(rows, names, missing)
+            except SchemaRegistryUnavailableError as error:
+                raise TransientError(str(error)) from error
+            await self._withhold(unpublishable)
+            # A position is always that of an event which stays in the outbox; withheld ones are there no more.
+            withheld = {one.position for one in unpublishable}
+            kept = [(number, row) for number, row in rows if number not in withheld]
+            if kept:
+                return _Batch(prepared, kept[-1][0], mark_of(kept[-1][1]), kept[0][1].time, topics)
 
     def _within_bytes(self, rows: list[tuple[int, OutboxRow]]) -> list[tuple[int, OutboxRow]]:
         """Return the first rows that have READ_BYTES together, at least one; read as many the next time."""

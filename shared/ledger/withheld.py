@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from schemas.common import MAX_ID_LENGTH
 from schemas.lifecycle import LedgerEventWithheld
 from schemas.topics import COUPONS_LIFECYCLE
 from shared.domain.derive import derived_id
@@ -79,8 +80,7 @@ async def withhold(pool: Pool, relay: str, leader: UUID, unpublishable: Sequence
             raise NotLeadingError(f"relay {leader} does not lead {relay}")
         moved = []
         for one in unpublishable:
-            # PostgreSQL's text takes no NUL, and an error may quote one.
-            text = one.error_text[:ERROR_TEXT_CHARACTERS].replace("\0", "\\0")
+            text = _storable(one.error_text[:ERROR_TEXT_CHARACTERS])
             record = await connection.fetchrow(sql("withheld_move"), one.position, one.reason, text)
             if record is not None:
                 event_id, topic, key, kind, withheld_at = record[1:]
@@ -95,8 +95,8 @@ def notice_data(event: WithheldEvent) -> str:
     """Return the data of `ledger.event_withheld` about `event`, as JSON."""
     data = LedgerEventWithheld(
         event_id=event.event_id,
-        event_type=event.type,
-        topic=event.topic,
+        event_type=_named(event.type),
+        topic=_named(event.topic),
         key=event.key[:KEY_CHARACTERS],
         position=event.position,
         reason=event.error_class,
@@ -104,6 +104,16 @@ def notice_data(event: WithheldEvent) -> str:
         withheld_at=event.withheld_at,
     )
     return orjson.dumps(data.model_dump(), option=orjson.OPT_UTC_Z).decode()
+
+
+def _storable(text: str) -> str:
+    """Return `text` without what PostgreSQL's text can't hold; an error may quote anything."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _named(text: str) -> str:
+    """Return a name as an event may carry it; a withheld event may be wrong in any of its parts."""
+    return text[:MAX_ID_LENGTH] if text.strip() else "none"
 
 
 def _notice(event: WithheldEvent) -> OutboxRow:

@@ -1,4 +1,6 @@
-"""Apache Kafka itself as a Java process: one node, broker and controller in one (KRaft), data in a temporary folder."""
+"""Apache Kafka itself as a Java process: one node, broker and controller in one (KRaft), data in a temporary folder; or
+several nodes that are one cluster.
+"""
 
 import fcntl
 import hashlib
@@ -8,6 +10,8 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cli.processes import LOOPBACK, ServerProcess, free_port
@@ -103,9 +107,11 @@ def one_node_properties(listen: str, advertise: str, controller: str) -> dict[st
 
 
 class ApacheKafka(ProcessMixin, Broker):
-    """One Apache Kafka node on loopback."""
+    """One Apache Kafka node on loopback. As part of a cluster it has `controller`, host:port, and `overrides`."""
 
-    def __init__(self, *, heap_mb: int = 512) -> None:
+    def __init__(
+        self, *, heap_mb: int = 512, controller: str | None = None, overrides: Mapping[str, str] | None = None
+    ) -> None:
         jars = resolve_jars()
         self.folder = temporary_folder("kafka")
         self.port = free_port()
@@ -113,7 +119,7 @@ class ApacheKafka(ProcessMixin, Broker):
         self.description = f"Apache Kafka {version(jars)} as a Java process on {self.bootstrap_servers}"
         self._java = ["java", f"-Xmx{heap_mb}m", "-Dlog4j2.level=WARN", "-cp", f"{jars}/*"]
         self._properties = self.folder / "server.properties"
-        self._write_properties()
+        self._write_properties(controller or f"{LOOPBACK}:{free_port()}", overrides or {})
         self._format()
         self.process = ServerProcess(
             name="Apache Kafka",
@@ -125,9 +131,9 @@ class ApacheKafka(ProcessMixin, Broker):
             stop_seconds=20,
         )
 
-    def _write_properties(self) -> None:
-        properties = one_node_properties(self.bootstrap_servers, self.bootstrap_servers, f"{LOOPBACK}:{free_port()}")
-        properties["log.dirs"] = str(self.folder / "logs")
+    def _write_properties(self, controller: str, overrides: Mapping[str, str]) -> None:
+        properties = one_node_properties(self.bootstrap_servers, self.bootstrap_servers, controller)
+        properties |= {"log.dirs": str(self.folder / "logs"), **overrides}
         text = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._properties.write_text(text, encoding="utf-8")
 
@@ -150,3 +156,27 @@ class ApacheKafka(ProcessMixin, Broker):
         done = subprocess.run([*self._java, *tool], capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise BackendError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")
+
+
+@contextmanager
+def apache_cluster(count: int) -> Iterator[list[ApacheKafka]]:
+    """`count` running nodes that are one cluster; what they keep for themselves is on three of them."""
+    controllers = [f"{LOOPBACK}:{free_port()}" for _ in range(count)]
+    common = {
+        "controller.quorum.voters": ",".join(f"{number}@{address}" for number, address in enumerate(controllers, 1)),
+        "offsets.topic.replication.factor": "3",
+        "transaction.state.log.replication.factor": "3",
+        "transaction.state.log.min.isr": "2",
+    }
+    nodes: list[ApacheKafka] = []
+    try:
+        for number, controller in enumerate(controllers, 1):
+            nodes.append(ApacheKafka(heap_mb=256, controller=controller, overrides={**common, "node.id": str(number)}))
+        for node in nodes:  # none answers before most of them are there
+            node.process.launch()
+        for node in nodes:
+            node.process.wait_until_it_answers()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.close()
