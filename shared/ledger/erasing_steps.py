@@ -182,20 +182,25 @@ async def _write_shared_occasions(connection: Connection, target: Target, record
     return len(occasions)
 
 
-async def _write_outbox(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    rows = []
-    for record in records:
-        data = json.loads(record["text"])
-        cleaned = target.traces.cleaned_event(data)
-        if cleaned == data or _happened(data, record["time"]) > target.requested_at:
-            continue
-        key, subject = record["key"], record["subject"]
-        if _keyed_by_customer(record["topic"], key, data):
-            key = subject = pseudonym_text(target.pseudonym)
-        rows.append((record["position"], key, subject, json.dumps(cleaned, ensure_ascii=False)))
-    if rows:
-        await connection.execute(sql("erasure_outbox"), *map(list, zip(*rows, strict=True)))
-    return len(rows)
+def _events(name: str) -> Writer:
+    """Return a writer of events: the statement `name` takes positions, keys, subjects and data."""
+
+    async def write(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+        rows = []
+        for record in records:
+            data = json.loads(record["text"])
+            cleaned = target.traces.cleaned_event(data)
+            if cleaned == data or _happened(data, record["time"]) > target.requested_at:
+                continue
+            key, subject = record["key"], record["subject"]
+            if _keyed_by_customer(record["topic"], key, data):
+                key = subject = pseudonym_text(target.pseudonym)
+            rows.append((record["position"], key, subject, json.dumps(cleaned, ensure_ascii=False)))
+        if rows:
+            await connection.execute(sql(name), *map(list, zip(*rows, strict=True)))
+        return len(rows)
+
+    return write
 
 
 def _happened(data: Mapping[str, Any], told_at: datetime) -> datetime:
@@ -266,7 +271,7 @@ STEPS: Final[Mapping[str, Step]] = {
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),
     "http_answers": _TextStep("erasure_answers_scan", ("", ""), _write_answers),
-    "outbox": _TextStep("erasure_outbox_scan", (0,), _write_outbox),
+    "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),
     "webhook_attempts": _TextStep(
         "erasure_attempts_scan", (0, 0), _texts("erasure_attempts", "error", ("delivery_id", "attempt"))

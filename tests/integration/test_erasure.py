@@ -346,3 +346,29 @@ async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
         monkeypatch.setattr(erasing, "STEPS", erasing_steps.STEPS)
         await erase(pool)
         assert tried == [2_000, 1_000, 500]
+
+
+async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        await erasing.begin(pool, WHO, "a test")
+        async with await open_pool(database_url, role="couponry_readonly") as reader:
+            assert await reader.fetchval("SELECT requested_by FROM erasures") == "a test"
+            for column in ("identifiers", "customer_keys", "cursor"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await reader.fetchval(f"SELECT {column} FROM erasures")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.fetchval("SELECT erase_transfers(gen_random_uuid(), 1)")
+
+
+async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        nameless = Customer(None, "ann@example.com")
+        await given(engine, 1, nameless)
+        await erase(pool, identifiers(nameless))
+        told = await pool.fetchrow("SELECT key, subject, data::text AS said FROM outbox WHERE type = 'customer.erased'")
+        said = json.loads(told["said"])
+        parse(BY_TYPE["customer.erased"].model, told["said"].encode())
+        assert (told["key"], said["customer_id"], len(said["coupon_ids"])) == (said["pseudonym"], None, 1)
+        assert await named_in(database_url, ("ann@example.com",)) == {}
