@@ -55,11 +55,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a step did: how many rows it changed, and where it goes on. `ended`: nothing is left for it."""
+    """What a step did: how many rows it changed, and where it goes on. `ended`: nothing is left for it.
+
+    `kept`: rows whose references (codes, order ids, command ids) name the person, and stay.
+    """
 
     changed: int
     cursor: Cursor
     ended: bool
+    kept: int = 0
 
 
 Step = Callable[[Connection, Target, Cursor], Awaitable[Piece]]
@@ -68,9 +72,13 @@ Step = Callable[[Connection, Target, Cursor], Awaitable[Piece]]
 async def _coupons(connection: Connection, target: Target, cursor: Cursor) -> Piece:
     found = await connection.fetch(sql("erasure_coupons_find"), target.customer_keys, target.bounded(ROWS_BY_KEY))
     ids = [record["coupon_id"] for record in found]
-    names = [record["occasion"] is not None and target.traces.mentioned_in(record["occasion"]) for record in found]
+    names = [_named(target, record["occasion"]) for record in found]
     await connection.execute(sql("erasure_coupons"), target.pseudonym, ids, names)
-    return _by_key(len(found), target)
+    return _by_key(len(found), target, kept=sum(_named(target, record["code"]) for record in found))
+
+
+def _named(target: Target, *references: str | None) -> bool:
+    return any(one is not None and target.traces.mentioned_in(one) for one in references)
 
 
 async def _orders(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -92,9 +100,10 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
-        kept = [place for command_id in command_ids for place in answers_of(command_id)]
-        await connection.execute(sql("erasure_answers"), [place[0] for place in kept], [place[1] for place in kept])
-    return _by_key(len(found), target)
+        places = [place for command_id in command_ids for place in answers_of(command_id)]
+        await connection.execute(sql("erasure_answers"), [one[0] for one in places], [one[1] for one in places])
+    kept = sum(_named(target, record["command_id"], record["order_id"]) for record in found)
+    return _by_key(len(found), target, kept=kept)
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
@@ -119,8 +128,8 @@ def answers_of(command_id: str) -> list[tuple[str, str]]:
     return [(" ".join(parts[:number]), parts[number]) for number in range(1, len(parts))]
 
 
-def _by_key(changed: int, target: Target) -> Piece:
-    return Piece(changed, None, ended=changed < target.bounded(ROWS_BY_KEY))
+def _by_key(changed: int, target: Target, *, kept: int = 0) -> Piece:
+    return Piece(changed, None, ended=changed < target.bounded(ROWS_BY_KEY), kept=kept)
 
 
 async def _update(connection: Connection, name: str, target: Target) -> int:

@@ -372,3 +372,17 @@ async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(dat
         parse(BY_TYPE["customer.erased"].model, told["said"].encode())
         assert (told["key"], said["customer_id"], len(said["coupon_ids"])) == (said["pseudonym"], None, 1)
         assert await named_in(database_url, ("ann@example.com",)) == {}
+
+
+async def test_references_that_name_the_person_stay_and_are_counted(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        code = await given(engine, 1, ANN)
+        await engine.execute([redeem("order of ann_smith_77", [code], customer=ANN)])
+        erasure = await erasing.find(pool, await erase(pool))
+        assert erasure is not None
+        assert erasure.counts["references_kept"] == 1
+        places = set(await named_in(database_url))
+    assert {"orders.order_id", "transfers.order_id", "journal.order_id", "journal.command_id"} <= places
+    assert all(place.partition(".")[2] in ("order_id", "command_id", "verdict", "key", "subject", "data", "payload")
+               for place in places), places  # fmt: skip
