@@ -27,6 +27,8 @@ from shared.runtime.settings import SettingsError
 Who = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
 UNKNOWN: Final = "a customer is known from the first reward, sign-up or coupon order on"
 
+KEPT: Final = "references_kept"
+
 app = new_app("Look at a customer's wallet; export or erase what is kept about a customer.")
 
 
@@ -134,7 +136,10 @@ def erase(
         [
             ("erasure", erasure.erasure_id),
             ("pseudonym", erasure.pseudonym),
-            *[(f"{name} changed", number) for name, number in erasure.counts.items()],
+            *[
+                (name.replace("_", " ") + ("" if name == KEPT else " changed"), number)
+                for name, number in sorted(erasure.counts.items())
+            ],
         ]
     )
     days = {topic.name: topic.retention_ms // 86_400_000 for topic in EVENT_TOPICS}

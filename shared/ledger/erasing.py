@@ -191,7 +191,7 @@ async def _work(pool: Pool, erasure_id: str, shrink: int) -> bool:
             piece = await STEPS[step](connection, replace(target, shrink=shrink), cursor)
             after = following(step, free_text=target.free_text) if piece.ended else step
             where = None if piece.ended or piece.cursor is None else orjson.dumps(piece.cursor).decode()
-            await connection.execute(sql("erasure_advance"), erasure_id, after, where, step, piece.changed)
+            await connection.execute(sql("erasure_advance"), erasure_id, after, where, step, piece.changed, piece.kept)
             return True
     return await _finish(pool, erasure_id)
 
@@ -223,7 +223,7 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
             return False
         left: str | None = await connection.fetchval(sql("erasure_left"), target.customer_keys)
         if left is not None:
-            await connection.execute(sql("erasure_advance"), erasure_id, left, None, left, 0)
+            await connection.execute(sql("erasure_advance"), erasure_id, left, None, left, 0, 0)
             return True
         now: datetime = await connection.fetchval(sql("batch_clock"))
         # A coupon that was voided meanwhile may have given its former holder empty meters.

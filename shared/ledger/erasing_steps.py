@@ -55,11 +55,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a step did: how many rows it changed, and where it goes on. `ended`: nothing is left for it."""
+    """What a step did: how many rows it changed, and where it goes on. `ended`: nothing is left for it.
+
+    `kept`: rows whose references (codes, order ids, command ids) name the person, and stay.
+    """
 
     changed: int
     cursor: Cursor
     ended: bool
+    kept: int = 0
 
 
 Step = Callable[[Connection, Target, Cursor], Awaitable[Piece]]
@@ -68,9 +72,13 @@ Step = Callable[[Connection, Target, Cursor], Awaitable[Piece]]
 async def _coupons(connection: Connection, target: Target, cursor: Cursor) -> Piece:
     found = await connection.fetch(sql("erasure_coupons_find"), target.customer_keys, target.bounded(ROWS_BY_KEY))
     ids = [record["coupon_id"] for record in found]
-    names = [record["occasion"] is not None and target.traces.mentioned_in(record["occasion"]) for record in found]
+    names = [_named(target, record["occasion"]) for record in found]
     await connection.execute(sql("erasure_coupons"), target.pseudonym, ids, names)
-    return _by_key(len(found), target)
+    return _by_key(len(found), target, kept=sum(_named(target, record["code"]) for record in found))
+
+
+def _named(target: Target, *references: str | None) -> bool:
+    return any(one is not None and target.traces.mentioned_in(one) for one in references)
 
 
 async def _orders(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -92,9 +100,10 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
-        kept = [place for command_id in command_ids for place in answers_of(command_id)]
-        await connection.execute(sql("erasure_answers"), [place[0] for place in kept], [place[1] for place in kept])
-    return _by_key(len(found), target)
+        places = [place for command_id in command_ids for place in answers_of(command_id)]
+        await connection.execute(sql("erasure_answers"), [one[0] for one in places], [one[1] for one in places])
+    kept = sum(_named(target, record["command_id"], record["order_id"]) for record in found)
+    return _by_key(len(found), target, kept=kept)
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
@@ -119,8 +128,8 @@ def answers_of(command_id: str) -> list[tuple[str, str]]:
     return [(" ".join(parts[:number]), parts[number]) for number in range(1, len(parts))]
 
 
-def _by_key(changed: int, target: Target) -> Piece:
-    return Piece(changed, None, ended=changed < target.bounded(ROWS_BY_KEY))
+def _by_key(changed: int, target: Target, *, kept: int = 0) -> Piece:
+    return Piece(changed, None, ended=changed < target.bounded(ROWS_BY_KEY), kept=kept)
 
 
 async def _update(connection: Connection, name: str, target: Target) -> int:
@@ -182,20 +191,25 @@ async def _write_shared_occasions(connection: Connection, target: Target, record
     return len(occasions)
 
 
-async def _write_outbox(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    rows = []
-    for record in records:
-        data = json.loads(record["text"])
-        cleaned = target.traces.cleaned_event(data)
-        if cleaned == data or _happened(data, record["time"]) > target.requested_at:
-            continue
-        key, subject = record["key"], record["subject"]
-        if _keyed_by_customer(record["topic"], key, data):
-            key = subject = pseudonym_text(target.pseudonym)
-        rows.append((record["position"], key, subject, json.dumps(cleaned, ensure_ascii=False)))
-    if rows:
-        await connection.execute(sql("erasure_outbox"), *map(list, zip(*rows, strict=True)))
-    return len(rows)
+def _events(name: str) -> Writer:
+    """Return a writer of events: the statement `name` takes positions, keys, subjects and data."""
+
+    async def write(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+        rows = []
+        for record in records:
+            data = json.loads(record["text"])
+            cleaned = target.traces.cleaned_event(data)
+            if cleaned == data or _happened(data, record["time"]) > target.requested_at:
+                continue
+            key, subject = record["key"], record["subject"]
+            if _keyed_by_customer(record["topic"], key, data):
+                key = subject = pseudonym_text(target.pseudonym)
+            rows.append((record["position"], key, subject, json.dumps(cleaned, ensure_ascii=False)))
+        if rows:
+            await connection.execute(sql(name), *map(list, zip(*rows, strict=True)))
+        return len(rows)
+
+    return write
 
 
 def _happened(data: Mapping[str, Any], told_at: datetime) -> datetime:
@@ -266,7 +280,7 @@ STEPS: Final[Mapping[str, Step]] = {
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),
     "http_answers": _TextStep("erasure_answers_scan", ("", ""), _write_answers),
-    "outbox": _TextStep("erasure_outbox_scan", (0,), _write_outbox),
+    "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),
     "webhook_attempts": _TextStep(
         "erasure_attempts_scan", (0, 0), _texts("erasure_attempts", "error", ("delivery_id", "attempt"))

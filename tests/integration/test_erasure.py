@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import asyncpg
-import orjson
 import pytest
 
 from schemas.catalogue import BY_TYPE
@@ -13,137 +12,32 @@ from schemas.parsing import parse
 from services.notifier.handler import NotificationHandler
 from shared.domain.commands import (
     CancelOrder,
-    Cause,
-    IssueCoupons,
-    LockCoupons,
     NoteCustomer,
     PayOrder,
     ReleaseLock,
-    ReturnOrder,
     VoidCoupon,
 )
 from shared.domain.customer import Customer, identifiers
-from shared.domain.traces import referral_occasion
 from shared.domain.verdicts import Verdict
 from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit
-from shared.ledger.database import Pool, open_pool
+from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from tests.ledger import PLACED_AT, definition, ledger, redeem
+from tests.privacy import (
+    ANN,
+    ANN_ELSEWHERE,
+    BOB,
+    LIMITED,
+    NAMES,
+    WHO,
+    erase,
+    forget_what_readers_are_told,
+    given,
+    live,
+    named_in,
+)
 from tests.received_events import received
-
-ANN = Customer("ann_smith_77", "Ann.Smith@Example.com", "+4930123456")
-ANN_ELSEWHERE = Customer("webshop-ann-smith", None, "+49 30 1234567")
-BOTH = Customer("ann_smith_77", None, "+49 30 1234567")
-BOB = Customer("bob_jones_88", "bob@example.com")
-NAMES = ("ann_smith_77", "ann.smith@example.com", "+4930123456", "webshop-ann-smith", "+49301234567", "30 1234567")
-WHO = identifiers(ANN)
-
-LIMITED = definition(
-    "limited",
-    code={"shared_code": "LIMITED"},
-    limits={
-        "uses_per_coupon": None, "uses_per_customer": 2, "uses_total": 100,
-        "caps": [{"per": "month", "each": "customer", "uses": 2}],
-    },
-)  # fmt: skip
-
-
-async def everything(database_url: str) -> dict[str, str]:
-    """Every value of every column of every table as text: `table.column` → all of it, in lower case."""
-    found = {}
-    async with await open_pool(database_url, role=None, max_size=1) as pool:
-        columns = await pool.fetch(
-            "SELECT table_name, column_name, data_type FROM information_schema.columns "
-            "WHERE table_schema = 'couponry' AND table_name NOT LIKE '%yoyo%'"
-        )
-        for table, column, kind in columns:
-            shown = f"encode({column}, 'escape')" if kind == "bytea" else f"{column}::text"
-            text = await pool.fetchval(f"SELECT string_agg({shown}, E'\\n') FROM {table}")
-            found[f"{table}.{column}"] = (text or "").lower()
-    return found
-
-
-async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[str, list[str]]:
-    """Where any of `names` still stands."""
-    texts = await everything(database_url)
-    return {
-        place: hits for place, text in texts.items() if (hits := [name for name in names if name.lower() in text])
-    }  # fmt: skip
-
-
-async def given(engine: Engine, number: int, customer: Customer) -> str:
-    """The code of a new coupon. Its command's id names nobody: such ids are references, which an erasure keeps."""
-    cause = Cause("reward.earned", "/rewards", str(number))
-    [answer] = await engine.execute([IssueCoupons(f"/rewards {number}", cause, customer, ("save10",), PLACED_AT)])
-    assert isinstance(answer, Verdict)
-    return answer.accepted[0].code
-
-
-async def live(engine: Engine, pool: Pool) -> None:
-    """Let Ann, known under two names that turn out to be one, do everything that leaves a row."""
-    one, two, three = [await given(engine, number, who) for number, who in enumerate((ANN, ANN_ELSEWHERE, BOB))]
-    cause = Cause("customer.signed_up", "/signup", "s-1")
-    issued = IssueCoupons(
-        "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")
-    )
-    note = NoteCustomer("/signup s-2", Customer(ANN.customer_id, segments=("vip",)), PLACED_AT)
-    metadata = {"gift_for": "Ann Smith", "mail": "ann.smith@example.com"}
-    answers = await engine.execute(
-        [
-            issued,
-            note,
-            redeem("A-1", [one, "ann.smith@example.com"], customer=ANN, metadata=metadata),
-            redeem("A-2", [two], customer=ANN_ELSEWHERE, hold=True, hold_seconds=600),
-            redeem("A-3", ["LIMITED"], customer=ANN),
-            redeem("A-4", [three], customer=BOTH, command_id="/couponry/http/key-1 idem-1"),
-            redeem("G-1", ["NO-SUCH"], metadata={"note": "ask ann_smith_77 <ann.smith@example.com>"}),
-            LockCoupons("/cli lock", "lock-1", ("LIMITED",), 600, ANN),
-            PayOrder("/pay A-2", "A-2", PLACED_AT),
-            ReturnOrder("/ret A-2", "A-2", whole=False, at=PLACED_AT, amount="10.00"),
-            redeem("A-5", ["LIMITED"], customer=ANN, hold=True, hold_seconds=600),
-            redeem("B-1", ["LIMITED"], customer=BOB),
-        ]
-    )
-    assert all(isinstance(answer, Verdict) for answer in answers), answers
-    await engine.execute([CancelOrder("/cancel A-1", "A-1", PLACED_AT)])
-    data = {"order_id": "A-1", "customer": {"customer_id": "ann_smith_77", "email": "ANN.SMITH@example.com"}}
-    payload = {"type": "coupon.redeemed", "timestamp": "2026-03-01T12:00:00Z", "data": data}
-    endpoint = await pool.fetchval(
-        "INSERT INTO webhook_endpoints (url, secret, event_types) VALUES ('https://x', 's', '{*}') "
-        "RETURNING endpoint_id"
-    )
-    delivery = await pool.fetchval(
-        "INSERT INTO webhook_deliveries (endpoint_id, event_id, type, payload) "
-        "VALUES ($1, gen_random_uuid(), 'coupon.redeemed', $2) RETURNING delivery_id",
-        endpoint, json.dumps(payload),
-    )  # fmt: skip
-    await pool.execute(
-        "INSERT INTO webhook_attempts VALUES ($1, 1, now(), 422, 'no customer ann.smith@example.com', 5)", delivery
-    )
-    body = orjson.dumps({"customer": {"customer_id": "ann_smith_77"}, "valid": True})
-    for key, text in (("idem-1", b"{}"), ("idem-2", body), ("idem-3", b'{"order_id": "B-1"}')):
-        await pool.execute(
-            "INSERT INTO http_answers VALUES ('key-1', $1, 'x', 1, now(), 200, 'application/json', $2)", key, text
-        )
-    await pool.execute(
-        "INSERT INTO external_requests (command_id, campaign_id, idempotency_key, error) "
-        "VALUES ('/signup s-1', 'save10', gen_random_uuid(), 'ann.smith@example.com is unknown')"
-    )
-    await pool.execute("INSERT INTO shared_occasions VALUES ('reward of ann_smith_77', 'save10')")
-
-
-async def forget_what_readers_are_told(pool: Pool) -> None:
-    """`customer.erased` has the customer id, until outbox and deliveries are pruned."""
-    await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
-    await pool.execute("DELETE FROM webhook_deliveries WHERE type = 'customer.erased'")
-
-
-async def erase(pool: Pool, names: Any = WHO, **options: Any) -> str:
-    erasure_id = await erasing.begin(pool, names, "a test", **options)
-    assert erasure_id is not None
-    await erasing.run(pool, erasure_id)
-    return erasure_id
 
 
 async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_url: str) -> None:
@@ -452,3 +346,43 @@ async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
         monkeypatch.setattr(erasing, "STEPS", erasing_steps.STEPS)
         await erase(pool)
         assert tried == [2_000, 1_000, 500]
+
+
+async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url: str) -> None:
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        await erasing.begin(pool, WHO, "a test")
+        async with await open_pool(database_url, role="couponry_readonly") as reader:
+            assert await reader.fetchval("SELECT requested_by FROM erasures") == "a test"
+            for column in ("identifiers", "customer_keys", "cursor"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await reader.fetchval(f"SELECT {column} FROM erasures")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.fetchval("SELECT erase_transfers(gen_random_uuid(), 1)")
+
+
+async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        nameless = Customer(None, "ann@example.com")
+        await given(engine, 1, nameless)
+        await erase(pool, identifiers(nameless))
+        told = await pool.fetchrow("SELECT key, subject, data::text AS said FROM outbox WHERE type = 'customer.erased'")
+        said = json.loads(told["said"])
+        parse(BY_TYPE["customer.erased"].model, told["said"].encode())
+        assert (told["key"], said["customer_id"], len(said["coupon_ids"])) == (said["pseudonym"], None, 1)
+        assert await named_in(database_url, ("ann@example.com",)) == {}
+
+
+async def test_references_that_name_the_person_stay_and_are_counted(database_url: str) -> None:
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        code = await given(engine, 1, ANN)
+        await engine.execute([redeem("order of ann_smith_77", [code], customer=ANN)])
+        erasure = await erasing.find(pool, await erase(pool))
+        assert erasure is not None
+        assert erasure.counts["references_kept"] == 1
+        places = set(await named_in(database_url))
+    assert {"orders.order_id", "transfers.order_id", "journal.order_id", "journal.command_id"} <= places
+    assert all(place.partition(".")[2] in ("order_id", "command_id", "verdict", "key", "subject", "data", "payload")
+               for place in places), places  # fmt: skip

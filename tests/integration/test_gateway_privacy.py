@@ -8,8 +8,8 @@ from services.gateway.erasures import ErasureRunner
 from services.gateway.native import privacy
 from shared.domain.customer import Customer
 from tests.gateway import Served, served
-from tests.integration.test_erasure import forget_what_readers_are_told, named_in
 from tests.ledger import definition, issue
+from tests.privacy import forget_what_readers_are_told, named_in
 
 ANN = Customer("ann", "ann@example.com")
 

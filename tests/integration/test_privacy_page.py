@@ -27,10 +27,11 @@ def named(cell: str) -> list[str]:
 
 
 async def columns_of(pool: Pool) -> set[tuple[str, str]]:
-    """(table, column) of everything in the ledger but the migrations' own notes."""
+    """(table, column) of everything the ledger stores but the migrations' own notes. A view stores nothing."""
     rows = await pool.fetch(
-        "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = 'couponry' AND table_name !~ '^_?yoyo'"
+        "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables "
+        "USING (table_schema, table_name) "
+        "WHERE table_schema = 'couponry' AND table_type = 'BASE TABLE' AND table_name !~ '^_?yoyo'"
     )
     return {(table, column) for table, column in rows}
 

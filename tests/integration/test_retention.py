@@ -70,6 +70,10 @@ OF_A_PERSON = {
     "export_transfers": [SOMEBODY, "500", "0"],
     "export_journal": [SOMEBODY, "500", "''"],
     "export_external_requests": [SOMEBODY, "500", "''", "''"],
+    "page_refused": [
+        "NULL::text", "NULL::timestamptz", "NULL::timestamptz", "NULL::text", "md5('p1')::uuid::text", "NULL::text",
+        "NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text", "51",
+    ],
     "erasure_journal_scan": [*SCAN, "'x 5'"],
     "erasure_outbox_scan": [*SCAN, "19000"],
     "erasure_deliveries_scan": [*SCAN, "19000"],
@@ -77,7 +81,7 @@ OF_A_PERSON = {
     "erasure_answers_scan": [*SCAN, "'k'", "'5'"],
     "erasure_requests_scan": [*SCAN, "'x 5'", "'c1'"],
     "erasure_shared_occasions_scan": [*SCAN, "'reward 5'", "'c1'"],
-}
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ AT_ONCE_SECONDS: Final = 5.0
 class ErasureAnswer(Body):
     """An erasure. `status`: running, done; `changed` says how many rows of which kind were changed so far.
 
-    `pseudonym` is who the customer's ledger entries belong to now.
+    `pseudonym` is who the customer's ledger entries belong to now. `references_kept` among them counts rows whose order
+    id, command id or code names the customer: those stay.
     """
 
     erasure_id: str

@@ -1,5 +1,5 @@
 -- Some coupons that the person holds, locked in the order in which batches lock them.
-SELECT coupon_id::text, occasion FROM coupons
+SELECT coupon_id::text, occasion, code FROM coupons
 WHERE holder_key = ANY($1::uuid[])
 ORDER BY coupon_id
 LIMIT $2
