@@ -57,8 +57,10 @@ async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_a
         told = {"ready_seconds": 1.0, "commit_seconds": 8.0, "sweep_seconds": 3_600}  # no COMMIT but a batch's
         async with running("redeemer", given, **told) as redeemer, running("relay", environment):
             await redeemer.ready()
+            await send(settings, [placed("O0", "HOT")])
+            await until_read(settings, 1)  # the first look for expired locks is over as well
             between.lose_next_commits_answer()
-            await send(settings, [placed(f"O{number}", "HOT") for number in range(ORDERS)])
+            await send(settings, [placed(f"O{number}", "HOT") for number in range(1, ORDERS)])
             missing = await eventually(lambda: unready(redeemer.health_url), lambda seen: "batch" in seen)
             assert "in hand" in missing["batch"]
             await until_read(settings, ORDERS)
