@@ -62,11 +62,10 @@ class Health:
         """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS."""
         if self._starting:
             return {"service": "still starting"}
-        stands_still = self.seconds_since_progress()
-        if stands_still > self.ready_seconds:
-            return {"progress": f"nothing went on for {stands_still:.0f} s"}
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
-        return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
+        missing = {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
+        without = self.seconds_since_progress()
+        return missing | ({"progress": f"nothing went on for {without:.0f} s"} if without > self.ready_seconds else {})
 
     async def _run(self, check: Check) -> str | None:
         try:
