@@ -69,8 +69,10 @@ def database_errors(url: str) -> Iterator[None]:
 
 
 def address_of(url: str) -> str:
-    """Host, port and database of a URL, without its log-in."""
+    """Host, port and database of a URL, without its log-in; all hosts, where it names several for a failover."""
     parts = urlsplit(url)
+    if "," in parts.netloc:
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
     return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
 

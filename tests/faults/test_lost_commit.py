@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from shared.domain.verdicts import Verdict
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from shared.ledger.migrate import migrate
@@ -42,6 +43,7 @@ async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_do
             async with asyncio.timeout(30):  # the driver's own bounds took 120 s
                 [verdict] = await engine.execute([redeem("O1", [code])])
             assert between.swallowed.is_set()
+            assert isinstance(verdict, Verdict)
             assert verdict.accepted
             assert await owner.fetchval("SELECT count(*) FROM transfers WHERE order_id = 'O1'") == 1
 
