@@ -61,6 +61,11 @@ def database_errors(url: str) -> Iterator[None]:
         raise CommandFailedError(
             f"COUPONRY_DATABASE_URL can't be read ({error}): write it as postgresql://user:password@host:port/name."
         ) from error
+    except (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError) as error:
+        raise DatabaseAwayError(
+            f"PostgreSQL at {address_of(url)} is short of room or can't use its files ({describe(error)}): mend that "
+            "there. Nothing was lost; the same command can be given again."
+        ) from error
     except UNAVAILABLE as error:
         raise DatabaseAwayError(
             f"PostgreSQL doesn't answer at {address_of(url)} ({describe(error)}): start it, or correct "
