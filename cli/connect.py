@@ -66,6 +66,11 @@ def database_errors(url: str) -> Iterator[None]:
         ) from error
     except TLS_REFUSALS as error:
         raise CommandFailedError(tls_refusal(error)) from error
+    except (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError) as error:
+        raise DatabaseAwayError(
+            f"PostgreSQL at {address_of(url)} is short of room or can't use its files ({describe(error)}): mend that "
+            "there. Nothing was lost; the same command can be given again."
+        ) from error
     except UNAVAILABLE as error:
         if SSL_REJECTED in str(error):
             raise CommandFailedError(tls_refusal(error)) from error
@@ -76,8 +81,10 @@ def database_errors(url: str) -> Iterator[None]:
 
 
 def address_of(url: str) -> str:
-    """Host, port and database of a URL, without its log-in."""
+    """Host, port and database of a URL, without its log-in; all hosts, where it names several for a failover."""
     parts = urlsplit(url)
+    if "," in parts.netloc:
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
     return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
 

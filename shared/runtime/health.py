@@ -78,16 +78,15 @@ class Health:
         """
         if self._starting:
             return {"service": "still starting"}
-        stands_still = self.seconds_since_progress()
-        if stands_still > self.ready_seconds:
-            return {"progress": f"nothing went on for {stands_still:.0f} s"}
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> dict[str, str]:
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
-        return {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
+        missing = {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
+        without = self.seconds_since_progress()
+        return missing | ({"progress": f"nothing went on for {without:.0f} s"} if without > self.ready_seconds else {})
 
     async def _run(self, check: Check) -> str | None:
         try:

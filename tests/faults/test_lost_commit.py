@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from shared.domain.verdicts import Verdict
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from shared.ledger.migrate import migrate
@@ -42,6 +43,7 @@ async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_do
             async with asyncio.timeout(30):  # the driver's own bounds took 120 s
                 [verdict] = await engine.execute([redeem("O1", [code])])
             assert between.swallowed.is_set()
+            assert isinstance(verdict, Verdict)
             assert verdict.accepted
             assert await owner.fetchval("SELECT count(*) FROM transfers WHERE order_id = 'O1'") == 1
 
@@ -57,8 +59,10 @@ async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_a
         told = {"ready_seconds": 1.0, "commit_seconds": 8.0, "sweep_seconds": 3_600}  # no COMMIT but a batch's
         async with running("redeemer", given, **told) as redeemer, running("relay", environment):
             await redeemer.ready()
+            await send(settings, [placed("O0", "HOT")])
+            await until_read(settings, 1)  # the first look for expired locks is over as well
             between.lose_next_commits_answer()
-            await send(settings, [placed(f"O{number}", "HOT") for number in range(ORDERS)])
+            await send(settings, [placed(f"O{number}", "HOT") for number in range(1, ORDERS)])
             missing = await eventually(lambda: unready(redeemer.health_url), lambda seen: "batch" in seen)
             assert "in hand" in missing["batch"]
             await until_read(settings, ORDERS)

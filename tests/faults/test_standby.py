@@ -5,18 +5,22 @@ the primary died; ended by an operator; or visible because the primary was resta
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from schemas.topics import ORDERS
+from services.gateway.repeats import KeptAnswer, Repeats
 from services.relay.position import LedgerWentBackError
 from services.relay.relay import AWAY, Relay
 from services.relay.settings import RelaySettings
 from shared.domain.commands import Command
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import save
-from shared.ledger.database import Pool, open_pool
+from shared.ledger.connection import CommitUnansweredError, CommitWaitsError
+from shared.ledger.database import UNAVAILABLE, Pool, open_pool
 from shared.ledger.engine import Engine, LedgerUnavailableError
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
@@ -30,6 +34,7 @@ from tests.integration.service_process import kafka_settings
 from tests.ledger import definition, issue, redeem
 
 pytestmark = [pytest.mark.faults, pytest.mark.postgres]
+Result = TypeVar("Result")
 
 HALF = 60
 COMMIT_SECONDS = 2.0
@@ -48,10 +53,8 @@ async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(t
         servers.link.cut()
         with pytest.raises(LedgerUnavailableError):
             await engine.execute([redeem("O1", codes[:1])])
-        with servers.admin() as admin:
-            ended = admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-            assert ended.fetchall() == [(True,)], "one session waits, however often the batch ran again"
-        await journalled(pool, "/shop O1")
+        end_waiting_commits(servers)
+        await until_visible(pool, "SELECT count(*) FROM journal WHERE command_id = '/shop O1'")
         with pytest.raises(LedgerUnavailableError):
             await engine.execute([redeem("O1", codes[:1])])
         servers.link.mend()
@@ -62,24 +65,67 @@ async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(t
         assert await pool.fetchval("SELECT count(*) FROM journal WHERE command_id = '/shop O1'") == 1
 
 
-async def journalled(pool: Pool, command_id: str) -> None:
-    """Wait until a command that was committed here alone is visible."""
+async def until_visible(pool: Pool, count: str) -> None:
+    """Wait until what was committed on the primary alone is visible there."""
     async with asyncio.timeout(30):
-        while not await pool.fetchval("SELECT count(*) FROM journal WHERE command_id = $1", command_id):
+        while not await pool.fetchval(count):
             await asyncio.sleep(0.05)
 
 
 async def execute(engine: Engine, command: Command) -> Verdict:
     """Execute as a consumer does: again while the ledger is away."""
+    [answer] = await again_while(LedgerUnavailableError, lambda: engine.execute([command]))
+    assert isinstance(answer, Verdict)
+    return answer
+
+
+async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_standby_has_them() -> None:
+    """Whatever is answered from what an earlier request left: the mechanism is the connection's, not the engine's."""
+    place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
+    async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
+        repeats = Repeats(pool, 10)
+        assert await repeats.begin(place, asked) is None
+        servers.link.cut()
+        with pytest.raises(CommitUnansweredError):
+            await repeats.keep(place, answer)
+        end_waiting_commits(servers)
+        await until_visible(pool, "SELECT count(*) FROM http_answers WHERE status = 200")
+        with pytest.raises(CommitUnansweredError):
+            await Repeats(pool, 10).begin(place, asked)
+        end_waiting_commits(servers)
+
+        with pytest.raises(CommitUnansweredError):
+            await again_while(CommitWaitsError, lambda: save(pool, [definition()]))
+        end_waiting_commits(servers)
+        await until_visible(pool, "SELECT count(*) FROM campaigns")
+        with pytest.raises(CommitUnansweredError):
+            await save(pool, [definition()])
+
+        servers.link.mend()
+        assert await again_while(UNAVAILABLE, lambda: Repeats(pool, 10).begin(place, asked)) == answer
+        [saved] = await again_while(UNAVAILABLE, lambda: save(pool, [definition()]))
+        assert saved.change == "unchanged"
+        await servers.fail_over()
+        assert await again_while(UNAVAILABLE, lambda: Repeats(pool, 10).begin(place, asked)) == answer
+
+
+async def again_while(
+    errors: type[BaseException] | tuple[type[BaseException], ...], operation: Callable[[], Awaitable[Result]]
+) -> Result:
+    """Run `operation` until it doesn't raise one of `errors`."""
     async with asyncio.timeout(60):
         while True:
             try:
-                [answer] = await engine.execute([command])
-            except LedgerUnavailableError:
+                return await operation()
+            except errors:
                 await asyncio.sleep(0.2)
-            else:
-                assert isinstance(answer, Verdict)
-                return answer
+
+
+def end_waiting_commits(servers: Failover) -> None:
+    """As an operator does who wants to be rid of sessions that wait for the standby: it replicates nothing."""
+    with servers.admin() as admin:
+        ended = admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        assert ended.fetchall() == [(True,)], "one session waits, however often it was tried"
 
 
 @pytest.mark.broker
@@ -194,11 +240,4 @@ async def test_a_relay_stops_where_the_ledger_went_back(
 
 async def take_over(relay: Relay) -> int | None:
     """One step of `relay`, again while something is away."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if (published := await relay.run_once()) is not None:
-                    return published
-            except AWAY:
-                pass
-            await asyncio.sleep(0.2)
+    return await again_while(AWAY, relay.run_once)

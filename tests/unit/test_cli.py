@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cli import where
 from cli.apps import parse_since
+from cli.connect import address_of
 from cli.demo.report import Row
 from cli.errors import CommandFailedError, UsageProblemError, explain
 from cli.executing import command_id, customer_of, order_of
@@ -208,3 +209,8 @@ def test_a_stack_that_has_ended_is_not_found(monkeypatch: pytest.MonkeyPatch, tm
     where.choose_data_dir(tmp_path)
     with pytest.raises(SettingsError, match="No stack runs in"):
         where.find_settings(DatabaseSettings)
+
+
+def test_an_address_names_every_host_and_no_login() -> None:
+    assert address_of("postgresql://user:secret@here:5433/shop") == "here:5433/shop"
+    assert address_of("postgresql://user:secret@a:5432,b:5433/shop?target_session_attrs=rw") == "a:5432,b:5433/shop"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from shared.messaging.consumer_report import ConsumerReport
 from shared.runtime import health as module
 from shared.runtime.backoff import Backoff
 from shared.runtime.health import Health
@@ -47,6 +48,31 @@ async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) 
     health = started()
     health.add_check("broker", never)
     assert list(await health.unready()) == ["broker"]
+
+
+async def test_without_progress_a_process_is_not_ready_until_it_goes_on() -> None:
+    health = Health(60, ready_seconds=0.01)
+    health.started()
+    health.add_check("database", broken)
+    await asyncio.sleep(0.02)
+    assert list(await health.unready()) == ["database", "progress"]
+    health.ready_seconds = 60
+    health.note_progress()
+    assert list(await health.unready()) == ["database"]
+
+
+async def test_a_batch_in_hand_for_too_long_is_not_ready_though_its_attempts_are_counted() -> None:
+    health = Health(60, ready_seconds=0.01)
+    health.started()
+    report = ConsumerReport("tests", health)
+    report.assigned(set())
+    report.batch_taken()
+    await asyncio.sleep(0.02)
+    report.failed_attempt("handler", "away", 1, 0.1)
+    assert "batch" in await health.unready()
+    report.batch_left()
+    health.note_progress()
+    assert "batch" not in await health.unready()
 
 
 def test_without_progress_a_process_is_not_alive() -> None:
