@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shared.runtime.settings import KafkaSettings, Settings, SettingsError, load_settings
 
-DATABASE_URL = "postgresql://couponry:hunter2@db/couponry"
+DATABASE_URL = "postgresql://couponry:hunter2@db/couponry?sslmode=require"
 
 
 class ServiceSettings(Settings):
@@ -62,13 +62,13 @@ def test_every_wrong_variable_is_named_and_no_value_shown(monkeypatch: pytest.Mo
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("COUPONRY_DATABASE_URL")
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", str(tmp_path))
-    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file\n")
-    assert load_settings(Settings).database_url.get_secret_value() == "postgresql://from/a/file"
+    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file?sslmode=require\n")
+    assert load_settings(Settings).database_url.get_secret_value() == "postgresql://from/a/file?sslmode=require"
 
 
 def test_a_variable_comes_before_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", str(tmp_path))
-    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file")
+    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file?sslmode=require")
     assert load_settings(Settings).database_url.get_secret_value() == DATABASE_URL
 
 
@@ -95,7 +95,7 @@ def test_bad_settings_end_a_process_with_code_2_and_one_line() -> None:
     program = "from shared.runtime.settings import Settings, load_settings_or_exit\nload_settings_or_exit(Settings)\n"
     finished = subprocess.run(
         [sys.executable, "-c", program],
-        env={"COUPONRY_DATABASE_URL": "postgresql://x"},
+        env={"COUPONRY_DATABASE_URL": "postgresql://localhost"},
         capture_output=True,
         text=True,
         timeout=30,
