@@ -26,7 +26,8 @@ TOOL_SECONDS: Final = 600
 PERMISSIVE: Final = frozenset(
     {
         "0BSD", "Apache-2.0", "Apache Software License", "BSD License", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0",
-        "ISC", "ISC License (ISCL)", "MIT", "MIT License", "MIT-0", "PSF-2.0", "Python Software Foundation License", "Zlib",
+        "ISC", "ISC License (ISCL)", "MIT", "MIT License", "MIT-0", "PSF-2.0",
+        "Python Software Foundation License", "Zlib",
     }
 )  # fmt: skip
 """Licences that ask for a notice and no more, as packages spell them."""

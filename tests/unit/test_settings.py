@@ -19,7 +19,7 @@ class ServiceSettings(Settings):
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", DATABASE_URL)
-    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
     monkeypatch.delenv("COUPONRY_SECRETS_DIR", raising=False)
     monkeypatch.delenv("COUPONRY_TOPIC_PREFIX", raising=False)
 
@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_is_read_and_the_rest_has_defaults() -> None:
     settings = load_settings(ServiceSettings)
     assert settings.database_url.get_secret_value() == DATABASE_URL
-    assert settings.kafka_bootstrap_servers == "broker:9092"
+    assert settings.kafka_bootstrap_servers == "localhost:9092"
     assert settings.burn_on == "placed"
     assert settings.topic_prefix == ""
 
