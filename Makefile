@@ -12,7 +12,7 @@ WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast check lint types imports house schemas deploy-check format bench image lock clean clean-all
+.PHONY: help setup demo up test test-fast check lint types imports house schemas deploy-check format bench image audit lock clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -42,7 +42,7 @@ fuzz: $(VENV)/stamp-dev ## send mutated inputs through every door for SECONDS=60
 faults: $(VENV)/stamp-dev ## run the fault tests round after round for SECONDS=60, each with another seed (from SEED=1)
 	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 
-check: lint types imports schemas-check deploy-check house ## what a change must pass besides the tests
+check: lint types imports schemas-check deploy-check house audit-offline ## what a change must pass besides the tests
 
 lint: $(VENV)/stamp-dev
 	$(BIN)/ruff check .
@@ -67,6 +67,13 @@ deploy-check: $(VENV)/stamp-dev
 	@if docker compose version >/dev/null 2>&1; then \
 		echo "docker compose config"; docker compose -f deploy/compose.yaml --env-file deploy/example.env config --quiet; \
 	else echo "docker compose isn't here: compose.yaml was checked against the Compose schema alone"; fi
+
+audit: $(VENV)/stamp-dev ## vulnerabilities, hashes, licences, bill of materials (build/sbom.json), secrets in files; minutes
+	$(BIN)/python -m security.audit
+
+.PHONY: audit-offline
+audit-offline: $(VENV)/stamp-dev
+	$(BIN)/python -m security.audit --offline
 
 schemas: $(VENV)/stamp-dev ## write the Avro and JSON Schema files anew from the models
 	$(BIN)/python -m schemas.generate

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ("schemas", "shared", "services", "cli")
-FOLDERS = (*FLOORS, "deploy", "examples", "bench", "docs", "tests", ".ci")
+FOLDERS = (*FLOORS, "deploy", "examples", "bench", "docs", "security", "tests", ".ci")
 SKIPPED = {"__pycache__", "secrets", "node_modules"}
 TEXT = {
     ".py",

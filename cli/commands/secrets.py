@@ -19,8 +19,8 @@ PIECE: Final = 200
 """Rows of one transaction: some milliseconds, in which no campaign is saved."""
 
 
-@app.command("make-key")
-def make() -> None:
+@app.command("generate")
+def generate() -> None:
     """Print a new key for COUPONRY_ENCRYPTION_KEYS. It is kept nowhere: whoever loses it loses the secrets under it."""
     typer.echo(make_key())
 
@@ -55,7 +55,7 @@ async def _rotate(size: int) -> dict[str, Rotated]:
     async with ledger() as pool:  # finds the key of a stack in this folder too
         if keyring().encrypts is None:
             raise CommandFailedError(
-                f"{VARIABLE} is not set: make a key with `couponry secrets make-key`, and set it before the old ones."
+                f"{VARIABLE} is not set: make a key with `couponry secrets generate`, and set it before the old ones."
             )
         return {
             "webhook endpoints": await rotate(lambda after, most: stored_secrets.rotate_piece(pool, after, most), size),

@@ -32,7 +32,7 @@ NONCE_BYTES: Final = 12
 KEY_ID_LENGTH: Final = 8
 KEYS_MAX: Final = 20
 
-MAKE_ONE: Final = "make a key with `couponry secrets make-key`"
+MAKE_ONE: Final = "make a key with `couponry secrets generate`"
 
 
 class EncryptionError(OperatorError):

@@ -214,7 +214,7 @@ async def test_without_a_key_nothing_is_stored_and_the_sentence_says_what_to_do(
         ):
             answer = await request
             assert answer.status_code == 503, answer.text
-            assert "couponry secrets make-key" in answer.json()["detail"]
+            assert "couponry secrets generate" in answer.json()["detail"]
         assert await here.pool.fetchval("SELECT count(*) FROM webhook_endpoints") == 0
         assert await here.pool.fetchval("SELECT count(*) FROM campaigns") == 0
 

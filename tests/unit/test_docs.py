@@ -10,6 +10,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from cli.main import ENTRIES
+from shared.runtime.encryption import EncryptionSettings
 from shared.runtime.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +111,7 @@ def test_the_page_on_operations_lists_every_setting_with_its_default() -> None:
         settings_class: type[ServiceSettings] = getattr(module, f"{service.capitalize()}Settings")
         for name, field in settings_class.model_fields.items():
             known[f"COUPONRY_{name.upper()}"] = shown(field.default)
+    known["COUPONRY_ENCRYPTION_KEYS"] = shown(EncryptionSettings.model_fields["encryption_keys"].default)
     assert listed == known
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shared.runtime.settings import KafkaSettings, Settings, SettingsError, load_settings
 
-DATABASE_URL = "postgresql://couponry:hunter2@db/couponry"
+DATABASE_URL = "postgresql://couponry:hunter2@db/couponry?sslmode=require"
 
 
 class ServiceSettings(Settings):
@@ -19,7 +19,7 @@ class ServiceSettings(Settings):
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", DATABASE_URL)
-    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+    monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
     monkeypatch.delenv("COUPONRY_SECRETS_DIR", raising=False)
     monkeypatch.delenv("COUPONRY_TOPIC_PREFIX", raising=False)
 
@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_is_read_and_the_rest_has_defaults() -> None:
     settings = load_settings(ServiceSettings)
     assert settings.database_url.get_secret_value() == DATABASE_URL
-    assert settings.kafka_bootstrap_servers == "broker:9092"
+    assert settings.kafka_bootstrap_servers == "localhost:9092"
     assert settings.burn_on == "placed"
     assert settings.topic_prefix == ""
 
@@ -62,13 +62,13 @@ def test_every_wrong_variable_is_named_and_no_value_shown(monkeypatch: pytest.Mo
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("COUPONRY_DATABASE_URL")
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", str(tmp_path))
-    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file\n")
-    assert load_settings(Settings).database_url.get_secret_value() == "postgresql://from/a/file"
+    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file?sslmode=require\n")
+    assert load_settings(Settings).database_url.get_secret_value() == "postgresql://from/a/file?sslmode=require"
 
 
 def test_a_variable_comes_before_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", str(tmp_path))
-    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file")
+    (tmp_path / "couponry_database_url").write_text("postgresql://from/a/file?sslmode=require")
     assert load_settings(Settings).database_url.get_secret_value() == DATABASE_URL
 
 
@@ -95,7 +95,7 @@ def test_bad_settings_end_a_process_with_code_2_and_one_line() -> None:
     program = "from shared.runtime.settings import Settings, load_settings_or_exit\nload_settings_or_exit(Settings)\n"
     finished = subprocess.run(
         [sys.executable, "-c", program],
-        env={"COUPONRY_DATABASE_URL": "postgresql://x"},
+        env={"COUPONRY_DATABASE_URL": "postgresql://localhost"},
         capture_output=True,
         text=True,
         timeout=30,
