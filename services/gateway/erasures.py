@@ -21,10 +21,15 @@ _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailable
 
 
 class ErasureRunner:
-    """Works on the oldest erasure under way, a piece at a time. Any number may run at once."""
+    """Works on the oldest erasure under way, a piece at a time. Any number may run at once.
+
+    A bug that one erasure meets stops neither the others nor the gateway; it is logged, and tried again when there is
+    nothing else to do.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._stuck: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; a piece that has begun is ended. A ledger that is away is waited for."""
@@ -38,9 +43,16 @@ class ErasureRunner:
 
     async def run_once(self) -> bool:
         """Do one piece of the oldest erasure under way; False where there is none."""
-        erasure_id = await erasing.next_open(self._pool)
+        erasure_id = await erasing.next_open(self._pool, self._stuck)
         if erasure_id is None:
+            self._stuck.clear()
             return False
-        if not await erasing.work(self._pool, erasure_id):
-            log.info("customer erased", erasure_id=erasure_id)
+        try:
+            if not await erasing.work(self._pool, erasure_id):
+                log.info("customer erased", erasure_id=erasure_id)
+        except LedgerUnavailableError:
+            raise
+        except Exception:
+            log.exception("a bug: an erasure doesn't go on", erasure_id=erasure_id)
+            self._stuck.add(erasure_id)
         return True

@@ -18,6 +18,9 @@ DISTINCTIVE_LENGTH: Final = 6
 """Customer ids of at least so many characters, not digits alone, are looked for in any text. A shorter one ("7") is
 only recognised where a field names a customer: elsewhere it is more likely a quantity or somebody else's number."""
 
+MOST_DEPTH: Final = 100
+"""Of a document that is looked at field by field."""
+
 REFERENCES: Final = frozenset(
     {
         "campaign_id", "caused_by", "coupon_id", "currency", "event_id", "kind", "line_id", "lock_reference",
@@ -112,16 +115,25 @@ class Traces:
         )
         return cleaned
 
-    def cleaned(self, document: Any, field: str = "") -> Any:
-        """Return `document` with the person replaced by the pseudonym. `field` is what the document stands under."""
+    def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
+        """Return `document` with the person replaced by the pseudonym. `field` is what the document stands under.
+
+        What lies deeper than MOST_DEPTH is replaced as a whole where it names the person.
+        """
+        if isinstance(document, Mapping | list | tuple) and depth > MOST_DEPTH:
+            text = json.dumps(document, ensure_ascii=False)
+            return document if self.cleaned_text(text) == text else self._replacement
         if isinstance(document, Mapping):
             if self.is_person(document):
-                return {name: self._anonymous(name, value) for name, value in document.items() if name != "segments"}
+                return {
+                    name: self._anonymous(name, value, depth) for name, value in document.items() if name != "segments"
+                }
             return {
-                name: value if name in REFERENCES else self.cleaned(value, name) for name, value in document.items()
+                name: value if name in REFERENCES else self.cleaned(value, name, depth + 1)
+                for name, value in document.items()
             }
         if isinstance(document, list | tuple):
-            return [self.cleaned(one, field) for one in document]
+            return [self.cleaned(one, field, depth + 1) for one in document]
         return self.cleaned_text(document, field) if isinstance(document, str) else document
 
     def cleaned_text(self, text: str, field: str = "") -> str:
@@ -139,10 +151,10 @@ class Traces:
         digits = re.sub(r"[^0-9]", "", text).lstrip("0")
         return len(digits) >= MOBILE_DIGITS and any(mobile.endswith(digits) for mobile in self._mobiles)
 
-    def _anonymous(self, field: str, value: Any) -> Any:
+    def _anonymous(self, field: str, value: Any, depth: int) -> Any:
         if field == "customer_id":
             return self._replacement
-        return None if field in _CONTACT_FIELDS else self.cleaned(value, field)
+        return None if field in _CONTACT_FIELDS else self.cleaned(value, field, depth + 1)
 
 
 def _distinctive(customer_id: str) -> bool:

@@ -10,7 +10,7 @@ person's keys point to the pseudonym as those of merged customers do, so the aud
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -156,9 +156,9 @@ async def find(pool: Pool, erasure_id: str) -> Erasure | None:
     return None if record is None else Erasure(**{**record, "counts": json.loads(record["counts"])})
 
 
-async def next_open(pool: Pool) -> str | None:
-    """Return the id of the oldest erasure under way."""
-    found: str | None = await pool.fetchval(sql("erasure_next"))
+async def next_open(pool: Pool, skipped: Iterable[str] = ()) -> str | None:
+    """Return the id of the oldest erasure under way that isn't among `skipped`."""
+    found: str | None = await pool.fetchval(sql("erasure_next"), list(skipped))
     return found
 
 

@@ -7,6 +7,8 @@ import pytest
 from services.gateway.erasures import ErasureRunner
 from services.gateway.native import privacy
 from shared.domain.customer import Customer
+from shared.ledger import erasing
+from shared.ledger.database import Pool
 from tests.gateway import Served, served
 from tests.ledger import definition, issue
 from tests.privacy import forget_what_readers_are_told, named_in
@@ -67,6 +69,31 @@ async def test_an_erasure_that_takes_long_is_accepted_and_goes_on_in_any_gateway
             pass
         shown = await here.client.get(f"/v1/erasures/{accepted.json()['erasure_id']}")
         assert shown.json()["status"] == "done"
+
+
+async def test_a_bug_that_one_erasure_meets_stops_no_other(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "AT_ONCE_SECONDS", -1.0)
+    async with served(database_url, definition()) as here:
+        await known(here)
+        await issue(here.gateway.engine, "save10", 2, Customer("bob"))
+        ids = [(await here.client.delete(f"/v1/customers/{who}")).json()["erasure_id"] for who in ("ann", "bob")]
+        real = erasing.work
+
+        async def work(pool: Pool, erasure_id: str) -> bool:
+            if erasure_id == ids[0]:
+                raise RuntimeError("a test's")
+            return await real(pool, erasure_id)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(erasing, "work", work)
+            runner = ErasureRunner(here.pool)
+            while await runner.run_once():
+                pass
+        states = [(await here.client.get(f"/v1/erasures/{one}")).json()["status"] for one in ids]
+        assert states == ["running", "done"]
+        while await runner.run_once():
+            pass
+        assert (await here.client.get(f"/v1/erasures/{ids[0]}")).json()["status"] == "done"
 
 
 async def test_a_placeholder_of_many_people_is_a_conflict(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

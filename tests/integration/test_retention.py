@@ -63,7 +63,7 @@ OF_A_PERSON = {
     "erasure_journal_find": ["ARRAY[md5('p1')::uuid::text]", "500"],
     "erasure_left": [SOMEBODY],
     "erasure_open_of": ["'email'", "'ann@example.com'"],
-    "erasure_next": [],
+    "erasure_next": ["ARRAY[]::uuid[]"],
     "export_coupons": [SOMEBODY, "500", "md5('a')::uuid"],
     "export_orders": [SOMEBODY, "500", "''"],
     "export_locks": [SOMEBODY, "500", "''"],

@@ -84,6 +84,19 @@ def test_an_event_of_the_person_loses_its_metadata_and_anybody_elses_does_not() 
     assert ANN.cleaned_event(others) == others
 
 
+@pytest.mark.parametrize("depth", [10, 99, 101, 400])
+def test_a_document_of_any_depth_is_cleaned(depth: int) -> None:
+    def nested(value: Any) -> Any:
+        for number in range(depth):
+            value = {"k": [value, 1]} if number % 2 else {"k": value}
+        return {"others": "bob@example.com", "deep": value}
+
+    cleaned = ANN.cleaned(nested("ask ann@example.com"))
+    assert "ann@example.com" not in json.dumps(cleaned)
+    assert cleaned["others"] == "bob@example.com"
+    assert ANN.cleaned(nested("ask bob@example.com")) == nested("ask bob@example.com")
+
+
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"])
 NAMES = st.one_of(
     st.tuples(st.just("id"), st.text(LETTERS, min_size=1, max_size=40)),
