@@ -281,6 +281,7 @@ STEPS: Final[Mapping[str, Step]] = {
     ),
     "http_answers": _TextStep("erasure_answers_scan", ("", ""), _write_answers),
     "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
+    "outbox_withheld": _TextStep("erasure_withheld_scan", (0,), _events("erasure_withheld")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),
     "webhook_attempts": _TextStep(
         "erasure_attempts_scan", (0, 0), _texts("erasure_attempts", "error", ("delivery_id", "attempt"))

@@ -47,6 +47,7 @@ SECTIONS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
 
 TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "events": ("erasure_outbox_scan", (0,)),
+    "withheld_events": ("erasure_withheld_scan", (0,)),
     "webhook_deliveries": ("erasure_deliveries_scan", (0,)),
     "kept_answers": ("erasure_answers_scan", ("", "")),
 }

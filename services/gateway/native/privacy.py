@@ -55,6 +55,7 @@ class ExportAnswer(Body):
     totals: list[dict[str, Any]]
     totals_of_periods: list[dict[str, Any]]
     events: list[dict[str, Any]]
+    withheld_events: list[dict[str, Any]]
     webhook_deliveries: list[dict[str, Any]]
     kept_answers: list[dict[str, Any]]
 
