@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.domain import applying, combining, discount, pricing, stacking
@@ -42,14 +42,14 @@ def both(made: list[Campaign], to: Order, before: list[list[str]]) -> tuple[list
         return found, verdicts(made, to, before)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(several, orders(), earlier)
 def test_every_combination_is_tried_as_before(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
     found, plain = both(made, to, before)
     assert found == plain
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(many, orders(), earlier)
 def test_the_choice_coupon_by_coupon_is_made_as_before(
     made: list[Campaign], to: Order, before: list[list[str]]
