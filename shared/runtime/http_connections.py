@@ -21,7 +21,7 @@ class HttpLimits:
     connections_per_address: int
     header_bytes: int = 32 * 1024
     header_count: int = 100
-    target_bytes: int = 8 * 1024
+    target_bytes: int = 16 * 1024
     receive_seconds: float = 15.0
     idle_seconds: float = 75.0
 

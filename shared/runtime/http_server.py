@@ -10,6 +10,7 @@ A connection that waits for its client is *idle*: it holds a slot only for as lo
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -147,7 +148,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A part of its target."""
         self._silent_bytes = 0
-        self._head_bytes += len(url)
         if len(self.url) + len(url) > self._limits.target_bytes:
             self._refuse(414, f"A request's target has at most {self._limits.target_bytes:,} bytes.", "large_head")
         elif not self._refused:
@@ -300,7 +300,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if started:
             self.transport.abort()
             return
-        self.transport.write(_plain(status, text))
+        self.transport.write(_problem(status, text, why))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._drained = 0
@@ -316,11 +316,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
 
-def _plain(status: int, text: str) -> bytes:
-    content = text.encode()
+def _problem(status: int, text: str, code: str) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    document = {
+        "type": f"urn:couponry:problem:{code}", "title": phrase, "status": status, "detail": text, "code": code,
+    }  # fmt: skip
+    content = json.dumps(document).encode()
     lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(),
-        b"content-type: text/plain; charset=utf-8",
+        f"HTTP/1.1 {status} {phrase}".encode(),
+        b"content-type: application/problem+json",
         b"content-length: " + str(len(content)).encode(),
         b"connection: close",
         *[name + b": " + value for name, value in SAFE_HEADERS],

@@ -18,10 +18,13 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     403: {"description": "The key's scopes don't allow it.", **PROBLEM},
     404: {"description": "There is no such thing.", **PROBLEM},
     409: {"description": "A request under the same idempotency key is being answered.", **PROBLEM},
+    408: {"description": "The request came too slowly.", **PROBLEM},
     413: {"description": "The body is too large.", **PROBLEM},
+    414: {"description": "The path and query are too long.", **PROBLEM},
     415: {"description": "The body isn't JSON.", **PROBLEM},
     422: {"description": "Refused, or not as it should be; `code` says which.", **PROBLEM},
     429: {"description": "Too many requests.", **PROBLEM},
+    431: {"description": "The headers are too large.", **PROBLEM},
     500: {"description": "A bug of the gateway's.", **PROBLEM},
     503: {"description": "Not at the moment; send the same again.", **PROBLEM},
 }
