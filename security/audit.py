@@ -21,6 +21,8 @@ REQUIREMENTS: Final = ROOT / "requirements.txt"
 PINNED: Final = ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt", "requirements-build.txt")
 BILL: Final = ROOT / "build" / "sbom.json"
 BASELINE: Final = ROOT / "security" / "secrets.baseline"
+NOT_SCANNED: Final = re.compile(r"requirements[\w-]*\.txt$|security/secrets\.baseline$")
+"""Hashes of packages, and hashes of what was reviewed."""
 TOOL_SECONDS: Final = 600
 
 PERMISSIVE: Final = frozenset(
@@ -47,10 +49,11 @@ UNREACHABLE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one check found: its problems (none: all is well), and what else is worth a line."""
+    """What one check found: its problems, and what else is worth a line. `checked`: whether anything was looked at."""
 
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
+    checked: bool = True
 
 
 def check_hashes() -> Result:
@@ -100,7 +103,7 @@ def check_vulnerabilities() -> Result:
     except (ValueError, KeyError):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         if UNREACHABLE.search(done.stderr):
-            return Result((), [NOTHING_CHECKED.format(why=last[:200])])
+            return Result((), [NOTHING_CHECKED.format(why=last[:200])], checked=False)
         return Result([f"pip-audit failed: {last[:300]}"])
 
 
@@ -114,7 +117,7 @@ def judge_vulnerabilities(dependencies: Sequence[dict[str, Any]]) -> Result:
     """What pip-audit's list means. A service that knows none of the packages isn't there at all."""
     skipped = [one["name"] for one in dependencies if "skip_reason" in one]
     if dependencies and len(skipped) == len(dependencies):
-        return Result((), [NOTHING_CHECKED.format(why=f"it knows none of {len(skipped)} packages")])
+        return Result((), [NOTHING_CHECKED.format(why=f"it knows none of {len(skipped)} packages")], checked=False)
     problems = [f"{name}: the vulnerability service doesn't know it" for name in skipped]
     for one in dependencies:
         for found in one.get("vulns", ()):
@@ -134,10 +137,11 @@ def write_bill() -> Result:
     return Result((), [f"{components} components in {BILL.relative_to(ROOT)}"])
 
 
-def scan_for_secrets() -> Result:
+def scan_for_secrets(names: Sequence[str] | None = None) -> Result:
     """No committed file holds what looks like a secret, but for what was reviewed in `security/secrets.baseline`."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    names = [name for name in listed.stdout.split("\0") if name and not name.startswith("requirements")]
+    if names is None:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+        names = [name for name in listed.stdout.split("\0") if name and not NOT_SCANNED.match(name)]
     before = BASELINE.read_bytes()
     try:
         done = _run("detect-secrets-hook", "--json", "--baseline", str(BASELINE), *names)
@@ -187,9 +191,8 @@ def main(arguments: Sequence[str]) -> int:
     for title, check in checks:
         result = check()
         failed = failed or bool(result.problems)
-        sys.stdout.write(
-            f"{title}: {'; '.join([*result.notes, *([] if result.problems else ['nothing wrong found'])])}\n"
-        )
+        verdict = ["nothing wrong found"] if result.checked and not result.problems else []
+        sys.stdout.write(f"{title}: {'; '.join([*result.notes, *verdict])}\n")
         for problem in result.problems:
             sys.stdout.write(f"  {problem}\n")
     return 1 if failed else 0

@@ -5,7 +5,7 @@ RFC 8190), with the multicast and reserved blocks of the address space registrie
 specific block that holds an address decides. "N/A" in the column "Globally Reachable" is no: such a block is deprecated
 or a tunnel, and what is behind it can't be judged.
 
-Python's own `is_global` follows these tables too, but as of each Python's release: 3.11.0 calls 192.0.0.192 global.
+Python's own `is_global` follows these tables too, but as of each Python's release: 3.11.7 calls 192.0.0.192 global.
 """
 
 import ipaddress

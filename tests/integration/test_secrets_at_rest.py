@@ -1,6 +1,8 @@
 """Webhook secrets and source headers at rest: encrypted, readable after an upgrade, rotated, and never lost."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -298,3 +300,29 @@ def test_the_setting_is_read_from_a_secrets_folder_as_others_are(
     (tmp_path / "couponry_encryption_keys").write_text(f"{NEW},{OLD}")
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", str(tmp_path))
     assert encryption.keyring().current_prefix == parse_keys(NEW).current_prefix
+
+
+@pytest.mark.parametrize("service", ["issuer", "notifier"])
+async def test_a_process_without_the_key_ends_with_code_2_and_names_it(
+    keys: Keys, pool: Pool, database_url: str, service: str
+) -> None:
+    await save(pool, [external()])
+    await endpoints.add(pool, "https://example.com/")
+    environment = {
+        **os.environ,
+        VARIABLE: NEW,
+        "COUPONRY_DATABASE_URL": database_url,
+        "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # it doesn't come so far
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"services.{service}", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 2, said
+    key_id = (parse_keys(OLD).current_prefix or "").split(":")[2]
+    assert f"encrypted with key {key_id}" in said.decode()

@@ -1,5 +1,6 @@
 """The audit tells what it found: packages, licences, and a vulnerability service that isn't there."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ def test_a_service_that_knows_no_package_is_said_to_be_away_and_is_no_failure() 
     result = audit.judge_vulnerabilities([dependency("a", known=False), dependency("b", known=False)])
     assert not result.problems
     assert "NOT CHECKED" in result.notes[0]
+    assert not result.checked
 
 
 def test_a_vulnerability_and_a_package_that_was_left_out_are_problems() -> None:
@@ -51,3 +53,14 @@ def test_a_licence_with_conditions_is_allowed_package_by_package(
     package: str, licence: str, refused: list[str]
 ) -> None:
     assert audit.refused_parts(package, licence) == refused
+
+
+def test_a_secret_in_a_file_is_found_and_the_baseline_stays_as_it_was(tmp_path: Path) -> None:
+    before = audit.BASELINE.read_bytes()
+    planted, innocent = tmp_path / "settings.py", tmp_path / "other.py"
+    planted.write_text(f'key = "{"AKIA" + "QYLPMN5HFIQR7XYA"}"\n')
+    innocent.write_text("key = None\n")
+    result = audit.scan_for_secrets([str(planted), str(innocent)])
+    assert len(result.problems) == 1
+    assert "settings.py:1" in result.problems[0]
+    assert audit.BASELINE.read_bytes() == before

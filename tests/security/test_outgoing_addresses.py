@@ -33,7 +33,7 @@ def test_every_address_has_a_block_and_a_verdict(address: Address) -> None:
 @pytest.mark.parametrize(
     ("address", "public"),
     [
-        ("192.0.0.192", False),  # the address of the audit: Python 3.11.0 to 3.11.9 call it global
+        ("192.0.0.192", False),  # the address of the audit: Python 3.11.7 calls it global
         ("192.0.0.0", False),
         ("192.0.0.8", False),
         ("192.0.0.9", True),
