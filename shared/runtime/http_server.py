@@ -198,9 +198,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._silent_bytes = 0
+        if self._refused:  # the rest of what was parsed; the end is on its way
+            return
         self._reading_head, self._reading_body = True, False
         self._disarm()
-        if self._refused or self.cycle is None:
+        if self.cycle is None:
             return
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
