@@ -18,7 +18,7 @@ DISTINCTIVE_LENGTH: Final = 6
 """Customer ids of at least so many characters, not digits alone, are looked for in any text. A shorter one ("7") is
 only recognised where a field names a customer: elsewhere it is more likely a quantity or somebody else's number."""
 
-MOST_DEPTH: Final = 100
+MOST_DEPTH: Final = 40
 """Of a document that is looked at field by field."""
 
 REFERENCES: Final = frozenset(

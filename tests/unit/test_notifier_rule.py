@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.common import Discount, Event, WrittenCustomer
+from schemas.common import Discount, Event, CustomerReference
 from schemas.redemptions import (
     CouponRedeemed,
     CouponRedemptionRefused,
@@ -33,7 +33,7 @@ def redeemed(requested_count: int, *codes: str) -> CouponRedeemed:
     return CouponRedeemed(
         redemption_id="0199f6a2-7000-7000-8000-000000000001",
         order_id="ORD456",
-        customer=WrittenCustomer(customer_id="customer_123", email="john.smith@email.com"),
+        customer=CustomerReference(customer_id="customer_123", email="john.smith@email.com"),
         requested_count=requested_count,
         order_amount="125.00",
         currency="USD",

@@ -84,7 +84,7 @@ def test_an_event_of_the_person_loses_its_metadata_and_anybody_elses_does_not() 
     assert ANN.cleaned_event(others) == others
 
 
-@pytest.mark.parametrize("depth", [10, 99, 101, 400])
+@pytest.mark.parametrize("depth", [10, 39, 41, 250])
 def test_a_document_of_any_depth_is_cleaned(depth: int) -> None:
     def nested(value: Any) -> Any:
         for number in range(depth):
