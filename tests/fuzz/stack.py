@@ -1,6 +1,7 @@
 """What is fuzzed: every service as a process, campaigns of every kind, and what must hold when all is done."""
 
 import asyncio
+import base64
 import json
 import time
 from collections import Counter
@@ -41,8 +42,17 @@ INPUTS: Final = {ORDERS.name: "redeemer", REWARDS.name: "issuer", SIGNUPS.name: 
 
 HANDLED_SECONDS: Final = 600.0
 
-UNBOUNDED: Final = {"http_rate_per_minute": 10_000_000, "http_unknown_per_minute": 1_000_000}
-"""Fuzzing asks for unknown codes all the time; that guessing is slowed has tests of its own."""
+UNBOUNDED: Final = {
+    "http_rate_per_minute": 10_000_000,
+    "http_unknown_per_minute": 1_000_000,
+    "http_unknown_per_minute_and_address": 10_000_000,
+    "http_bad_keys_per_minute": 1_000_000,
+    "http_jobs_per_caller": 10_000,
+}
+"""Fuzzing asks for unknown codes all the time; that guessing is bounded has tests of its own."""
+
+KEY: Final = base64.urlsafe_b64encode(bytes(range(32))).decode()
+"""Encrypts the secrets of webhooks, which requests add."""
 
 
 def _shared(campaign_id: str, code: str, **changes: Any) -> Any:
@@ -122,6 +132,9 @@ async def stack(
         "COUPONRY_LOG_FORMAT": "json",
         "COUPONRY_LOG_LEVEL": "warning",
         "COUPONRY_EVENT_FORMAT": event_format,
+        "COUPONRY_ENCRYPTION_KEYS": KEY,
+        "COUPONRY_WEBHOOKS_ALLOW_PRIVATE": "true",
+        "COUPONRY_WEBHOOKS_ENABLED": "false",  # whatever addresses requests give, nobody is called
     }
     settings = kafka_settings({name: value for name, value in environment.items() if _of_kafka(name)})
     await create_topics(settings)
@@ -167,6 +180,8 @@ async def settle(stack: Stack, findings: Findings, good: Mapping[str, int]) -> N
     findings.expect(not stack.fleet.deaths, f"processes died: {stack.fleet.deaths}")
     await _look_at_good_ones(stack, findings, good)
     await _look_at_dead_letters(stack, findings)
+    withheld = await stack.pool.fetch("SELECT type, error_class, error_text FROM outbox_withheld")
+    findings.expect(not withheld, f"{len(withheld)} events were withheld: {[tuple(row) for row in withheld[:3]]}")
     found = (await audit(stack.pool)).findings
     findings.expect(found == (), f"the audit found {found}")
 
