@@ -25,8 +25,9 @@ from shared.ledger.engine import Engine
 from shared.ledger.rotation import rotate
 from shared.ledger.stored_definitions import about
 from shared.runtime import encryption
-from shared.runtime.encryption import VARIABLE, EncryptionError, make_key, parse_keys
+from shared.runtime.encryption import VARIABLE, EncryptionError, parse_keys
 from shared.webhooks import endpoints, stored_secrets
+from tests.encryption_keys import key
 from tests.gateway import served
 from tests.integration.issuer_coupon_api import CouponApi, code
 from tests.integration.webhook_receiver import LOCAL, receiving
@@ -35,7 +36,7 @@ from tests.received_events import signup
 
 pytestmark = pytest.mark.postgres
 
-OLD, NEW = make_key(), make_key()
+OLD, NEW = key("old"), key("new")
 LIMITS = ApiLimits(attempts=1, try_seconds=5, total_seconds=5, allow_private=True)
 Keys = Callable[[str | None], None]
 

@@ -11,11 +11,11 @@ from shared.runtime.encryption import (
     EncryptionError,
     Keyring,
     is_encrypted,
-    make_key,
     parse_keys,
 )
+from tests.encryption_keys import key
 
-ONE, TWO = make_key(), make_key()
+ONE, TWO = key("one 2"), key("two")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.text(max_size=50))

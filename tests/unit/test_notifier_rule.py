@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.common import Discount, Event, CustomerReference
+from schemas.common import CustomerReference, Discount, Event
 from schemas.redemptions import (
     CouponRedeemed,
     CouponRedemptionRefused,
