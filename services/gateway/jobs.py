@@ -17,6 +17,7 @@ from shared.domain.commands import MAX_CREATED, CreateCoupons
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
 from shared.ledger.sql import sql
+from shared.runtime import telemetry
 from shared.runtime.logging import get_logger
 from shared.runtime.shutdown import sleep_unless
 
@@ -120,6 +121,10 @@ class JobRunner:
                     self._pruned_at = time.monotonic()
             except _AWAY as error:
                 log.warning("jobs wait for the ledger", error=repr(error))
+                busy = False
+            except Exception:  # a job that meets a bug is tried again after its lease, behind all others
+                telemetry.BUGS.labels("job").inc()
+                log.exception("bug: a part of a job was not done")
                 busy = False
             if not busy:
                 await sleep_unless(stopping, IDLE_SECONDS)

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from services.notifier.webhooks import deliveries
+from services.notifier.webhooks import sender as sender_module
 from services.notifier.webhooks.deliveries import Message
 from services.notifier.webhooks.policy import WebhookPolicy
 from services.notifier.webhooks.sender import Sender, open_client
@@ -334,3 +335,25 @@ async def test_one_secret_that_cannot_sign_holds_up_no_other_endpoint(pool: Pool
         assert await sender.run_once() == 2
     assert [call.path for call in receiver.calls] == ["/sound"]
     assert await delivery_states(pool) == {"delivered": 1, "pending": 1}
+
+
+async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
+    pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await endpoints.add(pool, receiver.url(path="/bad"), allow_private=True)
+    await endpoints.add(pool, receiver.url(path="/good"), allow_private=True)
+    made = sender_module._headers
+
+    def failing(delivery: deliveries.Delivery, *rest: object) -> dict[str, str]:
+        if delivery.endpoint_id == bad.endpoint_id:
+            raise KeyError("secret detail")
+        return made(delivery, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sender_module, "_headers", failing)
+    await enqueue(pool, 3)
+    async with sending(pool) as sender:
+        assert await sender.run_once() == 6
+    assert [call.path for call in receiver.calls] == ["/good"] * 3
+    assert await delivery_states(pool) == {"delivered": 3, "pending": 3}
+    errors = {row[0] for row in await pool.fetch("SELECT error FROM webhook_attempts WHERE error IS NOT NULL")}
+    assert errors == {"Couponry met a bug (KeyError); its log has the details"}

@@ -23,8 +23,9 @@ from services.notifier.webhooks.policy import WebhookPolicy
 from shared.ledger.database import Pool
 from shared.outgoing import transport
 from shared.outgoing.addresses import AddressRefusedError, Resolve, resolve
+from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
-from shared.runtime.encryption import DamagedSecretError, keyring
+from shared.runtime.encryption import DamagedSecretError, EncryptionError, keyring
 from shared.runtime.errors import TransientError
 from shared.runtime.logging import get_logger
 from shared.webhooks.endpoints import EndpointError, about, check_url
@@ -163,6 +164,12 @@ class Sender:
             error = str(refused)
         except (httpx.HTTPError, httpx.InvalidURL) as trouble:
             error = f"{type(trouble).__name__}: {trouble}"
+        except EncryptionError:  # a key is missing, which concerns every endpoint: a person has to set it
+            raise
+        except Exception as bug:  # one delivery must not end the sending of all others
+            telemetry.BUGS.labels("webhook").inc()
+            log.exception("bug: an attempt failed", event_id=delivery.event_id, endpoint_id=str(delivery.endpoint_id))
+            error = f"Couponry met a bug ({type(bug).__name__}); its log has the details"
         latency_ms = round((time.monotonic() - started) * 1_000)
         return Outcome(status_code, None if error is None else _storable(error), latency_ms)
 
