@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
-from shared.ledger.database import UNAVAILABLE
+from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE
 from shared.ledger.engine import LedgerUnavailableError
 from shared.runtime.logging import get_logger
 
@@ -29,6 +29,7 @@ class OverloadedError(Exception):
 
 NOT_NOW: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
+    *NOT_MIGRATED,
     LedgerUnavailableError,
     OverloadedError,
     asyncpg.QueryCanceledError,

@@ -131,7 +131,7 @@ def rejection(rejected: Rejected) -> Problem:
     """A command that got no verdict, as a problem."""
     if rejected.error_class == "CommandIdReused":
         return Problem(422, "idempotency_key_reused", rejected.text)
-    if getattr(rejected, "is_bug", False):
+    if rejected.is_bug:
         return Problem(500, "internal_error", BUG)
     return untakeable(rejected.text)
 

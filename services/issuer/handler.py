@@ -16,7 +16,7 @@ from shared.domain.customer import Customer
 from shared.domain.traces import referral_occasion
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
-from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.matching import MatchIndex, Wanted
 from shared.messaging.consumer import Poison
@@ -32,6 +32,7 @@ MAX_COUPONS: Final = 2_000
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
     *CONFLICTS,
+    *NOT_MIGRATED,
     LedgerUnavailableError,
     SourcesTooSlowError,
 )

@@ -14,7 +14,7 @@ from shared.domain.order import Line, Order, check_amounts
 from shared.domain.state import order_hold
 from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
-from shared.ledger.database import UNAVAILABLE, Pool
+from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
@@ -24,7 +24,12 @@ from shared.runtime.errors import TransientError
 
 SERVICE: Final = "redeemer"
 
-_TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, *CONFLICTS, LedgerUnavailableError)
+_TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
+    *UNAVAILABLE,
+    *CONFLICTS,
+    *NOT_MIGRATED,
+    LedgerUnavailableError,
+)
 
 
 def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders: bool = False) -> Command | None:

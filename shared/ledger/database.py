@@ -64,6 +64,12 @@ UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
 """Errors that say the database is away or was away: what was asked may or may not have happened; ask again later."""
 
 
+NOT_MIGRATED: Final[tuple[type[BaseException], ...]] = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
+"""The tables, columns or rights that this version needs aren't there. No command can cause that: nothing is executed
+until somebody runs `couponry migrate`.
+"""
+
+
 async def open_pool(
     database_url: str,
     *,

@@ -22,7 +22,7 @@ from shared.domain.decide import decide, evolve
 from shared.domain.verdicts import Verdict
 from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
-from shared.ledger.database import UNAVAILABLE, Connection, Pool
+from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
 from shared.ledger.pacing import Pace, SplitBatchError, works_of
 from shared.ledger.sql import sql
@@ -60,7 +60,12 @@ MOST_STUCK_LOCKS: Final = 1_000
 """Expired locks that one engine leaves alone because they can't be expired. More than these means a bug in expiring."""
 
 
-_OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (*CONFLICTS, *UNAVAILABLE, SplitBatchError)
+_OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (
+    *CONFLICTS,
+    *UNAVAILABLE,
+    *NOT_MIGRATED,
+    SplitBatchError,
+)
 """Errors that say nothing of a single command or lock."""
 
 
@@ -81,6 +86,9 @@ class Rejected:
     text: str
     is_bug: bool = False
 
+
+_OF_ALL: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
+"""Errors that the caller gets: nobody's command is why."""
 
 Answer = Verdict | Rejected
 Asked = tuple[str, bytes]
@@ -111,7 +119,7 @@ class Engine:
         One that the database can't take or that meets a bug gets a Rejected, and its neighbours are executed.
 
         Raises LedgerUnavailableError: then any of the batch may or may not have happened, and executing it again finds
-        out.
+        out. Raises one of `NOT_MIGRATED`: then nothing happened.
         """
         answered: dict[Asked, Answer] = {}
         asked: list[tuple[Command, Asked]] = []
@@ -172,7 +180,7 @@ class Engine:
             return {}
         try:
             answers, _ = await self._persisting(commands, fingerprints)
-        except LedgerUnavailableError:
+        except _OF_ALL:
             raise
         except SplitBatchError as split:
             first = await self._isolating(commands[: split.count], fingerprints)
@@ -194,7 +202,7 @@ class Engine:
             await self.sweep_expired()
             try:
                 answers, _ = await self._persisting([command], fingerprints)
-            except LedgerUnavailableError:
+            except _OF_ALL:
                 raise
             except Exception as again:  # whatever it raises is this command's own
                 error = again

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -68,9 +69,9 @@ class EncryptedKafka(ApacheKafka):
     def _answers(self) -> None:
         ask_metadata(self._internal_port)  # the node's own listener; clients are told of the encrypted one alone
 
-    def _write_properties(self) -> None:
+    def _write_properties(self, controller: str, overrides: Mapping[str, str]) -> None:
         internal = f"{LOOPBACK}:{self._internal_port}"
-        properties = one_node_properties(internal, internal, f"{LOOPBACK}:{free_port()}")
+        properties = one_node_properties(internal, internal, controller)
         pem = self.folder / "server.pem"
         pem.write_text(self._authority.key + self._authority.chain, encoding="ascii")
         properties |= {
@@ -85,6 +86,7 @@ class EncryptedKafka(ApacheKafka):
             ),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(pem),
+            **overrides,
         }
         text = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._properties.write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -55,7 +56,12 @@ async def replicas(settings: RelaySettings) -> set[int]:
     admin = AIOKafkaAdminClient(**client_options(settings, "tests-admin"))
     await admin.start()
     try:
-        described = [one for one in await admin.describe_topics() if one["topic"].startswith(settings.topic_prefix)]
+        described: list[dict[str, Any]] = []
+        for _ in range(100):  # a broker hears of a new topic a moment after the controller made it
+            described = [one for one in await admin.describe_topics() if one["topic"].startswith(settings.topic_prefix)]
+            if described:
+                break
+            await asyncio.sleep(0.1)
         return {len(partition["replicas"]) for topic in described for partition in topic["partitions"]}
     finally:
         await admin.close()

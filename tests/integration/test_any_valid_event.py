@@ -52,7 +52,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(2) as opened:
+    async with open_client(ApiLimits(), 2) as opened:
         yield opened
 
 

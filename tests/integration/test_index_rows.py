@@ -33,6 +33,8 @@ WIDEST: Final[dict[str, int]] = {
     "external_requests.command_id": COMMAND_ID,
     "http_answers.caller": 400,
     "http_answers.idempotency_key": 255,
+    "http_guesses.subject": len("address ") + 100,
+    "jobs.caller": 400,
     "journal.command_id": COMMAND_ID,
     "journal.verdict ->> 'customer_key'": 36,
     "lock_uses.lock_reference": len("order:") + MAX_ID_BYTES,

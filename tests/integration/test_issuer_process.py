@@ -22,6 +22,9 @@ from tests.integration.service_process import (
 )
 from tests.ledger import definition, ledger
 
+PRIVATE = {"sources_allow_private": True}
+"""The provider of codes in these tests is on loopback."""
+
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
 
@@ -107,12 +110,12 @@ async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_sam
         source = {"kind": "external", "url": api.url, "headers": {"Authorization": "Bearer t"}}
         rule = {"event": "reward.earned", "match": {"rule_id": "7"}}
         await save(pool, [definition("ext", code={}, source=source, issues_on=[rule])])
-        async with running("issuer", environment, session_timeout_ms=6000, external_try_seconds=30) as first:
+        async with running("issuer", environment, **PRIVATE, session_timeout_ms=6000, external_try_seconds=30) as first:
             await first.ready()
             await send(kafka_client, "rewards", reward("r1", "rw-1", rule_id="7"))
             await asyncio.wait_for(asked.wait(), 60)
             await first.kill()
-        async with running("issuer", environment, session_timeout_ms=6000) as second:
+        async with running("issuer", environment, **PRIVATE, session_timeout_ms=6000) as second:
             await all_read(kafka_client, "rewards", 1)
             assert await second.stop() == 0
         keys = [request.headers["idempotency-key"] for request in api.requests]

@@ -25,7 +25,7 @@ INSERT INTO webhook_attempts (delivery_id, attempt, error) SELECT delivery_id, 1
 INSERT INTO external_requests (command_id, campaign_id, idempotency_key, asked_at)
     SELECT 'x ' || n, 'c1', md5('r' || n)::uuid, now() - n * interval '1 minute' FROM generate_series(1, %(rows)s) n;
 INSERT INTO jobs (job_id, caller, campaign_id, total, status, updated_at)
-    SELECT md5('j' || n)::uuid, 'k', 'c1', 1, CASE WHEN n %% 2 = 0 THEN 'done' ELSE 'running' END,
+    SELECT md5('ended j' || n)::uuid, 'k', 'c1', 1, CASE WHEN n %% 2 = 0 THEN 'done' ELSE 'running' END,
            now() - n * interval '1 minute' FROM generate_series(1, %(rows)s) n;
 INSERT INTO erasures (erasure_id, pseudonym, requested_by, requested_at, free_text, customer_keys, identifiers, stage,
                       finished_at)
@@ -88,6 +88,7 @@ OF_A_PERSON = {
 async def filled(database_url: str) -> str:
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         await pool.execute(FILL)
+        await pool.execute("TRUNCATE jobs, webhook_endpoints CASCADE")
         await pool.execute(MORE)
     return database_url
 
@@ -149,7 +150,7 @@ async def test_an_erasure_under_way_is_never_deleted_from_the_log(database_url: 
 
 
 def test_every_retention_of_the_relay_is_a_statement_with_a_setting() -> None:
-    settings = RelaySettings(database_url="postgresql://x", kafka_bootstrap_servers="x:1")  # type: ignore[arg-type]
+    settings = RelaySettings(database_url="postgresql://localhost", kafka_bootstrap_servers="localhost:1")  # type: ignore[arg-type]
     assert set(settings.retention) == {name for name, (package, _) in PRUNES.items() if package == "services.relay"}
     assert min(settings.retention.values()) >= 30 * DAY
 

@@ -19,7 +19,7 @@ REDEEMABLES: Final = {"redeemables": [{"object": "voucher", "id": NOBODYS}]}
 VOUCHER: Final = {"discount": {"type": "PERCENT", "percent_off": 10}}
 NO_CAMPAIGN: Final = definition(NOBODYS).model_dump(mode="json", exclude_none=True)
 
-PARAMETERS: Final[Mapping[str, str]] = {"endpoint_id": NO_ID, "job_id": NO_ID, "delivery_id": "7"}
+PARAMETERS: Final[Mapping[str, str]] = {"endpoint_id": NO_ID, "job_id": NO_ID, "erasure_id": NO_ID, "delivery_id": "7"}
 """What stands in a path for each parameter; for any other, NOBODYS."""
 
 BODIES: Final[Mapping[str, Any]] = {

@@ -12,6 +12,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
+from services.gateway.guard import Guarded
+
 CAMPAIGN: Final = {
     "campaign_id": "{campaign}",
     "name": "a name",
@@ -173,6 +175,9 @@ REQUESTS: Final = (
     Request("POST", "/voucherify/v1/redemptions/{redemption}/rollback", {"reason": "r", "metadata": {"a": 1}}),
     Request("POST", "/voucherify/v1/redemptions/{redemption}/rollbacks", {"reason": "r", "metadata": {"a": 1}}),
     Request("GET", "/voucherify/v1/redemptions?campaign={campaign}&customer={customer}&result=SUCCESS"),
+    Request("GET", "/v1/customers/{customer}/export"),
+    Request("GET", "/v1/erasures/0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a77"),
+    Request("DELETE", "/v1/customers/{customer}?free_text=true"),
 )  # fmt: skip
 NAMES: Final = (
     "group", "campaign", "newcampaign", "code", "new", "customer", "order", "lock", "newlock", "job", "redemption",
@@ -181,13 +186,13 @@ NAMES: Final = (
 
 
 def routes_of(app: FastAPI | APIRouter, prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """Every route of the application and of what is mounted or included in it, with the path before it."""
+    """Every guarded route of the application and of what is mounted or included in it, with the path before it."""
     for route in app.routes:
         if isinstance(route, Mount) and isinstance(route.app, FastAPI):
             yield from routes_of(route.app, prefix + route.path)
         elif isinstance(included := getattr(route, "original_router", None), APIRouter):
             yield from routes_of(included, prefix)
-        elif isinstance(route, APIRoute):
+        elif isinstance(route, Guarded):
             yield prefix, route
 
 

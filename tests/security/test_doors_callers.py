@@ -194,8 +194,7 @@ class Buggy(Engine):
 
     @staticmethod
     def rejected(command: Command) -> Rejected:
-        rejected = Rejected(command.command_id, "KeyError", "a secret of the inside")
-        return type("Bug", (Rejected,), {"is_bug": True})(rejected.command_id, rejected.error_class, rejected.text)
+        return Rejected(command.command_id, "bug", "a secret of the inside", is_bug=True)
 
 
 async def test_a_bug_is_a_500_for_its_own_request_and_for_no_other(
