@@ -1,5 +1,6 @@
 """What a route works with: the engine behind its batcher, the pool for reads, and who may ask how often."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import uuid4
@@ -29,6 +30,9 @@ from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
 CHANNEL: Final = "http"
+EXPORTS_AT_ONCE: Final = 2
+"""Each looks through all events and kept answers; further ones wait for their turn."""
+
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
 BUG: Final = (
@@ -54,6 +58,7 @@ class Gateway:
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
+        self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
         self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
             self.engine.execute,

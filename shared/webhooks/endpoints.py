@@ -67,6 +67,10 @@ class Endpoint:
     failed: int
 
 
+MOST_ENDPOINTS: Final = 200
+"""Each event is written once for every endpoint that wants its type, in the notifier's transaction."""
+
+
 def about(endpoint_id: UUID) -> str:
     """Return what an endpoint's secrets belong to, which their encryption authenticates."""
     return f"webhook endpoint {endpoint_id}"
@@ -92,7 +96,11 @@ async def add(
     secret, endpoint_id = _new_secret(), uuid4()
     stored = keyring().encrypt(secret, about(endpoint_id))
     types = list(dict.fromkeys(event_types))
-    await connection.execute(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types)
+    if (
+        await connection.fetchval(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types, MOST_ENDPOINTS)
+        is None
+    ):
+        raise EndpointError(f"There are {MOST_ENDPOINTS} endpoints already; remove one that isn't needed.")
     return NewEndpoint(endpoint_id, secret)
 
 

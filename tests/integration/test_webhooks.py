@@ -357,3 +357,15 @@ async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
     assert await delivery_states(pool) == {"delivered": 3, "pending": 3}
     errors = {row[0] for row in await pool.fetch("SELECT error FROM webhook_attempts WHERE error IS NOT NULL")}
     assert errors == {"Couponry met a bug (KeyError); its log has the details"}
+
+
+async def test_there_are_no_more_endpoints_than_an_event_can_be_written_for(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 2)
+    first = await endpoints.add(pool, "https://example.com/1")
+    await endpoints.add(pool, "https://example.com/2")
+    with pytest.raises(endpoints.EndpointError, match="2 endpoints already"):
+        await endpoints.add(pool, "https://example.com/3")
+    await endpoints.remove(pool, first.endpoint_id)
+    await endpoints.add(pool, "https://example.com/3")

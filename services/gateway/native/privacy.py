@@ -1,11 +1,13 @@
 """Export and erase a customer: what the GDPR gives people a right to."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
+from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayErase
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
@@ -68,7 +70,13 @@ async def export(gateway: Here, caller: MayErase, who: Who) -> Response:
     if person is None:
         raise _unknown(who)
     headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
-    return StreamingResponse(exporting.document(gateway.pool, person), media_type="application/json", headers=headers)
+    return StreamingResponse(_in_turn(gateway, person), media_type="application/json", headers=headers)
+
+
+async def _in_turn(gateway: Gateway, person: exporting.Person) -> AsyncIterator[bytes]:
+    async with gateway.exports:
+        async for piece in exporting.document(gateway.pool, person):
+            yield piece
 
 
 @router.delete("/customers/{who}", summary="Erase a customer", responses=told(ErasureAnswer) | told(ErasureAnswer, 202))

@@ -1,2 +1,6 @@
--- A new endpoint, active from now on. Its id is drawn before, since the stored secret is bound to it.
-INSERT INTO webhook_endpoints (endpoint_id, url, secret, event_types) VALUES ($1, $2, $3, $4)
+-- A new endpoint, active from now on; no row where there are $5 already. Its id is drawn before, since the stored secret is
+-- bound to it.
+INSERT INTO webhook_endpoints (endpoint_id, url, secret, event_types)
+SELECT $1::uuid, $2::text, $3::text, $4::text[]
+WHERE (SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL) < $5
+RETURNING endpoint_id
