@@ -22,8 +22,10 @@ from shared.ledger.sql import sql
 ROWS_BY_KEY: Final = 500
 """Rows of the person that one transaction changes: they stay locked for milliseconds."""
 
-ROWS_OF_TEXT: Final = 2_000
-"""Rows whose text one transaction looks through."""
+ROWS_OF_TEXT: Final = 250
+"""Rows whose text one transaction looks through: tens of milliseconds. A change of campaigns waits for it, and every batch
+behind that change.
+"""
 
 HTTP_COMMANDS: Final = "/couponry/http/"
 

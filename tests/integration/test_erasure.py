@@ -338,14 +338,14 @@ async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
 
         async def slow(connection: Any, target: erasing_steps.Target, cursor: Any) -> erasing_steps.Piece:
             tried.append(target.bounded(erasing_steps.ROWS_OF_TEXT))
-            if tried[-1] > 600:
+            if tried[-1] > 75:
                 raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
             return await real(connection, target, cursor)
 
         monkeypatch.setattr(erasing_steps, "STEPS", {**erasing_steps.STEPS, "outbox": slow})
         monkeypatch.setattr(erasing, "STEPS", erasing_steps.STEPS)
         await erase(pool)
-        assert tried == [2_000, 1_000, 500]
+        assert tried == [250, 125, 62]
 
 
 async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url: str) -> None:
