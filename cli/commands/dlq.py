@@ -1,8 +1,9 @@
 """`couponry dlq`: list, show, replay."""
 
 import asyncio
+import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -17,7 +18,8 @@ from shared.messaging.dead_letters import replay as send_again
 from shared.messaging.tail import MAX_LISTED
 from shared.runtime.settings import KafkaSettings
 
-VALUE_SHOWN_BYTES = 4_000
+LONG_NUMBER: Final = re.compile(rb"[0-9.]{16}")
+VALUE_SHOWN_BYTES: Final = 4_000
 
 app = new_app("Look at dead letters and send them again.")
 
@@ -197,6 +199,8 @@ def _shown(value: bytes, *, omitted: bool) -> str:
     if not value:
         return "empty"
     if len(value) <= VALUE_SHOWN_BYTES:
+        if LONG_NUMBER.search(value):  # reading it might round it, and it may be what is wrong
+            return text_of(value)
         try:
             return orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
         except orjson.JSONDecodeError:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
@@ -45,7 +46,11 @@ def page(document: Mapping[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1><p>{html.escape(info.get('description', ''))}</p>"
+        f"<body><h1>{title}</h1><p>{_prose(info.get('description', ''))}</p>"
+        "<p>Send a key as <code>Authorization: Bearer KEY</code>, as <code>X-API-Key</code> or as the password of "
+        "Basic authentication. <code>couponry keys create</code> makes one, with its scopes. The APIs of Paddle "
+        "Classic, Gameball, Capillary, Voucherify and SiteVibes are served beside this one: docs/gateway in the "
+        "repository.</p>"
         '<p>Every field of every body and answer: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1), '
         "for any tool that reads it.</p>"
         f"{''.join(parts)}</body></html>"
@@ -55,12 +60,12 @@ def page(document: Mapping[str, Any]) -> str:
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
     summary = html.escape(operation.get("summary", ""))
     yield f"<details><summary><code>{html.escape(f'{method.upper()} {path}')}</code> {summary}</summary>"
-    yield f"<p>{html.escape(operation.get('description', ''))}</p>"
+    yield f"<p>{_prose(operation.get('description', ''))}</p>"
     parameters = operation.get("parameters", ())
     if parameters:
         rows = "".join(
             f"<tr><td><code>{html.escape(one['name'])}</code></td><td>{html.escape(one['in'])}</td>"
-            f"<td>{html.escape(one.get('description') or one.get('schema', {}).get('description', ''))}</td></tr>"
+            f"<td>{_prose(one.get('description') or one.get('schema', {}).get('description', ''))}</td></tr>"
             for one in parameters
         )
         yield f"<table>{rows}</table>"
@@ -71,11 +76,16 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
             text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
             yield f"<pre>{html.escape(text)}</pre>"
     answers = "".join(
-        f"<tr><td>{html.escape(status)}</td><td>{html.escape(answer.get('description', ''))}</td>"
+        f"<tr><td>{html.escape(status)}</td><td>{_prose(answer.get('description', ''))}</td>"
         f"<td>{''.join(_schema(content) for content in answer.get('content', {}).values())}</td></tr>"
-        for status, answer in operation.get("responses", {}).items()
+        for status, answer in sorted(operation.get("responses", {}).items())
     )
     yield f"<table>{answers}</table></details>"
+
+
+def _prose(text: str) -> str:
+    """Escape a text, and show what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _schema(content: Mapping[str, Any]) -> str:

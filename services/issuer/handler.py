@@ -18,7 +18,7 @@ from shared.domain.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
-from shared.ledger.matching import MatchIndex, Wanted
+from shared.ledger.matching import MatchIndex, TooMuchWorkError, Wanted
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry
@@ -149,12 +149,18 @@ class IssueHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         await self._refresh()
-        asked = [(event, command) for event in events for command in to_commands(event, self._index)]
+        asked: list[tuple[ReceivedEvent, IssueCoupons | NoteCustomer]] = []
+        too_much: list[Poison] = []
+        for event in events:
+            try:
+                asked += [(event, command) for command in to_commands(event, self._index)]
+            except TooMuchWorkError as error:
+                too_much.append(Poison(event, "too_much_work", str(error)))
         verdicts: list[Verdict | Rejected] = []
         for part in chunks([command for _, command in asked], self._max_coupons):
             verdicts += await self._engine.execute(await self._supplied(part))
         _count_refusals(verdicts)
-        return _poisons([event for event, _ in asked], verdicts)
+        return too_much + _poisons([event for event, _ in asked], verdicts)
 
     async def _supplied(self, commands: Sequence[IssueCoupons | NoteCustomer]) -> list[Command]:
         """The commands, with the codes that external sources give for them."""

@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from typing import Final, NoReturn
+from zoneinfo import available_timezones
 
 from shared.ledger.cel_tree import Node
 
@@ -116,6 +118,14 @@ class _Item:
 
 
 _Scope = dict[str, _Item]
+
+
+_OFFSET: Final = re.compile(r"[+-]?[0-9]{1,2}:[0-9]{2}")
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 @dataclass(slots=True)
@@ -235,9 +245,8 @@ class Rules:
         elif name in ("timestamp", "duration") and len(parts) == len(texts) == 1:
             form = '"2026-01-31T00:00:00Z"' if name == "timestamp" else '"36h"'
             self._probe(node, f"{name}({_quoted(texts[0])})", f"{texts[0]!r} is no {name}; write one as {form}.")
-        elif name in _DATES | _TIMES and len(parts) == 2 and texts:
-            wrong = f'{texts[0]!r} is no time zone; name one as in "Europe/Amsterdam".'
-            self._probe(node, f"timestamp(0).getHours({_quoted(texts[0])})", wrong)
+        elif name in _DATES | _TIMES and len(parts) == 2:
+            self._time_zone(node, parts[1].value)
         elif name == "_+_" and not self._is_number(node, scope) and parts[0].name != _RESULT:
             self.joins += 1
             if depth:
@@ -246,6 +255,14 @@ class Rules:
             if self.joins > MAX_JOINS:
                 self._fail(node, f"at most {MAX_JOINS} texts or lists may be joined with `+`; compare them one by one.")
         self._scan(node, scope, depth)
+
+    def _time_zone(self, node: Node, zone: object) -> None:
+        """Take names of the IANA database alone: the library opens whatever file a name leads to, a pipe as well."""
+        if not isinstance(zone, str):
+            wrong = "the time zone is written out here, as a text in quotes; it can't come from an order or event."
+            self._fail(node, f"`{node.name}`: {wrong}")
+        if zone not in _time_zones() and not _OFFSET.fullmatch(zone):
+            self._fail(node, f'{zone!r} is no time zone; name one as in "Europe/Amsterdam".')
 
     def _pattern(self, node: Node, depth: int) -> None:
         pattern = node.parts[1].value

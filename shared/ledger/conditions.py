@@ -17,14 +17,14 @@ A field that is None is absent to `has(order.channel)`; metadata, lines and segm
 and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are compared as doubles.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from shared.domain.condition_values import Values
 from shared.ledger.cel_tree import read_tree
+from shared.ledger.condition_messages import explain
 from shared.ledger.condition_parts import FROM_LINES, NAMES, PARTS, in_parts, parts_of
 from shared.ledger.condition_rules import (
     FIELDS,
@@ -48,16 +48,20 @@ MAX_WORK: Final = 500_000
 """Parts that the rounds of all macros evaluate, and values that their comparisons read, in one evaluation: about 0.1
 seconds. A thousand lines looked up in a list of 400 come near it; what could never come near isn't counted."""
 
+MAX_COPIED: Final = 1_100_000
+"""Entries that an evaluation copies at most while macros make lists, which takes the square of a list's length: 1,000
+entries take about 50 ms and 20 MB. Nothing else in the process runs meanwhile: the library keeps the interpreter. Lists
+of an order's lines are made in parts, where it is less."""
+
+TOO_MUCH: Final = 10**9
+"""The work of an evaluation that would copy more than MAX_COPIED: beyond every budget."""
+
 _EVALUATION: Final = 60  # tenths of microseconds that the least evaluation takes
 _CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded anew far more often than they change
 _TEXT_UNIT: Final = 64  # characters that are compared in the time of one other value
 _EMPTY: Final[dict[str, Any]] = {"map": {}, "lines": [], "texts": []}
 _INT64: Final = range(-(2**63), 2**63)
 
-_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_NO_OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
-_OPERATORS = {"_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "@in": "in", "_[_]": "[]", "_?_:_": "? :"}
-_WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "AND": "&&", "OR": "||", "NOT": "!", "None": "null"}
 _NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
 
 
@@ -127,7 +131,13 @@ class CompiledCondition:
         try:
             if not self._is_cheap and self._parts(values) > MAX_WORK:
                 return False
-            if isinstance(values, Values):
+            in_parts = self._is_in_parts(values)
+            if in_parts and not isinstance(values, Values):
+                values = Values(values)
+            if self._rules.builds and not in_parts and self._copied(values) > MAX_COPIED:
+                return False
+            # What is made for lists stays as long as the activation does, so these get one of their own.
+            if isinstance(values, Values) and (in_parts or not self._rules.builds):
                 return self._evaluated_together(values)
             data: dict[str, Any] = {}
             for binding in self._bindings:
@@ -144,17 +154,26 @@ class CompiledCondition:
 
         Measured with cel-expr-python 0.1.3: what the parts of a round cost, and copying lists that macros make.
         """
-        longest = min(self._longest(values), MAX_ROUNDS)
         parts = min(self._parts(values), MAX_WORK)
-        copied: int = sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
-        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+        copied = self._copied(values)
+        if self._is_in_parts(values):
             copied = copied * 2 // PARTS
+        elif copied > MAX_COPIED:
+            return TOO_MUCH
         return _EVALUATION + (int(parts) + copied // 2) // 2
+
+    def _copied(self, values: Mapping[str, Any]) -> int:
+        """Entries that are copied while macros make lists."""
+        longest = min(self._longest(values), MAX_ROUNDS)
+        return sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
+
+    def _is_in_parts(self, values: Mapping[str, Any]) -> bool:
+        return self._in_parts is not None and _lines_of(values) > FROM_LINES
 
     def _evaluated_together(self, values: Values) -> bool:
         """The result; what is converted for it is there for the next condition on the same values."""
         program = self._program
-        if self._in_parts is not None and _lines_of(values) > FROM_LINES:
+        if self._is_in_parts(values):
             program = self._in_parts
         key = frozenset(self._rules.tested)
         result = program.eval(activation=_activation(values, key, fit=False))
@@ -308,7 +327,7 @@ def _compiled(environment: Any, expression: str, **options: bool) -> Any:
     try:
         return environment.compile(expression, **options)
     except RuntimeError as error:
-        _explain(expression, str(error))
+        explain(expression, str(error))
 
 
 def _result_type(program: Any) -> str:
@@ -316,42 +335,6 @@ def _result_type(program: Any) -> str:
         return str(program.return_type().name()).lower()
     except RuntimeError:  # the library has no name for every type: a map with lists for keys
         return "map"
-
-
-def _explain(expression: str, message: str) -> NoReturn:
-    """The library's first complaint as one sentence of ours."""
-    if "recursion" in message:
-        raise ConditionError("The condition is nested too deeply (at most 32 levels); split it into several.")
-    found = _ERROR.search(message)
-    if found is None:
-        raise ConditionError(
-            "The condition can't be read as CEL; start from one of the examples and change it in steps."
-        )
-    line, column, complaint = int(found[1]), int(found[2]), found[3].strip()
-    lines = expression.split("\n")
-    place = sum(len(text) + 1 for text in lines[: line - 1]) + column - 1 if line > 0 else 0
-    word = re.search(r"(\w+)\s*$", expression[:place])
-    if word and word[1] in _WORDS:  # `not paid` is found wrong at `paid`
-        fail(expression, word.start(), f"CEL writes `{_WORDS[word[1]]}` for `{word[1]}`.")
-    fail(expression, place, _sentence(complaint))
-
-
-def _sentence(complaint: str) -> str:
-    if overload := _NO_OVERLOAD.match(complaint):
-        name = _OPERATORS.get(overload[1], overload[1].strip("_"))
-        types = overload[2].replace("google.protobuf.Timestamp", "timestamp")
-        return f"`{name}` doesn't go with {types}; compare like with like, or convert with int(), double() or string()."
-    if unknown := re.match(r"undeclared reference to '(.*?)'", complaint):
-        return f"there is no function `{unknown[1]}`; https://cel.dev has those that CEL knows."
-    problem = complaint.removeprefix("Syntax error: ").partition(" expecting")[0]
-    odd = problem.partition("'")[2].strip("' ")
-    if odd in _WORDS:
-        return f"CEL writes `{_WORDS[odd]}` for `{odd}`."
-    if odd == "<EOF>":
-        return "something is missing at the end; finish the condition."
-    if "token recognition" in problem:
-        return f"`{odd}` can't stand here; put texts in quotes, and keys that aren't words as in metadata[\"a-b\"]."
-    return f"{problem}; correct it." if problem == complaint else f"this isn't CEL: {problem}; correct it."
 
 
 def _weigh(value: Any, longest: int) -> tuple[int, int]:

@@ -23,8 +23,8 @@ ROWS_BY_KEY: Final = 500
 """Rows of the person that one transaction changes: they stay locked for milliseconds."""
 
 ROWS_OF_TEXT: Final = 250
-"""Rows whose text one transaction looks through: tens of milliseconds. A change of campaigns waits for it, and every batch
-behind that change.
+"""Rows whose text one transaction looks through: tens of milliseconds. A change of campaigns waits for it, and behind
+that change every batch.
 """
 
 HTTP_COMMANDS: Final = "/couponry/http/"

@@ -33,6 +33,15 @@ class Asked:
     referrer: Wanted = ()
 
 
+MAX_EVENT_WORK: Final = 5_000_000
+"""What the conditions of one event take at most, in the units of `shared.domain.work`: about half a second. No other
+event is handled meanwhile."""
+
+
+class TooMuchWorkError(ValueError):
+    """The conditions that an event meets would take too much work."""
+
+
 class MatchIndex:
     """The rules of `campaigns`, ready to be asked. Archived campaigns match nothing."""
 
@@ -82,6 +91,7 @@ class MatchIndex:
 def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
     """What rules that match ask for, their conditions judged: last, as these cost more than a look-up."""
     event: EventValues | None = None
+    work = 0
     holding: dict[str, bool] = {}  # by expression: thousands of campaigns may ask the same
     customer: dict[str, int] = {}
     referrer: dict[str, int] = {}
@@ -91,6 +101,13 @@ def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
             event = event or EventValues({"event": data.model_dump(mode="json", exclude_none=True)})
             expression = rule.condition.expression
             if expression not in holding:
+                work += 0 if rule.condition.work is None else rule.condition.work(event)
+                if work > MAX_EVENT_WORK:
+                    raise TooMuchWorkError(
+                        f"The conditions of the campaigns that this event matches, up to {campaign_id!r}, would take "
+                        f"{work:,} units of work, and an event may take {MAX_EVENT_WORK:,}; make its metadata smaller, "
+                        "or the conditions simpler."
+                    )
                 holding[expression] = rule.condition.holds(event)
             if not holding[expression]:
                 continue

@@ -5,6 +5,7 @@ one at hand. A definition with hidden values can be saved again: `kept` puts the
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from schemas.campaigns import CampaignDefinition
 from shared.ledger.definition_values import DefinitionError
@@ -42,11 +43,19 @@ def kept(wanted: CampaignDefinition, before: CampaignDefinition | None) -> Campa
         if code is None:
             raise DefinitionError(f"`validation_code` is {HIDDEN}, and none is known; give its value, or leave it out.")
     known = {} if before is None else before.source.headers
+    if before is not None and _origin(wanted) != _origin(before):
+        known = {}  # a secret goes to the server that it was given for, and to no other
     unknown = [name for name, value in wanted.source.headers.items() if value == HIDDEN and name not in known]
     if unknown:
         raise DefinitionError(f"`source.headers`: {unknown[0]} is {HIDDEN}, and its value isn't known; give it.")
     headers = {name: known[name] if value == HIDDEN else value for name, value in wanted.source.headers.items()}
     return _with(wanted, code, headers)
+
+
+def _origin(definition: CampaignDefinition) -> tuple[str, str]:
+    """Return scheme, host and port of the source."""
+    parts = urlsplit(definition.source.url or "")
+    return parts.scheme, parts.netloc
 
 
 def _with(definition: CampaignDefinition, code: str | None, headers: dict[str, str]) -> CampaignDefinition:

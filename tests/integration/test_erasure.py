@@ -23,7 +23,7 @@ from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
-from tests.ledger import PLACED_AT, definition, ledger, redeem
+from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
 from tests.privacy import (
     ANN,
     ANN_ELSEWHERE,
@@ -386,3 +386,15 @@ async def test_references_that_name_the_person_stay_and_are_counted(database_url
     assert {"orders.order_id", "transfers.order_id", "journal.order_id", "journal.command_id"} <= places
     assert all(place.partition(".")[2] in ("order_id", "command_id", "verdict", "key", "subject", "data", "payload")
                for place in places), places  # fmt: skip
+
+
+async def test_a_second_erasure_leaves_the_event_of_the_first_as_it_is(database_url: str) -> None:
+    said = "SELECT event_id::text, key, data::text FROM outbox WHERE type = 'customer.erased' ORDER BY position"
+    async with ledger(database_url, definition(), LIMITED) as pool:
+        await live(Engine(pool), pool)
+        await erase(pool)
+        first = [tuple(row) for row in await pool.fetch(said)]
+        assert first
+        await issue(Engine(pool), "save10", customer=ANN)
+        await erase(pool)
+        assert [tuple(row) for row in await pool.fetch(said)][: len(first)] == first

@@ -167,3 +167,14 @@ async def test_the_command_line_hides_them_too_and_takes_them_back(database_url:
         kept = await here.pool.fetch("SELECT definition::text FROM campaigns ORDER BY campaign_id")
         assert token_of(kept[0][0]) == TOKEN
         assert PIN in kept[1][0]
+
+
+@pytest.mark.asyncio
+async def test_a_hidden_header_stays_only_where_the_source_stays_on_its_server(database_url: str) -> None:
+    async with served(database_url, EXTERNAL) as here:
+        url = str(SOURCE["url"])
+        moved = shown(EXTERNAL, source=SOURCE | {"url": "https://evil.example/", "headers": {"Authorization": HIDDEN}})
+        answer = await here.client.put("/v1/campaigns/ext", json=moved)
+        assert (answer.status_code, "give it" in answer.text) == (422, True), answer.text
+        same = shown(EXTERNAL, source=SOURCE | {"url": f"{url}/v2", "headers": {"Authorization": HIDDEN}})
+        assert (await here.client.put("/v1/campaigns/ext", json=same)).status_code == 200

@@ -116,6 +116,7 @@ def told_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
 
 @router.get("/coupons", summary="List coupons", responses=told(CouponsAnswer))
 async def coupons(
+    request: Request,
     gateway: Here,
     _: MayRead,
     *,
@@ -133,6 +134,7 @@ async def coupons(
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
             if holder is None:
+                report_unknown(request, 1)
                 return answer({"items": [], "next_cursor": None})
         found, following = await listing.coupons(
             connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state, groups=tenants.groups(),
@@ -196,7 +198,9 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         found: list[Redemption] = []
         if customer is None or holder is not None:
             found = await listing.redemptions(connection, wanted, after, limit + 1)
-    if code is not None and not found:
+    if customer is not None and holder is None:
+        report_unknown(request, 1)
+    elif code is not None and not found:
         report_unknown(request, 1)  # what nobody has tried looks like this, as does a code that nobody has
     items = [_redemption(one) for one in found[:limit]]
     if wants_csv(request, format):

@@ -28,7 +28,7 @@ from shared.domain.order import Line, Order, check_amounts
 from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from shared.domain.verdicts import Verdict
 from shared.ledger.definitions import to_domain
-from shared.ledger.matching import MatchIndex
+from shared.ledger.matching import MatchIndex, TooMuchWorkError
 from shared.ledger.sql import sql
 
 router = new_router()
@@ -85,7 +85,10 @@ async def predefined(
     async with gateway.pool.acquire() as connection:
         known = await gateway.campaigns.refresh(connection)
     index = MatchIndex({name: one for name, one in known.items() if tenants.sees(one.group)})
-    wanted = index.matching("reward.earned", reward).customer
+    try:
+        wanted = index.matching("reward.earned", reward).customer
+    except TooMuchWorkError as error:
+        raise Problem(422, "invalid_request", str(error)) from None
     source, name = command_id.rsplit(" ", 1)
     command = IssueCoupons(
         command_id,
