@@ -66,8 +66,11 @@ class Traces:
         self._replacement = pseudonym_text(pseudonym)
         self._mobiles = [value[1:] for kind, value in self._names if kind == "mobile"]
         self._ids = frozenset(value.lower() for kind, value in self._names if kind == "id")
-        parts = [_whole(kind, value) for kind, value in sorted(self._names) if kind != "id" or _distinctive(value)]
-        self._pattern = re.compile("|".join(parts), re.IGNORECASE) if parts else None
+        self._searched = [
+            (_folded(value), _whole(kind, value))
+            for kind, value in sorted(self._names)
+            if kind != "id" or _distinctive(value)
+        ]
 
     def like_patterns(self) -> list[str]:
         """Return patterns for `lower(text) LIKE ANY`: a text that matches none of them doesn't name the person.
@@ -144,7 +147,10 @@ class Traces:
             return self._replacement
         if self._mobiles and _NAMES_PHONE.search(field) and self._is_number(text):
             return self._replacement
-        return text if self._pattern is None else self._pattern.sub(self._replacement, text)
+        # Looking for plain texts first is a hundred times as fast as one pattern of all names.
+        folded = _folded(text)
+        parts = [pattern for name, pattern in self._searched if name in folded]
+        return re.sub("|".join(parts), self._replacement, text, flags=re.IGNORECASE) if parts else text
 
     def _is_number(self, text: str) -> bool:
         """Return whether a phone number, maybe without its country, is the person's."""
@@ -159,6 +165,15 @@ class Traces:
 
 def _distinctive(customer_id: str) -> bool:
     return len(customer_id) >= DISTINCTIVE_LENGTH and not customer_id.isdigit()
+
+
+_LETTERS_I: Final = {0x130: "i", 0x131: "i"}
+"""I with a dot, i without: patterns take both for i."""
+
+
+def _folded(text: str) -> str:
+    """Return `text` so that whatever a pattern matches without regard to case is equal."""
+    return text.lower() if text.isascii() else text.translate(_LETTERS_I).casefold()
 
 
 def _whole(kind: str, value: str) -> str:

@@ -123,3 +123,14 @@ def test_whatever_a_person_is_called_their_events_are_suspected_and_cleaned(name
     assert traces.cleaned({"customer_id": "somebody else", "email": "e@f.gh"}) == {
         "customer_id": "somebody else", "email": "e@f.gh",
     }  # fmt: skip
+
+
+LIKE_OTHERS = "aAiI\u0131\u0130sS\u017fkK\u212aßẞ é"
+
+
+@given(st.text(LIKE_OTHERS, max_size=12), st.text(LIKE_OTHERS, min_size=6, max_size=8))
+def test_looking_for_plain_texts_first_finds_whatever_the_patterns_find(around: str, name: str) -> None:
+    text = f"{around} {name.swapcase()} {around}"
+    traces = Traces([("id", name)], "p")
+    pattern = traces._searched[0][1] if traces._searched else "(?!)"
+    assert traces.cleaned_text(text) == re.sub(pattern, "erased-p", text, flags=re.IGNORECASE)
