@@ -6,9 +6,9 @@ that is away. A person has to put these right, so they end the process with a se
 
 import asyncio
 import ssl
-from typing import Final
+from typing import Any, Final
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaError,
@@ -24,6 +24,9 @@ ASKED: Final = 3
 """A broker that starts may not have read its users yet; a refusal counts when it is repeated."""
 
 PAUSE_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 1.0
+"""How long to wait for a broker that doesn't answer the end of a TLS connection."""
+
 CONNECTION_OPTIONS: Final = (
     "client_id", "request_timeout_ms", "security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username",
     "sasl_plain_password",
@@ -60,17 +63,30 @@ async def _refusal(settings: KafkaSettings) -> str | None:
     for broker in settings.kafka_bootstrap_servers.split(","):
         host, _, port = broker.strip().rpartition(":")
         try:
-            connection = await create_conn(
-                host, int(port), **{name: options[name] for name in CONNECTION_OPTIONS if name in options}
-            )
+            await _log_in(host, int(port), {name: options[name] for name in CONNECTION_OPTIONS if name in options})
         except _REFUSALS as error:
             refusal = refusal or _sentence(broker.strip(), error, settings)
         except (OSError, KafkaError, TimeoutError, ValueError):
             continue
         else:
-            connection.close()
             return None
     return refusal
+
+
+async def _log_in(host: str, port: int, options: dict[str, Any]) -> None:
+    """Connect, log in and disconnect. Raise what the client raises."""
+    connection = AIOKafkaConnection(host, port, **options)
+    closed = None
+    try:
+        await connection.connect()
+        closed = connection.close()
+    except KafkaError:
+        closed = connection.close()  # the client has begun to close it
+        raise
+    finally:
+        # TLS ends with an exchange of messages. An event loop that stops before leaves the socket open.
+        if closed is not None:
+            await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
 
 def _sentence(broker: str, error: Exception, settings: KafkaSettings) -> str:

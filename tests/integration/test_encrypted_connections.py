@@ -105,6 +105,11 @@ async def left(service: str, environment: dict[str, str]) -> tuple[int, str]:
     return process.returncode, said.decode().strip().splitlines()[-1]
 
 
+def open_sockets() -> int:
+    """How many sockets the running event loop watches."""
+    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -124,8 +129,10 @@ async def test_why_a_broker_lets_nobody_in_is_told(
         "mechanism": {"COUPONRY_KAFKA_SASL_MECHANISM": "PLAIN"},
         "file": {"COUPONRY_KAFKA_SSL_CAFILE": str(tmp_path / "nowhere.pem")},
     }[wrong]
+    open_before = open_sockets()
     with pytest.raises(OperatorError, match=sentence) as caught:
         await access.check_access(kafka_settings({**encrypted, **changed}))
+    assert open_sockets() == open_before
     assert "COUPONRY_KAFKA_" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -170,7 +177,10 @@ async def test_a_server_without_tls_is_not_asked_again_for_ever(encrypted: dict[
 async def test_a_broker_that_is_away_is_no_refusal(encrypted: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "PAUSE_SECONDS", 0.01)
     settings = kafka_settings({**encrypted, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    open_before = open_sockets()
     await access.check_access(settings)
+    await access.check_access(kafka_settings(encrypted))
+    assert open_sockets() == open_before
     both = f"127.0.0.1:1,{encrypted['COUPONRY_KAFKA_BOOTSTRAP_SERVERS']}"
     wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "nobody"})
     with pytest.raises(OperatorError, match="refuses the log-in"):
