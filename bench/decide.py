@@ -18,11 +18,11 @@ from schemas.campaigns import CampaignDefinition
 from schemas.orders import OrderPlaced
 from schemas.parsing import parse
 from services.redeemer.handler import order_of
-from shared.domain.commands import RedeemCoupons
-from shared.domain.coupon import Coupon, code_key
-from shared.domain.customer import Customer
 from shared.domain.decide import decide
-from shared.domain.state import Meter, State
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.state import Meter, State
 from shared.ledger.definitions import to_domain
 
 PLACED_AT: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

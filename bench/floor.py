@@ -18,7 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from bench.workload import CAMPAIGN_ID, coupon_id, customer_key
 from schemas import topics
-from shared.domain.derive import derived_id
+from shared.domain.model.ids import derived_id
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.sql import sql
 

@@ -17,7 +17,7 @@ import orjson
 from cli.processes import free_port
 from cli.supervisor import Supervisor
 from services.gateway.access import keys
-from shared.domain.commands import MAX_CREATED, CreateCoupons
+from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import open_pool

@@ -12,14 +12,14 @@ import orjson
 
 from bench.decide import PLACED_AT
 from schemas.campaigns import CampaignDefinition
-from shared.domain.commands import RedeemCoupons
-from shared.domain.coupon import Coupon, code_key
-from shared.domain.customer import Customer
 from shared.domain.decide import decide
-from shared.domain.order import Line, Order
-from shared.domain.reasons import Reason
-from shared.domain.state import State
-from shared.domain.work import MAX_WORK, work_of
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Line, Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import State
+from shared.domain.offers.work import MAX_WORK, work_of
 from shared.ledger.definitions import to_domain
 
 TURNS: Final = 7

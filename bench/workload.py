@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas import topics
 from schemas.campaigns import CampaignDefinition
-from shared.domain.derive import derived_id
+from shared.domain.model.ids import derived_id
 from shared.ledger.campaigns import save
 from shared.ledger.database import open_pool
 

@@ -16,7 +16,7 @@ from cli.errors import CommandFailedError
 from cli.files import InputFile
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import InvalidDocumentError, Problem, parse
-from shared.domain.coupon import code_key
+from shared.domain.model.coupon import code_key
 from shared.ledger.definitions import DefinitionError, to_domain
 
 MOST_BYTES: Final = 32 * 1024 * 1024

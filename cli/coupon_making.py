@@ -13,10 +13,10 @@ from cli.errors import CommandFailedError, UsageProblemError
 from cli.executing import SOURCE, says_how_to_repeat
 from cli.files import InputFile
 from cli.output import count
-from shared.domain import codes as patterns
-from shared.domain.commands import MAX_CREATED, CreateCoupons
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.coupons import code_patterns as patterns
+from shared.domain.model.commands import MAX_CREATED, CreateCoupons
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.database import Pool

@@ -8,7 +8,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from cli.processes import ServerError
-from shared.domain.money import MoneyError
+from shared.domain.model.money import MoneyError
 from shared.ledger.database import UNAVAILABLE
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.engine import LedgerUnavailableError

@@ -12,11 +12,11 @@ from cli.connect import ledger
 from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
-from shared.domain.commands import Command
-from shared.domain.customer import Customer, e164
-from shared.domain.money import parse_minor
-from shared.domain.order import Line, Order, check_amounts
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Command
+from shared.domain.model.customer import Customer, e164
+from shared.domain.model.money import parse_minor
+from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
 from shared.ledger.journal import encode_verdict
 

@@ -12,8 +12,8 @@ from schemas.common import Identifier, Moment
 from schemas.orders import OrderPlaced
 from schemas.parsing import InvalidDocumentError, parse
 from services.redeemer.handler import order_of
-from shared.domain.money import MoneyError
-from shared.domain.order import Order
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Order
 
 MAX_ORDER_BYTES = 4 * 1024 * 1024
 """Above any order that a broker takes."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.money import shown
+from shared.domain.model.money import shown
 from shared.runtime.printable import printable, printable_json
 
 MAX_WIDTH: Final = 100

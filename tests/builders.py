@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.campaign import (
+from shared.domain.decide import decide, evolve
+from shared.domain.model.campaign import (
     Campaign,
     CodeRule,
     DiscountOffer,
@@ -22,7 +23,7 @@ from shared.domain.campaign import (
     Stacking,
     Window,
 )
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -35,13 +36,12 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.coupon import Coupon, code_key
-from shared.domain.customer import Customer, identifiers
-from shared.domain.decide import decide, evolve
-from shared.domain.order import Line, Order
-from shared.domain.reasons import Reason
-from shared.domain.state import Meter, State, Supply
-from shared.domain.verdicts import Verdict
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.order import Line, Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Meter, State, Supply
+from shared.domain.model.verdicts import Verdict
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.customer import Customer
-from shared.domain.order import Line, Order
-from shared.domain.order_life import TABLE, Effect, OrderEvent, Phase, Row
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Line, Order
+from shared.domain.orders.life_cycle import TABLE, Effect, OrderEvent, Phase, Row
 from tests.ledger import PLACED_AT
 
 _GOODS: Final = (Line("1", "boots", 1, 6_000), Line("2", "socks", 2, 2_000))

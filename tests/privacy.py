@@ -5,13 +5,21 @@ from typing import Any
 
 import orjson
 
-from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, NoteCustomer, PayOrder, ReturnOrder
-from shared.domain.customer import Customer, identifiers
-from shared.domain.traces import referral_occasion
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import (
+    CancelOrder,
+    Cause,
+    IssueCoupons,
+    LockCoupons,
+    NoteCustomer,
+    PayOrder,
+    ReturnOrder,
+)
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine
+from shared.ledger.traces import referral_occasion
 from tests.ledger import PLACED_AT, definition, redeem
 
 ANN = Customer("ann_smith_77", "Ann.Smith@Example.com", "+4930123456")

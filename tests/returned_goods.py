@@ -3,9 +3,9 @@
 import copy
 from typing import Any
 
-from shared.domain.order import Line, Order
-from shared.domain.state import Meter
-from shared.domain.verdicts import Verdict
+from shared.domain.model.order import Line, Order
+from shared.domain.model.state import Meter
+from shared.domain.model.verdicts import Verdict
 from tests.builders import DAY, MINUTE, NOW, Limits, World, campaign, line, order, percent
 
 PLACED = NOW + 10 * MINUTE

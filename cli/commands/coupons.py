@@ -29,9 +29,9 @@ from cli.executing import (
 )
 from cli.files import open_input
 from cli.output import count, say, show_json
-from shared.domain.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
-from shared.domain.derive import lock_reference
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.ids import lock_reference
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.validation import validate as judge
 

@@ -16,9 +16,9 @@ from cli.errors import BrokerAwayError, CommandFailedError
 from cli.executing import customer_of
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
-from shared.domain.customer import Customer, Identifier, identifiers
-from shared.domain.traces import Traces
+from shared.domain.model.customer import Customer, Identifier, identifiers
 from shared.ledger import erasing, exporting, queries
+from shared.ledger.traces import Traces
 from shared.messaging.dead_letters import DeadLetter, list_dead_letters
 from shared.messaging.tail import MAX_LISTED
 from shared.runtime.errors import OperatorError

@@ -12,10 +12,10 @@ from cli.executing import SOURCE, ForCustomer, codes_of, customer_of
 from cli.files import open_input
 from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
-from shared.domain.commands import LockCoupons, RedeemCoupons
-from shared.domain.customer import Customer
-from shared.domain.derive import lock_reference
-from shared.domain.explaining import Explanation, Finding
+from shared.domain.explain import Explanation, Finding
+from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.customer import Customer
+from shared.domain.model.ids import lock_reference
 from shared.ledger import validation
 
 app = new_app()

@@ -7,7 +7,7 @@ import typer
 from cli.apps import AsJson, Limit, Since, new_app
 from cli.connect import reading, run
 from cli.output import moment, money, say, show_json, show_table
-from shared.domain.reasons import Reason
+from shared.domain.model.reasons import Reason
 from shared.ledger import queries
 
 app = new_app("See what was redeemed, and why not.")

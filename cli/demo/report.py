@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.demo.streams import StreamReader
 from cli.output import table
-from shared.domain.money import format_minor
+from shared.domain.model.money import format_minor
 from shared.ledger.queries import Totals
 
 CURRENCY = "USD"

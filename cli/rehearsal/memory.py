@@ -13,14 +13,14 @@ import orjson
 from cli.rehearsal.script import Script, ScriptError
 from cli.rehearsal.words import Told
 from schemas.campaigns import CampaignDefinition
-from shared.domain import codes
-from shared.domain.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
-from shared.domain.coupon import Coupon, code_key
-from shared.domain.customer import Customer, identifiers
+from shared.domain.coupons import code_patterns as codes
+from shared.domain.coupons.issue import referred_key
 from shared.domain.decide import decide, evolve
-from shared.domain.derive import derived_id
-from shared.domain.issuing import referred_key
-from shared.domain.state import State, Supply
+from shared.domain.model.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.ids import derived_id
+from shared.domain.model.state import State, Supply
 from shared.ledger.definitions import to_domain
 from shared.ledger.events import events_of
 

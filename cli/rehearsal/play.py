@@ -15,8 +15,8 @@ from cli.rehearsal.script import Filling, Script, ScriptError, Step, steps_of
 from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import Told, lines_of
 from schemas.campaigns import CampaignDefinition
-from shared.domain.campaign import Campaign, CodeRule
-from shared.domain.codes import DEFAULT_CHARSET
+from shared.domain.coupons.code_patterns import DEFAULT_CHARSET
+from shared.domain.model.campaign import Campaign, CodeRule
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 """A script is read by people."""

@@ -11,9 +11,9 @@ from schemas.parsing import InvalidDocumentError, parse
 from services.issuer.handler import to_commands
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
-from shared.domain.money import MoneyError
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.money import MoneyError
 from shared.ledger.matching import MatchIndex
 from shared.messaging.records import ReceivedEvent, Record
 

@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 from schemas.campaign_parts import Clock, MomentOrDay
 from schemas.campaigns import CampaignDefinition
 from schemas.common import Amount, Currency, Moment
-from shared.domain.reasons import SENTENCES, Reason
-from shared.domain.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
+from services.gateway.facades.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
+from shared.domain.model.reasons import SENTENCES, Reason
 
 FOLDER: Final = Path(__file__).parent
 VENDORS: Final[dict[Vendor, str]] = {

@@ -18,10 +18,10 @@ from services.gateway.problems import Problem
 from services.gateway.repeats import Repeats
 from services.gateway.room import Room
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
-from shared.domain.commands import Command, LockCoupons, RedeemCoupons
-from shared.domain.explaining import Explanation
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.explain import Explanation
+from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool

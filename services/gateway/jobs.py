@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncpg
 
-from shared.domain.commands import MAX_CREATED, CreateCoupons
+from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
 from shared.ledger.sql import sql

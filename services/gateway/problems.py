@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from shared.domain.reasons import SENTENCES, Reason
+from shared.domain.model.reasons import SENTENCES, Reason
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = 20

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from schemas.campaigns import CampaignDefinition
 from services.gateway.access.callers import CALLING, Caller, groups_at_hand
 from services.gateway.problems import Problem
-from shared.domain.commands import Command
+from shared.domain.model.commands import Command
 from shared.ledger import campaigns, queries
 from shared.ledger.campaigns import Saved
 from shared.ledger.queries import CampaignLine

@@ -10,15 +10,15 @@ from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Cause, Command, IssueCoupons, NoteCustomer
-from shared.domain.customer import Customer
-from shared.domain.traces import referral_occasion
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Cause, Command, IssueCoupons, NoteCustomer
+from shared.domain.model.customer import Customer
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.matching import MatchIndex, TooMuchWorkError, Wanted
+from shared.ledger.traces import referral_occasion
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry

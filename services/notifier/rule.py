@@ -5,7 +5,7 @@ from uuid import UUID
 from schemas.common import Event
 from schemas.notifications import CouponRedemptionNotified, NotifiedCoupon
 from schemas.redemptions import CouponRedeemed
-from shared.domain.derive import derived_id
+from shared.domain.model.ids import derived_id
 
 
 def notification_of(data: Event) -> CouponRedemptionNotified | None:

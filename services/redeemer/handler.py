@@ -7,12 +7,12 @@ from typing import Final
 from schemas.common import CustomerReference, Event
 from schemas.orders import OrderCancelled, OrderLine, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.customer import Customer, identifiers
-from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order, check_amounts
-from shared.domain.state import order_hold
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.money import MoneyError, parse_minor
+from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.state import order_hold
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected

@@ -13,7 +13,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.domain.commands import (
+from shared.domain.coupons.create import create
+from shared.domain.coupons.issue import issue, void
+from shared.domain.coupons.locks import expire, lock, release
+from shared.domain.evolve import evolve
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
@@ -27,16 +31,12 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.creating import create
-from shared.domain.customer import Customer
-from shared.domain.evolving import evolve
-from shared.domain.issuing import issue, void
-from shared.domain.locking import expire, lock, release
-from shared.domain.ordering import cancel, come_back, pay
-from shared.domain.redeeming import redeem
-from shared.domain.state import State
+from shared.domain.model.customer import Customer
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import Verdict
+from shared.domain.orders.changes import cancel, come_back, pay
+from shared.domain.orders.redeem import redeem
 from shared.domain.tenancy import seen_by, told_to
-from shared.domain.verdicts import Verdict
 
 __all__ = ["decide", "evolve"]
 

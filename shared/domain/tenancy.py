@@ -10,7 +10,7 @@ as it is, whatever a command says of it, and takes no coupon of others; a lock r
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
@@ -19,9 +19,9 @@ from shared.domain.commands import (
     RedeemCoupons,
     ReturnOrder,
 )
-from shared.domain.reasons import Reason
-from shared.domain.state import LockedUse, Standing, State
-from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import LockedUse, Standing, State
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
 
 Groups = frozenset[str] | None
 """None: bound to none, sees everything."""

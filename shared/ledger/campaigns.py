@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
-from shared.domain.campaign import Campaign
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
 from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain

@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from shared.domain.condition_values import Values
+from shared.domain.offers.condition_values import Values
 from shared.ledger.cel_tree import read_tree
 from shared.ledger.condition_messages import explain
 from shared.ledger.condition_parts import FROM_LINES, NAMES, PARTS, in_parts, parts_of
@@ -150,7 +150,7 @@ class CompiledCondition:
             return False
 
     def work(self, values: Mapping[str, Any]) -> int:
-        """What evaluating it on `values` may cost at most, in tenths of microseconds (`shared.domain.work`).
+        """What evaluating it on `values` may cost at most, in tenths of microseconds (`shared.domain.offers.work`).
 
         Measured with cel-expr-python 0.1.3: what the parts of a round cost, and copying lists that macros make.
         """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from uuid import uuid4
 
-from shared.domain.customer import Customer, CustomerKey, Identifier, identifiers
+from shared.domain.model.customer import Customer, CustomerKey, Identifier, identifiers
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 

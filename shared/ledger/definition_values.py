@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from schemas.campaign_parts import DiscountDefinition, WindowDefinition
-from shared.domain.campaign import DiscountOffer, Hours, Window
-from shared.domain.money import MoneyError, parse_minor
+from shared.domain.model.campaign import DiscountOffer, Hours, Window
+from shared.domain.model.money import MoneyError, parse_minor
 
 
 class DefinitionError(ValueError):

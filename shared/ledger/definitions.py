@@ -5,8 +5,8 @@
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
 from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition, IssueRuleDefinition
-from shared.domain import codes
-from shared.domain.campaign import (
+from shared.domain.coupons import code_patterns as codes
+from shared.domain.model.campaign import (
     Campaign,
     Cap,
     CodeRule,
@@ -19,7 +19,7 @@ from shared.domain.campaign import (
     Source,
     Stacking,
 )
-from shared.domain.coupon import code_key
+from shared.domain.model.coupon import code_key
 from shared.ledger.conditions import EVENT_VARIABLES, REDEMPTION_VARIABLES, ConditionError, compile_condition
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 

@@ -17,9 +17,9 @@ from typing import Final
 import asyncpg
 import structlog
 
-from shared.domain.commands import Command, ExpireLock
 from shared.domain.decide import decide, evolve
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Command, ExpireLock
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Connection, Pool

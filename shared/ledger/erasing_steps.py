@@ -15,9 +15,9 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from shared.domain.traces import Traces, pseudonym_text
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
+from shared.ledger.traces import Traces, pseudonym_text
 
 ROWS_BY_KEY: Final = 500
 """Rows of the person that one transaction changes: they stay locked for milliseconds."""

@@ -8,8 +8,8 @@ import orjson
 
 from schemas import topics
 from schemas.limits import MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_WRITTEN_BYTES
-from shared.domain.campaign import DiscountOffer
-from shared.domain.commands import (
+from shared.domain.model.campaign import DiscountOffer
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -20,13 +20,13 @@ from shared.domain.commands import (
     PayOrder,
     RedeemCoupons,
 )
-from shared.domain.customer import Customer
-from shared.domain.derive import derived_id
-from shared.domain.exhaustion import ExhaustedCoupon, exhausted
-from shared.domain.money import format_minor
-from shared.domain.order import SHIPPING
-from shared.domain.state import State
-from shared.domain.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
+from shared.domain.model.customer import Customer
+from shared.domain.model.ids import derived_id
+from shared.domain.model.money import format_minor
+from shared.domain.model.order import SHIPPING
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
+from shared.domain.offers.exhausted import ExhaustedCoupon, exhausted
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}

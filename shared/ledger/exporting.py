@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-from shared.domain.customer import CustomerKey, Identifier
-from shared.domain.traces import Traces
+from shared.domain.model.customer import CustomerKey, Identifier
 from shared.ledger.database import Pool
 from shared.ledger.erasing import person_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
 from shared.ledger.sql import sql
+from shared.ledger.traces import Traces
 
 ROWS_A_PAGE: Final = 500
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
@@ -20,8 +20,8 @@ from shared.domain.commands import (
     RedeemCoupons,
     ReturnOrder,
 )
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Verdict
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Verdict
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, LockCoupons, RedeemCoupons
-from shared.domain.customer import CustomerKey
-from shared.domain.state import State
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.customer import CustomerKey
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 

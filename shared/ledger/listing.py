@@ -13,8 +13,8 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
-from shared.domain.coupon import code_key
-from shared.domain.customer import Identifier
+from shared.domain.model.coupon import code_key
+from shared.domain.model.customer import Identifier
 from shared.ledger.database import Connection, Pool
 from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql

@@ -11,8 +11,9 @@ from typing import Final
 import asyncpg
 import orjson
 
-from shared.domain.campaign import Campaign
-from shared.domain.commands import (
+from shared.domain.coupons.issue import referred_key
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
@@ -26,11 +27,10 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.coupon import Coupon, Hold, code_key
-from shared.domain.customer import Customer
-from shared.domain.issuing import referred_key
-from shared.domain.state import LockedUse, LockState, MeterKey, PeriodKey, Standing, State, order_hold
-from shared.domain.verdicts import LineShare
+from shared.domain.model.coupon import Coupon, Hold, code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.state import LockedUse, LockState, MeterKey, PeriodKey, Standing, State, order_hold
+from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.database import Connection
 from shared.ledger.knowing import load_customers

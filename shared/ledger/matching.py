@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.common import Event
-from shared.domain.campaign import Campaign, IssueRule
-from shared.domain.condition_values import Values as EventValues
+from shared.domain.model.campaign import Campaign, IssueRule
+from shared.domain.offers.condition_values import Values as EventValues
 
 METADATA: Final = "metadata."
 
@@ -34,7 +34,7 @@ class Asked:
 
 
 MAX_EVENT_WORK: Final = 5_000_000
-"""What the conditions of one event take at most, in the units of `shared.domain.work`: about half a second. No other
+"""What the conditions of one event take at most, in the units of `shared.domain.offers.work`: about half a second. No other
 event is handled meanwhile."""
 
 

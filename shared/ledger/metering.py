@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, CreateCoupons, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
-from shared.domain.coupon import code_key
-from shared.domain.customer import CustomerKey
-from shared.domain.state import Meter, MeterKey, State, order_hold
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
+from shared.domain.model.coupon import code_key
+from shared.domain.model.customer import CustomerKey
+from shared.domain.model.state import Meter, MeterKey, State, order_hold
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 

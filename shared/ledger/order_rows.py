@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 import orjson
 
-from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.customer import Customer, CustomerKey
-from shared.domain.placing import lines_of
-from shared.domain.state import OrderState, PartReturn
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.state import OrderState, PartReturn
+from shared.domain.orders.placing import lines_of
 
 
 def order_row(order: OrderState) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """Deciding without holding anybody up: a batch's transaction has a bound, and other tasks get their turn.
 
-How much a command takes is estimated beforehand: `shared.domain.work`.
+How much a command takes is estimated beforehand: `shared.domain.offers.work`.
 """
 
 import asyncio
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from shared.domain.commands import Command
-from shared.domain.state import State
-from shared.domain.work import HEAVY_WORK, MAX_BATCH_WORK, split_place, work_of
+from shared.domain.model.commands import Command
+from shared.domain.model.state import State
+from shared.domain.offers.work import HEAVY_WORK, MAX_BATCH_WORK, split_place, work_of
 
 _Answer = TypeVar("_Answer")
 

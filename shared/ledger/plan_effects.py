@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.campaign import Window
-from shared.domain.coupon import code_key
-from shared.domain.money import parse_minor, shown
+from shared.domain.model.campaign import Window
+from shared.domain.model.coupon import code_key
+from shared.domain.model.money import parse_minor, shown
 from shared.ledger.definitions import to_domain
 
 

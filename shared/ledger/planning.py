@@ -12,8 +12,8 @@ from typing import Any, Final
 from pydantic import BaseModel, JsonValue
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
 from shared.ledger.campaigns import Change, with_secrets
 from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects

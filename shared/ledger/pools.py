@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
 from shared.ledger.database import Pool
 from shared.ledger.sql import sql
 

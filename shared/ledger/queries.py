@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from schemas.campaign_parts import WindowDefinition
 from schemas.campaigns import CampaignDefinition, stored_campaign
-from shared.domain.coupon import code_key
-from shared.domain.customer import Identifier
+from shared.domain.model.coupon import code_key
+from shared.domain.model.customer import Identifier
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import window_of
 from shared.ledger.sql import sql

@@ -4,11 +4,11 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from shared.domain import codes
-from shared.domain.commands import CreateCoupons, IssueCoupons
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
-from shared.domain.state import State, Supply, SupplyKey
+from shared.domain.coupons import code_patterns as codes
+from shared.domain.model.commands import CreateCoupons, IssueCoupons
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
+from shared.domain.model.state import State, Supply, SupplyKey
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 

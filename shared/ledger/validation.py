@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from shared.domain.commands import Command, ExpireLock, IssueCoupons, LockCoupons, NoteCustomer, RedeemCoupons
-from shared.domain.customer import Customer, identifiers
 from shared.domain.decide import decide, evolve
-from shared.domain.explaining import Explanation
-from shared.domain.explaining import explain as explain_code
-from shared.domain.state import State
-from shared.domain.verdicts import Verdict
-from shared.domain.work import HEAVY_WORK, work_of
+from shared.domain.explain import Explanation
+from shared.domain.explain import explain as explain_code
+from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, LockCoupons, NoteCustomer, RedeemCoupons
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import Verdict
+from shared.domain.offers.work import HEAVY_WORK, work_of
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool

@@ -15,7 +15,7 @@ import orjson
 from schemas.common import MAX_ID_LENGTH
 from schemas.lifecycle import LedgerEventWithheld
 from schemas.topics import COUPONS_LIFECYCLE
-from shared.domain.derive import derived_id
+from shared.domain.model.ids import derived_id
 from shared.ledger.database import Connection, Pool
 from shared.ledger.outbox import OutboxRow, append
 from shared.ledger.sql import sql

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Command, CreateCoupons, IssueCoupons
-from shared.domain.coupon import code_key
-from shared.domain.issuing import coupon_end
-from shared.domain.state import State
-from shared.domain.verdicts import Transfer, Verdict
+from shared.domain.coupons.issue import coupon_end
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons
+from shared.domain.model.coupon import code_key
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import Transfer, Verdict
 from shared.ledger import outbox
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of

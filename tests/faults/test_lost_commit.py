@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from shared.domain.verdicts import Verdict
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from shared.ledger.migrate import migrate

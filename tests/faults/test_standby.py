@@ -16,8 +16,8 @@ from services.gateway.repeats import KeptAnswer, Repeats
 from services.relay.position import LedgerWentBackError
 from services.relay.relay import AWAY, Relay
 from services.relay.settings import RelaySettings
-from shared.domain.commands import Command
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Command
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.connection import CommitUnansweredError, CommitWaitsError
 from shared.ledger.database import UNAVAILABLE, Pool, open_pool

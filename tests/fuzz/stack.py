@@ -18,8 +18,8 @@ from schemas.catalogue import CATALOGUE
 from schemas.topics import ORDERS, REWARDS, SIGNUPS, all_topics
 from services.gateway.access import keys
 from services.gateway.access.callers import SCOPES
-from shared.domain.commands import CreateCoupons
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CreateCoupons
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool

@@ -17,7 +17,7 @@ from services.issuer.sources.external import ExternalCodes
 from services.notifier.handler import NotificationHandler
 from services.redeemer.handler import OrderHandler
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.ledger.outbox import read_after

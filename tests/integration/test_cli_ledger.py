@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger.engine import Engine
 from tests.integration.cli_calls import Called, call
 from tests.ledger import definition, issue, ledger, redeem

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.commands import LockCoupons
-from shared.domain.customer import Customer
+from shared.domain.model.commands import LockCoupons
+from shared.domain.model.customer import Customer
 from shared.ledger.campaigns import save
 from shared.ledger.engine import Engine
 from tests.integration.cli_calls import Called, call

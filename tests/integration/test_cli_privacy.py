@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.commands import Cause, IssueCoupons
-from shared.domain.customer import Customer
+from shared.domain.model.commands import Cause, IssueCoupons
+from shared.domain.model.customer import Customer
 from shared.ledger.audit import audit
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine

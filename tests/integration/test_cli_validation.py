@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.domain.commands import Cause, IssueCoupons, LockCoupons
-from shared.domain.customer import Customer
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons
+from shared.domain.model.customer import Customer
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.engine import Engine
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH
 from shared.ledger.validation import validate

@@ -10,10 +10,10 @@ import pytest
 
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.commands import MAX_CREATED, Cause, Command, CreateCoupons, IssueCoupons, VoidCoupon
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import MAX_CREATED, Cause, Command, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine, Rejected

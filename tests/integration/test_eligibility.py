@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, NoteCustomer, PayOrder
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, NoteCustomer, PayOrder
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from tests.backends import Postgres

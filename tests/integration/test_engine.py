@@ -7,10 +7,10 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from shared.domain.commands import CancelOrder, Command, LockCoupons, ReleaseLock, VoidCoupon
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Command, LockCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Answer, Engine, Rejected

@@ -10,15 +10,15 @@ import pytest
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
 from services.notifier.handler import NotificationHandler
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     NoteCustomer,
     PayOrder,
     ReleaseLock,
     VoidCoupon,
 )
-from shared.domain.customer import Customer, identifiers
-from shared.domain.verdicts import Verdict
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit
 from shared.ledger.database import open_pool

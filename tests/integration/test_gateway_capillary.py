@@ -8,7 +8,7 @@ import pytest
 
 from schemas.redemptions import CouponRedeemed
 from services.notifier.rule import notification_of
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger.engine import Engine
 from tests.gateway import Served, served
 from tests.ledger import definition, issue

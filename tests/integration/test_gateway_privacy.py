@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.erasures import ErasureRunner
 from services.gateway.native import privacy
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger import erasing
 from shared.ledger.database import Pool
 from tests.gateway import Served, served

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.gateway.native.tables import cell
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger.engine import Engine
 from tests.gateway import Served, served
 from tests.ledger import definition, issue

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, ask, open_client
-from shared.domain.campaign import Source
+from shared.domain.model.campaign import Source
 from shared.outgoing.addresses import Address
 from tests.integration.issuer_coupon_api import CouponApi, Reply, answer, code, drip, hang, hang_up
 

@@ -13,9 +13,9 @@ import pytest
 
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError, idempotency_key
-from shared.domain.campaign import Campaign, DiscountOffer, Source, Window
-from shared.domain.commands import Cause, IssueCoupons
-from shared.domain.customer import Customer
+from shared.domain.model.campaign import Campaign, DiscountOffer, Source, Window
+from shared.domain.model.commands import Cause, IssueCoupons
+from shared.domain.model.customer import Customer
 from shared.ledger.database import Pool, open_pool
 from tests.integration.issuer_coupon_api import CouponApi, Reply, Request, answer, code, hang
 

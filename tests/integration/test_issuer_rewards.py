@@ -11,7 +11,7 @@ from schemas.campaigns import CampaignDefinition
 from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
-from shared.domain.commands import Command
+from shared.domain.model.commands import Command
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Answer, Engine

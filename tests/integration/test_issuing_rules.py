@@ -15,7 +15,7 @@ from schemas.parsing import parse
 from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
-from shared.domain.verdicts import Verdict
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool

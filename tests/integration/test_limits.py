@@ -13,10 +13,10 @@ import pytest
 from schemas.campaigns import CampaignDefinition
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, PayOrder
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, PayOrder
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger import period_metering, writing
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save

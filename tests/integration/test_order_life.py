@@ -2,8 +2,8 @@
 
 import asyncio
 
-from shared.domain.commands import CancelOrder, Command
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Command
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from tests.ledger import definition, issue, ledger

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from schemas.redemptions import CouponRedeemed, CouponRedemptionRestored
-from shared.domain.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine

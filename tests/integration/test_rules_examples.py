@@ -12,9 +12,9 @@ from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import Told
 from examples.rules.page import FOLDER
 from schemas.campaigns import CampaignDefinition
-from shared.domain.campaign import Campaign
-from shared.domain.commands import Command
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.definitions import to_domain

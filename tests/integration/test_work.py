@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain import work
 from shared.domain.decide import decide
-from shared.domain.order import Line, Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.order import Line, Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
+from shared.domain.offers import work
 from shared.ledger import pacing, validation
 from shared.ledger.engine import Engine
 from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError

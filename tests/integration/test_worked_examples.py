@@ -12,9 +12,9 @@ from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
 from services.redeemer.handler import OrderHandler
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.commands import Cause, Command, CreateCoupons, IssueCoupons
-from shared.domain.customer import Customer
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Cause, Command, CreateCoupons, IssueCoupons
+from shared.domain.model.customer import Customer
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine

@@ -5,8 +5,8 @@ import pytest
 from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.conditions import REDEMPTION_VARIABLES, ConditionError, compile_condition
 from shared.ledger.engine import Engine
 from tests.ledger import definition, ledger, redeem

@@ -13,7 +13,7 @@ from schemas.campaigns import CampaignDefinition
 from services.gateway import jobs
 from services.gateway.access.callers import token_name
 from services.gateway.gateway import rejection
-from shared.domain.commands import Command
+from shared.domain.model.commands import Command
 from shared.ledger.engine import Answer, Engine, Rejected
 from tests.gateway import Served, served
 from tests.integration.test_gateway_tokens import AUDIENCE, ISSUER, Issuer

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     IssueCoupons,
@@ -21,7 +21,7 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from tests.stateful.choosing import Asking, Candidate, Choosing, first_of, is_early, is_gone
 from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
 

@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-from shared.domain.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, VoidCoupon
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, VoidCoupon
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Answer, Engine, Rejected
 from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem

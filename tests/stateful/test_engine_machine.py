@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -24,8 +24,8 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.coupon import code_key
-from shared.domain.verdicts import Verdict
+from shared.domain.model.coupon import code_key
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool

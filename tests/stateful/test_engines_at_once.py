@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.commands import (
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -21,8 +21,8 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.customer import Customer
-from shared.domain.verdicts import Verdict
+from shared.domain.model.customer import Customer
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.customer import Customer
-from shared.domain.order import Line, Order
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Line, Order
 from tests.ledger import PLACED_AT
 from tests.ledger import definition as plain_definition
 from tests.stateful.facts import Offer

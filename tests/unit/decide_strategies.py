@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign, Cap, DiscountOffer, Window
-from shared.domain.commands import (
+from shared.domain.model.campaign import Campaign, Cap, DiscountOffer, Window
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -21,8 +21,8 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.customer import Customer
-from shared.domain.order import Line, Order
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Line, Order
 from tests.builders import (
     FREE_SHIPPING,
     JOHN,

@@ -1,16 +1,16 @@
 """The choice among several coupons in its plain form: every step reckoned anew, line by line, by `price` and `take`.
 
-What `shared.domain.combining` finds has to be the same. This is how it was done before steps were kept; it takes
+What `shared.domain.offers.combine` finds has to be the same. This is how it was done before steps were kept; it takes
 n²/2 pricings of all lines for n coupons, so nothing but tests uses it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.asking import Along, Basket, Beside, Offer, Request, Taken
-from shared.domain.combining import EXHAUSTIVE_UP_TO, GIVING, adds_something, clash, order_of_application
-from shared.domain.limits import count, limit_refusal
-from shared.domain.pricing import price, take
+from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, GIVING, adds_something, clash, order_of_application
+from shared.domain.offers.limits import count, limit_refusal
+from shared.domain.offers.price import price, take
+from shared.domain.offers.request import Along, Basket, Beside, Offer, Request, Taken
 
 
 @dataclass(slots=True)

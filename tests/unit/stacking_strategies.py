@@ -7,9 +7,9 @@ from math import floor
 
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign, DiscountOffer
-from shared.domain.discount import spread
-from shared.domain.order import Line, Order
+from shared.domain.model.campaign import Campaign, DiscountOffer
+from shared.domain.model.order import Line, Order
+from shared.domain.offers.discount import spread
 from tests.builders import (
     FREE_SHIPPING,
     NOW,

@@ -7,12 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.domain import applying, combining, discount, pricing, stacking
-from shared.domain.campaign import Campaign, Stacking
-from shared.domain.commands import RedeemCoupons
 from shared.domain.decide import decide
-from shared.domain.order import Line, Order
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Campaign, Stacking
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.order import Line, Order
+from shared.domain.model.verdicts import Verdict
+from shared.domain.offers import combine as combining
+from shared.domain.offers import discount
+from shared.domain.offers import price as pricing
+from shared.domain.offers import remainder as applying
+from shared.domain.offers import stack as stacking
 from tests.builders import JOHN, NOW, Scope, World, campaign, each, fixed, gift, line, order, percent
 from tests.unit import plain_choice
 from tests.unit.stacking_strategies import campaigns, orders, world_of

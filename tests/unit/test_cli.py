@@ -22,9 +22,9 @@ from cli.files import open_input
 from cli.lazy import Entry, lazy_group
 from cli.main import ENTRIES, app
 from schemas.campaigns import CampaignDefinition
-from shared.domain.customer import Customer
-from shared.domain.derive import lock_reference
-from shared.domain.money import MoneyError
+from shared.domain.model.customer import Customer
+from shared.domain.model.ids import lock_reference
+from shared.domain.model.money import MoneyError
 from shared.messaging.codec import Codec
 from shared.messaging.records import Record
 from shared.runtime.settings import DatabaseSettings, SettingsError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import codes
-from shared.domain.coupon import code_key
+from shared.domain.coupons import code_patterns as codes
+from shared.domain.model.coupon import code_key
 
 
 def counting_bytes(size: int) -> bytes:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import DiscountOffer
-from shared.domain.combining import EXHAUSTIVE_UP_TO
-from shared.domain.reasons import Reason
+from shared.domain.model.campaign import DiscountOffer
+from shared.domain.model.reasons import Reason
+from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
 from tests.builders import (
     FREE_SHIPPING,
     JOHN,

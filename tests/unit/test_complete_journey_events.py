@@ -12,7 +12,7 @@ from examples.complete_journey import build_events, malformed, recipe, replay
 from schemas.campaigns import CampaignDefinition
 from schemas.orders import OrderPlaced
 from schemas.parsing import parse
-from shared.domain.money import MoneyError, parse_minor
+from shared.domain.model.money import MoneyError, parse_minor
 from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.records import ReceivedEvent, Record
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Cap
-from shared.domain.commands import CreateCoupons
-from shared.domain.coupon import code_key
-from shared.domain.customer import Customer
-from shared.domain.reasons import Reason
-from shared.domain.state import Supply
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Cap
+from shared.domain.model.commands import CreateCoupons
+from shared.domain.model.coupon import code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Supply
+from shared.domain.model.verdicts import Verdict
 from tests.builders import DAY, NOW, CodeRule, Limits, Source, World, campaign, only_reason, window
 
 SHARED = CodeRule(shared_code="HELLO")

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Cap
-from shared.domain.commands import Cause, IssueCoupons
-from shared.domain.customer import Customer
-from shared.domain.issuing import referred_key
-from shared.domain.reasons import Reason
-from shared.domain.state import Supply
+from shared.domain.coupons.issue import referred_key
+from shared.domain.model.campaign import Cap
+from shared.domain.model.commands import Cause, IssueCoupons
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Supply
 from tests.builders import (
     DAY,
     JOHN,

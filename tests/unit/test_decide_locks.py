@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.commands import LockCoupons, RedeemCoupons
-from shared.domain.reasons import Reason
+from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.reasons import Reason
 from tests.builders import (
     DAY,
     JOHN,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.commands import RedeemCoupons
-from shared.domain.reasons import Reason
-from shared.domain.state import State
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import Verdict
 from tests.builders import DAY, JOHN, MARY, MINUTE, NOW, Limits, World, campaign, key_of, only_reason, order, reasons
 
 LATER = NOW + DAY

@@ -13,24 +13,24 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign
-from shared.domain.combining import GIVING
-from shared.domain.commands import (
+from shared.domain.decide import decide, evolve
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.clock import period_of
+from shared.domain.model.commands import (
     CancelOrder,
     Command,
     ExpireLock,
     IssueCoupons,
     RedeemCoupons,
 )
-from shared.domain.coupon import Coupon, Hold, code_key
-from shared.domain.customer import Customer
-from shared.domain.decide import decide, evolve
-from shared.domain.order import Order
-from shared.domain.periods import period_of
-from shared.domain.placing import lines_of
-from shared.domain.reasons import PRECEDENCE
-from shared.domain.state import LockState, Meter, OrderState, Standing, State, Supply
-from shared.domain.verdicts import LockChange, OrderChange, Transfer, Verdict
+from shared.domain.model.coupon import Coupon, Hold, code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import PRECEDENCE
+from shared.domain.model.state import LockState, Meter, OrderState, Standing, State, Supply
+from shared.domain.model.verdicts import LockChange, OrderChange, Transfer, Verdict
+from shared.domain.offers.combine import GIVING
+from shared.domain.orders.placing import lines_of
 from tests.builders import JOHN, MARY, NOW, key_of
 from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Condition, Eligibility, Hours
-from shared.domain.customer import Customer
-from shared.domain.order import Order
-from shared.domain.reasons import PRECEDENCE, Reason
-from shared.domain.state import LockedUse, LockState, OrderState, Standing
-from shared.domain.work import MAX_WORK
+from shared.domain.model.campaign import Condition, Eligibility, Hours
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import PRECEDENCE, Reason
+from shared.domain.model.state import LockedUse, LockState, OrderState, Standing
+from shared.domain.offers.work import MAX_WORK
 from tests.builders import (
     DAY,
     JOHN,

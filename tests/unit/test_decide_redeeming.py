@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.commands import RedeemCoupons
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, Transfer
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, Transfer
 from tests.builders import (
     DAY,
     JOHN,

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from shared.domain.reasons import Reason
+from shared.domain.model.reasons import Reason
 from tests.builders import Limits, Scope, World, campaign, fixed, line, order, percent, reasons
 
 SHOES = Scope(product_ids=frozenset({"shoes"}))

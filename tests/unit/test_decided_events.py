@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.limits import MAX_CODES, MAX_ID_LENGTH, MAX_PAYLOAD_BYTES, MAX_WRITTEN_BYTES
-from shared.domain.campaign import Campaign, DiscountOffer
-from shared.domain.commands import (
+from shared.domain.decide import decide, evolve
+from shared.domain.model.campaign import Campaign, DiscountOffer
+from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
@@ -26,13 +27,12 @@ from shared.domain.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.coupon import Coupon, code_key
-from shared.domain.customer import Customer
-from shared.domain.decide import decide, evolve
-from shared.domain.derive import derived_id
-from shared.domain.order import Line, Order
-from shared.domain.state import State, Supply
-from shared.domain.verdicts import Verdict
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import Customer
+from shared.domain.model.ids import derived_id
+from shared.domain.model.order import Line, Order
+from shared.domain.model.state import State, Supply
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.events import events_of
 from shared.ledger.outbox import OutboxRow
 from tests.builders import JOHN, NOW, Source, World, campaign, gift, key_of, percent

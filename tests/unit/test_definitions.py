@@ -8,7 +8,7 @@ import pytest
 
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import parse
-from shared.domain.campaign import Cap, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
+from shared.domain.model.campaign import Cap, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
 from shared.ledger.definitions import DefinitionError, to_domain
 
 SAVE10: dict[str, Any] = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.campaign import DiscountOffer
-from shared.domain.discount import reckon, spread
+from shared.domain.model.campaign import DiscountOffer
+from shared.domain.offers.discount import reckon, spread
 from tests.builders import fixed, percent
 
 AMOUNTS = st.integers(0, 10**12)

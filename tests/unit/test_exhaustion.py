@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Cap
-from shared.domain.exhaustion import ExhaustedCampaign, ExhaustedCoupon, exhausted
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Cap
+from shared.domain.model.verdicts import Verdict
+from shared.domain.offers.exhausted import ExhaustedCampaign, ExhaustedCoupon, exhausted
 from tests.builders import DAY, JOHN, MARY, NOW, CodeRule, Limits, World, campaign, line, order
 
 TOMORROW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Cap, Condition, Hours, Window
-from shared.domain.commands import LockCoupons, RedeemCoupons
-from shared.domain.customer import Customer
 from shared.domain.decide import decide
-from shared.domain.explaining import Explanation, Finding, explain
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.state import Meter, OrderState
+from shared.domain.explain import Explanation, Finding, explain
+from shared.domain.model.campaign import Cap, Condition, Hours, Window
+from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.customer import Customer
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Meter, OrderState
 from tests.builders import (
     DAY,
     JOHN,

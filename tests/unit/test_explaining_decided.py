@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Campaign
-from shared.domain.commands import LockCoupons, RedeemCoupons
 from shared.domain.decide import decide, evolve
-from shared.domain.explaining import explain
-from shared.domain.reasons import Reason
+from shared.domain.explain import explain
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.reasons import Reason
 from tests.builders import (
     MARY,
     MINUTE,

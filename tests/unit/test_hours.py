@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.campaign import Hours, Window
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.model.campaign import Hours, Window
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from tests.builders import (
     NOW,
     World,

@@ -7,9 +7,9 @@ import pytest
 
 from services.issuer.handler import chunks, to_commands
 from services.issuer.sources.external import idempotency_key
-from shared.domain.campaign import Campaign, DiscountOffer, IssueRule
-from shared.domain.commands import Cause, IssueCoupons, NoteCustomer
-from shared.domain.customer import Customer
+from shared.domain.model.campaign import Campaign, DiscountOffer, IssueRule
+from shared.domain.model.commands import Cause, IssueCoupons, NoteCustomer
+from shared.domain.model.customer import Customer
 from shared.ledger.matching import MatchIndex
 from shared.messaging.cloudevents import InvalidDocumentError, from_headers
 from shared.messaging.records import ReceivedEvent

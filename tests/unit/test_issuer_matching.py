@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.common import Event
-from shared.domain.campaign import Campaign, CampaignStatus, Condition, DiscountOffer, IssueRule
+from shared.domain.model.campaign import Campaign, CampaignStatus, Condition, DiscountOffer, IssueRule
 from shared.ledger.conditions import EVENT_VARIABLES, compile_condition
 from shared.ledger.matching import Asked, MatchIndex, field_text
 from tests.received_events import reward, signup

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import pytest
 
-from shared.domain.campaign import DiscountKind, DiscountOffer
-from shared.domain.order import SHIPPING, Line, Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, Benefit, Verdict
+from shared.domain.model.campaign import DiscountKind, DiscountOffer
+from shared.domain.model.order import SHIPPING, Line, Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, Verdict
 from tests.builders import (
     FREE_SHIPPING,
     MARY,

@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.campaign import Cap, Period
-from shared.domain.customer import Customer
-from shared.domain.money import format_minor
-from shared.domain.reasons import Reason
-from shared.domain.state import Meter
+from shared.domain.model.campaign import Cap, Period
+from shared.domain.model.customer import Customer
+from shared.domain.model.money import format_minor
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Meter
 from tests.builders import (
     DAY,
     JOHN,

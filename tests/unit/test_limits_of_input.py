@@ -15,8 +15,8 @@ from schemas.catalogue import BY_TYPE
 from schemas.orders import OrderPlaced
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.rewards import RewardEarned
-from shared.domain.money import MoneyError
-from shared.domain.order import Line, Order, check_amounts
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Line, Order, check_amounts
 from tests.unit.test_schemas import changed, example, refusal
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.money import MoneyError, decimals, format_minor, parse_minor, shown
+from shared.domain.model.money import MoneyError, decimals, format_minor, parse_minor, shown
 
 
 @pytest.mark.parametrize(

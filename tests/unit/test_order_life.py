@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.order_life import PHASES, TABLE, Effect, OrderEvent, Phase, phase_of
-from shared.domain.reasons import Reason
-from shared.domain.state import order_hold
-from shared.domain.verdicts import Verdict
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import order_hold
+from shared.domain.model.verdicts import Verdict
+from shared.domain.orders.life_cycle import PHASES, TABLE, Effect, OrderEvent, Phase, phase_of
 from shared.ledger.events import events_of
 from tests.builders import Limits, World, campaign, reasons
 from tests.order_life_cases import CASES, STEPS, Case, command_of

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
 from tests.builders import JOHN, MARY, World, campaign, order
 
 UNPRICED = Order("ORD1", "EUR", 0)

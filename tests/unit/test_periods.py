@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.campaign import Period
-from shared.domain.periods import next_period_start, period_of
+from shared.domain.model.campaign import Period
+from shared.domain.model.clock import next_period_start, period_of
 
 PERIODS: tuple[Period, ...] = ("day", "week", "month")
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import Verdict
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import Verdict
 from tests.builders import (
     DAY,
     JOHN,

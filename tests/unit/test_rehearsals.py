@@ -15,8 +15,8 @@ from cli.rehearsal.play import form_of, play, read_script, script_of
 from cli.rehearsal.script import Script, ScriptError
 from examples.rules.page import FOLDER, PAGE, fields, page
 from schemas.campaigns import CampaignDefinition
-from shared.domain.campaign import CodeRule
-from shared.domain.reasons import Reason
+from shared.domain.model.campaign import CodeRule
+from shared.domain.model.reasons import Reason
 
 FILES = sorted(FOLDER.glob("*.yaml"))
 FIELDS = [path for path, _ in fields(CampaignDefinition)]

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain import returning
-from shared.domain.campaign import DiscountOffer
-from shared.domain.commands import ReturnOrder
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.state import PartReturn, Standing
+from shared.domain.model.campaign import DiscountOffer
+from shared.domain.model.commands import ReturnOrder
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import PartReturn, Standing
+from shared.domain.orders import returns as returning
 from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
 from tests.returned_goods import PLACED, given_back, goods, left, numbers, shop
 

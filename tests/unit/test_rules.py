@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.campaign import Window
-from shared.domain.customer import Customer
-from shared.domain.reasons import PRECEDENCE, Reason
-from shared.domain.rules import RULES
-from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.model.campaign import Window
+from shared.domain.model.customer import Customer
+from shared.domain.model.reasons import PRECEDENCE, Reason
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
+from shared.domain.offers.rules import RULES
 from tests.builders import (
     DAY,
     JOHN,

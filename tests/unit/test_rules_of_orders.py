@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.campaign import Condition, Hours, Window
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import RefusedCoupon, Verdict
+from shared.domain.model.campaign import Condition, Hours, Window
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger.conditions import REDEMPTION_VARIABLES, compile_condition
 from tests.builders import (
     JOHN,

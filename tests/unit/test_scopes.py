@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import DiscountOffer
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, Verdict
+from shared.domain.model.campaign import DiscountOffer
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, Verdict
 from tests.builders import NOW, Scope, World, campaign, each, fixed, line, only_reason, order, percent
 
 SHOES = Scope(product_ids=frozenset({"shoes"}))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.reasons import Reason
+from shared.domain.model.reasons import Reason
 from tests.builders import DAY, MINUTE, NOW, Limits, World, campaign, only_reason, order
 
 LATER = NOW + DAY

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import combining
-from shared.domain.asking import Offer, basket_of
-from shared.domain.campaign import Campaign
-from shared.domain.combining import GIVING
-from shared.domain.order import SHIPPING, Order
-from shared.domain.pricing import aim, price, take
-from shared.domain.verdicts import Verdict
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.order import SHIPPING, Order
+from shared.domain.model.verdicts import Verdict
+from shared.domain.offers import combine as combining
+from shared.domain.offers.combine import GIVING
+from shared.domain.offers.price import aim, price, take
+from shared.domain.offers.request import Offer, basket_of
 from tests.builders import World
 from tests.unit.stacking_strategies import campaigns, orders, rest_of, take_off, world_of
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.customer import Customer, Identifier, identifiers
-from shared.domain.traces import Traces, pseudonym_text
+from shared.domain.model.customer import Customer, Identifier, identifiers
+from shared.ledger.traces import Traces, pseudonym_text
 
 P = "9b1f0c52-6c1d-4a7e-8f20-1d2c3b4a5968"
 GONE = pseudonym_text(P)

@@ -4,8 +4,7 @@ from typing import get_args
 
 import pytest
 
-from shared.domain.reasons import Reason
-from shared.domain.vendor_codes import (
+from services.gateway.facades.vendor_codes import (
     CAPILLARY_FAILED,
     CAPILLARY_MOST_COUPONS,
     CAPILLARY_SUCCEEDED,
@@ -15,6 +14,7 @@ from shared.domain.vendor_codes import (
     VOUCHERIFY_FAILED,
     Vendor,
 )
+from shared.domain.model.reasons import Reason
 
 COMING = {"channel_mismatch", "condition_failed", "code_taken"}
 """Reasons that a row waits for."""

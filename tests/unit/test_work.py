@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain import rules, work
-from shared.domain.campaign import Campaign, Condition
-from shared.domain.commands import LockCoupons, PayOrder, RedeemCoupons
 from shared.domain.decide import decide
-from shared.domain.explaining import explain
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import RefusedCoupon, Verdict
-from shared.domain.work import MAX_WORK, split_place, work_of
+from shared.domain.explain import explain
+from shared.domain.model.campaign import Campaign, Condition
+from shared.domain.model.commands import LockCoupons, PayOrder, RedeemCoupons
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
+from shared.domain.offers import rules, work
+from shared.domain.offers.work import MAX_WORK, split_place, work_of
 from shared.ledger.conditions import REDEMPTION_VARIABLES, compile_condition
 from tests.builders import JOHN, NOW, Scope, World, campaign, line, order, percent, reasons
 

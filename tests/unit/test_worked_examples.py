@@ -12,8 +12,8 @@ from cli.rehearsal.script import Script
 from cli.rehearsal.stage import settings_of
 from services.issuer.handler import to_commands
 from services.redeemer.handler import to_command
-from shared.domain.commands import Cause, Command, CreateCoupons, IssueCoupons
-from shared.domain.customer import Customer
+from shared.domain.model.commands import Cause, Command, CreateCoupons, IssueCoupons
+from shared.domain.model.customer import Customer
 from shared.ledger.matching import MatchIndex
 from tests.received_events import received
 from tests.worked_examples import Example, of_issue, of_order, read_examples

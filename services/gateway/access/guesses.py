@@ -19,10 +19,10 @@ import asyncpg
 
 from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
-from shared.domain.commands import Command, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
-from shared.domain.coupon import code_key
-from shared.domain.reasons import Reason
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon
+from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.coupon import code_key
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.sql import sql
 from shared.runtime import telemetry

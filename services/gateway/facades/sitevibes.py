@@ -14,14 +14,14 @@ from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.access.keys import PATTERN
 from services.gateway.facades.facade import json_response, new_facade, new_router
+from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue
 from services.gateway.native.bodies import Body, body_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
-from shared.domain.commands import Cause, IssueCoupons
-from shared.domain.customer import Customer, identifiers
-from shared.domain.vendor_codes import VENDOR_CODES
+from shared.domain.model.commands import Cause, IssueCoupons
+from shared.domain.model.customer import Customer, identifiers
 
 router = new_router()
 

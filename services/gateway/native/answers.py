@@ -11,9 +11,9 @@ from pydantic import Field
 from services.gateway import documents
 from services.gateway.gateway import refused_coupon
 from services.gateway.native.bodies import Body, moment
-from shared.domain.money import format_minor
-from shared.domain.order import SHIPPING
-from shared.domain.verdicts import AcceptedCoupon, Verdict
+from shared.domain.model.money import format_minor
+from shared.domain.model.order import SHIPPING
+from shared.domain.model.verdicts import AcceptedCoupon, Verdict
 
 
 class LineAnswer(Body):

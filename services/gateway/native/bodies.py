@@ -29,9 +29,9 @@ from schemas.parsing import InvalidDocumentError, parse
 from services.gateway import documents
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
-from shared.domain.customer import Customer, identifiers
-from shared.domain.money import MoneyError, parse_minor
-from shared.domain.order import Line, Order, check_amounts
+from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.money import MoneyError, parse_minor
+from shared.domain.model.order import Line, Order, check_amounts
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}

@@ -18,7 +18,7 @@ from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import told
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
-from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.ledger import queries
 
 router = new_router("coupons")

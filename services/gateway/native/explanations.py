@@ -4,7 +4,7 @@ from typing import Any
 
 from services.gateway.native.answers import amount
 from services.gateway.native.bodies import Body
-from shared.domain.explaining import Explanation
+from shared.domain.explain import Explanation
 
 
 class FindingAnswer(Body):

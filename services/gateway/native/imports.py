@@ -22,8 +22,8 @@ from services.gateway.native.bodies import Body
 from services.gateway.native.openapi import told
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
-from shared.domain.commands import MAX_CREATED, CreateCoupons
-from shared.domain.reasons import Reason
+from shared.domain.model.commands import MAX_CREATED, CreateCoupons
+from shared.domain.model.reasons import Reason
 from shared.ledger.cells import bare
 from shared.ledger.code_lines import Column, code_in, column_of
 from shared.ledger.pools import import_codes

@@ -19,8 +19,8 @@ from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
 from services.gateway.native.tables import csv_text
 from services.gateway.problems import Problem
-from shared.domain import codes as patterns
-from shared.domain.derive import derived_id
+from shared.domain.coupons import code_patterns as patterns
+from shared.domain.model.ids import derived_id
 from shared.ledger.definitions import to_domain
 
 router = new_router("jobs")

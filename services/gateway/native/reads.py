@@ -16,8 +16,8 @@ from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_c
 from services.gateway.native.parameters import AskedName, AskedWho, Name, When
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
-from shared.domain.customer import Customer, Identifier, identifiers
-from shared.domain.reasons import Reason
+from shared.domain.model.customer import Customer, Identifier, identifiers
+from shared.domain.model.reasons import Reason
 from shared.ledger import listing, queries
 from shared.ledger.listing import CampaignReport, Filter, Position, Redemption
 from shared.ledger.queries import WalletCoupon

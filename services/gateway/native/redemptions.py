@@ -25,11 +25,11 @@ from services.gateway.native.bodies import (
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import told
 from services.gateway.native.parameters import Name
-from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
-from shared.domain.derive import lock_reference
-from shared.domain.money import MoneyError
-from shared.domain.order import Order
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
+from shared.domain.model.ids import lock_reference
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Order
+from shared.domain.model.verdicts import Verdict
 
 router = new_router("checkout")
 

@@ -13,7 +13,7 @@ import httpx
 import orjson
 import stamina
 
-from shared.domain.campaign import Source
+from shared.domain.model.campaign import Source
 from shared.outgoing import transport
 from shared.outgoing.addresses import AddressRefusedError, Resolve, UrlRefusedError, check_url, resolve
 

@@ -14,9 +14,9 @@ from typing import Final
 import httpx
 
 from services.issuer.sources.coupon_api import Answer, ApiLimits, ask
-from shared.domain.campaign import Campaign, Source
-from shared.domain.commands import IssueCoupons
-from shared.domain.derive import derived_id
+from shared.domain.model.campaign import Campaign, Source
+from shared.domain.model.commands import IssueCoupons
+from shared.domain.model.ids import derived_id
 from shared.ledger.database import Pool
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import decrypted_headers

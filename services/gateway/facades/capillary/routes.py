@@ -18,24 +18,24 @@ from services.gateway.access.guesses import looking_up
 from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
-from services.gateway.gateway import Gateway, command_id_of
-from services.gateway.guard import Here, MayRedeem
-from services.gateway.native.bodies import read_body
-from services.gateway.problems import Problem
-from shared.domain.commands import RedeemCoupons
-from shared.domain.coupon import code_key
-from shared.domain.customer import Customer, e164, identifiers
-from shared.domain.derive import derived_id
-from shared.domain.money import MoneyError, format_minor, parse_minor
-from shared.domain.order import Order
-from shared.domain.reasons import Reason
-from shared.domain.vendor_codes import (
+from services.gateway.facades.vendor_codes import (
     CAPILLARY_MOST_COUPONS,
     CAPILLARY_SUCCEEDED,
     CAPILLARY_TOO_MANY_COUPONS,
     VENDOR_CODES,
 )
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from services.gateway.gateway import Gateway, command_id_of
+from services.gateway.guard import Here, MayRedeem
+from services.gateway.native.bodies import read_body
+from services.gateway.problems import Problem
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.coupon import code_key
+from shared.domain.model.customer import Customer, e164, identifiers
+from shared.domain.model.ids import derived_id
+from shared.domain.model.money import MoneyError, format_minor, parse_minor
+from shared.domain.model.order import Order
+from shared.domain.model.reasons import Reason
+from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
 from shared.ledger.sql import sql
 
 router = new_router()

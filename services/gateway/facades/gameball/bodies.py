@@ -8,7 +8,7 @@ from schemas.common import Amount, Contact, Identifier, Identifiers, Moment
 from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 
 Minutes = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS // 60)]
 

@@ -15,18 +15,18 @@ from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import address_of, by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
+from services.gateway.facades.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue, MayRedeem, MayValidate
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
-from shared.domain.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
-from shared.domain.derive import lock_reference
-from shared.domain.money import MoneyError, decimals, format_minor, parse_minor
-from shared.domain.order import Line, Order, check_amounts
-from shared.domain.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
-from shared.domain.verdicts import Verdict
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
+from shared.domain.model.ids import lock_reference
+from shared.domain.model.money import MoneyError, decimals, format_minor, parse_minor
+from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.verdicts import Verdict
 from shared.ledger.definitions import to_domain
 from shared.ledger.matching import MatchIndex, TooMuchWorkError
 from shared.ledger.sql import sql

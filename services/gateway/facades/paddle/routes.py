@@ -16,14 +16,14 @@ from services.gateway.facades.facade import json_response, new_facade, new_route
 from services.gateway.facades.paddle import fields as read
 from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields_of
 from services.gateway.facades.paddle.terms import campaign_of, changed
+from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import Here, MayIssue, MayManage, MayRead, early_body
 from services.gateway.problems import Problem
-from shared.domain.commands import MAX_CREATED, CreateCoupons, VoidCoupon
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
-from shared.domain.reasons import Reason
-from shared.domain.vendor_codes import VENDOR_CODES
+from shared.domain.model.commands import MAX_CREATED, CreateCoupons, VoidCoupon
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
+from shared.domain.model.reasons import Reason
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import by_key, identify
 from services.gateway.facades.facade import json_response, new_facade
+from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.facades.voucherify import redemptions, vouchers
 from services.gateway.gateway import Gateway
 from services.gateway.problems import Problem
-from shared.domain.reasons import Reason
-from shared.domain.vendor_codes import VENDOR_CODES
+from shared.domain.model.reasons import Reason
 
 KEYS: Final = {
     "unauthorized": "unauthorized",

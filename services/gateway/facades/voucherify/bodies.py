@@ -7,10 +7,10 @@ from pydantic import Field
 from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, Text
 from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
 from services.gateway.native.bodies import Body
-from shared.domain.commands import MAX_CREATED
-from shared.domain.customer import Customer
-from shared.domain.money import MoneyError, decimals
-from shared.domain.order import Line, Order, check_amounts
+from shared.domain.model.commands import MAX_CREATED
+from shared.domain.model.customer import Customer
+from shared.domain.model.money import MoneyError, decimals
+from shared.domain.model.order import Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
 """Voucherify writes every amount times 100, whatever the currency's own decimals are."""

@@ -7,6 +7,7 @@ from fastapi import Depends, Query, Request, Response
 
 from services.gateway import tenants
 from services.gateway.facades.facade import json_response, new_router
+from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, RollbackIn, SessionIn, hundredths
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
@@ -16,12 +17,11 @@ from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import AskedName, Name
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
-from shared.domain.commands import CancelOrder, LockCoupons, RedeemCoupons
-from shared.domain.derive import derived_id, lock_reference
-from shared.domain.money import MoneyError
-from shared.domain.order import SHIPPING, Order
-from shared.domain.vendor_codes import VENDOR_CODES
-from shared.domain.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
+from shared.domain.model.ids import derived_id, lock_reference
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import SHIPPING, Order
+from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
 from shared.ledger import listing
 from shared.ledger.listing import Filter, Position, Redemption
 from shared.ledger.sql import sql

@@ -24,10 +24,10 @@ from services.gateway.guard import Here, MayIssue, MayManage, MayRead
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import AskedName, Name
 from services.gateway.problems import Problem
-from shared.domain.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
-from shared.domain.coupon import code_key
-from shared.domain.derive import derived_id
-from shared.domain.reasons import Reason
+from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import derived_id
+from shared.domain.model.reasons import Reason
 from shared.ledger import queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError

@@ -1,0 +1,106 @@
+"""Create: make coupons of a campaign for nobody in particular, many at once; whoever has a code may use it."""
+
+from datetime import datetime
+
+from shared.domain.coupons.issue import issued_coupon
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import CreateCoupons
+from shared.domain.model.coupon import code_key
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Meter, State
+from shared.domain.model.verdicts import RefusedCoupon, Transfer, Verdict
+from shared.domain.offers.caps import coupons_cap_reached
+
+
+def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
+    """Make the coupons that are asked for, all or none; codes that exist already are left out and named.
+
+    A campaign that is paused or hasn't begun gets its coupons as well: they wait. Limits for each customer don't count,
+    as the coupons are nobody's. A coupon's life begins at the time of the request (never later than now).
+    """
+    at = now if command.at is None or command.at > now else command.at
+    campaign = state.campaigns.get(command.campaign_id)
+    if campaign is None:
+        return _refused(command, now, _no(command, Reason.NOT_FOUND, f"There is no campaign {command.campaign_id!r}."))
+    if (unfit := _unfit(command, campaign)) is not None:
+        return _refused(command, now, unfit)
+    taken = _taken(command, state)
+    supplies = [
+        supply
+        for number in range(command.coupons)
+        if number not in taken
+        and (supply := state.supplies.get((command.command_id, campaign.campaign_id, number))) is not None
+    ]
+    if supplies and (full := _limit_reached(command, campaign, state, at, len(supplies))) is not None:
+        return _refused(command, now, full)
+    told = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
+    return Verdict(
+        command.command_id, "issued" if told else "refused", now, told, tuple(taken.values()), command.coupons,
+        transfers=tuple([Transfer("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in told]),
+    )  # fmt: skip
+
+
+def _unfit(command: CreateCoupons, campaign: Campaign) -> RefusedCoupon | None:
+    """Why no coupon of this campaign can be made ahead."""
+    name = f"Campaign {campaign.campaign_id!r}"
+    if campaign.status == "archived":
+        return _no(command, Reason.CAMPAIGN_INACTIVE, f"{name} is archived.", status=campaign.status)
+    if campaign.code.shared_code is not None:
+        message = f"{name} has one code for everybody, {campaign.code.shared_code!r}; there are no others to make."
+        return _no(command, Reason.EXHAUSTED, message)
+    if campaign.source.kind == "external":
+        return _no(command, Reason.EXHAUSTED, f"{name} asks an external API for each code; none can be made here.")
+    if campaign.source.kind == "pool":
+        return _no(command, Reason.EXHAUSTED, f"{name} takes its codes from a pool; import them into it.")
+    return None
+
+
+def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
+    """The given codes that can't be new coupons, by their place: another one has the code, or an earlier place."""
+    refused: dict[int, RefusedCoupon] = {}
+    seen: set[str] = set()
+    for number, code in enumerate(command.codes):
+        key = code_key(code)
+        coupon = state.coupons.get(state.coupon_ids.get(key, ""))
+        owner = state.taken.get(key) if coupon is None else coupon.campaign_id
+        if owner is not None:
+            message = f"The code {code.strip()!r} exists already, in campaign {owner!r}."
+            refused[number] = RefusedCoupon(
+                Reason.CODE_TAKEN, message, code, None, command.campaign_id, {"campaign_id": owner}
+            )
+        elif key in seen:
+            message = f"The code {code.strip()!r} stands there twice; it was taken once."
+            refused[number] = RefusedCoupon(Reason.CODE_TAKEN, message, code, None, command.campaign_id)
+        seen.add(key)
+    return refused
+
+
+def _limit_reached(
+    command: CreateCoupons, campaign: Campaign, state: State, at: datetime, asked: int
+) -> RefusedCoupon | None:
+    """Which limit has no room for all `asked` coupons."""
+    limits, name = campaign.limits, f"Campaign {campaign.campaign_id!r}"
+    if limits.coupons_total is not None:
+        issued = state.meters.get((campaign.campaign_id, None), Meter()).issued
+        if issued + asked > limits.coupons_total:
+            message = f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {asked:,} more don't fit."
+            numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(asked)}
+            return _no(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
+    if (full := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
+        issued = full.counted - asked + 1
+        message = f"{name} gives {full.most('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
+        return _no(
+            command,
+            Reason.CAMPAIGN_EXHAUSTED,
+            message,
+            **{**full.details("issued"), "issued": str(issued), "asked": str(asked)},
+        )
+    return None
+
+
+def _refused(command: CreateCoupons, now: datetime, refusal: RefusedCoupon) -> Verdict:
+    return Verdict(command.command_id, "refused", now, refused=(refusal,), requested_count=command.coupons)
+
+
+def _no(command: CreateCoupons, reason: Reason, message: str, **details: str) -> RefusedCoupon:
+    return RefusedCoupon(reason, message, campaign_id=command.campaign_id, details=details)

@@ -1,0 +1,207 @@
+"""Issue: give a customer one coupon of each campaign; and void: take a coupon out of use."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import IssueCoupons, VoidCoupon
+from shared.domain.model.coupon import code_key
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import Meter, State, Supply
+from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+from shared.domain.offers.caps import coupons_cap_reached
+from shared.domain.offers.request import later
+
+_NO_METER = Meter()
+
+
+def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
+    """Judge each campaign on its own, in the order given; an occasion already served is passed over silently.
+
+    A coupon's life begins at the time of its occasion (never later than now) and ends `valid_for` later or with the
+    campaign, whichever is earlier. A campaign with one shared code hands out that coupon, to everybody the same.
+    Of several coupons of a campaign as many are issued as it allows, and one refusal tells of the rest.
+    """
+    at = now if command.at is None or command.at > now else command.at
+    person = state.customers.get(command.command_id)
+    told: list[AcceptedCoupon] = []
+    refused: list[RefusedCoupon] = []
+    transfers: list[Transfer] = []
+    requested = 0 if command.campaign_ids else 1
+    for campaign_id in dict.fromkeys(command.campaign_ids):
+        if command.natural_key is not None and (command.natural_key, campaign_id) in state.issued:
+            continue
+        campaign, asked = state.campaigns.get(campaign_id), command.coupons_of(campaign_id)
+        requested += asked
+        for given in range(asked):
+            supply = state.supplies.get((command.command_id, campaign_id, given))
+            refusal = _refusal(command, campaign_id, state, at, supply, given)
+            if refusal is not None:
+                refused.append(_of_several(refusal, given, asked))
+                break
+            if campaign is not None and supply is not None:
+                told.append(issued_coupon(campaign, supply, at))
+                transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person, counted_at=at))
+    if not command.campaign_ids:
+        message = f"No campaign issues a coupon for this {command.cause.type}."
+        refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
+    return Verdict(
+        command.command_id, "issued" if told else "refused" if refused else "unchanged", now, tuple(told),
+        tuple(refused), requested, customer_key=person, transfers=tuple(transfers),
+        natural_key=command.natural_key,
+    )  # fmt: skip
+
+
+def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
+    """Take a coupon out of use, for good; also one that still waits in a pool. Twice is once."""
+    coupon_id = state.coupon_ids.get(code_key(command.code))
+    coupon = None if coupon_id is None else state.coupons.get(coupon_id)
+    if coupon is None:
+        message = f"There is no coupon {command.code.strip()!r}."
+        refused = RefusedCoupon(Reason.NOT_FOUND, message, command.code)
+        return Verdict(command.command_id, "refused", now, refused=(refused,), requested_count=1)
+    if coupon.status == "voided":
+        return Verdict(command.command_id, "unchanged", now, requested_count=1)
+    campaign = state.campaigns.get(coupon.campaign_id)
+    kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
+    told = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
+    entry = Transfer("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
+    return Verdict(
+        command.command_id,
+        "voided",
+        now,
+        (told,),
+        requested_count=1,
+        customer_key=coupon.holder_key,
+        transfers=(entry,),
+    )
+
+
+def _of_several(refusal: RefusedCoupon, given: int, asked: int) -> RefusedCoupon:
+    """The refusal, saying how many were given where more than one was asked for."""
+    if asked == 1:
+        return refusal
+    message = f"{refusal.message} {given} of {asked} coupons were given."
+    return replace(refusal, message=message, details={**refusal.details, "asked": str(asked), "given": str(given)})
+
+
+def _refusal(  # noqa: PLR0917 - private, called once
+    command: IssueCoupons, campaign_id: str, state: State, at: datetime, supply: Supply | None, given: int
+) -> RefusedCoupon | None:
+    """Why this campaign gives no coupon beside the `given` ones, checked in the order of `Reason`."""
+    campaign = state.campaigns.get(campaign_id)
+    if campaign is None:
+        return _no(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
+    refused = _not_running(campaign, at)
+    if refused is not None:
+        return refused
+    refused = _wrong_person(command, campaign, state)
+    if refused is not None:
+        return refused
+    if supply is None or (supply.code is None and not campaign.source.without_code):
+        return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
+    return _limit_reached(campaign, state, state.customers.get(command.command_id), at, given)
+
+
+def _wrong_person(command: IssueCoupons, campaign: Campaign, state: State) -> RefusedCoupon | None:
+    campaign_id, person = campaign.campaign_id, state.customers.get(command.command_id)
+    if _refer_themselves(command, state, person):
+        message = f"Nobody refers themselves, so campaign {campaign_id!r} gives nothing for it."
+        return _no(Reason.WRONG_CUSTOMER, message, campaign_id)
+    if person is None and (campaign.eligibility.holder_only or campaign.limits.coupons_need_customer):
+        message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
+        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+    if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
+        message = f"Campaign {campaign_id!r} asks an external API by e-mail address; the customer has none."
+        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+    return None
+
+
+def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
+    campaign_id, window = campaign.campaign_id, campaign.window
+    if campaign.status != "active":
+        message = f"Campaign {campaign_id!r} is {campaign.status}."
+        return _no(Reason.CAMPAIGN_INACTIVE, message, campaign_id, status=campaign.status)
+    if window.starts_at is not None and at < window.starts_at:
+        start = window.starts_at.isoformat()
+        return _no(Reason.NOT_STARTED, f"Campaign {campaign_id!r} begins at {start}.", campaign_id, starts_at=start)
+    if window.ends_at is not None and at >= window.ends_at:
+        end = window.ends_at.isoformat()
+        return _no(Reason.EXPIRED, f"Campaign {campaign_id!r} ended at {end}.", campaign_id, ends_at=end)
+    return None
+
+
+def _refer_themselves(command: IssueCoupons, state: State, person: str | None) -> bool:
+    """Whether who referred and who was referred are one: by the same id, or as the ledger knows them by another one."""
+    if command.referred is None:
+        return False
+    same_id = (command.referred.customer_id or "").strip() == (command.customer.customer_id or "").strip()
+    return same_id or (person is not None and state.customers.get(referred_key(command.command_id)) == person)
+
+
+def referred_key(command_id: str) -> str:
+    """Under which `State.customers` has who a command says was referred."""
+    return f"{command_id}\treferred"
+
+
+def _limit_reached(
+    campaign: Campaign, state: State, person: str | None, at: datetime, given: int
+) -> RefusedCoupon | None:
+    """Which limit leaves no room for one more coupon, after `given` that the command gets already."""
+    campaign_id, limits = campaign.campaign_id, campaign.limits
+    if limits.coupons_per_customer is not None:
+        limit, had = limits.coupons_per_customer, state.meters.get((campaign_id, person), _NO_METER).issued + given
+        if had >= limit:
+            message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
+            return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
+    if (full := coupons_cap_reached(state, campaign, person, at, "customer", given)) is not None:
+        message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
+        return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
+    if limits.coupons_total is not None:
+        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + given
+        if issued >= total:
+            message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
+            return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
+    if (full := coupons_cap_reached(state, campaign, person, at, "campaign", given)) is not None:
+        message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
+        return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
+    return None
+
+
+def issued_coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
+    """A coupon of `campaign` as it is told: its code from `supply`, its life from `at` on."""
+    own_end, ends_at = coupon_end(campaign, at), campaign.window.ends_at
+    if own_end is not None:
+        ends_at = own_end if ends_at is None else min(ends_at, own_end)
+    return AcceptedCoupon(
+        supply.coupon_id, supply.code or "", campaign.campaign_id, campaign.discount.kind, campaign.discount.value,
+        uses=campaign.limits.uses_per_coupon or 0, starts_at=at, ends_at=ends_at,
+        max_discount_minor=campaign.discount.max_discount_minor, currency=campaign.currency,
+    )  # fmt: skip
+
+
+def coupon_end(campaign: Campaign, starts_at: datetime | None) -> datetime | None:
+    """The end of a coupon's own life, which is all that is kept of it: the campaign's end may be moved, and counts as
+    it stands when the coupon is used.
+    """
+    if campaign.window.valid_for is None or campaign.code.shared_code is not None or starts_at is None:
+        return None
+    return later(starts_at, campaign.window.valid_for.total_seconds())
+
+
+def _no_code(campaign: Campaign) -> str:
+    match campaign.source.kind:
+        case "pool":
+            return f"The code pool of campaign {campaign.campaign_id!r} is empty."
+        case "external":
+            return f"The external API of campaign {campaign.campaign_id!r} gave no code."
+        case "generated":
+            return f"No code could be made for campaign {campaign.campaign_id!r}."
+
+
+def _no(reason: Reason, message: str, campaign_id: str, **details: str) -> RefusedCoupon:
+    return RefusedCoupon(reason, message, campaign_id=campaign_id, details=details)
+
+
+def _coupons(number: int) -> str:
+    return "1 coupon" if number == 1 else f"{number} coupons"

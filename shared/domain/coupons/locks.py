@@ -1,0 +1,213 @@
+"""Locks: hold uses for a customer or an order until a time, let them go, and see them run out."""
+
+from datetime import datetime
+
+from shared.domain.coupons.entries import accepted, counted_at, drained, held, released
+from shared.domain.model.commands import ExpireLock, LockCoupons, ReleaseLock
+from shared.domain.model.coupon import code_key
+from shared.domain.model.reasons import Reason
+from shared.domain.model.refuse import refuse
+from shared.domain.model.state import LockedUse, LockState, OrderState, State
+from shared.domain.model.verdicts import AcceptedCoupon, LockChange, Outcome, RefusedCoupon, Transfer, Verdict
+from shared.domain.offers.judge import judge
+from shared.domain.offers.limits import limit_refusal
+from shared.domain.offers.request import (
+    Along,
+    Offer,
+    Request,
+    Taken,
+    basket_of,
+    beside_of,
+    holds_now,
+    later,
+    named_once,
+)
+from shared.domain.offers.stack import choose
+from shared.domain.offers.work import too_much
+from shared.domain.orders.redeem import refused_with, sorted_refusals
+
+OWN_REFERENCES = "order:"
+"""References of this form belong to the ledger: an order's hold until its payment (`state.order_hold`)."""
+
+
+def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
+    """Hold one use of each coupon, all or nothing.
+
+    Judged like a redemption at `now`; what depends on an order only where one is given. The same reference again
+    replaces what the lock holds, in the same moment; where that is refused, the lock stays as it was. What the same
+    person holds under another reference (and for no order, or this one) moves over.
+    """
+    person = state.customers.get(command.command_id)
+    known = state.locks.get(command.lock_reference)
+    problem = reference_problem(command, known, person)
+    if problem is not None:
+        return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
+    request = request_for_lock(command, state, now)
+    order = None if command.order_id is None else state.orders.get(command.order_id)
+    offers, refused, count = _judge(command, request, order)
+    taken: list[Taken] = []
+    if offers:
+        taken, others = choose(request, offers)
+        refused += others
+    if refused:
+        refused = sorted_refusals(refused)
+        refused += refused_with(taken, refused[0], None)
+        return _refused(command, now, sorted_refusals(refused), person, count)
+    if not taken:
+        message = "A lock needs at least one coupon; the request names none."
+        return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], person, 0)
+    return _open(command, request, taken, count)
+
+
+def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
+    """What the command asks, as it would be judged."""
+    known = state.locks.get(command.lock_reference)
+    request = Request(
+        command, state, now, now, state.customers.get(command.command_id), command.order, command.order_id
+    )
+    request.replaced = known if known is not None and known.status == "open" else None
+    if command.order is not None:
+        request.basket = basket_of(command.order)
+    order = None if command.order_id is None else state.orders.get(command.order_id)
+    if order is not None:
+        request.beside = beside_of(state, order.standing.values())
+    return request
+
+
+def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
+    """Let a lock go. Twice is once; what was burned can't be let go, what ran out has gone already."""
+    reference = command.lock_reference
+    known = state.locks.get(reference)
+    if known is None:
+        return _lock_refused(command, now, Reason.LOCK_NOT_FOUND, f"There is no lock {reference!r}.")
+    if known.status == "released":
+        return Verdict(command.command_id, "unchanged", now, lock_reference=reference)
+    if known.status == "burned":
+        return _lock_refused(command, now, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed.")
+    if not holds_now(known, now):
+        message = f"Lock {reference!r} expired at {known.expires_at.isoformat()}."
+        return _lock_refused(command, now, Reason.LOCK_EXPIRED, message)
+    return _close(
+        command, state, now, known, LockChange(reference, "released", known.customer_key, known.order_id, uses=())
+    )
+
+
+def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
+    """Give back what a lock holds whose time is over; of any other lock nothing."""
+    known = state.locks.get(command.lock_reference)
+    if known is None or known.status != "open" or known.expires_at > now:
+        return Verdict(command.command_id, "unchanged", now, lock_reference=command.lock_reference)
+    return _close(
+        command, state, now, known, LockChange(known.lock_reference, "expired", known.customer_key, known.order_id)
+    )
+
+
+def reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+    """Why no lock can be opened, or replaced, under this reference."""
+    reference = command.lock_reference
+    if reference.startswith(OWN_REFERENCES):
+        message = f"Lock references that begin with {OWN_REFERENCES!r} are kept for orders; choose another one."
+        return RefusedCoupon(Reason.ORDER_MISMATCH, message)
+    if known is None:
+        return None
+    if known.status == "burned":
+        message = f"What lock {reference!r} held has been redeemed; choose another reference."
+        return RefusedCoupon(Reason.ALREADY_REDEEMED, message)
+    if known.status == "open" and None not in (known.customer_key, person) and known.customer_key != person:
+        return RefusedCoupon(Reason.WRONG_CUSTOMER, f"Lock {reference!r} belongs to another customer.")
+    return None
+
+
+def _judge(
+    command: LockCoupons, request: Request, order: OrderState | None
+) -> tuple[list[Offer], list[RefusedCoupon], int]:
+    found = named_once(command.codes, request.state)
+    offers: list[Offer] = []
+    refused = too_much(request, found)
+    for code, coupon in [] if refused else found:
+        judged = judge(request, code, coupon)
+        if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
+            # Reasons of limits come first.
+            discount_minor = None if request.basket is None else judged.untouched_minor
+            judged = limit_refusal(request, judged, Along(), discount_minor) or stands_already(judged, order)
+        if isinstance(judged, Offer):
+            offers.append(judged)
+        else:
+            refused.append(judged)
+    return offers, refused, len(offers) + len(refused)
+
+
+def stands_already(offer: Offer, order: OrderState) -> RefusedCoupon:
+    """The order has redeemed the coupon: there is nothing to lock."""
+    message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
+    return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
+
+
+def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:
+    person, order, replaced = request.person, command.order, request.replaced
+    expires_at = later(request.now, command.lock_seconds)
+    currency = None if order is None else order.currency
+    told: list[AcceptedCoupon] = []
+    uses: list[LockedUse] = []
+    transfers: list[Transfer] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
+    for one in taken:
+        coupon = one.offer.coupon
+        counts = counted_at(one, request.at)
+        locked = LockedUse(
+            coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, one.shares, counts
+        )
+        uses.append(locked)
+        transfers += held(one, person, command.order_id, command.lock_reference, locked)
+        told.append(accepted(one))
+    opened = LockChange(command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses))
+    return Verdict(
+        command.command_id, "locked", request.now, tuple(told), requested_count=count,
+        discount_minor=sum(one.discount_minor or 0 for one in taken), currency=currency, order_id=command.order_id,
+        lock_reference=command.lock_reference, expires_at=expires_at, customer_key=person, transfers=tuple(transfers),
+        locks=(*drained(taken, None, "released"), opened),
+    )  # fmt: skip
+
+
+def _close(
+    command: ReleaseLock | ExpireLock, state: State, now: datetime, known: LockState, change: LockChange
+) -> Verdict:
+    told = []
+    for locked in known.uses:
+        coupon, campaign = state.coupons.get(locked.coupon_id), state.campaigns.get(locked.campaign_id)
+        kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
+        code = "" if coupon is None else coupon.code
+        told.append(
+            AcceptedCoupon(
+                locked.coupon_id,
+                code,
+                locked.campaign_id,
+                kind,
+                value,
+                locked.discount_minor,
+                locked.lines,
+                locked.uses,
+            )
+        )
+    outcome: Outcome = "released" if change.status == "released" else "expired"
+    return Verdict(
+        command.command_id, outcome, now, tuple(told), requested_count=len(told), order_id=known.order_id,
+        currency=known.uses[0].currency if known.uses else None, lock_reference=known.lock_reference,
+        expires_at=known.expires_at, customer_key=known.customer_key,
+        transfers=tuple([released(known, locked) for locked in known.uses]), locks=(change,),
+    )  # fmt: skip
+
+
+def _refused(
+    command: LockCoupons, now: datetime, refused: list[RefusedCoupon], person: str | None, count: int
+) -> Verdict:
+    return Verdict(
+        command.command_id, "refused", now, refused=tuple(refused), requested_count=count, order_id=command.order_id,
+        lock_reference=command.lock_reference, customer_key=person,
+    )  # fmt: skip
+
+
+def _lock_refused(command: ReleaseLock, now: datetime, reason: Reason, message: str) -> Verdict:
+    return Verdict(
+        command.command_id, "refused", now, refused=(RefusedCoupon(reason, message),),
+        lock_reference=command.lock_reference,
+    )  # fmt: skip

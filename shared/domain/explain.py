@@ -1,0 +1,213 @@
+"""Why a code is or isn't good: every rule with its verdict and the numbers it saw, not just the first that refuses.
+
+The findings stand in the order of `Reason`, so the first that refuses is the reason that a request for this one code
+would be told; the last word, `Explanation.verdict`, is `decide`'s own.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.domain.coupons.locks import reference_problem, request_for_lock, stands_already
+from shared.domain.decide import decide
+from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.money import shown
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import State
+from shared.domain.model.value import value
+from shared.domain.model.verdicts import RefusedCoupon, Verdict
+from shared.domain.offers.combine import adds_something, clash
+from shared.domain.offers.limit_findings import limits_of
+from shared.domain.offers.price import price
+from shared.domain.offers.request import Offer, Request
+from shared.domain.offers.rules import RULES, Rule
+from shared.domain.offers.stack import no_effect, not_beside
+from shared.domain.offers.work import too_much
+from shared.domain.orders.redeem import going_on, placing_of, stands
+from shared.domain.tenancy import seen_by
+
+_BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
+_OF_SOMEBODY = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
+
+Outcome = Literal["holds", "refused", "not asked", "not judged", "needs an order"]
+"""`not asked`: the campaign doesn't ask it. `not judged`: something else says that it makes no difference here."""
+
+
+@value
+class Finding:
+    """One rule. `field` is the campaign's where it has one, `saw` the numbers, `message` a sentence beside them."""
+
+    field: str
+    outcome: Outcome
+    reason: Reason | None = None
+    message: str = ""
+    saw: tuple[tuple[str, str], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The finding as plain values, for who shows it as JSON."""
+        return {
+            "rule": self.field,
+            "outcome": self.outcome.replace(" ", "_"),
+            "reason": self.reason,
+            "message": self.message or None,
+            "saw": dict(self.saw),
+        }
+
+
+@value
+class Explanation:
+    """What there is to say of one code. `verdict` is what a request for it alone would be told."""
+
+    code: str
+    findings: tuple[Finding, ...]
+    verdict: Verdict
+
+
+def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -> Explanation:
+    """Every rule for the one code that `command` names; changes nothing.
+
+    A lock that a RedeemCoupons names is not looked at. Raises ValueError where it names no code or several.
+    """
+    if len(command.codes) != 1:
+        raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
+    [code] = command.codes
+    state = seen_by(command, state)
+    coupon_id = state.coupon_ids.get(code_key(code))
+    coupon = None if coupon_id is None else state.coupons.get(coupon_id)
+    if isinstance(command, RedeemCoupons):
+        findings = _for_order(command, state, now, code, coupon)
+    else:
+        findings = _for_lock(command, state, now, code, coupon)
+    return Explanation(code, tuple(findings), decide(command, state, now))
+
+
+def _for_order(
+    command: RedeemCoupons, state: State, now: datetime, code: str, coupon: Coupon | None
+) -> Iterator[Finding]:
+    placing = placing_of(command, state, now)
+    campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
+    if coupon is not None and stands(coupon.coupon_id, placing.known, placing.hold):
+        yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
+        redeemed = placing.known is not None and coupon.coupon_id in placing.known.standing
+        how = "has redeemed it" if redeemed else "holds it until its payment"
+        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so nothing is judged again.")
+    elif coupon is None or coupon.status == "pooled" or campaign is None:
+        yield _not_found(code, coupon)
+    else:
+        goes_on = command.order.cycle > 1 and going_on(command, state, coupon) is not None
+        yield from _of_coupon(placing.request, Offer(code, coupon, campaign, recurring=goes_on))
+
+
+def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coupon: Coupon | None) -> Iterator[Finding]:
+    request = request_for_lock(command, state, now)
+    problem = reference_problem(command, state.locks.get(command.lock_reference), request.person)
+    if problem is not None:
+        yield _refused("lock_reference", problem)
+    campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
+    if coupon is None or coupon.status == "pooled" or campaign is None:
+        yield _not_found(code, coupon)
+    else:
+        yield from _of_coupon(request, Offer(code, coupon, campaign))
+
+
+def _of_coupon(request: Request, offer: Offer) -> Iterator[Finding]:
+    coupon, campaign = offer.coupon, offer.campaign
+    if over := too_much(request, [(offer.code, coupon)]):
+        yield _refused("request", over[0])
+        return
+    yield _holds("code", f"The coupon is of campaign {campaign.campaign_id!r}.")
+    if coupon.status == "voided":
+        message = f"Coupon {coupon.code!r} was taken out of use."
+        yield Finding("coupon", "refused", Reason.VOIDED, message)
+    else:
+        yield _holds("coupon", "It was not taken out of use.")
+    discount: int | None = None
+    rules = [_of_rule(rule, request, offer) for rule in RULES]
+    yield from rules
+    if request.basket is not None and not any(
+        rule.of_order and finding.outcome == "refused" for rule, finding in zip(RULES, rules, strict=True)
+    ):
+        offer.untouched_minor, offer.weights = price(request.basket, offer)
+        discount = offer.untouched_minor
+    for limit in limits_of(request, offer, discount):
+        if limit.refused is None:
+            yield Finding(limit.field, "holds", None, "", tuple(limit.saw.items()))
+        else:
+            refused = limit.refused
+            yield Finding(limit.field, "refused", refused.reason, refused.message, tuple(limit.saw.items()))
+    yield from _of_what_stands(request, offer)
+    yield _of_effect(request, offer, discount)
+
+
+def _of_rule(rule: Rule, request: Request, offer: Offer) -> Finding:
+    campaign = offer.campaign
+    if rule.field == "status" and campaign.status == "active":
+        return _holds("status", *rule.tell(request, offer))  # judging asks it only of those that aren't
+    if not rule.asked(campaign):
+        return Finding(rule.field, "not asked")
+    if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
+        return Finding(rule.field, "needs an order")
+    if why_not := _why_not_judged(rule, request, offer):
+        return Finding(rule.field, "not judged", None, why_not)
+    holds = rule.holds(request, offer)
+    message, details = rule.tell(request, offer)
+    if rule.field in _BY_THE_CLOCK:
+        details = details | {"at": request.at.isoformat(timespec="seconds")}
+    if holds:
+        return _holds(rule.field, message, details)
+    return Finding(rule.field, "refused", rule.reason, message, tuple(details.items()))
+
+
+def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
+    if offer.recurring and not rule.of_order and rule.reason is not Reason.ORDER_MISMATCH:
+        return "The coupon's first use on this subscription promised it."
+    if rule.field in _OF_SOMEBODY and request.person is None:
+        return "The request names no customer."
+    currency, order = offer.campaign.currency, request.order
+    if rule.field == "eligibility.min_order_amount" and order is not None and currency not in (None, order.currency):
+        return "The order is in another currency."
+    return ""
+
+
+def _of_what_stands(request: Request, offer: Offer) -> Iterator[Finding]:
+    """Whether it goes with the coupons that the order has already."""
+    order = request.state.orders.get(request.order_id or "")
+    if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.standing:
+        yield _refused("order", stands_already(offer, order))
+    other = clash(offer, request.beside, len(request.beside) + 1)
+    if other is not None:
+        yield _refused("stacking", not_beside(offer, other))
+    elif request.beside:
+        beside = ", ".join(one.code for one in request.beside)
+        yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": beside})
+    elif request.order_id is None:
+        yield Finding("stacking", "needs an order")
+    else:
+        yield _holds("stacking", "The order has no other coupon yet.")
+
+
+def _of_effect(request: Request, offer: Offer, discount_minor: int | None) -> Finding:
+    if request.order is None:
+        return Finding("discount", "needs an order")
+    if discount_minor is None:
+        return Finding("discount", "not judged", None, "It can't be used on this order.")
+    if not adds_something(offer, discount_minor):
+        return _refused("discount", no_effect(request, offer))
+    currency = request.order.currency
+    return _holds("discount", "", {"discount": shown(discount_minor, currency), "currency": currency})
+
+
+def _not_found(code: str, coupon: Coupon | None) -> Finding:
+    message = f"There is no coupon {code.strip()!r}."
+    if coupon is not None and coupon.status != "pooled":
+        message = f"The campaign of coupon {coupon.code!r} does not exist."
+    return Finding("code", "refused", Reason.NOT_FOUND, message)
+
+
+def _holds(field: str, message: str, details: dict[str, str] | None = None) -> Finding:
+    return Finding(field, "holds", None, message, tuple((details or {}).items()))
+
+
+def _refused(field: str, refused: RefusedCoupon) -> Finding:
+    return Finding(field, "refused", refused.reason, refused.message, tuple(refused.details.items()))

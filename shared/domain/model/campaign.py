@@ -1,0 +1,246 @@
+"""A campaign: the offer and its rules, in the form the decision reads.
+
+The form that people write (a file, an HTTP body) is `schemas.campaigns.CampaignDefinition`; `shared.ledger.definitions`
+turns one into the other.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Literal
+
+CampaignStatus = Literal["active", "paused", "archived"]
+DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
+StackingPolicy = Literal["exclusive", "combinable"]
+SourceKind = Literal["generated", "pool", "external"]
+PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
+"""Kinds that are a discount on goods and nothing else."""
+
+Period = Literal["day", "week", "month"]
+Counted = Literal["campaign", "customer"]
+Receiver = Literal["customer", "referrer", "both"]
+
+Holds = Callable[[Mapping[str, Any]], bool]
+"""A compiled condition: whether it is true of the values it is given. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscountOffer:
+    """What a coupon gives.
+
+    A percentage is exact: `percent_numerator / percent_denominator` percent (12.5 % is 125 / 10). A fixed offer takes
+    `amount_minor` off (each unit, where `per_unit`); where the campaign names no currency `amount_minor` is None, and
+    `value` is an amount in the order's. `max_discount_minor` caps any kind. A free product is `units` of `product_id`.
+    `value` is the number as the campaign's author wrote it, for events and answers; so is `payload`.
+    """
+
+    kind: DiscountKind
+    value: str
+    percent_numerator: int = 0
+    percent_denominator: int = 1
+    amount_minor: int | None = 0
+    max_discount_minor: int | None = None
+    per_unit: bool = False
+    product_id: str | None = None
+    units: int = 0
+    payload: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which lines an offer is good for. All sets empty: the whole order.
+
+    `max_units`: at most so many units of those lines, the cheapest ones, or the dearest where `dearest_first`.
+    """
+
+    product_ids: frozenset[str] = frozenset()
+    variant_ids: frozenset[str] = frozenset()
+    collection_ids: frozenset[str] = frozenset()
+    excluded_product_ids: frozenset[str] = frozenset()
+    excluded_variant_ids: frozenset[str] = frozenset()
+    excluded_collection_ids: frozenset[str] = frozenset()
+    max_units: int | None = None
+    dearest_first: bool = False
+
+    @property
+    def excludes(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.excluded_product_ids or self.excluded_variant_ids or self.excluded_collection_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRule:
+    """How codes look. A shared code is one coupon that everybody uses; a pattern makes one coupon a code."""
+
+    pattern: str | None = None
+    charset: str | None = None
+    shared_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit of uses, coupons, or both, that begins anew each `per`, for the whole campaign or each customer."""
+
+    per: Period
+    each: Counted = "campaign"
+    uses: int | None = None
+    coupons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
+
+    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency. Of `caps` there is
+    one at most for the same `per` and `each`.
+    """
+
+    uses_per_coupon: int | None = None
+    uses_per_customer: int | None = None
+    uses_total: int | None = None
+    coupons_total: int | None = None
+    coupons_per_customer: int | None = None
+    spend_total_minor: int | None = None
+    caps: tuple[Cap, ...] = ()
+
+    @property
+    def uses_need_customer(self) -> bool:
+        """Whether uses are counted for each customer, so that nobody unknown can take one."""
+        return self.uses_per_customer is not None or any(
+            cap.each == "customer" and cap.uses is not None for cap in self.caps
+        )
+
+    @property
+    def coupons_need_customer(self) -> bool:
+        """Whether issued coupons are counted for each customer."""
+        return self.coupons_per_customer is not None or any(
+            cap.each == "customer" and cap.coupons is not None for cap in self.caps
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """`[opens, closes)` in minutes of the day, on `days` (Monday is 0; none: every day). Beyond 1440: the next day."""
+
+    opens: int = 0
+    closes: int = 1440
+    days: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When. Half-open `[starts_at, ends_at)`, UTC. `valid_for` bounds a coupon's own life from its issue.
+
+    `hours`: when of a week, by the clock of `zone`; none is always. Caps begin anew by that clock as well.
+    """
+
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    valid_for: timedelta | None = None
+    zone: tzinfo = UTC
+    hours: tuple[Hours, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that must be true. `holds` is `expression` compiled.
+
+    `of_request`: it looks at nothing of the coupon and its campaign, so for one request it is the same for all of them.
+    `work` estimates what evaluating it on given values costs, in units of `shared.domain.offers.work`; None: next to nothing.
+    """
+
+    name: str
+    expression: str
+    holds: Holds = field(compare=False, repr=False)
+    of_request: bool = False
+    work: Callable[[Mapping[str, Any]], int] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacking:
+    """Which coupons go together: `policy`, one a `group`, at most `max_coupons` an order; higher `priority` first."""
+
+    policy: StackingPolicy = "exclusive"
+    group: str | None = None
+    priority: int = 0
+    max_coupons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRule:
+    """`event` issues `coupons` coupons when each entry of `match` equals the event's field and `condition` holds."""
+
+    event: str
+    match: tuple[tuple[str, str], ...] = ()
+    condition: Condition | None = None
+    to: Receiver = "customer"
+    coupons: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where codes come from. `url` and `headers` are the external API's; `without_code`: coupons may have none."""
+
+    kind: SourceKind = "generated"
+    url: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    without_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """Who and what may use a coupon; amounts in the campaign's currency. Empty sets ask nothing."""
+
+    min_order_minor: int = 0
+    min_order_exclusive: bool = False
+    min_quantity: int = 0
+    channels: frozenset[str] = frozenset()
+    holder_only: bool = False
+    first_order_only: bool = False
+    segments_any: frozenset[str] = frozenset()
+    segments_all: frozenset[str] = frozenset()
+    segments_none: frozenset[str] = frozenset()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def asks_segments(self) -> bool:
+        """Whether a customer's segments have to be known."""
+        return bool(self.segments_any or self.segments_all or self.segments_none)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """An offer and its rules. `currency` is that of every amount in it, None when it names no amount."""
+
+    campaign_id: str
+    discount: DiscountOffer
+    name: str = ""
+    group: str | None = None
+    status: CampaignStatus = "active"
+    currency: str | None = None
+    scope: Scope = field(default_factory=Scope)
+    code: CodeRule = field(default_factory=CodeRule)
+    limits: Limits = field(default_factory=Limits)
+    window: Window = field(default_factory=Window)
+    eligibility: Eligibility = field(default_factory=Eligibility)
+    stacking: Stacking = field(default_factory=Stacking)
+    issues_on: tuple[IssueRule, ...] = ()
+    source: Source = field(default_factory=Source)
+    restore_on: frozenset[str] = frozenset()
+    recurring: bool = False
+    validation_code: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    version: int = 0
+    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """what is found out about it once; never part of what it says"""
+
+    @property
+    def meters_campaign(self) -> bool:
+        """Whether a running total for the whole campaign is kept: only where a limit needs it."""
+        limits = self.limits
+        return limits.uses_total is not None or limits.coupons_total is not None or limits.spend_total_minor is not None
+
+    @property
+    def meters_customers(self) -> bool:
+        """Whether a running total for each customer of the campaign is kept."""
+        return self.limits.uses_per_customer is not None or self.limits.coupons_per_customer is not None

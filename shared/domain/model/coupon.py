@@ -1,0 +1,46 @@
+"""A coupon: one code, and what has become of its uses."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared.domain.model.customer import CustomerKey
+from shared.domain.model.value import value
+
+CouponStatus = Literal["active", "voided", "pooled"]
+"""`pooled`: imported beforehand, not yet anybody's; to a redemption it does not exist."""
+
+
+def code_key(code: str) -> str:
+    """The form in which codes are compared: trimmed, upper-cased as Unicode has it (ß as SS). Idempotent."""
+    return code.strip().upper()
+
+
+@value
+class Hold:
+    """Uses of one coupon that an open lock holds."""
+
+    lock_reference: str
+    uses: int
+    customer_key: CustomerKey | None = None
+    order_id: str | None = None
+
+
+@dataclass(slots=True)
+class Coupon:
+    """A coupon's state. `used` and `held` count uses; `uses_limit` None is no limit. Times are UTC, half-open.
+
+    Only `evolve` changes it.
+    """
+
+    coupon_id: str
+    code: str
+    campaign_id: str
+    status: CouponStatus = "active"
+    holder_key: CustomerKey | None = None
+    uses_limit: int | None = 1
+    used: int = 0
+    held: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    holds: list[Hold] = field(default_factory=list)

@@ -1,0 +1,118 @@
+"""The limits of a campaign one by one, with the numbers that they count: for explaining, not for deciding."""
+
+from collections.abc import Iterator
+
+from shared.domain.model.campaign import Cap
+from shared.domain.model.money import shown
+from shared.domain.model.state import Meter
+from shared.domain.model.value import value
+from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.offers.caps import NO_METER, period_key
+from shared.domain.offers.limits import (
+    budget_room,
+    campaign_cap,
+    campaign_limit,
+    customer_cap,
+    customer_limit,
+    exhausted,
+    find_source,
+    locked_elsewhere,
+)
+from shared.domain.offers.request import Along, Offer, Request
+
+_ALONE = Along()  # never counted into
+
+
+@value
+class LimitTold:
+    """One limit. `field` is the campaign's; `saw` the numbers; `refused` why it leaves no room, None where it does.
+
+    `held_out`: it would leave room, did not other checkouts hold the rest.
+    """
+
+    field: str
+    saw: dict[str, str]
+    refused: RefusedCoupon | None = None
+    held_out: bool = False
+
+
+def limits_of(request: Request, offer: Offer, discount_minor: int | None) -> Iterator[LimitTold]:
+    """Each limit that the campaign has, in the order of reasons; at last what only other checkouts hold.
+
+    Asks `limits` for each by itself, as `limits.limit_refusal` asks for the first that leaves no room.
+    """
+    others = 0
+    uses_held_out = budget_held_out = False
+    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+        others = find_source(request, offer) if offer.coupon.held else 0
+        for limit in (*_of_coupon(offer), *_of_customer(request, offer), *_of_campaign(request, offer)):
+            uses_held_out = uses_held_out or limit.held_out
+            yield limit
+    for limit in _of_budget(request, offer, discount_minor):
+        budget_held_out = limit.held_out
+        yield limit
+    elsewhere = locked_elsewhere(offer, others, uses_held_out, budget_held_out)
+    if elsewhere is not None:
+        yield LimitTold("limits", elsewhere.details, elsewhere)
+
+
+def _of_coupon(offer: Offer) -> Iterator[LimitTold]:
+    coupon = offer.coupon
+    if coupon.uses_limit is not None:
+        counted = {"limit": str(coupon.uses_limit), "used": str(coupon.used), "held": str(coupon.held)}
+        full = coupon.used >= coupon.uses_limit
+        yield LimitTold("limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if full else None)
+
+
+def _of_customer(request: Request, offer: Offer) -> Iterator[LimitTold]:
+    """Nothing where nobody is named: what a customer has is nobody's then, and that is refused already."""
+    limits, person = offer.campaign.limits, request.person
+    if person is None:
+        return
+    if limits.uses_per_customer is not None:
+        meter = request.state.meters.get((offer.campaign.campaign_id, person), NO_METER)
+        refused = customer_limit(request, offer, _ALONE)
+        yield LimitTold("limits.uses_per_customer", _counted(meter, limits.uses_per_customer), refused)
+    for cap in limits.caps:
+        if cap.each == "customer" and cap.uses is not None:
+            refused = customer_cap(request, offer, _ALONE, cap, cap.uses)
+            yield LimitTold("limits.caps", _capped(request, offer, cap, cap.uses), refused)
+
+
+def _of_campaign(request: Request, offer: Offer) -> Iterator[LimitTold]:
+    limits = offer.campaign.limits
+    if limits.uses_total is not None:
+        refused, held_out = campaign_limit(request, offer, _ALONE, limits.uses_total)
+        meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
+        yield LimitTold("limits.uses_total", _counted(meter, limits.uses_total), refused, held_out)
+    for cap in limits.caps:
+        if cap.each == "campaign" and cap.uses is not None:
+            # What the own hold pays for counts there already.
+            room = campaign_cap(request, offer, _ALONE, cap, cap.uses) if offer.lock is None else (None, False)
+            yield LimitTold("limits.caps", _capped(request, offer, cap, cap.uses), *room)
+
+
+def _of_budget(request: Request, offer: Offer, discount_minor: int | None) -> Iterator[LimitTold]:
+    budget, currency = offer.campaign.limits.spend_total_minor, offer.campaign.currency
+    if budget is None:
+        return
+    refused, held_out = budget_room(request, offer, _ALONE, budget, discount_minor)
+    meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
+    saw = {
+        "budget": shown(budget, currency),
+        "spent": shown(meter.used_minor, currency),
+        "held": shown(meter.held_minor, currency),
+    }
+    if discount_minor is not None:
+        saw["discount"] = shown(discount_minor, currency)
+    yield LimitTold("limits.spend_total", saw, refused, held_out)
+
+
+def _counted(meter: Meter, limit: int) -> dict[str, str]:
+    return {"limit": str(limit), "used": str(meter.used), "held": str(meter.held)}
+
+
+def _capped(request: Request, offer: Offer, cap: Cap, limit: int) -> dict[str, str]:
+    key = period_key(offer.campaign, cap, request.person, request.at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    return {"each": cap.each, "period": key[2], **_counted(meter, limit)}

@@ -1,0 +1,301 @@
+"""Whether there is room for one more use: the coupon's own limit, the customer's, the campaign's, its caps and budget.
+
+What a lock holds counts as gone for everybody but its owner. A lock whose time is over holds nothing here, whatever the
+counters still say. (The engine decides an `ExpireLock` for each such lock before anything that touches its coupons or
+meters, so that the ledger's own constraints see it too.)
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from shared.domain.model.campaign import Cap
+from shared.domain.model.clock import period_of
+from shared.domain.model.coupon import Hold
+from shared.domain.model.money import shown
+from shared.domain.model.reasons import Reason
+from shared.domain.model.refuse import refuse
+from shared.domain.model.state import LockedUse, LockState, order_hold
+from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.offers.caps import NO_METER, full, period_key
+from shared.domain.offers.request import Along, Offer, Request, holds_now
+
+Room = tuple[RefusedCoupon | None, bool]
+"""(why it is gone for good, whether only what is held stands in the way)"""
+
+
+def find_source(request: Request, offer: Offer) -> int:
+    """How many uses of the offer's coupon others hold; sets the own hold that pays for this use, where there is one.
+
+    Own is what is bound to this order, or to this person and no order. Of several, the one bound to the order comes
+    first, then the lowest reference: the same one whatever order they were loaded in.
+    """
+    coupon = offer.coupon
+    others = coupon.held
+    best: tuple[bool, str] | None = None
+    for hold in coupon.holds:
+        lock = request.state.locks.get(hold.lock_reference)
+        if lock is None:
+            continue  # a hold nobody can account for stays somebody else's
+        if not holds_now(lock, request.now) or lock is request.replaced:
+            others -= hold.uses
+        elif _own(request, hold) and (locked := _share(lock, coupon.coupon_id)) is not None:
+            others -= hold.uses
+            rank = (hold.order_id is None, hold.lock_reference)
+            if offer.promised is False and (best is None or rank < best):
+                best = rank
+                offer.lock, offer.locked = lock, locked
+    return max(others, 0)
+
+
+def limit_refusal(
+    request: Request, offer: Offer, along: Along, discount_minor: int | None = None
+) -> RefusedCoupon | None:
+    """Why there is no room for this offer after those counted in `along`; None where there is.
+
+    `discount_minor` is what it would take off, None where no order is known: then a budget must only have something
+    left. A promised offer (its lock was named) is never refused for a limit of uses, but where the lock was nobody's
+    and the person who burns it has no use left; the budget must have room for what it takes off beyond what is held.
+    """
+    coupon, limits = offer.coupon, offer.campaign.limits
+    others = 0
+    refused: RefusedCoupon | None = None
+    held_out = budget_held_out = False
+    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+        if not offer.promised:
+            others = find_source(request, offer) if coupon.held else 0
+            if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
+                return exhausted(offer, coupon.uses_limit)
+        refused, held_out = _uses_refusal(request, offer, along)
+    if refused is None and limits.spend_total_minor is not None:
+        refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
+    if refused is None and (held_out or budget_held_out or others):
+        return locked_elsewhere(offer, others, held_out, budget_held_out)
+    return refused
+
+
+def _uses_refusal(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether the customer and the campaign have a use left."""
+    limits, held_out = offer.campaign.limits, False
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
+    if refused is None and limits.caps:
+        refused = customer_caps(request, offer, along)
+    if refused is None and limits.uses_total is not None and not offer.promised:
+        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
+    if refused is None and limits.caps and offer.lock is None:
+        refused, cap_held_out = campaign_caps(request, offer, along)
+        held_out = held_out or cap_held_out
+    return refused, held_out
+
+
+def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:
+    """Note in `along` that this offer is taken."""
+    campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
+    if limits.spend_total_minor is not None:
+        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
+    if offer.recurring:
+        return
+    along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
+    if offer.lock is None:
+        along.campaign[campaign_id] = along.campaign.get(campaign_id, 0) + 1
+    if offer.lock is None or offer.lock.customer_key != request.person:
+        along.customer[campaign_id] = along.customer.get(campaign_id, 0) + 1
+    for cap in limits.caps:
+        held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.person)
+        if not held and (cap.each == "campaign" or request.person is not None):
+            key = period_key(offer.campaign, cap, request.person, _counts_at(request, offer))
+            along.periods[key] = along.periods.get(key, 0) + 1
+
+
+def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+    """The coupon has no use left."""
+    coupon = offer.coupon
+    message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
+    return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
+
+
+def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+    """Only what other checkouts hold stands in the way."""
+    coupon = offer.coupon
+    if held_out or budget_held_out:
+        left = "no use left" if held_out else "not enough of its budget left"
+        message = f"Campaign {coupon.campaign_id!r} has {left} at the moment: other checkouts hold the rest."
+        return refuse(Reason.LOCKED_ELSEWHERE, message, offer.code, coupon)
+    if coupon.uses_limit is not None and others and coupon.used + others >= coupon.uses_limit:
+        message = f"Coupon {coupon.code!r} has no use left at the moment: other checkouts hold {others}."
+        return refuse(Reason.LOCKED_ELSEWHERE, message, offer.code, coupon, {"held": str(others)})
+    return None
+
+
+def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """Whether this customer has had as many uses of the campaign as it allows."""
+    limit, person = offer.campaign.limits.uses_per_customer, request.person
+    if limit is None or person is None:
+        return None
+    own = 1 if offer.lock is not None and offer.lock.customer_key == person else 0
+    if own and offer.promised:
+        return None
+    campaign_id = offer.campaign.campaign_id
+    meter = request.state.meters.get((campaign_id, person), NO_METER)
+    gone = meter.used + meter.held - own + along.customer.get(campaign_id, 0)
+    if gone >= limit and meter.held:
+        gone -= _freed_uses(request, campaign_id, customer=True)
+    if gone < limit:
+        return None
+    message = f"This customer already has the {_uses(limit)} that campaign {campaign_id!r} allows."
+    details = {"limit": str(limit), "used": str(meter.used), "held": str(meter.held)}
+    return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
+
+
+def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+    """The first cap that leaves this customer no room."""
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "customer" and cap.uses is not None:
+            refused = customer_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused
+    return None
+
+
+def customer_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> RefusedCoupon | None:
+    """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
+    person, campaign = request.person, offer.campaign
+    if person is None or (offer.lock is not None and offer.lock.customer_key == person):
+        return None
+    at = _counts_at(request, offer)
+    key = period_key(campaign, cap, person, at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    gone = meter.used + meter.held + along.periods.get(key, 0)
+    if gone >= limit and meter.held:
+        gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+    if gone < limit:
+        return None
+    reached = full(campaign, cap, limit, meter.used, at)
+    message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
+    details = reached.details("used") | {"held": str(meter.held)}
+    return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
+
+
+def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+    """Whether the campaign has a use left, apart from what others hold."""
+    campaign_id = offer.campaign.campaign_id
+    meter = request.state.meters.get((campaign_id, None), NO_METER)
+    if meter.used + along.taken.get(campaign_id, 0) >= limit:
+        message = f"Campaign {campaign_id!r} has given all of its {_uses(limit)}."
+        details = {"limit": str(limit), "used": str(meter.used)}
+        return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
+    own = 0 if offer.lock is None else 1
+    gone = meter.used + meter.held - own + along.campaign.get(campaign_id, 0)
+    if gone >= limit and meter.held:
+        gone -= _freed_uses(request, campaign_id, customer=False)
+    return None, gone >= limit
+
+
+def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
+    """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
+    held_out = False
+    for cap in offer.campaign.limits.caps:
+        if cap.each == "campaign" and cap.uses is not None:
+            refused, by_cap = campaign_cap(request, offer, along, cap, cap.uses)
+            if refused is not None:
+                return refused, False
+            held_out = held_out or by_cap
+    return None, held_out
+
+
+def campaign_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> Room:
+    """Whether this cap leaves the campaign no room."""
+    campaign = offer.campaign
+    key = period_key(campaign, cap, None, request.at)
+    meter = request.state.period_meters.get(key, NO_METER)
+    used = meter.used + along.periods.get(key, 0)
+    if used >= limit:
+        reached = full(campaign, cap, limit, meter.used, request.at)
+        message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
+        return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
+    if used + meter.held < limit:
+        return None, False
+    freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
+    return None, used + meter.held - freed >= limit
+
+
+def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
+    """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
+    campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
+    needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)
+    if needed <= own:
+        return None, False
+    meter = request.state.meters.get((campaign_id, None), NO_METER)
+    spent = meter.used_minor + along.spent_minor.get(campaign_id, 0)
+    if spent + needed > budget:
+        details = {
+            "budget": shown(budget, currency),
+            "spent": shown(spent, currency),
+            "held": shown(meter.held_minor, currency),
+        }
+        if discount_minor is None:
+            what = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
+        else:
+            details["discount"] = shown(discount_minor, currency)
+            what = (
+                f"Coupon {offer.coupon.code!r} would take off {details['discount']} {currency}; campaign "
+                f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
+            )
+        return refuse(Reason.BUDGET_EXCEEDED, what, offer.code, offer.coupon, details), False
+    gone = spent + meter.held_minor - along.paid_minor.get(campaign_id, 0) - own
+    if gone + needed > budget and meter.held_minor:
+        gone -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
+    return None, gone + needed > budget
+
+
+def _freed_uses(
+    request: Request, campaign_id: str, customer: bool, within: tuple[Offer, Cap, str] | None = None
+) -> int:
+    """How many held uses of the campaign (of this customer) hold nothing, all of them or those of one period."""
+    freed = _freed(request, campaign_id, customer)
+    if within is None:
+        return sum(locked.uses for locked in freed)
+    offer, cap, period = within
+    zone = offer.campaign.window.zone
+    return sum(locked.uses for locked in freed if period_of(cap.per, locked.counted_at or request.now, zone) == period)
+
+
+def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[LockedUse]:
+    """What locks hold of the campaign (for this customer) that are over, or are being replaced."""
+    for lock in request.state.locks.values():
+        if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
+            continue
+        if customer and lock.customer_key != request.person:
+            continue
+        yield from (locked for locked in lock.uses if locked.campaign_id == campaign_id)
+
+
+def _counts_at(request: Request, offer: Offer) -> datetime:
+    """When the use counts: when it was held, or by the request's own time."""
+    return request.at if offer.locked is None else offer.locked.counted_at or request.at
+
+
+def _paid_minor(offer: Offer) -> int:
+    """What the own hold that pays for this use has set aside of a budget."""
+    return 0 if offer.locked is None else offer.locked.one_use_minor
+
+
+def _own(request: Request, hold: Hold) -> bool:
+    if hold.order_id is not None:
+        return hold.order_id == request.order_id and hold.lock_reference != order_hold(hold.order_id)
+    return hold.customer_key is not None and hold.customer_key == request.person
+
+
+def _share(lock: LockState, coupon_id: str) -> LockedUse | None:
+    for locked in lock.uses:
+        if locked.coupon_id == coupon_id:
+            return locked
+    return None
+
+
+def _uses(number: int) -> str:
+    return "1 use" if number == 1 else f"{number} uses"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

@@ -1,0 +1,171 @@
+"""How much work a request may take: estimated before anything is judged, so that a refusal costs next to nothing.
+
+Units are tenths of a microsecond of one core, as measured for docs/decisions/0054-work-has-a-bound.md. An estimate is
+what the request takes at worst, whatever comes out: every code is good, every combination is tried, no condition fails.
+The same request, coupons and campaigns always give the same estimate, on every channel.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.coupon import Coupon
+from shared.domain.model.reasons import Reason
+from shared.domain.model.refuse import refuse
+from shared.domain.model.state import State
+from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
+from shared.domain.offers.condition_values import Values
+from shared.domain.offers.request import Request, named_once
+from shared.domain.offers.rules import offer_values
+
+MAX_WORK: Final = 25_000_000
+"""The most that one request may take, about two and a half seconds. What the schemas allow (100 codes, 10,000 lines) is
+within it, unless more than ten coupons of different priorities look at different lines, or conditions read or list many
+lines."""
+
+MAX_BATCH_WORK: Final = 2 * MAX_WORK
+"""After so much a batch is written, and what is left of it goes into another transaction: far from the 15 seconds for
+which a transaction may do nothing (`idle_in_transaction_session_timeout`)."""
+
+HEAVY_WORK: Final = 200_000
+"""From here on, about 20 ms, deciding would be noticed by others in the same process: it is done in a thread."""
+
+CODE: Final = 200
+"""Judging one coupon, but for its lines and conditions."""
+
+LINE: Final = 7
+"""Pricing one line for one coupon and spreading the discount over it."""
+
+STEP: Final = 80
+"""Trying one coupon beside others, but for the lines."""
+
+LINE_TRIED: Final = 2
+"""Trying one coupon beside others: each line, where they look at different lines."""
+
+CONVERTED_LINE: Final = 40
+"""Handing one line to conditions. Those that name coupon or campaign get the lines once for each coupon."""
+
+Found = Sequence[tuple[str, Coupon | None]]
+"""Codes as they were written, with their coupons."""
+
+
+def work_of(command: Command, state: State, now: datetime) -> int:
+    """What deciding `command` takes at most; MAX_WORK for one that is refused for taking more."""
+    if isinstance(command, RedeemCoupons):
+        order = command.order if command.priced else None
+        request = Request(command, state, now, now, None, order, command.order.order_id)
+        found = named_once(command.codes, state)
+        return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
+    if isinstance(command, LockCoupons):
+        request = Request(command, state, now, now, None, command.order, command.order_id)
+        return min(estimate(request, named_once(command.codes, state)), MAX_WORK)
+    known = state.orders.get(getattr(command, "order_id", ""))
+    if known is None:
+        return CODE
+    return CODE + len(known.standing) * (CODE + LINE * len(known.lines or ()))
+
+
+def split_place(works: Sequence[int], bound: int) -> int:
+    """How many of `works`, from the first on, come to at most `bound` together; one at least, as none is divided."""
+    total = 0
+    for place, work in enumerate(works):
+        total += work
+        if total > bound and place:
+            return place
+    return len(works)
+
+
+def too_much(request: Request, found: Found) -> list[RefusedCoupon]:
+    """The refusals of all that the request names, where judging it would take more than MAX_WORK; none where not."""
+    if len(found) == 1:  # as nearly always: only conditions could make it too much
+        campaign = None if found[0][1] is None else request.state.campaigns.get(found[0][1].campaign_id)
+        if campaign is None or not campaign.eligibility.conditions:
+            return []
+    work = estimate(request, found)
+    if work <= MAX_WORK:
+        return []
+    lines = 0 if request.order is None else len(request.order.lines)
+    codes = "1 code" if len(found) == 1 else f"{len(found):,} codes"
+    message = (
+        f"{codes} on {lines:,} lines would take {work:,} units of work, and a request may take {MAX_WORK:,}; "
+        "name fewer codes, or send the order with fewer lines."
+    )
+    details = {"codes": str(len(found)), "lines": str(lines), "work": str(work), "limit": str(MAX_WORK)}
+    return [refuse(Reason.REQUEST_TOO_LARGE, message, code, coupon, details) for code, coupon in found]
+
+
+def estimate(request: Request, found: Found) -> int:
+    """What judging `found` and choosing among them takes at most; beyond MAX_WORK perhaps only part of it."""
+    campaigns = request.state.campaigns
+    lines = 0 if request.order is None else len(request.order.lines)
+    named = [
+        (coupon, campaigns[coupon.campaign_id])
+        for _, coupon in found
+        if coupon is not None and coupon.campaign_id in campaigns
+    ]
+    work = len(found) * (CODE + LINE * lines)
+    if len(named) > 1:
+        work += _choosing([campaign for _, campaign in named], lines)
+    if work <= MAX_WORK and request.order is not None:
+        work += _conditions(request, named, lines)
+    return work
+
+
+def of_lock(command: RedeemCoupons, state: State, found: Found) -> Found:
+    """The coupons of the lock that the command names, but for those that `found` has already."""
+    lock = None if command.lock_reference is None else state.locks.get(command.lock_reference)
+    if lock is None or lock.status != "open":
+        return []
+    named = {coupon.coupon_id for _, coupon in found if coupon is not None}
+    coupons = [state.coupons.get(locked.coupon_id) for locked in lock.uses if locked.coupon_id not in named]
+    return [(coupon.code, coupon) for coupon in coupons if coupon is not None]
+
+
+def _choosing(campaigns: Sequence[Campaign], lines: int) -> int:
+    """Finding the best of the combinable ones, as `combining` does it."""
+    together = [campaign for campaign in campaigns if campaign.stacking.policy == "combinable"]
+    number = len(together)
+    if number <= EXHAUSTIVE_UP_TO:
+        steps = 1 << number
+    else:  # one that applies before others of another priority makes these be applied again
+        alike = Counter(campaign.stacking.priority for campaign in together)
+        steps = number + (number**2 - sum(count**2 for count in alike.values())) // 2
+    return steps * (STEP if _look_at_the_same(together) else STEP + LINE_TRIED * lines)
+
+
+def _look_at_the_same(campaigns: Iterable[Campaign]) -> bool:
+    """Whether all that take from lines take from the same: then only the chosen ones are spread."""
+    scopes = set()
+    for campaign in campaigns:
+        discount, scope = campaign.discount, campaign.scope
+        if discount.kind in ("free_shipping", "custom"):
+            continue
+        if discount.kind == "free_product" or discount.per_unit or scope.max_units is not None:
+            return False
+        scopes.add(scope)
+    return len(scopes) <= 1
+
+
+def _conditions(request: Request, named: Sequence[tuple[Coupon, Campaign]], lines: int) -> int:
+    """Evaluating the conditions: once a request those that look at no coupon, once a coupon the others."""
+    work, seen, converted = 0, set[str](), False
+    for coupon, campaign in named:
+        own: Values | None = None
+        for condition in campaign.eligibility.conditions:
+            if condition.work is None or (condition.of_request and condition.expression in seen):
+                continue
+            if condition.of_request:
+                work += condition.work(request.values) + (0 if converted else CONVERTED_LINE * lines)
+                converted = True
+                seen.add(condition.expression)
+            else:
+                work += 0 if own is not None else CONVERTED_LINE * lines
+                own = own or offer_values(request, coupon, campaign)
+                work += condition.work(own)
+            if work > MAX_WORK:
+                return work
+    return work

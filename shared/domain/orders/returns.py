@@ -1,0 +1,212 @@
+"""What a return in part gives back: of each coupon's discount the share of what came back, and no use.
+
+A share depends on all parts together, not on how they were split or in which order they came: it is reckoned on what
+has come back so far, rounded half-up, less what the parts before came to. So the shares of all parts sum exactly to the
+whole. What stands under line id "" (shipping) comes back with the whole only.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import ReturnOrder
+from shared.domain.model.money import MoneyError, parse_minor
+from shared.domain.model.order import SHIPPING
+from shared.domain.model.state import OrderLines, OrderState, PartReturn, Standing
+from shared.domain.model.value import value
+from shared.domain.model.verdicts import LineShare, Transfer
+
+MOST_PARTS: Final = 10_000
+"""Most lines (or amounts) that are noted as come back, an order: as many as an order can have lines, so that each can
+come back on its own. Where that isn't enough, the order comes back as a whole."""
+
+
+@value
+class Goods:
+    """What an order consists of, in minor units of its currency."""
+
+    lines: OrderLines
+    amount_minor: int
+    currency: str | None
+
+
+@dataclass(slots=True)
+class CameBack:
+    """What has come back so far: units by line id, at most what was ordered, and goods by their amount."""
+
+    units: dict[str, int] = field(default_factory=dict)
+    amount_minor: int = 0
+
+
+def goods_of(order: OrderState) -> Goods:
+    return Goods(order.lines, order.amount_minor, order.currency)
+
+
+def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
+    """The part that the command speaks of, in the one form that is compared; None where it is nothing."""
+    units: dict[str, int] = {}
+    for line_id, count in command.lines:
+        units[line_id] = units.get(line_id, 0) + count
+    if not units and command.amount is None:
+        return None
+    return PartReturn(command.at or now, tuple(sorted(units.items())), None if units else command.amount)
+
+
+def amount_problem(part: PartReturn, currency: str | None) -> str | None:
+    """Why the part's amount can't be one of `currency`; None where it can, or where nobody knows yet."""
+    if part.amount is None or currency is None:
+        return None
+    try:
+        parse_minor(part.amount, currency)
+    except MoneyError as error:
+        return str(error)
+    return None
+
+
+def is_noted(part: PartReturn, noted: Sequence[PartReturn], currency: str | None) -> bool:
+    """Whether the same return was heard of before, under whatever event id."""
+    key = _key(part, currency)
+    return any(_key(one, currency) == key for one in noted)
+
+
+def noted_with(part: PartReturn, noted: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
+    """`noted` and `part`, in an order that doesn't depend on their arrival."""
+    return tuple(sorted([*noted, part], key=lambda one: (one.at, one.lines, one.amount or "")))
+
+
+def too_many(parts: Sequence[PartReturn]) -> bool:
+    """Whether these are more than can be noted of one order."""
+    return sum(max(len(one.lines), 1) for one in parts) > MOST_PARTS
+
+
+def came_back(parts: Iterable[PartReturn], goods: Goods) -> CameBack:
+    """What `parts` come to. Lines that the order doesn't have, and amounts it can't have, are passed over."""
+    ordered = _quantities(goods.lines)
+    back = CameBack()
+    seen: set[object] = set()
+    for part in parts:
+        key = _key(part, goods.currency)
+        if key in seen:
+            continue
+        seen.add(key)
+        for line_id, units in part.lines:
+            if (most := ordered.get(line_id, 0)) > 0:
+                back.units[line_id] = min(back.units.get(line_id, 0) + max(units, 0), most)
+        back.amount_minor += _amount_minor(part, goods.currency) or 0
+    return back
+
+
+def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
+    """Whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
+    back = came_back(parts, goods)
+    ordered = {line_id: units for line_id, units in _quantities(goods.lines).items() if units > 0}
+    if ordered and back.units == ordered:
+        return True
+    if back.amount_minor <= 0:
+        return False
+    left, worth = dict(back.units), 0
+    for line_id, quantity, unit_minor in goods.lines:
+        units = min(left.get(line_id, 0), max(quantity, 0))
+        left[line_id] = left.get(line_id, 0) - units
+        worth += units * unit_minor
+    return back.amount_minor + worth >= goods.amount_minor
+
+
+def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
+    standings: Iterable[Standing],
+    campaigns: dict[str, Campaign],
+    goods: Goods,
+    before: Iterable[PartReturn],
+    after: Iterable[PartReturn],
+    order_id: str,
+) -> list[Transfer]:
+    """The entries that give back what `after` comes to more than `before`, of campaigns that restore on returns.
+
+    By coupon id, so that the order is always one. Never more than what is left of a discount.
+    """
+    backs = came_back(before, goods), came_back(after, goods)
+    entries: list[Transfer] = []
+    for one in sorted(standings, key=lambda one: one.coupon_id):
+        campaign = campaigns.get(one.campaign_id)
+        if campaign is None or "order.returned" not in campaign.restore_on:
+            continue
+        (total_before, lines_before), (total, lines) = [_share(one, back, goods) for back in backs]
+        minor = min(total - total_before, one.discount_minor)
+        if minor > 0:
+            parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
+            entries.append(
+                Transfer(
+                    "returned", one.coupon_id, one.campaign_id, one.customer_key, order_id, None, one.redemption_id,
+                    0, 0, 0, -minor, one.currency, _at_most(parts, minor), one.counted_at, one.subscription_id,
+                )
+            )  # fmt: skip
+    return entries
+
+
+def standing_of(burned: Transfer) -> Standing:
+    """What stands for an order after its coupon was burned."""
+    return Standing(
+        burned.coupon_id, burned.campaign_id, burned.redemption_id or "", burned.used_uses, burned.used_minor,
+        burned.currency, burned.customer_key, burned.lines, burned.used_minor, burned.counted_at,
+        burned.subscription_id,
+    )  # fmt: skip
+
+
+def _share(standing: Standing, back: CameBack, goods: Goods) -> tuple[int, dict[str, int]]:
+    """What of the discount has come back in all, and of that by line id: both rounded half-up."""
+    ordered = _quantities(goods.lines)
+    by_line: dict[str, int] = {}
+    shipping_minor = 0
+    for line_id, minor in standing.lines:
+        if line_id == SHIPPING:
+            shipping_minor += minor
+        else:
+            by_line[line_id] = by_line.get(line_id, 0) + minor
+    lines = {
+        line_id: _half_up(minor * units, ordered[line_id])
+        for line_id, minor in by_line.items()
+        if (units := back.units.get(line_id, 0))
+    }
+    most = standing.burned_minor - shipping_minor
+    total = sum(lines.values())
+    if back.amount_minor and goods.amount_minor > 0:
+        total += _half_up(most * min(back.amount_minor, goods.amount_minor), goods.amount_minor)
+    return min(total, most), lines
+
+
+def _half_up(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _at_most(parts: dict[str, int], minor: int) -> tuple[LineShare, ...]:
+    """The parts by line that are more than nothing, together at most `minor`."""
+    told: list[LineShare] = []
+    for line_id, part in parts.items():
+        if (taken := min(part, minor)) > 0:
+            told.append((line_id, taken))
+            minor -= taken
+    return tuple(told)
+
+
+def _quantities(lines: OrderLines) -> dict[str, int]:
+    """Units by line id; lines of one id count together."""
+    quantities: dict[str, int] = {}
+    for line_id, quantity, _ in lines:
+        quantities[line_id] = quantities.get(line_id, 0) + max(quantity, 0)
+    return quantities
+
+
+def _amount_minor(part: PartReturn, currency: str | None) -> int | None:
+    if part.amount is None or currency is None:
+        return None
+    try:
+        return parse_minor(part.amount, currency)
+    except MoneyError:
+        return None
+
+
+def _key(part: PartReturn, currency: str | None) -> object:
+    minor = _amount_minor(part, currency)
+    return part.at, part.lines, part.amount if minor is None else minor
