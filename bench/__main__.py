@@ -110,7 +110,7 @@ async def _prove(database_url: str, orders: int) -> None:
     """A fast wrong answer is no answer: every order redeemed once, and the ledger adds up."""
     pool = await open_pool(database_url, role=None)
     async with pool:
-        burned = await pool.fetchval("SELECT count(*) FROM transfers WHERE kind = 'burned'")
+        burned = await pool.fetchval("SELECT count(*) FROM ledger_entries WHERE kind = 'burned'")
         if burned != orders:
             raise SystemExit(f"{orders} orders were sent, but {burned} coupons were used")
         # Seeded coupons have no recorded command; everything else must be clean.

@@ -1,7 +1,7 @@
 """The floor: as fast as Python, asyncpg and aiokafka move the same rows when nothing is decided.
 
-getmany(1,000), orjson, the rows that Couponry writes for an accepted order (coupon, order, transfer, journal, outbox)
-into the same tables by unnest in one transaction, then the events and the offsets in one Kafka
+getmany(1,000), orjson, the rows that Couponry writes for an accepted order (coupon, order, ledger entry, journal,
+outbox) into the same tables by unnest in one transaction, then the events and the offsets in one Kafka
 transaction.
 It looks nothing up, checks nothing, and would happily redeem a coupon twice. One process.
 Run as `python -m bench.floor BOOTSTRAP DATABASE PREFIX`, until it is terminated.
@@ -71,7 +71,7 @@ async def write(
         )  # fmt: skip
         await connection.execute(sql("coupons_update"), coupon_ids, [0] * count, [1] * count, ["active"] * count)
         await connection.execute(
-            sql("floor_transfers", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys,
+            sql("floor_entries", "bench"), ["burned"] * count, coupon_ids, [CAMPAIGN_ID] * count, customer_keys,
             order_ids, none, coupon_ids, commands, [0] * count, [1] * count, [0] * count, [1500] * count,
             ["USD"] * count, lines, [0] * count, now,
         )  # fmt: skip

@@ -90,7 +90,7 @@ def campaign() -> CampaignDefinition:
 
 
 async def seed(database_url: str, coupons: int) -> None:
-    """The campaign, the customers and `coupons` coupons, issued as the ledger issues them (transfers included)."""
+    """The campaign, the customers and `coupons` coupons, issued as the ledger issues them (ledger entries included)."""
     pool = await open_pool(database_url, role=None)
     async with pool, pool.acquire() as connection:
         await save(pool, [campaign()])
@@ -123,7 +123,7 @@ async def seed(database_url: str, coupons: int) -> None:
             columns=["coupon_id", "code", "code_key", "campaign_id", "status", "holder_key", "uses_limit", "issued_at"],
         )
         await connection.copy_records_to_table(
-            "transfers",
+            "ledger_entries",
             records=[
                 (now, "issued", ids[number], CAMPAIGN_ID, UUID(customer_key(number)), f"seed {number}", 0, 0, 0, 0)
                 for number in range(coupons)

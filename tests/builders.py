@@ -169,7 +169,7 @@ class World:
     def cancel(self, order_id: str = "ORD1", at: datetime | None = None) -> Verdict:
         return self.run(CancelOrder(self.command_id(), order_id, at))
 
-    def come_back(self, order_id: str = "ORD1", at: datetime | None = None, whole: bool = True) -> Verdict:
+    def return_order(self, order_id: str = "ORD1", at: datetime | None = None, whole: bool = True) -> Verdict:
         return self.run(ReturnOrder(self.command_id(), order_id, whole, at))
 
     def part(

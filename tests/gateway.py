@@ -15,7 +15,7 @@ from services.gateway.access import keys
 from services.gateway.access.callers import SCOPES
 from services.gateway.app import create_app
 from services.gateway.gateway import Gateway
-from services.gateway.repeats import Housekeeper
+from services.gateway.idempotency import Housekeeper
 from services.gateway.serving import BACKLOG, limits_of
 from services.gateway.settings import GatewaySettings
 from shared.ledger.database import Pool

@@ -10,8 +10,8 @@ from shared.domain.model.commands import (
     Cause,
     IssueCoupons,
     LockCoupons,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     ReturnOrder,
 )
 from shared.domain.model.customer import Customer, identifiers
@@ -77,7 +77,7 @@ async def live(engine: Engine, pool: Pool) -> None:
     issued = IssueCoupons(
         "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")
     )
-    note = NoteCustomer("/signup s-2", Customer(ANN.customer_id, segments=("vip",)), PLACED_AT)
+    note = RecordCustomer("/signup s-2", Customer(ANN.customer_id, segments=("vip",)), PLACED_AT)
     metadata = {"gift_for": "Ann Smith", "mail": "ann.smith@example.com"}
     answers = await engine.execute(
         [

@@ -24,14 +24,14 @@ def goods(*lines: Line, **fields: Any) -> Order:
 
 def given_back(verdict: Verdict) -> tuple[int, tuple[tuple[str, int], ...]]:
     """What a verdict gives back of a discount, and its shares by line; no use may come with it."""
-    entries = [one for one in verdict.transfers if one.kind == "returned"]
+    entries = [one for one in verdict.entries if one.kind == "returned"]
     assert all((one.used_uses, one.held_uses, one.held_minor) == (0, 0, 0) for one in entries)
     return -sum(one.used_minor for one in entries), tuple(share for one in entries for share in one.lines)
 
 
 def left(world: World) -> int | None:
     """What is left of the discount; None where nothing stands."""
-    standing = world.state.orders["ORD1"].standing.get("id-A")
+    standing = world.state.orders["ORD1"].redemptions.get("id-A")
     return None if standing is None else standing.discount_minor
 
 

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import EVENT_TOPICS, all_topics
 from shared.messaging.connection import client_options
 from shared.messaging.dead_letters import read_back
-from shared.messaging.patience import be_patient
+from shared.messaging.empty_fetch_pause import be_patient
 from shared.runtime.settings import KafkaSettings
 
 RECORDS_A_POLL: Final = 5_000

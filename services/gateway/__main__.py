@@ -10,8 +10,8 @@ from services.gateway.app import create_app
 from services.gateway.aside import take_short_turns
 from services.gateway.erasures import ErasureRunner
 from services.gateway.gateway import Gateway
+from services.gateway.idempotency import Housekeeper
 from services.gateway.jobs import JobRunner
-from services.gateway.repeats import Housekeeper
 from services.gateway.serving import serve
 from services.gateway.settings import GatewaySettings
 from shared.ledger.service_pool import service_pool

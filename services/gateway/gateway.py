@@ -14,8 +14,8 @@ from services.gateway.access.keys import Keys
 from services.gateway.access.rates import AtOnce, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
+from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
-from services.gateway.repeats import Repeats
 from services.gateway.room import Room
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.explain import Explanation
@@ -59,7 +59,7 @@ class Gateway:
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
         self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
-        self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
+        self.repeats = IdempotencyStore(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
             self.engine.execute,
             size=settings.http_batch_size,

@@ -21,8 +21,8 @@ from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import NOT_NOW
 from services.gateway.gateway import BUG, Gateway, gateway_of
+from services.gateway.idempotency import KeptAnswer, Place, check_key, fingerprint
 from services.gateway.problems import Problem
-from services.gateway.repeats import KeptAnswer, Place, check_key, fingerprint
 from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
 from shared.runtime import telemetry
 from shared.runtime.encryption import EncryptionError

@@ -11,7 +11,7 @@ from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import Cause, Command, IssueCoupons, NoteCustomer
+from shared.domain.model.commands import Cause, Command, IssueCoupons, RecordCustomer
 from shared.domain.model.customer import Customer
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
@@ -38,7 +38,7 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssueCoupons | NoteCustomer]:
+def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssueCoupons | RecordCustomer]:
     """What `event` asks for: coupons for its customer, coupons for who referred them, or both, a command each.
 
     A reward that matches nothing still becomes a command, so that somebody is told (`not_found`). A sign-up that
@@ -62,14 +62,16 @@ def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> Issu
     return _issue(event.command_id, event, customer, asked.customer, data.earned_at, occasion)
 
 
-def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) -> Iterator[IssueCoupons | NoteCustomer]:
+def _sign_up(
+    event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex
+) -> Iterator[IssueCoupons | RecordCustomer]:
     asked = index.matching(event.type, data)
     customer = _customer(data.customer)
     if asked.customer:
         yield _issue(event.command_id, event, customer, asked.customer, data.signed_up_at)
     elif customer.segments is not None:
         # Under an id of its own: should the event come again when a campaign matches, that is no other use of its id.
-        yield NoteCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
+        yield RecordCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
     if asked.referrer and data.referred_by is not None:
         # One customer is referred once, under whatever event ids their sign-up comes.
         occasion = referral_occasion(data.customer.customer_id)
@@ -107,8 +109,8 @@ def _customer(customer: IdentifiedCustomer) -> Customer:
 
 
 def chunks(
-    commands: Sequence[IssueCoupons | NoteCustomer], max_coupons: int
-) -> Iterator[Sequence[IssueCoupons | NoteCustomer]]:
+    commands: Sequence[IssueCoupons | RecordCustomer], max_coupons: int
+) -> Iterator[Sequence[IssueCoupons | RecordCustomer]]:
     """`commands` in their order, in parts of at most `max_coupons` coupons; a command that alone is more stays so."""
     start = coupons = 0
     for position, command in enumerate(commands):
@@ -149,7 +151,7 @@ class IssueHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         await self._refresh()
-        asked: list[tuple[ReceivedEvent, IssueCoupons | NoteCustomer]] = []
+        asked: list[tuple[ReceivedEvent, IssueCoupons | RecordCustomer]] = []
         too_much: list[Poison] = []
         for event in events:
             try:
@@ -162,7 +164,7 @@ class IssueHandler:
         _count_refusals(verdicts)
         return too_much + _poisons([event for event, _ in asked], verdicts)
 
-    async def _supplied(self, commands: Sequence[IssueCoupons | NoteCustomer]) -> list[Command]:
+    async def _supplied(self, commands: Sequence[IssueCoupons | RecordCustomer]) -> list[Command]:
         """The commands, with the codes that external sources give for them."""
         issues = [command for command in commands if isinstance(command, IssueCoupons)]
         supplied = iter(await self._external.supply(issues, self._campaigns))

@@ -32,7 +32,7 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders: bool = False) -> Command | None:
+def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
     """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
 
     `note_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
@@ -41,7 +41,7 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, note_orders:
     data = event.data
     if isinstance(data, OrderPlaced):
         if not data.coupon_codes and not data.lock_reference:
-            return _to_note(event, data) if note_orders and _is_to_note(data) else None
+            return _to_note(event, data) if record_orders and _is_to_note(data) else None
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
@@ -150,10 +150,10 @@ class OrderHandler:
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         poison: list[Poison] = []
         asked: list[tuple[ReceivedEvent, Command]] = []
-        note_orders = await self._notes_orders(events)
+        record_orders = await self._notes_orders(events)
         for event in events:
             try:
-                command = to_command(event, self._settings, note_orders=note_orders)
+                command = to_command(event, self._settings, record_orders=record_orders)
             except MoneyError as error:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
@@ -176,7 +176,7 @@ class OrderHandler:
 
         Asks the ledger only where there is one.
         """
-        if self._settings.note_orders == "always":
+        if self._settings.record_orders == "always":
             return True
         if not any(_is_to_note(event.data) for event in events):
             return False

@@ -24,8 +24,8 @@ from shared.domain.model.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
@@ -34,14 +34,14 @@ from shared.domain.model.commands import (
 from shared.domain.model.customer import Customer
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
-from shared.domain.orders.changes import cancel, come_back, pay
+from shared.domain.orders.changes import cancel, pay, return_order
 from shared.domain.orders.redeem import redeem
 from shared.domain.tenancy import seen_by, told_to
 
 __all__ = ["decide", "evolve"]
 
 
-def _note(command: NoteCustomer, state: State, now: datetime) -> Verdict:
+def _note(command: RecordCustomer, state: State, now: datetime) -> Verdict:
     """Nothing is asked for; what is said of the customer is noted."""
     return Verdict(command.command_id, "recorded", now, customer_key=state.customers.get(command.command_id))
 
@@ -51,12 +51,12 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
     RedeemCoupons: redeem,
     PayOrder: pay,
     CancelOrder: cancel,
-    ReturnOrder: come_back,
+    ReturnOrder: return_order,
     LockCoupons: lock,
     ReleaseLock: release,
     ExpireLock: expire,
     VoidCoupon: void,
-    NoteCustomer: _note,
+    RecordCustomer: _note,
     CreateCoupons: create,
 }
 
@@ -69,6 +69,6 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
     customer: Customer | None = getattr(command, "customer", None)
     if customer is not None and customer.segments is not None:
         # Whatever is decided, what is said of a customer is known from now on.
-        person = state.customers.get(command.command_id)
-        verdict = verdict if person is None else replace(verdict, segments=(person, customer.segments))
+        customer_key = state.customers.get(command.command_id)
+        verdict = verdict if customer_key is None else replace(verdict, segments=(customer_key, customer.segments))
     return verdict

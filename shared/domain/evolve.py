@@ -8,7 +8,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import LockState, Meter, OrderState, State
-from shared.domain.model.verdicts import LockChange, OrderChange, Transfer, Verdict
+from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.caps import period_keys
 from shared.domain.orders.placing import lines_of
 from shared.domain.orders.returns import standing_of
@@ -24,12 +24,12 @@ def evolve(state: State, verdict: Verdict) -> None:
     if verdict.outcome == "issued":
         _add_issued(state, verdict)
     if verdict.segments is not None:
-        person, segments = verdict.segments
-        state.segments[person] = frozenset(segments)
+        customer_key, segments = verdict.segments
+        state.segments[customer_key] = frozenset(segments)
     for order in verdict.orders:
         _note(state, order)
-    for transfer in verdict.transfers:
-        _move(state, transfer, verdict.decided_at)
+    for entry in verdict.entries:
+        _move(state, entry, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
 
@@ -52,68 +52,68 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             state.issued.add((verdict.natural_key, one.campaign_id))
 
 
-def _move(state: State, transfer: Transfer, decided_at: datetime) -> None:
-    coupon = state.coupons.get(transfer.coupon_id)
-    held, used = transfer.held_uses, transfer.used_uses
+def _move(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
+    coupon = state.coupons.get(entry.coupon_id)
+    held, used = entry.held_uses, entry.used_uses
     if coupon is not None:
         coupon.held += held
         coupon.used += used
-        if transfer.kind == "voided":
+        if entry.kind == "voided":
             coupon.status = "voided"
-    campaign = state.campaigns.get(transfer.campaign_id)
+    campaign = state.campaigns.get(entry.campaign_id)
     if campaign is not None:
         if campaign.meters_campaign:
-            _meter(state, transfer, None)
-        if campaign.meters_customers and transfer.customer_key is not None:
-            _meter(state, transfer, transfer.customer_key)
+            _meter(state, entry, None)
+        if campaign.meters_customers and entry.customer_key is not None:
+            _meter(state, entry, entry.customer_key)
         if campaign.limits.caps:
-            _count_in_periods(state, transfer, campaign, decided_at)
-    if transfer.order_id is not None and transfer.kind in _OF_ORDERS:
-        _stand(state, transfer)
+            _count_in_periods(state, entry, campaign, decided_at)
+    if entry.order_id is not None and entry.kind in _OF_ORDERS:
+        _stand(state, entry)
 
 
-def _stand(state: State, transfer: Transfer) -> None:
+def _stand(state: State, entry: LedgerEntry) -> None:
     """What stands redeemed for an order, and for a subscription."""
-    if transfer.subscription_id is not None:
-        key = (transfer.subscription_id, transfer.coupon_id)
-        state.subscriptions[key] = state.subscriptions.get(key, 0) + transfer.used_uses
-    order = state.orders.get(transfer.order_id or "")
+    if entry.subscription_id is not None:
+        key = (entry.subscription_id, entry.coupon_id)
+        state.subscriptions[key] = state.subscriptions.get(key, 0) + entry.used_uses
+    order = state.orders.get(entry.order_id or "")
     if order is None:
         return
-    if transfer.kind == "burned":
-        order.standing[transfer.coupon_id] = standing_of(transfer)
-    elif transfer.kind == "restored":
-        order.standing.pop(transfer.coupon_id, None)
-    elif (standing := order.standing.get(transfer.coupon_id)) is not None:
-        left_minor = standing.discount_minor + transfer.used_minor
-        order.standing[transfer.coupon_id] = replace(standing, discount_minor=left_minor)
+    if entry.kind == "burned":
+        order.redemptions[entry.coupon_id] = standing_of(entry)
+    elif entry.kind == "restored":
+        order.redemptions.pop(entry.coupon_id, None)
+    elif (standing := order.redemptions.get(entry.coupon_id)) is not None:
+        left_minor = standing.discount_minor + entry.used_minor
+        order.redemptions[entry.coupon_id] = replace(standing, discount_minor=left_minor)
 
 
-def _meter(state: State, transfer: Transfer, customer_key: str | None) -> None:
-    key = (transfer.campaign_id, customer_key)
+def _meter(state: State, entry: LedgerEntry, customer_key: str | None) -> None:
+    key = (entry.campaign_id, customer_key)
     meter = state.meters.get(key)
     if meter is None:
         meter = state.meters[key] = Meter()
-    meter.held += transfer.held_uses
-    meter.used += transfer.used_uses
-    meter.held_minor += transfer.held_minor
-    meter.used_minor += transfer.used_minor
-    if transfer.kind == "issued":
+    meter.held += entry.held_uses
+    meter.used += entry.used_uses
+    meter.held_minor += entry.held_minor
+    meter.used_minor += entry.used_minor
+    if entry.kind == "issued":
         meter.issued += 1
 
 
-def _count_in_periods(state: State, transfer: Transfer, campaign: Campaign, decided_at: datetime) -> None:
+def _count_in_periods(state: State, entry: LedgerEntry, campaign: Campaign, decided_at: datetime) -> None:
     """Book an entry on the periods that it counts in; one without a time of its own counts when it is recorded."""
-    issued = 1 if transfer.kind == "issued" else 0
-    if not (issued or transfer.held_uses or transfer.used_uses):
+    issued = 1 if entry.kind == "issued" else 0
+    if not (issued or entry.held_uses or entry.used_uses):
         return
-    for key in period_keys(campaign, transfer.customer_key, transfer.counted_at or decided_at):
+    for key in period_keys(campaign, entry.customer_key, entry.counted_at or decided_at):
         meter = state.period_meters.get(key)
         if meter is None:
             meter = state.period_meters[key] = Meter()
         meter.issued += issued
-        meter.held += transfer.held_uses
-        meter.used += transfer.used_uses
+        meter.held += entry.held_uses
+        meter.used += entry.used_uses
 
 
 def _change_lock(state: State, change: LockChange) -> None:

@@ -89,7 +89,7 @@ def _for_order(
     campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
     if coupon is not None and stands(coupon.coupon_id, placing.known, placing.hold):
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
-        redeemed = placing.known is not None and coupon.coupon_id in placing.known.standing
+        redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
         yield _holds("order", f"Order {command.order.order_id!r} {how} already, so nothing is judged again.")
     elif coupon is None or coupon.status == "pooled" or campaign is None:
@@ -101,7 +101,7 @@ def _for_order(
 
 def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coupon: Coupon | None) -> Iterator[Finding]:
     request = request_for_lock(command, state, now)
-    problem = reference_problem(command, state.locks.get(command.lock_reference), request.person)
+    problem = reference_problem(command, state.locks.get(command.lock_reference), request.customer_key)
     if problem is not None:
         yield _refused("lock_reference", problem)
     campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
@@ -162,7 +162,7 @@ def _of_rule(rule: Rule, request: Request, offer: Offer) -> Finding:
 def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
     if offer.recurring and not rule.of_order and rule.reason is not Reason.ORDER_MISMATCH:
         return "The coupon's first use on this subscription promised it."
-    if rule.field in _OF_SOMEBODY and request.person is None:
+    if rule.field in _OF_SOMEBODY and request.customer_key is None:
         return "The request names no customer."
     currency, order = offer.campaign.currency, request.order
     if rule.field == "eligibility.min_order_amount" and order is not None and currency not in (None, order.currency):
@@ -173,14 +173,14 @@ def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
 def _of_what_stands(request: Request, offer: Offer) -> Iterator[Finding]:
     """Whether it goes with the coupons that the order has already."""
     order = request.state.orders.get(request.order_id or "")
-    if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.standing:
+    if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.redemptions:
         yield _refused("order", stands_already(offer, order))
-    other = clash(offer, request.beside, len(request.beside) + 1)
+    other = clash(offer, request.existing, len(request.existing) + 1)
     if other is not None:
         yield _refused("stacking", not_beside(offer, other))
-    elif request.beside:
-        beside = ", ".join(one.code for one in request.beside)
-        yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": beside})
+    elif request.existing:
+        existing = ", ".join(one.code for one in request.existing)
+        yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": existing})
     elif request.order_id is None:
         yield Finding("stacking", "needs an order")
     else:

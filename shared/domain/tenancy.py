@@ -20,7 +20,7 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import LockedUse, Standing, State
+from shared.domain.model.state import ActiveRedemption, LockedUse, State
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 
 Groups = frozenset[str] | None
@@ -65,7 +65,7 @@ def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
         return verdict
     if isinstance(command, CancelOrder | ReturnOrder):
         if not _order_seen(state, groups, command.order_id):
-            verdict = replace(verdict, transfers=(), locks=(), orders=())
+            verdict = replace(verdict, entries=(), locks=(), orders=())
         # The currency would tell an order of others from one that only the caller named.
         return verdict if verdict.accepted else replace(verdict, currency=None)
     if isinstance(command, RedeemCoupons) and not _order_seen(state, groups, command.order.order_id):
@@ -99,12 +99,12 @@ def _without_owner(refused: RefusedCoupon, state: State, groups: frozenset[str])
 
 def _order_seen(state: State, groups: frozenset[str], order_id: str) -> bool:
     order = state.orders.get(order_id)
-    standing: Iterable[Standing] = () if order is None else order.standing.values()
+    standing: Iterable[ActiveRedemption] = () if order is None else order.redemptions.values()
     held = [use for lock in state.locks.values() if lock.order_id == order_id for use in lock.uses]
     return _all_seen(state, groups, standing) and _all_seen(state, groups, held)
 
 
-def _all_seen(state: State, groups: frozenset[str], uses: Iterable[Standing | LockedUse]) -> bool:
+def _all_seen(state: State, groups: frozenset[str], uses: Iterable[ActiveRedemption | LockedUse]) -> bool:
     return all(_is_seen(state, groups, use.campaign_id) for use in uses)
 
 

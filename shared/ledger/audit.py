@@ -1,4 +1,4 @@
-"""The audit: whether every meter is the sum of its transfers, any time, on a live system.
+"""The audit: whether every meter is the sum of its ledger entries, any time, on a live system.
 
 All questions are asked of one snapshot, so batches that commit meanwhile can't make them disagree.
 """
@@ -16,14 +16,14 @@ FINDINGS_A_CHECK: Final = 100
 AUDIT_SECONDS: Final = 600.0
 
 CHECKS: Final[Mapping[str, str]] = {
-    "audit_coupons": "a coupon's held and used uses equal the sum of its transfers",
-    "audit_meters": "a meter equals the sum of the transfers of its campaign or customer",
+    "audit_coupons": "a coupon's held and used uses equal the sum of its ledger entries",
+    "audit_meters": "a meter equals the sum of the ledger entries of its campaign or customer",
     "audit_meters_missing": "a limit that needs a meter has one",
-    "audit_period_meters": "a cap's period equals the sum of the transfers that count in it",
+    "audit_period_meters": "a cap's period equals the sum of the ledger entries that count in it",
     "audit_locks": "the uses a coupon has held equal what open locks hold",
     "audit_limits": "no coupon, no campaign and no period is used beyond its limit as it stands on the row",
     "audit_orders": "an order has one use of a coupon or none, and never got more discount back than it was given",
-    "audit_orphans": "every transfer is of a coupon that exists, of the campaign it says, and of a recorded command",
+    "audit_orphans": "every ledger entry names an existing coupon, its campaign and a recorded command",
 }
 """Query → what it proves. Each returns one row a finding: what, expected, found."""
 
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The outcome of an audit. `checked` counts what was looked at: coupons, meters, transfers."""
+    """The outcome of an audit. `checked` counts what was looked at: coupons, meters, ledger entries."""
 
     checked: Mapping[str, int]
     findings: tuple[Finding, ...]
@@ -51,7 +51,7 @@ class AuditReport:
 
 
 async def audit(pool: Pool) -> AuditReport:
-    """Rebuild every meter from the transfers and compare. Reads only; takes no lock that a batch would wait for."""
+    """Rebuild every meter from the ledger entries and compare. Only read; take no lock that a batch waits for."""
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

@@ -91,9 +91,9 @@ async def _locks(connection: Connection, target: Target, cursor: Cursor) -> Piec
     return _by_key(await _update(connection, "erasure_locks", target), target)
 
 
-async def _transfers(connection: Connection, target: Target, cursor: Cursor) -> Piece:
+async def _entries(connection: Connection, target: Target, cursor: Cursor) -> Piece:
     most = target.bounded(ROWS_BY_KEY)
-    return _by_key(await connection.fetchval(sql("erasure_transfers"), target.erasure_id, most), target)
+    return _by_key(await connection.fetchval(sql("erasure_entries"), target.erasure_id, most), target)
 
 
 async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -274,7 +274,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "coupons": _coupons,
     "orders": _orders,
     "locks": _locks,
-    "transfers": _transfers,
+    "ledger_entries": _entries,
     "journal": _journal,
     FREE_TEXT: _TextStep("erasure_journal_scan", ("",), _write_journal),
     "shared_occasions": _TextStep("erasure_shared_occasions_scan", ("", ""), _write_shared_occasions),

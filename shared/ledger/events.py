@@ -16,8 +16,8 @@ from shared.domain.model.commands import (
     CreateCoupons,
     IssueCoupons,
     LockCoupons,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     RedeemCoupons,
 )
 from shared.domain.model.customer import Customer
@@ -25,7 +25,7 @@ from shared.domain.model.ids import derived_id
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.state import State
-from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LineShare, RefusedCoupon, Transfer, Verdict
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCoupon, exhausted
 from shared.ledger.outbox import OutboxRow
 
@@ -294,35 +294,35 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
 
     Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
     """
-    restored: dict[str, list[Transfer]] = {}
+    restored: dict[str, list[LedgerEntry]] = {}
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
-    for transfer in verdict.transfers:
-        if transfer.kind in ("returned", "restored"):
-            restored.setdefault(transfer.redemption_id or "", []).append(transfer)
-    for redemption_id, transfers in restored.items():
-        order_id = transfers[0].order_id or ""
+    for entry in verdict.entries:
+        if entry.kind in ("returned", "restored"):
+            restored.setdefault(entry.redemption_id or "", []).append(entry)
+    for redemption_id, entries in restored.items():
+        order_id = entries[0].order_id or ""
         yield topics.COUPONS_REDEMPTIONS.name, order_id, "coupon.redemption_restored", order_id, {
             "redemption_id": redemption_id,
             "order_id": order_id,
             "cause": "order.cancelled" if isinstance(command, CancelOrder) else "order.returned",
-            "coupons": [_given_back(state, transfer) for transfer in transfers],
+            "coupons": [_given_back(state, entry) for entry in entries],
             "restored_at": verdict.decided_at,
         }  # fmt: skip
-    for transfer in verdict.transfers:
-        if transfer.kind == "released":
-            expired = outcomes.get(transfer.lock_reference or "") == "expired"
+    for entry in verdict.entries:
+        if entry.kind == "released":
+            expired = outcomes.get(entry.lock_reference or "") == "expired"
             kind = "coupon.lock_expired" if expired else "coupon.released"
-            yield topics.COUPONS_LIFECYCLE.name, transfer.coupon_id, kind, transfer.coupon_id, {
-                "lock_reference": transfer.lock_reference,
+            yield topics.COUPONS_LIFECYCLE.name, entry.coupon_id, kind, entry.coupon_id, {
+                "lock_reference": entry.lock_reference,
                 "coupons": [
-                    {**_coupon(state, transfer), "discount_amount": _money(-transfer.held_minor, transfer.currency)}
+                    {**_coupon(state, entry), "discount_amount": _money(-entry.held_minor, entry.currency)}
                 ],
-                "order_id": transfer.order_id,
+                "order_id": entry.order_id,
                 ("expired_at" if expired else "released_at"): verdict.decided_at,
             }  # fmt: skip
-        elif transfer.kind == "voided":
-            yield topics.COUPONS_LIFECYCLE.name, transfer.coupon_id, "coupon.voided", transfer.coupon_id, {
-                **_coupon(state, transfer),
+        elif entry.kind == "voided":
+            yield topics.COUPONS_LIFECYCLE.name, entry.coupon_id, "coupon.voided", entry.coupon_id, {
+                **_coupon(state, entry),
                 "voided_at": verdict.decided_at,
             }  # fmt: skip
 
@@ -350,27 +350,27 @@ def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
-def _nothing(command: NoteCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
+def _nothing(command: RecordCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
     """What is noted of a customer is nobody else's business."""
     yield from ()
 
 
-def _given_back(state: State, transfer: Transfer) -> Data:
+def _given_back(state: State, entry: LedgerEntry) -> Data:
     data = {
-        **_coupon(state, transfer),
-        "uses": -transfer.used_uses,
-        "discount_amount": _money(-transfer.used_minor, transfer.currency),
+        **_coupon(state, entry),
+        "uses": -entry.used_uses,
+        "discount_amount": _money(-entry.used_minor, entry.currency),
     }
-    if transfer.lines:
-        data["lines"] = _shares(transfer.lines, transfer.currency)
+    if entry.lines:
+        data["lines"] = _shares(entry.lines, entry.currency)
     return data
 
 
-def _coupon(state: State, transfer: Transfer) -> Data:
+def _coupon(state: State, entry: LedgerEntry) -> Data:
     return {
-        "coupon_id": transfer.coupon_id,
-        "code": state.coupons[transfer.coupon_id].code or None,
-        "campaign_id": transfer.campaign_id,
+        "coupon_id": entry.coupon_id,
+        "code": state.coupons[entry.coupon_id].code or None,
+        "campaign_id": entry.campaign_id,
     }
 
 

@@ -37,7 +37,7 @@ SECTIONS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "coupons": ("export_coupons", (_NOBODY,)),
     "orders": ("export_orders", ("",)),
     "locks": ("export_locks", ("",)),
-    "ledger_entries": ("export_transfers", (0,)),
+    "ledger_entries": ("export_entries", (0,)),
     "decisions": ("export_journal", ("",)),
     "external_requests": ("export_external_requests", ("", "")),
     "totals": ("export_meters", ("", _NOBODY)),

@@ -27,7 +27,7 @@ MOST_CHUNKS: Final = 20
 class Position:
     """Where a page of redemptions ended: the last entry of the ledger, and the last refusal, that were shown."""
 
-    transfer_id: int | None = None
+    entry_id: int | None = None
     refused: tuple[datetime, str, str] | None = None
 
 
@@ -114,7 +114,7 @@ async def redemptions(connection: Connection, wanted: Filter, after: Position, l
     found: list[Redemption] = []
     position = after
     for one in islice(merge(moved, refused, key=lambda one: one.at, reverse=True), limit):
-        position = Position(one.position.transfer_id or position.transfer_id, one.position.refused or position.refused)
+        position = Position(one.position.entry_id or position.entry_id, one.position.refused or position.refused)
         found.append(
             Redemption(
                 one.at, one.outcome, one.order_id, one.code, one.coupon_id, one.campaign_id, one.redemption_id,
@@ -135,13 +135,13 @@ async def _moved(connection: Connection, wanted: Filter, after: Position, limit:
     kind = {"redeemed": "burned"}.get(wanted.outcome or "", wanted.outcome)
     records = await connection.fetch(
         sql("page_redeemed"), kind, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
-        wanted.order_id, coupon_id, after.transfer_id, limit, wanted.groups,
+        wanted.order_id, coupon_id, after.entry_id, limit, wanted.groups,
     )  # fmt: skip
     return [
         Redemption(
             record["at"], "redeemed" if record["kind"] == "burned" else record["kind"], record["order_id"],
             record["code"], record["coupon_id"], record["campaign_id"], record["redemption_id"], record["used_minor"],
-            record["currency"], None, None, record["command_id"], Position(transfer_id=record["transfer_id"]),
+            record["currency"], None, None, record["command_id"], Position(entry_id=record["entry_id"]),
         )
         for record in records
     ]  # fmt: skip

@@ -20,8 +20,8 @@ from shared.domain.model.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
@@ -29,11 +29,11 @@ from shared.domain.model.commands import (
 )
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
-from shared.domain.model.state import LockedUse, LockState, MeterKey, PeriodKey, Standing, State, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
+from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
-from shared.ledger.knowing import load_customers
 from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import first_heard, insert_columns, order_of, order_row, row_inserted
 from shared.ledger.period_metering import load_period_meters
@@ -106,7 +106,7 @@ async def load(
     return loaded
 
 
-_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, NoteCustomer)
+_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, RecordCustomer)
 _NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
 _ENDING_ORDERS = (CancelOrder, ReturnOrder)
 
@@ -150,7 +150,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
         for record in await connection.fetch(sql("orders_standing"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
             if record["standing"] > 0:
-                state.orders[record["order_id"]].standing[record["coupon_id"]] = Standing(
+                state.orders[record["order_id"]].redemptions[record["coupon_id"]] = ActiveRedemption(
                     coupon_id=record["coupon_id"],
                     campaign_id=record["campaign_id"],
                     redemption_id=record["redemption_id"],
@@ -250,7 +250,7 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
             keys.add(code_key(command.code))
     ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
     for order in state.orders.values():
-        ids.update(order.standing)
+        ids.update(order.redemptions)
     if ids:
         records = await connection.fetch(sql("coupons_lock"), list(keys), sorted(ids))
     elif keys:

@@ -34,8 +34,8 @@ class Asked:
 
 
 MAX_EVENT_WORK: Final = 5_000_000
-"""What the conditions of one event take at most, in the units of `shared.domain.offers.work`: about half a second. No other
-event is handled meanwhile."""
+"""What the conditions of one event take at most, in the units of `shared.domain.offers.work`: about half a second. No
+other event is handled meanwhile."""
 
 
 class TooMuchWorkError(ValueError):

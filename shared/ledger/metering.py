@@ -97,7 +97,7 @@ def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterato
             for customer_key in people:
                 yield use.campaign_id, customer_key, use.counted_at or now
     for order in state.orders.values():
-        for standing in order.standing.values():
+        for standing in order.redemptions.values():
             yield standing.campaign_id, standing.customer_key, standing.counted_at or now
 
 
@@ -152,5 +152,5 @@ def touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
         elif isinstance(command, CreateCoupons):
             ids[command.campaign_id] += 1
     for order in state.orders.values():
-        ids.update(standing.campaign_id for standing in order.standing.values())
+        ids.update(standing.campaign_id for standing in order.redemptions.values())
     return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]

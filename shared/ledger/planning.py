@@ -122,7 +122,7 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
 async def _live(
     connection: Connection, changed: Sequence[tuple[CampaignDefinition, CampaignDefinition, list[FieldChange]]]
 ) -> Mapping[str, Live]:
-    """campaign id → what the ledger counts; the transfers are read only where a limit that they add up to changes."""
+    """Return campaign id → totals. Ledger entries are read only where a limit that they add up to changes."""
     if not changed:
         return {}
     ids = [after.campaign_id for _, after, _ in changed]

@@ -50,7 +50,7 @@ class CouponDetails:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened to a coupon: a ledger entry (`kind` is the transfer's), or a refusal (`kind`
+    """One thing that happened to a coupon: a ledger entry (`kind` is the ledger entry's), or a refusal (`kind`
     "refused").
     """
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from shared.domain.decide import decide, evolve
 from shared.domain.explain import Explanation
 from shared.domain.explain import explain as explain_code
-from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, LockCoupons, NoteCustomer, RedeemCoupons
+from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, LockCoupons, RecordCustomer, RedeemCoupons
 from shared.domain.model.customer import Customer, identifiers
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
@@ -116,7 +116,7 @@ def _expire(state: State, reference: str, now: datetime) -> None:
 
 
 def _with_first_identifier(command: _Command) -> _Command:
-    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons | NoteCustomer) or command.customer is None:
+    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons | RecordCustomer) or command.customer is None:
         return command
     kind, value = identifiers(command.customer)[0]
     field = {"id": "customer_id", "email": "email", "mobile": "mobile"}[kind]

@@ -31,8 +31,8 @@ from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
+from shared.messaging.empty_fetch_pause import be_patient
 from shared.messaging.isolation import BUG, Handler, Isolating, Poison
-from shared.messaging.patience import be_patient
 from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent, Record
 from shared.runtime.backoff import Backoff

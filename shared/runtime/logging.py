@@ -10,8 +10,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.runtime.log_throttle import OncePerWindow
 from shared.runtime.printable import printable
-from shared.runtime.quieter import OncePerWindow
 from shared.runtime.settings import CommonSettings
 
 # At DEBUG these print what they carry: records with e-mail addresses and phone numbers. At INFO they chatter.

@@ -103,7 +103,7 @@ async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_ev
     assert all(seen.answers[f"own-{number}"][0] == 200 for number in range(COUPONS))
     hot_answers = [seen.answers[f"hot-{number}"][0] for number in range(COUPONS)]
     assert (hot_answers.count(200), hot_answers.count(422)) == (HOT_USES, COUPONS - HOT_USES)
-    burned = await pool.fetch("SELECT order_id FROM transfers WHERE kind = 'burned'")
+    burned = await pool.fetch("SELECT order_id FROM ledger_entries WHERE kind = 'burned'")
     told = {name for name, (status, _) in seen.answers.items() if status == 200}
     assert sorted(row["order_id"] for row in burned) == sorted(told)
     assert (await audit(pool)).findings == ()

@@ -45,7 +45,7 @@ async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_do
             assert between.swallowed.is_set()
             assert isinstance(verdict, Verdict)
             assert verdict.accepted
-            assert await owner.fetchval("SELECT count(*) FROM transfers WHERE order_id = 'O1'") == 1
+            assert await owner.fetchval("SELECT count(*) FROM ledger_entries WHERE order_id = 'O1'") == 1
 
 
 async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_and_goes_on(
@@ -103,7 +103,7 @@ async def test_a_full_disk_is_waited_for_and_no_service_takes_it_for_a_bug(
             ballast.unlink()
             await until_read(settings, 400)
             await until_published(pool)
-            assert await pool.fetchval("SELECT count(*) FROM transfers") == 400
+            assert await pool.fetchval("SELECT count(*) FROM ledger_entries") == 400
             assert await dead_letters(settings) == 0
             assert fleet.deaths == []
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from schemas.topics import ORDERS
-from services.gateway.repeats import KeptAnswer, Repeats
+from services.gateway.idempotency import IdempotencyStore, KeptAnswer
 from services.relay.position import LedgerWentBackError
 from services.relay.relay import AWAY, Relay
 from services.relay.settings import RelaySettings
@@ -83,7 +83,7 @@ async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_s
     """Whatever is answered from what an earlier request left: the mechanism is the connection's, not the engine's."""
     place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
     async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
-        repeats = Repeats(pool, 10, 3_600)
+        repeats = IdempotencyStore(pool, 10, 3_600)
         assert await repeats.begin(place, asked) is None
         servers.link.cut()
         with pytest.raises(CommitUnansweredError):
@@ -91,7 +91,7 @@ async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_s
         end_waiting_commits(servers)
         await until_visible(pool, "SELECT count(*) FROM http_answers WHERE status = 200")
         with pytest.raises(CommitUnansweredError):
-            await Repeats(pool, 10, 3_600).begin(place, asked)
+            await IdempotencyStore(pool, 10, 3_600).begin(place, asked)
         end_waiting_commits(servers)
 
         with pytest.raises(CommitUnansweredError):
@@ -102,11 +102,11 @@ async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_s
             await save(pool, [definition()])
 
         servers.link.mend()
-        assert await again_while(UNAVAILABLE, lambda: Repeats(pool, 10, 3_600).begin(place, asked)) == answer
+        assert await again_while(UNAVAILABLE, lambda: IdempotencyStore(pool, 10, 3_600).begin(place, asked)) == answer
         [saved] = await again_while(UNAVAILABLE, lambda: save(pool, [definition()]))
         assert saved.change == "unchanged"
         await servers.fail_over()
-        assert await again_while(UNAVAILABLE, lambda: Repeats(pool, 10, 3_600).begin(place, asked)) == answer
+        assert await again_while(UNAVAILABLE, lambda: IdempotencyStore(pool, 10, 3_600).begin(place, asked)) == answer
 
 
 async def again_while(
@@ -163,7 +163,7 @@ async def test_a_failover_to_a_synchronous_standby_loses_no_acknowledged_input(
                 assert done >= acknowledged, "an acknowledged order isn't in the ledger that survived"
                 await until_read(settings, 2 * HALF)
                 await until_published(pool)
-                assert await pool.fetchval("SELECT count(*) FROM transfers") == 2 * HALF
+                assert await pool.fetchval("SELECT count(*) FROM ledger_entries") == 2 * HALF
                 ledgers = {str(row[0]) for row in await pool.fetch("SELECT event_id FROM outbox")}
             records = await read_all(settings, settings.topic(TOPIC))
             published = [dict(record.headers)["ce_id"].decode() for record in records]

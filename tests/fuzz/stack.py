@@ -220,7 +220,7 @@ async def _until(look: Any, wanted: object, what: str) -> None:
 
 async def _look_at_good_ones(stack: Stack, findings: Findings, good: Mapping[str, int]) -> None:
     redeemed = await stack.pool.fetchval(
-        "SELECT count(DISTINCT order_id) FROM transfers WHERE kind = 'burned' AND order_id LIKE 'good %'"
+        "SELECT count(DISTINCT order_id) FROM ledger_entries WHERE kind = 'burned' AND order_id LIKE 'good %'"
     )
     issued = await stack.pool.fetchval("SELECT count(*) FROM coupons WHERE campaign_id = 'good-reward'")
     findings.counts["good orders redeemed"] = redeemed

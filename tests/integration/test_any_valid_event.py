@@ -99,7 +99,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     engine, door = Engine(pool), Door()
     settings = RedeemerSettings(
         kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x", burn_on=burn_on,
-        note_orders="always",
+        record_orders="always",
     )  # fmt: skip
     handler = OrderHandler(pool, engine, settings)
     codes = [*await issue(engine, "save10", EXAMPLES), *await issue(engine, "custom", EXAMPLES)]
@@ -113,10 +113,11 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
         batch = [neighbours[0], strangers[0], neighbours[1], *strangers[1:]]
         assert not blamed(await handler.handle(batch), neighbours)
         assert not blamed(await handler.handle(batch), neighbours), "replayed"
-    good = "SELECT count(*) FROM transfers WHERE kind = 'burned' AND order_id LIKE 'good %'"
+    good = "SELECT count(*) FROM ledger_entries WHERE kind = 'burned' AND order_id LIKE 'good %'"
     assert await pool.fetchval(good) == EXAMPLES
     odd = """
-        SELECT count(DISTINCT order_id) FROM transfers WHERE kind IN ('burned', 'locked') AND order_id NOT LIKE 'good %'
+        SELECT count(DISTINCT order_id) FROM ledger_entries
+        WHERE kind IN ('burned', 'locked') AND order_id NOT LIKE 'good %'
     """
     assert await pool.fetchval(odd) >= EXAMPLES // 5, "hardly any order by chance got as far as a redemption"
     await goes_out_and_is_notified(pool, at_least=EXAMPLES)

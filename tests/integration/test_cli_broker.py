@@ -17,7 +17,7 @@ from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from shared.messaging.codec import Codec
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
-from shared.messaging.patience import be_patient
+from shared.messaging.empty_fetch_pause import be_patient
 from shared.messaging.records import Record
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings

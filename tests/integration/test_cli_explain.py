@@ -59,7 +59,7 @@ def counts(database_url: str) -> dict[str, int]:
     async def read() -> dict[str, int]:
         connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
         try:
-            tables = ("journal", "orders", "outbox", "transfers", "locks", "customers", "coupons")
+            tables = ("journal", "orders", "outbox", "ledger_entries", "locks", "customers", "coupons")
             return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
         finally:
             await connection.close()

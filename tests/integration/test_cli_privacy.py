@@ -140,6 +140,6 @@ async def _nothing_left(database_url: str) -> None:
         assert (await audit(pool)).findings == ()
         named = "SELECT count(*) FROM journal WHERE lower(verdict::text) LIKE '%ann%smith%'"
         assert await pool.fetchval(named) == 0
-        assert await pool.fetchval("SELECT count(DISTINCT customer_key) FROM transfers") == 1
+        assert await pool.fetchval("SELECT count(DISTINCT customer_key) FROM ledger_entries") == 1
         assert await pool.fetchval("SELECT count(*) FROM erasures") == 1
         assert await pool.fetchval("SELECT count(*) FROM customers") == 1, "the pseudonym"

@@ -45,7 +45,7 @@ async def test_it_answers_while_more_locks_have_expired_than_a_batch_takes_along
         await pool.execute("UPDATE locks SET expires_at = now() - interval '1 minute'")
         verdict = await validate(pool, redeem("A", [code]))
         assert verdict.outcome == "redeemed"
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 0
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 0
 
 
 async def test_an_issue_is_judged_without_a_code_being_spent(database_url: str) -> None:

@@ -126,7 +126,7 @@ async def test_one_file_imported_by_four_engines_at_once_is_there_once(pool: Poo
     answers = await asyncio.gather(*(decide(pool, create(str(n), codes=tuple(one))) for n, one in enumerate(orders)))
     assert sum(len(verdict.accepted) for (verdict,) in answers) == 400
     assert sum(len(verdict.refused) for (verdict,) in answers) == 1_200
-    assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'issued'") == 400
+    assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == 400
 
 
 async def test_a_total_stays_exact_while_coupons_are_made_and_issued_on_several_engines(pool: Pool) -> None:

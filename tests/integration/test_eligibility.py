@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, NoteCustomer, PayOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Cause,
+    Command,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+)
 from shared.domain.model.customer import Customer
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
@@ -55,7 +63,7 @@ def reward(number: int, customer: Customer, *campaign_ids: str) -> IssueCoupons:
     [
         reward(1, segmented(ANN, "vip", "new"), "save10"),
         reward(1, segmented(ANN, "vip")),  # issues nothing
-        NoteCustomer("/signup 1", segmented(ANN, "vip"), PLACED_AT),
+        RecordCustomer("/signup 1", segmented(ANN, "vip"), PLACED_AT),
         redeem("O", ["NOPE"], customer=segmented(ANN, "vip")),
         redeem("O", [], customer=segmented(ANN, "vip")),
         LockCoupons("/cli 1", "lock-1", ("NOPE",), 60, segmented(ANN, "vip")),
@@ -69,14 +77,14 @@ async def test_segments_that_one_command_tells_are_known_to_later_ones(database_
         assert await outcomes(pool, redeem("B", ["VIP"], customer=ANN)) == ["redeemed"]
         assert await outcomes(pool, redeem("C", ["VIP"], customer=BOB)) == [Reason.SEGMENT_MISMATCH]
         # said again they are replaced, all of them
-        told = [NoteCustomer("/signup 2", segmented(ANN), PLACED_AT), redeem("D", ["VIP"], customer=ANN)]
+        told = [RecordCustomer("/signup 2", segmented(ANN), PLACED_AT), redeem("D", ["VIP"], customer=ANN)]
         assert await outcomes(pool, *told) == ["recorded", Reason.SEGMENT_MISMATCH]
         assert await count(pool, "SELECT segments FROM customers WHERE segments IS NOT NULL") == []
 
 
 async def test_an_orders_own_segments_come_before_what_is_known(database_url: str) -> None:
     async with ledger(database_url, VIP, shared("NOTSTAFF", segments_none=["staff"])) as pool:
-        await outcomes(pool, NoteCustomer("/1", segmented(ANN, "vip", "staff")))
+        await outcomes(pool, RecordCustomer("/1", segmented(ANN, "vip", "staff")))
         assert await outcomes(pool, redeem("A", ["NOTSTAFF"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
         mine = segmented(ANN, "other")
         assert await outcomes(pool, redeem("B", ["VIP"], customer=mine)) == [Reason.SEGMENT_MISMATCH]
@@ -89,8 +97,8 @@ async def test_an_orders_own_segments_come_before_what_is_known(database_url: st
 async def test_one_person_under_several_names_is_in_all_of_their_segments(database_url: str) -> None:
     both = shared("BOTH", segments_all=["vip", "new"])
     async with ledger(database_url, both) as pool:
-        await outcomes(pool, NoteCustomer("/1", Customer("ann", segments=("vip",))))
-        await outcomes(pool, NoteCustomer("/2", Customer(None, "ann@example.com", segments=("new",))))
+        await outcomes(pool, RecordCustomer("/1", Customer("ann", segments=("vip",))))
+        await outcomes(pool, RecordCustomer("/2", Customer(None, "ann@example.com", segments=("new",))))
         assert await outcomes(pool, redeem("A", ["BOTH"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
         assert await outcomes(pool, redeem("B", ["BOTH"], customer=Customer("ann", "ann@example.com"))) == ["redeemed"]
         assert await outcomes(pool, redeem("C", ["BOTH"], customer=ANN)) == ["redeemed"]
@@ -100,9 +108,9 @@ async def test_a_reward_tells_segments_to_orders_of_the_same_batch(database_url:
     async with ledger(database_url, VIP) as pool:
         batch = [
             redeem("A", ["VIP"], customer=ANN),
-            NoteCustomer("/1", segmented(ANN, "vip")),
+            RecordCustomer("/1", segmented(ANN, "vip")),
             redeem("B", ["VIP"], customer=ANN),
-            NoteCustomer("/2", segmented(ANN)),
+            RecordCustomer("/2", segmented(ANN)),
             redeem("C", ["VIP"], customer=ANN),
         ]
         mismatch = Reason.SEGMENT_MISMATCH
@@ -119,7 +127,7 @@ async def test_of_two_engines_at_once_exactly_one_has_the_first_order(database_u
             )
             # Whoever comes second finds the other's order, also where that order was the one refused.
             assert sorted(map(str, [one for [one] in both])) == ["not_first_order", "redeemed"]
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 12
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 12
 
 
 async def test_many_engines_at_once_give_each_customer_one_first_order(database_url: str) -> None:
@@ -128,7 +136,7 @@ async def test_many_engines_at_once_give_each_customer_one_first_order(database_
                   for n in range(70)]  # fmt: skip
         batches: Sequence[Sequence[Command]] = [orders[start::4] for start in range(4)]
         await asyncio.gather(*(outcomes(pool, *batch) for batch in batches))
-        taken = "SELECT sum(used_uses + held_uses) FROM transfers"
+        taken = "SELECT sum(used_uses + held_uses) FROM ledger_entries"
         assert await count(pool, taken) == 7
 
 
@@ -218,7 +226,7 @@ def story() -> list[Command]:
         at = PLACED_AT + number * MINUTE
         commands.append(redeem(name, codes, customer=who, hold=number % 3 == 0, hold_seconds=600, at=at))
         if number % 5 == 0:
-            commands.append(NoteCustomer(f"/note {number}", segmented(who, *(("vip",) if number % 2 else ()))))
+            commands.append(RecordCustomer(f"/note {number}", segmented(who, *(("vip",) if number % 2 else ()))))
         if number % 3 == 0:
             commands.append(PayOrder(f"/pay {number}", name, at))
         if number % 4 != 1:

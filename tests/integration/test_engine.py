@@ -44,9 +44,9 @@ async def test_the_same_command_gets_the_recorded_verdict_for_good(database_url:
         command = redeem("A", [code, "NO-SUCH"])
         [first] = await Engine(pool).execute([command])
         again = await Engine(pool).execute([command, command])
-        recorded = replace(verdict(first), transfers=(), locks=(), orders=())
+        recorded = replace(verdict(first), entries=(), locks=(), orders=())
         assert again == [recorded, recorded]
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 1
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 1
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type LIKE 'coupon.red%'") == 2
 
 
@@ -61,7 +61,7 @@ async def test_the_same_id_with_other_content_is_rejected_and_changes_nothing(da
         )
         assert [type(answer) for answer in in_a_later_batch] == [Rejected]
         assert [type(answer) for answer in in_one_batch] == [Verdict, Rejected]
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 2
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 2
 
 
 async def test_a_batch_equals_one_by_one(database_url: str) -> None:
@@ -145,7 +145,7 @@ async def test_a_command_that_the_database_cannot_take_is_rejected_alone(databas
         commands[3] = redeem("O3", [codes[3], "nul\x00byte"])
         answers = await engine.execute(commands)
         assert [type(answer) for answer in answers] == [Verdict] * 3 + [Rejected] + [Verdict] * 3
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 6
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 6
 
 
 async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -> None:
@@ -178,7 +178,7 @@ async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -
         stop.set()
         assert await killing >= 10
         assert [verdict(answer).outcome for answer in answers] == ["redeemed"] * 60
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 60
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 60
         assert await count(pool, "SELECT count(DISTINCT event_id) FROM outbox WHERE type = 'coupon.redeemed'") == 60
 
 
@@ -302,7 +302,7 @@ async def test_the_database_refuses_to_break_what_decide_promises(database_url: 
         with pytest.raises(asyncpg.CheckViolationError):
             await pool.execute("UPDATE coupons SET used_uses = 2")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await pool.execute("DELETE FROM transfers")
+            await pool.execute("DELETE FROM ledger_entries")
     async with await open_pool(database_url, role=None) as owner:
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await owner.execute("UPDATE transfers SET used_uses = 0")
+            await owner.execute("UPDATE ledger_entries SET used_uses = 0")

@@ -12,8 +12,8 @@ from schemas.parsing import parse
 from services.notifier.handler import NotificationHandler
 from shared.domain.model.commands import (
     CancelOrder,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     ReleaseLock,
     VoidCoupon,
 )
@@ -176,13 +176,13 @@ async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> Non
             f"customer_key = '{erasure.pseudonym}', used_minor = 0",
         ):  # fmt: skip
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await pool.execute(f"UPDATE transfers SET {change}")
+                await pool.execute(f"UPDATE ledger_entries SET {change}")
             with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-                await owner.execute(f"UPDATE transfers SET {change}")
+                await owner.execute(f"UPDATE ledger_entries SET {change}")
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await owner.execute("DELETE FROM transfers")
+            await owner.execute("DELETE FROM ledger_entries")
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await owner.execute("TRUNCATE transfers")
+            await owner.execute("TRUNCATE ledger_entries")
         verdict: Any = json.loads(
             await pool.fetchval("SELECT verdict::text FROM journal WHERE command_id = '/shop A-3'")
         )
@@ -220,7 +220,7 @@ async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_a
         assert await erasing.begin(pool, WHO, "too late") is None
         record = await pool.fetchrow("SELECT * FROM erasures")
         assert (record["identifiers"], record["customer_keys"], record["requested_by"]) == ("[]", [], "a test")
-        assert json.loads(record["counts"])["transfers"] > 5
+        assert json.loads(record["counts"])["ledger_entries"] > 5
         await forget_what_readers_are_told(pool)
         assert await named_in(database_url) == {}
 
@@ -248,7 +248,7 @@ async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_to
         await erasing.run(pool, erasure_id)
         erasure = await erasing.find(pool, erasure_id)
         assert erasure is not None
-        left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM transfers")} & set(keys)
+        left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM ledger_entries")} & set(keys)
         assert len(left) == 1, "only Bob's"
         await forget_what_readers_are_told(pool)
         assert await named_in(database_url) == {}
@@ -304,7 +304,7 @@ async def test_an_export_holds_everything_and_nobody_elses(database_url: str) ->
         assert len(made["coupons"]) == 2
         assert {one["order_id"] for one in made["orders"]} == {"A-1", "A-2", "A-3", "A-4", "A-5"}
         keys = list(person.customer_keys)
-        entries = await pool.fetchval("SELECT count(*) FROM transfers WHERE customer_key = ANY($1::uuid[])", keys)
+        entries = await pool.fetchval("SELECT count(*) FROM ledger_entries WHERE customer_key = ANY($1::uuid[])", keys)
         assert len(made["ledger_entries"]) == entries > 8
         assert {one["lock"]["lock_reference"] for one in made["locks"]} >= {"lock-1"}
         assert any((one["verdict"].get("metadata") or {}).get("gift_for") == "Ann Smith" for one in made["decisions"])
@@ -322,7 +322,7 @@ async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: st
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MOST_NAMES + 1)]
-        await engine.execute([NoteCustomer(f"/n {n}", who, PLACED_AT) for n, who in enumerate(people)])
+        await engine.execute([RecordCustomer(f"/n {n}", who, PLACED_AT) for n, who in enumerate(people)])
         with pytest.raises(erasing.ErasureRefusedError, match="placeholder"):
             await erasing.begin(pool, (("email", "none@example.com"),), "a test")
         assert await pool.fetchval("SELECT count(*) FROM erasures") == 0
@@ -358,7 +358,7 @@ async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await reader.fetchval(f"SELECT {column} FROM erasures")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await reader.fetchval("SELECT erase_transfers(gen_random_uuid(), 1)")
+                await reader.fetchval("SELECT erase_ledger_entries(gen_random_uuid(), 1)")
 
 
 async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(database_url: str) -> None:
@@ -383,7 +383,7 @@ async def test_references_that_name_the_person_stay_and_are_counted(database_url
         assert erasure is not None
         assert erasure.counts["references_kept"] == 1
         places = set(await named_in(database_url))
-    assert {"orders.order_id", "transfers.order_id", "journal.order_id", "journal.command_id"} <= places
+    assert {"orders.order_id", "ledger_entries.order_id", "journal.order_id", "journal.command_id"} <= places
     assert all(place.partition(".")[2] in ("order_id", "command_id", "verdict", "key", "subject", "data", "payload")
                for place in places), places  # fmt: skip
 

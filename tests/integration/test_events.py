@@ -85,7 +85,7 @@ async def test_an_event_too_large_for_a_broker_goes_without_the_shares_of_its_li
         codes = await issue(engine, "save10", 3)
         [verdict] = await engine.execute([redeem("LARGE", codes, order=order)])
         told = await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.redeemed'")
-        kept = await pool.fetchval("SELECT sum(jsonb_array_length(lines)) FROM transfers WHERE kind = 'burned'")
+        kept = await pool.fetchval("SELECT sum(jsonb_array_length(lines)) FROM ledger_entries WHERE kind = 'burned'")
     assert isinstance(verdict, Verdict)
     assert verdict.outcome == "redeemed"
     assert len(told) < 10_000

@@ -79,7 +79,7 @@ async def test_validating_says_what_is_refused_and_changes_nothing(database_url:
         alone = {"codes": [code, "NOPE"], "order": ORDER, "atomic": False}
         answer = await here.client.post("/v1/validate", json=alone)
         assert [one["code"] for one in answer.json()["coupons"]] == [code]
-        assert await here.pool.fetchval("SELECT count(*) FROM transfers WHERE kind <> 'issued'") == 0
+        assert await here.pool.fetchval("SELECT count(*) FROM ledger_entries WHERE kind <> 'issued'") == 0
 
 
 async def test_explaining_shows_every_rule(database_url: str) -> None:

@@ -108,4 +108,4 @@ async def test_of_400_on_50_connections_100_succeed_and_300_hear_why(database_ur
         assert (answers.count((200, "")), answers.count((422, "exhausted"))) == (100, 300)
         assert await here.pool.fetchval("SELECT used_uses FROM coupons") == 100
         assert await here.pool.fetchval("SELECT used_uses FROM meters") == 100
-        assert await here.pool.fetchval("SELECT count(*) FROM transfers WHERE kind = 'burned'") == 100
+        assert await here.pool.fetchval("SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 100

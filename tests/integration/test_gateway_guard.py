@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from services.gateway.access import keys
 from services.gateway.gateway import Gateway
-from services.gateway.repeats import Housekeeper
+from services.gateway.idempotency import Housekeeper
 from shared.ledger.engine import Engine
 from tests.backends import Postgres
 from tests.gateway import client_of, listening, served

@@ -47,10 +47,10 @@ WIDEST: Final[dict[str, int]] = {
     "relay_positions.relay": 255,
     "shared_occasions.campaign_id": MAX_ID_BYTES,
     "shared_occasions.occasion": len("coupons.issue ") + MAX_ID_BYTES,
-    "transfers.campaign_id": MAX_ID_BYTES,
-    "transfers.kind": 8,
-    "transfers.order_id": MAX_ID_BYTES,
-    "transfers.subscription_id": MAX_ID_BYTES,
+    "ledger_entries.campaign_id": MAX_ID_BYTES,
+    "ledger_entries.kind": 8,
+    "ledger_entries.order_id": MAX_ID_BYTES,
+    "ledger_entries.subscription_id": MAX_ID_BYTES,
 }
 """Bytes in UTF-8 of the longest text of each indexed column."""
 

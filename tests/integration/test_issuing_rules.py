@@ -170,7 +170,7 @@ async def test_several_at_once_on_several_engines_stay_within_every_limit(
 
     answers = [what for _, _, what, _ in await told(pool)]
     assert (answers.count("issued"), set(answers)) == (fits, {"issued", reason})
-    assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'issued'") == fits
+    assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == fits
     assert await count(pool, "SELECT count(*) FROM coupons WHERE occasion IS NOT NULL") == await count(
         pool, "SELECT count(DISTINCT occasion) FROM coupons"
     )

@@ -260,14 +260,14 @@ async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_w
         await engine.execute([PayOrder("/pay A", "A", PLACED_AT), PayOrder("/pay B", "B", PLACED_AT)])
         await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"])])
         async with owner.acquire() as connection, connection.transaction():
-            await connection.execute("ALTER TABLE transfers DISABLE TRIGGER transfers_append_only")
+            await connection.execute("ALTER TABLE ledger_entries DISABLE TRIGGER ledger_entries_append_only")
             # as if each had come a day after the one before
             await connection.execute(
-                "UPDATE transfers SET counted_at = NULL, "
-                "recorded_at = '2026-03-01'::timestamptz + transfer_id * interval '1 day'"
+                "UPDATE ledger_entries SET counted_at = NULL, "
+                "recorded_at = '2026-03-01'::timestamptz + entry_id * interval '1 day'"
             )
             await connection.execute("UPDATE lock_uses SET counted_at = NULL")
-            await connection.execute("ALTER TABLE transfers ENABLE TRIGGER transfers_append_only")
+            await connection.execute("ALTER TABLE ledger_entries ENABLE TRIGGER ledger_entries_append_only")
         await save(pool, [hot(caps=[cap("day", uses=9), cap("week", "customer", uses=9)])])
         assert (await audit(pool)).findings == ()
         await engine.execute(

@@ -173,7 +173,7 @@ async def test_a_new_discount_is_for_new_uses_and_gives_back_what_the_old_one_to
         await changed(pool, definition(discount={"kind": "fixed", "value": "3", "currency": "USD"}))
         assert await use(engine, "O2", after) == "redeemed"
         await decide(engine, CancelOrder("cancel O1", order_id="O1", at=PLACED_AT))
-        found = await pool.fetch("SELECT used_minor FROM transfers WHERE order_id IS NOT NULL ORDER BY transfer_id")
+        found = await pool.fetch("SELECT used_minor FROM ledger_entries WHERE order_id IS NOT NULL ORDER BY entry_id")
         assert [record[0] for record in found] == [1_250, 300, -1_250]
 
 
@@ -189,7 +189,7 @@ async def test_a_lock_is_reckoned_when_it_is_burned_and_an_unpaid_order_keeps_it
             PayOrder("pay O1", order_id="O1"),
             redeem("O2", [], customer=ANNA, lock_reference="L1"),
         )
-        found = await pool.fetch("SELECT order_id, used_minor FROM transfers WHERE kind = 'burned'")
+        found = await pool.fetch("SELECT order_id, used_minor FROM ledger_entries WHERE kind = 'burned'")
         assert {tuple(record) for record in found} == {("O1", 1_250), ("O2", 300)}
 
 

@@ -16,7 +16,7 @@ async def _uses(pool: Pool, code: str) -> tuple[tuple[int, int], int]:
     """(held, used) of the coupon, and what is left of the discount that it took off."""
     row = await pool.fetchrow(
         "SELECT coupons.held_uses, coupons.used_uses, coalesce(sum(used_minor), 0)::bigint AS used_minor"
-        " FROM coupons JOIN transfers USING (coupon_id) WHERE code = $1 GROUP BY coupon_id",
+        " FROM coupons JOIN ledger_entries USING (coupon_id) WHERE code = $1 GROUP BY coupon_id",
         code,
     )
     assert row is not None
@@ -96,7 +96,7 @@ async def test_two_engines_cancel_reuse_and_place_anew_at_once_and_spend_once(da
         await asyncio.gather(_run(engines[0], again), _run(engines[1], [*anew, *elsewhere]))
         assert await pool.fetchval("SELECT count(*) FROM coupons WHERE used_uses + held_uses > 1") == 0
         standing = await pool.fetch(
-            "SELECT coupon_id, count(*) FROM (SELECT coupon_id, order_id FROM transfers"
+            "SELECT coupon_id, count(*) FROM (SELECT coupon_id, order_id FROM ledger_entries"
             " WHERE kind IN ('burned', 'restored') GROUP BY 1, 2 HAVING sum(used_uses) > 0) AS uses GROUP BY 1"
         )
         assert [row["count"] for row in standing] == [1] * 40, "each coupon stands for one of its two orders"

@@ -30,7 +30,7 @@ INSERT INTO locks (lock_reference, status, order_id, expires_at)
     FROM generate_series(1, %(rows)s) n;
 INSERT INTO lock_uses
     SELECT 'l' || n, md5('k' || n)::uuid, 'c' || n %% 500, 1, 0 FROM generate_series(1, %(rows)s) n;
-INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses, used_uses,
+INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses, used_uses,
                        held_minor, used_minor, round)
     SELECT now(), 'burned', md5('k' || n)::uuid, 'c' || n %% 500, 'o' || n, 'x ' || n, 0, 1, 0, 0, 0
     FROM generate_series(1, %(rows)s) n;

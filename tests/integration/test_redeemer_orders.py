@@ -252,7 +252,7 @@ async def test_a_return_in_part_gives_back_a_share_and_no_use(pool: Pool, part: 
 
     assert await shop.uses() == USED
     assert await shop.tell("returned", LATER, **part) == []
-    given = await pool.fetch("SELECT used_minor FROM transfers WHERE order_id IS NOT NULL ORDER BY transfer_id")
+    given = await pool.fetch("SELECT used_minor FROM ledger_entries WHERE order_id IS NOT NULL ORDER BY entry_id")
     assert [row["used_minor"] for row in given] == [1_000, -500]
     assert await shop.tell("returned", LATE, **part) == ["redemption_restored"]
     assert await shop.uses() == FREE

@@ -36,7 +36,7 @@ INSERT INTO http_answers (caller, idempotency_key, fingerprint, owner, started_a
     FROM generate_series(1, %(rows)s) n;
 UPDATE coupons SET holder_key = md5('p' || code)::uuid;
 UPDATE locks SET customer_key = md5('p' || lock_reference)::uuid;
-INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, customer_key, command_id, held_uses, used_uses,
+INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, customer_key, command_id, held_uses, used_uses,
                        held_minor, used_minor)
     SELECT now(), 'issued', md5('k' || n)::uuid, 'c1', md5('p' || n)::uuid, 'y ' || n, 0, 0, 0, 0
     FROM generate_series(1, %(rows)s) n;
@@ -67,7 +67,7 @@ OF_A_PERSON = {
     "export_coupons": [SOMEBODY, "500", "md5('a')::uuid"],
     "export_orders": [SOMEBODY, "500", "''"],
     "export_locks": [SOMEBODY, "500", "''"],
-    "export_transfers": [SOMEBODY, "500", "0"],
+    "export_entries": [SOMEBODY, "500", "0"],
     "export_journal": [SOMEBODY, "500", "''"],
     "export_external_requests": [SOMEBODY, "500", "''", "''"],
     "page_refused": [
@@ -103,9 +103,9 @@ async def test_what_is_deleted_and_what_is_erased_is_found_by_an_index(filled: s
             for name, arguments in OF_A_PERSON.items()
         }
         assert {name: tables for name, tables in read.items() if tables} == {}
-        entries = "EXPLAIN (FORMAT JSON) SELECT transfer_id FROM transfers WHERE customer_key = ANY ($1) LIMIT 500"
+        entries = "EXPLAIN (FORMAT JSON) SELECT entry_id FROM ledger_entries WHERE customer_key = ANY ($1) LIMIT 500"
         plan: dict[str, Any] = json.loads(await pool.fetchval(entries.replace("$1", SOMEBODY)))[0]["Plan"]
-        assert indexes(plan) == ["transfers_customer_key"]
+        assert indexes(plan) == ["ledger_entries_customer_key"]
 
 
 async def test_the_relay_deletes_what_is_older_than_its_retention_in_bounded_pieces(

@@ -58,7 +58,7 @@ async def run(engine: Engine, *commands: Command) -> list[Verdict]:
 
 async def entries(pool: Pool, order_id: str) -> list[tuple[str, int, int]]:
     rows = await pool.fetch(
-        "SELECT kind, used_uses, used_minor FROM transfers WHERE order_id = $1 ORDER BY transfer_id", order_id
+        "SELECT kind, used_uses, used_minor FROM ledger_entries WHERE order_id = $1 ORDER BY entry_id", order_id
     )
     return [(row["kind"], row["used_uses"], row["used_minor"]) for row in rows]
 
@@ -157,7 +157,7 @@ async def test_the_same_parts_from_two_engines_at_once_give_back_once(pool: Pool
         for name, order in (("a", range(30)), ("b", reversed(range(30))))
     ]
     await asyncio.gather(*(run(Engine(pool), *batch) for batch in batches))
-    assert await pool.fetchval("SELECT sum(used_minor) FROM transfers WHERE kind = 'returned'") == -30 * 1_000
+    assert await pool.fetchval("SELECT sum(used_minor) FROM ledger_entries WHERE kind = 'returned'") == -30 * 1_000
 
 
 async def test_the_audit_finds_an_order_that_got_back_more_than_it_was_given(database_url: str) -> None:
@@ -170,9 +170,9 @@ async def test_the_audit_finds_an_order_that_got_back_more_than_it_was_given(dat
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                "INSERT INTO transfers (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses,"
+                "INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses,"
                 " used_uses, held_minor, used_minor) SELECT recorded_at, 'returned', coupon_id, campaign_id, order_id,"
-                " command_id, 0, 0, 0, -1001 FROM transfers WHERE kind = 'burned'"
+                " command_id, 0, 0, 0, -1001 FROM ledger_entries WHERE kind = 'burned'"
             )
             from shared.ledger.sql import sql
 
@@ -224,7 +224,9 @@ async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) ->
     [paid] = await run(engine, PayOrder("/shop S3 paid", "S3", late))
     assert (paid.accepted[0].uses, paid.accepted[0].recurring) == (0, True)
     assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 1
-    assert await pool.fetchval("SELECT count(*) FROM transfers WHERE subscription_id = 's1' AND kind = 'burned'") == 3
+    assert (
+        await pool.fetchval("SELECT count(*) FROM ledger_entries WHERE subscription_id = 's1' AND kind = 'burned'") == 3
+    )
 
 
 async def test_a_first_use_that_is_taken_back_meanwhile_covers_nothing(pool: Pool) -> None:

@@ -141,7 +141,7 @@ async def test_no_secret_is_in_an_event_a_log_or_a_kept_answer(
         assert answer.status_code == 201, answer.text
         assert PIN not in answer.text
         await redeem(here)
-        for table in ("outbox", "http_answers", "journal", "transfers", "orders", "locks"):
+        for table in ("outbox", "http_answers", "journal", "ledger_entries", "orders", "locks"):
             rows = str([dict(row) for row in await here.pool.fetch(f"SELECT * FROM {table}")])
             assert PIN not in rows, table
             assert TOKEN not in rows, table

@@ -72,7 +72,7 @@ async def test_the_neighbours_of_a_bad_command_are_executed(database_url: str, n
         assert isinstance(rejected, Rejected), rejected
         assert rejected.text
         assert [outcome(answer) for answer in answers] == ["redeemed"] * 6
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind = 'burned'") == 6
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 6
         [later] = await engine.execute([redeem("later", [codes[6]])])
         assert outcome(later) == "redeemed"
 

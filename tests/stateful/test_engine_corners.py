@@ -42,7 +42,7 @@ async def test_a_command_keeps_its_verdict_though_another_comes_under_its_id_bef
         other, again = await engine.execute([VoidCoupon(command.command_id, code), command])
         assert isinstance(other, Rejected)
         assert outcome(again) == "redeemed"
-        assert await count(pool, "SELECT count(*) FROM transfers WHERE kind <> 'issued'") == 1
+        assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind <> 'issued'") == 1
 
 
 async def test_a_guest_may_lock_again_what_the_same_reference_holds(database_url: str) -> None:

@@ -141,7 +141,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._add(CancelOrder(self._id(), self.world.order_id(order), PLACED_AT + timedelta(days=day)))
 
     @rule(order=orders, day=moments, whole=st.booleans())
-    def come_back(self, order: int, day: int, whole: bool) -> None:
+    def return_order(self, order: int, day: int, whole: bool) -> None:
         self._add(ReturnOrder(self._id(), self.world.order_id(order), whole, PLACED_AT + timedelta(days=day)))
 
     @rule(

@@ -152,7 +152,7 @@ async def events_say_what_the_entries_say(pool: Pool, verdicts: Sequence[Verdict
             for coupon in data["coupons"]
         )
         entries = await pool.fetch(
-            "SELECT order_id, coupon_id::text FROM transfers WHERE kind = $1 AND used_uses <> 0", kind
+            "SELECT order_id, coupon_id::text FROM ledger_entries WHERE kind = $1 AND used_uses <> 0", kind
         )
         assert said == sorted((row[0], row[1]) for row in entries)
     assert await pool.fetchval("SELECT count(*) FROM journal") == len(verdicts)

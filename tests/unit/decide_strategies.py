@@ -14,8 +14,8 @@ from shared.domain.model.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
-    NoteCustomer,
     PayOrder,
+    RecordCustomer,
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
@@ -193,7 +193,7 @@ endings = st.one_of(
 )
 plain = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers)
 notes = st.builds(
-    NoteCustomer, nameless, st.sampled_from([one for one in CUSTOMERS if one and one.segments is not None])
+    RecordCustomer, nameless, st.sampled_from([one for one in CUSTOMERS if one and one.segments is not None])
 )
 rare = (
     plain

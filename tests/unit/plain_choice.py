@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, GIVING, adds_something, clash, order_of_application
 from shared.domain.offers.limits import count, limit_refusal
 from shared.domain.offers.price import price, take
-from shared.domain.offers.request import Along, Basket, Beside, Offer, Request, Taken
+from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, Offer, Request, RunningTotals
 
 
 @dataclass(slots=True)
@@ -20,10 +20,10 @@ class Choice:
     `basket` and `along` are what is left after them, None where no order is known.
     """
 
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[AppliedOffer] = field(default_factory=list)
     total_minor: int = 0
     basket: Basket | None = None
-    along: Along = field(default_factory=Along)
+    along: RunningTotals = field(default_factory=RunningTotals)
 
     @property
     def rank(self) -> tuple[int, int, int, list[tuple[int, int, str, str]]]:
@@ -48,7 +48,7 @@ def best_combination(request: Request, offers: list[Offer]) -> Choice:
 def alone(request: Request, offer: Offer) -> Choice:
     """One offer that is known to have room and an effect."""
     basket = None if request.basket is None else request.basket.copy()
-    taken = Taken(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
+    taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
     choice = Choice([taken], offer.untouched_minor, basket)
     count(request, offer, choice.along, taken.discount_minor)
     return choice
@@ -102,7 +102,7 @@ class _Search:
     def _with(self, choice: Choice, offer: Offer) -> Choice | None:
         """`choice` and this offer; None where they don't go together, it has no room, or changes nothing."""
         request = self._request
-        others: list[Offer | Beside] = [*[one.offer for one in choice.taken], *request.beside]
+        others: list[Offer | ExistingCoupon] = [*[one.offer for one in choice.taken], *request.existing]
         if clash(offer, others, len(others) + 1) is not None:
             return None
         basket = None if choice.basket is None else choice.basket.copy()
@@ -111,7 +111,9 @@ class _Search:
             return None
         if discount is not None and not adds_something(offer, discount):
             return None
-        taken = Taken(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
+        taken = (
+            AppliedOffer(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
+        )
         along = choice.along.copy()
         count(request, offer, along, discount)
         return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, along)

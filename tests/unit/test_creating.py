@@ -34,7 +34,7 @@ def test_created_coupons_are_nobodys_and_wait_for_their_campaign(status: str) ->
     verdict = create(world, 3)
     assert (verdict.outcome, verdict.requested_count, verdict.customer_key) == ("issued", 3, None)
     assert [(one.starts_at, one.ends_at, one.uses) for one in verdict.accepted] == [(NOW, NOW + 3 * DAY, 1)] * 3
-    assert [(one.kind, one.customer_key, one.counted_at) for one in verdict.transfers] == [("issued", None, NOW)] * 3
+    assert [(one.kind, one.customer_key, one.counted_at) for one in verdict.entries] == [("issued", None, NOW)] * 3
     coupon = world.state.coupons[verdict.accepted[0].coupon_id]
     assert (coupon.status, coupon.holder_key, coupon.ends_at) == ("active", None, NOW + 30 * DAY)
 
@@ -63,7 +63,7 @@ def test_codes_that_exist_already_are_left_out_and_the_others_made() -> None:
     ]
     assert world.meter("print").issued == 3
     again = create(world, codes=("new", "new2"))
-    assert (again.outcome, only_reason(again), again.transfers) == ("refused", Reason.CODE_TAKEN, ())
+    assert (again.outcome, only_reason(again), again.entries) == ("refused", Reason.CODE_TAKEN, ())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_does_not_fit_whole_is_not_made_at_all(limits: Limits, numbers: dic
     world = world_of(limits=limits)
     assert create(world, 6).outcome == "issued"
     refused = create(world, 5)
-    assert (refused.outcome, only_reason(refused), refused.transfers) == ("refused", Reason.CAMPAIGN_EXHAUSTED, ())
+    assert (refused.outcome, only_reason(refused), refused.entries) == ("refused", Reason.CAMPAIGN_EXHAUSTED, ())
     assert refused.refused[0].details == numbers
     assert create(world, 4).outcome == "issued"
     assert only_reason(create(world, 1)) == Reason.CAMPAIGN_EXHAUSTED

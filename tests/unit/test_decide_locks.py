@@ -71,7 +71,7 @@ def test_a_lock_is_all_or_nothing() -> None:
     world = world_of("A", "B")
     verdict = world.lock("B", "NOPE", "A")
     assert reasons(verdict) == {"A": Reason.NOT_COMBINABLE, "B": Reason.NOT_COMBINABLE, "NOPE": Reason.NOT_FOUND}
-    assert (verdict.transfers, world.state.locks) == ((), {})
+    assert (verdict.entries, world.state.locks) == ((), {})
 
 
 def test_a_lock_of_nothing_is_refused() -> None:
@@ -82,11 +82,11 @@ def test_the_same_reference_again_replaces_what_it_holds() -> None:
     world = world_of("A", "B", limits=Limits(1, uses_per_customer=1, uses_total=1))
     world.lock("A", lock_seconds=60)
     verdict = world.lock("B", lock_seconds=900)
-    assert [(one.kind, one.coupon_id) for one in verdict.transfers] == [("released", "id-A"), ("locked", "id-B")]
+    assert [(one.kind, one.coupon_id) for one in verdict.entries] == [("released", "id-A"), ("locked", "id-B")]
     assert (world.state.coupons["id-A"].held, world.state.coupons["id-B"].held, world.meter().held) == (0, 1, 1)
     assert world.state.locks["lock-1"].expires_at == NOW + 15 * MINUTE
     again = world.lock("B")
-    assert [(one.kind, one.coupon_id) for one in again.transfers] == [("released", "id-B"), ("locked", "id-B")]
+    assert [(one.kind, one.coupon_id) for one in again.entries] == [("released", "id-B"), ("locked", "id-B")]
     assert len(world.state.coupons["id-B"].holds) == 1
 
 
@@ -132,7 +132,7 @@ def test_what_a_customer_holds_for_no_order_moves_to_their_next_lock() -> None:
     world = world_of()
     world.lock("A", reference="tab-1")
     verdict = world.lock("A", reference="tab-2")
-    assert [(one.kind, one.lock_reference) for one in verdict.transfers] == [("released", "tab-1"), ("locked", "tab-2")]
+    assert [(one.kind, one.lock_reference) for one in verdict.entries] == [("released", "tab-1"), ("locked", "tab-2")]
     assert (world.state.locks["tab-1"].status, world.meter().held) == ("released", 1)
     assert only_reason(world.lock("A", reference="tab-3", by=MARY)) == Reason.LOCKED_ELSEWHERE
 

@@ -42,8 +42,8 @@ STEPS: dict[str, Step] = {
     "hold": lambda world: place(world, hold=True),
     "pay": lambda world: world.pay(at=NOW + MINUTE),
     "cancel": lambda world: world.cancel(at=NOW + 2 * MINUTE),
-    "return": lambda world: world.come_back(at=NOW + 3 * MINUTE),
-    "part": lambda world: world.come_back(at=NOW + 3 * MINUTE, whole=False),
+    "return": lambda world: world.return_order(at=NOW + 3 * MINUTE),
+    "part": lambda world: world.return_order(at=NOW + 3 * MINUTE, whole=False),
     "place_again": lambda world: place(world, at=NOW + 9 * MINUTE),
     "hold_again": lambda world: place(world, at=NOW + 9 * MINUTE, hold=True),
 }
@@ -110,7 +110,7 @@ def test_each_order_of_events_has_one_outcome(steps: str, outcomes: str, status:
 
 def test_part_of_an_order_never_seen_coming_back_leaves_no_trace() -> None:
     world = shop()
-    assert world.come_back(whole=False).orders == ()
+    assert world.return_order(whole=False).orders == ()
     assert world.state.orders == {}
 
 
@@ -166,7 +166,7 @@ def test_a_restore_tells_the_redemption_it_takes_back() -> None:
         ("B", 1, 1_000, second.redemption_id),
     ]
     assert verdict.discount_minor == 2_000
-    assert world.state.orders["ORD1"].standing == {}
+    assert world.state.orders["ORD1"].redemptions == {}
 
 
 def test_a_restore_never_lifts_a_coupon_out_of_voided_or_past_its_window() -> None:
@@ -277,7 +277,7 @@ def test_a_hold_that_ran_out_begins_anew() -> None:
     place(world, "A", hold=True)
     world.now = LATER + timedelta(hours=1)
     verdict = place(world, "A", hold=True)
-    assert [one.kind for one in verdict.transfers] == ["released", "locked"]
+    assert [one.kind for one in verdict.entries] == ["released", "locked"]
     assert held(world) == (1, 0)
     assert len(world.state.coupons["id-A"].holds) == 1
     assert world.meter().held == 1
@@ -298,7 +298,7 @@ def test_a_carts_lock_moves_into_the_orders_hold() -> None:
     world = shop()
     world.lock("A", order_id=None)
     verdict = world.redeem(lock_reference="lock-1", hold=True, hold_seconds=60)
-    assert [(one.kind, one.lock_reference, one.held_uses) for one in verdict.transfers] == [
+    assert [(one.kind, one.lock_reference, one.held_uses) for one in verdict.entries] == [
         ("released", "lock-1", -1),
         ("locked", "order:ORD1", 1),
     ]

@@ -2,7 +2,7 @@
 
 The same commands are decided twice: one after another on one state that verdicts are folded into, and each on a state
 of its own, rebuilt from nothing but what the verdicts before it recorded. `Records` is that second way: a plain model
-of the ledger's tables, whose every count is a sum over transfers.
+of the ledger's tables, whose every count is a sum over ledger entries.
 """
 
 import copy
@@ -27,8 +27,8 @@ from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import PRECEDENCE
-from shared.domain.model.state import LockState, Meter, OrderState, Standing, State, Supply
-from shared.domain.model.verdicts import LockChange, OrderChange, Transfer, Verdict
+from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply
+from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.combine import GIVING
 from shared.domain.orders.placing import lines_of
 from tests.builders import JOHN, MARY, NOW, key_of
@@ -41,14 +41,14 @@ class Records:
 
     campaigns: dict[str, Campaign]
     coupons: dict[str, Coupon] = field(default_factory=dict)
-    transfers: list[Transfer] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
     locks: dict[str, LockState] = field(default_factory=dict)
     orders: dict[str, OrderState] = field(default_factory=dict)
     issued: set[tuple[str, str]] = field(default_factory=set)
     segments: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def record(self, verdict: Verdict) -> None:
-        self.transfers += verdict.transfers
+        self.entries += verdict.entries
         for change in verdict.locks:
             self._lock(change)
         for noted in verdict.orders:
@@ -94,7 +94,7 @@ class Records:
                 setattr(row, name, lines_of(told) if name == "lines" else told)
 
     def state(self) -> State:
-        """What a load would find: every number a sum over transfers."""
+        """What a load would find: every number a sum over ledger entries."""
         state = State(dict(self.campaigns), issued=set(self.issued), segments=dict(self.segments))
         state.orders_of = {key_of(who) or "": set() for who in (JOHN, MARY)}
         for order in self.orders.values():
@@ -110,48 +110,48 @@ class Records:
             for use in lock.uses if lock.status == "open" else ():
                 hold = Hold(reference, use.uses, lock.customer_key, lock.order_id)
                 state.coupons[use.coupon_id].holds.append(hold)
-        for transfer in self.transfers:
-            self._count(state, transfer)
-            if transfer.subscription_id is not None:
-                of = (transfer.subscription_id, transfer.coupon_id)
-                state.subscriptions[of] = state.subscriptions.get(of, 0) + transfer.used_uses
+        for entry in self.entries:
+            self._count(state, entry)
+            if entry.subscription_id is not None:
+                of = (entry.subscription_id, entry.coupon_id)
+                state.subscriptions[of] = state.subscriptions.get(of, 0) + entry.used_uses
         for key, uses in self._standing().items():
-            state.orders[key[0]].standing[key[1]] = uses
+            state.orders[key[0]].redemptions[key[1]] = uses
         return state
 
-    def _count(self, state: State, transfer: Transfer) -> None:
-        coupon, rules = state.coupons[transfer.coupon_id], self.campaigns[transfer.campaign_id]
-        coupon.held += transfer.held_uses
-        coupon.used += transfer.used_uses
-        coupon.status = "voided" if transfer.kind == "voided" else coupon.status
+    def _count(self, state: State, entry: LedgerEntry) -> None:
+        coupon, rules = state.coupons[entry.coupon_id], self.campaigns[entry.campaign_id]
+        coupon.held += entry.held_uses
+        coupon.used += entry.used_uses
+        coupon.status = "voided" if entry.kind == "voided" else coupon.status
         keys = [None] if rules.meters_campaign else []
-        if rules.meters_customers and transfer.customer_key is not None:
-            keys.append(transfer.customer_key)  # type: ignore[arg-type]
-        self._count_in_periods(state, transfer)
+        if rules.meters_customers and entry.customer_key is not None:
+            keys.append(entry.customer_key)  # type: ignore[arg-type]
+        self._count_in_periods(state, entry)
         for key in keys:
-            meter = state.meters.setdefault((transfer.campaign_id, key), Meter())
-            meter.issued += transfer.kind == "issued"
-            meter.held += transfer.held_uses
-            meter.used += transfer.used_uses
-            meter.held_minor += transfer.held_minor
-            meter.used_minor += transfer.used_minor
+            meter = state.meters.setdefault((entry.campaign_id, key), Meter())
+            meter.issued += entry.kind == "issued"
+            meter.held += entry.held_uses
+            meter.used += entry.used_uses
+            meter.held_minor += entry.held_minor
+            meter.used_minor += entry.used_minor
 
-    def _count_in_periods(self, state: State, transfer: Transfer) -> None:
-        rules = self.campaigns[transfer.campaign_id]
+    def _count_in_periods(self, state: State, entry: LedgerEntry) -> None:
+        rules = self.campaigns[entry.campaign_id]
         for cap in rules.limits.caps:
-            person = None if cap.each == "campaign" else transfer.customer_key
-            if transfer.kind == "voided" or (cap.each == "customer" and person is None):
+            person = None if cap.each == "campaign" else entry.customer_key
+            if entry.kind == "voided" or (cap.each == "customer" and person is None):
                 continue
-            assert transfer.counted_at is not None, "nobody knows when this counts"
-            period = period_of(cap.per, transfer.counted_at, rules.window.zone)
-            meter = state.period_meters.setdefault((transfer.campaign_id, person, period), Meter())
-            meter.issued += transfer.kind == "issued"
-            meter.held += transfer.held_uses
-            meter.used += transfer.used_uses
+            assert entry.counted_at is not None, "nobody knows when this counts"
+            period = period_of(cap.per, entry.counted_at, rules.window.zone)
+            meter = state.period_meters.setdefault((entry.campaign_id, person, period), Meter())
+            meter.issued += entry.kind == "issued"
+            meter.held += entry.held_uses
+            meter.used += entry.used_uses
 
-    def _standing(self) -> dict[tuple[str, str], Standing]:
-        standing: dict[tuple[str, str], Standing] = {}
-        for one in self.transfers:
+    def _standing(self) -> dict[tuple[str, str], ActiveRedemption]:
+        standing: dict[tuple[str, str], ActiveRedemption] = {}
+        for one in self.entries:
             if one.order_id is None or one.kind not in ("burned", "returned", "restored"):
                 continue
             key = (one.order_id, one.coupon_id)
@@ -164,7 +164,7 @@ class Records:
                 del standing[key]
             else:
                 assert key not in standing, "an order used a coupon twice"
-                standing[key] = Standing(
+                standing[key] = ActiveRedemption(
                     one.coupon_id, one.campaign_id, one.redemption_id or "", one.used_uses, one.used_minor,
                     one.currency, one.customer_key, one.lines, one.used_minor, one.counted_at, one.subscription_id,
                 )  # fmt: skip
@@ -210,14 +210,14 @@ def well_formed(command: Command, verdict: Verdict) -> None:
     if verdict.outcome == "refused":
         assert verdict.refused
         assert not verdict.accepted
-        assert not verdict.transfers
+        assert not verdict.entries
         assert not verdict.locks
     if verdict.outcome in ("issued", "redeemed", "held", "locked", "restored", "voided"):
         assert verdict.accepted
-        assert verdict.transfers
+        assert verdict.entries
     if verdict.outcome in ("recorded", "unchanged"):
         assert not verdict.refused
-        assert not verdict.transfers
+        assert not verdict.entries
     if isinstance(command, RedeemCoupons):
         assert len(verdict.accepted) + len(verdict.refused) == verdict.requested_count
         order = command.order

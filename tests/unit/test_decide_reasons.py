@@ -12,7 +12,7 @@ from shared.domain.model.campaign import Condition, Eligibility, Hours
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import PRECEDENCE, Reason
-from shared.domain.model.state import LockedUse, LockState, OrderState, Standing
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState
 from shared.domain.offers.work import MAX_WORK
 from tests.builders import (
     DAY,
@@ -178,7 +178,7 @@ def test_a_coupon_is_refused_for_the_documented_reason(
     assert only_reason(verdict) == reason
     assert verdict.requested_count == 1
     if reason is not None:
-        assert verdict.transfers == ()
+        assert verdict.entries == ()
         assert verdict.accepted == ()
         assert verdict.refused[0].code == "SAVE10"
         assert verdict.refused[0].message.endswith(".")
@@ -328,8 +328,8 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     coupon.held = 0
     stands = replace(world.state.campaigns["save10"], campaign_id="other")
     world.state.campaigns["other"] = stands
-    standing = Standing("id-OTHER", "other", "r", 1, 0, "USD", None)
-    with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].standing["id-OTHER"] = (
+    standing = ActiveRedemption("id-OTHER", "other", "r", 1, 0, "USD", None)
+    with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].redemptions["id-OTHER"] = (
         standing
     )
     judge()

@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
-from shared.domain.model.verdicts import AcceptedCoupon, Transfer
+from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry
 from tests.builders import (
     DAY,
     JOHN,
@@ -45,8 +45,8 @@ def test_the_contracts_example_comes_out_to_the_cent() -> None:
     assert verdict.accepted == (
         AcceptedCoupon("id-SAVE10", "SAVE10", "save10", "percentage", "10", 1_250, (("1", 1_000), ("2", 250))),
     )
-    assert verdict.transfers == (
-        Transfer(
+    assert verdict.entries == (
+        LedgerEntry(
             "burned", "id-SAVE10", "save10", key_of(JOHN), "ORD456", None, verdict.redemption_id, 0, 1, 0, 1_250, "USD",
             (("1", 1_000), ("2", 250)), NOW,
         ),
@@ -96,7 +96,7 @@ def test_an_order_without_coupons_moves_nothing_and_is_noted_as_its_customers() 
     world = World()
     world.state.orders_of = {"person-john": set()}
     verdict = world.redeem()
-    assert (verdict.outcome, verdict.requested_count, verdict.transfers) == ("unchanged", 0, ())
+    assert (verdict.outcome, verdict.requested_count, verdict.entries) == ("unchanged", 0, ())
     assert world.state.orders["ORD1"].customer_key == "person-john"
     assert world.state.orders_of == {"person-john": {"ORD1"}}
     assert world.redeem().orders == ()  # the same order again
@@ -111,7 +111,7 @@ def test_the_same_order_again_changes_nothing() -> None:
     world = world_of("A")
     world.redeem("A")
     again = world.redeem("A")
-    assert (again.outcome, again.requested_count, again.transfers, again.orders) == ("unchanged", 0, (), ())
+    assert (again.outcome, again.requested_count, again.entries, again.orders) == ("unchanged", 0, (), ())
 
 
 def test_a_newly_named_code_is_judged_as_a_request_of_its_own() -> None:
@@ -141,7 +141,7 @@ def test_each_coupon_stands_on_its_own_by_default() -> None:
 def test_all_or_nothing_refuses_what_was_fine_with_what_was_not() -> None:
     world = world_of("A", "B")
     verdict = world.redeem("B", "NOPE", "A", atomic=True)
-    assert (verdict.outcome, verdict.transfers) == ("refused", ())
+    assert (verdict.outcome, verdict.entries) == ("refused", ())
     assert reasons(verdict) == {
         "A": Reason.NOT_COMBINABLE,
         "B": Reason.NOT_COMBINABLE,
@@ -193,8 +193,8 @@ def test_a_lock_is_burned_at_the_discount_of_the_order_as_placed() -> None:
     world.lock("A", order=order("cart", line(unit_minor=20_000)))
     verdict = world.redeem(lock_reference="lock-1", to=replace(order(), lines=(), amount_minor=12_500))
     assert (verdict.outcome, verdict.discount_minor, verdict.requested_count) == ("redeemed", 1_250, 1)
-    assert verdict.transfers == (
-        Transfer(
+    assert verdict.entries == (
+        LedgerEntry(
             "burned", "id-A", "save10", key_of(JOHN), "ORD1", "lock-1", verdict.redemption_id, -1, 1, -2_000, 1_250,
             "USD", (), NOW,
         ),
@@ -252,7 +252,7 @@ def test_an_own_lock_never_blocks_and_is_burned_by_the_code() -> None:
     world.lock("A", "B")
     verdict = world.redeem("A")
     assert verdict.outcome == "redeemed"
-    assert verdict.transfers[0].lock_reference == "lock-1"
+    assert verdict.entries[0].lock_reference == "lock-1"
     lock = world.state.locks["lock-1"]
     assert (lock.status, [use.coupon_id for use in lock.uses]) == ("open", ["id-B"])
     assert (world.meter().held, world.meter().used) == (1, 1)
@@ -264,7 +264,7 @@ def test_of_several_own_locks_the_one_for_this_order_is_burned() -> None:
     world = world_of("A", limits=Limits(3))
     world.lock("A", reference="a-cart")
     world.lock("A", reference="z", by=MARY, order_id="ORD1")
-    assert world.redeem("A").transfers[0].lock_reference == "z"
+    assert world.redeem("A").entries[0].lock_reference == "z"
 
 
 def test_a_guest_burns_a_customers_lock_on_that_customers_account() -> None:
@@ -279,7 +279,7 @@ def test_a_customer_burns_a_lock_that_was_nobodys_on_their_own_account() -> None
     world = world_of("A", limits=Limits(1, uses_total=5, coupons_per_customer=1))
     world.lock("A", by=None)
     verdict = world.redeem(lock_reference="lock-1", by=JOHN)
-    assert [(one.kind, one.customer_key, one.held_uses, one.used_uses) for one in verdict.transfers] == [
+    assert [(one.kind, one.customer_key, one.held_uses, one.used_uses) for one in verdict.entries] == [
         ("burned", None, -1, 0),
         ("burned", key_of(JOHN), 0, 1),
     ]
@@ -312,7 +312,7 @@ def test_a_lock_in_another_currency_is_emptied_by_an_entry_of_its_own() -> None:
     world = world_of("A", limits=Limits(1, uses_total=9))
     world.lock("A", order=order("cart", currency="JPY"))
     verdict = world.redeem(lock_reference="lock-1")
-    assert [(one.held_minor, one.used_minor, one.currency) for one in verdict.transfers] == [
+    assert [(one.held_minor, one.used_minor, one.currency) for one in verdict.entries] == [
         (-1_000, 0, "JPY"),
         (0, 1_000, "USD"),
     ]

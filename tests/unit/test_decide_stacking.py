@@ -152,7 +152,7 @@ def test_the_order_of_codes_changes_nothing(atomic: bool) -> None:
 def test_all_or_nothing_refuses_a_winner_together_with_its_loser() -> None:
     verdict = world_of(a={"discount": fixed(500)}, b={"discount": fixed(700)}).redeem("A", "B", atomic=True)
     assert reasons(verdict) == {"A": Reason.BETTER_OFFER_WON, "B": Reason.NOT_COMBINABLE}
-    assert verdict.transfers == ()
+    assert verdict.entries == ()
 
 
 def test_without_an_order_coupons_that_go_alone_are_not_locked_together() -> None:

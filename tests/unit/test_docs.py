@@ -176,7 +176,7 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
         "time_zone_differs",
         "outbox_read_after",
     }
-    tables_copied = {"transfers", "journal", "outbox"}
+    tables_copied = {"ledger_entries", "journal", "outbox"}
     assert named - tables_copied == used - not_of_a_batch
 
 

@@ -8,7 +8,7 @@ import pytest
 from services.issuer.handler import chunks, to_commands
 from services.issuer.sources.external import idempotency_key
 from shared.domain.model.campaign import Campaign, DiscountOffer, IssueRule
-from shared.domain.model.commands import Cause, IssueCoupons, NoteCustomer
+from shared.domain.model.commands import Cause, IssueCoupons, RecordCustomer
 from shared.domain.model.customer import Customer
 from shared.ledger.matching import MatchIndex
 from shared.messaging.cloudevents import InvalidDocumentError, from_headers
@@ -122,8 +122,8 @@ def test_segments_are_noted_where_the_customer_gets_no_coupon(
 
     commands = to_commands(signup("e1", customer=person, referred_by="c9"), referring(**rules))
 
-    notes = [command for command in commands if isinstance(command, NoteCustomer)]
-    wanted = NoteCustomer("/signup e1\tsegments", Customer("c1", segments=tuple(said or ())), AT, "issuer")
+    notes = [command for command in commands if isinstance(command, RecordCustomer)]
+    wanted = RecordCustomer("/signup e1\tsegments", Customer("c1", segments=tuple(said or ())), AT, "issuer")
     assert notes == ([wanted] if noted else [])
 
 
@@ -173,7 +173,7 @@ def test_a_batch_is_portioned_by_the_coupons_it_makes(coupons: list[int], parts:
 def test_a_portion_counts_several_coupons_of_one_campaign_and_no_notes() -> None:
     cause = Cause("reward.earned", "/t", "1")
     five, six = (IssueCoupons(f"/t {n}", cause, Customer("c"), ("a",), several=(("a", n),)) for n in (5, 6))
-    note = NoteCustomer("/t note", Customer("c"))
+    note = RecordCustomer("/t note", Customer("c"))
 
     assert (five.coupons, five.coupons_of("a"), five.coupons_of("b")) == (5, 5, 1)
     assert list(chunks([five, note, five, six, note], 10)) == [[five, note, five], [six, note]]

@@ -34,7 +34,7 @@ def only(verdict: Verdict) -> AcceptedCoupon:
     assert verdict.outcome == "redeemed", verdict.refused
     [coupon] = verdict.accepted
     assert sum(part for _, part in coupon.lines) == (coupon.discount_minor if coupon.lines else 0)
-    assert verdict.transfers[-1].used_minor == coupon.discount_minor
+    assert verdict.entries[-1].used_minor == coupon.discount_minor
     return coupon
 
 
@@ -300,7 +300,7 @@ def test_each_kind_is_held_until_the_payment_burned_and_restored_alike(
     for told in (held.accepted[0], paid.accepted[0]):
         assert (told.discount_minor, told.benefit, told.lines) == (minor, benefit, held.accepted[0].lines)
     assert only_reason(world.redeem("SAVE10", to=order("ORD2"), by=MARY)) == Reason.EXHAUSTED
-    back = world.cancel() if closing == "cancel" else world.come_back()
+    back = world.cancel() if closing == "cancel" else world.return_order()
     assert back.outcome == "restored"
     assert (coupon.held, coupon.used, world.meter().used_minor) == (0, 0, 0)
     assert (back.accepted[0].discount_minor, back.accepted[0].benefit) == (minor, benefit)

@@ -50,7 +50,7 @@ class Shop:
         """(held, used) of the coupon, what is left of the discount; the campaign's meter must say the same."""
         coupon, meter = self.world.state.coupons["id-A"], self.world.meter()
         known = self.world.state.orders.get("ORD1")
-        left = sum(one.discount_minor for one in known.standing.values()) if known else 0
+        left = sum(one.discount_minor for one in known.redemptions.values()) if known else 0
         assert (meter.held, meter.used, meter.used_minor) == (coupon.held, coupon.used, left)
         return (coupon.held, coupon.used), left
 
@@ -67,7 +67,7 @@ def test_every_row_does_what_it_says_and_the_second_time_nothing(case: Case) -> 
     again, told = shop.step(case.event)
     refused = case.row.effect == Effect.REFUSE
     assert (again.outcome, told) == (("refused", ["redemption_refused"]) if refused else ("unchanged", []))
-    assert (again.transfers, shop.stands()) == ((), (case.uses, case.left_minor))
+    assert (again.entries, shop.stands()) == ((), (case.uses, case.left_minor))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == "refused"], ids=str)

@@ -17,7 +17,7 @@ def test_burning_a_lock_takes_off_what_it_held_in_the_currency_it_was_held_in() 
     assert (burned.outcome, burned.currency) == ("redeemed", "USD")
     assert burned.discount_minor == held.discount_minor > 0
     assert burned.accepted[0].lines == held.accepted[0].lines
-    assert sum(one.held_minor for verdict in world.verdicts for one in verdict.transfers) == 0
+    assert sum(one.held_minor for verdict in world.verdicts for one in verdict.entries) == 0
 
 
 def test_a_lock_without_an_order_is_burned_with_nothing_taken_off() -> None:

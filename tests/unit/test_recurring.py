@@ -60,7 +60,7 @@ def test_later_orders_of_a_subscription_take_no_use() -> None:
         verdict = buy(world, cycle)
         (one,) = verdict.accepted
         assert (verdict.outcome, one.uses, one.recurring, one.discount_minor) == ("redeemed", 0, True, 1_000)
-        (entry,) = verdict.transfers
+        (entry,) = verdict.entries
         assert (entry.kind, entry.used_uses, entry.used_minor, entry.subscription_id) == ("burned", 0, 1_000, "sub-1")
     assert used(world) == (0, 1, 4_000)
 

@@ -108,7 +108,7 @@ def test_an_order_without_coupons_is_noted_where_it_matters() -> None:
     at = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
     event = placed("e-1", **FULL | {"coupon_codes": [], "lines": None})
 
-    assert to_command(event, ON_PAID, note_orders=True) == RedeemCoupons(
+    assert to_command(event, ON_PAID, record_orders=True) == RedeemCoupons(
         command_id="/shop e-1",
         order=Order("ORD456", "USD", 12500, shipping_minor=500, placed_at=at),
         customer=Customer("c1", "John@Email.com", "+919999988886", ("new",)),
@@ -118,7 +118,7 @@ def test_an_order_without_coupons_is_noted_where_it_matters() -> None:
 
 @pytest.mark.parametrize("customer", [None, {"email": None}, {"mobile": "none"}])
 def test_an_order_of_a_guest_is_never_noted(customer: dict[str, str] | None) -> None:
-    assert to_command(placed(customer=customer), ON_PLACED, note_orders=True) is None
+    assert to_command(placed(customer=customer), ON_PLACED, record_orders=True) is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_order_of_a_guest_is_never_noted(customer: dict[str, str] | None) -> 
     ],
 )
 def test_an_order_with_an_amount_that_cannot_be_is_noted_with_none(fields: dict[str, Any]) -> None:
-    command = to_command(placed(customer=C1, **fields), ON_PLACED, note_orders=True)
+    command = to_command(placed(customer=C1, **fields), ON_PLACED, record_orders=True)
 
     assert isinstance(command, RedeemCoupons)
     assert (command.order.order_id, command.order.amount_minor, command.order.lines) == ("O1", 0, ())
@@ -142,7 +142,7 @@ def test_an_order_with_an_amount_that_cannot_be_is_noted_with_none(fields: dict[
 def test_what_names_coupons_is_redeemed_and_not_just_noted(fields: dict[str, Any]) -> None:
     event = placed(customer=C1, **fields)
 
-    assert to_command(event, ON_PAID, note_orders=True) == to_command(event, ON_PAID)
+    assert to_command(event, ON_PAID, record_orders=True) == to_command(event, ON_PAID)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import PartReturn, Standing
+from shared.domain.model.state import ActiveRedemption, PartReturn
 from shared.domain.orders import returns as returning
 from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
 from tests.returned_goods import PLACED, given_back, goods, left, numbers, shop
@@ -92,7 +92,7 @@ def test_all_of_it_in_parts_is_a_whole_return(parts: tuple[dict[str, Any], ...])
     assert [one.uses for one in verdicts[-1].accepted] == [1]
     assert sum(verdict.discount_minor for verdict in verdicts) == 1_000
     known = world.state.orders["ORD1"]
-    assert (known.status, known.returned_at, known.standing) == ("returned", PLACED + len(parts) * MINUTE, {})
+    assert (known.status, known.returned_at, known.redemptions) == ("returned", PLACED + len(parts) * MINUTE, {})
     assert numbers(world) == before
 
 
@@ -133,7 +133,7 @@ def test_an_order_without_lines_knows_amounts_only() -> None:
 
 
 def test_what_was_taken_off_shipping_comes_back_with_the_whole_only() -> None:
-    standing = Standing(
+    standing = ActiveRedemption(
         "id-A", "save10", "r", 1, 1_500, "USD", None, (("1", 600), ("2", 400), ("", 500)), burned_minor=1_500
     )
     of = returning.Goods((("1", 1, 6_000), ("2", 2, 2_000)), 10_000, "USD")
@@ -238,7 +238,7 @@ def test_an_old_cancellation_that_comes_again_leaves_a_returned_order_alone() ->
     world.redeem("A", to=goods())
     world.cancel(at=PLACED + MINUTE)
     world.redeem("A", to=order("ORD1", *goods().lines, placed_at=PLACED + 2 * MINUTE))
-    world.come_back(at=PLACED + 3 * MINUTE)
+    world.return_order(at=PLACED + 3 * MINUTE)
     assert world.cancel(at=PLACED + MINUTE).outcome == "unchanged"
     assert world.state.coupons["id-A"].used == 1
 
@@ -250,7 +250,7 @@ def test_more_parts_than_can_be_noted_are_refused(monkeypatch: pytest.MonkeyPatc
     assert world.part(("2", 1), ("9", 1), at=PLACED + MINUTE).outcome == "restored"
     assert world.part(amount="1.00", at=PLACED + 2 * MINUTE).outcome == "restored"
     assert only_reason(world.part(amount="1.00", at=PLACED + 3 * MINUTE)) == Reason.ORDER_MISMATCH
-    assert world.come_back(at=PLACED + 4 * MINUTE).outcome == "restored"
+    assert world.return_order(at=PLACED + 4 * MINUTE).outcome == "restored"
 
 
 def test_nothing_that_came_back_is_nothing() -> None:

@@ -51,7 +51,7 @@ def test_a_coupon_that_joins_an_order_later_gives_back_what_came_back_before() -
         ]
         for step in steps:
             todo[step]()
-        standing = world.state.orders["ORD1"].standing
+        standing = world.state.orders["ORD1"].redemptions
         assert [one.discount_minor for _, one in sorted(standing.items())] == [800, 800]
 
 
@@ -121,7 +121,7 @@ def test_whatever_came_back_in_parts_the_end_leaves_every_meter_as_before(
         world.part(*([] if by_amount else units), amount=amount if by_amount else None, at=PLACED + number * MINUTE)
         lefts.append(left(world) or 0)
     assert all(0 <= later <= sooner for sooner, later in pairwise(lefts))
-    (world.cancel if cancel else world.come_back)(at=PLACED + DAY)
+    (world.cancel if cancel else world.return_order)(at=PLACED + DAY)
     assert numbers(world) == before
-    given = sum(one.used_minor for verdict in world.verdicts for one in verdict.transfers)
+    given = sum(one.used_minor for verdict in world.verdicts for one in verdict.entries)
     assert (given, redeemed.outcome) == (0, "redeemed")

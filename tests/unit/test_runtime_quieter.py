@@ -2,7 +2,7 @@
 
 import logging
 
-from shared.runtime.quieter import OncePerWindow
+from shared.runtime.log_throttle import OncePerWindow
 
 
 def line(text: str, *arguments: object) -> logging.LogRecord:

@@ -18,7 +18,7 @@ def only(verdict: Verdict) -> AcceptedCoupon:
     assert verdict.outcome == "redeemed", verdict.refused
     [coupon] = verdict.accepted
     assert sum(part for _, part in coupon.lines) == (coupon.discount_minor if coupon.lines else 0)
-    assert verdict.transfers[-1].used_minor == coupon.discount_minor
+    assert verdict.entries[-1].used_minor == coupon.discount_minor
     return coupon
 
 

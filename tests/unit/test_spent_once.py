@@ -19,7 +19,7 @@ def shop(**fields: Any) -> World:
 
 def spent(world: World) -> int:
     """Uses that stand for orders; the coupon and its meter must say the same, and never more than one."""
-    uses = sum(one.uses for known in world.state.orders.values() for one in known.standing.values())
+    uses = sum(one.uses for known in world.state.orders.values() for one in known.redemptions.values())
     coupon = world.state.coupons["id-A"]
     assert (coupon.used, world.meter().used) == (uses, uses)
     assert coupon.used + coupon.held <= 1

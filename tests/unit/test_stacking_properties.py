@@ -152,7 +152,7 @@ def test_no_coupon_takes_more_off_what_is_left_than_off_the_untouched_order(
     """What the search for the best combination takes for granted when it gives up on some."""
     world = world_of(made)
     earlier = world.redeem(*before, to=to)
-    standing = list(world.state.orders["ORD1"].standing.values()) if earlier.accepted else []
+    standing = list(world.state.orders["ORD1"].redemptions.values()) if earlier.accepted else []
     basket = basket_of(to, standing)
     offers = []
     for coupon in world.state.coupons.values():

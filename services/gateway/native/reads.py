@@ -264,24 +264,24 @@ def _position(cursor: str | None) -> Position:
     keys = decode_cursor(cursor, int, str, str, str)
     if keys is None:
         return Position()
-    transfer_id, at, command_id, code = keys
-    if not 0 <= transfer_id < 2**63:
+    entry_id, at, command_id, code = keys
+    if not 0 <= entry_id < 2**63:
         raise _no_cursor()
     if not at:
-        return Position(transfer_id or None)
+        return Position(entry_id or None)
     try:
         refused_at = datetime.fromisoformat(at)
     except ValueError:
         raise _no_cursor() from None
     if refused_at.tzinfo is None or not EARLIEST <= refused_at <= LATEST:
         raise _no_cursor()
-    return Position(transfer_id or None, (refused_at, command_id, code))
+    return Position(entry_id or None, (refused_at, command_id, code))
 
 
 def _cursor(position: Position) -> str:
     refused = position.refused
     at, command_id, code = ("", "", "") if refused is None else (refused[0].isoformat(), refused[1], refused[2])
-    return encode_cursor([position.transfer_id or 0, at, command_id, code])
+    return encode_cursor([position.entry_id or 0, at, command_id, code])
 
 
 def _no_cursor() -> Problem:

@@ -193,7 +193,7 @@ async def cancel(
     openapi_extra=takes(ReturnBody, optional=True),
     responses=told(VerdictAnswer),
 )
-async def come_back(
+async def return_order(
     request: Request,
     gateway: Here,
     _: MayRedeem,

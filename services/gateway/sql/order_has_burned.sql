@@ -1,7 +1,7 @@
 -- Whether coupons were used on an order, of campaigns of these groups or of any, whatever became of it since; by
--- transfers_order_coupon.
+-- ledger_entries_order_coupon.
 SELECT EXISTS (
-    SELECT FROM transfers
+    SELECT FROM ledger_entries
     WHERE order_id = $1 AND kind = 'burned'
       AND ($2::text[] IS NULL OR campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($2)))
 )

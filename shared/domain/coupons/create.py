@@ -8,7 +8,7 @@ from shared.domain.model.commands import CreateCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, State
-from shared.domain.model.verdicts import RefusedCoupon, Transfer, Verdict
+from shared.domain.model.verdicts import LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.caps import coupons_cap_reached
 
 
@@ -36,7 +36,7 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
     told = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
     return Verdict(
         command.command_id, "issued" if told else "refused", now, told, tuple(taken.values()), command.coupons,
-        transfers=tuple([Transfer("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in told]),
+        entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in told]),
     )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from shared.domain.model.campaign import PLAIN, DiscountOffer
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.state import LockedUse, LockState
-from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LineShare, LockChange, Transfer
-from shared.domain.offers.request import Offer, Taken
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, LockChange
+from shared.domain.offers.request import AppliedOffer, Offer
 
 
-def accepted(taken: Taken) -> AcceptedCoupon:
+def accepted(taken: AppliedOffer) -> AcceptedCoupon:
     """What is told of a coupon that was redeemed, held or locked."""
     coupon, discount, lines = taken.offer.coupon, taken.offer.campaign.discount, taken.shares
     if discount.kind in PLAIN and not taken.offer.recurring:
@@ -49,11 +49,13 @@ def subscription_of(offer: Offer, order: Order) -> str | None:
     return order.subscription_id if offer.campaign.recurring else None
 
 
-def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str, at: datetime) -> tuple[Transfer, ...]:
+def burned(
+    taken: AppliedOffer, user: CustomerKey | None, order: Order, redemption: str, at: datetime
+) -> tuple[LedgerEntry, ...]:
     """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
     offer = taken.offer
     coupon, lock, locked = offer.coupon, offer.lock, offer.locked
-    entry = Transfer(
+    entry = LedgerEntry(
         "burned", coupon.coupon_id, coupon.campaign_id, user, order.order_id, None, redemption, 0, uses_of(offer), 0,
         taken.discount_minor or 0, order.currency, taken.shares, at, subscription_of(offer, order),
     )  # fmt: skip
@@ -65,7 +67,7 @@ def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str
     if lock.customer_key == user and locked.currency in (None, order.currency):
         return (replace(entry, held_uses=-1, held_minor=-one.discount_minor),)
     # What is taken out of the lock is an entry of its own. It names no order: an order uses a coupon once.
-    emptied = Transfer(
+    emptied = LedgerEntry(
         "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, lock.lock_reference, redemption, -1, 0,
         -one.discount_minor, 0, locked.currency, one.lines, at,
     )  # fmt: skip
@@ -73,11 +75,11 @@ def burned(taken: Taken, user: CustomerKey | None, order: Order, redemption: str
 
 
 def held(
-    taken: Taken, user: CustomerKey | None, order_id: str | None, reference: str, locked: LockedUse
-) -> tuple[Transfer, ...]:
+    taken: AppliedOffer, user: CustomerKey | None, order_id: str | None, reference: str, locked: LockedUse
+) -> tuple[LedgerEntry, ...]:
     """The entries for one use that goes under lock `reference`, out of the offer's own hold where it has one."""
     offer = taken.offer
-    entry = Transfer(
+    entry = LedgerEntry(
         "locked", locked.coupon_id, locked.campaign_id, user, order_id, reference, None, locked.uses, 0,
         locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
     )  # fmt: skip
@@ -86,23 +88,23 @@ def held(
     return (released(offer.lock, _one(offer.locked), order_id), entry)
 
 
-def released(lock: LockState, locked: LockedUse, order_id: str | None = None) -> Transfer:
+def released(lock: LockState, locked: LockedUse, order_id: str | None = None) -> LedgerEntry:
     """The entry that gives back what `lock` holds of one coupon."""
-    return Transfer(
+    return LedgerEntry(
         "released", locked.coupon_id, locked.campaign_id, lock.customer_key,
         lock.order_id if lock.order_id is not None else order_id, lock.lock_reference, None,
         -locked.uses, 0, -locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
     )  # fmt: skip
 
 
-def counted_at(taken: Taken, at: datetime) -> datetime:
+def counted_at(taken: AppliedOffer, at: datetime) -> datetime:
     """When a use counts that is held from `at` on: a use that was held before moves over as it was."""
     locked = taken.offer.locked
     return at if locked is None or locked.counted_at is None else locked.counted_at
 
 
 def drained(
-    taken: Iterable[Taken], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
+    taken: Iterable[AppliedOffer], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
 ) -> list[LockChange]:
     """What becomes of the locks that the taken offers were held by: open with what is left, `emptied` without."""
     gone: dict[str, tuple[LockState, set[str]]] = {}

@@ -8,7 +8,7 @@ from shared.domain.model.commands import IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, State, Supply
-from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Transfer, Verdict
+from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.caps import coupons_cap_reached
 from shared.domain.offers.request import later
 
@@ -23,10 +23,10 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
     Of several coupons of a campaign as many are issued as it allows, and one refusal tells of the rest.
     """
     at = now if command.at is None or command.at > now else command.at
-    person = state.customers.get(command.command_id)
+    customer_key = state.customers.get(command.command_id)
     told: list[AcceptedCoupon] = []
     refused: list[RefusedCoupon] = []
-    transfers: list[Transfer] = []
+    entries: list[LedgerEntry] = []
     requested = 0 if command.campaign_ids else 1
     for campaign_id in dict.fromkeys(command.campaign_ids):
         if command.natural_key is not None and (command.natural_key, campaign_id) in state.issued:
@@ -41,13 +41,13 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
                 break
             if campaign is not None and supply is not None:
                 told.append(issued_coupon(campaign, supply, at))
-                transfers.append(Transfer("issued", supply.coupon_id, campaign_id, person, counted_at=at))
+                entries.append(LedgerEntry("issued", supply.coupon_id, campaign_id, customer_key, counted_at=at))
     if not command.campaign_ids:
         message = f"No campaign issues a coupon for this {command.cause.type}."
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
     return Verdict(
         command.command_id, "issued" if told else "refused" if refused else "unchanged", now, tuple(told),
-        tuple(refused), requested, customer_key=person, transfers=tuple(transfers),
+        tuple(refused), requested, customer_key=customer_key, entries=tuple(entries),
         natural_key=command.natural_key,
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
     campaign = state.campaigns.get(coupon.campaign_id)
     kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
     told = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
-    entry = Transfer("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
+    entry = LedgerEntry("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
     return Verdict(
         command.command_id,
         "voided",
@@ -73,7 +73,7 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
         (told,),
         requested_count=1,
         customer_key=coupon.holder_key,
-        transfers=(entry,),
+        entries=(entry,),
     )
 
 
@@ -104,11 +104,11 @@ def _refusal(  # noqa: PLR0917 - private, called once
 
 
 def _wrong_person(command: IssueCoupons, campaign: Campaign, state: State) -> RefusedCoupon | None:
-    campaign_id, person = campaign.campaign_id, state.customers.get(command.command_id)
-    if _refer_themselves(command, state, person):
+    campaign_id, customer_key = campaign.campaign_id, state.customers.get(command.command_id)
+    if _refer_themselves(command, state, customer_key):
         message = f"Nobody refers themselves, so campaign {campaign_id!r} gives nothing for it."
         return _no(Reason.WRONG_CUSTOMER, message, campaign_id)
-    if person is None and (campaign.eligibility.holder_only or campaign.limits.coupons_need_customer):
+    if customer_key is None and (campaign.eligibility.holder_only or campaign.limits.coupons_need_customer):
         message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
         return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
@@ -131,12 +131,14 @@ def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
     return None
 
 
-def _refer_themselves(command: IssueCoupons, state: State, person: str | None) -> bool:
+def _refer_themselves(command: IssueCoupons, state: State, customer_key: str | None) -> bool:
     """Whether who referred and who was referred are one: by the same id, or as the ledger knows them by another one."""
     if command.referred is None:
         return False
     same_id = (command.referred.customer_id or "").strip() == (command.customer.customer_id or "").strip()
-    return same_id or (person is not None and state.customers.get(referred_key(command.command_id)) == person)
+    return same_id or (
+        customer_key is not None and state.customers.get(referred_key(command.command_id)) == customer_key
+    )
 
 
 def referred_key(command_id: str) -> str:
@@ -145,16 +147,19 @@ def referred_key(command_id: str) -> str:
 
 
 def _limit_reached(
-    campaign: Campaign, state: State, person: str | None, at: datetime, given: int
+    campaign: Campaign, state: State, customer_key: str | None, at: datetime, given: int
 ) -> RefusedCoupon | None:
     """Which limit leaves no room for one more coupon, after `given` that the command gets already."""
     campaign_id, limits = campaign.campaign_id, campaign.limits
     if limits.coupons_per_customer is not None:
-        limit, had = limits.coupons_per_customer, state.meters.get((campaign_id, person), _NO_METER).issued + given
+        limit, had = (
+            limits.coupons_per_customer,
+            state.meters.get((campaign_id, customer_key), _NO_METER).issued + given,
+        )
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
             return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
-    if (full := coupons_cap_reached(state, campaign, person, at, "customer", given)) is not None:
+    if (full := coupons_cap_reached(state, campaign, customer_key, at, "customer", given)) is not None:
         message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
         return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
     if limits.coupons_total is not None:
@@ -162,7 +167,7 @@ def _limit_reached(
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
-    if (full := coupons_cap_reached(state, campaign, person, at, "campaign", given)) is not None:
+    if (full := coupons_cap_reached(state, campaign, customer_key, at, "campaign", given)) is not None:
         message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
         return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
     return None

@@ -8,16 +8,16 @@ from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.refuse import refuse
 from shared.domain.model.state import LockedUse, LockState, OrderState, State
-from shared.domain.model.verdicts import AcceptedCoupon, LockChange, Outcome, RefusedCoupon, Transfer, Verdict
+from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, LockChange, Outcome, RefusedCoupon, Verdict
 from shared.domain.offers.judge import judge
 from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.request import (
-    Along,
+    AppliedOffer,
     Offer,
     Request,
-    Taken,
+    RunningTotals,
     basket_of,
-    beside_of,
+    existing_coupons,
     holds_now,
     later,
     named_once,
@@ -37,25 +37,25 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     replaces what the lock holds, in the same moment; where that is refused, the lock stays as it was. What the same
     person holds under another reference (and for no order, or this one) moves over.
     """
-    person = state.customers.get(command.command_id)
+    customer_key = state.customers.get(command.command_id)
     known = state.locks.get(command.lock_reference)
-    problem = reference_problem(command, known, person)
+    problem = reference_problem(command, known, customer_key)
     if problem is not None:
-        return _refused(command, now, [problem], person, max(len({code_key(code) for code in command.codes}), 1))
+        return _refused(command, now, [problem], customer_key, max(len({code_key(code) for code in command.codes}), 1))
     request = request_for_lock(command, state, now)
     order = None if command.order_id is None else state.orders.get(command.order_id)
     offers, refused, count = _judge(command, request, order)
-    taken: list[Taken] = []
+    taken: list[AppliedOffer] = []
     if offers:
         taken, others = choose(request, offers)
         refused += others
     if refused:
         refused = sorted_refusals(refused)
         refused += refused_with(taken, refused[0], None)
-        return _refused(command, now, sorted_refusals(refused), person, count)
+        return _refused(command, now, sorted_refusals(refused), customer_key, count)
     if not taken:
         message = "A lock needs at least one coupon; the request names none."
-        return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], person, 0)
+        return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], customer_key, 0)
     return _open(command, request, taken, count)
 
 
@@ -70,7 +70,7 @@ def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Reque
         request.basket = basket_of(command.order)
     order = None if command.order_id is None else state.orders.get(command.order_id)
     if order is not None:
-        request.beside = beside_of(state, order.standing.values())
+        request.existing = existing_coupons(state, order.redemptions.values())
     return request
 
 
@@ -102,7 +102,7 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     )
 
 
-def reference_problem(command: LockCoupons, known: LockState | None, person: str | None) -> RefusedCoupon | None:
+def reference_problem(command: LockCoupons, known: LockState | None, customer_key: str | None) -> RefusedCoupon | None:
     """Why no lock can be opened, or replaced, under this reference."""
     reference = command.lock_reference
     if reference.startswith(OWN_REFERENCES):
@@ -113,7 +113,7 @@ def reference_problem(command: LockCoupons, known: LockState | None, person: str
     if known.status == "burned":
         message = f"What lock {reference!r} held has been redeemed; choose another reference."
         return RefusedCoupon(Reason.ALREADY_REDEEMED, message)
-    if known.status == "open" and None not in (known.customer_key, person) and known.customer_key != person:
+    if known.status == "open" and None not in (known.customer_key, customer_key) and known.customer_key != customer_key:
         return RefusedCoupon(Reason.WRONG_CUSTOMER, f"Lock {reference!r} belongs to another customer.")
     return None
 
@@ -126,10 +126,10 @@ def _judge(
     refused = too_much(request, found)
     for code, coupon in [] if refused else found:
         judged = judge(request, code, coupon)
-        if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.standing:
+        if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.redemptions:
             # Reasons of limits come first.
             discount_minor = None if request.basket is None else judged.untouched_minor
-            judged = limit_refusal(request, judged, Along(), discount_minor) or stands_already(judged, order)
+            judged = limit_refusal(request, judged, RunningTotals(), discount_minor) or stands_already(judged, order)
         if isinstance(judged, Offer):
             offers.append(judged)
         else:
@@ -143,13 +143,13 @@ def stands_already(offer: Offer, order: OrderState) -> RefusedCoupon:
     return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 
 
-def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int) -> Verdict:
-    person, order, replaced = request.person, command.order, request.replaced
+def _open(command: LockCoupons, request: Request, taken: list[AppliedOffer], count: int) -> Verdict:
+    customer_key, order, replaced = request.customer_key, command.order, request.replaced
     expires_at = later(request.now, command.lock_seconds)
     currency = None if order is None else order.currency
     told: list[AcceptedCoupon] = []
     uses: list[LockedUse] = []
-    transfers: list[Transfer] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
+    entries: list[LedgerEntry] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
     for one in taken:
         coupon = one.offer.coupon
         counts = counted_at(one, request.at)
@@ -157,13 +157,13 @@ def _open(command: LockCoupons, request: Request, taken: list[Taken], count: int
             coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, one.shares, counts
         )
         uses.append(locked)
-        transfers += held(one, person, command.order_id, command.lock_reference, locked)
+        entries += held(one, customer_key, command.order_id, command.lock_reference, locked)
         told.append(accepted(one))
-    opened = LockChange(command.lock_reference, "open", person, command.order_id, expires_at, tuple(uses))
+    opened = LockChange(command.lock_reference, "open", customer_key, command.order_id, expires_at, tuple(uses))
     return Verdict(
         command.command_id, "locked", request.now, tuple(told), requested_count=count,
         discount_minor=sum(one.discount_minor or 0 for one in taken), currency=currency, order_id=command.order_id,
-        lock_reference=command.lock_reference, expires_at=expires_at, customer_key=person, transfers=tuple(transfers),
+        lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
         locks=(*drained(taken, None, "released"), opened),
     )  # fmt: skip
 
@@ -193,16 +193,16 @@ def _close(
         command.command_id, outcome, now, tuple(told), requested_count=len(told), order_id=known.order_id,
         currency=known.uses[0].currency if known.uses else None, lock_reference=known.lock_reference,
         expires_at=known.expires_at, customer_key=known.customer_key,
-        transfers=tuple([released(known, locked) for locked in known.uses]), locks=(change,),
+        entries=tuple([released(known, locked) for locked in known.uses]), locks=(change,),
     )  # fmt: skip
 
 
 def _refused(
-    command: LockCoupons, now: datetime, refused: list[RefusedCoupon], person: str | None, count: int
+    command: LockCoupons, now: datetime, refused: list[RefusedCoupon], customer_key: str | None, count: int
 ) -> Verdict:
     return Verdict(
         command.command_id, "refused", now, refused=tuple(refused), requested_count=count, order_id=command.order_id,
-        lock_reference=command.lock_reference, customer_key=person,
+        lock_reference=command.lock_reference, customer_key=customer_key,
     )  # fmt: skip
 
 

@@ -145,8 +145,8 @@ class Window:
 class Condition:
     """Something that must be true. `holds` is `expression` compiled.
 
-    `of_request`: it looks at nothing of the coupon and its campaign, so for one request it is the same for all of them.
-    `work` estimates what evaluating it on given values costs, in units of `shared.domain.offers.work`; None: next to nothing.
+    `of_request`: it reads nothing of the coupon or its campaign, so for one request it is the same for all of them.
+    `work` estimates what evaluating it costs, in units of `shared.domain.offers.work`; None: next to nothing.
     """
 
     name: str

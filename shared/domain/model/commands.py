@@ -162,7 +162,7 @@ class ExpireLock:
 
 
 @value
-class NoteCustomer:
+class RecordCustomer:
     """Somebody said something of a customer (their segments) that issues nothing."""
 
     command_id: str
@@ -218,6 +218,6 @@ Command = (
     | ReleaseLock
     | ExpireLock
     | VoidCoupon
-    | NoteCustomer
+    | RecordCustomer
     | CreateCoupons
 )

@@ -31,7 +31,7 @@ class Meter:
 
 
 @value
-class Standing:
+class ActiveRedemption:
     """A coupon that stands redeemed for an order.
 
     `uses` is 0 where it went on with a subscription. `burned_minor` is what it took off, `discount_minor` what is left
@@ -70,7 +70,7 @@ class PartReturn:
 
 @dataclass(slots=True)
 class OrderState:
-    """What the ledger knows of an order. `standing` is keyed by coupon id; held uses are its locks' (`order_hold`).
+    """What the ledger knows of an order. `redemptions` is keyed by coupon id; held uses are its locks' (`order_hold`).
 
     `lines` and `amount_minor` are what it consists of, `returns` the parts of it that came back, in a fixed order.
     """
@@ -87,7 +87,7 @@ class OrderState:
     customer_key: CustomerKey | None = None
     requested_count: int = 0
     """how many different coupons its placings named that wait for the payment; it burns them as one request"""
-    standing: dict[str, Standing] = field(default_factory=dict)
+    redemptions: dict[str, ActiveRedemption] = field(default_factory=dict)
     lines: OrderLines = ()
     returns: tuple[PartReturn, ...] = ()
 

@@ -11,7 +11,7 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PartReturn
 from shared.domain.model.value import value
 
-TransferKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
+EntryKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
 Outcome = Literal[
     "issued",
     "redeemed",
@@ -33,7 +33,7 @@ LineShare = tuple[str, int]
 
 
 @value
-class Transfer:
+class LedgerEntry:
     """One change of one coupon: a row of the ledger.
 
     The four numbers are signed changes, so that every meter is their sum. `held_minor` and `used_minor` are discount
@@ -44,7 +44,7 @@ class Transfer:
     `subscription_id` is set where a recurring coupon is used for one.
     """
 
-    kind: TransferKind
+    kind: EntryKind
     coupon_id: str
     campaign_id: str
     customer_key: CustomerKey | None = None
@@ -156,7 +156,7 @@ class OrderChange:
 
 @value
 class Verdict:
-    """The answer to one command. `transfers`, `locks` and `orders` are its effect on the ledger, the rest is told.
+    """The answer to one command. `entries`, `locks` and `orders` are its effect on the ledger, the rest is told.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes
@@ -177,7 +177,7 @@ class Verdict:
     lock_reference: str | None = None
     expires_at: datetime | None = None
     customer_key: CustomerKey | None = None
-    transfers: tuple[Transfer, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
     locks: tuple[LockChange, ...] = ()
     orders: tuple[OrderChange, ...] = ()
     natural_key: str | None = None

@@ -50,8 +50,8 @@ def period_keys(campaign: Campaign, customer_key: CustomerKey | None, moment: da
 
 def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, moment: datetime) -> PeriodKey:
     """The running total that `cap` looks at."""
-    person = None if cap.each == "campaign" else customer_key
-    return (campaign.campaign_id, person, period_of(cap.per, moment, campaign.window.zone))
+    customer_key = None if cap.each == "campaign" else customer_key
+    return (campaign.campaign_id, customer_key, period_of(cap.per, moment, campaign.window.zone))
 
 
 def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
@@ -62,13 +62,13 @@ def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetim
 
 
 def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
-    state: State, campaign: Campaign, customer_key: CustomerKey | None, moment: datetime, each: Counted, along: int = 0
+    state: State, campaign: Campaign, customer_key: CustomerKey | None, moment: datetime, each: Counted, totals: int = 0
 ) -> FullCap | None:
     """The first cap of issued coupons that leaves no room for one more, after `along` others of the same request."""
     for cap in campaign.limits.caps:
         if cap.each != each or cap.coupons is None or (each == "customer" and customer_key is None):
             continue
-        issued = state.period_meters.get(period_key(campaign, cap, customer_key, moment), NO_METER).issued + along
+        issued = state.period_meters.get(period_key(campaign, cap, customer_key, moment), NO_METER).issued + totals
         if issued >= cap.coupons:
             return full(campaign, cap, cap.coupons, issued, moment)
     return None

@@ -21,7 +21,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.offers.limits import count, limit_refusal
 from shared.domain.offers.price import price, take
 from shared.domain.offers.remainder import Places, Rest, Where
-from shared.domain.offers.request import Along, Basket, Beside, Offer, Request, Taken
+from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, Offer, Request, RunningTotals
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Combinable coupons of one request: 1,024 combinations at worst. Baskets have two or three."""
@@ -42,9 +42,9 @@ class Choice:
     `basket` and `along` are what is left after them; no basket where no order is known.
     """
 
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[AppliedOffer] = field(default_factory=list)
     basket: Basket | None = None
-    along: Along = field(default_factory=Along)
+    totals: RunningTotals = field(default_factory=RunningTotals)
 
 
 def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
@@ -62,7 +62,7 @@ def adds_something(offer: Offer, discount_minor: int) -> bool:
     return discount_minor > 0 or offer.campaign.discount.kind in GIVING
 
 
-def clash(offer: Offer, others: Iterable[Offer | Beside], number: int) -> Offer | Beside | None:
+def clash(offer: Offer, others: Iterable[Offer | ExistingCoupon], number: int) -> Offer | ExistingCoupon | None:
     """The first of `others` that `offer` can't go with, `number` being how many coupons the order would have."""
     stacking = offer.campaign.stacking
     for other in others:
@@ -105,9 +105,9 @@ def _applied(request: Request, offers: Sequence[Offer]) -> Choice:
     basket = None if request.basket is None else request.basket.copy()
     choice = Choice([], basket)
     for offer in offers:
-        taken = Taken(offer, None) if basket is None else take(basket, offer, *price(basket, offer))
+        taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, *price(basket, offer))
         choice.taken.append(taken)
-        count(request, offer, choice.along, taken.discount_minor)
+        count(request, offer, choice.totals, taken.discount_minor)
     return choice
 
 
@@ -131,7 +131,7 @@ class _Step:
     total_minor: int
     given: int
     rest: Rest | None
-    along: Along
+    totals: RunningTotals
     groups: frozenset[str]
     most: int | None
 
@@ -189,11 +189,11 @@ class _Search:
         return steps
 
     def _start(self) -> _Step:
-        basket, beside = self._request.basket, self._request.beside
-        stacking = [one.campaign.stacking for one in beside]
+        basket, existing = self._request.basket, self._request.existing
+        stacking = [one.campaign.stacking for one in existing]
         groups = frozenset([one.group for one in stacking if one.group is not None])
         most = min([one.max_coupons for one in stacking if one.max_coupons], default=None)
-        return _Step((), 0, 0, None if basket is None else Rest.of(basket), Along(), groups, most)
+        return _Step((), 0, 0, None if basket is None else Rest.of(basket), RunningTotals(), groups, most)
 
     def _descend(self, place: int, step: _Step) -> None:
         if self._best is not None:
@@ -214,21 +214,21 @@ class _Search:
     def _with(self, step: _Step, candidate: _Candidate) -> _Step | None:
         """`step` and this candidate; None where they don't go together, it has no room, or changes nothing."""
         request, offer, rest = self._request, candidate.offer, step.rest
-        stacking, number = offer.campaign.stacking, len(step.chosen) + len(request.beside) + 1
+        stacking, number = offer.campaign.stacking, len(step.chosen) + len(request.existing) + 1
         most = min(stacking.max_coupons or step.most or number, step.most or number)
         if number > 1 and (stacking.group in step.groups or most < number):
             return None  # as `clash` says, without asking each of them
         discount = None if rest is None else rest.price(offer, candidate.where)
-        if limit_refusal(request, offer, step.along, discount) is not None:
+        if limit_refusal(request, offer, step.totals, discount) is not None:
             return None
         if discount is not None and not adds_something(offer, discount):
             return None
-        along = step.along.copy()
-        count(request, offer, along, discount)
+        totals = step.totals.copy()
+        count(request, offer, totals, discount)
         return _Step(
             (*step.chosen, candidate), step.total_minor + (discount or 0),
             step.given + (offer.campaign.discount.kind in GIVING),
             None if rest is None or discount is None else rest.after(offer, candidate.where, discount),
-            along, step.groups if stacking.group is None else step.groups | {stacking.group},
+            totals, step.groups if stacking.group is None else step.groups | {stacking.group},
             min([one for one in (stacking.max_coupons, step.most) if one], default=None),
         )  # fmt: skip

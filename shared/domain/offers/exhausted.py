@@ -12,7 +12,7 @@ from shared.domain.model.clock import next_period_start
 from shared.domain.model.money import shown
 from shared.domain.model.state import Meter, State
 from shared.domain.model.value import value
-from shared.domain.model.verdicts import Transfer, Verdict
+from shared.domain.model.verdicts import LedgerEntry, Verdict
 from shared.domain.offers.caps import period_key
 
 
@@ -43,20 +43,20 @@ def exhausted(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon | Exha
     A coupon that is good for one use is left out: its redemption says it already. Only what is used counts, not what
     is held, which may come back.
     """
-    if not any(one.used_uses > 0 or one.used_minor > 0 or one.kind == "issued" for one in verdict.transfers):
+    if not any(one.used_uses > 0 or one.used_minor > 0 or one.kind == "issued" for one in verdict.entries):
         return
     yield from _coupons(verdict, state)
-    for campaign_id in dict.fromkeys([one.campaign_id for one in verdict.transfers]):
+    for campaign_id in dict.fromkeys([one.campaign_id for one in verdict.entries]):
         campaign = state.campaigns.get(campaign_id)
         if campaign is not None and (campaign.meters_campaign or campaign.limits.caps):
-            entries = [one for one in verdict.transfers if one.campaign_id == campaign_id]
+            entries = [one for one in verdict.entries if one.campaign_id == campaign_id]
             yield from _totals(campaign, entries, state)
             yield from _caps(campaign, entries, verdict.decided_at, state)
 
 
 def _coupons(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon]:
     added: dict[str, int] = {}
-    for one in verdict.transfers:
+    for one in verdict.entries:
         added[one.coupon_id] = added.get(one.coupon_id, 0) + one.used_uses
     for coupon_id, uses in added.items():
         coupon = state.coupons.get(coupon_id)
@@ -66,7 +66,7 @@ def _coupons(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon]:
             yield ExhaustedCoupon(coupon_id, coupon.code, coupon.campaign_id, coupon.uses_limit)
 
 
-def _totals(campaign: Campaign, entries: list[Transfer], state: State) -> Iterator[ExhaustedCampaign]:
+def _totals(campaign: Campaign, entries: list[LedgerEntry], state: State) -> Iterator[ExhaustedCampaign]:
     limits, currency = campaign.limits, campaign.currency
     meter = state.meters.get((campaign.campaign_id, None), Meter())
     reached = (
@@ -82,7 +82,7 @@ def _totals(campaign: Campaign, entries: list[Transfer], state: State) -> Iterat
 
 
 def _caps(
-    campaign: Campaign, entries: list[Transfer], decided_at: datetime, state: State
+    campaign: Campaign, entries: list[LedgerEntry], decided_at: datetime, state: State
 ) -> Iterator[ExhaustedCampaign]:
     for cap in campaign.limits.caps:
         if cap.each == "customer":

@@ -40,7 +40,7 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
     code = coupon.code
     if coupon.status == "voided":
         return _voided(code, coupon)
-    if lock.customer_key is not None and request.person is not None and lock.customer_key != request.person:
+    if lock.customer_key is not None and request.customer_key is not None and lock.customer_key != request.customer_key:
         message = f"Lock {lock.lock_reference!r} belongs to another customer."
         return refuse(Reason.WRONG_CUSTOMER, message, code, coupon)
     if lock.order_id is not None and lock.order_id != request.order_id:

@@ -18,9 +18,9 @@ from shared.domain.offers.limits import (
     find_source,
     locked_elsewhere,
 )
-from shared.domain.offers.request import Along, Offer, Request
+from shared.domain.offers.request import Offer, Request, RunningTotals
 
-_ALONE = Along()  # never counted into
+_ALONE = RunningTotals()  # never counted into
 
 
 @value
@@ -66,11 +66,11 @@ def _of_coupon(offer: Offer) -> Iterator[LimitTold]:
 
 def _of_customer(request: Request, offer: Offer) -> Iterator[LimitTold]:
     """Nothing where nobody is named: what a customer has is nobody's then, and that is refused already."""
-    limits, person = offer.campaign.limits, request.person
-    if person is None:
+    limits, customer_key = offer.campaign.limits, request.customer_key
+    if customer_key is None:
         return
     if limits.uses_per_customer is not None:
-        meter = request.state.meters.get((offer.campaign.campaign_id, person), NO_METER)
+        meter = request.state.meters.get((offer.campaign.campaign_id, customer_key), NO_METER)
         refused = customer_limit(request, offer, _ALONE)
         yield LimitTold("limits.uses_per_customer", _counted(meter, limits.uses_per_customer), refused)
     for cap in limits.caps:
@@ -113,6 +113,6 @@ def _counted(meter: Meter, limit: int) -> dict[str, str]:
 
 
 def _capped(request: Request, offer: Offer, cap: Cap, limit: int) -> dict[str, str]:
-    key = period_key(offer.campaign, cap, request.person, request.at)
+    key = period_key(offer.campaign, cap, request.customer_key, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     return {"each": cap.each, "period": key[2], **_counted(meter, limit)}

@@ -17,7 +17,7 @@ from shared.domain.model.refuse import refuse
 from shared.domain.model.state import LockedUse, LockState, order_hold
 from shared.domain.model.verdicts import RefusedCoupon
 from shared.domain.offers.caps import NO_METER, full, period_key
-from shared.domain.offers.request import Along, Offer, Request, holds_now
+from shared.domain.offers.request import Offer, Request, RunningTotals, holds_now
 
 Room = tuple[RefusedCoupon | None, bool]
 """(why it is gone for good, whether only what is held stands in the way)"""
@@ -48,7 +48,7 @@ def find_source(request: Request, offer: Offer) -> int:
 
 
 def limit_refusal(
-    request: Request, offer: Offer, along: Along, discount_minor: int | None = None
+    request: Request, offer: Offer, totals: RunningTotals, discount_minor: int | None = None
 ) -> RefusedCoupon | None:
     """Why there is no room for this offer after those counted in `along`; None where there is.
 
@@ -65,46 +65,46 @@ def limit_refusal(
             others = find_source(request, offer) if coupon.held else 0
             if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
                 return exhausted(offer, coupon.uses_limit)
-        refused, held_out = _uses_refusal(request, offer, along)
+        refused, held_out = _uses_refusal(request, offer, totals)
     if refused is None and limits.spend_total_minor is not None:
-        refused, budget_held_out = budget_room(request, offer, along, limits.spend_total_minor, discount_minor)
+        refused, budget_held_out = budget_room(request, offer, totals, limits.spend_total_minor, discount_minor)
     if refused is None and (held_out or budget_held_out or others):
         return locked_elsewhere(offer, others, held_out, budget_held_out)
     return refused
 
 
-def _uses_refusal(request: Request, offer: Offer, along: Along) -> Room:
+def _uses_refusal(request: Request, offer: Offer, totals: RunningTotals) -> Room:
     """Whether the customer and the campaign have a use left."""
     limits, held_out = offer.campaign.limits, False
-    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, along)
+    refused = None if limits.uses_per_customer is None else customer_limit(request, offer, totals)
     if refused is None and limits.caps:
-        refused = customer_caps(request, offer, along)
+        refused = customer_caps(request, offer, totals)
     if refused is None and limits.uses_total is not None and not offer.promised:
-        refused, held_out = campaign_limit(request, offer, along, limits.uses_total)
+        refused, held_out = campaign_limit(request, offer, totals, limits.uses_total)
     if refused is None and limits.caps and offer.lock is None:
-        refused, cap_held_out = campaign_caps(request, offer, along)
+        refused, cap_held_out = campaign_caps(request, offer, totals)
         held_out = held_out or cap_held_out
     return refused, held_out
 
 
-def count(request: Request, offer: Offer, along: Along, discount_minor: int | None = None) -> None:
+def count(request: Request, offer: Offer, totals: RunningTotals, discount_minor: int | None = None) -> None:
     """Note in `along` that this offer is taken."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
-        along.spent_minor[campaign_id] = along.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
-        along.paid_minor[campaign_id] = along.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
+        totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        totals.paid_minor[campaign_id] = totals.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
     if offer.recurring:
         return
-    along.taken[campaign_id] = along.taken.get(campaign_id, 0) + 1
+    totals.taken[campaign_id] = totals.taken.get(campaign_id, 0) + 1
     if offer.lock is None:
-        along.campaign[campaign_id] = along.campaign.get(campaign_id, 0) + 1
-    if offer.lock is None or offer.lock.customer_key != request.person:
-        along.customer[campaign_id] = along.customer.get(campaign_id, 0) + 1
+        totals.campaign[campaign_id] = totals.campaign.get(campaign_id, 0) + 1
+    if offer.lock is None or offer.lock.customer_key != request.customer_key:
+        totals.customer[campaign_id] = totals.customer.get(campaign_id, 0) + 1
     for cap in limits.caps:
-        held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.person)
-        if not held and (cap.each == "campaign" or request.person is not None):
-            key = period_key(offer.campaign, cap, request.person, _counts_at(request, offer))
-            along.periods[key] = along.periods.get(key, 0) + 1
+        held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.customer_key)
+        if not held and (cap.each == "campaign" or request.customer_key is not None):
+            key = period_key(offer.campaign, cap, request.customer_key, _counts_at(request, offer))
+            totals.periods[key] = totals.periods.get(key, 0) + 1
 
 
 def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
@@ -127,17 +127,17 @@ def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out:
     return None
 
 
-def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def customer_limit(request: Request, offer: Offer, totals: RunningTotals) -> RefusedCoupon | None:
     """Whether this customer has had as many uses of the campaign as it allows."""
-    limit, person = offer.campaign.limits.uses_per_customer, request.person
-    if limit is None or person is None:
+    limit, customer_key = offer.campaign.limits.uses_per_customer, request.customer_key
+    if limit is None or customer_key is None:
         return None
-    own = 1 if offer.lock is not None and offer.lock.customer_key == person else 0
+    own = 1 if offer.lock is not None and offer.lock.customer_key == customer_key else 0
     if own and offer.promised:
         return None
     campaign_id = offer.campaign.campaign_id
-    meter = request.state.meters.get((campaign_id, person), NO_METER)
-    gone = meter.used + meter.held - own + along.customer.get(campaign_id, 0)
+    meter = request.state.meters.get((campaign_id, customer_key), NO_METER)
+    gone = meter.used + meter.held - own + totals.customer.get(campaign_id, 0)
     if gone >= limit and meter.held:
         gone -= _freed_uses(request, campaign_id, customer=True)
     if gone < limit:
@@ -147,25 +147,25 @@ def customer_limit(request: Request, offer: Offer, along: Along) -> RefusedCoupo
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def customer_caps(request: Request, offer: Offer, along: Along) -> RefusedCoupon | None:
+def customer_caps(request: Request, offer: Offer, totals: RunningTotals) -> RefusedCoupon | None:
     """The first cap that leaves this customer no room."""
     for cap in offer.campaign.limits.caps:
         if cap.each == "customer" and cap.uses is not None:
-            refused = customer_cap(request, offer, along, cap, cap.uses)
+            refused = customer_cap(request, offer, totals, cap, cap.uses)
             if refused is not None:
                 return refused
     return None
 
 
-def customer_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> RefusedCoupon | None:
+def customer_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap, limit: int) -> RefusedCoupon | None:
     """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
-    person, campaign = request.person, offer.campaign
-    if person is None or (offer.lock is not None and offer.lock.customer_key == person):
+    customer_key, campaign = request.customer_key, offer.campaign
+    if customer_key is None or (offer.lock is not None and offer.lock.customer_key == customer_key):
         return None
     at = _counts_at(request, offer)
-    key = period_key(campaign, cap, person, at)
+    key = period_key(campaign, cap, customer_key, at)
     meter = request.state.period_meters.get(key, NO_METER)
-    gone = meter.used + meter.held + along.periods.get(key, 0)
+    gone = meter.used + meter.held + totals.periods.get(key, 0)
     if gone >= limit and meter.held:
         gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
     if gone < limit:
@@ -176,39 +176,39 @@ def customer_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: 
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def campaign_limit(request: Request, offer: Offer, along: Along, limit: int) -> Room:
+def campaign_limit(request: Request, offer: Offer, totals: RunningTotals, limit: int) -> Room:
     """Whether the campaign has a use left, apart from what others hold."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
-    if meter.used + along.taken.get(campaign_id, 0) >= limit:
+    if meter.used + totals.taken.get(campaign_id, 0) >= limit:
         message = f"Campaign {campaign_id!r} has given all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
     own = 0 if offer.lock is None else 1
-    gone = meter.used + meter.held - own + along.campaign.get(campaign_id, 0)
+    gone = meter.used + meter.held - own + totals.campaign.get(campaign_id, 0)
     if gone >= limit and meter.held:
         gone -= _freed_uses(request, campaign_id, customer=False)
     return None, gone >= limit
 
 
-def campaign_caps(request: Request, offer: Offer, along: Along) -> Room:
+def campaign_caps(request: Request, offer: Offer, totals: RunningTotals) -> Room:
     """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
     held_out = False
     for cap in offer.campaign.limits.caps:
         if cap.each == "campaign" and cap.uses is not None:
-            refused, by_cap = campaign_cap(request, offer, along, cap, cap.uses)
+            refused, by_cap = campaign_cap(request, offer, totals, cap, cap.uses)
             if refused is not None:
                 return refused, False
             held_out = held_out or by_cap
     return None, held_out
 
 
-def campaign_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: int) -> Room:
+def campaign_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap, limit: int) -> Room:
     """Whether this cap leaves the campaign no room."""
     campaign = offer.campaign
     key = period_key(campaign, cap, None, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
-    used = meter.used + along.periods.get(key, 0)
+    used = meter.used + totals.periods.get(key, 0)
     if used >= limit:
         reached = full(campaign, cap, limit, meter.used, request.at)
         message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
@@ -219,14 +219,14 @@ def campaign_cap(request: Request, offer: Offer, along: Along, cap: Cap, limit: 
     return None, used + meter.held - freed >= limit
 
 
-def budget_room(request: Request, offer: Offer, along: Along, budget: int, discount_minor: int | None) -> Room:
+def budget_room(request: Request, offer: Offer, totals: RunningTotals, budget: int, discount_minor: int | None) -> Room:
     """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
     needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)
     if needed <= own:
         return None, False
     meter = request.state.meters.get((campaign_id, None), NO_METER)
-    spent = meter.used_minor + along.spent_minor.get(campaign_id, 0)
+    spent = meter.used_minor + totals.spent_minor.get(campaign_id, 0)
     if spent + needed > budget:
         details = {
             "budget": shown(budget, currency),
@@ -242,7 +242,7 @@ def budget_room(request: Request, offer: Offer, along: Along, budget: int, disco
                 f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
             )
         return refuse(Reason.BUDGET_EXCEEDED, what, offer.code, offer.coupon, details), False
-    gone = spent + meter.held_minor - along.paid_minor.get(campaign_id, 0) - own
+    gone = spent + meter.held_minor - totals.paid_minor.get(campaign_id, 0) - own
     if gone + needed > budget and meter.held_minor:
         gone -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
     return None, gone + needed > budget
@@ -265,7 +265,7 @@ def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[Locke
     for lock in request.state.locks.values():
         if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
             continue
-        if customer and lock.customer_key != request.person:
+        if customer and lock.customer_key != request.customer_key:
             continue
         yield from (locked for locked in lock.uses if locked.campaign_id == campaign_id)
 
@@ -283,7 +283,7 @@ def _paid_minor(offer: Offer) -> int:
 def _own(request: Request, hold: Hold) -> bool:
     if hold.order_id is not None:
         return hold.order_id == request.order_id and hold.lock_reference != order_hold(hold.order_id)
-    return hold.customer_key is not None and hold.customer_key == request.person
+    return hold.customer_key is not None and hold.customer_key == request.customer_key
 
 
 def _share(lock: LockState, coupon_id: str) -> LockedUse | None:

@@ -16,7 +16,7 @@ from shared.domain.model.campaign import PLAIN, Campaign, Scope
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.offers.discount import reckon, spread
-from shared.domain.offers.request import Basket, Offer, Taken
+from shared.domain.offers.request import AppliedOffer, Basket, Offer
 
 NOTHING: Final[tuple[int, ...]] = ()
 """The lines of an offer that takes nothing from lines."""
@@ -155,7 +155,7 @@ def _price_units(basket: Basket, offer: Offer, units: tuple[tuple[int, int], ...
     return max(min(wanted, sum(weights), basket.left_minor, basket.room_minor), 0), weights
 
 
-def take_alone(basket: Basket, offer: Offer) -> Taken:
+def take_alone(basket: Basket, offer: Offer) -> AppliedOffer:
     """The offer with its discount on the untouched order, when no other follows: the basket is of no use afterwards."""
     discount_minor, indices = offer.untouched_minor, offer.indices
     if indices == NOTHING:
@@ -163,23 +163,23 @@ def take_alone(basket: Basket, offer: Offer) -> Taken:
     parts, lines = spread(discount_minor, offer.weights), basket.lines
     if indices is not None:
         lines = tuple([lines[index] for index in indices])
-    return Taken(
+    return AppliedOffer(
         offer, discount_minor, tuple([(line.line_id, part) for line, part in zip(lines, parts, strict=True) if part])
     )
 
 
-def take(basket: Basket, offer: Offer, discount_minor: int, weights: Sequence[int]) -> Taken:
+def take(basket: Basket, offer: Offer, discount_minor: int, weights: Sequence[int]) -> AppliedOffer:
     """The offer with its discount spread over its lines; the basket is left with the rest."""
     if offer.indices == NOTHING:
         if not discount_minor:
-            return Taken(offer, 0)
+            return AppliedOffer(offer, 0)
         basket.shipping_minor -= discount_minor
-        return Taken(offer, discount_minor, ((SHIPPING, discount_minor),))
+        return AppliedOffer(offer, discount_minor, ((SHIPPING, discount_minor),))
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
     lines = basket.lines if offer.indices is None else [basket.lines[index] for index in offer.indices]
     parts = spread_over(basket, offer, discount_minor, weights)
-    return Taken(
+    return AppliedOffer(
         offer, discount_minor, tuple([(line.line_id, part) for line, part in zip(lines, parts, strict=True) if part])
     )
 

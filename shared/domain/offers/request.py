@@ -12,7 +12,7 @@ from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.ids import derived_id
 from shared.domain.model.money import shown
 from shared.domain.model.order import SHIPPING, Line, Order
-from shared.domain.model.state import LockedUse, LockState, PeriodKey, Standing, State
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, PeriodKey, State
 from shared.domain.model.value import value
 from shared.domain.offers.condition_values import Values
 
@@ -53,14 +53,14 @@ class Request:
     state: State
     now: datetime
     at: datetime
-    person: CustomerKey | None
+    customer_key: CustomerKey | None
     order: Order | None = None
     order_id: str | None = None
     basket: Basket | None = None
     closed_at: datetime | None = None
     closed_as: str = ""
     replaced: LockState | None = None
-    beside: tuple["Beside", ...] = ()
+    existing: tuple["ExistingCoupon", ...] = ()
     memo: Values | None = None
 
     @property
@@ -79,12 +79,12 @@ class Request:
         """The customer's segments: those that the request names, else those that the ledger knows."""
         if self.customer is not None and self.customer.segments is not None:
             return frozenset(self.customer.segments)
-        return self.state.segments.get(self.person or "", frozenset())
+        return self.state.segments.get(self.customer_key or "", frozenset())
 
     @property
     def other_orders(self) -> frozenset[str]:
         """The customer's orders that stand, but for the one this is about."""
-        return frozenset(self.state.orders_of.get(self.person or "", set())) - {self.order_id or ""}
+        return frozenset(self.state.orders_of.get(self.customer_key or "", set())) - {self.order_id or ""}
 
     @property
     def values(self) -> Values:
@@ -95,7 +95,7 @@ class Request:
 
 
 @value
-class Beside:
+class ExistingCoupon:
     """A coupon that stands redeemed for the order, or is held for it."""
 
     code: str
@@ -129,7 +129,7 @@ class Offer:
 
 
 @dataclass(slots=True)
-class Taken:
+class AppliedOffer:
     """An offer that won, with what it takes off in minor units (None where no order is known).
 
     `shares` are its parts: (id of the line, or SHIPPING, part), in the order of the lines.
@@ -141,7 +141,7 @@ class Taken:
 
 
 @dataclass(slots=True)
-class Along:
+class RunningTotals:
     """What the coupons taken so far in this request have used up, by campaign.
 
     `taken` counts uses; `campaign` and `customer` count those that came on top of what was held before, and `periods`
@@ -155,15 +155,15 @@ class Along:
     spent_minor: dict[str, int] = field(default_factory=dict)
     paid_minor: dict[str, int] = field(default_factory=dict)
 
-    def copy(self) -> "Along":
+    def copy(self) -> "RunningTotals":
         """The same, to count on by itself."""
-        return Along(
+        return RunningTotals(
             dict(self.taken), dict(self.campaign), dict(self.customer), dict(self.periods), dict(self.spent_minor),
             dict(self.paid_minor),
         )  # fmt: skip
 
 
-def basket_of(order: Order, earlier: Sequence[Standing | LockedUse] = ()) -> Basket:
+def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()) -> Basket:
     """The order as a basket, from which `earlier` requests have taken their part. Negative amounts count as 0."""
     amount_minor = max(0, order.amount_minor)
     shipping_minor = max(0, order.shipping_minor)
@@ -239,13 +239,13 @@ def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | N
     return [(code, coupons.get(ids.get(key, ""))) for key, code in keys.items()]
 
 
-def beside_of(state: State, uses: Iterable[Standing | LockedUse]) -> tuple[Beside, ...]:
+def existing_coupons(state: State, uses: Iterable[ActiveRedemption | LockedUse]) -> tuple[ExistingCoupon, ...]:
     """What an order has already, by coupon id so that it is always the same; of campaigns that still exist."""
     found = []
     for use in sorted(uses, key=lambda use: use.coupon_id):
         coupon, campaign = state.coupons.get(use.coupon_id), state.campaigns.get(use.campaign_id)
         if campaign is not None:
-            found.append(Beside(use.coupon_id if coupon is None else coupon.code, campaign))
+            found.append(ExistingCoupon(use.coupon_id if coupon is None else coupon.code, campaign))
     return tuple(found)
 
 

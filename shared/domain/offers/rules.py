@@ -108,16 +108,16 @@ def _tell_channel(request: Request, offer: Offer) -> Told:
 
 def _is_theirs(request: Request, offer: Offer) -> bool:
     holder = offer.coupon.holder_key
-    return holder is None or request.person is None or request.person == holder
+    return holder is None or request.customer_key is None or request.customer_key == holder
 
 
 def _tell_theirs(request: Request, offer: Offer) -> Told:
     code, holder = offer.coupon.code, offer.coupon.holder_key
     if holder is None:
         return f"Coupon {code!r} was issued to nobody, so anybody may use it.", {}
-    if request.person is None:
+    if request.customer_key is None:
         return f"Coupon {code!r} belongs to a customer; the request names none.", {}
-    return f"Coupon {code!r} belongs to {'this' if request.person == holder else 'another'} customer.", {}
+    return f"Coupon {code!r} belongs to {'this' if request.customer_key == holder else 'another'} customer.", {}
 
 
 def _needs_customer(campaign: Campaign) -> bool:
@@ -129,7 +129,7 @@ def _needs_customer(campaign: Campaign) -> bool:
 
 
 def _tell_customer(request: Request, offer: Offer) -> Told:
-    names = "the request names none" if request.person is None else "the request names one"
+    names = "the request names none" if request.customer_key is None else "the request names one"
     return f"Coupon {offer.coupon.code!r} needs a customer; {names}.", {}
 
 
@@ -329,7 +329,10 @@ RULES: Final = (
         "eligibility.holder_only", Reason.WRONG_CUSTOMER, lambda it: it.eligibility.holder_only, _is_theirs,
         _tell_theirs,
     ),
-    Rule("customer", Reason.CUSTOMER_REQUIRED, _needs_customer, lambda it, _: it.person is not None, _tell_customer),
+    Rule(
+        "customer", Reason.CUSTOMER_REQUIRED, _needs_customer, lambda it, _: it.customer_key is not None,
+        _tell_customer,
+    ),
     Rule(
         "eligibility.segments_any", Reason.SEGMENT_MISMATCH, lambda it: bool(it.eligibility.segments_any), _is_in_any,
         _tell_segments("in one of", "segments_any"),

@@ -19,12 +19,12 @@ from shared.domain.offers.combine import (
 )
 from shared.domain.offers.limits import count, limit_refusal
 from shared.domain.offers.price import price, take_alone
-from shared.domain.offers.request import Along, Beside, Offer, Request, Taken
+from shared.domain.offers.request import AppliedOffer, ExistingCoupon, Offer, Request, RunningTotals
 
-_NOTHING = Along()  # never counted into
+_NOTHING = RunningTotals()  # never counted into
 
 
-Chosen = tuple[list[Taken], list[RefusedCoupon]]
+Chosen = tuple[list[AppliedOffer], list[RefusedCoupon]]
 """What was taken, in the order of application, and what was refused."""
 
 
@@ -55,8 +55,8 @@ def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
     """Why it would not even do alone: what has no room or changes nothing by itself could neither win nor lose."""
     known = request.basket is not None
     refusal = limit_refusal(request, offer, _NOTHING, offer.untouched_minor if known else None)
-    if refusal is None and request.beside:
-        other = clash(offer, request.beside, len(request.beside) + 1)
+    if refusal is None and request.existing:
+        other = clash(offer, request.existing, len(request.existing) + 1)
         refusal = None if other is None else not_beside(offer, other)
     if refusal is None and known and not adds_something(offer, offer.untouched_minor):
         refusal = no_effect(request, offer)
@@ -68,7 +68,7 @@ def _single(request: Request, offer: Offer) -> Chosen:
     if refused is not None:
         return [], [refused]
     basket = request.basket
-    return [Taken(offer, None) if basket is None else take_alone(basket, offer)], []
+    return [AppliedOffer(offer, None) if basket is None else take_alone(basket, offer)], []
 
 
 def _best(request: Request, viable: list[Offer]) -> Chosen:
@@ -81,10 +81,10 @@ def _best(request: Request, viable: list[Offer]) -> Chosen:
 def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]) -> RefusedCoupon:
     """Why an offer that would do alone isn't in the best choice, in the order of reasons."""
     discount = None if best.basket is None else price(best.basket, offer)[0]
-    refusal = limit_refusal(request, offer, best.along, discount)
+    refusal = limit_refusal(request, offer, best.totals, discount)
     if refusal is not None:
         return refusal
-    winner = clash(offer, winners, len(winners) + len(request.beside) + 1)
+    winner = clash(offer, winners, len(winners) + len(request.existing) + 1)
     if winner is None and discount is not None and not adds_something(offer, discount):
         return no_effect(request, offer)
     code = _code(winner or winners[0])
@@ -94,32 +94,32 @@ def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]
 
 def _without_order(request: Request, viable: list[Offer]) -> Chosen:
     """Without an order no offer is better than another: those that don't go together keep each other out."""
-    taken: list[Taken] = []
+    taken: list[AppliedOffer] = []
     refused: list[RefusedCoupon] = []
-    along = Along()
+    totals = RunningTotals()
     for offer in viable:
         others = [one for one in viable if one is not offer]
-        other = clash(offer, others, len(viable) + len(request.beside))
+        other = clash(offer, others, len(viable) + len(request.existing))
         if other is not None:
             refused.append(not_beside(offer, other, "refused_with"))
             continue
-        gone = limit_refusal(request, offer, along)
+        gone = limit_refusal(request, offer, totals)
         if gone is not None:
             refused.append(gone)
             continue
-        count(request, offer, along)
-        taken.append(Taken(offer, None))
+        count(request, offer, totals)
+        taken.append(AppliedOffer(offer, None))
     return taken, refused
 
 
-def not_beside(offer: Offer, other: Offer | Beside, called: str = "with") -> RefusedCoupon:
+def not_beside(offer: Offer, other: Offer | ExistingCoupon, called: str = "with") -> RefusedCoupon:
     """The two don't go together."""
     code = _code(other)
     message = f"Coupon {offer.coupon.code!r} can't be combined with {code!r}."
     return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {called: code})
 
 
-def _code(other: Offer | Beside) -> str:
+def _code(other: Offer | ExistingCoupon) -> str:
     return other.coupon.code if isinstance(other, Offer) else other.code
 
 

@@ -66,7 +66,7 @@ def work_of(command: Command, state: State, now: datetime) -> int:
     known = state.orders.get(getattr(command, "order_id", ""))
     if known is None:
         return CODE
-    return CODE + len(known.standing) * (CODE + LINE * len(known.lines or ()))
+    return CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
 
 
 def split_place(works: Sequence[int], bound: int) -> int:

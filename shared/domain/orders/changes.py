@@ -12,22 +12,22 @@ from shared.domain.coupons.entries import benefit_of, released
 from shared.domain.model.commands import CancelOrder, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
+    ActiveRedemption,
     LockedUse,
     LockState,
     OrderState,
     OrderStatus,
     PartReturn,
-    Standing,
     State,
     order_hold,
 )
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
+    LedgerEntry,
     LockChange,
     OrderChange,
     Outcome,
     RefusedCoupon,
-    Transfer,
     Verdict,
 )
 from shared.domain.offers.request import holds_now, redemption_id
@@ -85,7 +85,7 @@ def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
     return _end(command, "cancelled", state, now)
 
 
-def come_back(command: ReturnOrder, state: State, now: datetime) -> Verdict:
+def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
     """A whole return closes the order like a cancellation; one in part gives back a share of the discount."""
     if command.whole:
         return _end(command, "returned", state, now)
@@ -167,7 +167,7 @@ def _give_shares(  # noqa: PLR0917 - private, called once
     state: State,
     now: datetime,
 ) -> Verdict:
-    entries = shares(known.standing.values(), state.campaigns, goods_of(known), before, after, command.order_id)
+    entries = shares(known.redemptions.values(), state.campaigns, goods_of(known), before, after, command.order_id)
     if not entries:
         return _plain(command, "recorded", now, change)
     told = []
@@ -183,7 +183,7 @@ def _give_shares(  # noqa: PLR0917 - private, called once
         command.command_id, "restored", now, tuple(told), requested_count=len(told),
         discount_minor=-sum(one.used_minor for one in entries), currency=entries[0].currency,
         order_id=command.order_id, redemption_id=entries[0].redemption_id, customer_key=entries[0].customer_key,
-        transfers=tuple(entries), orders=(change,),
+        entries=tuple(entries), orders=(change,),
     )  # fmt: skip
 
 
@@ -201,13 +201,13 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     known = state.orders.get(command.order_id)
     restored = _restorable(state, known, cause)
     locks = _locks_of(state, command.order_id, now)
-    transfers = [_restore(command.order_id, standing) for standing in restored]
-    transfers += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
+    entries = [_restore(command.order_id, standing) for standing in restored]
+    entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
     if restored:
         outcome: Outcome = "restored"
         told = tuple([_told(state, one, one.redemption_id) for one in restored])
     else:
-        outcome = "released" if transfers else "recorded"
+        outcome = "released" if entries else "recorded"
         told = tuple([_told(state, locked, None) for lock in locks for locked in lock.uses])
     first = restored[0] if restored else None
     return Verdict(
@@ -216,7 +216,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         currency=first.currency if first else None if known is None else known.currency,
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
-        transfers=tuple(transfers), orders=(change,),
+        entries=tuple(entries), orders=(change,),
         locks=tuple(
             [LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]
         ),
@@ -233,21 +233,21 @@ def _closing(order_id: str, status: OrderStatus, how: Closing, at: datetime) -> 
     )
 
 
-def _restorable(state: State, known: OrderState | None, cause: str) -> list[Standing]:
+def _restorable(state: State, known: OrderState | None, cause: str) -> list[ActiveRedemption]:
     """What stands redeemed for the order and is given back on `cause`, by coupon id so that the order is always one."""
     if known is None:
         return []
     standing = [
         one
-        for one in known.standing.values()
+        for one in known.redemptions.values()
         if (campaign := state.campaigns.get(one.campaign_id)) is not None and cause in campaign.restore_on
     ]
     return sorted(standing, key=lambda one: one.coupon_id)
 
 
-def _restore(order_id: str, standing: Standing) -> Transfer:
+def _restore(order_id: str, standing: ActiveRedemption) -> LedgerEntry:
     """The entry that takes a redemption back. A coupon that was voided or ran out meanwhile stays so."""
-    return Transfer(
+    return LedgerEntry(
         "restored", standing.coupon_id, standing.campaign_id, standing.customer_key, order_id, None,
         standing.redemption_id, 0, -standing.uses, 0, -standing.discount_minor, standing.currency, (),
         standing.counted_at, standing.subscription_id,
@@ -264,9 +264,9 @@ def _burn_hold(
     command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, asked: int
 ) -> Verdict:
     redemption = redemption_id(command.command_id)
-    transfers = tuple(
+    entries = tuple(
         [
-            Transfer(
+            LedgerEntry(
                 "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
                 hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor,
                 locked.discount_minor, locked.currency, locked.lines, locked.counted_at, locked.subscription_id,
@@ -276,14 +276,14 @@ def _burn_hold(
     )  # fmt: skip
     known = state.orders.get(command.order_id)
     if known is not None and known.returns:
-        burned_now = map(standing_of, transfers)
-        transfers += tuple(shares(burned_now, state.campaigns, goods_of(known), (), known.returns, command.order_id))
+        burned_now = map(standing_of, entries)
+        entries += tuple(shares(burned_now, state.campaigns, goods_of(known), (), known.returns, command.order_id))
     told = tuple([_told(state, locked, None) for locked in hold.uses])
     burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
     return Verdict(
         command.command_id, "redeemed", now, told, requested_count=max(asked, len(told)),
         discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
-        order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, transfers=transfers,
+        order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, entries=entries,
         locks=(burned,), orders=() if change is None else (change,),
     )  # fmt: skip
 
@@ -293,7 +293,7 @@ def _hold_expired(
 ) -> Verdict:
     """The payment came too late: what the order held has gone back, but for what it has redeemed since."""
     known = state.orders.get(command.order_id)
-    lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.standing]
+    lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.redemptions]
     if hold.uses and not lost:
         return _plain(command, "recorded", now, change)
     until = hold.expires_at.isoformat()
@@ -315,7 +315,7 @@ def _hold_expired(
     )  # fmt: skip
 
 
-def _told(state: State, use: LockedUse | Standing, redemption: str | None) -> AcceptedCoupon:
+def _told(state: State, use: LockedUse | ActiveRedemption, redemption: str | None) -> AcceptedCoupon:
     """What is told of a use that is burned out of a hold, given back, or let go."""
     coupon, campaign = state.coupons.get(use.coupon_id), state.campaigns.get(use.campaign_id)
     return AcceptedCoupon(

@@ -59,7 +59,7 @@ def parts_for(command: RedeemCoupons, known: OrderState | None, now: datetime, *
 
 
 def placing_change(
-    command: RedeemCoupons, known: OrderState | None, person: CustomerKey | None, now: datetime, *, anew: bool
+    command: RedeemCoupons, known: OrderState | None, customer_key: CustomerKey | None, now: datetime, *, anew: bool
 ) -> OrderChange | None:
     """What placing the order (`anew` where it was closed) notes of it; None where nothing changes.
 
@@ -83,8 +83,8 @@ def placing_change(
         if known.returns:
             returns = parts_for(command, known, now, anew=anew)
     if not command.priced:
-        return OrderChange(order.order_id, status, placed_at, customer_key=person, returns=returns)
+        return OrderChange(order.order_id, status, placed_at, customer_key=customer_key, returns=returns)
     return OrderChange(
-        order.order_id, status, placed_at, None, None, None, None, person, order.currency, order.amount_minor, None,
-        order.lines, returns,
+        order.order_id, status, placed_at, None, None, None, None, customer_key, order.currency, order.amount_minor,
+        None, order.lines, returns,
     )  # fmt: skip

@@ -22,23 +22,23 @@ from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.refuse import refuse
-from shared.domain.model.state import LockedUse, LockState, OrderState, Standing, State, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
+    LedgerEntry,
     LockChange,
     OrderChange,
     Outcome,
     RefusedCoupon,
-    Transfer,
     Verdict,
 )
 from shared.domain.offers.judge import judge, judge_locked, judge_recurring
 from shared.domain.offers.request import (
+    AppliedOffer,
     Offer,
     Request,
-    Taken,
     basket_of,
-    beside_of,
+    existing_coupons,
     holds_now,
     later,
     named_once,
@@ -99,7 +99,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     placing = placing_of(command, state, now)
     request, known, effect, anew = placing.request, placing.known, placing.effect, placing.anew
     offers, refused = _judged(command, placing)
-    change = placing_change(command, known, request.person, now, anew=anew)
+    change = placing_change(command, known, request.customer_key, now, anew=anew)
     if known is not None and placing.came_back:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
@@ -107,9 +107,9 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
-            customer_key=request.person, orders=() if change is None else (change,),
+            customer_key=request.customer_key, orders=() if change is None else (change,),
         )  # fmt: skip
-    taken: list[Taken] = []
+    taken: list[AppliedOffer] = []
     if offers:
         taken, others = choose(request, offers)
         refused += others
@@ -124,7 +124,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if not taken:
         return Verdict(
             command.command_id, "refused", now, (), tuple(refused), command.named or len(refused), 0, order.currency,
-            order.order_id, None, command.lock_reference, None, request.person, (), (),
+            order.order_id, None, command.lock_reference, None, request.customer_key, (), (),
             () if change is None else (change,),
         )  # fmt: skip
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
@@ -138,12 +138,12 @@ def _in_the_currency_of_its_lock(command: RedeemCoupons, state: State) -> Redeem
     return command if held is None else replace(command, order=replace(command.order, currency=held))
 
 
-def _as_held(taken: Taken) -> Taken:
+def _as_held(taken: AppliedOffer) -> AppliedOffer:
     """What a coupon takes off an order of which nobody said what it costs: what its lock held for it, or nothing."""
     locked = taken.offer.locked
     if locked is None:
-        return Taken(taken.offer, 0)
-    return Taken(taken.offer, locked.one_use_minor, locked.lines if locked.uses == 1 else ())
+        return AppliedOffer(taken.offer, 0)
+    return AppliedOffer(taken.offer, locked.one_use_minor, locked.lines if locked.uses == 1 else ())
 
 
 def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
@@ -171,7 +171,7 @@ def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
     return sorted(refused, key=lambda one: (code_key(one.code or ""), one.coupon_id or "", PRECEDENCE[one.reason]))
 
 
-def refused_with(taken: list[Taken], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
+def refused_with(taken: list[AppliedOffer], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
     """All or nothing: the refusals of what would have been fine, had not `first` been refused."""
     other = first.code or reference or ""
     return [
@@ -189,21 +189,21 @@ def _request(
 ) -> Request:
     order, asked = command.order, command.at
     at = now if asked is None or asked > now else asked
-    person = state.customers.get(command.command_id)
+    customer_key = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
-        person = hold.customer_key  # whoever the order belongs to while it waits for its payment
-    request = Request(command, state, now, at, person, order if command.priced else None, order.order_id)
-    earlier: list[Standing | LockedUse] = []
+        customer_key = hold.customer_key  # whoever the order belongs to while it waits for its payment
+    request = Request(command, state, now, at, customer_key, order if command.priced else None, order.order_id)
+    earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None:
         # What came back in parts was taken off all the same: it doesn't make room for another coupon.
         earlier += [
             one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
-            for one in known.standing.values()
+            for one in known.redemptions.values()
         ]
     if hold is not None:
         earlier += hold.uses
     if earlier:
-        request.beside = beside_of(state, earlier)
+        request.existing = existing_coupons(state, earlier)
         earlier = [one for one in earlier if one.currency == order.currency]
     if command.priced:
         request.basket = basket_of(order, earlier)
@@ -283,47 +283,47 @@ def _judge_lock(command: RedeemCoupons, placing: Placing, offers: list[Offer], r
 
 def stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
     """Whether the order has redeemed the coupon, or holds it until its payment."""
-    if known is not None and coupon_id in known.standing:
+    if known is not None and coupon_id in known.redemptions:
         return True
     return hold is not None and any(locked.coupon_id == coupon_id for locked in hold.uses)
 
 
-def _user(request: Request, taken: Taken) -> str | None:
+def _user(request: Request, taken: AppliedOffer) -> str | None:
     """Whose use it is: the order's customer, or for a guest the one whose lock it burns."""
-    if request.person is None and taken.offer.lock is not None:
+    if request.customer_key is None and taken.offer.lock is not None:
         return taken.offer.lock.customer_key
-    return request.person
+    return request.customer_key
 
 
 def _burn(
     command: RedeemCoupons,
     placing: Placing,
-    taken: list[Taken],
+    taken: list[AppliedOffer],
     refused: list[RefusedCoupon],
     change: OrderChange | None,
 ) -> Verdict:
     order, request = command.order, placing.request
     redemption = redemption_id(command.command_id)
     told: list[AcceptedCoupon] = []
-    transfers: tuple[Transfer, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
     total, locked = 0, False
-    user = request.person
+    user = request.customer_key
     for one in taken:
         user = _user(request, one)
         told.append(accepted(one))
-        transfers += burned(one, user, order, redemption, request.at)
+        entries += burned(one, user, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
     if placing.known is not None and placing.known.returns:  # of what is burned now, something has come back already
         returns = parts_for(command, placing.known, request.now, anew=placing.anew)
-        burned_now = [standing_of(transfer) for transfer in transfers if transfer.order_id is not None]
-        transfers += tuple(
+        burned_now = [standing_of(entry) for entry in entries if entry.order_id is not None]
+        entries += tuple(
             shares(burned_now, request.state.campaigns, _goods(request, change), (), returns, order.order_id)
         )
     return Verdict(
         command.command_id, "redeemed", request.now, tuple(told), tuple(refused),
         command.named or len(taken) + len(refused), total, order.currency, order.order_id, redemption,
-        command.lock_reference, None, user, transfers, tuple(drained(taken, order.order_id)) if locked else (),
+        command.lock_reference, None, user, entries, tuple(drained(taken, order.order_id)) if locked else (),
         () if change is None else (change,),
     )  # fmt: skip
 
@@ -331,7 +331,7 @@ def _burn(
 def _hold(
     command: RedeemCoupons,
     request: Request,
-    taken: list[Taken],
+    taken: list[AppliedOffer],
     refused: list[RefusedCoupon],
     change: OrderChange | None,
 ) -> Verdict:
@@ -339,8 +339,8 @@ def _hold(
     order, reference = command.order, order_hold(command.order.order_id)
     expires_at = later(request.now, command.hold_seconds)
     before = request.state.locks.get(reference)
-    user = _user(request, taken[0]) if request.person is None else request.person
-    uses, transfers = _held_before(before, request.now, user, order.order_id)
+    user = _user(request, taken[0]) if request.customer_key is None else request.customer_key
+    uses, entries = _held_before(before, request.now, user, order.order_id)
     known = request.state.orders.get(order.order_id)
     asked = len(taken) + len(refused) + (known.requested_count if uses and known is not None else 0)
     told: list[AcceptedCoupon] = []
@@ -353,7 +353,7 @@ def _hold(
             counted_at(one, request.at), subscription_of(one.offer, order),
         )  # fmt: skip
         uses.append(locked)
-        transfers += held(one, user, order.order_id, reference, locked)
+        entries += held(one, user, order.order_id, reference, locked)
         told.append(accepted(one))
         total += discount
     noted = OrderChange(
@@ -364,7 +364,7 @@ def _hold(
     )  # fmt: skip
     return Verdict(
         command.command_id, "held", request.now, tuple(told), tuple(refused), len(taken) + len(refused), total,
-        order.currency, order.order_id, None, reference, expires_at, user, tuple(transfers),
+        order.currency, order.order_id, None, reference, expires_at, user, tuple(entries),
         (
             *drained(taken, order.order_id),
             LockChange(reference, "open", user, order.order_id, expires_at, tuple(uses)),
@@ -375,20 +375,20 @@ def _hold(
 
 def _held_before(
     before: LockState | None, now: datetime, user: str | None, order_id: str
-) -> tuple[list[LockedUse], list[Transfer]]:
+) -> tuple[list[LockedUse], list[LedgerEntry]]:
     """What the order's hold keeps, and the entries that keeping or losing it takes."""
     if before is None or before.status != "open":
         return [], []
     if not holds_now(before, now):  # over: it gives back what it held and begins anew
         return [], [released(before, locked) for locked in before.uses]
-    transfers: list[Transfer] = []
+    entries: list[LedgerEntry] = []
     if before.customer_key != user:  # a guest's order that now names its customer: what is held moves to their name
         for locked in before.uses:
-            transfers.append(released(before, locked))
-            transfers.append(
-                Transfer(
+            entries.append(released(before, locked))
+            entries.append(
+                LedgerEntry(
                     "locked", locked.coupon_id, locked.campaign_id, user, order_id, before.lock_reference, None,
                     locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
                 )
             )  # fmt: skip
-    return list(before.uses), transfers
+    return list(before.uses), entries

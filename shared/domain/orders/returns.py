@@ -14,9 +14,9 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING
-from shared.domain.model.state import OrderLines, OrderState, PartReturn, Standing
+from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, PartReturn
 from shared.domain.model.value import value
-from shared.domain.model.verdicts import LineShare, Transfer
+from shared.domain.model.verdicts import LedgerEntry, LineShare
 
 MOST_PARTS: Final = 10_000
 """Most lines (or amounts) that are noted as come back, an order: as many as an order can have lines, so that each can
@@ -33,7 +33,7 @@ class Goods:
 
 
 @dataclass(slots=True)
-class CameBack:
+class ReturnedSoFar:
     """What has come back so far: units by line id, at most what was ordered, and goods by their amount."""
 
     units: dict[str, int] = field(default_factory=dict)
@@ -81,10 +81,10 @@ def too_many(parts: Sequence[PartReturn]) -> bool:
     return sum(max(len(one.lines), 1) for one in parts) > MOST_PARTS
 
 
-def came_back(parts: Iterable[PartReturn], goods: Goods) -> CameBack:
+def came_back(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
     """What `parts` come to. Lines that the order doesn't have, and amounts it can't have, are passed over."""
     ordered = _quantities(goods.lines)
-    back = CameBack()
+    back = ReturnedSoFar()
     seen: set[object] = set()
     for part in parts:
         key = _key(part, goods.currency)
@@ -115,19 +115,19 @@ def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
 
 
 def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
-    standings: Iterable[Standing],
+    standings: Iterable[ActiveRedemption],
     campaigns: dict[str, Campaign],
     goods: Goods,
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
     order_id: str,
-) -> list[Transfer]:
+) -> list[LedgerEntry]:
     """The entries that give back what `after` comes to more than `before`, of campaigns that restore on returns.
 
     By coupon id, so that the order is always one. Never more than what is left of a discount.
     """
     backs = came_back(before, goods), came_back(after, goods)
-    entries: list[Transfer] = []
+    entries: list[LedgerEntry] = []
     for one in sorted(standings, key=lambda one: one.coupon_id):
         campaign = campaigns.get(one.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
@@ -137,7 +137,7 @@ def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
         if minor > 0:
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
             entries.append(
-                Transfer(
+                LedgerEntry(
                     "returned", one.coupon_id, one.campaign_id, one.customer_key, order_id, None, one.redemption_id,
                     0, 0, 0, -minor, one.currency, _at_most(parts, minor), one.counted_at, one.subscription_id,
                 )
@@ -145,16 +145,16 @@ def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
     return entries
 
 
-def standing_of(burned: Transfer) -> Standing:
+def standing_of(burned: LedgerEntry) -> ActiveRedemption:
     """What stands for an order after its coupon was burned."""
-    return Standing(
+    return ActiveRedemption(
         burned.coupon_id, burned.campaign_id, burned.redemption_id or "", burned.used_uses, burned.used_minor,
         burned.currency, burned.customer_key, burned.lines, burned.used_minor, burned.counted_at,
         burned.subscription_id,
     )  # fmt: skip
 
 
-def _share(standing: Standing, back: CameBack, goods: Goods) -> tuple[int, dict[str, int]]:
+def _share(standing: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
     """What of the discount has come back in all, and of that by line id: both rounded half-up."""
     ordered = _quantities(goods.lines)
     by_line: dict[str, int] = {}

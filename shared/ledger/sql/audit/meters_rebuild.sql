@@ -1,14 +1,14 @@
--- Meters of campaigns whose limits may have changed, reckoned anew from the transfers, with the new limits on them. Only what a
+-- Meters of campaigns whose limits may have changed, reckoned anew from the ledger_entries, with the new limits on them. Only what a
 -- limit needs; a limit lower than what has happened gives way to what has happened (the decision refuses anything further).
 WITH wanted AS (
     SELECT * FROM unnest($1::text[], $2::boolean[], $3::boolean[], $4::integer[], $5::integer[], $6::integer[], $7::integer[], $8::bigint[])
         AS campaign (campaign_id, whole, customers, coupons_total, uses_total, coupons_per_customer, uses_per_customer, spend_total_minor)
 ), change AS (
-    SELECT transfers.campaign_id, coalesce(customers.merged_into, transfers.customer_key) AS customer_key,
+    SELECT ledger_entries.campaign_id, coalesce(customers.merged_into, ledger_entries.customer_key) AS customer_key,
            (kind = 'issued')::integer AS issued_coupons, held_uses, used_uses, held_minor, used_minor
-    FROM transfers
+    FROM ledger_entries
     JOIN wanted USING (campaign_id)
-    LEFT JOIN customers ON customers.customer_key = transfers.customer_key
+    LEFT JOIN customers ON customers.customer_key = ledger_entries.customer_key
     WHERE wanted.whole OR wanted.customers
 ), total AS (
     SELECT campaign_id, '00000000-0000-0000-0000-000000000000'::uuid AS customer_key,

@@ -1,8 +1,8 @@
--- Every meter against the sum of the transfers it stands for; merged customers' entries count for whom they were merged into.
+-- Every meter against the sum of the ledger_entries it stands for; merged customers' entries count for whom they were merged into.
 WITH change AS (
-    SELECT campaign_id, coalesce(customers.merged_into, transfers.customer_key) AS customer_key,
+    SELECT campaign_id, coalesce(customers.merged_into, ledger_entries.customer_key) AS customer_key,
            (kind = 'issued')::integer AS issued, held_uses, used_uses, held_minor, used_minor
-    FROM transfers LEFT JOIN customers USING (customer_key)
+    FROM ledger_entries LEFT JOIN customers USING (customer_key)
 ), summed AS (
     SELECT campaign_id, '00000000-0000-0000-0000-000000000000'::uuid AS customer_key, sum(issued) AS issued,
            sum(held_uses) AS held_uses, sum(used_uses) AS used_uses, sum(held_minor) AS held_minor, sum(used_minor) AS used_minor

@@ -1,9 +1,9 @@
 -- What locks hold. One from before uses had a time to count by counts when its entry was recorded.
 SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text,
        coalesce(counted_at, (
-           SELECT max(recorded_at) FROM transfers
-           WHERE (transfers.coupon_id, transfers.lock_reference) = (lock_uses.coupon_id, lock_uses.lock_reference)
-             AND kind = 'locked' AND transfers.counted_at IS NULL
+           SELECT max(recorded_at) FROM ledger_entries
+           WHERE (ledger_entries.coupon_id, ledger_entries.lock_reference) = (lock_uses.coupon_id, lock_uses.lock_reference)
+             AND kind = 'locked' AND ledger_entries.counted_at IS NULL
        )) AS counted_at, subscription_id
 FROM lock_uses
 WHERE lock_reference = ANY($1::text[])

@@ -78,7 +78,7 @@ def check_key(key: str) -> str:
     return key
 
 
-class Repeats:
+class IdempotencyStore:
     """Keeps what was answered under idempotency keys. `owner` is this process's number among the gateways."""
 
     def __init__(self, pool: Pool, batch_size: int, retention_seconds: float) -> None:
@@ -182,7 +182,7 @@ class Repeats:
 class Housekeeper:
     """Says that this process lives, and puts old answers away."""
 
-    def __init__(self, repeats: Repeats, database_url: str, *, pause_seconds: float = 5.0) -> None:
+    def __init__(self, repeats: IdempotencyStore, database_url: str, *, pause_seconds: float = 5.0) -> None:
         self._repeats = repeats
         self._url = database_url
         self._pause_seconds = pause_seconds

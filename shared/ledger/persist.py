@@ -10,12 +10,12 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.state import State
-from shared.domain.model.verdicts import Transfer, Verdict
+from shared.domain.model.verdicts import LedgerEntry, Verdict
 from shared.ledger import outbox
+from shared.ledger.customer_facts import write_segments
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
-from shared.ledger.knowing import write_segments
 from shared.ledger.loading import Loaded, lock_row
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.order_rows import json_or_none, order_row, update_row
@@ -24,7 +24,7 @@ from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
 
 # What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
-TRANSFER_COLUMNS: Final = (
+ENTRY_COLUMNS: Final = (
     "recorded_at", "kind", "coupon_id", "campaign_id", "customer_key", "order_id", "lock_reference", "redemption_id",
     "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round", "counted_at",
     "subscription_id",
@@ -58,7 +58,7 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_locks(connection, loaded)
     await _write_orders(connection, loaded)
     await write_segments(connection, [entry.verdict for entry in decided])
-    await _write_transfers(connection, loaded, decided)
+    await _write_entries(connection, loaded, decided)
     await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
     await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))
 
@@ -182,46 +182,46 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
         await connection.execute(sql("orders_update"), *_columns(list(map(update_row, changed))))
 
 
-async def _write_transfers(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+async def _write_entries(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
     rounds, now = loaded.rounds, loaded.now
     rows: list[tuple[object, ...]] = []
-    for entry in decided:
-        command_id = entry.verdict.command_id
-        for transfer in entry.verdict.transfers:
+    for one in decided:
+        command_id = one.verdict.command_id
+        for entry in one.verdict.entries:
             number = None
-            if transfer.order_id is not None and transfer.kind in ("burned", "restored"):
-                number = _round(rounds, transfer)
+            if entry.order_id is not None and entry.kind in ("burned", "restored"):
+                number = _round(rounds, entry)
             rows.append(
                 (
                     now,
-                    transfer.kind,
-                    transfer.coupon_id,
-                    transfer.campaign_id,
-                    transfer.customer_key,
-                    transfer.order_id,
-                    transfer.lock_reference,
-                    transfer.redemption_id,
+                    entry.kind,
+                    entry.coupon_id,
+                    entry.campaign_id,
+                    entry.customer_key,
+                    entry.order_id,
+                    entry.lock_reference,
+                    entry.redemption_id,
                     command_id,
-                    transfer.held_uses,
-                    transfer.used_uses,
-                    transfer.held_minor,
-                    transfer.used_minor,
-                    transfer.currency,
-                    json_or_none(transfer.lines),
+                    entry.held_uses,
+                    entry.used_uses,
+                    entry.held_minor,
+                    entry.used_minor,
+                    entry.currency,
+                    json_or_none(entry.lines),
                     number,
-                    transfer.counted_at,
-                    transfer.subscription_id,
+                    entry.counted_at,
+                    entry.subscription_id,
                 )
             )
     if rows:
-        await connection.copy_records_to_table("transfers", records=rows, columns=TRANSFER_COLUMNS)
+        await connection.copy_records_to_table("ledger_entries", records=rows, columns=ENTRY_COLUMNS)
 
 
-def _round(rounds: dict[tuple[str, str], int], transfer: Transfer) -> int:
+def _round(rounds: dict[tuple[str, str], int], entry: LedgerEntry) -> int:
     """How often the coupon had been restored to the order before this entry."""
-    key = (transfer.order_id or "", transfer.coupon_id)
+    key = (entry.order_id or "", entry.coupon_id)
     number = rounds.get(key, 0)
-    if transfer.kind == "restored":
+    if entry.kind == "restored":
         rounds[key] = number + 1
     return number
 

@@ -6,8 +6,8 @@ WITH needed AS (
            coalesce(definition #>> '{limits,uses_per_customer}', definition #>> '{limits,coupons_per_customer}') IS NOT NULL AS customers
     FROM campaigns
 ), moved AS (
-    SELECT DISTINCT campaign_id, coalesce(customers.merged_into, transfers.customer_key) AS customer_key
-    FROM transfers LEFT JOIN customers USING (customer_key)
+    SELECT DISTINCT campaign_id, coalesce(customers.merged_into, ledger_entries.customer_key) AS customer_key
+    FROM ledger_entries LEFT JOIN customers USING (customer_key)
 ), wanted AS (
     SELECT DISTINCT campaign_id, '00000000-0000-0000-0000-000000000000'::uuid AS customer_key
     FROM moved JOIN needed USING (campaign_id) WHERE whole

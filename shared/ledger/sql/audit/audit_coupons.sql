@@ -1,6 +1,6 @@
--- A coupon's own meter against the sum of its transfers.
+-- A coupon's own meter against the sum of its ledger_entries.
 WITH summed AS (
-    SELECT coupon_id, sum(held_uses) AS held_uses, sum(used_uses) AS used_uses FROM transfers GROUP BY coupon_id
+    SELECT coupon_id, sum(held_uses) AS held_uses, sum(used_uses) AS used_uses FROM ledger_entries GROUP BY coupon_id
 )
 SELECT 'coupon ' || coupons.coupon_id AS what,
        format('held %s, used %s', coalesce(summed.held_uses, 0), coalesce(summed.used_uses, 0)) AS expected,

@@ -3,7 +3,7 @@ SELECT campaign_id, currency,
     count(*) FILTER (WHERE kind = 'burned' AND used_uses > 0) AS redeemed,
     count(*) FILTER (WHERE kind = 'restored') AS restored,
     sum(used_minor)::bigint AS discount_minor
-FROM transfers
+FROM ledger_entries
 WHERE kind IN ('burned', 'returned', 'restored') AND order_id IS NOT NULL
   AND ($1::text IS NULL OR campaign_id = $1)
   AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND ($3::timestamptz IS NULL OR recorded_at < $3)

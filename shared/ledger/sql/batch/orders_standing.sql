@@ -1,0 +1,20 @@
+-- What each order has of each coupon: the sum of its burns, returns in part and restores, how often it was burned more than
+-- restored (a recurring coupon stands without a use), and how often it was restored.
+WITH entries AS (  -- an index each
+    SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
+    UNION ALL
+    SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind = 'returned'
+)
+SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, sum(used_minor)::bigint AS discount_minor,
+       max(currency) AS currency,
+       (array_agg(coalesce(customers.merged_into, entries.customer_key)::text ORDER BY entry_id DESC))[1] AS customer_key,
+       (array_agg(redemption_id::text ORDER BY entry_id DESC))[1] AS redemption_id,
+       (array_agg(lines::text ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS lines,
+       (array_agg(used_minor ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS burned_minor,
+       (array_agg(coalesce(counted_at, recorded_at) ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS counted_at,
+       (array_agg(subscription_id ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS subscription_id,
+       (count(*) FILTER (WHERE kind = 'burned') - count(*) FILTER (WHERE kind = 'restored'))::integer AS standing,
+       (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
+FROM entries LEFT JOIN customers USING (customer_key)
+GROUP BY order_id, coupon_id, campaign_id
+ORDER BY order_id, min(entry_id)

@@ -1,8 +1,0 @@
--- Discounts that campaigns with a budget gave, or hold, in another currency than the budget's: one total can't count both.
-SELECT campaign_id, transfers.currency
-FROM transfers JOIN unnest($1::text[], $2::text[]) AS budget (campaign_id, currency) USING (campaign_id)
-WHERE transfers.currency <> budget.currency
-GROUP BY campaign_id, transfers.currency
-HAVING sum(held_minor) <> 0 OR sum(used_minor) <> 0
-ORDER BY campaign_id, transfers.currency
-LIMIT 1

@@ -1,0 +1,7 @@
+-- Every entry of one coupon, oldest first, each with what asked for it.
+SELECT ledger_entries.recorded_at AS at, ledger_entries.kind, ledger_entries.order_id, ledger_entries.lock_reference, ledger_entries.held_uses,
+    ledger_entries.used_uses, ledger_entries.held_minor, ledger_entries.used_minor, ledger_entries.currency, ledger_entries.command_id
+FROM ledger_entries
+WHERE ledger_entries.coupon_id = $1::uuid
+ORDER BY ledger_entries.entry_id
+LIMIT $2
