@@ -74,7 +74,7 @@ async def served(
     """A gateway on a fresh ledger with these campaigns; when the test is done the audit must be clean."""
     async with ledger(database_url, *definitions, connections=8) as pool:
         gateway = Gateway(pool, GatewaySettings(database_url=SecretStr(database_url), **settings))
-        housekeeper = Housekeeper(gateway.repeats, database_url)
+        housekeeper = Housekeeper(gateway.idempotency, database_url)
         await housekeeper.run_once()
         made = await keys.create(pool, "a test's", scopes)
         try:

@@ -29,7 +29,7 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
     take_short_turns()
     async with service_pool(context, max_size=settings.http_batches + READING) as pool:
         gateway = Gateway(pool, settings)
-        housekeeper = Housekeeper(gateway.repeats, settings.database_url.get_secret_value())
+        housekeeper = Housekeeper(gateway.idempotency, settings.database_url.get_secret_value())
         await housekeeper.run_once()
         jobs = JobRunner(pool, gateway.engine, retention_seconds=settings.jobs_retention_seconds)
         erasures = ErasureRunner(pool)

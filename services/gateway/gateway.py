@@ -59,7 +59,7 @@ class Gateway:
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
         self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
-        self.repeats = IdempotencyStore(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
+        self.idempotency = IdempotencyStore(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
             self.engine.execute,
             size=settings.http_batch_size,

@@ -135,7 +135,7 @@ async def _once(request: Request, gateway: Gateway, answer: Handler, place: Plac
     target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
     content_type = request.headers.get("content-type", "")
     asked = fingerprint(request.method, target, content_type, await request.body())
-    kept = await gateway.repeats.begin(place, asked)
+    kept = await gateway.idempotency.begin(place, asked)
     if kept is not None:
         return Response(kept.body, kept.status, {"Idempotent-Replayed": "true"}, kept.media_type or None)
     try:
@@ -143,10 +143,10 @@ async def _once(request: Request, gateway: Gateway, answer: Handler, place: Plac
         if response.status_code >= 500 or response.status_code in UNKEPT or not isinstance(response.body, bytes):
             return response
         media_type = response.headers.get("content-type", "")
-        await gateway.repeats.keep(place, KeptAnswer(response.status_code, media_type, response.body))
+        await gateway.idempotency.keep(place, KeptAnswer(response.status_code, media_type, response.body))
         return response
     finally:
-        gateway.repeats.give_up(place)
+        gateway.idempotency.give_up(place)
 
 
 async def _told(request: Request, answer: Handler) -> Response:

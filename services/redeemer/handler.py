@@ -35,7 +35,7 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
     """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
 
-    `note_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
+    `record_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
     currency can't have, but not where the order is only noted.
     """
     data = event.data
@@ -176,7 +176,7 @@ class OrderHandler:
 
         Asks the ledger only where there is one.
         """
-        if self._settings.record_orders == "always":
+        if self._settings.note_orders == "always":
             return True
         if not any(_is_to_note(event.data) for event in events):
             return False

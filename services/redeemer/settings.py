@@ -21,7 +21,7 @@ class RedeemerSettings(Settings):
         le=366 * 24 * 60 * 60,
         description="burn_on=paid: how long an unpaid order holds its coupons",
     )
-    record_orders: Literal["when_needed", "always"] = Field(
+    note_orders: Literal["when_needed", "always"] = Field(
         "when_needed",
         description="orders without coupons are noted while a campaign is for first orders only, or always: then "
         "history counts from before such a campaign is loaded",

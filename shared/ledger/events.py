@@ -385,5 +385,5 @@ _TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
     "ReleaseLock": _moved,
     "ExpireLock": _moved,
     "VoidCoupon": _moved,
-    "NoteCustomer": _nothing,
+    "RecordCustomer": _nothing,
 }

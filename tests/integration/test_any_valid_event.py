@@ -99,7 +99,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     engine, door = Engine(pool), Door()
     settings = RedeemerSettings(
         kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x", burn_on=burn_on,
-        record_orders="always",
+        note_orders="always",
     )  # fmt: skip
     handler = OrderHandler(pool, engine, settings)
     codes = [*await issue(engine, "save10", EXAMPLES), *await issue(engine, "custom", EXAMPLES)]

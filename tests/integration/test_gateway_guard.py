@@ -139,7 +139,7 @@ async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_
         [code] = await issue(Engine(here.pool), "save10")
         body = {"codes": [code], "order": ORDER}
         died = Gateway(here.pool, here.gateway.settings)
-        its_keeper = Housekeeper(died.repeats, database_url)
+        its_keeper = Housekeeper(died.idempotency, database_url)
         await its_keeper.run_once()
         key_id = here.key.split("_")[1]
         # It executes the command and dies before it keeps the answer.
@@ -157,7 +157,7 @@ async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_
         assert took.status_code == 200
         assert took.content == first.content
         rows = await here.pool.fetch("SELECT caller, owner FROM http_answers")
-        assert [tuple(row) for row in rows] == [(key_id, here.gateway.repeats.owner)]
+        assert [tuple(row) for row in rows] == [(key_id, here.gateway.idempotency.owner)]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e4"])
@@ -176,7 +176,7 @@ async def test_old_answers_are_put_away(database_url: str) -> None:
         await connection.execute("UPDATE http_answers SET started_at = now() - interval '31 days'")
         await connection.close()
         await here.client.post("/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": "new"})
-        assert await here.gateway.repeats.prune() == 1
+        assert await here.gateway.idempotency.prune() == 1
         assert await here.pool.fetchval("SELECT idempotency_key FROM http_answers") == "new"
 
 

@@ -52,11 +52,11 @@ PLAIN = [
 )
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
 async def test_orders_without_coupons_are_noted_while_a_campaign_is_for_first_orders(
-    pool: Pool, status: str | None, record_orders: str, orders: list[str], burn_on: str
+    pool: Pool, status: str | None, note_orders: str, orders: list[str], burn_on: str
 ) -> None:
     if status is not None:
         await save(pool, [definition("first", eligibility=FIRST, status=status)])
-    redeemer = handler(pool, burn_on, record_orders=record_orders)
+    redeemer = handler(pool, burn_on, note_orders=note_orders)
 
     assert list(await redeemer.handle(PLAIN)) == []
     assert await noted(pool) == (orders, len(orders), 0)

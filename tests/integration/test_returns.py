@@ -170,9 +170,9 @@ async def test_the_audit_finds_an_order_that_got_back_more_than_it_was_given(dat
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                "INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, order_id, command_id, held_uses,"
-                " used_uses, held_minor, used_minor) SELECT recorded_at, 'returned', coupon_id, campaign_id, order_id,"
-                " command_id, 0, 0, 0, -1001 FROM ledger_entries WHERE kind = 'burned'"
+                "INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, order_id, command_id,"
+                " held_uses, used_uses, held_minor, used_minor) SELECT recorded_at, 'returned', coupon_id, campaign_id,"
+                " order_id, command_id, 0, 0, 0, -1001 FROM ledger_entries WHERE kind = 'burned'"
             )
             from shared.ledger.sql import sql
 

@@ -149,9 +149,9 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
             "loading",
             "metering",
             "period_metering",
-            "knowing",
+            "customer_facts",
             "supplies",
-            "writing",
+            "persist",
             "journal",
             "outbox",
         )
