@@ -15,11 +15,11 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.ids import referral_occasion
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.engine import Engine
-from shared.ledger.traces import referral_occasion
 from tests.ledger import PLACED_AT, definition, redeem
 
 ANN = Customer("ann_smith_77", "Ann.Smith@Example.com", "+4930123456")

@@ -13,12 +13,12 @@ from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Cause, Command, IssueCoupons, RecordCustomer
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import referral_occasion
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.matching import MatchIndex, TooMuchWorkError, Wanted
-from shared.ledger.traces import referral_occasion
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry

@@ -20,7 +20,7 @@ import orjson
 
 from schemas.topics import COUPONS_ISSUED
 from shared.domain.model.customer import CustomerKey, Identifier
-from shared.domain.model.ids import derived_id
+from shared.domain.model.ids import derived_id, referral_occasion
 from shared.ledger import outbox
 from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import UNAVAILABLE, Connection, Pool
@@ -28,7 +28,7 @@ from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces, referral_occasion
+from shared.ledger.traces import Traces
 
 MOST_NAMES: Final = 1_000
 """Identifiers of one person. Whoever has more is a placeholder that many people share, not a person."""

@@ -44,11 +44,6 @@ _BOUNDARIES: Final[Mapping[str, tuple[str, str]]] = {
 `ann@example.com.au`."""
 
 
-def referral_occasion(customer_id: str) -> str:
-    """Return the occasion of a referral. One customer is referred once, whatever event ids their sign-up has."""
-    return f"referral {customer_id.strip()}"
-
-
 def pseudonym_text(pseudonym: str) -> str:
     """Return the text that stands where an erased person was named."""
     return f"erased-{pseudonym}"

@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 
 from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.ids import redemption_id
 from shared.domain.model.order import Line
 from shared.domain.model.reasons import PRECEDENCE, Reason
-from shared.domain.offers.request import redemption_id
 from tests.builders import line
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.model.campaign import Campaign
+from shared.domain.model.clock import later
 from shared.domain.model.commands import IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, State, Supply
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.caps import coupons_cap_reached
-from shared.domain.offers.request import later
 
 _NO_METER = Meter()
 

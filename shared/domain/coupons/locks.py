@@ -3,12 +3,20 @@
 from datetime import datetime
 
 from shared.domain.coupons.entries import accepted, counted_at, drained, held, released
+from shared.domain.model.clock import later
 from shared.domain.model.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
-from shared.domain.model.refuse import refuse
-from shared.domain.model.state import LockedUse, LockState, OrderState, State
-from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, LockChange, Outcome, RefusedCoupon, Verdict
+from shared.domain.model.state import LockedUse, LockState, OrderState, State, is_holding
+from shared.domain.model.verdicts import (
+    AcceptedCoupon,
+    LedgerEntry,
+    LockChange,
+    Outcome,
+    RefusedCoupon,
+    Verdict,
+    refuse,
+)
 from shared.domain.offers.judge import judge
 from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.request import (
@@ -18,8 +26,6 @@ from shared.domain.offers.request import (
     RunningTotals,
     basket_of,
     existing_coupons,
-    holds_now,
-    later,
     named_once,
 )
 from shared.domain.offers.stack import choose
@@ -84,7 +90,7 @@ def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
         return Verdict(command.command_id, "unchanged", now, lock_reference=reference)
     if known.status == "burned":
         return _lock_refused(command, now, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed.")
-    if not holds_now(known, now):
+    if not is_holding(known, now):
         message = f"Lock {reference!r} expired at {known.expires_at.isoformat()}."
         return _lock_refused(command, now, Reason.LOCK_EXPIRED, message)
     return _close(

@@ -23,6 +23,16 @@ def lock_reference(command_id: str) -> str:
     return f"lock_{derived_id('lock', command_id).replace('-', '')[:16]}"
 
 
+def redemption_id(command_id: str) -> str:
+    """Return the id of the redemption that a command causes: the same for the same command."""
+    return derived_id("redemption", command_id)
+
+
+def referral_occasion(customer_id: str) -> str:
+    """Return the occasion of a referral. A customer is referred once, whatever event ids their sign-up has."""
+    return f"referral {customer_id.strip()}"
+
+
 @lru_cache(maxsize=64)
 def _begun(kind: str) -> blake2b:
     """The hash of the first part; to begin one anew takes longer than to copy it."""

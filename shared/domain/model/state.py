@@ -179,3 +179,8 @@ class State:
 def order_hold(order_id: str) -> str:
     """The reference of the lock that holds an order's coupons until it is paid."""
     return f"order:{order_id}"
+
+
+def is_holding(lock: LockState | None, now: datetime) -> bool:
+    """Return whether `lock` is open and not expired. A lock that expires at `now` holds nothing."""
+    return lock is not None and lock.status == "open" and lock.expires_at > now

@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
 
+from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Line
 from shared.domain.model.reasons import Reason
@@ -183,3 +184,12 @@ class Verdict:
     natural_key: str | None = None
     segments: tuple[CustomerKey, tuple[str, ...]] | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+def refuse(
+    reason: Reason, message: str, code: str | None, coupon: Coupon | None = None, details: dict[str, str] | None = None
+) -> RefusedCoupon:
+    """Return a refusal that names `coupon`, where there is one."""
+    if coupon is None:
+        return RefusedCoupon(reason, message, code, details=details or {})
+    return RefusedCoupon(reason, message, code, coupon.coupon_id, coupon.campaign_id, details or {})

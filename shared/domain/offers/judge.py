@@ -3,9 +3,8 @@
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
-from shared.domain.model.refuse import refuse
 from shared.domain.model.state import LockedUse, LockState
-from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.price import price
 from shared.domain.offers.request import Offer, Request
 from shared.domain.offers.rules import Rule, rules_of

@@ -13,11 +13,10 @@ from shared.domain.model.clock import period_of
 from shared.domain.model.coupon import Hold
 from shared.domain.model.money import shown
 from shared.domain.model.reasons import Reason
-from shared.domain.model.refuse import refuse
-from shared.domain.model.state import LockedUse, LockState, order_hold
-from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
+from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.caps import NO_METER, full, period_key
-from shared.domain.offers.request import Offer, Request, RunningTotals, holds_now
+from shared.domain.offers.request import Offer, Request, RunningTotals
 
 Room = tuple[RefusedCoupon | None, bool]
 """(why it is gone for good, whether only what is held stands in the way)"""
@@ -36,7 +35,7 @@ def find_source(request: Request, offer: Offer) -> int:
         lock = request.state.locks.get(hold.lock_reference)
         if lock is None:
             continue  # a hold nobody can account for stays somebody else's
-        if not holds_now(lock, request.now) or lock is request.replaced:
+        if not is_holding(lock, request.now) or lock is request.replaced:
             others -= hold.uses
         elif _own(request, hold) and (locked := _share(lock, coupon.coupon_id)) is not None:
             others -= hold.uses

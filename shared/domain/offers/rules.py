@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.model.campaign import Campaign, Condition
+from shared.domain.model.clock import is_open, shown_hours
 from shared.domain.model.coupon import Coupon
-from shared.domain.model.hours import is_open, shown_hours
 from shared.domain.model.money import shown
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason

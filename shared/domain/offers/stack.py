@@ -7,8 +7,7 @@ named.
 from collections.abc import Sequence
 
 from shared.domain.model.reasons import Reason
-from shared.domain.model.refuse import refuse
-from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import (
     Choice,
     adds_something,

@@ -14,9 +14,8 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
-from shared.domain.model.refuse import refuse
 from shared.domain.model.state import State
-from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
 from shared.domain.offers.condition_values import Values
 from shared.domain.offers.request import Request, named_once

@@ -10,6 +10,7 @@ from typing import Literal
 
 from shared.domain.coupons.entries import benefit_of, released
 from shared.domain.model.commands import CancelOrder, PayOrder, ReturnOrder
+from shared.domain.model.ids import redemption_id
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
     ActiveRedemption,
@@ -19,6 +20,7 @@ from shared.domain.model.state import (
     OrderStatus,
     PartReturn,
     State,
+    is_holding,
     order_hold,
 )
 from shared.domain.model.verdicts import (
@@ -30,7 +32,6 @@ from shared.domain.model.verdicts import (
     RefusedCoupon,
     Verdict,
 )
-from shared.domain.offers.request import holds_now, redemption_id
 from shared.domain.orders.life_cycle import (
     Effect,
     OrderEvent,
@@ -256,7 +257,7 @@ def _restore(order_id: str, standing: ActiveRedemption) -> LedgerEntry:
 
 def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
     """The locks that hold something for this order: its own hold, and those bound to it."""
-    found = [lock for lock in state.locks.values() if lock.order_id == order_id and holds_now(lock, now)]
+    found = [lock for lock in state.locks.values() if lock.order_id == order_id and is_holding(lock, now)]
     return sorted(found, key=lambda lock: lock.lock_reference)
 
 

@@ -7,12 +7,12 @@ later is the order that was closed. A payment counts when it is later than the l
 from collections.abc import Iterable
 from datetime import datetime
 
+from shared.domain.model.clock import END_OF_TIME
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.order import Line
 from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.model.verdicts import OrderChange
-from shared.domain.offers.request import END_OF_TIME
 
 
 def is_closed(order: OrderState) -> bool:

@@ -18,11 +18,12 @@ from shared.domain.coupons.entries import (
     uses_of,
 )
 from shared.domain.model.campaign import Campaign
+from shared.domain.model.clock import later
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.ids import redemption_id
 from shared.domain.model.reasons import PRECEDENCE, Reason
-from shared.domain.model.refuse import refuse
-from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, is_holding, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
     LedgerEntry,
@@ -31,19 +32,10 @@ from shared.domain.model.verdicts import (
     Outcome,
     RefusedCoupon,
     Verdict,
+    refuse,
 )
 from shared.domain.offers.judge import judge, judge_locked, judge_recurring
-from shared.domain.offers.request import (
-    AppliedOffer,
-    Offer,
-    Request,
-    basket_of,
-    existing_coupons,
-    holds_now,
-    later,
-    named_once,
-    redemption_id,
-)
+from shared.domain.offers.request import AppliedOffer, Offer, Request, basket_of, existing_coupons, named_once
 from shared.domain.offers.stack import choose
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import Effect, OrderEvent, Phase, effect_of, phase_of, placing_event
@@ -83,7 +75,7 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     known = before if before is None or not before.returns else _all_back_before(command, before, now)
     event = placing_event(known, order.placed_at or command.at or now)
     effect = effect_of(phase_of(known, hold, now), event)
-    if hold is not None and not holds_now(hold, now):
+    if hold is not None and not is_holding(hold, now):
         hold = None
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
@@ -263,7 +255,7 @@ def _judge_lock(command: RedeemCoupons, placing: Placing, offers: list[Offer], r
             return offers, refused
         message = f"What lock {reference!r} held has been redeemed already."
         return offers, [*refused, RefusedCoupon(Reason.ALREADY_REDEEMED, message)]
-    over = not holds_now(lock, request.now)
+    over = not is_holding(lock, request.now)
     if over and not lock.uses:
         message = f"Lock {reference!r} expired at {lock.expires_at.isoformat()}."
         return offers, [*refused, RefusedCoupon(Reason.LOCK_EXPIRED, message)]
@@ -379,7 +371,7 @@ def _held_before(
     """What the order's hold keeps, and the entries that keeping or losing it takes."""
     if before is None or before.status != "open":
         return [], []
-    if not holds_now(before, now):  # over: it gives back what it held and begins anew
+    if not is_holding(before, now):  # over: it gives back what it held and begins anew
         return [], [released(before, locked) for locked in before.uses]
     entries: list[LedgerEntry] = []
     if before.customer_key != user:  # a guest's order that now names its customer: what is held moves to their name
