@@ -34,7 +34,8 @@ from shared.domain.model.commands import (
 from shared.domain.model.customer import Customer
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
-from shared.domain.orders.changes import cancel, pay, return_order
+from shared.domain.orders.changes import cancel, return_order
+from shared.domain.orders.payment import pay
 from shared.domain.orders.redeem import redeem
 from shared.domain.tenancy import seen_by, told_to
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.domain.coupons.locks import reference_problem, request_for_lock, stands_already
+from shared.domain.coupons.locks import redeemed_already, reference_problem, request_for_lock
 from shared.domain.decide import decide
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
@@ -18,13 +18,14 @@ from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.domain.offers.combine import adds_something, clash
+from shared.domain.offers.judge import priced
 from shared.domain.offers.limit_findings import limits_of
-from shared.domain.offers.price import price
-from shared.domain.offers.request import Offer, Request
+from shared.domain.offers.request import Request
+from shared.domain.offers.resolve import ResolvedOffer, resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
-from shared.domain.offers.stack import no_effect, not_beside
+from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
-from shared.domain.orders.redeem import going_on, placing_of, stands
+from shared.domain.orders.placing import going_on, placing_of, stands
 from shared.domain.tenancy import seen_by
 
 _BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
@@ -96,7 +97,8 @@ def _for_order(
         yield _not_found(code, coupon)
     else:
         goes_on = command.order.cycle > 1 and going_on(command, state, coupon) is not None
-        yield from _of_coupon(placing.request, Offer(code, coupon, campaign, recurring=goes_on))
+        resolved = resolve_recurring if goes_on else resolve
+        yield from _of_coupon(placing.request, resolved(placing.request, code, coupon, campaign))
 
 
 def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coupon: Coupon | None) -> Iterator[Finding]:
@@ -108,10 +110,10 @@ def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coup
     if coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
-        yield from _of_coupon(request, Offer(code, coupon, campaign))
+        yield from _of_coupon(request, resolve(request, code, coupon, campaign))
 
 
-def _of_coupon(request: Request, offer: Offer) -> Iterator[Finding]:
+def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     coupon, campaign = offer.coupon, offer.campaign
     if over := too_much(request, [(offer.code, coupon)]):
         yield _refused("request", over[0])
@@ -128,8 +130,8 @@ def _of_coupon(request: Request, offer: Offer) -> Iterator[Finding]:
     if request.basket is not None and not any(
         rule.of_order and finding.outcome == "refused" for rule, finding in zip(RULES, rules, strict=True)
     ):
-        offer.untouched_minor, offer.weights = price(request.basket, offer)
-        discount = offer.untouched_minor
+        offer = priced(request, offer)
+        discount = offer.discount_minor
     for limit in limits_of(request, offer, discount):
         if limit.refused is None:
             yield Finding(limit.field, "holds", None, "", tuple(limit.saw.items()))
@@ -140,26 +142,26 @@ def _of_coupon(request: Request, offer: Offer) -> Iterator[Finding]:
     yield _of_effect(request, offer, discount)
 
 
-def _of_rule(rule: Rule, request: Request, offer: Offer) -> Finding:
+def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
     campaign = offer.campaign
     if rule.field == "status" and campaign.status == "active":
-        return _holds("status", *rule.tell(request, offer))  # judging asks it only of those that aren't
+        return _holds("status", *rule.describe(request, offer, True))  # judging asks it only of those that aren't
     if not rule.asked(campaign):
         return Finding(rule.field, "not asked")
     if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
         return Finding(rule.field, "needs an order")
     if why_not := _why_not_judged(rule, request, offer):
         return Finding(rule.field, "not judged", None, why_not)
-    holds = rule.holds(request, offer)
-    message, details = rule.tell(request, offer)
+    passes = rule.passes(request, offer)
+    message, details = rule.describe(request, offer, passes)
     if rule.field in _BY_THE_CLOCK:
         details = details | {"at": request.at.isoformat(timespec="seconds")}
-    if holds:
+    if passes:
         return _holds(rule.field, message, details)
     return Finding(rule.field, "refused", rule.reason, message, tuple(details.items()))
 
 
-def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
+def _why_not_judged(rule: Rule, request: Request, offer: ResolvedOffer) -> str:
     if offer.recurring and not rule.of_order and rule.reason is not Reason.ORDER_MISMATCH:
         return "The coupon's first use on this subscription promised it."
     if rule.field in _OF_SOMEBODY and request.customer_key is None:
@@ -170,14 +172,14 @@ def _why_not_judged(rule: Rule, request: Request, offer: Offer) -> str:
     return ""
 
 
-def _of_what_stands(request: Request, offer: Offer) -> Iterator[Finding]:
+def _of_what_stands(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     """Whether it goes with the coupons that the order has already."""
     order = request.state.orders.get(request.order_id or "")
     if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.redemptions:
-        yield _refused("order", stands_already(offer, order))
+        yield _refused("order", redeemed_already(offer, order))
     other = clash(offer, request.existing, len(request.existing) + 1)
     if other is not None:
-        yield _refused("stacking", not_beside(offer, other))
+        yield _refused("stacking", not_combinable(offer, other))
     elif request.existing:
         existing = ", ".join(one.code for one in request.existing)
         yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": existing})
@@ -187,7 +189,7 @@ def _of_what_stands(request: Request, offer: Offer) -> Iterator[Finding]:
         yield _holds("stacking", "The order has no other coupon yet.")
 
 
-def _of_effect(request: Request, offer: Offer, discount_minor: int | None) -> Finding:
+def _of_effect(request: Request, offer: ResolvedOffer, discount_minor: int | None) -> Finding:
     if request.order is None:
         return Finding("discount", "needs an order")
     if discount_minor is None:

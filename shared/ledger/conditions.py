@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from shared.domain.offers.condition_values import Values
+from shared.domain.offers.conditions import Values
 from shared.ledger.cel_tree import read_tree
 from shared.ledger.condition_messages import explain
 from shared.ledger.condition_parts import FROM_LINES, NAMES, PARTS, in_parts, parts_of

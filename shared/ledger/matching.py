@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas.common import Event
 from shared.domain.model.campaign import Campaign, IssueRule
-from shared.domain.offers.condition_values import Values as EventValues
+from shared.domain.offers.conditions import Values as EventValues
 
 METADATA: Final = "metadata."
 
@@ -108,7 +108,7 @@ def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
                         f"{work:,} units of work, and an event may take {MAX_EVENT_WORK:,}; make its metadata smaller, "
                         "or the conditions simpler."
                     )
-                holding[expression] = rule.condition.holds(event)
+                holding[expression] = rule.condition.is_true(event)
             if not holding[expression]:
                 continue
         if rule.to != "referrer":

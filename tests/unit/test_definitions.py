@@ -232,8 +232,8 @@ def test_an_issue_rule_becomes_what_the_decision_reads() -> None:
     assert (made.to, made.coupons) == ("both", 3)
     assert made.condition is not None
     assert (made.condition.name, made.condition.expression) == ("issues_on[0].condition", 'event.channel == "web"')
-    assert made.condition.holds({"event": {"channel": "web"}})
-    assert not made.condition.holds({"event": {"channel": None}})
+    assert made.condition.is_true({"event": {"channel": "web"}})
+    assert not made.condition.is_true({"event": {"channel": None}})
 
 
 def test_a_shared_code_needs_no_pattern_and_codes_from_elsewhere_need_none_either() -> None:

@@ -137,9 +137,9 @@ def test_the_same_condition_counts_and_is_evaluated_once_a_request() -> None:
 
     def counting(values: Any) -> bool:
         calls.append(values)
-        return plain.holds(values)
+        return plain.is_true(values)
 
-    counted = replace(plain, holds=counting)
+    counted = replace(plain, is_true=counting)
     worlds = [
         world_of(*[campaign(f"c{n}", conditions=(counted,), policy="combinable") for n in range(number)])
         for number in (1, 8)

@@ -17,20 +17,14 @@ from shared.domain.model.verdicts import (
     Verdict,
     refuse,
 )
+from shared.domain.offers.basket import basket_of
 from shared.domain.offers.judge import judge
-from shared.domain.offers.limits import limit_refusal
-from shared.domain.offers.request import (
-    AppliedOffer,
-    Offer,
-    Request,
-    RunningTotals,
-    basket_of,
-    existing_coupons,
-    named_once,
-)
-from shared.domain.offers.stack import choose
+from shared.domain.offers.limits import RunningTotals, limit_refusal
+from shared.domain.offers.price import AppliedOffer
+from shared.domain.offers.request import Request, existing_coupons, named_once
+from shared.domain.offers.resolve import ResolvedOffer
+from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.offers.work import too_much
-from shared.domain.orders.redeem import refused_with, sorted_refusals
 
 OWN_REFERENCES = "order:"
 """References of this form belong to the ledger: an order's hold until its payment (`state.order_hold`)."""
@@ -51,18 +45,18 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     request = request_for_lock(command, state, now)
     order = None if command.order_id is None else state.orders.get(command.order_id)
     offers, refused, count = _judge(command, request, order)
-    taken: list[AppliedOffer] = []
+    applied: list[AppliedOffer] = []
     if offers:
-        taken, others = choose(request, offers)
+        applied, others = choose(request, offers)
         refused += others
     if refused:
         refused = sorted_refusals(refused)
-        refused += refused_with(taken, refused[0], None)
+        refused += refused_with(applied, refused[0], None)
         return _refused(command, now, sorted_refusals(refused), customer_key, count)
-    if not taken:
+    if not applied:
         message = "A lock needs at least one coupon; the request names none."
         return _refused(command, now, [RefusedCoupon(Reason.NOT_FOUND, message)], customer_key, 0)
-    return _open(command, request, taken, count)
+    return _open(command, request, applied, count)
 
 
 def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
@@ -126,37 +120,37 @@ def reference_problem(command: LockCoupons, known: LockState | None, customer_ke
 
 def _judge(
     command: LockCoupons, request: Request, order: OrderState | None
-) -> tuple[list[Offer], list[RefusedCoupon], int]:
+) -> tuple[list[ResolvedOffer], list[RefusedCoupon], int]:
     found = named_once(command.codes, request.state)
-    offers: list[Offer] = []
+    offers: list[ResolvedOffer] = []
     refused = too_much(request, found)
     for code, coupon in [] if refused else found:
         judged = judge(request, code, coupon)
-        if isinstance(judged, Offer) and order is not None and judged.coupon.coupon_id in order.redemptions:
+        if isinstance(judged, ResolvedOffer) and order is not None and judged.coupon.coupon_id in order.redemptions:
             # Reasons of limits come first.
-            discount_minor = None if request.basket is None else judged.untouched_minor
-            judged = limit_refusal(request, judged, RunningTotals(), discount_minor) or stands_already(judged, order)
-        if isinstance(judged, Offer):
+            discount_minor = None if request.basket is None else judged.discount_minor
+            judged = limit_refusal(request, judged, RunningTotals(), discount_minor) or redeemed_already(judged, order)
+        if isinstance(judged, ResolvedOffer):
             offers.append(judged)
         else:
             refused.append(judged)
     return offers, refused, len(offers) + len(refused)
 
 
-def stands_already(offer: Offer, order: OrderState) -> RefusedCoupon:
+def redeemed_already(offer: ResolvedOffer, order: OrderState) -> RefusedCoupon:
     """The order has redeemed the coupon: there is nothing to lock."""
     message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
     return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 
 
-def _open(command: LockCoupons, request: Request, taken: list[AppliedOffer], count: int) -> Verdict:
+def _open(command: LockCoupons, request: Request, applied: list[AppliedOffer], count: int) -> Verdict:
     customer_key, order, replaced = request.customer_key, command.order, request.replaced
     expires_at = later(request.now, command.lock_seconds)
     currency = None if order is None else order.currency
-    told: list[AcceptedCoupon] = []
+    accepted_coupons: list[AcceptedCoupon] = []
     uses: list[LockedUse] = []
     entries: list[LedgerEntry] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
-    for one in taken:
+    for one in applied:
         coupon = one.offer.coupon
         counts = counted_at(one, request.at)
         locked = LockedUse(
@@ -164,25 +158,25 @@ def _open(command: LockCoupons, request: Request, taken: list[AppliedOffer], cou
         )
         uses.append(locked)
         entries += held(one, customer_key, command.order_id, command.lock_reference, locked)
-        told.append(accepted(one))
+        accepted_coupons.append(accepted(one))
     opened = LockChange(command.lock_reference, "open", customer_key, command.order_id, expires_at, tuple(uses))
     return Verdict(
-        command.command_id, "locked", request.now, tuple(told), requested_count=count,
-        discount_minor=sum(one.discount_minor or 0 for one in taken), currency=currency, order_id=command.order_id,
+        command.command_id, "locked", request.now, tuple(accepted_coupons), requested_count=count,
+        discount_minor=sum(one.discount_minor or 0 for one in applied), currency=currency, order_id=command.order_id,
         lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
-        locks=(*drained(taken, None, "released"), opened),
+        locks=(*drained(applied, None, "released"), opened),
     )  # fmt: skip
 
 
 def _close(
     command: ReleaseLock | ExpireLock, state: State, now: datetime, known: LockState, change: LockChange
 ) -> Verdict:
-    told = []
+    accepted_coupons = []
     for locked in known.uses:
         coupon, campaign = state.coupons.get(locked.coupon_id), state.campaigns.get(locked.campaign_id)
         kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
         code = "" if coupon is None else coupon.code
-        told.append(
+        accepted_coupons.append(
             AcceptedCoupon(
                 locked.coupon_id,
                 code,
@@ -196,8 +190,9 @@ def _close(
         )
     outcome: Outcome = "released" if change.status == "released" else "expired"
     return Verdict(
-        command.command_id, outcome, now, tuple(told), requested_count=len(told), order_id=known.order_id,
-        currency=known.uses[0].currency if known.uses else None, lock_reference=known.lock_reference,
+        command.command_id, outcome, now, tuple(accepted_coupons), requested_count=len(accepted_coupons),
+        order_id=known.order_id, currency=known.uses[0].currency if known.uses else None,
+        lock_reference=known.lock_reference,
         expires_at=known.expires_at, customer_key=known.customer_key,
         entries=tuple([released(known, locked) for locked in known.uses]), locks=(change,),
     )  # fmt: skip

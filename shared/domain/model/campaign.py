@@ -13,15 +13,13 @@ CampaignStatus = Literal["active", "paused", "archived"]
 DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "free_product", "custom"]
 StackingPolicy = Literal["exclusive", "combinable"]
 SourceKind = Literal["generated", "pool", "external"]
-PLAIN = frozenset(("percentage", "fixed", "fixed_rate"))
-"""Kinds that are a discount on goods and nothing else."""
 
 Period = Literal["day", "week", "month"]
 Counted = Literal["campaign", "customer"]
 Receiver = Literal["customer", "referrer", "both"]
 
-Holds = Callable[[Mapping[str, Any]], bool]
-"""A compiled condition: whether it is true of the values it is given. Never raises."""
+IsTrue = Callable[[Mapping[str, Any]], bool]
+"""A compiled condition: returns whether it is true for the given values. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that must be true. `holds` is `expression` compiled.
+    """An expression that must be true. `is_true` is the compiled `expression`.
 
     `of_request`: it reads nothing of the coupon or its campaign, so for one request it is the same for all of them.
     `work` estimates what evaluating it costs, in units of `shared.domain.offers.work`; None: next to nothing.
@@ -151,7 +149,7 @@ class Condition:
 
     name: str
     expression: str
-    holds: Holds = field(compare=False, repr=False)
+    is_true: IsTrue = field(compare=False, repr=False)
     of_request: bool = False
     work: Callable[[Mapping[str, Any]], int] | None = field(default=None, compare=False, repr=False)
 

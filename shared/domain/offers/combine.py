@@ -1,15 +1,15 @@
-"""Which coupons may go together, and which of the ways to combine them takes most off.
+"""Find which coupons may go together, and which allowed combination takes most off.
 
-An `exclusive` coupon goes alone. `combinable` ones go together, but one at most of a `group`, and no more than the
-smallest `max_coupons` among them. What the order has already counts as well.
+An `exclusive` coupon goes alone. `combinable` ones go together, but at most one of a `group`, and no more than the
+smallest `max_coupons` among them. Coupons that the order has already count as well.
 
-Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, but for those that can't win: coupons are
-added in the order of application, and no coupon takes more off what is left than off the untouched order, so what is
-still to come is bounded. Beyond that number the choice is made coupon by coupon: the greatest first, each kept where it
-goes with those before and the whole takes more off. That is never less than the best single one.
+Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, except those that can't win: coupons are
+added in the order of application, and no coupon takes more off what is left than off the untouched order, which bounds
+what can still be added. Beyond that number coupons are added one by one, the greatest first; each is kept where it goes
+with those before it and the whole takes more off. The result is never less than the best single coupon.
 
-Both look for a total only, and keep what is left after every step (`applying.Rest`), so that a step is reckoned once;
-the shares of the lines are those of the winner. How many steps there may be: `work`.
+Both searches need totals only and keep what is left after each step (`remainder.Remainder`), so each step is priced
+once; shares of lines are computed for the winner. How many steps there may be: `work`.
 """
 
 from bisect import bisect_left
@@ -18,20 +18,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.model.coupon import code_key
-from shared.domain.offers.limits import count, limit_refusal
-from shared.domain.offers.price import price, take
-from shared.domain.offers.remainder import Places, Rest, Where
-from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, Offer, Request, RunningTotals
+from shared.domain.offers.basket import Basket
+from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_price, price
+from shared.domain.offers.remainder import LineSet, LineSets, Remainder
+from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.resolve import ResolvedOffer
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Combinable coupons of one request: 1,024 combinations at worst. Baskets have two or three."""
 
-GIVING: Final = frozenset(("free_product", "custom"))
-"""Kinds that change something even where they take nothing off."""
-
 Order = tuple[int, int, str, str]
 Rank = tuple[int, int, int, list[Order]]
-"""The least is the best: most off, then more given that isn't taken off, then fewer coupons used up, then the order of
+"""The least is the best: most off, then more benefits that aren't taken off, then fewer coupons, then the order of
 application."""
 
 
@@ -39,30 +39,32 @@ application."""
 class Choice:
     """The best choice: coupons that go together, in the order of application.
 
-    `basket` and `along` are what is left after them; no basket where no order is known.
+    `basket` and `totals` are what is left after them; no basket where no order is known.
     """
 
-    taken: list[AppliedOffer] = field(default_factory=list)
+    applied: list[AppliedOffer] = field(default_factory=list)
     basket: Basket | None = None
     totals: RunningTotals = field(default_factory=RunningTotals)
 
 
-def order_of_application(offer: Offer) -> tuple[int, int, str, str]:
+def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
     """Campaign priority (the higher number first), the greater discount on the untouched order, campaign id, code."""
     return (
         -offer.campaign.stacking.priority,
-        -offer.untouched_minor,
+        -offer.discount_minor,
         offer.campaign.campaign_id,
         code_key(offer.coupon.code),
     )
 
 
-def adds_something(offer: Offer, discount_minor: int) -> bool:
-    """Whether it changes anything: it takes something off, or gives what isn't taken off."""
-    return discount_minor > 0 or offer.campaign.discount.kind in GIVING
+def adds_something(offer: ResolvedOffer, discount_minor: int) -> bool:
+    """Whether it changes anything: it takes something off, or gives what isn't applied off."""
+    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].gives
 
 
-def clash(offer: Offer, others: Iterable[Offer | ExistingCoupon], number: int) -> Offer | ExistingCoupon | None:
+def clash(
+    offer: ResolvedOffer, others: Iterable[ResolvedOffer | ExistingCoupon], number: int
+) -> ResolvedOffer | ExistingCoupon | None:
     """The first of `others` that `offer` can't go with, `number` being how many coupons the order would have."""
     stacking = offer.campaign.stacking
     for other in others:
@@ -76,7 +78,7 @@ def clash(offer: Offer, others: Iterable[Offer | ExistingCoupon], number: int) -
     return None
 
 
-def best_combination(request: Request, offers: list[Offer]) -> Choice:
+def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
     """The best of the allowed choices among `offers`, which stand in the order of application."""
     together = [offer for offer in offers if offer.campaign.stacking.policy == "combinable"]
     found = [_rank_alone(offer) for offer in offers if offer.campaign.stacking.policy == "exclusive"]
@@ -90,34 +92,34 @@ def best_combination(request: Request, offers: list[Offer]) -> Choice:
     return _applied(request, winners[winner])
 
 
-def alone(request: Request, offer: Offer) -> Choice:
+def alone(request: Request, offer: ResolvedOffer) -> Choice:
     """One offer that is known to have room and an effect."""
     return _applied(request, [offer])
 
 
-def _rank_alone(offer: Offer) -> Rank:
-    given = offer.campaign.discount.kind in GIVING
-    return (-offer.untouched_minor, -int(given), 1, [order_of_application(offer)])
+def _rank_alone(offer: ResolvedOffer) -> Rank:
+    given = KINDS[offer.campaign.discount.kind].gives
+    return (-offer.discount_minor, -int(given), 1, [order_of_application(offer)])
 
 
-def _applied(request: Request, offers: Sequence[Offer]) -> Choice:
+def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
     """The offers applied one after another, with their shares."""
     basket = None if request.basket is None else request.basket.copy()
     choice = Choice([], basket)
     for offer in offers:
-        taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, *price(basket, offer))
-        choice.taken.append(taken)
-        count(request, offer, choice.totals, taken.discount_minor)
+        applied = AppliedOffer(offer, None) if basket is None else apply_price(basket, offer, *price(basket, offer))
+        choice.applied.append(applied)
+        count(request, offer, choice.totals, applied.discount_minor)
     return choice
 
 
 @dataclass(slots=True)
 class _Candidate:
-    """An offer in a search: its place in the order of application, and the number of the lines it looks at."""
+    """An offer in a search: its place in the order of application, and the number of its set of lines."""
 
-    offer: Offer
+    offer: ResolvedOffer
     order: Order
-    where: Where
+    line_set: LineSet
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class _Step:
     chosen: tuple[_Candidate, ...]
     total_minor: int
     given: int
-    rest: Rest | None
+    rest: Remainder | None
     totals: RunningTotals
     groups: frozenset[str]
     most: int | None
@@ -151,12 +153,12 @@ class _Step:
 class _Search:
     """Looks for the best combination of offers of which none is exclusive."""
 
-    def __init__(self, request: Request, offers: Sequence[Offer]) -> None:
+    def __init__(self, request: Request, offers: Sequence[ResolvedOffer]) -> None:
         self._request = request
-        places = Places()
-        self._candidates = [_Candidate(offer, order_of_application(offer), places.number(offer)) for offer in offers]
+        line_sets = LineSets()
+        self._candidates = [_Candidate(offer, order_of_application(offer), line_sets.number(offer)) for offer in offers]
         # What the coupons from each place on could add at most.
-        self._to_come = [sum(offer.untouched_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
+        self._to_come = [sum(offer.discount_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
         self._best: _Step | None = None
 
     def exhaustively(self) -> _Step:
@@ -169,7 +171,7 @@ class _Search:
     def greatest_first(self) -> _Step:
         """A good one. A coupon is applied again where one comes before it that takes less off: by priority."""
         steps, orders = [self._start()], list[Order]()
-        for candidate in sorted(self._candidates, key=lambda one: (-one.offer.untouched_minor, one.order)):
+        for candidate in sorted(self._candidates, key=lambda one: (-one.offer.discount_minor, one.order)):
             place = bisect_left(orders, candidate.order)
             tried = self._tried(steps[place], candidate, steps[-1].chosen[place:])
             if tried is not None and tried[-1].beats(steps[-1]):
@@ -193,7 +195,7 @@ class _Search:
         stacking = [one.campaign.stacking for one in existing]
         groups = frozenset([one.group for one in stacking if one.group is not None])
         most = min([one.max_coupons for one in stacking if one.max_coupons], default=None)
-        return _Step((), 0, 0, None if basket is None else Rest.of(basket), RunningTotals(), groups, most)
+        return _Step((), 0, 0, None if basket is None else Remainder.of(basket), RunningTotals(), groups, most)
 
     def _descend(self, place: int, step: _Step) -> None:
         if self._best is not None:
@@ -218,7 +220,7 @@ class _Search:
         most = min(stacking.max_coupons or step.most or number, step.most or number)
         if number > 1 and (stacking.group in step.groups or most < number):
             return None  # as `clash` says, without asking each of them
-        discount = None if rest is None else rest.price(offer, candidate.where)
+        discount = None if rest is None else rest.price(offer, candidate.line_set)
         if limit_refusal(request, offer, step.totals, discount) is not None:
             return None
         if discount is not None and not adds_something(offer, discount):
@@ -227,8 +229,8 @@ class _Search:
         count(request, offer, totals, discount)
         return _Step(
             (*step.chosen, candidate), step.total_minor + (discount or 0),
-            step.given + (offer.campaign.discount.kind in GIVING),
-            None if rest is None or discount is None else rest.after(offer, candidate.where, discount),
+            step.given + (KINDS[offer.campaign.discount.kind].gives),
+            None if rest is None or discount is None else rest.after(offer, candidate.line_set, discount),
             totals, step.groups if stacking.group is None else step.groups | {stacking.group},
             min([one for one in (stacking.max_coupons, step.most) if one], default=None),
         )  # fmt: skip

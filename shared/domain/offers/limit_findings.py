@@ -9,22 +9,23 @@ from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon
 from shared.domain.offers.caps import NO_METER, period_key
 from shared.domain.offers.limits import (
+    RunningTotals,
     budget_room,
     campaign_cap,
     campaign_limit,
     customer_cap,
     customer_limit,
     exhausted,
-    find_source,
     locked_elsewhere,
 )
-from shared.domain.offers.request import Offer, Request, RunningTotals
+from shared.domain.offers.request import Request
+from shared.domain.offers.resolve import ResolvedOffer
 
 _ALONE = RunningTotals()  # never counted into
 
 
 @value
-class LimitTold:
+class LimitFinding:
     """One limit. `field` is the campaign's; `saw` the numbers; `refused` why it leaves no room, None where it does.
 
     `held_out`: it would leave room, did not other checkouts hold the rest.
@@ -36,7 +37,7 @@ class LimitTold:
     held_out: bool = False
 
 
-def limits_of(request: Request, offer: Offer, discount_minor: int | None) -> Iterator[LimitTold]:
+def limits_of(request: Request, offer: ResolvedOffer, discount_minor: int | None) -> Iterator[LimitFinding]:
     """Each limit that the campaign has, in the order of reasons; at last what only other checkouts hold.
 
     Asks `limits` for each by itself, as `limits.limit_refusal` asks for the first that leaves no room.
@@ -44,7 +45,7 @@ def limits_of(request: Request, offer: Offer, discount_minor: int | None) -> Ite
     others = 0
     uses_held_out = budget_held_out = False
     if not offer.recurring:  # what goes on with a subscription takes no use, only money
-        others = find_source(request, offer) if offer.coupon.held else 0
+        others = offer.held_by_others
         for limit in (*_of_coupon(offer), *_of_customer(request, offer), *_of_campaign(request, offer)):
             uses_held_out = uses_held_out or limit.held_out
             yield limit
@@ -53,18 +54,18 @@ def limits_of(request: Request, offer: Offer, discount_minor: int | None) -> Ite
         yield limit
     elsewhere = locked_elsewhere(offer, others, uses_held_out, budget_held_out)
     if elsewhere is not None:
-        yield LimitTold("limits", elsewhere.details, elsewhere)
+        yield LimitFinding("limits", elsewhere.details, elsewhere)
 
 
-def _of_coupon(offer: Offer) -> Iterator[LimitTold]:
+def _of_coupon(offer: ResolvedOffer) -> Iterator[LimitFinding]:
     coupon = offer.coupon
     if coupon.uses_limit is not None:
         counted = {"limit": str(coupon.uses_limit), "used": str(coupon.used), "held": str(coupon.held)}
         full = coupon.used >= coupon.uses_limit
-        yield LimitTold("limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if full else None)
+        yield LimitFinding("limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if full else None)
 
 
-def _of_customer(request: Request, offer: Offer) -> Iterator[LimitTold]:
+def _of_customer(request: Request, offer: ResolvedOffer) -> Iterator[LimitFinding]:
     """Nothing where nobody is named: what a customer has is nobody's then, and that is refused already."""
     limits, customer_key = offer.campaign.limits, request.customer_key
     if customer_key is None:
@@ -72,27 +73,27 @@ def _of_customer(request: Request, offer: Offer) -> Iterator[LimitTold]:
     if limits.uses_per_customer is not None:
         meter = request.state.meters.get((offer.campaign.campaign_id, customer_key), NO_METER)
         refused = customer_limit(request, offer, _ALONE)
-        yield LimitTold("limits.uses_per_customer", _counted(meter, limits.uses_per_customer), refused)
+        yield LimitFinding("limits.uses_per_customer", _counted(meter, limits.uses_per_customer), refused)
     for cap in limits.caps:
         if cap.each == "customer" and cap.uses is not None:
             refused = customer_cap(request, offer, _ALONE, cap, cap.uses)
-            yield LimitTold("limits.caps", _capped(request, offer, cap, cap.uses), refused)
+            yield LimitFinding("limits.caps", _capped(request, offer, cap, cap.uses), refused)
 
 
-def _of_campaign(request: Request, offer: Offer) -> Iterator[LimitTold]:
+def _of_campaign(request: Request, offer: ResolvedOffer) -> Iterator[LimitFinding]:
     limits = offer.campaign.limits
     if limits.uses_total is not None:
         refused, held_out = campaign_limit(request, offer, _ALONE, limits.uses_total)
         meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
-        yield LimitTold("limits.uses_total", _counted(meter, limits.uses_total), refused, held_out)
+        yield LimitFinding("limits.uses_total", _counted(meter, limits.uses_total), refused, held_out)
     for cap in limits.caps:
         if cap.each == "campaign" and cap.uses is not None:
             # What the own hold pays for counts there already.
             room = campaign_cap(request, offer, _ALONE, cap, cap.uses) if offer.lock is None else (None, False)
-            yield LimitTold("limits.caps", _capped(request, offer, cap, cap.uses), *room)
+            yield LimitFinding("limits.caps", _capped(request, offer, cap, cap.uses), *room)
 
 
-def _of_budget(request: Request, offer: Offer, discount_minor: int | None) -> Iterator[LimitTold]:
+def _of_budget(request: Request, offer: ResolvedOffer, discount_minor: int | None) -> Iterator[LimitFinding]:
     budget, currency = offer.campaign.limits.spend_total_minor, offer.campaign.currency
     if budget is None:
         return
@@ -105,14 +106,14 @@ def _of_budget(request: Request, offer: Offer, discount_minor: int | None) -> It
     }
     if discount_minor is not None:
         saw["discount"] = shown(discount_minor, currency)
-    yield LimitTold("limits.spend_total", saw, refused, held_out)
+    yield LimitFinding("limits.spend_total", saw, refused, held_out)
 
 
 def _counted(meter: Meter, limit: int) -> dict[str, str]:
     return {"limit": str(limit), "used": str(meter.used), "held": str(meter.held)}
 
 
-def _capped(request: Request, offer: Offer, cap: Cap, limit: int) -> dict[str, str]:
+def _capped(request: Request, offer: ResolvedOffer, cap: Cap, limit: int) -> dict[str, str]:
     key = period_key(offer.campaign, cap, request.customer_key, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     return {"each": cap.each, "period": key[2], **_counted(meter, limit)}

@@ -1,53 +1,52 @@
-"""Whether there is room for one more use: the coupon's own limit, the customer's, the campaign's, its caps and budget.
+"""Limits: whether there is room for one more use of the coupon, its customer, its campaign, its caps and its budget.
 
-What a lock holds counts as gone for everybody but its owner. A lock whose time is over holds nothing here, whatever the
-counters still say. (The engine decides an `ExpireLock` for each such lock before anything that touches its coupons or
-meters, so that the ledger's own constraints see it too.)
+What a lock holds counts as used for everyone but its owner. An expired lock holds nothing here, whatever the counters
+say. (The engine decides an `ExpireLock` for each such lock before anything that needs its coupons or meters.)
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import period_of
-from shared.domain.model.coupon import Hold
 from shared.domain.model.money import shown
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
+from shared.domain.model.state import LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.caps import NO_METER, full, period_key
-from shared.domain.offers.request import Offer, Request, RunningTotals
+from shared.domain.offers.request import Request
+from shared.domain.offers.resolve import ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
 """(why it is gone for good, whether only what is held stands in the way)"""
 
 
-def find_source(request: Request, offer: Offer) -> int:
-    """How many uses of the offer's coupon others hold; sets the own hold that pays for this use, where there is one.
+@dataclass(slots=True)
+class RunningTotals:
+    """What the coupons chosen so far in this request use up, by campaign.
 
-    Own is what is bound to this order, or to this person and no order. Of several, the one bound to the order comes
-    first, then the lowest reference: the same one whatever order they were loaded in.
+    `uses` counts all of them; `campaign` and `customer` count those that no hold pays for already, and `periods` those
+    in each period of a cap. `spent_minor` is what they take off, `paid_minor` what holds had set aside for that.
     """
-    coupon = offer.coupon
-    others = coupon.held
-    best: tuple[bool, str] | None = None
-    for hold in coupon.holds:
-        lock = request.state.locks.get(hold.lock_reference)
-        if lock is None:
-            continue  # a hold nobody can account for stays somebody else's
-        if not is_holding(lock, request.now) or lock is request.replaced:
-            others -= hold.uses
-        elif _own(request, hold) and (locked := _share(lock, coupon.coupon_id)) is not None:
-            others -= hold.uses
-            rank = (hold.order_id is None, hold.lock_reference)
-            if offer.promised is False and (best is None or rank < best):
-                best = rank
-                offer.lock, offer.locked = lock, locked
-    return max(others, 0)
+
+    uses: dict[str, int] = field(default_factory=dict)
+    campaign: dict[str, int] = field(default_factory=dict)
+    customer: dict[str, int] = field(default_factory=dict)
+    periods: dict[PeriodKey, int] = field(default_factory=dict)
+    spent_minor: dict[str, int] = field(default_factory=dict)
+    paid_minor: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> "RunningTotals":
+        """Return a copy to count on."""
+        return RunningTotals(
+            dict(self.uses), dict(self.campaign), dict(self.customer), dict(self.periods), dict(self.spent_minor),
+            dict(self.paid_minor),
+        )  # fmt: skip
 
 
 def limit_refusal(
-    request: Request, offer: Offer, totals: RunningTotals, discount_minor: int | None = None
+    request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
 ) -> RefusedCoupon | None:
     """Why there is no room for this offer after those counted in `along`; None where there is.
 
@@ -61,7 +60,7 @@ def limit_refusal(
     held_out = budget_held_out = False
     if not offer.recurring:  # what goes on with a subscription takes no use, only money
         if not offer.promised:
-            others = find_source(request, offer) if coupon.held else 0
+            others = offer.held_by_others
             if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
                 return exhausted(offer, coupon.uses_limit)
         refused, held_out = _uses_refusal(request, offer, totals)
@@ -72,7 +71,7 @@ def limit_refusal(
     return refused
 
 
-def _uses_refusal(request: Request, offer: Offer, totals: RunningTotals) -> Room:
+def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> Room:
     """Whether the customer and the campaign have a use left."""
     limits, held_out = offer.campaign.limits, False
     refused = None if limits.uses_per_customer is None else customer_limit(request, offer, totals)
@@ -86,7 +85,7 @@ def _uses_refusal(request: Request, offer: Offer, totals: RunningTotals) -> Room
     return refused, held_out
 
 
-def count(request: Request, offer: Offer, totals: RunningTotals, discount_minor: int | None = None) -> None:
+def count(request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None) -> None:
     """Note in `along` that this offer is taken."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
@@ -94,7 +93,7 @@ def count(request: Request, offer: Offer, totals: RunningTotals, discount_minor:
         totals.paid_minor[campaign_id] = totals.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
     if offer.recurring:
         return
-    totals.taken[campaign_id] = totals.taken.get(campaign_id, 0) + 1
+    totals.uses[campaign_id] = totals.uses.get(campaign_id, 0) + 1
     if offer.lock is None:
         totals.campaign[campaign_id] = totals.campaign.get(campaign_id, 0) + 1
     if offer.lock is None or offer.lock.customer_key != request.customer_key:
@@ -106,14 +105,14 @@ def count(request: Request, offer: Offer, totals: RunningTotals, discount_minor:
             totals.periods[key] = totals.periods.get(key, 0) + 1
 
 
-def exhausted(offer: Offer, limit: int) -> RefusedCoupon:
+def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
     """The coupon has no use left."""
     coupon = offer.coupon
     message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
     return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
 
 
-def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
+def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
     """Only what other checkouts hold stands in the way."""
     coupon = offer.coupon
     if held_out or budget_held_out:
@@ -126,7 +125,7 @@ def locked_elsewhere(offer: Offer, others: int, held_out: bool, budget_held_out:
     return None
 
 
-def customer_limit(request: Request, offer: Offer, totals: RunningTotals) -> RefusedCoupon | None:
+def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> RefusedCoupon | None:
     """Whether this customer has had as many uses of the campaign as it allows."""
     limit, customer_key = offer.campaign.limits.uses_per_customer, request.customer_key
     if limit is None or customer_key is None:
@@ -146,7 +145,7 @@ def customer_limit(request: Request, offer: Offer, totals: RunningTotals) -> Ref
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def customer_caps(request: Request, offer: Offer, totals: RunningTotals) -> RefusedCoupon | None:
+def customer_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> RefusedCoupon | None:
     """The first cap that leaves this customer no room."""
     for cap in offer.campaign.limits.caps:
         if cap.each == "customer" and cap.uses is not None:
@@ -156,7 +155,9 @@ def customer_caps(request: Request, offer: Offer, totals: RunningTotals) -> Refu
     return None
 
 
-def customer_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap, limit: int) -> RefusedCoupon | None:
+def customer_cap(
+    request: Request, offer: ResolvedOffer, totals: RunningTotals, cap: Cap, limit: int
+) -> RefusedCoupon | None:
     """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
     customer_key, campaign = request.customer_key, offer.campaign
     if customer_key is None or (offer.lock is not None and offer.lock.customer_key == customer_key):
@@ -175,11 +176,11 @@ def customer_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
 
-def campaign_limit(request: Request, offer: Offer, totals: RunningTotals, limit: int) -> Room:
+def campaign_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals, limit: int) -> Room:
     """Whether the campaign has a use left, apart from what others hold."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
-    if meter.used + totals.taken.get(campaign_id, 0) >= limit:
+    if meter.used + totals.uses.get(campaign_id, 0) >= limit:
         message = f"Campaign {campaign_id!r} has given all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
@@ -190,7 +191,7 @@ def campaign_limit(request: Request, offer: Offer, totals: RunningTotals, limit:
     return None, gone >= limit
 
 
-def campaign_caps(request: Request, offer: Offer, totals: RunningTotals) -> Room:
+def campaign_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> Room:
     """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
     held_out = False
     for cap in offer.campaign.limits.caps:
@@ -202,7 +203,7 @@ def campaign_caps(request: Request, offer: Offer, totals: RunningTotals) -> Room
     return None, held_out
 
 
-def campaign_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap, limit: int) -> Room:
+def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, cap: Cap, limit: int) -> Room:
     """Whether this cap leaves the campaign no room."""
     campaign = offer.campaign
     key = period_key(campaign, cap, None, request.at)
@@ -218,7 +219,9 @@ def campaign_cap(request: Request, offer: Offer, totals: RunningTotals, cap: Cap
     return None, used + meter.held - freed >= limit
 
 
-def budget_room(request: Request, offer: Offer, totals: RunningTotals, budget: int, discount_minor: int | None) -> Room:
+def budget_room(
+    request: Request, offer: ResolvedOffer, totals: RunningTotals, budget: int, discount_minor: int | None
+) -> Room:
     """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
     needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)
@@ -248,7 +251,7 @@ def budget_room(request: Request, offer: Offer, totals: RunningTotals, budget: i
 
 
 def _freed_uses(
-    request: Request, campaign_id: str, customer: bool, within: tuple[Offer, Cap, str] | None = None
+    request: Request, campaign_id: str, customer: bool, within: tuple[ResolvedOffer, Cap, str] | None = None
 ) -> int:
     """How many held uses of the campaign (of this customer) hold nothing, all of them or those of one period."""
     freed = _freed(request, campaign_id, customer)
@@ -269,27 +272,14 @@ def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[Locke
         yield from (locked for locked in lock.uses if locked.campaign_id == campaign_id)
 
 
-def _counts_at(request: Request, offer: Offer) -> datetime:
+def _counts_at(request: Request, offer: ResolvedOffer) -> datetime:
     """When the use counts: when it was held, or by the request's own time."""
     return request.at if offer.locked is None else offer.locked.counted_at or request.at
 
 
-def _paid_minor(offer: Offer) -> int:
+def _paid_minor(offer: ResolvedOffer) -> int:
     """What the own hold that pays for this use has set aside of a budget."""
     return 0 if offer.locked is None else offer.locked.one_use_minor
-
-
-def _own(request: Request, hold: Hold) -> bool:
-    if hold.order_id is not None:
-        return hold.order_id == request.order_id and hold.lock_reference != order_hold(hold.order_id)
-    return hold.customer_key is not None and hold.customer_key == request.customer_key
-
-
-def _share(lock: LockState, coupon_id: str) -> LockedUse | None:
-    for locked in lock.uses:
-        if locked.coupon_id == coupon_id:
-            return locked
-    return None
 
 
 def _uses(number: int) -> str:

@@ -1,45 +1,47 @@
-"""What is left of an order after several offers, reckoned line by line only where somebody has to know.
+"""What is left of an order after several offers, computed line by line only where an offer needs it.
 
 Most combinations that a search tries lose, and of those only the total counts. Offers that take their discount from
-the same lines need nothing but the sum of these lines: their shares are left open (`pending`), and are spread when an
-offer looks at other lines, or at units. The amounts come out as `pricing.price` and `pricing.take` give them.
+the same lines need only the sum of these lines: their shares are left open (`pending`), and are spread when an offer
+needs other lines, or units. The amounts are those that `price.price` and `price.apply_price` give.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.offers.discount import reckon
-from shared.domain.offers.price import NOTHING, price, price_of_shipping, spread_over
-from shared.domain.offers.request import Basket, Offer
+from shared.domain.offers.basket import Basket
+from shared.domain.offers.kinds import amount_off
+from shared.domain.offers.price import NOTHING, price, price_of_shipping, take_off_lines
+from shared.domain.offers.resolve import WHOLE_ORDER, ResolvedOffer
 
-Where = int
+LineSet = int
 """The lines that an offer takes its discount from, as a number: the same number, the same lines."""
 
-SHIPPING_ONLY: Where = -1
-UNITS: Where = -2
-WHOLE: Where = 0
+SHIPPING_ONLY: LineSet = -1
+UNITS: LineSet = -2
+WHOLE: LineSet = 0
 
 
-class Places:
+class LineSets:
     """Numbers the sets of lines of several offers."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, ...], int] = {}
 
-    def number(self, offer: Offer) -> Where:
-        """The number of the lines that `offer` looks at; SHIPPING_ONLY for none, UNITS where single units count."""
-        if offer.units is not None:
+    def number(self, offer: ResolvedOffer) -> LineSet:
+        """Return the number of the offer's lines: SHIPPING_ONLY for none, UNITS where units are priced one by one."""
+        target = offer.target or WHOLE_ORDER
+        if target.by_unit:
             return UNITS
-        if offer.indices is None:
+        if target.lines is None:
             return WHOLE
-        if offer.indices == NOTHING:
+        if target.lines == NOTHING:
             return SHIPPING_ONLY
-        return self._numbers.setdefault(offer.indices, len(self._numbers) + 1)
+        return self._numbers.setdefault(target.lines, len(self._numbers) + 1)
 
 
 @dataclass(slots=True)
-class Rest:
-    """What is left of an order, in minor units. It is not changed by `after`, so that several may follow it.
+class Remainder:
+    """What is left of an order, in minor units. `after` doesn't change it, so several steps may follow it.
 
     `settled` is the order line by line before the `pending` offers, which all look at the lines `where`; of these,
     `amount_minor` and `room_minor_there` are left. `sums` remembers both sums for sets of lines of `settled`.
@@ -49,24 +51,24 @@ class Rest:
     left_minor: int
     room_minor: int
     shipping_minor: int
-    pending: tuple[tuple[Offer, int], ...] = ()
-    where: Where = WHOLE
+    pending: tuple[tuple[ResolvedOffer, int], ...] = ()
+    where: LineSet = WHOLE
     amount_minor: int = 0
     room_minor_there: int = 0
-    sums: dict[Where, tuple[int, int]] = field(default_factory=dict)
+    sums: dict[LineSet, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, basket: Basket) -> "Rest":
-        """All of `basket`, which must not change any more."""
+    def of(cls, basket: Basket) -> "Remainder":
+        """Return all of `basket`, which must not change afterwards."""
         return cls(basket, basket.left_minor, basket.room_minor, basket.shipping_minor)
 
     @property
     def most_minor(self) -> int:
-        """More than this can't be taken off it any more."""
+        """The most that can still be taken off."""
         return min(self.left_minor, self.room_minor) + self.shipping_minor
 
-    def price(self, offer: Offer, where: Where) -> int:
-        """What `offer` takes off, as `pricing.price` says."""
+    def price(self, offer: ResolvedOffer, where: LineSet) -> int:
+        """Return what `offer` takes off, as `price.price` does."""
         if where == SHIPPING_ONLY:
             return price_of_shipping(offer, self.shipping_minor)
         if where == UNITS:
@@ -76,17 +78,17 @@ class Rest:
         base = self.left_minor
         if self.settled.amounts and amount < base:
             base = amount
-        discount = reckon(offer.campaign.discount, base, offer.fixed_minor)
+        discount = amount_off(offer.campaign.discount, base, offer.fixed_minor or 0)
         if self.settled.rooms is None:
             return min(discount, self.room_minor)
         return min(discount, self.room_minor, room)
 
-    def after(self, offer: Offer, where: Where, discount_minor: int) -> "Rest":
-        """What is left when `offer` has taken `discount_minor`, which must be what `price` says."""
+    def after(self, offer: ResolvedOffer, where: LineSet, discount_minor: int) -> "Remainder":
+        """Return what is left after `offer`, where `discount_minor` is what `price` returned."""
         if not discount_minor:
             return self
         if where == SHIPPING_ONLY:
-            return Rest(
+            return Remainder(
                 self.settled, self.left_minor, self.room_minor, self.shipping_minor - discount_minor,
                 self.pending, self.where, self.amount_minor, self.room_minor_there, self.sums,
             )  # fmt: skip
@@ -98,10 +100,10 @@ class Rest:
             amount, room_there = self._sums(offer, where)
             amount, room_there = amount - discount_minor, room_there - discount_minor
         pending = (*self.pending, (offer, discount_minor))
-        return Rest(self.settled, left, room, self.shipping_minor, pending, where, amount, room_there, self.sums)
+        return Remainder(self.settled, left, room, self.shipping_minor, pending, where, amount, room_there, self.sums)
 
-    def _sums(self, offer: Offer, where: Where) -> tuple[int, int]:
-        """What is left of the offer's lines, and what earlier requests left of it."""
+    def _sums(self, offer: ResolvedOffer, where: LineSet) -> tuple[int, int]:
+        """Return what is left of the offer's lines, and what earlier requests left of them."""
         if self.pending:
             if self.where == where:
                 return self.amount_minor, self.room_minor_there
@@ -119,15 +121,22 @@ class Rest:
             return
         basket = self.settled.copy()
         for offer, discount in self.pending:
-            weights = price(basket, offer)[1] if offer.units is not None else None
-            spread_over(basket, offer, discount, weights)
+            if offer.target is not None and offer.target.by_unit:
+                _, weights, picks = price(basket, offer)
+                take_off_lines(basket, offer, discount, weights, picks)
+            else:
+                take_off_lines(basket, offer, discount)
         self.settled, self.pending, self.sums = basket, (), {}
 
     def _whole(self) -> Basket:
-        """The settled lines with what is left of the whole."""
+        """Return the settled lines with what is left of the whole."""
         basket = self.settled
-        return Basket(basket.amounts, self.left_minor, self.room_minor, basket.rooms, self.shipping_minor, basket.lines)
+        return Basket(
+            basket.amounts, self.left_minor, self.room_minor, basket.rooms, self.shipping_minor, basket.lines,
+            basket.runs,
+        )  # fmt: skip
 
 
-def _sum_of(amounts: Sequence[int], offer: Offer) -> int:
-    return sum(amounts) if offer.indices is None else sum([amounts[index] for index in offer.indices])
+def _sum_of(amounts: Sequence[int], offer: ResolvedOffer) -> int:
+    indices = (offer.target or WHOLE_ORDER).lines
+    return sum(amounts) if indices is None else sum([amounts[index] for index in indices])

@@ -1,12 +1,13 @@
-"""Which of several coupons are used: best offer wins, and what lost says to what.
+"""Choose which of several coupons are used: the best offer wins, and each other one gets its refusal.
 
-Which may go together, and how the best way is found: `combining`. Nothing here depends on the order in which codes were
-named.
+Which coupons go together, and how the best combination is found: `combine`. The order in which codes were named makes
+no difference.
 """
 
 from collections.abc import Sequence
 
-from shared.domain.model.reasons import Reason
+from shared.domain.model.coupon import code_key
+from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import (
     Choice,
@@ -16,22 +17,24 @@ from shared.domain.offers.combine import (
     clash,
     order_of_application,
 )
-from shared.domain.offers.limits import count, limit_refusal
-from shared.domain.offers.price import price, take_alone
-from shared.domain.offers.request import AppliedOffer, ExistingCoupon, Offer, Request, RunningTotals
+from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_alone, price
+from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.resolve import ResolvedOffer
 
 _NOTHING = RunningTotals()  # never counted into
 
 
 Chosen = tuple[list[AppliedOffer], list[RefusedCoupon]]
-"""What was taken, in the order of application, and what was refused."""
+"""(applied offers in the order of application, refusals)"""
 
 
-def choose(request: Request, offers: list[Offer]) -> Chosen:
-    """The best choice among `offers`, with a refusal for each offer that isn't in it."""
+def choose(request: Request, offers: list[ResolvedOffer]) -> Chosen:
+    """Return the best choice among `offers`, with a refusal for each offer that isn't in it."""
     if len(offers) == 1:
         return _single(request, offers[0])
-    viable: list[Offer] = []
+    viable: list[ResolvedOffer] = []
     refused: list[RefusedCoupon] = []
     for offer in offers:
         refusal = _by_itself(request, offer)
@@ -41,44 +44,44 @@ def choose(request: Request, offers: list[Offer]) -> Chosen:
             refused.append(refusal)
     viable.sort(key=order_of_application)
     if len(viable) < 2:
-        taken = alone(request, viable[0]).taken if viable else []
+        applied = alone(request, viable[0]).applied if viable else []
         others: list[RefusedCoupon] = []
     elif request.order is None:
-        taken, others = _without_order(request, viable)
+        applied, others = _without_order(request, viable)
     else:
-        taken, others = _best(request, viable)
-    return taken, others + refused
+        applied, others = _best(request, viable)
+    return applied, others + refused
 
 
-def _by_itself(request: Request, offer: Offer) -> RefusedCoupon | None:
-    """Why it would not even do alone: what has no room or changes nothing by itself could neither win nor lose."""
+def _by_itself(request: Request, offer: ResolvedOffer) -> RefusedCoupon | None:
+    """Return why the offer isn't good alone: no room, no effect, or not with what the order has already."""
     known = request.basket is not None
-    refusal = limit_refusal(request, offer, _NOTHING, offer.untouched_minor if known else None)
+    refusal = limit_refusal(request, offer, _NOTHING, offer.discount_minor if known else None)
     if refusal is None and request.existing:
         other = clash(offer, request.existing, len(request.existing) + 1)
-        refusal = None if other is None else not_beside(offer, other)
-    if refusal is None and known and not adds_something(offer, offer.untouched_minor):
+        refusal = None if other is None else not_combinable(offer, other)
+    if refusal is None and known and not adds_something(offer, offer.discount_minor):
         refusal = no_effect(request, offer)
     return refusal
 
 
-def _single(request: Request, offer: Offer) -> Chosen:
+def _single(request: Request, offer: ResolvedOffer) -> Chosen:
     refused = _by_itself(request, offer)
     if refused is not None:
         return [], [refused]
     basket = request.basket
-    return [AppliedOffer(offer, None) if basket is None else take_alone(basket, offer)], []
+    return [AppliedOffer(offer, None) if basket is None else apply_alone(basket, offer)], []
 
 
-def _best(request: Request, viable: list[Offer]) -> Chosen:
+def _best(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     best = best_combination(request, viable)
-    winners = [one.offer for one in best.taken]
+    winners = [one.offer for one in best.applied]
     lost = [offer for offer in viable if not any(offer is winner for winner in winners)]
-    return best.taken, [_lost(request, offer, best, winners) for offer in lost]
+    return best.applied, [_lost(request, offer, best, winners) for offer in lost]
 
 
-def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]) -> RefusedCoupon:
-    """Why an offer that would do alone isn't in the best choice, in the order of reasons."""
+def _lost(request: Request, offer: ResolvedOffer, best: Choice, winners: Sequence[ResolvedOffer]) -> RefusedCoupon:
+    """Return why an offer that is good alone isn't in the best choice, in the order of reasons."""
     discount = None if best.basket is None else price(best.basket, offer)[0]
     refusal = limit_refusal(request, offer, best.totals, discount)
     if refusal is not None:
@@ -91,43 +94,58 @@ def _lost(request: Request, offer: Offer, best: Choice, winners: Sequence[Offer]
     return refuse(Reason.BETTER_OFFER_WON, message, offer.code, offer.coupon, {"winner": code})
 
 
-def _without_order(request: Request, viable: list[Offer]) -> Chosen:
-    """Without an order no offer is better than another: those that don't go together keep each other out."""
-    taken: list[AppliedOffer] = []
+def _without_order(request: Request, viable: list[ResolvedOffer]) -> Chosen:
+    """Without an order no offer is better than another: offers that don't go together are all refused."""
+    applied: list[AppliedOffer] = []
     refused: list[RefusedCoupon] = []
     totals = RunningTotals()
     for offer in viable:
         others = [one for one in viable if one is not offer]
         other = clash(offer, others, len(viable) + len(request.existing))
         if other is not None:
-            refused.append(not_beside(offer, other, "refused_with"))
+            refused.append(not_combinable(offer, other, "refused_with"))
             continue
         gone = limit_refusal(request, offer, totals)
         if gone is not None:
             refused.append(gone)
             continue
         count(request, offer, totals)
-        taken.append(AppliedOffer(offer, None))
-    return taken, refused
+        applied.append(AppliedOffer(offer, None))
+    return applied, refused
 
 
-def not_beside(offer: Offer, other: Offer | ExistingCoupon, called: str = "with") -> RefusedCoupon:
-    """The two don't go together."""
+def not_combinable(offer: ResolvedOffer, other: ResolvedOffer | ExistingCoupon, called: str = "with") -> RefusedCoupon:
+    """Return the refusal of an offer that can't be combined with `other`."""
     code = _code(other)
     message = f"Coupon {offer.coupon.code!r} can't be combined with {code!r}."
     return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {called: code})
 
 
-def _code(other: Offer | ExistingCoupon) -> str:
-    return other.coupon.code if isinstance(other, Offer) else other.code
+def _code(other: ResolvedOffer | ExistingCoupon) -> str:
+    return other.coupon.code if isinstance(other, ResolvedOffer) else other.code
 
 
-def no_effect(request: Request, offer: Offer) -> RefusedCoupon:
-    """It would change nothing about the order."""
-    code = offer.coupon.code
-    message = f"Coupon {code!r} would take nothing off this order."
-    if offer.campaign.discount.kind == "free_shipping" and request.order is not None:
-        left = request.order.shipping_minor > 0
-        what = "nothing is left of the order's shipping" if left else "the order states no cost of shipping"
-        message = f"Coupon {code!r} takes the shipping off, and {what}."
-    return refuse(Reason.NO_EFFECT, message, offer.code, offer.coupon)
+def no_effect(request: Request, offer: ResolvedOffer) -> RefusedCoupon:
+    """Return the refusal of an offer that would change nothing about the order."""
+    what, describe = "would take nothing off this order", KINDS[offer.campaign.discount.kind].no_effect
+    if describe is not None and request.order is not None:
+        what = describe(request.order.shipping_minor > 0)
+    return refuse(Reason.NO_EFFECT, f"Coupon {offer.coupon.code!r} {what}.", offer.code, offer.coupon)
+
+
+def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
+    """Sort by code, so the order in which codes were named shows nowhere; refusals without a code come first."""
+    return sorted(refused, key=lambda one: (code_key(one.code or ""), one.coupon_id or "", PRECEDENCE[one.reason]))
+
+
+def refused_with(applied: list[AppliedOffer], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
+    """Return the refusals of coupons that are good, in an all-or-nothing request where `first` was refused."""
+    other = first.code or reference or ""
+    return [
+        refuse(
+            Reason.NOT_COMBINABLE,
+            f"All or nothing was asked for, and {other!r} was refused ({first.reason.value}).",
+            one.offer.code, one.offer.coupon, {"refused_with": other},
+        )
+        for one in applied
+    ]  # fmt: skip

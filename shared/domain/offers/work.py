@@ -17,9 +17,9 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
-from shared.domain.offers.condition_values import Values
+from shared.domain.offers.conditions import Values, offer_values
+from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.request import Request, named_once
-from shared.domain.offers.rules import offer_values
 
 MAX_WORK: Final = 25_000_000
 """The most that one request may take, about two and a half seconds. What the schemas allow (100 codes, 10,000 lines) is
@@ -141,9 +141,10 @@ def _look_at_the_same(campaigns: Iterable[Campaign]) -> bool:
     scopes = set()
     for campaign in campaigns:
         discount, scope = campaign.discount, campaign.scope
-        if discount.kind in ("free_shipping", "custom"):
+        takes_from = KINDS[discount.kind].takes_from
+        if takes_from in ("shipping", "nothing"):
             continue
-        if discount.kind == "free_product" or discount.per_unit or scope.max_units is not None:
+        if takes_from == "product" or discount.per_unit or scope.max_units is not None:
             return False
         scopes.add(scope)
     return len(scopes) <= 1

@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
+from shared.domain.model.clock import END_OF_TIME
 from shared.domain.model.state import LockState, OrderState
 from shared.domain.model.value import value
-from shared.domain.orders.placing import is_closed, last_closing, placed_again
 
 
 class Phase(StrEnum):
@@ -174,7 +174,7 @@ def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) ->
 
 def placing_event(known: OrderState | None, placing: datetime) -> OrderEvent:
     """A placing at this time."""
-    anew = known is not None and placed_again(known, placing)
+    anew = known is not None and is_placed_again(known, placing)
     return OrderEvent.PLACED_ANEW if anew else OrderEvent.PLACED
 
 
@@ -212,3 +212,33 @@ def _closed_since(known: OrderState, how: Literal["cancelled", "returned"]) -> b
     """Whether the order was closed this way since it was last placed."""
     closed_at = known.cancelled_at if how == "cancelled" else known.returned_at
     return closed_at is not None and (known.placed_at is None or closed_at >= known.placed_at)
+
+
+# Closed orders
+
+
+def is_closed(order: OrderState) -> bool:
+    """Return whether the order is cancelled or returned."""
+    return order.status in {"cancelled", "returned"}
+
+
+def last_closing(order: OrderState) -> datetime | None:
+    """Return when the order was last cancelled or returned, by the events' own times; None where it never was."""
+    times = [time for time in (order.cancelled_at, order.returned_at) if time is not None]
+    if times:
+        return max(times)
+    return END_OF_TIME if is_closed(order) else None
+
+
+def paid_since_closing(order: OrderState) -> bool:
+    """Return whether the order is paid, now or once it is placed again."""
+    if order.status == "paid":
+        return True
+    closing = last_closing(order)
+    return order.paid_at is not None and (closing is None or order.paid_at > closing)
+
+
+def is_placed_again(order: OrderState, placing: datetime) -> bool:
+    """Return whether a placing at this time places a closed order again."""
+    closing = last_closing(order)
+    return is_closed(order) and closing is not None and placing > closing

@@ -1,0 +1,231 @@
+"""Resolve a coupon for a request: which lines or units its discount comes from, and which hold pays for the use.
+
+Everything that the rules, limits and prices read is found here, before any of them runs. Nothing changes afterwards.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from shared.domain.model.campaign import Campaign, Scope
+from shared.domain.model.coupon import Coupon, Hold
+from shared.domain.model.money import MoneyError, parse_minor
+from shared.domain.model.order import Line, Order
+from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
+from shared.domain.model.value import value
+from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.request import Request
+
+
+@value
+class Target:
+    """What an offer takes its discount from.
+
+    `lines` are indices of the order's lines in their order; None is the whole order, () no line at all. `by_unit`:
+    units are priced one by one, at most `max_units` of them (None: all). Then `lines` are in the order in which units
+    are taken: the cheapest first, or the dearest.
+    """
+
+    lines: tuple[int, ...] | None = None
+    by_unit: bool = False
+    max_units: int | None = None
+
+
+WHOLE_ORDER: Final = Target()
+NO_LINES: Final = Target(())
+
+
+@value
+class Pick:
+    """`count` units of the line at `index`, of each of which `left_minor` is left; `room_minor` of it may be taken."""
+
+    index: int
+    count: int
+    left_minor: int
+    room_minor: int
+
+
+@value
+class ResolvedOffer:
+    """A coupon that the request names, with all that judging it needs.
+
+    `code` is as the caller wrote it. `target` is None without an order, and where no line of it is eligible.
+    `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
+    `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
+    holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
+    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `picks` are the price on the
+    untouched order (see `price`), 0 and empty before the offer is priced.
+    """
+
+    code: str
+    coupon: Coupon
+    campaign: Campaign
+    target: Target | None = None
+    fixed_minor: int | None = 0
+    lock: LockState | None = None
+    locked: LockedUse | None = None
+    held_by_others: int = 0
+    promised: bool = False
+    recurring: bool = False
+    discount_minor: int = 0
+    weights: Sequence[int] = ()
+    picks: tuple[Pick, ...] = ()
+
+    def at_price(self, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]) -> "ResolvedOffer":
+        """Return the offer with its price on the untouched order."""
+        return ResolvedOffer(
+            self.code, self.coupon, self.campaign, self.target, self.fixed_minor, self.lock, self.locked,
+            self.held_by_others, self.promised, self.recurring, discount_minor, weights, picks,
+        )  # fmt: skip
+
+
+def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
+    """Resolve a coupon that the request names by its code."""
+    target, fixed_minor = _target_and_amount(request.order, campaign)
+    if not coupon.held:
+        return ResolvedOffer(code, coupon, campaign, target, fixed_minor)
+    lock, locked, held_by_others = _own_hold(request, coupon)
+    return ResolvedOffer(code, coupon, campaign, target, fixed_minor, lock, locked, held_by_others)
+
+
+def resolve_locked(
+    request: Request, coupon: Coupon, campaign: Campaign, lock: LockState, locked: LockedUse
+) -> ResolvedOffer:
+    """Resolve a coupon of a lock that the request names: the lock pays for the use."""
+    target, fixed_minor = _target_and_amount(request.order, campaign)
+    return ResolvedOffer(coupon.code, coupon, campaign, target, fixed_minor, lock, locked, 0, promised=True)
+
+
+def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
+    """Resolve a coupon that continues with the order's subscription: it takes no use."""
+    target, fixed_minor = _target_and_amount(request.order, campaign)
+    return ResolvedOffer(code, coupon, campaign, target, fixed_minor, recurring=True)
+
+
+# Lines and units
+
+
+def has_target(campaign: Campaign) -> bool:
+    """Return whether coupons of `campaign` are good for anything but the whole order. Found once a campaign."""
+    found: bool | None = campaign.memo.get("target")
+    if found is None:
+        scope, discount = campaign.scope, campaign.discount
+        found = campaign.memo["target"] = (
+            KINDS[discount.kind].takes_from != "scope" or discount.per_unit or scope.max_units is not None
+            or bool(scope.product_ids or scope.variant_ids or scope.collection_ids) or scope.excludes
+        )  # fmt: skip
+    return found
+
+
+def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | None:
+    """Return the indices of the lines in `scope`; None where the scope is the whole order."""
+    wanted = scope.product_ids or scope.variant_ids or scope.collection_ids
+    if not wanted and not scope.excludes:
+        return None
+    return tuple(
+        [
+            index
+            for index, line in enumerate(lines)
+            if (
+                not wanted
+                or line.product_id in scope.product_ids
+                or line.variant_id in scope.variant_ids
+                or not scope.collection_ids.isdisjoint(line.collection_ids)
+            )
+            and not (
+                line.product_id in scope.excluded_product_ids
+                or line.variant_id in scope.excluded_variant_ids
+                or not scope.excluded_collection_ids.isdisjoint(line.collection_ids)
+            )
+        ]
+    )
+
+
+def eligible_quantity(scope: Scope, lines: tuple[Line, ...]) -> int:
+    """Return how many units in `scope` cost something. A free sample counts for no minimum."""
+    indices = eligible_lines(scope, lines)
+    eligible = lines if indices is None else [lines[index] for index in indices]
+    return sum([line.quantity for line in eligible if line.unit_minor > 0])
+
+
+@lru_cache(maxsize=4096)
+def amount_in(value: str, currency: str) -> int | None:
+    """Return an amount in minor units of `currency`; None where the currency has too few decimals for it."""
+    try:
+        return parse_minor(value, currency)
+    except MoneyError:
+        return None
+
+
+def _target_and_amount(order: Order | None, campaign: Campaign) -> tuple[Target | None, int | None]:
+    if order is None:
+        return None, 0
+    fixed_minor = campaign.discount.amount_minor
+    if fixed_minor is None:
+        fixed_minor = amount_in(campaign.discount.value, order.currency)
+    return _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER, fixed_minor
+
+
+def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
+    """Return the target of a campaign that has one; None where the order has nothing that it is good for."""
+    scope, discount = campaign.scope, campaign.discount
+    indices = eligible_lines(scope, lines)
+    if indices is not None and not indices:
+        return None
+    takes_from = KINDS[discount.kind].takes_from
+    if takes_from == "product":
+        listed = [index for index, line in enumerate(lines) if line.product_id == discount.product_id]
+        return Target(_by_price(lines, listed), True, discount.units)
+    if takes_from != "scope":
+        return NO_LINES
+    if scope.max_units is None and not discount.per_unit:
+        return Target(indices)
+    eligible = range(len(lines)) if indices is None else indices
+    if not any(lines[index].quantity > 0 for index in eligible):
+        return None
+    return Target(_by_price(lines, eligible, dearest_first=scope.dearest_first), True, scope.max_units)
+
+
+def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first: bool = False) -> tuple[int, ...]:
+    """Return the lines in the order in which their units are taken, without those that cost nothing."""
+    costly = [index for index in indices if lines[index].unit_minor > 0 and lines[index].quantity > 0]
+    if dearest_first:
+        return tuple(sorted(costly, key=lambda index: -lines[index].unit_minor))
+    return tuple(sorted(costly, key=lambda index: lines[index].unit_minor))
+
+
+# Holds
+
+
+def _own_hold(request: Request, coupon: Coupon) -> tuple[LockState | None, LockedUse | None, int]:
+    """Return the own hold that pays for this use, where there is one, and how many uses others hold.
+
+    A hold is the request's own where it is bound to this order, or to this customer and no order. Of several, the one
+    bound to the order comes first, then the lowest reference, so the choice doesn't depend on the order of loading.
+    """
+    others = coupon.held
+    best: tuple[bool, str] | None = None
+    own: LockState | None = None
+    own_use: LockedUse | None = None
+    for hold in coupon.holds:
+        lock = request.state.locks.get(hold.lock_reference)
+        if lock is None:
+            continue  # an unknown hold counts as somebody else's
+        if not is_holding(lock, request.now) or lock is request.replaced:
+            others -= hold.uses
+        elif _is_own(request, hold) and (locked := _use_of(lock, coupon.coupon_id)) is not None:
+            others -= hold.uses
+            rank = (hold.order_id is None, hold.lock_reference)
+            if best is None or rank < best:
+                best, own, own_use = rank, lock, locked
+    return own, own_use, max(others, 0)
+
+
+def _is_own(request: Request, hold: Hold) -> bool:
+    if hold.order_id is not None:
+        return hold.order_id == request.order_id and hold.lock_reference != order_hold(hold.order_id)
+    return hold.customer_key is not None and hold.customer_key == request.customer_key
+
+
+def _use_of(lock: LockState, coupon_id: str) -> LockedUse | None:
+    return next((locked for locked in lock.uses if locked.coupon_id == coupon_id), None)

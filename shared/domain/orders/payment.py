@@ -1,0 +1,103 @@
+"""Payment of an order: burn what it holds, or report that the hold has expired."""
+
+from datetime import datetime
+
+from shared.domain.coupons.entries import accepted_use
+from shared.domain.model.commands import PayOrder
+from shared.domain.model.ids import redemption_id
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import LockState, OrderState, State, order_hold
+from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict
+from shared.domain.orders.changes import plain_verdict
+from shared.domain.orders.life_cycle import Effect, effect_of, is_closed, paying_event, phase_of
+from shared.domain.orders.returns import goods_of, shares, standing_of
+
+
+def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
+    """Mark the order paid and burn what it holds, at the discounts it was held at.
+
+    A coupon voided since then is burned all the same: the order was placed with it. A payment not later than the
+    order's cancellation or return belongs to what was closed, and is noted nowhere. A later one of a closed order is
+    noted without opening it: the order may be on its way to be placed anew.
+    """
+    at = command.at or now
+    known = state.orders.get(command.order_id)
+    hold = state.locks.get(order_hold(command.order_id))
+    effect = effect_of(phase_of(known, hold, now), paying_event(known, at))
+    if effect == Effect.NOTHING:
+        return plain_verdict(command, "unchanged", now)
+    change = _payment(command.order_id, known, at)
+    asked = 0 if known is None else known.requested_count
+    if hold is not None and effect == Effect.BURN:
+        return _burn_hold(command, state, now, hold, change, asked=asked)
+    if hold is not None and change is not None and effect == Effect.REFUSE_LATE:
+        return _hold_expired(command, state, now, hold, change, asked=asked)
+    return plain_verdict(command, "unchanged" if change is None else "recorded", now, change)
+
+
+def _payment(order_id: str, known: OrderState | None, at: datetime) -> OrderChange | None:
+    """The order was paid at `at`; None where that is known. A closed order stays closed."""
+    if known is None or not is_closed(known):
+        return None if known is not None and known.status == "paid" else OrderChange(order_id, "paid", paid_at=at)
+    if known.paid_at is not None and known.paid_at >= at:
+        return None
+    return OrderChange(order_id, known.status, paid_at=at)
+
+
+def _burn_hold(
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, asked: int
+) -> Verdict:
+    redemption = redemption_id(command.command_id)
+    entries = tuple(
+        [
+            LedgerEntry(
+                "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
+                hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor,
+                locked.discount_minor, locked.currency, locked.lines, locked.counted_at, locked.subscription_id,
+            )
+            for locked in hold.uses
+        ]
+    )  # fmt: skip
+    known = state.orders.get(command.order_id)
+    if known is not None and known.returns:
+        burned_now = map(standing_of, entries)
+        entries += tuple(shares(burned_now, state.campaigns, goods_of(known), (), known.returns, command.order_id))
+    accepted = tuple([accepted_use(state, locked, None) for locked in hold.uses])
+    burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
+    return Verdict(
+        command.command_id, "redeemed", now, accepted, requested_count=max(asked, len(accepted)),
+        discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
+        order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, entries=entries,
+        locks=(burned,), orders=() if change is None else (change,),
+    )  # fmt: skip
+
+
+def _hold_expired(
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, asked: int
+) -> Verdict:
+    """The payment came too late: what the order held has gone back, but for what it has redeemed since."""
+    known = state.orders.get(command.order_id)
+    lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.redemptions]
+    if hold.uses and not lost:
+        return plain_verdict(command, "recorded", now, change)
+    until = hold.expires_at.isoformat()
+    message = f"The order held its coupons until {until}; the payment came later."
+    refused = []
+    for locked in lost:
+        coupon = state.coupons.get(locked.coupon_id)
+        code = None if coupon is None else coupon.code
+        refused.append(
+            RefusedCoupon(
+                Reason.LOCK_EXPIRED, message, code, locked.coupon_id, locked.campaign_id, {"expired_at": until}
+            )
+        )
+    return Verdict(
+        command.command_id, "refused", now,
+        refused=tuple(refused) or (RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until}),),
+        requested_count=max(asked, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
+        customer_key=hold.customer_key, orders=(change,),
+    )  # fmt: skip
+
+
+def _currency(lock: LockState) -> str | None:
+    return lock.uses[0].currency if lock.uses else None
