@@ -17,13 +17,13 @@ from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, O
 class Choice:
     """Compatible coupons in the order of application, and their discount in minor units.
 
-    `basket` and `along` are the state after them; `basket` is None without an order.
+    `basket` and `totals` are the state after them; `basket` is None without an order.
     """
 
     taken: list[AppliedOffer] = field(default_factory=list)
     total_minor: int = 0
     basket: Basket | None = None
-    along: RunningTotals = field(default_factory=RunningTotals)
+    totals: RunningTotals = field(default_factory=RunningTotals)
 
     @property
     def rank(self) -> tuple[int, int, int, list[tuple[int, int, str, str]]]:
@@ -50,7 +50,7 @@ def alone(request: Request, offer: Offer) -> Choice:
     basket = None if request.basket is None else request.basket.copy()
     taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
     choice = Choice([taken], offer.untouched_minor, basket)
-    count(request, offer, choice.along, taken.discount_minor)
+    count(request, offer, choice.totals, taken.discount_minor)
     return choice
 
 
@@ -107,13 +107,13 @@ class _Search:
             return None
         basket = None if choice.basket is None else choice.basket.copy()
         discount, weights = (None, ()) if basket is None else price(basket, offer)
-        if limit_refusal(request, offer, choice.along, discount) is not None:
+        if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
         if discount is not None and not adds_something(offer, discount):
             return None
         taken = (
             AppliedOffer(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
         )
-        along = choice.along.copy()
-        count(request, offer, along, discount)
-        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, along)
+        totals = choice.totals.copy()
+        count(request, offer, totals, discount)
+        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, totals)

@@ -38,7 +38,7 @@ SUMMER = Scope(collection_ids=frozenset({"summer"}))
 SHOES = Scope(product_ids=frozenset({"shoes"}))
 
 
-def world_of(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
+def shop(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
     """Build a world of one campaign with one coupon SAVE10."""
     world = World((campaign(**fields),))
     world.coupon(**(coupon or {}))
@@ -71,114 +71,104 @@ def with_order(world: World, **fields: Any) -> World:
     ("world", "requested", "by", "reason"),
     [
         # request_too_large, before all others
-        (world_of(conditions=(costing(MAX_WORK),)), order(), JOHN, Reason.REQUEST_TOO_LARGE),
-        (
-            world_of({"used": 1}, conditions=(costing(MAX_WORK),), status="paused"),
-            order(),
-            JOHN,
-            Reason.REQUEST_TOO_LARGE,
-        ),
-        (world_of(conditions=(costing(MAX_WORK - 1_000),)), order(), JOHN, None),
+        (shop(conditions=(costing(MAX_WORK),)), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (shop({"used": 1}, conditions=(costing(MAX_WORK),), status="paused"), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (shop(conditions=(costing(MAX_WORK - 1_000),)), order(), JOHN, None),
         # not_found
         (World(), order(), JOHN, Reason.NOT_FOUND),
-        (world_of({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
-        (world_of({"status": "pooled"}), order(), JOHN, Reason.NOT_FOUND),
-        (world_of({"campaign_id": "gone"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"status": "pooled"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"campaign_id": "gone"}), order(), JOHN, Reason.NOT_FOUND),
         # voided
-        (world_of({"status": "voided"}), order(), JOHN, Reason.VOIDED),
+        (shop({"status": "voided"}), order(), JOHN, Reason.VOIDED),
         # campaign_inactive
-        (world_of(status="paused"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
-        (world_of(status="archived"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        (shop(status="paused"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        (shop(status="archived"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
         # windows of campaign and coupon are half-open
-        (world_of(window=window(MINUTE)), order(), JOHN, Reason.NOT_STARTED),
-        (world_of(window=window(0 * MINUTE)), order(), JOHN, None),
-        (world_of({"starts_at": NOW + MINUTE}), order(), JOHN, Reason.NOT_STARTED),
-        (world_of({"starts_at": NOW}), order(), JOHN, None),
-        (world_of(window=window(None, 0 * MINUTE)), order(), JOHN, Reason.EXPIRED),
-        (world_of(window=window(None, MINUTE)), order(), JOHN, None),
-        (world_of({"ends_at": NOW}), order(), JOHN, Reason.EXPIRED),
-        (world_of({"ends_at": NOW + MINUTE}), order(), JOHN, None),
+        (shop(window=window(MINUTE)), order(), JOHN, Reason.NOT_STARTED),
+        (shop(window=window(0 * MINUTE)), order(), JOHN, None),
+        (shop({"starts_at": NOW + MINUTE}), order(), JOHN, Reason.NOT_STARTED),
+        (shop({"starts_at": NOW}), order(), JOHN, None),
+        (shop(window=window(None, 0 * MINUTE)), order(), JOHN, Reason.EXPIRED),
+        (shop(window=window(None, MINUTE)), order(), JOHN, None),
+        (shop({"ends_at": NOW}), order(), JOHN, Reason.EXPIRED),
+        (shop({"ends_at": NOW + MINUTE}), order(), JOHN, None),
         # holder
-        (world_of({"holder_key": key_of(MARY)}, holder_only=True), order(), JOHN, Reason.WRONG_CUSTOMER),
-        (world_of({"holder_key": key_of(JOHN)}, holder_only=True), order(), JOHN, None),
-        (world_of({"holder_key": key_of(MARY)}), order(), JOHN, None),
-        (world_of({"holder_key": key_of(MARY)}, holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
-        (world_of(holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
-        (world_of(), order(), None, None),
-        (world_of(limits=Limits(1, uses_per_customer=1)), order(), None, Reason.CUSTOMER_REQUIRED),
+        (shop({"holder_key": key_of(MARY)}, holder_only=True), order(), JOHN, Reason.WRONG_CUSTOMER),
+        (shop({"holder_key": key_of(JOHN)}, holder_only=True), order(), JOHN, None),
+        (shop({"holder_key": key_of(MARY)}), order(), JOHN, None),
+        (shop({"holder_key": key_of(MARY)}, holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (shop(holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (shop(), order(), None, None),
+        (shop(limits=Limits(1, uses_per_customer=1)), order(), None, Reason.CUSTOMER_REQUIRED),
         # an order that was cancelled or returned, and not placed again
-        (with_order(world_of(), status="cancelled", cancelled_at=NOW), order(), JOHN, Reason.ORDER_MISMATCH),
-        (with_order(world_of(), status="returned", returned_at=NOW + DAY), order(), JOHN, Reason.ORDER_MISMATCH),
-        (with_order(world_of(), status="cancelled", cancelled_at=NOW - MINUTE), order(), JOHN, None),
-        (with_order(world_of(), status="cancelled"), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(shop(), status="cancelled", cancelled_at=NOW), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(shop(), status="returned", returned_at=NOW + DAY), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(shop(), status="cancelled", cancelled_at=NOW - MINUTE), order(), JOHN, None),
+        (with_order(shop(), status="cancelled"), order(), JOHN, Reason.ORDER_MISMATCH),
         # currency
-        (world_of(currency="EUR"), order(), JOHN, Reason.CURRENCY_MISMATCH),
-        (world_of(currency="USD"), order(), JOHN, None),
-        (world_of(currency=None), order(currency="KWD"), JOHN, None),
+        (shop(currency="EUR"), order(), JOHN, Reason.CURRENCY_MISMATCH),
+        (shop(currency="USD"), order(), JOHN, None),
+        (shop(currency=None), order(currency="KWD"), JOHN, None),
         # minimum, inclusive and exclusive
-        (world_of(min_order_minor=10_001), order(), JOHN, Reason.BELOW_MINIMUM),
-        (world_of(min_order_minor=10_000), order(), JOHN, None),
-        (world_of(min_order_minor=10_000, min_order_exclusive=True), order(), JOHN, Reason.BELOW_MINIMUM),
-        (world_of(min_order_minor=9_999, min_order_exclusive=True), order(), JOHN, None),
-        (world_of(min_order_exclusive=True), order(amount_minor=0), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=10_001), order(), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=10_000), order(), JOHN, None),
+        (shop(min_order_minor=10_000, min_order_exclusive=True), order(), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=9_999, min_order_exclusive=True), order(), JOHN, None),
+        (shop(min_order_exclusive=True), order(amount_minor=0), JOHN, Reason.BELOW_MINIMUM),
         # products
-        (world_of(scope=SHOES), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
-        (world_of(scope=SHOES), order("ORD1", line(product_id="shoes")), JOHN, None),
-        (world_of(scope=SUMMER), order("ORD1", line(collection_ids=("winter", "summer"))), JOHN, None),
-        (world_of(scope=Scope(variant_ids=frozenset({"red"}))), order("ORD1", line(variant_id="red")), JOHN, None),
-        (world_of(scope=Scope(variant_ids=frozenset({"red"}))), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (shop(scope=SHOES), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (shop(scope=SHOES), order("ORD1", line(product_id="shoes")), JOHN, None),
+        (shop(scope=SUMMER), order("ORD1", line(collection_ids=("winter", "summer"))), JOHN, None),
+        (shop(scope=Scope(variant_ids=frozenset({"red"}))), order("ORD1", line(variant_id="red")), JOHN, None),
+        (shop(scope=Scope(variant_ids=frozenset({"red"}))), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
         (
-            world_of(scope=replace(SHOES, excluded_product_ids=frozenset({"shoes"}))),
+            shop(scope=replace(SHOES, excluded_product_ids=frozenset({"shoes"}))),
             order("ORD1", line(product_id="shoes")),
             JOHN,
             Reason.NO_ELIGIBLE_PRODUCT,
         ),
         (
-            world_of(scope=Scope(excluded_product_ids=frozenset({"product-1"}))),
+            shop(scope=Scope(excluded_product_ids=frozenset({"product-1"}))),
             order(),
             JOHN,
             Reason.NO_ELIGIBLE_PRODUCT,
         ),
         # limits
-        (world_of({"used": 1}), order(), JOHN, Reason.EXHAUSTED),
-        (world_of({"used": 1, "uses_limit": 2}), order(), JOHN, None),
-        (world_of({"used": 1_000, "uses_limit": None}), order(), JOHN, None),
+        (shop({"used": 1}), order(), JOHN, Reason.EXHAUSTED),
+        (shop({"used": 1, "uses_limit": 2}), order(), JOHN, None),
+        (shop({"used": 1_000, "uses_limit": None}), order(), JOHN, None),
         (
-            with_meter(world_of(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=2),
+            with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=2),
             order(),
             JOHN,
             Reason.CUSTOMER_LIMIT,
         ),
         (
-            with_meter(world_of(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1, held=1),
+            with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1, held=1),
             order(),
             JOHN,
             Reason.CUSTOMER_LIMIT,
         ),
-        (with_meter(world_of(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1), order(), JOHN, None),
-        (with_meter(world_of(limits=Limits(None, uses_per_customer=1)), customer=MARY, used=1), order(), JOHN, None),
-        (with_meter(world_of(limits=Limits(None, uses_total=5)), used=5), order(), JOHN, Reason.CAMPAIGN_EXHAUSTED),
-        (
-            with_meter(world_of(limits=Limits(None, uses_total=5)), used=4, held=1),
-            order(),
-            JOHN,
-            Reason.LOCKED_ELSEWHERE,
-        ),
-        (with_meter(world_of(limits=Limits(None, uses_total=5)), used=3, held=1), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_per_customer=1)), customer=MARY, used=1), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=5), order(), JOHN, Reason.CAMPAIGN_EXHAUSTED),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=4, held=1), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=3, held=1), order(), JOHN, None),
         # locks of other customers
-        (held_by(world_of(), MARY), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(world_of(), None), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(world_of(), None), order(), None, Reason.LOCKED_ELSEWHERE),
-        (held_by(world_of(), JOHN), order(), JOHN, None),
-        (held_by(world_of(), JOHN, "ORD1"), order(), JOHN, None),
-        (held_by(world_of(), JOHN, "ORD1"), order(), None, None),
-        (held_by(world_of(), JOHN, "ORD2"), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(world_of({"uses_limit": 2}), MARY), order(), JOHN, None),
+        (held_by(shop(), MARY), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), None), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), None), order(), None, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), JOHN), order(), JOHN, None),
+        (held_by(shop(), JOHN, "ORD1"), order(), JOHN, None),
+        (held_by(shop(), JOHN, "ORD1"), order(), None, None),
+        (held_by(shop(), JOHN, "ORD2"), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop({"uses_limit": 2}), MARY), order(), JOHN, None),
         # no_effect
-        (world_of(), order(amount_minor=0), JOHN, Reason.NO_EFFECT),
-        (world_of(), order("ORD1", line(unit_minor=0)), JOHN, Reason.NO_EFFECT),
-        (world_of(discount=percent("10")), order("ORD1", line(unit_minor=4)), JOHN, Reason.NO_EFFECT),
-        (world_of(discount=percent("10")), order("ORD1", line(unit_minor=5)), JOHN, None),
+        (shop(), order(amount_minor=0), JOHN, Reason.NO_EFFECT),
+        (shop(), order("ORD1", line(unit_minor=0)), JOHN, Reason.NO_EFFECT),
+        (shop(discount=percent("10")), order("ORD1", line(unit_minor=4)), JOHN, Reason.NO_EFFECT),
+        (shop(discount=percent("10")), order("ORD1", line(unit_minor=5)), JOHN, None),
     ],
 )
 def test_a_coupon_is_refused_for_the_documented_reason(
@@ -207,19 +197,19 @@ def lock_of(world: World, **fields: Any) -> World:
 @pytest.mark.parametrize(
     ("world", "reference", "by", "reason"),
     [
-        (world_of(), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
-        (lock_of(world_of(), status="released", uses=()), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
-        (lock_of(world_of(), status="burned", uses=(), order_id="ORD9"), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
-        (lock_of(world_of(), status="burned", uses=()), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
-        (lock_of(world_of(), status="expired"), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(world_of(), status="expired", uses=()), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(world_of(), expires_at=NOW), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(world_of(), expires_at=NOW + MINUTE), "lock-1", JOHN, None),
-        (lock_of(world_of(), order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
-        (lock_of(world_of(), order_id="ORD1"), "lock-1", JOHN, None),
-        (lock_of(world_of(), expires_at=NOW, order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
-        (lock_of(world_of()), "lock-1", MARY, Reason.WRONG_CUSTOMER),
-        (lock_of(world_of()), "lock-1", None, None),
+        (shop(), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(shop(), status="released", uses=()), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(shop(), status="burned", uses=(), order_id="ORD9"), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(shop(), status="burned", uses=()), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(shop(), status="expired"), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), status="expired", uses=()), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), expires_at=NOW), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), expires_at=NOW + MINUTE), "lock-1", JOHN, None),
+        (lock_of(shop(), order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(shop(), order_id="ORD1"), "lock-1", JOHN, None),
+        (lock_of(shop(), expires_at=NOW, order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(shop()), "lock-1", MARY, Reason.WRONG_CUSTOMER),
+        (lock_of(shop()), "lock-1", None, None),
     ],
 )
 def test_a_lock_is_refused_for_the_documented_reason(
@@ -231,23 +221,21 @@ def test_a_lock_is_refused_for_the_documented_reason(
 
 
 def test_a_refusal_gives_the_numbers_that_caused_it() -> None:
-    world = world_of(currency="USD", min_order_minor=10_000)
+    world = shop(currency="USD", min_order_minor=10_000)
     refused = world.redeem("SAVE10", to=order("ORD1", line(unit_minor=8_000))).refused[0]
     assert refused.message == "The order's 80.00 USD is below the minimum of 100.00 USD."
     assert refused.details == {"minimum": "100.00", "amount": "80.00"}
 
 
 def test_amounts_in_messages_have_the_currencys_own_decimals() -> None:
-    yen = world_of(currency="JPY", min_order_minor=5_000).redeem("SAVE10", to=order(currency="JPY", amount_minor=4_000))
+    yen = shop(currency="JPY", min_order_minor=5_000).redeem("SAVE10", to=order(currency="JPY", amount_minor=4_000))
     assert yen.refused[0].message == "The order's 4000 JPY is below the minimum of 5000 JPY."
-    dinar = world_of(currency="KWD", min_order_minor=5_000).redeem(
-        "SAVE10", to=order(currency="KWD", amount_minor=4_999)
-    )
+    dinar = shop(currency="KWD", min_order_minor=5_000).redeem("SAVE10", to=order(currency="KWD", amount_minor=4_999))
     assert dinar.refused[0].message == "The order's 4.999 KWD is below the minimum of 5.000 KWD."
 
 
 def test_an_unknown_code_is_reported_as_it_was_written() -> None:
-    refused = world_of().redeem(" nope ").refused[0]
+    refused = shop().redeem(" nope ").refused[0]
     assert (refused.code, refused.message) == (" nope ", "There is no coupon 'nope'.")
 
 
@@ -377,22 +365,22 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
 
 
 def test_an_order_is_judged_by_its_own_time_but_never_by_a_future_time() -> None:
-    world = world_of(window=window(-DAY, 0 * MINUTE))
+    world = shop(window=window(-DAY, 0 * MINUTE))
     world.now = NOW + DAY
     assert world.redeem("SAVE10", to=order(placed_at=NOW - MINUTE)).outcome == "redeemed"
-    early = world_of(window=window(MINUTE))
+    early = shop(window=window(MINUTE))
     assert only_reason(early.redeem("SAVE10", to=order(placed_at=NOW + DAY))) == Reason.NOT_STARTED
 
 
 def test_an_expired_lock_holds_nothing() -> None:
-    world = world_of()
+    world = shop()
     world.lock("SAVE10", by=MARY, lock_seconds=60)
     world.now = NOW + MINUTE
     assert world.redeem("SAVE10").outcome == "redeemed"
 
 
 def test_expired_locks_leave_room_on_every_meter() -> None:
-    world = world_of({"uses_limit": None}, limits=Limits(None, uses_per_customer=1, uses_total=1))
+    world = shop({"uses_limit": None}, limits=Limits(None, uses_per_customer=1, uses_total=1))
     world.lock("SAVE10", by=JOHN, order_id="ORD9", lock_seconds=60)
     assert only_reason(world.redeem("SAVE10")) == Reason.CUSTOMER_LIMIT
     assert only_reason(world.redeem("SAVE10", by=MARY)) == Reason.LOCKED_ELSEWHERE
@@ -402,4 +390,4 @@ def test_expired_locks_leave_room_on_every_meter() -> None:
 
 @pytest.mark.parametrize("typed", ["SAVE10", "save10", "  Save10\t"])
 def test_codes_are_compared_trimmed_and_without_regard_to_case(typed: str) -> None:
-    assert world_of().redeem(typed).accepted[0].code == "SAVE10"
+    assert shop().redeem(typed).accepted[0].code == "SAVE10"
