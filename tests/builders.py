@@ -1,7 +1,7 @@
-"""Campaigns, coupons, orders and commands for tests: good ones by default, so that a test names only what it is about.
+"""Campaigns, coupons, orders and commands for tests. Defaults are valid, so a test names only what it is about.
 
-`World` is a ledger in memory without a ledger's trouble: it decides a command, folds the verdict in, and watches that
-deciding changed nothing.
+`World` is a small ledger in memory: it decides a command, checks that the state was not changed, and folds in the
+verdict.
 """
 
 import copy
@@ -52,7 +52,7 @@ MARY = Customer("mary")
 
 
 def key_of(customer: Customer | None) -> str | None:
-    """The ledger's name for a customer of a test; nobody's where the customer can't be told apart."""
+    """Return the customer's key in the ledger, or None for a customer without an identifier."""
     return None if customer is None or not identifiers(customer) else f"person-{customer.customer_id}"
 
 
@@ -69,12 +69,12 @@ FREE_SHIPPING = DiscountOffer("free_shipping", "100")
 
 
 def any_currency(value: str, **fields: Any) -> DiscountOffer:
-    """A fixed amount that names no currency."""
+    """Build a fixed discount without a currency."""
     return DiscountOffer("fixed", value, amount_minor=None, **fields)
 
 
 def each(amount_minor: int, cap: int | None = None) -> DiscountOffer:
-    """A fixed amount off each unit."""
+    """Build a fixed discount on each unit."""
     return replace(fixed(amount_minor, cap), per_unit=True)
 
 
@@ -83,9 +83,9 @@ def gift(units: int = 1, product_id: str = "mug", cap: int | None = None) -> Dis
 
 
 def campaign(campaign_id: str = "save10", **fields: Any) -> Campaign:
-    """Ten percent off everything, each coupon once; restored on cancellation and return.
+    """Build a campaign: ten percent off everything, one use per coupon, restored on cancellation and return.
 
-    Fields of its eligibility and stacking may be given by their own names.
+    Fields of `Eligibility` and `Stacking` may be given directly.
     """
     fields.setdefault("discount", percent("10"))
     fields.setdefault("limits", Limits(uses_per_coupon=1))
@@ -93,8 +93,8 @@ def campaign(campaign_id: str = "save10", **fields: Any) -> Campaign:
     if isinstance(fields.get("stacking"), str):
         fields["policy"] = fields.pop("stacking")
     for name, part in (("eligibility", Eligibility), ("stacking", Stacking)):
-        if asked := {one.name: fields.pop(one.name) for one in dataclass_fields(part) if one.name in fields}:
-            fields[name] = part(**asked)
+        if given := {one.name: fields.pop(one.name) for one in dataclass_fields(part) if one.name in fields}:
+            fields[name] = part(**given)
     return Campaign(campaign_id, **fields)
 
 
@@ -103,7 +103,7 @@ def line(line_id: str = "1", unit_minor: int = 10_000, quantity: int = 1, **fiel
 
 
 def order(order_id: str = "ORD1", *lines: Line, **fields: Any) -> Order:
-    """An order of `lines` (one of 100.00 USD by default), placed at NOW."""
+    """Build an order of `lines` (by default one of 100.00 USD), placed at NOW."""
     lines = lines or (line(),)
     fields.setdefault("amount_minor", sum(one.amount_minor for one in lines))
     fields.setdefault("currency", "USD")
@@ -113,7 +113,7 @@ def order(order_id: str = "ORD1", *lines: Line, **fields: Any) -> Order:
 
 @dataclass
 class World:
-    """A state, and a now that tests may move."""
+    """A state, and a current time that tests may change."""
 
     campaigns: tuple[Campaign, ...] = ()
     now: datetime = NOW
@@ -128,16 +128,16 @@ class World:
     def coupon(self, code: str = "SAVE10", campaign_id: str = "save10", **fields: Any) -> Coupon:
         limits = self.state.campaigns[campaign_id].limits if campaign_id in self.state.campaigns else Limits(1)
         fields.setdefault("uses_limit", limits.uses_per_coupon)
-        made = Coupon(f"id-{code.strip()}", code, campaign_id, **fields)
-        self.state.coupons[made.coupon_id] = made
-        self.state.coupon_ids[code_key(code)] = made.coupon_id
-        return made
+        coupon = Coupon(f"id-{code.strip()}", code, campaign_id, **fields)
+        self.state.coupons[coupon.coupon_id] = coupon
+        self.state.coupon_ids[code_key(code)] = coupon.coupon_id
+        return coupon
 
     def meter(self, campaign_id: str = "save10", customer: Customer | None = None) -> Meter:
         return self.state.meters.setdefault((campaign_id, key_of(customer)), Meter())
 
     def run(self, command: Command) -> Verdict:
-        """Decide, watch that nothing was touched, fold in."""
+        """Decide a command, check that the state was not changed, and fold the verdict in."""
         customer = getattr(command, "customer", None)
         self.state.customers[command.command_id] = key_of(customer)
         before = copy.deepcopy(self.state)
@@ -175,14 +175,14 @@ class World:
     def part(
         self, *units: tuple[str, int], amount: str | None = None, at: datetime | None = None, order_id: str = "ORD1"
     ) -> Verdict:
-        """Units of lines come back, or goods of an amount."""
+        """Return a part of an order: units of lines as (line id, quantity), or goods of an amount."""
         return self.run(ReturnOrder(self.command_id(), order_id, False, at, lines=units, amount=amount))
 
     def void(self, code: str = "SAVE10") -> Verdict:
         return self.run(VoidCoupon(self.command_id(), code))
 
     def issue(self, *campaign_ids: str, to: Customer = JOHN, codes: str | None = "NEW", **fields: Any) -> Verdict:
-        """Issue with a fresh code for each campaign; `codes` None: the source had none."""
+        """Issue a coupon with a new code for each campaign. `codes` None means that the source has no codes."""
         command_id = self.command_id()
         for campaign_id in campaign_ids:
             for number in range(dict(fields.get("several", ())).get(campaign_id, 1)):
@@ -199,18 +199,18 @@ class World:
 
 
 def reasons(verdict: Verdict) -> dict[str | None, Reason]:
-    """Why each code was refused."""
+    """Return the reason for each refused code."""
     return {one.code: one.reason for one in verdict.refused}
 
 
 def only_reason(verdict: Verdict) -> Reason | None:
-    """The reason of a verdict that refused all; None where something was accepted."""
+    """Return the reason of a verdict that refused everything, or None if something was accepted."""
     assert len({one.reason for one in verdict.refused}) <= 1, verdict.refused
     return verdict.refused[0].reason if verdict.outcome == "refused" else None
 
 
 def window(starts_in: timedelta | None = None, ends_in: timedelta | None = None, **fields: Any) -> Window:
-    """A window relative to NOW."""
+    """Build a window relative to NOW."""
     return Window(None if starts_in is None else NOW + starts_in, None if ends_in is None else NOW + ends_in, **fields)
 
 

@@ -1,4 +1,4 @@
-"""A shop for tests of returns: one campaign with every meter, coupon A, and what came back of its discount."""
+"""A world for tests of returns: one campaign with every meter, coupon A, and readers of the restored discount."""
 
 import copy
 from typing import Any
@@ -22,17 +22,17 @@ def goods(*lines: Line, **fields: Any) -> Order:
     return order("ORD1", *(lines or (line("1", 6_000), line("2", 2_000, 2))), placed_at=PLACED, **fields)
 
 
-def given_back(verdict: Verdict) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """What a verdict gives back of a discount, and its shares by line; no use may come with it."""
+def restored_shares(verdict: Verdict) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """Return the discount that a verdict restores and its shares by line. Fail if a use is restored as well."""
     entries = [one for one in verdict.entries if one.kind == "returned"]
     assert all((one.used_uses, one.held_uses, one.held_minor) == (0, 0, 0) for one in entries)
     return -sum(one.used_minor for one in entries), tuple(share for one in entries for share in one.lines)
 
 
 def left(world: World) -> int | None:
-    """What is left of the discount; None where nothing stands."""
-    standing = world.state.orders["ORD1"].redemptions.get("id-A")
-    return None if standing is None else standing.discount_minor
+    """Return the rest of the discount, or None if the coupon is not redeemed."""
+    redemption = world.state.orders["ORD1"].redemptions.get("id-A")
+    return None if redemption is None else redemption.discount_minor
 
 
 def numbers(world: World) -> object:

@@ -1,4 +1,4 @@
-"""An order and all else that a condition may name, and the shortest way to compile one."""
+"""Values for every variable that a condition may name, and a short way to compile a condition."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -65,5 +65,5 @@ def redemption(expression: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def changed(**order: Any) -> dict[str, Any]:
-    """VALUES with fields of the order replaced."""
+    """Return VALUES with fields of the order replaced."""
     return {**VALUES, "order": {**VALUES["order"], **order}}

@@ -1,4 +1,4 @@
-"""Campaigns and commands by chance, in a world small enough that they meet: four codes, two orders, two locks."""
+"""Random campaigns and commands in a small world, so that they interact: four codes, two orders, two locks."""
 
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone
@@ -55,7 +55,7 @@ Step = tuple[timedelta, Command]
 
 
 def mostly(usual: Any, strategy: st.SearchStrategy[Any], times: int = 4) -> st.SearchStrategy[Any]:
-    """`usual`, and once in a while what `strategy` gives: so that most commands get far."""
+    """Draw `usual` mostly, and sometimes from `strategy`, so that most commands pass the first rules."""
     return st.integers(0, times).flatmap(lambda dice: strategy if dice == times else st.just(usual))
 
 
@@ -80,7 +80,7 @@ moments = MINUTES.map(lambda by: NOW + by)
 times = mostly(None, moments)
 zones = st.sampled_from(
     [UTC, timezone(timedelta(hours=14, minutes=30))]
-)  # by the second a new day begins amid the steps
+)  # in the second zone a day begins during the steps
 windows = st.builds(
     Window, st.none() | moments, st.none() | moments, st.sampled_from([None, timedelta(minutes=20)]), zones
 )
@@ -211,6 +211,6 @@ worlds = st.tuples(campaigns, campaigns, campaigns).map(
 
 
 def named(one: Campaign, campaign_id: str) -> Campaign:
-    if one.limits.spend_total_minor is not None:  # a budget is an amount in the campaign's currency
+    if one.limits.spend_total_minor is not None:  # a budget needs a currency
         one = replace(one, currency="USD")
     return replace(one, campaign_id=campaign_id, code=CodeRule(shared_code="D" if campaign_id == "z" else None))

@@ -1,7 +1,7 @@
-"""The choice among several coupons in its plain form: every step reckoned anew, line by line, by `price` and `take`.
+"""A simple implementation of the choice among several coupons, as a reference for tests.
 
-What `shared.domain.offers.combine` finds has to be the same. This is how it was done before steps were kept; it takes
-n²/2 pricings of all lines for n coupons, so nothing but tests uses it.
+It computes every step again, line by line, with `price` and `take`. `shared.domain.offers.combine` must find the same
+choice. This takes n²/2 pricings of all lines for n coupons, so only tests use it.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, O
 
 @dataclass(slots=True)
 class Choice:
-    """Coupons that may go together, in the order of application, and what they come to in minor units.
+    """Compatible coupons in the order of application, and their discount in minor units.
 
-    `basket` and `along` are what is left after them, None where no order is known.
+    `basket` and `totals` are the state after them; `basket` is None without an order.
     """
 
     taken: list[AppliedOffer] = field(default_factory=list)
     total_minor: int = 0
     basket: Basket | None = None
-    along: RunningTotals = field(default_factory=RunningTotals)
+    totals: RunningTotals = field(default_factory=RunningTotals)
 
     @property
     def rank(self) -> tuple[int, int, int, list[tuple[int, int, str, str]]]:
-        """The least is the best: most off, then more given that isn't taken off, then fewer coupons used up, then the
-        order of application.
+        """Return the sort key: largest discount, then most gifts and custom offers, then fewest coupons, then the
+        order of application. The smallest key is the best choice.
         """
         given = sum([one.offer.campaign.discount.kind in GIVING for one in self.taken])
         order = [order_of_application(one.offer) for one in self.taken]
@@ -36,7 +36,7 @@ class Choice:
 
 
 def best_combination(request: Request, offers: list[Offer]) -> Choice:
-    """The best of the allowed choices among `offers`, which stand in the order of application."""
+    """Return the best allowed choice among `offers`, which are in the order of application."""
     together = [offer for offer in offers if offer.campaign.stacking.policy == "combinable"]
     choices = [alone(request, offer) for offer in offers if offer.campaign.stacking.policy == "exclusive"]
     if together:
@@ -46,33 +46,33 @@ def best_combination(request: Request, offers: list[Offer]) -> Choice:
 
 
 def alone(request: Request, offer: Offer) -> Choice:
-    """One offer that is known to have room and an effect."""
+    """Return the choice of a single offer, which must have room and an effect."""
     basket = None if request.basket is None else request.basket.copy()
     taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
     choice = Choice([taken], offer.untouched_minor, basket)
-    count(request, offer, choice.along, taken.discount_minor)
+    count(request, offer, choice.totals, taken.discount_minor)
     return choice
 
 
 class _Search:
-    """Looks for the best combination of offers of which none is exclusive."""
+    """Search for the best combination of offers that aren't exclusive."""
 
     def __init__(self, request: Request, offers: Sequence[Offer]) -> None:
         self._request = request
         self._offers = offers
-        # What the coupons from each place on could add at most.
+        # The most that the coupons from each place on could add.
         self._to_come = [sum(offer.untouched_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
         self._best: Choice | None = None
 
     def exhaustively(self) -> Choice:
-        """The best of all combinations."""
+        """Return the best of all combinations."""
         self._descend(0, self._start())
         if self._best is None:
-            raise AssertionError("none of them at all is a combination too")
+            raise AssertionError("the empty combination is always allowed")
         return self._best
 
     def greatest_first(self) -> Choice:
-        """A good one, in steps by the square of their number."""
+        """Return a good combination in a quadratic number of steps."""
         best, chosen = self._start(), list[Offer]()
         for offer in sorted(self._offers, key=lambda offer: (-offer.untouched_minor, order_of_application(offer))):
             tried = sorted([*chosen, offer], key=order_of_application)
@@ -100,20 +100,20 @@ class _Search:
         self._descend(place + 1, choice)
 
     def _with(self, choice: Choice, offer: Offer) -> Choice | None:
-        """`choice` and this offer; None where they don't go together, it has no room, or changes nothing."""
+        """Return `choice` with this offer, or None if they are incompatible, it has no room, or it has no effect."""
         request = self._request
         others: list[Offer | ExistingCoupon] = [*[one.offer for one in choice.taken], *request.existing]
         if clash(offer, others, len(others) + 1) is not None:
             return None
         basket = None if choice.basket is None else choice.basket.copy()
         discount, weights = (None, ()) if basket is None else price(basket, offer)
-        if limit_refusal(request, offer, choice.along, discount) is not None:
+        if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
         if discount is not None and not adds_something(offer, discount):
             return None
         taken = (
             AppliedOffer(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
         )
-        along = choice.along.copy()
-        count(request, offer, along, discount)
-        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, along)
+        totals = choice.totals.copy()
+        count(request, offer, totals, discount)
+        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, totals)

@@ -1,4 +1,4 @@
-"""Orders and coupons by chance for stacking, and plain arithmetic of what coupons take off one after another."""
+"""Random orders and coupons for stacking, and simple arithmetic for their discounts, applied in sequence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ lines = st.builds(Line, st.just(""), st.sampled_from(["p1", "p2", "p3"]), st.int
 
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
-    """An order of up to four lines; now and then of none, or of another amount than its lines come to."""
+    """Draw an order of up to four lines, sometimes with an amount that differs from the sum of its lines."""
     made = draw(st.lists(lines, max_size=4))
     numbered = tuple(replace(one, line_id=str(number)) for number, one in enumerate(made, 1))
     total = sum(one.amount_minor for one in numbered) if numbered else draw(st.integers(0, 5_000))
@@ -69,7 +69,7 @@ def orders(draw: st.DrawFn) -> Order:
 
 
 def world_of(made: Sequence[Campaign]) -> World:
-    """A coupon for each campaign, and another of the first one."""
+    """Build a world with one coupon per campaign, and a second one of the first campaign."""
     world = World(tuple(replace(one, campaign_id=name) for one, name in zip(made, "abcdefghijklmnop", strict=False)))
     for campaign_id in world.state.campaigns:
         world.coupon(campaign_id.upper(), campaign_id)
@@ -79,7 +79,7 @@ def world_of(made: Sequence[Campaign]) -> World:
 
 @dataclass
 class Rest:
-    """What is left of an order."""
+    """The rest of an order after discounts, in minor units."""
 
     lines: list[int]
     whole: int
@@ -91,7 +91,7 @@ def rest_of(order: Order) -> Rest:
 
 
 def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
-    """What one coupon takes off what is left, taken off; None where it is good for nothing in the order."""
+    """Take one coupon's discount off `rest` and return it, or None if no part of the order is eligible."""
     offer, scope = rules.discount, rules.scope
     cap = 10**9 if offer.max_discount_minor is None else offer.max_discount_minor
     eligible = [number for number, line in enumerate(order.lines) if is_eligible(line, scope)]
@@ -112,7 +112,7 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
     elif scope.max_units is None and not offer.per_unit:
         parts = {number: (rest.lines[number], 1) for number in eligible}
         base = min(sum(rest.lines[number] for number in eligible), rest.whole) if order.lines else rest.whole
-        wanted = reckoned(offer, one, base, cap)
+        wanted = discount_on(offer, one, base, cap)
     else:
         parts = units_of(rest, order, eligible, scope.max_units, scope.dearest_first)
         if not parts:
@@ -121,7 +121,7 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
             parts = {number: (min(left, one * units), units) for number, (left, units) in parts.items()}
             wanted = min(sum(part for part, _ in parts.values()), cap)
         else:
-            wanted = reckoned(offer, one, min(sum(part for part, _ in parts.values()), rest.whole), cap)
+            wanted = discount_on(offer, one, min(sum(part for part, _ in parts.values()), rest.whole), cap)
     minor = min(wanted, rest.whole)
     rest.whole -= minor
     for number, part in zip(parts, spread(minor, [part for part, _ in parts.values()]), strict=True):
@@ -137,7 +137,7 @@ def is_eligible(line: Line, scope: Scope) -> bool:
 def units_of(
     rest: Rest, order: Order, eligible: list[int], most: int | None, dearest: bool
 ) -> dict[int, tuple[int, int]]:
-    """Of each line: what is left of the units that count, and how many they are. Counted one unit after another."""
+    """Return for each line the rest of the counted units and their number. Units are counted one by one."""
     single = [
         (order.lines[number].unit_minor, number) for number in eligible for _ in range(order.lines[number].quantity)
     ]
@@ -151,7 +151,7 @@ def units_of(
     }
 
 
-def reckoned(offer: DiscountOffer, fixed_minor: int, base: int, cap: int) -> int:
+def discount_on(offer: DiscountOffer, fixed_minor: int, base: int, cap: int) -> int:
     if offer.kind == "percentage":
         exact = Fraction(base * offer.percent_numerator, 100 * offer.percent_denominator)
         return min(floor(exact + Fraction(1, 2)), cap, base)

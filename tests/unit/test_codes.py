@@ -1,4 +1,4 @@
-"""Codes: what a pattern makes, from what, and how many it must be able to make."""
+"""Codes: rendering of patterns, and the number of codes that a pattern must allow."""
 
 import re
 import secrets
@@ -14,7 +14,7 @@ from shared.domain.model.coupon import code_key
 
 
 def counting_bytes(size: int) -> bytes:
-    """0, 1, 2 … as 64-bit numbers."""
+    """Return 0, 1, 2 … as 64-bit numbers."""
     return b"".join(number.to_bytes(8, "little") for number in range(size // 8))
 
 
@@ -29,26 +29,26 @@ def test_a_code_is_the_pattern_with_each_hash_replaced() -> None:
     assert codes.render("FIXED", None, zeros) == "FIXED"
 
 
-def test_the_default_charset_holds_no_characters_that_look_alike() -> None:
+def test_the_default_charset_has_no_characters_that_look_alike() -> None:
     assert not set("01OIL") & set(codes.DEFAULT_CHARSET)
     assert len(set(codes.DEFAULT_CHARSET)) == len(codes.DEFAULT_CHARSET)
     assert codes.render(None, None, zeros) == "AAAA-AAAA-AAAA"
 
 
-def test_the_same_chance_gives_the_same_codes() -> None:
+def test_the_same_random_bytes_give_the_same_codes() -> None:
     assert codes.render_many("##", "ABC", 3, counting_bytes) == ["AB", "CA", "BC"]
 
 
 def test_every_character_is_about_equally_likely() -> None:
-    # 90,000 throws of a 9-sided die: each side 10,000 times give or take; ten standard deviations are 943.
+    # 90,000 throws of a 9-sided die: each side about 10,000 times; ten standard deviations are 943.
     thrown = Counter("".join(codes.render_many("#########", "ABCDEFGHJ", 10_000, secrets.token_bytes)))
     assert len(thrown) == 9
     assert all(abs(times - 10_000) < 943 for times in thrown.values())
 
 
-def test_a_hundred_thousand_codes_are_made_at_once_and_differ() -> None:
+def test_a_hundred_thousand_codes_made_at_once_are_distinct() -> None:
     made = codes.render_many("SAVE-####-####", None, 100_000, secrets.token_bytes)
-    # At 31^8 codes, one pair of equal ones is to be expected in a hundred and seventy runs, three in none.
+    # With 31^8 codes, one pair of duplicates is expected in 170 runs; three pairs are practically impossible.
     assert len(set(made)) >= 99_998
 
 
@@ -107,8 +107,8 @@ def test_a_code_key_is_the_same_for_every_way_of_typing_it(code: str) -> None:
     assert code_key(f"  {code.lower() if code.isascii() else code} ") == code_key(code)
 
 
-def test_upper_case_is_its_own_upper_case_whatever_the_character() -> None:
-    """Python's tables are Unicode's: a code's key is found again by the key itself, also where it grows (ß to SS)."""
+def test_the_key_of_a_key_is_the_same_key_for_every_character() -> None:
+    """Python follows Unicode's tables: the key of a key is the key itself, even if it is longer (ß to SS)."""
     letters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
     assert [letter for letter in letters if code_key(code_key(f"A{letter}A")) != code_key(f"A{letter}A")] == []
 
@@ -117,15 +117,15 @@ def test_upper_case_is_its_own_upper_case_whatever_the_character() -> None:
     ("one", "other", "same"),
     [
         ("straße", "STRASSE", True),
-        ("Straße", "STRAẞE", False),  # the capital ß is a letter of its own
-        ("\u0131", "I", True),  # a Turkish dotless i, as its upper case is I
-        ("\u0130", "I", False),  # and the dotted capital is a letter of its own
+        ("Straße", "STRAẞE", False),  # the capital ß is a separate letter
+        ("\u0131", "I", True),  # a Turkish dotless i, whose upper case is I
+        ("\u0130", "I", False),  # the dotted capital is a separate letter
         ("\ufb01x", "FIX", True),  # a ligature
         ("\u0149", "\u02bcN", True),
         ("é", "É", True),
-        ("e\u0301", "é", False),  # the accent apart: other characters
+        ("e\u0301", "é", False),  # the combining accent is a separate character
         ("\u00a0A\u2003", "a", True),
     ],
 )
-def test_codes_are_the_same_where_their_upper_case_is(one: str, other: str, same: bool) -> None:
+def test_codes_are_equal_if_their_upper_case_is(one: str, other: str, same: bool) -> None:
     assert (code_key(one) == code_key(other)) == same

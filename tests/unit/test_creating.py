@@ -1,4 +1,4 @@
-"""Coupons for nobody in particular, made many at once: all or nothing, but for codes that exist already."""
+"""Creation of coupons without a holder, in bulk: all or nothing, except for codes that exist already."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def world_of(**fields: Any) -> World:
 
 
 def create(world: World, count: int = 0, codes: tuple[str, ...] = (), **fields: Any) -> Verdict:
-    """Create with codes as the ledger supplies them: those given, or NEW-<command>-<number>."""
+    """Create coupons with codes as the ledger supplies them: `codes`, or NEW-<command>-<number>."""
     command_id = world.command_id()
     for number, code in enumerate(codes or [f"NEW-{command_id}-{number}" for number in range(count)]):
         world.state.supplies[command_id, "print", number] = Supply(f"id-{command_id}-{number}", code.strip())
@@ -29,7 +29,7 @@ def create(world: World, count: int = 0, codes: tuple[str, ...] = (), **fields: 
 
 
 @pytest.mark.parametrize("status", ["active", "paused"])
-def test_created_coupons_are_nobodys_and_wait_for_their_campaign(status: str) -> None:
+def test_created_coupons_have_no_holder_and_start_with_their_campaign(status: str) -> None:
     world = world_of(status=status, window=window(DAY, 3 * DAY, valid_for=30 * DAY))
     verdict = create(world, 3)
     assert (verdict.outcome, verdict.requested_count, verdict.customer_key) == ("issued", 3, None)
@@ -39,15 +39,15 @@ def test_created_coupons_are_nobodys_and_wait_for_their_campaign(status: str) ->
     assert (coupon.status, coupon.holder_key, coupon.ends_at) == ("active", None, NOW + 30 * DAY)
 
 
-@pytest.mark.parametrize("by", [Customer("anybody"), None])
-def test_whoever_has_the_code_may_use_it_once(by: Customer | None) -> None:
+@pytest.mark.parametrize("by", [Customer("c-1"), None])
+def test_any_customer_with_the_code_may_use_it_once(by: Customer | None) -> None:
     world = world_of()
     (coupon,) = create(world, codes=(" Old-1 ",)).accepted
     assert coupon.code == "Old-1"
     assert world.redeem("OLD-1", by=by).outcome == "redeemed"
 
 
-def test_codes_that_exist_already_are_left_out_and_the_others_made() -> None:
+def test_existing_codes_are_skipped_and_the_others_are_created() -> None:
     world = World((campaign("print", limits=Limits(1, coupons_total=3)), campaign("other")))
     world.coupon("mine", "print")
     world.coupon("POOLED", "other", status="pooled")
@@ -83,7 +83,7 @@ def test_codes_that_exist_already_are_left_out_and_the_others_made() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_whole_is_not_made_at_all(limits: Limits, numbers: dict[str, str]) -> None:
+def test_a_request_that_exceeds_a_limit_creates_no_coupon(limits: Limits, numbers: dict[str, str]) -> None:
     world = world_of(limits=limits)
     assert create(world, 6).outcome == "issued"
     refused = create(world, 5)
@@ -93,13 +93,13 @@ def test_what_does_not_fit_whole_is_not_made_at_all(limits: Limits, numbers: dic
     assert only_reason(create(world, 1)) == Reason.CAMPAIGN_EXHAUSTED
 
 
-def test_limits_for_each_customer_say_nothing_about_nobody() -> None:
+def test_limits_per_customer_do_not_apply_to_coupons_without_a_customer() -> None:
     world = world_of(limits=Limits(1, coupons_per_customer=1, caps=(Cap("day", "customer", coupons=1),)))
     assert len(create(world, 5).accepted) == 5
 
 
 @pytest.mark.parametrize(
-    ("fields", "reason", "says"),
+    ("fields", "reason", "text"),
     [
         ({"status": "archived"}, Reason.CAMPAIGN_INACTIVE, "Campaign 'print' is archived."),
         ({"code": SHARED}, Reason.EXHAUSTED, "has one code for everybody, 'HELLO'"),
@@ -107,12 +107,12 @@ def test_limits_for_each_customer_say_nothing_about_nobody() -> None:
         ({"source": Source("pool")}, Reason.EXHAUSTED, "import them into it"),
     ],
 )
-def test_a_campaign_whose_codes_come_from_elsewhere_makes_none(
-    fields: dict[str, Any], reason: Reason, says: str
+def test_a_campaign_with_another_source_of_codes_creates_none(
+    fields: dict[str, Any], reason: Reason, text: str
 ) -> None:
     verdict = create(world_of(**fields), 2)
     assert (verdict.outcome, only_reason(verdict), verdict.requested_count) == ("refused", reason, 2)
-    assert says in verdict.refused[0].message
+    assert text in verdict.refused[0].message
 
 
 def test_an_unknown_campaign_is_not_found() -> None:

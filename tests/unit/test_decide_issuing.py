@@ -1,4 +1,4 @@
-"""Issuing: who gets a coupon of which campaign, how long it lives, and why not."""
+"""Issuing: recipients, campaigns, validity and refusals."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_coupons_life_begins_with_its_occasion(fields: dict[str, Any], at: Any
     assert (accepted.starts_at, accepted.ends_at) == life
 
 
-def test_the_event_can_tell_the_offer() -> None:
+def test_an_issued_coupon_has_the_fields_of_its_offer() -> None:
     world = world_of(discount=percent("10", cap=5_000), currency="USD", limits=Limits(3))
     accepted = world.issue("welcome").accepted[0]
     assert (accepted.discount_kind, accepted.discount_value, accepted.uses) == ("percentage", "10", 3)
@@ -79,7 +79,7 @@ def test_the_event_can_tell_the_offer() -> None:
         ({}, "NEW", None),
     ],
 )
-def test_a_campaign_gives_no_coupon_for_the_documented_reason(
+def test_issuing_is_refused_for_the_documented_reason(
     fields: dict[str, Any], codes: str | None, reason: Reason | None
 ) -> None:
     verdict = world_of(**fields).issue("welcome", codes=codes)
@@ -89,23 +89,23 @@ def test_a_campaign_gives_no_coupon_for_the_documented_reason(
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "text"),
     [
         (Source("pool"), "The code pool of campaign 'welcome' is empty."),
         (Source("external", "https://codes.example"), "The external API of campaign 'welcome' gave no code."),
     ],
 )
-def test_an_empty_source_is_named(source: Source, says: str) -> None:
-    assert world_of(source=source).issue("welcome", codes=None).refused[0].message == says
+def test_an_empty_source_is_named_in_the_message(source: Source, text: str) -> None:
+    assert world_of(source=source).issue("welcome", codes=None).refused[0].message == text
 
 
 def test_an_external_source_needs_an_email_address() -> None:
-    command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), Customer("somebody", " "), ("welcome",))
+    command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), Customer("c-1", " "), ("welcome",))
     world = world_of(source=Source("external", "https://codes.example"))
     assert only_reason(world.run(command)) == Reason.CUSTOMER_REQUIRED
 
 
-def test_no_supply_at_all_is_a_refusal() -> None:
+def test_a_missing_supply_is_a_refusal() -> None:
     command = IssueCoupons("c", Cause("reward.earned", "/loyalty", "1"), JOHN, ("welcome",))
     assert only_reason(world_of().run(command)) == Reason.EXHAUSTED
 
@@ -114,14 +114,14 @@ def test_an_unknown_campaign_is_not_found() -> None:
     assert only_reason(world_of().issue("nope")) == Reason.NOT_FOUND
 
 
-def test_a_reward_that_matches_nothing_is_refused_once() -> None:
+def test_a_reward_that_matches_no_campaign_is_refused_once() -> None:
     verdict = world_of().issue()
     assert (verdict.outcome, verdict.refused[0].reason) == ("refused", Reason.NOT_FOUND)
     assert verdict.refused[0].campaign_id is None
     assert verdict.refused[0].message == "No campaign issues a coupon for this customer.signed_up."
 
 
-def test_a_customer_gets_as_many_coupons_as_the_campaign_allows() -> None:
+def test_a_customer_gets_at_most_the_coupons_that_the_campaign_allows() -> None:
     world = world_of(limits=Limits(1, coupons_per_customer=1))
     assert world.issue("welcome").outcome == "issued"
     verdict = world.issue("welcome")
@@ -131,7 +131,7 @@ def test_a_customer_gets_as_many_coupons_as_the_campaign_allows() -> None:
     assert world.issue("welcome", to=MARY).outcome == "issued"
 
 
-def test_a_campaign_gives_as_many_coupons_as_it_has() -> None:
+def test_a_campaign_issues_at_most_its_total_of_coupons() -> None:
     world = world_of(limits=Limits(1, coupons_total=2))
     outcomes = [world.issue("welcome", to=customer).outcome for customer in (JOHN, MARY, JOHN)]
     assert outcomes == ["issued", "issued", "refused"]
@@ -140,14 +140,14 @@ def test_a_campaign_gives_as_many_coupons_as_it_has() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"holder_only": True}, {"limits": Limits(1, coupons_per_customer=1)}])
-def test_somebody_nobody_can_tell_apart_gets_no_coupon_that_needs_a_customer(fields: dict[str, Any]) -> None:
+def test_an_unidentified_customer_gets_no_coupon_that_needs_a_customer(fields: dict[str, Any]) -> None:
     world = world_of(**fields)
     world.state.supplies["c", "welcome", 0] = Supply("id", "CODE")
     command = IssueCoupons("c", Cause("customer.signed_up", "/signup", "1"), Customer(mobile="12"), ("welcome",))
     assert only_reason(world.run(command)) == Reason.CUSTOMER_REQUIRED
 
 
-def test_the_same_occasion_issues_once_a_campaign() -> None:
+def test_the_same_occasion_issues_once_per_campaign() -> None:
     world = World((campaign("a"), campaign("b"), campaign("c", status="paused")))
     first = world.issue("a", "c", natural_key="reward-42")
     assert (first.outcome, first.natural_key, len(first.refused)) == ("issued", "reward-42", 1)
@@ -165,7 +165,7 @@ def test_campaigns_are_judged_in_the_order_given_and_once_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "given", "reason", "says"),
+    ("fields", "given", "reason", "text"),
     [
         ({}, 5, None, ""),
         ({"limits": Limits(1, coupons_per_customer=3)}, 3, Reason.CUSTOMER_LIMIT, "3 of 5 coupons were given."),
@@ -175,20 +175,20 @@ def test_campaigns_are_judged_in_the_order_given_and_once_each() -> None:
         ({"status": "paused"}, 0, Reason.CAMPAIGN_INACTIVE, "Campaign 'welcome' is paused. 0 of 5 coupons were given."),
     ],
 )
-def test_of_several_coupons_as_many_are_issued_as_fit_and_one_refusal_tells_of_the_rest(
-    fields: dict[str, Any], given: int, reason: Reason | None, says: str
+def test_of_several_coupons_those_that_fit_are_issued_and_one_refusal_covers_the_rest(
+    fields: dict[str, Any], given: int, reason: Reason | None, text: str
 ) -> None:
     world = world_of(**fields)
     verdict = world.issue("welcome", several=(("welcome", 5),), natural_key="reward 1")
     assert (len(verdict.accepted), verdict.requested_count) == (given, 5)
     assert len({one.coupon_id for one in verdict.accepted}) == len({one.code for one in verdict.accepted}) == given
     assert [one.reason for one in verdict.refused] == ([] if reason is None else [reason])
-    assert all(says in one.message and one.details["given"] == str(given) for one in verdict.refused)
+    assert all(text in one.message and one.details["given"] == str(given) for one in verdict.refused)
     again = world.issue("welcome", several=(("welcome", 5),), natural_key="reward 1")
     assert again.outcome == ("unchanged" if given else "refused"), "an occasion that gave some is served"
 
 
-def test_several_coupons_end_where_the_source_does() -> None:
+def test_several_coupons_are_issued_until_the_source_is_empty() -> None:
     world = world_of(source=Source("pool"))
     for number in range(2):
         world.state.supplies["c", "welcome", number] = Supply(f"id-{number}", f"CODE{number}")
@@ -208,7 +208,7 @@ def test_several_coupons_end_where_the_source_does() -> None:
         (Customer("new"), None, None),
     ],
 )
-def test_nobody_is_given_anything_for_referring_themselves(
+def test_customers_get_no_reward_for_referring_themselves(
     referred: Customer, known_as: str | None, reason: Reason | None
 ) -> None:
     world = world_of()
@@ -217,10 +217,10 @@ def test_nobody_is_given_anything_for_referring_themselves(
     assert only_reason(verdict) == reason
 
 
-def test_a_moved_end_of_the_campaign_counts_for_coupons_that_are_out() -> None:
+def test_a_changed_end_of_the_campaign_applies_to_issued_coupons() -> None:
     world = world_of(window=window(None, DAY, valid_for=30 * DAY))
     accepted = world.issue("welcome").accepted[0]
-    assert accepted.ends_at == NOW + DAY, "told is the earlier of the two ends"
+    assert accepted.ends_at == NOW + DAY, "the verdict has the earlier of the two ends"
     assert world.state.coupons[accepted.coupon_id].ends_at == NOW + 30 * DAY, "kept is the coupon's own"
 
 
@@ -235,10 +235,10 @@ def test_a_campaign_with_a_shared_code_hands_out_that_coupon() -> None:
         assert verdict.outcome == outcome
     coupon = world.state.coupons["id-HELLO"]
     assert (coupon.holder_key, coupon.starts_at) == (None, None)
-    assert world.redeem("hello", by=Customer("anybody")).outcome == "redeemed"
+    assert world.redeem("hello", by=Customer("c-1")).outcome == "redeemed"
 
 
-def test_a_pooled_code_becomes_its_holders_when_it_is_issued() -> None:
+def test_a_pooled_code_gets_a_holder_when_it_is_issued() -> None:
     world = world_of(source=Source("pool"), window=window(valid_for=DAY))
     world.coupon("POOL1", "welcome", status="pooled")
     assert only_reason(world.redeem("POOL1")) == Reason.NOT_FOUND
@@ -249,7 +249,7 @@ def test_a_pooled_code_becomes_its_holders_when_it_is_issued() -> None:
     assert (coupon.status, coupon.holder_key, coupon.ends_at) == ("active", key_of(JOHN), NOW + DAY)
 
 
-def test_a_pooled_code_can_be_voided_before_anybody_has_it() -> None:
+def test_a_pooled_code_can_be_voided_before_it_is_issued() -> None:
     world = world_of(source=Source("pool"))
     world.coupon("POOL1", "welcome", status="pooled")
     assert world.void("POOL1").outcome == "voided"

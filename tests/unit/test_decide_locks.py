@@ -1,4 +1,4 @@
-"""Locks: what they hold, for whom, until when, and how they end."""
+"""Locks: held uses, owners, expiry and release."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def world_of(*codes: str, **fields: Any) -> World:
     return world
 
 
-def test_a_lock_holds_a_use_until_its_time() -> None:
+def test_a_lock_holds_a_use_until_it_expires() -> None:
     world = world_of()
     verdict = world.lock("A", lock_seconds=900, order=order("cart"))
     assert (verdict.outcome, verdict.lock_reference) == ("locked", "lock-1")
@@ -44,7 +44,7 @@ def test_a_lock_holds_a_use_until_its_time() -> None:
     assert only_reason(world.redeem("A", by=MARY)) == Reason.LOCKED_ELSEWHERE
 
 
-def test_a_lock_without_an_order_reckons_no_discount() -> None:
+def test_a_lock_without_an_order_computes_no_discount() -> None:
     world = world_of(currency="EUR", min_order_minor=99_999, scope=Scope(product_ids=frozenset({"shoes"})))
     verdict = world.lock("A")
     assert (verdict.outcome, verdict.accepted[0].discount_minor, verdict.currency) == ("locked", None, None)
@@ -74,11 +74,11 @@ def test_a_lock_is_all_or_nothing() -> None:
     assert (verdict.entries, world.state.locks) == ((), {})
 
 
-def test_a_lock_of_nothing_is_refused() -> None:
+def test_a_lock_without_coupons_is_refused() -> None:
     assert only_reason(world_of().lock()) == Reason.NOT_FOUND
 
 
-def test_the_same_reference_again_replaces_what_it_holds() -> None:
+def test_the_same_reference_again_replaces_the_held_coupons() -> None:
     world = world_of("A", "B", limits=Limits(1, uses_per_customer=1, uses_total=1))
     world.lock("A", lock_seconds=60)
     verdict = world.lock("B", lock_seconds=900)
@@ -97,14 +97,14 @@ def test_a_replacement_that_is_refused_leaves_the_lock_as_it_was() -> None:
     assert [use.coupon_id for use in world.state.locks["lock-1"].uses] == ["id-A"]
 
 
-def test_nobody_replaces_the_lock_of_another_customer() -> None:
+def test_a_customer_cannot_replace_the_lock_of_another_customer() -> None:
     world = world_of("A", "B")
     world.lock("A", by=JOHN)
     assert only_reason(world.lock("B", by=MARY)) == Reason.WRONG_CUSTOMER
 
 
 @pytest.mark.parametrize("end", ["release", "expire"])
-def test_a_reference_that_was_let_go_can_be_opened_again(end: str) -> None:
+def test_a_released_or_expired_reference_can_be_opened_again(end: str) -> None:
     world = world_of()
     world.lock("A", lock_seconds=60)
     if end == "release":
@@ -116,7 +116,7 @@ def test_a_reference_that_was_let_go_can_be_opened_again(end: str) -> None:
     assert world.state.locks["lock-1"].status == "open"
 
 
-def test_a_burned_reference_is_spent() -> None:
+def test_a_burned_reference_cannot_be_opened_again() -> None:
     world = world_of("A", "B")
     world.lock("A")
     world.redeem(lock_reference="lock-1")
@@ -124,11 +124,11 @@ def test_a_burned_reference_is_spent() -> None:
     assert only_reason(world.release()) == Reason.ALREADY_REDEEMED
 
 
-def test_a_reference_of_the_form_of_an_orders_hold_is_kept_for_orders() -> None:
+def test_a_reference_in_the_form_of_an_orders_hold_is_reserved_for_orders() -> None:
     assert only_reason(world_of().lock("A", reference="order:ORD1")) == Reason.ORDER_MISMATCH
 
 
-def test_what_a_customer_holds_for_no_order_moves_to_their_next_lock() -> None:
+def test_a_hold_without_an_order_moves_to_the_customers_next_lock() -> None:
     world = world_of()
     world.lock("A", reference="tab-1")
     verdict = world.lock("A", reference="tab-2")
@@ -144,7 +144,7 @@ def test_a_coupon_redeemed_for_an_order_is_not_locked_for_it_again() -> None:
     assert world.lock("A", order_id="ORD2").outcome == "locked"
 
 
-def test_releasing_gives_back_what_was_held() -> None:
+def test_releasing_a_lock_restores_the_held_uses() -> None:
     world = world_of("A", "B")
     world.lock("A", "B")
     verdict = world.release()
@@ -180,7 +180,7 @@ def test_a_lock_expires_at_its_time_and_not_before() -> None:
     assert world.expire("none").outcome == "unchanged"
 
 
-def test_an_expired_lock_still_names_what_it_held() -> None:
+def test_an_expired_lock_still_names_the_coupons_it_held() -> None:
     for swept in (False, True):
         world = world_of("A", "B")
         world.lock("A", "B", lock_seconds=60)
@@ -192,13 +192,13 @@ def test_an_expired_lock_still_names_what_it_held() -> None:
         assert verdict.requested_count == 2
 
 
-def test_a_lock_longer_than_the_calendar_ends_with_it() -> None:
+def test_a_lock_longer_than_the_calendar_ends_with_the_calendar() -> None:
     verdict = world_of().lock("A", lock_seconds=10**18)
     assert verdict.expires_at is not None
     assert verdict.expires_at.year == 9999
 
 
-def test_the_best_offer_of_several_refuses_the_lock_of_all() -> None:
+def test_a_lock_of_several_exclusive_coupons_is_refused_as_a_whole() -> None:
     world = World((campaign("a"), campaign("b", min_order_minor=1)))
     world.coupon("A", "a")
     world.coupon("B", "b")
@@ -220,7 +220,7 @@ def test_a_coupon_that_does_not_exist_cannot_be_voided() -> None:
     assert only_reason(world_of().void("NOPE")) == Reason.NOT_FOUND
 
 
-def test_a_hold_that_the_state_cannot_account_for_is_somebody_elses() -> None:
+def test_an_unexplained_hold_counts_as_held_by_another_customer() -> None:
     world = world_of()
     world.lock("A", by=JOHN)
     world.state.locks.clear()

@@ -1,4 +1,4 @@
-"""The life of an order: placed, paid, cancelled, returned, in whatever order the events arrive."""
+"""The life of an order: placed, paid, cancelled and returned, with events in any order of arrival."""
 
 import copy
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LATER = NOW + DAY
 
 
 def shop(**fields: Any) -> World:
-    """One campaign with every meter, coupons A and B; the clock is well past all events."""
+    """Build one campaign with every meter and coupons A and B, at a time after all events."""
     made = campaign(stacking="combinable", limits=Limits(1, uses_per_customer=9, uses_total=9), **fields)
     world = World((made,), now=LATER)
     world.coupon("A")
@@ -31,7 +31,7 @@ def place(world: World, *codes: str, at: datetime = NOW, hold: bool = False, ord
 
 
 def held(world: World) -> tuple[int, int]:
-    """Held and used uses of coupon A."""
+    """Return the held and used uses of coupon A."""
     coupon = world.state.coupons["id-A"]
     return coupon.held, coupon.used
 
@@ -108,13 +108,13 @@ def test_each_order_of_events_has_one_outcome(steps: str, outcomes: str, status:
     assert (meter.held_minor, meter.used_minor) == (1_000 * uses[0], 1_000 * uses[1])
 
 
-def test_part_of_an_order_never_seen_coming_back_leaves_no_trace() -> None:
+def test_a_partial_return_of_an_unknown_order_changes_nothing() -> None:
     world = shop()
     assert world.return_order(whole=False).orders == ()
     assert world.state.orders == {}
 
 
-def test_a_late_payment_of_a_closed_order_waits_for_it_to_be_placed_anew() -> None:
+def test_a_late_payment_of_a_closed_order_waits_until_it_is_placed_again() -> None:
     world = shop()
     place(world, hold=True)
     world.cancel(at=NOW + 2 * MINUTE)
@@ -123,7 +123,7 @@ def test_a_late_payment_of_a_closed_order_waits_for_it_to_be_placed_anew() -> No
     assert world.state.orders["ORD1"].status == "paid"
 
 
-def test_cancel_then_use_elsewhere_then_place_anew_spends_once() -> None:
+def test_cancelling_then_using_elsewhere_then_placing_again_spends_one_use() -> None:
     world = shop()
     place(world)
     world.cancel(at=NOW + MINUTE)
@@ -140,7 +140,9 @@ def test_cancel_then_use_elsewhere_then_place_anew_spends_once() -> None:
         ({"order.returned"}, "recorded", "restored"),
     ],
 )
-def test_uses_come_back_only_on_what_the_campaign_names(restore_on: set[str], cancelled: str, returned: str) -> None:
+def test_uses_are_restored_only_on_the_events_that_the_campaign_names(
+    restore_on: set[str], cancelled: str, returned: str
+) -> None:
     for step, outcome in (("cancel", cancelled), ("return", returned)):
         world = shop(restore_on=frozenset(restore_on))
         place(world)
@@ -148,7 +150,7 @@ def test_uses_come_back_only_on_what_the_campaign_names(restore_on: set[str], ca
         assert held(world) == (0, 0 if outcome == "restored" else 1)
 
 
-def test_a_coupon_not_given_back_still_stands_when_its_order_is_placed_anew() -> None:
+def test_a_coupon_that_was_not_restored_stays_redeemed_when_its_order_is_placed_again() -> None:
     world = shop(restore_on=frozenset())
     place(world)
     world.cancel(at=NOW + MINUTE)
@@ -157,7 +159,7 @@ def test_a_coupon_not_given_back_still_stands_when_its_order_is_placed_anew() ->
     assert (again.requested_count, again.refused) == (1, ())
 
 
-def test_a_restore_tells_the_redemption_it_takes_back() -> None:
+def test_a_restore_names_the_redemption_that_it_reverses() -> None:
     world = shop()
     first, second = place(world, "A"), place(world, "A", "B")
     verdict = world.cancel(at=NOW + MINUTE)
@@ -169,7 +171,7 @@ def test_a_restore_tells_the_redemption_it_takes_back() -> None:
     assert world.state.orders["ORD1"].redemptions == {}
 
 
-def test_a_restore_never_lifts_a_coupon_out_of_voided_or_past_its_window() -> None:
+def test_a_restore_does_not_reactivate_a_voided_or_expired_coupon() -> None:
     world = shop()
     place(world)
     world.void("A")
@@ -179,7 +181,7 @@ def test_a_restore_never_lifts_a_coupon_out_of_voided_or_past_its_window() -> No
     assert (coupon.status, coupon.ends_at, coupon.used) == ("voided", NOW, 0)
 
 
-def test_a_restore_is_booked_on_whoever_redeemed() -> None:
+def test_a_restore_is_recorded_for_the_customer_who_redeemed() -> None:
     world = shop()
     place(world)
     world.cancel(at=NOW + MINUTE)
@@ -211,7 +213,7 @@ def test_an_order_holds_its_coupons_under_its_own_lock() -> None:
     assert only_reason(place(world, order_id="ORD2")) == Reason.LOCKED_ELSEWHERE
 
 
-def test_a_payment_burns_at_the_discounts_held_even_what_was_voided_since() -> None:
+def test_a_payment_burns_at_the_held_discounts_even_if_a_coupon_was_voided_since() -> None:
     world = shop()
     place(world, "A", "B", hold=True)
     world.void("A")
@@ -227,7 +229,7 @@ def test_a_payment_burns_at_the_discounts_held_even_what_was_voided_since() -> N
     assert world.state.locks["order:ORD1"].status == "burned"
 
 
-def test_a_payment_tells_how_many_coupons_the_order_named() -> None:
+def test_a_payment_reports_how_many_coupons_the_order_named() -> None:
     world = shop()
     place(world, "A", "NOPE", hold=True)
     assert world.pay(at=NOW + MINUTE).requested_count == 2
@@ -253,7 +255,7 @@ def test_a_payment_after_the_hold_expired_is_refused_once() -> None:
         assert world.pay(at=LATER).outcome == "unchanged"
 
 
-def test_a_payment_does_not_miss_what_the_order_redeemed_after_its_hold_expired() -> None:
+def test_a_payment_is_recorded_if_the_order_redeemed_after_its_hold_expired() -> None:
     world = shop()
     place(world, "A", hold=True)
     world.now = LATER + timedelta(hours=1)
@@ -263,7 +265,7 @@ def test_a_payment_does_not_miss_what_the_order_redeemed_after_its_hold_expired(
     assert held(world) == (0, 1)
 
 
-def test_codes_named_later_join_what_the_order_holds() -> None:
+def test_codes_named_later_join_the_hold_of_the_order() -> None:
     world = shop()
     place(world, "A", hold=True)
     verdict = place(world, "A", "B", hold=True)
@@ -272,7 +274,7 @@ def test_codes_named_later_join_what_the_order_holds() -> None:
     assert world.pay(at=NOW + MINUTE).discount_minor == 2_000
 
 
-def test_a_hold_that_ran_out_begins_anew() -> None:
+def test_an_expired_hold_starts_again() -> None:
     world = shop()
     place(world, "A", hold=True)
     world.now = LATER + timedelta(hours=1)
@@ -308,7 +310,7 @@ def test_a_carts_lock_moves_into_the_orders_hold() -> None:
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_a_coupon_that_an_order_holds_is_not_used_a_second_time_out_of_a_carts_lock(hold: bool) -> None:
+def test_a_coupon_that_an_order_holds_is_not_used_again_from_a_carts_lock(hold: bool) -> None:
     world = World((campaign(limits=Limits(2)),), now=LATER)
     world.coupon("A")
     place(world, hold=True)
@@ -318,7 +320,7 @@ def test_a_coupon_that_an_order_holds_is_not_used_a_second_time_out_of_a_carts_l
     assert held(world) == (1, 1)
 
 
-def test_cancelling_an_order_lets_go_of_every_lock_bound_to_it() -> None:
+def test_cancelling_an_order_releases_every_lock_bound_to_it() -> None:
     world = shop()
     world.lock("B", reference="bound", order_id="ORD1")
     world.lock("A", reference="free")
@@ -339,8 +341,8 @@ def test_the_customer_of_a_held_order_is_kept_for_its_payment() -> None:
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_arrival_in_any_order_ends_the_same(hold: bool) -> None:
-    """Placed, cancelled, placed anew: events with times of their own, one arriving after another in all orders."""
+def test_every_order_of_arrival_has_the_same_result(hold: bool) -> None:
+    """Placed, cancelled, placed again: each event has its own time, and they arrive in every order."""
     ends = set()
     for arrival in permutations(range(3)):
         world = shop()
@@ -355,7 +357,7 @@ def test_arrival_in_any_order_ends_the_same(hold: bool) -> None:
     assert ends == {("placed", (1, 0) if hold else (0, 1))}
 
 
-def test_another_customers_redemption_of_the_order_is_booked_on_them() -> None:
+def test_another_customers_redemption_of_the_order_is_recorded_for_that_customer() -> None:
     world = shop()
     world.redeem("A", by=JOHN)
     world.redeem("B", by=MARY)
@@ -364,7 +366,7 @@ def test_another_customers_redemption_of_the_order_is_booked_on_them() -> None:
     assert (world.meter(customer=JOHN).used, world.meter(customer=MARY).used) == (0, 0)
 
 
-def test_a_request_that_names_no_time_places_a_cancelled_order_anew() -> None:
+def test_a_request_without_a_time_places_a_cancelled_order_again() -> None:
     world = shop()
     place(world)
     world.cancel(at=NOW + MINUTE)

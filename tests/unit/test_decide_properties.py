@@ -1,8 +1,8 @@
-"""What holds for every sequence of commands, whatever they are.
+"""Properties of every sequence of commands.
 
-The same commands are decided twice: one after another on one state that verdicts are folded into, and each on a state
-of its own, rebuilt from nothing but what the verdicts before it recorded. `Records` is that second way: a plain model
-of the ledger's tables, whose every count is a sum over ledger entries.
+The same commands are decided twice: in sequence on one state that verdicts are folded into, and each on a separate
+state, rebuilt only from what the earlier verdicts recorded. `Records` does the second: it is a simple model of the
+ledger's tables in which every count is a sum over ledger entries.
 """
 
 import copy
@@ -37,7 +37,7 @@ from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, 
 
 @dataclass
 class Records:
-    """The ledger's tables as a test would write them down."""
+    """A simple model of the ledger's tables."""
 
     campaigns: dict[str, Campaign]
     coupons: dict[str, Coupon] = field(default_factory=dict)
@@ -51,8 +51,8 @@ class Records:
         self.entries += verdict.entries
         for change in verdict.locks:
             self._lock(change)
-        for noted in verdict.orders:
-            self._order(noted)
+        for changed_order in verdict.orders:
+            self._order(changed_order)
         if verdict.segments is not None:
             self.segments[verdict.segments[0]] = frozenset(verdict.segments[1])
         if verdict.outcome != "issued":
@@ -61,7 +61,7 @@ class Records:
             rules = self.campaigns[one.campaign_id]
             if rules.code.shared_code is None:
                 assert one.starts_at is not None
-                life = rules.window.valid_for  # its own; the campaign's end is the campaign's
+                life = rules.window.valid_for  # only its own validity; the campaign's end stays on the campaign
                 own_end = None if life is None else one.starts_at + life
                 self.coupons[one.coupon_id] = Coupon(
                     one.coupon_id, one.code, one.campaign_id, holder_key=verdict.customer_key,
@@ -90,13 +90,13 @@ class Records:
             "amount_minor", "requested_count", "lines", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
-                told = getattr(change, name)
-                setattr(row, name, lines_of(told) if name == "lines" else told)
+                value = getattr(change, name)
+                setattr(row, name, lines_of(value) if name == "lines" else value)
 
     def state(self) -> State:
-        """What a load would find: every number a sum over ledger entries."""
+        """Return the state that a load would find, with every number a sum over ledger entries."""
         state = State(dict(self.campaigns), issued=set(self.issued), segments=dict(self.segments))
-        state.orders_of = {key_of(who) or "": set() for who in (JOHN, MARY)}
+        state.orders_of = {key_of(customer) or "": set() for customer in (JOHN, MARY)}
         for order in self.orders.values():
             if order.customer_key is not None and order.status in {"placed", "paid"}:
                 state.orders_of[order.customer_key].add(order.order_id)
@@ -115,7 +115,7 @@ class Records:
             if entry.subscription_id is not None:
                 of = (entry.subscription_id, entry.coupon_id)
                 state.subscriptions[of] = state.subscriptions.get(of, 0) + entry.used_uses
-        for key, uses in self._standing().items():
+        for key, uses in self._redemptions().items():
             state.orders[key[0]].redemptions[key[1]] = uses
         return state
 
@@ -139,36 +139,36 @@ class Records:
     def _count_in_periods(self, state: State, entry: LedgerEntry) -> None:
         rules = self.campaigns[entry.campaign_id]
         for cap in rules.limits.caps:
-            person = None if cap.each == "campaign" else entry.customer_key
-            if entry.kind == "voided" or (cap.each == "customer" and person is None):
+            customer_key = None if cap.each == "campaign" else entry.customer_key
+            if entry.kind == "voided" or (cap.each == "customer" and customer_key is None):
                 continue
-            assert entry.counted_at is not None, "nobody knows when this counts"
+            assert entry.counted_at is not None, "the entry has no counted_at"
             period = period_of(cap.per, entry.counted_at, rules.window.zone)
-            meter = state.period_meters.setdefault((entry.campaign_id, person, period), Meter())
+            meter = state.period_meters.setdefault((entry.campaign_id, customer_key, period), Meter())
             meter.issued += entry.kind == "issued"
             meter.held += entry.held_uses
             meter.used += entry.used_uses
 
-    def _standing(self) -> dict[tuple[str, str], ActiveRedemption]:
-        standing: dict[tuple[str, str], ActiveRedemption] = {}
+    def _redemptions(self) -> dict[tuple[str, str], ActiveRedemption]:
+        redemptions: dict[tuple[str, str], ActiveRedemption] = {}
         for one in self.entries:
             if one.order_id is None or one.kind not in ("burned", "returned", "restored"):
                 continue
             key = (one.order_id, one.coupon_id)
             if one.kind == "returned":
-                before = standing[key]
+                before = redemptions[key]
                 assert 0 < -one.used_minor <= before.discount_minor, "more came back than was left"
-                standing[key] = replace(before, discount_minor=before.discount_minor + one.used_minor)
+                redemptions[key] = replace(before, discount_minor=before.discount_minor + one.used_minor)
             elif one.kind == "restored":
-                assert standing[key].discount_minor == -one.used_minor
-                del standing[key]
+                assert redemptions[key].discount_minor == -one.used_minor
+                del redemptions[key]
             else:
-                assert key not in standing, "an order used a coupon twice"
-                standing[key] = ActiveRedemption(
+                assert key not in redemptions, "an order used a coupon twice"
+                redemptions[key] = ActiveRedemption(
                     one.coupon_id, one.campaign_id, one.redemption_id or "", one.used_uses, one.used_minor,
                     one.currency, one.customer_key, one.lines, one.used_minor, one.counted_at, one.subscription_id,
                 )  # fmt: skip
-        return standing
+        return redemptions
 
 
 def start(made: tuple[Campaign, ...]) -> Records:
@@ -181,7 +181,7 @@ def start(made: tuple[Campaign, ...]) -> Records:
 
 
 def prepared(state: State, command: Command) -> None:
-    """What the ledger finds for the command besides: its person, and codes to issue."""
+    """Add what the ledger loads for a command: its customer key, and codes to issue."""
     state.customers = {command.command_id: key_of(getattr(command, "customer", None))}
     state.supplies = {}
     if isinstance(command, IssueCoupons):
@@ -192,7 +192,7 @@ def prepared(state: State, command: Command) -> None:
 
 
 def numbered(given: list[Step]) -> list[tuple[datetime, Command]]:
-    """The steps with their times, their command ids, and, as the engine does, expiries first."""
+    """Return the steps with their times and command ids."""
     now, ready = NOW, []
     for number, (pause, command) in enumerate(given):
         now += pause
@@ -234,7 +234,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
 
 
 def within_limits(state: State) -> None:
-    """What the ledger's CHECK constraints demand."""
+    """Check the ledger's CHECK constraints."""
     for coupon in state.coupons.values():
         assert coupon.held >= 0
         assert coupon.used >= 0
@@ -264,7 +264,7 @@ def within_limits(state: State) -> None:
 
 
 def counted(state: State) -> object:
-    """The parts of a state that were counted or noted, without meters that count nothing."""
+    """Return the counted and recorded parts of a state, without empty meters."""
     meters = [
         {key: meter for key, meter in kept.items() if meter != Meter()} for kept in (state.meters, state.period_meters)
     ]
@@ -278,7 +278,7 @@ def counted(state: State) -> object:
 
 @settings(max_examples=200, deadline=None)
 @given(worlds, steps)
-def test_a_batch_equals_one_by_one_and_keeps_every_limit(made: tuple[Campaign, ...], given: list[Step]) -> None:
+def test_a_batch_equals_single_commands_and_keeps_every_limit(made: tuple[Campaign, ...], given: list[Step]) -> None:
     records = start(made)
     folded = records.state()
     for now, command in numbered(given):
@@ -299,7 +299,7 @@ def test_a_batch_equals_one_by_one_and_keeps_every_limit(made: tuple[Campaign, .
 
 @settings(max_examples=80, deadline=None)
 @given(worlds, steps)
-def test_deciding_never_fails_even_where_locks_are_not_swept(made: tuple[Campaign, ...], given: list[Step]) -> None:
+def test_deciding_never_fails_even_if_locks_are_not_swept(made: tuple[Campaign, ...], given: list[Step]) -> None:
     state = start(made).state()
     for now, command in numbered(given):
         prepared(state, command)

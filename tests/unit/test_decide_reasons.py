@@ -1,4 +1,4 @@
-"""Why a coupon is refused: a row a case, and of several reasons the first in the documented order."""
+"""Reasons for refusing a coupon, one row per case. Of several reasons, the first in the documented order counts."""
 
 from collections.abc import Callable
 from dataclasses import fields as fields_of
@@ -38,15 +38,15 @@ SUMMER = Scope(collection_ids=frozenset({"summer"}))
 SHOES = Scope(product_ids=frozenset({"shoes"}))
 
 
-def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
-    """A world of one campaign with one coupon SAVE10."""
+def shop(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
+    """Build a world of one campaign with one coupon SAVE10."""
     world = World((campaign(**fields),))
     world.coupon(**(coupon or {}))
     return world
 
 
 def costing(work: int) -> Condition:
-    """A condition that holds, and is estimated to take so much work."""
+    """Build a true condition with the given estimate of work."""
     return Condition("heavy", "true", lambda _: True, of_request=True, work=lambda _: work)
 
 
@@ -68,113 +68,113 @@ def with_order(world: World, **fields: Any) -> World:
 
 
 @pytest.mark.parametrize(
-    ("world", "asked", "by", "reason"),
+    ("world", "requested", "by", "reason"),
     [
         # request_too_large, before all others
-        (one(conditions=(costing(MAX_WORK),)), order(), JOHN, Reason.REQUEST_TOO_LARGE),
-        (one({"used": 1}, conditions=(costing(MAX_WORK),), status="paused"), order(), JOHN, Reason.REQUEST_TOO_LARGE),
-        (one(conditions=(costing(MAX_WORK - 1_000),)), order(), JOHN, None),
+        (shop(conditions=(costing(MAX_WORK),)), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (shop({"used": 1}, conditions=(costing(MAX_WORK),), status="paused"), order(), JOHN, Reason.REQUEST_TOO_LARGE),
+        (shop(conditions=(costing(MAX_WORK - 1_000),)), order(), JOHN, None),
         # not_found
         (World(), order(), JOHN, Reason.NOT_FOUND),
-        (one({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
-        (one({"status": "pooled"}), order(), JOHN, Reason.NOT_FOUND),
-        (one({"campaign_id": "gone"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"code": "OTHER"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"status": "pooled"}), order(), JOHN, Reason.NOT_FOUND),
+        (shop({"campaign_id": "gone"}), order(), JOHN, Reason.NOT_FOUND),
         # voided
-        (one({"status": "voided"}), order(), JOHN, Reason.VOIDED),
+        (shop({"status": "voided"}), order(), JOHN, Reason.VOIDED),
         # campaign_inactive
-        (one(status="paused"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
-        (one(status="archived"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
-        # windows are half-open, of campaign and coupon alike
-        (one(window=window(MINUTE)), order(), JOHN, Reason.NOT_STARTED),
-        (one(window=window(0 * MINUTE)), order(), JOHN, None),
-        (one({"starts_at": NOW + MINUTE}), order(), JOHN, Reason.NOT_STARTED),
-        (one({"starts_at": NOW}), order(), JOHN, None),
-        (one(window=window(None, 0 * MINUTE)), order(), JOHN, Reason.EXPIRED),
-        (one(window=window(None, MINUTE)), order(), JOHN, None),
-        (one({"ends_at": NOW}), order(), JOHN, Reason.EXPIRED),
-        (one({"ends_at": NOW + MINUTE}), order(), JOHN, None),
+        (shop(status="paused"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        (shop(status="archived"), order(), JOHN, Reason.CAMPAIGN_INACTIVE),
+        # windows of campaign and coupon are half-open
+        (shop(window=window(MINUTE)), order(), JOHN, Reason.NOT_STARTED),
+        (shop(window=window(0 * MINUTE)), order(), JOHN, None),
+        (shop({"starts_at": NOW + MINUTE}), order(), JOHN, Reason.NOT_STARTED),
+        (shop({"starts_at": NOW}), order(), JOHN, None),
+        (shop(window=window(None, 0 * MINUTE)), order(), JOHN, Reason.EXPIRED),
+        (shop(window=window(None, MINUTE)), order(), JOHN, None),
+        (shop({"ends_at": NOW}), order(), JOHN, Reason.EXPIRED),
+        (shop({"ends_at": NOW + MINUTE}), order(), JOHN, None),
         # holder
-        (one({"holder_key": key_of(MARY)}, holder_only=True), order(), JOHN, Reason.WRONG_CUSTOMER),
-        (one({"holder_key": key_of(JOHN)}, holder_only=True), order(), JOHN, None),
-        (one({"holder_key": key_of(MARY)}), order(), JOHN, None),
-        (one({"holder_key": key_of(MARY)}, holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
-        (one(holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
-        (one(), order(), None, None),
-        (one(limits=Limits(1, uses_per_customer=1)), order(), None, Reason.CUSTOMER_REQUIRED),
-        # an order that was cancelled or returned, and is not placed anew
-        (with_order(one(), status="cancelled", cancelled_at=NOW), order(), JOHN, Reason.ORDER_MISMATCH),
-        (with_order(one(), status="returned", returned_at=NOW + DAY), order(), JOHN, Reason.ORDER_MISMATCH),
-        (with_order(one(), status="cancelled", cancelled_at=NOW - MINUTE), order(), JOHN, None),
-        (with_order(one(), status="cancelled"), order(), JOHN, Reason.ORDER_MISMATCH),
+        (shop({"holder_key": key_of(MARY)}, holder_only=True), order(), JOHN, Reason.WRONG_CUSTOMER),
+        (shop({"holder_key": key_of(JOHN)}, holder_only=True), order(), JOHN, None),
+        (shop({"holder_key": key_of(MARY)}), order(), JOHN, None),
+        (shop({"holder_key": key_of(MARY)}, holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (shop(holder_only=True), order(), None, Reason.CUSTOMER_REQUIRED),
+        (shop(), order(), None, None),
+        (shop(limits=Limits(1, uses_per_customer=1)), order(), None, Reason.CUSTOMER_REQUIRED),
+        # an order that was cancelled or returned, and not placed again
+        (with_order(shop(), status="cancelled", cancelled_at=NOW), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(shop(), status="returned", returned_at=NOW + DAY), order(), JOHN, Reason.ORDER_MISMATCH),
+        (with_order(shop(), status="cancelled", cancelled_at=NOW - MINUTE), order(), JOHN, None),
+        (with_order(shop(), status="cancelled"), order(), JOHN, Reason.ORDER_MISMATCH),
         # currency
-        (one(currency="EUR"), order(), JOHN, Reason.CURRENCY_MISMATCH),
-        (one(currency="USD"), order(), JOHN, None),
-        (one(currency=None), order(currency="KWD"), JOHN, None),
+        (shop(currency="EUR"), order(), JOHN, Reason.CURRENCY_MISMATCH),
+        (shop(currency="USD"), order(), JOHN, None),
+        (shop(currency=None), order(currency="KWD"), JOHN, None),
         # minimum, inclusive and exclusive
-        (one(min_order_minor=10_001), order(), JOHN, Reason.BELOW_MINIMUM),
-        (one(min_order_minor=10_000), order(), JOHN, None),
-        (one(min_order_minor=10_000, min_order_exclusive=True), order(), JOHN, Reason.BELOW_MINIMUM),
-        (one(min_order_minor=9_999, min_order_exclusive=True), order(), JOHN, None),
-        (one(min_order_exclusive=True), order(amount_minor=0), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=10_001), order(), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=10_000), order(), JOHN, None),
+        (shop(min_order_minor=10_000, min_order_exclusive=True), order(), JOHN, Reason.BELOW_MINIMUM),
+        (shop(min_order_minor=9_999, min_order_exclusive=True), order(), JOHN, None),
+        (shop(min_order_exclusive=True), order(amount_minor=0), JOHN, Reason.BELOW_MINIMUM),
         # products
-        (one(scope=SHOES), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
-        (one(scope=SHOES), order("ORD1", line(product_id="shoes")), JOHN, None),
-        (one(scope=SUMMER), order("ORD1", line(collection_ids=("winter", "summer"))), JOHN, None),
-        (one(scope=Scope(variant_ids=frozenset({"red"}))), order("ORD1", line(variant_id="red")), JOHN, None),
-        (one(scope=Scope(variant_ids=frozenset({"red"}))), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (shop(scope=SHOES), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
+        (shop(scope=SHOES), order("ORD1", line(product_id="shoes")), JOHN, None),
+        (shop(scope=SUMMER), order("ORD1", line(collection_ids=("winter", "summer"))), JOHN, None),
+        (shop(scope=Scope(variant_ids=frozenset({"red"}))), order("ORD1", line(variant_id="red")), JOHN, None),
+        (shop(scope=Scope(variant_ids=frozenset({"red"}))), order(), JOHN, Reason.NO_ELIGIBLE_PRODUCT),
         (
-            one(scope=replace(SHOES, excluded_product_ids=frozenset({"shoes"}))),
+            shop(scope=replace(SHOES, excluded_product_ids=frozenset({"shoes"}))),
             order("ORD1", line(product_id="shoes")),
             JOHN,
             Reason.NO_ELIGIBLE_PRODUCT,
         ),
         (
-            one(scope=Scope(excluded_product_ids=frozenset({"product-1"}))),
+            shop(scope=Scope(excluded_product_ids=frozenset({"product-1"}))),
             order(),
             JOHN,
             Reason.NO_ELIGIBLE_PRODUCT,
         ),
         # limits
-        (one({"used": 1}), order(), JOHN, Reason.EXHAUSTED),
-        (one({"used": 1, "uses_limit": 2}), order(), JOHN, None),
-        (one({"used": 1_000, "uses_limit": None}), order(), JOHN, None),
+        (shop({"used": 1}), order(), JOHN, Reason.EXHAUSTED),
+        (shop({"used": 1, "uses_limit": 2}), order(), JOHN, None),
+        (shop({"used": 1_000, "uses_limit": None}), order(), JOHN, None),
         (
-            with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=2),
+            with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=2),
             order(),
             JOHN,
             Reason.CUSTOMER_LIMIT,
         ),
         (
-            with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1, held=1),
+            with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1, held=1),
             order(),
             JOHN,
             Reason.CUSTOMER_LIMIT,
         ),
-        (with_meter(one(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1), order(), JOHN, None),
-        (with_meter(one(limits=Limits(None, uses_per_customer=1)), customer=MARY, used=1), order(), JOHN, None),
-        (with_meter(one(limits=Limits(None, uses_total=5)), used=5), order(), JOHN, Reason.CAMPAIGN_EXHAUSTED),
-        (with_meter(one(limits=Limits(None, uses_total=5)), used=4, held=1), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (with_meter(one(limits=Limits(None, uses_total=5)), used=3, held=1), order(), JOHN, None),
-        # locks of others
-        (held_by(one(), MARY), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(one(), None), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(one(), None), order(), None, Reason.LOCKED_ELSEWHERE),
-        (held_by(one(), JOHN), order(), JOHN, None),
-        (held_by(one(), JOHN, "ORD1"), order(), JOHN, None),
-        (held_by(one(), JOHN, "ORD1"), order(), None, None),
-        (held_by(one(), JOHN, "ORD2"), order(), JOHN, Reason.LOCKED_ELSEWHERE),
-        (held_by(one({"uses_limit": 2}), MARY), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_per_customer=2)), customer=JOHN, used=1), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_per_customer=1)), customer=MARY, used=1), order(), JOHN, None),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=5), order(), JOHN, Reason.CAMPAIGN_EXHAUSTED),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=4, held=1), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (with_meter(shop(limits=Limits(None, uses_total=5)), used=3, held=1), order(), JOHN, None),
+        # locks of other customers
+        (held_by(shop(), MARY), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), None), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), None), order(), None, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop(), JOHN), order(), JOHN, None),
+        (held_by(shop(), JOHN, "ORD1"), order(), JOHN, None),
+        (held_by(shop(), JOHN, "ORD1"), order(), None, None),
+        (held_by(shop(), JOHN, "ORD2"), order(), JOHN, Reason.LOCKED_ELSEWHERE),
+        (held_by(shop({"uses_limit": 2}), MARY), order(), JOHN, None),
         # no_effect
-        (one(), order(amount_minor=0), JOHN, Reason.NO_EFFECT),
-        (one(), order("ORD1", line(unit_minor=0)), JOHN, Reason.NO_EFFECT),
-        (one(discount=percent("10")), order("ORD1", line(unit_minor=4)), JOHN, Reason.NO_EFFECT),
-        (one(discount=percent("10")), order("ORD1", line(unit_minor=5)), JOHN, None),
+        (shop(), order(amount_minor=0), JOHN, Reason.NO_EFFECT),
+        (shop(), order("ORD1", line(unit_minor=0)), JOHN, Reason.NO_EFFECT),
+        (shop(discount=percent("10")), order("ORD1", line(unit_minor=4)), JOHN, Reason.NO_EFFECT),
+        (shop(discount=percent("10")), order("ORD1", line(unit_minor=5)), JOHN, None),
     ],
 )
 def test_a_coupon_is_refused_for_the_documented_reason(
-    world: World, asked: Order, by: Customer | None, reason: Reason | None
+    world: World, requested: Order, by: Customer | None, reason: Reason | None
 ) -> None:
-    verdict = world.redeem("SAVE10", to=asked, by=by)
+    verdict = world.redeem("SAVE10", to=requested, by=by)
     assert only_reason(verdict) == reason
     assert verdict.requested_count == 1
     if reason is not None:
@@ -187,7 +187,7 @@ def test_a_coupon_is_refused_for_the_documented_reason(
 
 
 def lock_of(world: World, **fields: Any) -> World:
-    """A lock `lock-1` on SAVE10, then changed as `fields` say."""
+    """Build a lock `lock-1` on SAVE10 with `fields` changed."""
     world.lock("SAVE10")
     for name, value in fields.items():
         setattr(world.state.locks["lock-1"], name, value)
@@ -197,19 +197,19 @@ def lock_of(world: World, **fields: Any) -> World:
 @pytest.mark.parametrize(
     ("world", "reference", "by", "reason"),
     [
-        (one(), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
-        (lock_of(one(), status="released", uses=()), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
-        (lock_of(one(), status="burned", uses=(), order_id="ORD9"), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
-        (lock_of(one(), status="burned", uses=()), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
-        (lock_of(one(), status="expired"), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(one(), status="expired", uses=()), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(one(), expires_at=NOW), "lock-1", JOHN, Reason.LOCK_EXPIRED),
-        (lock_of(one(), expires_at=NOW + MINUTE), "lock-1", JOHN, None),
-        (lock_of(one(), order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
-        (lock_of(one(), order_id="ORD1"), "lock-1", JOHN, None),
-        (lock_of(one(), expires_at=NOW, order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
-        (lock_of(one()), "lock-1", MARY, Reason.WRONG_CUSTOMER),
-        (lock_of(one()), "lock-1", None, None),
+        (shop(), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(shop(), status="released", uses=()), "lock-1", JOHN, Reason.LOCK_NOT_FOUND),
+        (lock_of(shop(), status="burned", uses=(), order_id="ORD9"), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(shop(), status="burned", uses=()), "lock-1", JOHN, Reason.ALREADY_REDEEMED),
+        (lock_of(shop(), status="expired"), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), status="expired", uses=()), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), expires_at=NOW), "lock-1", JOHN, Reason.LOCK_EXPIRED),
+        (lock_of(shop(), expires_at=NOW + MINUTE), "lock-1", JOHN, None),
+        (lock_of(shop(), order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(shop(), order_id="ORD1"), "lock-1", JOHN, None),
+        (lock_of(shop(), expires_at=NOW, order_id="ORD9"), "lock-1", JOHN, Reason.ORDER_MISMATCH),
+        (lock_of(shop()), "lock-1", MARY, Reason.WRONG_CUSTOMER),
+        (lock_of(shop()), "lock-1", None, None),
     ],
 )
 def test_a_lock_is_refused_for_the_documented_reason(
@@ -220,27 +220,27 @@ def test_a_lock_is_refused_for_the_documented_reason(
     assert verdict.requested_count == 1
 
 
-def test_a_refusal_gives_the_numbers_behind_it() -> None:
-    world = one(currency="USD", min_order_minor=10_000)
+def test_a_refusal_gives_the_numbers_that_caused_it() -> None:
+    world = shop(currency="USD", min_order_minor=10_000)
     refused = world.redeem("SAVE10", to=order("ORD1", line(unit_minor=8_000))).refused[0]
     assert refused.message == "The order's 80.00 USD is below the minimum of 100.00 USD."
     assert refused.details == {"minimum": "100.00", "amount": "80.00"}
 
 
 def test_amounts_in_messages_have_the_currencys_own_decimals() -> None:
-    yen = one(currency="JPY", min_order_minor=5_000).redeem("SAVE10", to=order(currency="JPY", amount_minor=4_000))
+    yen = shop(currency="JPY", min_order_minor=5_000).redeem("SAVE10", to=order(currency="JPY", amount_minor=4_000))
     assert yen.refused[0].message == "The order's 4000 JPY is below the minimum of 5000 JPY."
-    dinar = one(currency="KWD", min_order_minor=5_000).redeem("SAVE10", to=order(currency="KWD", amount_minor=4_999))
+    dinar = shop(currency="KWD", min_order_minor=5_000).redeem("SAVE10", to=order(currency="KWD", amount_minor=4_999))
     assert dinar.refused[0].message == "The order's 4.999 KWD is below the minimum of 5.000 KWD."
 
 
-def test_an_unknown_code_is_told_as_it_was_written() -> None:
-    refused = one().redeem(" nope ").refused[0]
+def test_an_unknown_code_is_reported_as_it_was_written() -> None:
+    refused = shop().redeem(" nope ").refused[0]
     assert (refused.code, refused.message) == (" nope ", "There is no coupon 'nope'.")
 
 
 def everything_wrong() -> tuple[World, Order, Customer | None]:
-    """Nearly every reason applies; mending the first one brings out the next."""
+    """Build a request to which nearly every reason applies; fixing the first one reveals the next."""
     broken = campaign(
         status="paused",
         window=window(MINUTE, -MINUTE, hours=(Hours(0, 1),)),
@@ -266,55 +266,55 @@ def everything_wrong() -> tuple[World, Order, Customer | None]:
 
 
 def test_of_several_reasons_the_first_in_order_is_reported() -> None:
-    world, asked, by = everything_wrong()
+    world, requested, by = everything_wrong()
     held = LockedUse("id-SAVE10", "save10", 1, 0)
     coupon = world.state.coupons["id-SAVE10"]
     seen: list[Reason] = []
 
-    def mend(**fields: Any) -> None:
+    def fix(**fields: Any) -> None:
         before = world.state.campaigns["save10"]
         parts = {one.name: getattr(before.eligibility, one.name) for one in fields_of(Eligibility)} | fields
         rest = {name: parts.pop(name) for name in fields if not hasattr(before.eligibility, name)}
         world.state.campaigns["save10"] = replace(before, eligibility=Eligibility(**parts), **rest)
 
     def judge() -> None:
-        reason = only_reason(world.redeem("SAVE10", to=asked, by=by))
+        reason = only_reason(world.redeem("SAVE10", to=requested, by=by))
         assert reason is not None
         seen.append(reason)
 
     judge()
     coupon.status = "active"
     judge()
-    mend(status="active")
+    fix(status="active")
     judge()
-    mend(window=window(None, -MINUTE))
+    fix(window=window(None, -MINUTE))
     judge()
-    mend(window=window(hours=(Hours(0, 1),)))
+    fix(window=window(hours=(Hours(0, 1),)))
     judge()
-    mend(window=window())
+    fix(window=window())
     judge()
-    mend(channels=frozenset())
+    fix(channels=frozenset())
     judge()
     coupon.holder_key = None
     by = None
     judge()
     by = JOHN
     judge()
-    mend(segments_any=frozenset())
+    fix(segments_any=frozenset())
     judge()
-    mend(first_order_only=False)
+    fix(first_order_only=False)
     judge()
     world.state.orders.clear()
     judge()
-    mend(validation_code=None)
+    fix(validation_code=None)
     judge()
-    mend(currency=None)
+    fix(currency=None)
     judge()
-    mend(min_order_minor=0)
+    fix(min_order_minor=0)
     judge()
-    mend(scope=Scope())
+    fix(scope=Scope())
     judge()
-    mend(conditions=())
+    fix(conditions=())
     judge()
     coupon.used = 0
     judge()
@@ -322,19 +322,19 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     judge()
     world.meter().used = 0
     judge()
-    mend(limits=Limits(1, 1, 1))
+    fix(limits=Limits(1, 1, 1))
     world.state.locks["theirs"] = LockState("theirs", "open", NOW + DAY, key_of(MARY), None, (held,))
     judge()
     coupon.held = 0
-    stands = replace(world.state.campaigns["save10"], campaign_id="other")
-    world.state.campaigns["other"] = stands
-    standing = ActiveRedemption("id-OTHER", "other", "r", 1, 0, "USD", None)
+    other = replace(world.state.campaigns["save10"], campaign_id="other")
+    world.state.campaigns["other"] = other
+    redemption = ActiveRedemption("id-OTHER", "other", "r", 1, 0, "USD", None)
     with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].redemptions["id-OTHER"] = (
-        standing
+        redemption
     )
     judge()
     world.state.orders.clear()
-    asked = order(amount_minor=0)
+    requested = order(amount_minor=0)
     judge()
     assert seen == [
         Reason.VOIDED,
@@ -364,23 +364,23 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     assert all(PRECEDENCE[first] < PRECEDENCE[second] for first, second in pairwise(seen))
 
 
-def test_an_order_is_judged_by_its_own_time_but_never_by_one_after_now() -> None:
-    world = one(window=window(-DAY, 0 * MINUTE))
+def test_an_order_is_judged_by_its_own_time_but_never_by_a_future_time() -> None:
+    world = shop(window=window(-DAY, 0 * MINUTE))
     world.now = NOW + DAY
     assert world.redeem("SAVE10", to=order(placed_at=NOW - MINUTE)).outcome == "redeemed"
-    early = one(window=window(MINUTE))
+    early = shop(window=window(MINUTE))
     assert only_reason(early.redeem("SAVE10", to=order(placed_at=NOW + DAY))) == Reason.NOT_STARTED
 
 
 def test_an_expired_lock_holds_nothing() -> None:
-    world = one()
+    world = shop()
     world.lock("SAVE10", by=MARY, lock_seconds=60)
     world.now = NOW + MINUTE
     assert world.redeem("SAVE10").outcome == "redeemed"
 
 
 def test_expired_locks_leave_room_on_every_meter() -> None:
-    world = one({"uses_limit": None}, limits=Limits(None, uses_per_customer=1, uses_total=1))
+    world = shop({"uses_limit": None}, limits=Limits(None, uses_per_customer=1, uses_total=1))
     world.lock("SAVE10", by=JOHN, order_id="ORD9", lock_seconds=60)
     assert only_reason(world.redeem("SAVE10")) == Reason.CUSTOMER_LIMIT
     assert only_reason(world.redeem("SAVE10", by=MARY)) == Reason.LOCKED_ELSEWHERE
@@ -389,5 +389,5 @@ def test_expired_locks_leave_room_on_every_meter() -> None:
 
 
 @pytest.mark.parametrize("typed", ["SAVE10", "save10", "  Save10\t"])
-def test_codes_are_compared_trimmed_and_whatever_their_case(typed: str) -> None:
-    assert one().redeem(typed).accepted[0].code == "SAVE10"
+def test_codes_are_compared_trimmed_and_without_regard_to_case(typed: str) -> None:
+    assert shop().redeem(typed).accepted[0].code == "SAVE10"

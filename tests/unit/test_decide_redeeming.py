@@ -1,4 +1,4 @@
-"""Redeeming: what is used, what it takes off, and what stays as it stands."""
+"""Redeeming: uses, discounts, and what stays unchanged."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,18 +29,18 @@ from tests.builders import (
 
 
 def world_of(*campaigns_and_codes: str, limits: Limits | None = None) -> World:
-    """One combinable ten-percent campaign with these codes."""
+    """Build one combinable ten-percent campaign with these codes."""
     world = World((campaign(stacking="combinable", limits=limits or Limits(1)),))
     for code in campaigns_and_codes:
         world.coupon(code)
     return world
 
 
-def test_the_contracts_example_comes_out_to_the_cent() -> None:
+def test_the_contracts_example_is_exact_to_the_cent() -> None:
     world = World((campaign(currency="USD", min_order_minor=10_000, discount=percent("10", cap=5_000)),))
     world.coupon()
-    asked = order("ORD456", line("1", 5_000, 2, product_id="510509"), line("2", 2_500, product_id="511520"))
-    verdict = world.redeem("SAVE10", to=asked)
+    requested = order("ORD456", line("1", 5_000, 2, product_id="510509"), line("2", 2_500, product_id="511520"))
+    verdict = world.redeem("SAVE10", to=requested)
     assert (verdict.outcome, verdict.discount_minor, verdict.currency) == ("redeemed", 1_250, "USD")
     assert verdict.accepted == (
         AcceptedCoupon("id-SAVE10", "SAVE10", "save10", "percentage", "10", 1_250, (("1", 1_000), ("2", 250))),
@@ -62,7 +62,7 @@ def test_rounding_is_to_the_currencys_minor_unit(currency: str, unit_minor: int,
     assert (verdict.discount_minor, verdict.currency) == (discount, currency)
 
 
-def test_a_redemption_has_the_same_id_whenever_it_is_decided() -> None:
+def test_a_redemption_id_does_not_depend_on_when_it_is_decided() -> None:
     ids = {world_of("A").redeem("A").redemption_id for _ in range(2)}
     assert len(ids) == 1
     world = world_of("A", "B")
@@ -72,8 +72,10 @@ def test_a_redemption_has_the_same_id_whenever_it_is_decided() -> None:
 def test_a_scoped_offer_takes_off_its_own_lines_only() -> None:
     world = World((campaign(scope=Scope(product_ids=frozenset({"shoes"})), discount=fixed(15_000)),))
     world.coupon()
-    asked = order("ORD1", line("1", 9_000, product_id="shoes"), line("2", 50_000), line("3", 3_000, product_id="shoes"))
-    verdict = world.redeem("SAVE10", to=asked)
+    requested = order(
+        "ORD1", line("1", 9_000, product_id="shoes"), line("2", 50_000), line("3", 3_000, product_id="shoes")
+    )
+    verdict = world.redeem("SAVE10", to=requested)
     assert verdict.accepted[0].lines == (("1", 9_000), ("3", 3_000))
     assert verdict.discount_minor == 12_000
 
@@ -92,7 +94,7 @@ def test_lines_worth_more_than_the_order_are_discounted_up_to_the_order() -> Non
     assert verdict.accepted[0].lines == (("1", 3_000), ("2", 3_000))
 
 
-def test_an_order_without_coupons_moves_nothing_and_is_noted_as_its_customers() -> None:
+def test_an_order_without_coupons_changes_no_meter_and_is_recorded_for_its_customer() -> None:
     world = World()
     world.state.orders_of = {"person-john": set()}
     verdict = world.redeem()
@@ -114,7 +116,7 @@ def test_the_same_order_again_changes_nothing() -> None:
     assert (again.outcome, again.requested_count, again.entries, again.orders) == ("unchanged", 0, (), ())
 
 
-def test_a_newly_named_code_is_judged_as_a_request_of_its_own() -> None:
+def test_a_newly_named_code_is_judged_as_a_separate_request() -> None:
     world = world_of("A", "B")
     world.redeem("A")
     again = world.redeem("A", "B")
@@ -132,13 +134,13 @@ def test_coupons_of_two_requests_never_take_off_more_than_the_order() -> None:
     assert only_reason(world.redeem("C")) == Reason.NO_EFFECT
 
 
-def test_each_coupon_stands_on_its_own_by_default() -> None:
+def test_each_coupon_is_judged_separately_by_default() -> None:
     verdict = world_of("A").redeem("A", "NOPE")
     assert (verdict.outcome, verdict.requested_count) == ("redeemed", 2)
     assert reasons(verdict) == {"NOPE": Reason.NOT_FOUND}
 
 
-def test_all_or_nothing_refuses_what_was_fine_with_what_was_not() -> None:
+def test_an_atomic_request_refuses_good_coupons_together_with_bad_ones() -> None:
     world = world_of("A", "B")
     verdict = world.redeem("B", "NOPE", "A", atomic=True)
     assert (verdict.outcome, verdict.entries) == ("refused", ())
@@ -151,7 +153,7 @@ def test_all_or_nothing_refuses_what_was_fine_with_what_was_not() -> None:
     assert world.redeem("A", "B", atomic=True).outcome == "redeemed"
 
 
-def test_a_campaigns_limit_is_counted_along_within_one_request() -> None:
+def test_a_campaigns_limit_counts_within_one_request() -> None:
     for limits in (Limits(1, uses_per_customer=1), Limits(1, uses_total=1)):
         world = world_of("A", "B", limits=limits)
         verdict = world.redeem("B", "A")
@@ -162,7 +164,7 @@ def test_a_campaigns_limit_is_counted_along_within_one_request() -> None:
         )
 
 
-def test_what_others_hold_of_a_campaign_counts_along_too() -> None:
+def test_uses_of_a_campaign_held_by_others_count_as_well() -> None:
     world = world_of("A", "B", "C", limits=Limits(1, uses_total=3))
     world.lock("C", by=MARY)
     world.meter().used = 1
@@ -171,7 +173,7 @@ def test_what_others_hold_of_a_campaign_counts_along_too() -> None:
     assert reasons(verdict) == {"B": Reason.LOCKED_ELSEWHERE}
 
 
-def test_what_one_command_uses_the_next_one_finds_used() -> None:
+def test_a_use_of_one_command_is_seen_by_the_next() -> None:
     world = world_of("A", limits=Limits(1, uses_per_customer=1, uses_total=1))
     world.redeem("A")
     assert only_reason(world.redeem("A", to=order("ORD2"))) == Reason.EXHAUSTED
@@ -179,7 +181,7 @@ def test_what_one_command_uses_the_next_one_finds_used() -> None:
     assert (world.meter(customer=JOHN).used, world.state.coupons["id-A"].used) == (1, 1)
 
 
-def test_meters_are_kept_only_where_a_limit_needs_them() -> None:
+def test_meters_are_kept_only_for_limits() -> None:
     world = world_of("A")
     world.redeem("A")
     assert world.state.meters == {}
@@ -205,7 +207,7 @@ def test_a_lock_is_burned_at_the_discount_of_the_order_as_placed() -> None:
     assert world.state.coupons["id-A"].holds == []
 
 
-def test_the_order_that_burned_a_lock_may_come_again() -> None:
+def test_the_order_that_burned_a_lock_may_be_sent_again() -> None:
     world = world_of("A")
     world.lock("A")
     world.redeem(lock_reference="lock-1")
@@ -213,7 +215,7 @@ def test_the_order_that_burned_a_lock_may_come_again() -> None:
     assert only_reason(world.redeem(lock_reference="lock-1", to=order("ORD2"))) == Reason.ALREADY_REDEEMED
 
 
-def test_a_lock_is_a_promise_against_windows_and_limits() -> None:
+def test_a_lock_protects_against_later_windows_and_limits() -> None:
     world = world_of("A", limits=Limits(1, uses_per_customer=1))
     world.lock("A")
     world.state.campaigns["save10"] = campaign(status="paused", limits=Limits(1, 1, 1))
@@ -232,7 +234,7 @@ def test_a_lock_is_a_promise_against_windows_and_limits() -> None:
         ({"discount": fixed(0)}, Reason.NO_EFFECT),
     ],
 )
-def test_burning_a_lock_judges_what_depends_on_the_order(change: dict[str, Any], reason: Reason) -> None:
+def test_burning_a_lock_judges_rules_that_depend_on_the_order(change: dict[str, Any], reason: Reason) -> None:
     world = world_of("A")
     world.lock("A")
     world.state.campaigns["save10"] = campaign(**change)
@@ -240,14 +242,14 @@ def test_burning_a_lock_judges_what_depends_on_the_order(change: dict[str, Any],
     assert world.state.locks["lock-1"].status == "open"
 
 
-def test_a_voided_coupon_is_not_burned_out_of_a_lock() -> None:
+def test_a_voided_coupon_is_not_burned_from_a_lock() -> None:
     world = world_of("A")
     world.lock("A")
     world.void("A")
     assert only_reason(world.redeem(lock_reference="lock-1")) == Reason.VOIDED
 
 
-def test_an_own_lock_never_blocks_and_is_burned_by_the_code() -> None:
+def test_the_customers_own_lock_never_blocks_and_is_burned_by_the_code() -> None:
     world = world_of("A", "B", limits=Limits(1, uses_per_customer=2, uses_total=2))
     world.lock("A", "B")
     verdict = world.redeem("A")
@@ -267,7 +269,7 @@ def test_of_several_own_locks_the_one_for_this_order_is_burned() -> None:
     assert world.redeem("A").entries[0].lock_reference == "z"
 
 
-def test_a_guest_burns_a_customers_lock_on_that_customers_account() -> None:
+def test_a_guest_who_burns_a_customers_lock_uses_that_customers_limits() -> None:
     world = world_of("A", limits=Limits(1, uses_per_customer=1))
     world.lock("A", by=JOHN)
     verdict = world.redeem(lock_reference="lock-1", by=None)
@@ -275,7 +277,7 @@ def test_a_guest_burns_a_customers_lock_on_that_customers_account() -> None:
     assert (world.meter(customer=JOHN).held, world.meter(customer=JOHN).used) == (0, 1)
 
 
-def test_a_customer_burns_a_lock_that_was_nobodys_on_their_own_account() -> None:
+def test_a_customer_who_burns_a_guests_lock_uses_their_own_limits() -> None:
     world = world_of("A", limits=Limits(1, uses_total=5, coupons_per_customer=1))
     world.lock("A", by=None)
     verdict = world.redeem(lock_reference="lock-1", by=JOHN)
@@ -295,7 +297,7 @@ def test_a_coupon_named_by_code_and_by_lock_is_one_coupon() -> None:
     assert world.state.locks["lock-1"].status == "burned"
 
 
-def test_a_code_beside_an_unusable_lock_is_judged_on_its_own_unless_all_or_nothing_is_asked_for() -> None:
+def test_a_code_with_an_unusable_lock_is_judged_separately_unless_the_request_is_atomic() -> None:
     world = world_of("A")
     atomic = world.redeem("A", lock_reference="gone", atomic=True)
     assert [(one.code, one.reason) for one in atomic.refused] == [
@@ -308,7 +310,7 @@ def test_a_code_beside_an_unusable_lock_is_judged_on_its_own_unless_all_or_nothi
     assert reasons(verdict) == {None: Reason.LOCK_NOT_FOUND}
 
 
-def test_a_lock_in_another_currency_is_emptied_by_an_entry_of_its_own() -> None:
+def test_a_lock_in_another_currency_is_emptied_by_a_separate_entry() -> None:
     world = world_of("A", limits=Limits(1, uses_total=9))
     world.lock("A", order=order("cart", currency="JPY"))
     verdict = world.redeem(lock_reference="lock-1")
@@ -319,7 +321,7 @@ def test_a_lock_in_another_currency_is_emptied_by_an_entry_of_its_own() -> None:
     assert (world.meter().held_minor, world.meter().used_minor) == (0, 1_000)
 
 
-def test_times_that_the_event_does_not_tell_are_now() -> None:
+def test_times_missing_from_the_event_are_now() -> None:
     world = world_of("A")
     world.now = NOW + MINUTE
     verdict = world.run(RedeemCoupons("c", replace(order(), placed_at=None), ("A",), JOHN))

@@ -1,4 +1,4 @@
-"""Several coupons in one request: which are used, in what order, and what the others hear."""
+"""Several coupons in one request: which are used, in what order, and why the others are refused."""
 
 from itertools import permutations
 
@@ -11,7 +11,7 @@ SHOES = Scope(product_ids=frozenset({"shoes"}))
 
 
 def world_of(**offers: dict[str, object]) -> World:
-    """A campaign and a coupon of its name for each offer."""
+    """Build a campaign and a coupon with its name for each offer."""
     world = World(tuple(campaign(name, **fields) for name, fields in offers.items()))
     for name in offers:
         world.coupon(name.upper(), name)
@@ -21,13 +21,13 @@ def world_of(**offers: dict[str, object]) -> World:
 @pytest.mark.parametrize(
     ("offers", "taken", "refused"),
     [
-        # two that go alone: the better one
+        # two exclusive coupons: the better one
         (
             {"a": {"discount": fixed(500)}, "b": {"discount": fixed(700)}},
             {"B": 700},
             {"A": Reason.BETTER_OFFER_WON},
         ),
-        # one that goes alone against two that go together
+        # one exclusive coupon against two combinable ones
         (
             {
                 "a": {"discount": fixed(1_000)},
@@ -46,7 +46,7 @@ def world_of(**offers: dict[str, object]) -> World:
             {"A": 1_200},
             {"B": Reason.BETTER_OFFER_WON, "C": Reason.BETTER_OFFER_WON},
         ),
-        # equally good: the fewer coupons
+        # equal discounts: fewer coupons
         (
             {
                 "a": {"discount": fixed(600), "stacking": "combinable", "priority": 1},
@@ -56,16 +56,16 @@ def world_of(**offers: dict[str, object]) -> World:
             {"C": 1_100},
             {"A": Reason.BETTER_OFFER_WON, "B": Reason.BETTER_OFFER_WON},
         ),
-        # equally good and equally many: the order of application
+        # equal discounts and equal numbers: the order of application
         ({"b": {"discount": fixed(500)}, "a": {"discount": fixed(500)}}, {"A": 500}, {"B": Reason.BETTER_OFFER_WON}),
         (
             {"b": {"discount": fixed(500), "priority": 1}, "a": {"discount": fixed(500)}},
             {"B": 500},
             {"A": Reason.BETTER_OFFER_WON},
         ),
-        # what would take nothing off by itself is no offer that could lose
+        # a coupon without an effect by itself is refused for that, not as a losing offer
         ({"a": {"discount": fixed(500)}, "b": {"discount": fixed(0)}}, {"A": 500}, {"B": Reason.NO_EFFECT}),
-        # together, each on what the ones before left
+        # together, each on the rest that the previous ones left
         (
             {
                 "a": {"discount": percent("50"), "stacking": "combinable"},
@@ -82,7 +82,7 @@ def world_of(**offers: dict[str, object]) -> World:
             {"B": 2_000, "A": 4_000},
             {},
         ),
-        # nothing left for the last one: it burns no use
+        # nothing is left for the last one, so its use is kept
         (
             {
                 "a": {"discount": percent("100"), "stacking": "combinable"},
@@ -104,12 +104,12 @@ def test_the_best_offer_wins(
     assert verdict.requested_count == len(offers)
 
 
-def test_what_lost_says_to_what() -> None:
+def test_the_losing_coupon_names_the_winner() -> None:
     verdict = world_of(a={"discount": fixed(500)}, b={"discount": fixed(700)}).redeem("a", "b")
     assert verdict.refused[0].details == {"winner": "B"}
 
 
-def test_combinable_coupons_share_what_remains_of_their_lines() -> None:
+def test_combinable_coupons_share_the_rest_of_their_lines() -> None:
     world = world_of(
         shoes={"discount": percent("50"), "scope": SHOES, "stacking": "combinable", "priority": 2},
         all={"discount": percent("10"), "stacking": "combinable", "priority": 1},
@@ -125,7 +125,7 @@ def test_combinable_coupons_share_what_remains_of_their_lines() -> None:
     ]
 
 
-def test_application_is_by_priority_then_greater_discount_then_campaign_then_code() -> None:
+def test_coupons_apply_by_priority_then_larger_discount_then_campaign_then_code() -> None:
     same = {"discount": fixed(100), "stacking": "combinable"}
     world = world_of(d=same, c=same, b={**same, "discount": fixed(200)}, a={**same, "priority": -1})
     world.coupon("C0", "c")
@@ -149,13 +149,13 @@ def test_the_order_of_codes_changes_nothing(atomic: bool) -> None:
     assert len(verdicts) == 1
 
 
-def test_all_or_nothing_refuses_a_winner_together_with_its_loser() -> None:
+def test_an_atomic_request_refuses_a_winner_together_with_its_loser() -> None:
     verdict = world_of(a={"discount": fixed(500)}, b={"discount": fixed(700)}).redeem("A", "B", atomic=True)
     assert reasons(verdict) == {"A": Reason.BETTER_OFFER_WON, "B": Reason.NOT_COMBINABLE}
     assert verdict.entries == ()
 
 
-def test_without_an_order_coupons_that_go_alone_are_not_locked_together() -> None:
+def test_without_an_order_exclusive_coupons_are_not_locked_together() -> None:
     world = world_of(a={}, b={"stacking": "combinable"}, c={"stacking": "combinable"})
     verdict = world.lock("A", "B")
     assert reasons(verdict) == {"A": Reason.NOT_COMBINABLE, "B": Reason.NOT_COMBINABLE}

@@ -1,7 +1,7 @@
-"""Whatever is decided, its events are valid by their models and their schemas, and come back from JSON and Avro.
+"""Every decided event is valid for its model and schema, and is unchanged by JSON and Avro.
 
-Worlds and commands of `decide_strategies`, with names of full length in place of short ones, amounts up to 18 digits,
-and documents at their limits.
+The worlds and commands are those of `decide_strategies`, with names of full length instead of short ones, amounts of up
+to 18 digits, and documents at their limits.
 """
 
 from collections.abc import Mapping
@@ -45,16 +45,16 @@ SHORT = ("x", "y", "z", *CODES, "O1", "O2", "l1", "l2", "p1", "p2", "p9", "john"
 LINES = ("1", "2", "3")
 PLAIN_FIELDS = frozenset({"value", "amount", "command_id"})
 LONGER = (*PIECES, "\U000e0001", "\u00a0x")
-"""A tag is shown as \\U000e0001 in a message: ten characters for one."""
+"""Messages show a tag character as \\U000e0001: ten characters for one."""
 
 
 def long_name(piece: str, short: str) -> str:
-    """A name of full length that no other short name gets."""
+    """Return a name of full length that is unique to the short name."""
     return (short + piece * MAX_ID_LENGTH)[:MAX_ID_LENGTH]
 
 
 def renamed(value: Any, names: Mapping[str, str], factor: int) -> Any:
-    """`value` with long names for short ones, and amounts times `factor`."""
+    """Return `value` with long names instead of short ones, and amounts multiplied by `factor`."""
     if isinstance(value, str):
         return names.get(value, value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -72,7 +72,7 @@ def renamed(value: Any, names: Mapping[str, str], factor: int) -> Any:
 
 
 def prepared(state: State, command: Command) -> None:
-    """What the ledger finds for the command: its person, and codes to issue; UUIDs, as the ledger has them."""
+    """Add what the ledger loads for a command: its customer key, and codes to issue, as UUIDs."""
     state.customers = {command.command_id: key_of(getattr(command, "customer", None))}
     state.supplies = {}
     if isinstance(command, IssueCoupons | CreateCoupons):
@@ -110,7 +110,7 @@ emails = st.builds(
     IssueCoupons,
     st.just(""),
     st.just(Cause("reward.earned", "/loyalty", "i" * MAX_ID_LENGTH)),
-    st.sampled_from([Customer(None, "somebody@example.com"), Customer("c", "", "")]),
+    st.sampled_from([Customer(None, "ann@example.com"), Customer("c", "", "")]),
     st.lists(st.sampled_from(["x", "y", "z", "nope"]), max_size=3).map(tuple),
 )
 more_steps = st.lists(st.tuples(st.just(timedelta(0)), creates | emails), max_size=3)
@@ -118,7 +118,7 @@ more_steps = st.lists(st.tuples(st.just(timedelta(0)), creates | emails), max_si
 
 @unhurried
 @given(worlds, steps, more_steps, pieces, st.sampled_from([1, 1, 10**14]), st.none() | METADATA, st.none() | PAYLOADS)
-def test_every_event_of_every_verdict_is_valid(  # noqa: PLR0917 - one argument a strategy
+def test_every_event_of_every_verdict_is_valid(  # noqa: PLR0917 - one argument per strategy
     made: tuple[Campaign, ...],
     given: list[Step],
     more: list[Step],
@@ -157,7 +157,7 @@ def decided(state: State, command: Command, now: datetime) -> list[OutboxRow]:
 
 
 def largest_world(count: int, discount: DiscountOffer) -> tuple[State, tuple[str, ...]]:
-    """`count` combinable coupons, every name of full length in characters of four bytes."""
+    """Build `count` combinable coupons, with every name of full length in characters of four bytes."""
     world = World((campaign(long_name("😀", "c"), discount=discount, stacking="combinable"),))
     codes = tuple(long_name("😀", f"{number}-") for number in range(count))
     for code in codes:
@@ -167,7 +167,7 @@ def largest_world(count: int, discount: DiscountOffer) -> tuple[State, tuple[str
     return world.state, codes
 
 
-def test_the_largest_event_that_one_order_causes_loses_neither_payloads_nor_details() -> None:
+def test_the_largest_event_of_one_order_keeps_payloads_and_details() -> None:
     payload = {"p": "x" * (MAX_PAYLOAD_BYTES - len('{"p":""}'))}
     state, codes = largest_world(MAX_CODES, DiscountOffer("custom", "0", payload=payload))
     order = Order(long_name("😀", "o"), "USD", 5_000, (Line(long_name("😀", "l"), "p", 1, 5_000),), placed_at=NOW)
@@ -175,14 +175,14 @@ def test_the_largest_event_that_one_order_causes_loses_neither_payloads_nor_deta
     metadata = {"m": "x" * (16_384 - len('{"m":""}'))}
     command = RedeemCoupons("c", order, codes, customer, at=NOW, metadata=metadata)
     [row] = decided(state, command, NOW)
-    told = orjson.loads(row.data)
+    event_data = orjson.loads(row.data)
     assert row.type == "coupon.redeemed"
-    assert len(told["coupons"]) == MAX_CODES
-    assert all(coupon["discount"]["payload"] == payload for coupon in told["coupons"])
+    assert len(event_data["coupons"]) == MAX_CODES
+    assert all(coupon["discount"]["payload"] == payload for coupon in event_data["coupons"])
     check([row])
 
 
-def test_hundreds_of_coupons_in_one_event_go_without_what_the_campaign_knows() -> None:
+def test_an_event_with_hundreds_of_coupons_omits_fields_that_the_campaign_has() -> None:
     payload = {"p": "x" * (MAX_PAYLOAD_BYTES - len('{"p":""}'))}
     state, codes = largest_world(3 * MAX_CODES, DiscountOffer("custom", "0", payload=payload))
     order = Order("o", "USD", 5_000, placed_at=NOW)
@@ -191,7 +191,7 @@ def test_hundreds_of_coupons_in_one_event_go_without_what_the_campaign_knows() -
     check([row])
 
 
-def test_a_request_over_http_with_the_longest_key_creates_coupons_with_a_cause_that_is_no_longer_than_an_id() -> None:
+def test_a_request_with_the_longest_idempotency_key_has_a_cause_within_the_limit_of_an_id() -> None:
     world = World((campaign("x"),))
     command_id = f"/couponry/http/{'n' * 100} {'k' * 255}"
     [row] = decided(world.state, CreateCoupons(command_id, "x", 1, channel="http"), NOW)
@@ -199,7 +199,7 @@ def test_a_request_over_http_with_the_longest_key_creates_coupons_with_a_cause_t
     check([row])
 
 
-def test_a_coupon_for_somebody_without_an_id_has_no_subject() -> None:
+def test_a_coupon_for_a_customer_without_an_id_has_no_subject() -> None:
     world = World((campaign("x"),))
     cause = Cause("coupons.issue", "/couponry/http/n", "k")
     rows = decided(world.state, IssueCoupons("c", cause, Customer(None, "a@example.com"), ("x",)), NOW)
@@ -221,14 +221,14 @@ def test_an_order_of_the_longest_id_can_be_held_paid_and_cancelled() -> None:
         ReturnOrder("3", order.order_id, False, NOW, amount="999"),
         CancelOrder("4", order.order_id, NOW),
     ]
-    told = [row for command in commands for row in decided(world.state, command, NOW)]
-    check(told)
-    assert [row.type.removeprefix("coupon.") for row in told] == [
+    rows = [row for command in commands for row in decided(world.state, command, NOW)]
+    check(rows)
+    assert [row.type.removeprefix("coupon.") for row in rows] == [
         "locked", "redeemed", "redemption_restored", "redemption_restored"
     ]  # fmt: skip
 
 
-def test_a_gift_whose_product_has_the_longest_id_is_valid() -> None:
+def test_a_gift_with_the_longest_product_id_is_valid() -> None:
     world = World((campaign("x", discount=gift(1_000, "😀" * 255)),))
     world.coupon("A", "x")
     order = Order("o", "USD", 1, placed_at=NOW)
@@ -251,10 +251,10 @@ def test_a_coupon_without_a_code_has_none_in_its_events() -> None:
     check([row])
     coupon = Coupon(coupon_id, "", "x", uses_limit=1)
     world.state.coupons[coupon_id], world.state.coupon_ids[""] = coupon, coupon_id
-    told = [
+    rows = [
         *decided(world.state, RedeemCoupons("r", Order("o", "USD", 100, placed_at=NOW), ("",), JOHN, at=NOW), NOW),
         *decided(world.state, CancelOrder("n", "o", NOW), NOW),
         *decided(world.state, VoidCoupon("v", ""), NOW),
     ]
-    check(told)
-    assert len(told) == 3
+    check(rows)
+    assert len(rows) == 3

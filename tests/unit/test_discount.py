@@ -1,4 +1,4 @@
-"""Discounts are exact, rounded once, spread without a remainder, and never more than what they apply to."""
+"""Discounts are exact, rounded once, spread without a remainder, and never above their base."""
 
 from fractions import Fraction
 
@@ -26,9 +26,9 @@ OFFERS = st.one_of(
     ("offer", "base", "discount"),
     [
         (percent("10"), 12_500, 1_250),
-        (percent("10"), 5, 1),  # 0.5 goes up
+        (percent("10"), 5, 1),  # 0.5 is rounded up
         (percent("10"), 4, 0),
-        (percent("12.5"), 10_004, 1_251),  # 1250.5 goes up
+        (percent("12.5"), 10_004, 1_251),  # 1250.5 is rounded up
         (percent("33.33"), 10_000, 3_333),
         (percent("100"), 999, 999),
         (percent("0.01"), 4_999, 0),

@@ -1,4 +1,4 @@
-"""What is told to be exhausted: the verdict that takes the last of it, each time anew, and nothing else."""
+"""Exhaustion is published with each verdict that takes the last use, and only then."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,29 +21,29 @@ def world_of(limits: Limits, **fields: Any) -> World:
     return world
 
 
-def told(world: World, verdict: Verdict) -> list[Any]:
+def exhausted_by(world: World, verdict: Verdict) -> list[Any]:
     return list(exhausted(verdict, world.state))
 
 
-def test_the_last_use_of_a_coupon_is_told_and_once_more_when_a_restored_one_is_taken() -> None:
+def test_the_last_use_of_a_coupon_is_published_and_again_when_a_restored_use_is_taken() -> None:
     world = world_of(Limits(uses_per_coupon=2))
-    gone = [ExhaustedCoupon("id-A", "A", "save10", 2)]
-    assert told(world, world.redeem("A", to=order("1"))) == []
-    assert told(world, world.redeem("A", to=order("2"))) == gone
-    assert told(world, world.redeem("A", to=order("3"))) == []
-    assert told(world, world.cancel("1", NOW)) == []
-    assert told(world, world.redeem("A", to=order("3"))) == gone
+    expected = [ExhaustedCoupon("id-A", "A", "save10", 2)]
+    assert exhausted_by(world, world.redeem("A", to=order("1"))) == []
+    assert exhausted_by(world, world.redeem("A", to=order("2"))) == expected
+    assert exhausted_by(world, world.redeem("A", to=order("3"))) == []
+    assert exhausted_by(world, world.cancel("1", NOW)) == []
+    assert exhausted_by(world, world.redeem("A", to=order("3"))) == expected
 
 
-def test_a_coupon_for_one_use_is_never_told_to_be_exhausted() -> None:
+def test_a_coupon_with_a_single_use_publishes_no_exhaustion() -> None:
     world = world_of(Limits(uses_per_coupon=1))
-    assert told(world, world.redeem("A")) == []
+    assert exhausted_by(world, world.redeem("A")) == []
 
 
-def test_what_is_held_is_not_gone_until_it_is_paid() -> None:
+def test_a_held_use_counts_for_exhaustion_when_it_is_paid() -> None:
     world = world_of(Limits(uses_per_coupon=2, uses_total=1))
-    assert told(world, world.redeem("A", hold=True, hold_seconds=600)) == []
-    assert told(world, world.pay()) == [ExhaustedCampaign("save10", "uses_total", "1")]
+    assert exhausted_by(world, world.redeem("A", hold=True, hold_seconds=600)) == []
+    assert exhausted_by(world, world.pay()) == [ExhaustedCampaign("save10", "uses_total", "1")]
 
 
 @pytest.mark.parametrize(
@@ -63,44 +63,46 @@ def test_what_is_held_is_not_gone_until_it_is_paid() -> None:
         ),
     ],
 )
-def test_a_request_that_takes_a_campaign_to_a_limit_tells_it_once(limits: Limits, expected: list[Any]) -> None:
+def test_a_request_that_reaches_a_campaigns_limit_publishes_it_once(limits: Limits, expected: list[Any]) -> None:
     world = world_of(limits)
-    assert told(world, world.redeem("A", "B")) == expected
-    assert told(world, world.redeem("C", to=order("2"), by=MARY)) == []
+    assert exhausted_by(world, world.redeem("A", "B")) == expected
+    assert exhausted_by(world, world.redeem("C", to=order("2"), by=MARY)) == []
 
 
-def test_coupons_that_are_all_issued_are_told() -> None:
+def test_the_last_issued_coupon_publishes_exhaustion() -> None:
     world = world_of(Limits(1, coupons_total=2, caps=(Cap("month", coupons=2),)))
     until = datetime(2026, 12, 1, tzinfo=UTC)
-    assert told(world, world.issue("save10")) == []
-    assert told(world, world.issue("save10", to=MARY)) == [
+    assert exhausted_by(world, world.issue("save10")) == []
+    assert exhausted_by(world, world.issue("save10", to=MARY)) == [
         ExhaustedCampaign("save10", "coupons_total", "2"),
         ExhaustedCampaign("save10", "caps.month.coupons", "2", until=until),
     ]
-    assert told(world, world.issue("save10", to=JOHN)) == []
+    assert exhausted_by(world, world.issue("save10", to=JOHN)) == []
 
 
-def test_a_period_is_told_also_when_its_last_use_comes_late() -> None:
+def test_a_period_is_published_even_if_its_last_use_is_late() -> None:
     world = world_of(Limits(1, caps=(Cap("day", uses=1),)))
     world.redeem("A", hold=True, hold_seconds=2 * 86_400)
     world.now += DAY
-    assert told(world, world.pay()) == [ExhaustedCampaign("save10", "caps.day.uses", "1", until=TOMORROW)]
-    assert [one.until for one in told(world, world.redeem("B", to=order("2"), at=world.now))] == [TOMORROW + DAY]
+    assert exhausted_by(world, world.pay()) == [ExhaustedCampaign("save10", "caps.day.uses", "1", until=TOMORROW)]
+    assert [one.until for one in exhausted_by(world, world.redeem("B", to=order("2"), at=world.now))] == [
+        TOMORROW + DAY
+    ]
 
 
-def test_a_limit_that_was_lowered_below_what_is_used_is_told_when_its_last_use_is_taken_anew() -> None:
+def test_a_limit_lowered_below_its_uses_is_published_when_its_last_use_is_taken_again() -> None:
     world = world_of(Limits(1, uses_total=3))
     world.redeem("A", to=order("1"))
     world.redeem("B", to=order("2"))
     world.state.campaigns["save10"] = campaign(limits=Limits(1, uses_total=1), currency="USD")
-    assert told(world, world.cancel("1", NOW)) == []
-    assert told(world, world.cancel("2", NOW)) == []
-    assert len(told(world, world.redeem("C", to=order("3", line("1", 500))))) == 1
+    assert exhausted_by(world, world.cancel("1", NOW)) == []
+    assert exhausted_by(world, world.cancel("2", NOW)) == []
+    assert len(exhausted_by(world, world.redeem("C", to=order("3", line("1", 500))))) == 1
 
 
-def test_a_shared_code_is_told_by_its_code() -> None:
+def test_an_exhausted_shared_code_is_published_with_its_code() -> None:
     made = campaign(limits=Limits(uses_per_coupon=2), code=CodeRule(shared_code="ALL"), stacking="combinable")
     world = World((made,))
     world.coupon("ALL")
     world.redeem("ALL", to=order("1"))
-    assert [one.code for one in told(world, world.redeem("ALL", to=order("2"), by=MARY))] == ["ALL"]
+    assert [one.code for one in exhausted_by(world, world.redeem("ALL", to=order("2"), by=MARY))] == ["ALL"]

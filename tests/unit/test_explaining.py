@@ -1,4 +1,4 @@
-"""Every rule for a code, with what it saw: a row a case."""
+"""Explanations: every rule for a code, with the numbers it saw. One row per case."""
 
 import copy
 from dataclasses import replace
@@ -33,8 +33,8 @@ from tests.builders import (
 SHOES = Scope(product_ids=frozenset({"shoes"}))
 
 
-def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
-    """A world of one campaign with one coupon SAVE10."""
+def world_of(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
+    """Build a world of one campaign with one coupon SAVE10."""
     world = World((campaign(**fields),))
     world.coupon(**(coupon or {}))
     return world
@@ -43,13 +43,13 @@ def one(coupon: dict[str, Any] | None = None, **fields: Any) -> World:
 def explained(
     world: World, code: str = "SAVE10", *, to: Order | None = None, by: Customer | None = JOHN, **fields: Any
 ) -> Explanation:
-    """The code explained for an order; nothing may have changed, and the verdict must be deciding's own."""
+    """Explain the code for an order. Fail if the state changed or the verdict differs from that of `decide`."""
     command = RedeemCoupons("c", to or order(), (code,), by, at=NOW, **fields)
     return _explained(world, command)
 
 
 def explained_alone(world: World, *, by: Customer | None = JOHN, **fields: Any) -> Explanation:
-    """SAVE10 explained without an order."""
+    """Explain SAVE10 without an order."""
     return _explained(world, LockCoupons("c", "reference", ("SAVE10",), 1, by, **fields))
 
 
@@ -71,8 +71,8 @@ def refusals(explanation: Explanation) -> list[tuple[str, Reason | None]]:
     return [(one.field, one.reason) for one in explanation.findings if one.outcome == "refused"]
 
 
-def test_of_a_good_code_every_rule_is_told_in_the_order_of_reasons() -> None:
-    explanation = explained(one(currency="USD", min_order_minor=5_000))
+def test_a_good_code_has_a_finding_for_every_rule_in_the_order_of_reasons() -> None:
+    explanation = explained(world_of(currency="USD", min_order_minor=5_000))
 
     assert [(one.field, one.outcome) for one in explanation.findings] == [
         ("code", "holds"),
@@ -136,132 +136,132 @@ NEVER = Condition("gold", 'order.metadata.tier == "gold"', lambda _: False)
 @pytest.mark.parametrize(
     ("world", "fields", "refused", "saw"),
     [
-        (one(), {"code": " nope "}, [("code", Reason.NOT_FOUND)], {}),
-        (one({"status": "pooled"}), {}, [("code", Reason.NOT_FOUND)], {}),
-        (one({"campaign_id": "gone"}), {}, [("code", Reason.NOT_FOUND)], {}),
-        (one({"status": "voided"}), {}, [("coupon", Reason.VOIDED)], {}),
-        (one(status="paused"), {}, [("status", Reason.CAMPAIGN_INACTIVE)], {"status": "paused"}),
+        (world_of(), {"code": " nope "}, [("code", Reason.NOT_FOUND)], {}),
+        (world_of({"status": "pooled"}), {}, [("code", Reason.NOT_FOUND)], {}),
+        (world_of({"campaign_id": "gone"}), {}, [("code", Reason.NOT_FOUND)], {}),
+        (world_of({"status": "voided"}), {}, [("coupon", Reason.VOIDED)], {}),
+        (world_of(status="paused"), {}, [("status", Reason.CAMPAIGN_INACTIVE)], {"status": "paused"}),
         (
-            one(window=window(MINUTE)),
+            world_of(window=window(MINUTE)),
             {},
             [("window.starts_at", Reason.NOT_STARTED)],
             {"starts_at": "2026-11-22T09:31:00+00:00", "at": "2026-11-22T09:30:00+00:00"},
         ),
         (
-            one({"ends_at": NOW}, window=window(None, DAY)),
+            world_of({"ends_at": NOW}, window=window(None, DAY)),
             {},
             [("window.ends_at", Reason.EXPIRED)],
             {"ends_at": "2026-11-22T09:30:00+00:00", "at": "2026-11-22T09:30:00+00:00"},
         ),
         (
-            one(window=HOURS),
+            world_of(window=HOURS),
             {},
             [("window.hours", Reason.OUTSIDE_HOURS)],
             {"hours": "mon, tue 09:00-17:00 (UTC)", "local_time": "2026-11-22T09:30:00+00:00"},
         ),
         (
-            one(channels=frozenset({"web", "app"})),
+            world_of(channels=frozenset({"web", "app"})),
             {"to": order(channel="store")},
             [("eligibility.channels", Reason.CHANNEL_MISMATCH)],
             {"channel": "store", "expected": "app, web"},
         ),
         (
-            one({"holder_key": key_of(MARY)}, holder_only=True),
+            world_of({"holder_key": key_of(MARY)}, holder_only=True),
             {},
             [("eligibility.holder_only", Reason.WRONG_CUSTOMER)],
             {},
         ),
-        (one(holder_only=True), {"by": None}, [("customer", Reason.CUSTOMER_REQUIRED)], {}),
+        (world_of(holder_only=True), {"by": None}, [("customer", Reason.CUSTOMER_REQUIRED)], {}),
         (
-            one(segments_any=frozenset({"vip"})),
+            world_of(segments_any=frozenset({"vip"})),
             {"by": Customer("john", segments=("new", "web"))},
             [("eligibility.segments_any", Reason.SEGMENT_MISMATCH)],
             {"segments_any": "vip", "segments": "new, web"},
         ),
         (
-            ordered_before(one(first_order_only=True)),
+            ordered_before(world_of(first_order_only=True)),
             {},
             [("eligibility.first_order_only", Reason.NOT_FIRST_ORDER)],
             {"order_id": "ORD0"},
         ),
         (
-            with_order(one(), status="cancelled", cancelled_at=NOW),
+            with_order(world_of(), status="cancelled", cancelled_at=NOW),
             {},
             [("order", Reason.ORDER_MISMATCH)],
             {"cancelled_at": "2026-11-22T09:30:00+00:00"},
         ),
-        (one(validation_code="1234"), {}, [("validation_code", Reason.VALIDATION_CODE_MISMATCH)], {}),
+        (world_of(validation_code="1234"), {}, [("validation_code", Reason.VALIDATION_CODE_MISMATCH)], {}),
         (
-            one(currency="EUR", min_order_minor=1_000_000),
+            world_of(currency="EUR", min_order_minor=1_000_000),
             {},
             [("eligibility.currency", Reason.CURRENCY_MISMATCH)],
             {"currency": "USD", "expected": "EUR"},
         ),
         (
-            one(currency="USD", min_order_minor=12_000, scope=SHOES),
+            world_of(currency="USD", min_order_minor=12_000, scope=SHOES),
             {},
             [("eligibility.min_order_amount", Reason.BELOW_MINIMUM), ("applies_to", Reason.NO_ELIGIBLE_PRODUCT)],
             {"minimum": "120.00", "amount": "100.00"},
         ),
         (
-            one(min_quantity=3),
+            world_of(min_quantity=3),
             {},
             [("eligibility.min_quantity", Reason.BELOW_MINIMUM)],
             {"minimum_quantity": "3", "quantity": "1"},
         ),
         (
-            one(scope=SHOES),
+            world_of(scope=SHOES),
             {},
             [("applies_to", Reason.NO_ELIGIBLE_PRODUCT)],
             {"lines": "1", "eligible_lines": "0"},
         ),
         (
-            one(conditions=(NEVER,)),
+            world_of(conditions=(NEVER,)),
             {},
             [("eligibility.conditions", Reason.CONDITION_FAILED)],
             {"condition": "gold", "expression": NEVER.expression},
         ),
         (
-            one({"used": 3, "uses_limit": 3}),
+            world_of({"used": 3, "uses_limit": 3}),
             {},
             [("limits.uses_per_coupon", Reason.EXHAUSTED)],
             {"limit": "3", "used": "3", "held": "0"},
         ),
         (
-            with_meter(one(limits=Limits(None, uses_per_customer=2)), JOHN, used=1, held=1),
+            with_meter(world_of(limits=Limits(None, uses_per_customer=2)), JOHN, used=1, held=1),
             {},
             [("limits.uses_per_customer", Reason.CUSTOMER_LIMIT)],
             {"limit": "2", "used": "1", "held": "1"},
         ),
         (
-            with_meter(one(limits=Limits(None, uses_total=5)), used=5),
+            with_meter(world_of(limits=Limits(None, uses_total=5)), used=5),
             {},
             [("limits.uses_total", Reason.CAMPAIGN_EXHAUSTED)],
             {"limit": "5", "used": "5", "held": "0"},
         ),
         (
-            with_meter(one(limits=Limits(None, uses_total=5)), used=4, held=1),
+            with_meter(world_of(limits=Limits(None, uses_total=5)), used=4, held=1),
             {},
             [("limits", Reason.LOCKED_ELSEWHERE)],
             {},
         ),
         (
-            with_meter(one(limits=Limits(None, spend_total_minor=5_000), currency="USD"), used_minor=4_500),
+            with_meter(world_of(limits=Limits(None, spend_total_minor=5_000), currency="USD"), used_minor=4_500),
             {},
             [("limits.spend_total", Reason.BUDGET_EXCEEDED)],
             {"budget": "50.00", "spent": "45.00", "held": "0.00", "discount": "10.00"},
         ),
         (
-            with_meter(one(limits=Limits(None, spend_total_minor=5_000), currency="USD"), held_minor=4_500),
+            with_meter(world_of(limits=Limits(None, spend_total_minor=5_000), currency="USD"), held_minor=4_500),
             {},
             [("limits", Reason.LOCKED_ELSEWHERE)],
             {},
         ),
-        (held_by(one(), MARY), {}, [("limits", Reason.LOCKED_ELSEWHERE)], {"held": "1"}),
-        (one(), {"to": order(amount_minor=0)}, [("discount", Reason.NO_EFFECT)], {}),
+        (held_by(world_of(), MARY), {}, [("limits", Reason.LOCKED_ELSEWHERE)], {"held": "1"}),
+        (world_of(), {"to": order(amount_minor=0)}, [("discount", Reason.NO_EFFECT)], {}),
     ],
 )
-def test_a_rule_that_refuses_says_why_with_the_numbers_it_saw(
+def test_a_rule_that_refuses_has_a_reason_and_the_numbers_it_saw(
     world: World, fields: dict[str, Any], refused: list[tuple[str, Reason]], saw: dict[str, str]
 ) -> None:
     explanation = explained(world, **fields)
@@ -269,12 +269,14 @@ def test_a_rule_that_refuses_says_why_with_the_numbers_it_saw(
     assert refusals(explanation) == refused
     first = next(one for one in explanation.findings if one.outcome == "refused")
     assert dict(first.saw) == saw
-    told = explanation.verdict.refused[0]
-    assert (first.reason, first.message) == (told.reason, told.message)
+    refused = explanation.verdict.refused[0]
+    assert (first.reason, first.message) == (refused.reason, refused.message)
 
 
-def test_several_refusals_are_all_told() -> None:
-    world = one({"holder_key": key_of(MARY), "used": 1}, status="paused", holder_only=True, window=window(None, -DAY))
+def test_all_of_several_refusals_are_reported() -> None:
+    world = world_of(
+        {"holder_key": key_of(MARY), "used": 1}, status="paused", holder_only=True, window=window(None, -DAY)
+    )
 
     assert refusals(explained(world)) == [
         ("status", Reason.CAMPAIGN_INACTIVE),
@@ -284,18 +286,18 @@ def test_several_refusals_are_all_told() -> None:
     ]
 
 
-def test_each_cap_has_its_own_verdict_and_numbers() -> None:
+def test_each_cap_has_a_separate_finding_with_its_numbers() -> None:
     caps = (
         Cap("month", "customer", 9),
         Cap("day", "customer", 2),
         Cap("day", "campaign", 5),
         Cap("week", "campaign", 7),
-        Cap("week", "campaign", None, 3),  # a cap of issued coupons is none of uses
+        Cap("week", "campaign", None, 3),  # a cap on issued coupons doesn't apply to uses
     )
-    world = with_period(with_period(one(limits=Limits(None, caps=caps)), JOHN, used=1, held=1), used=5)
-    told = [finding for finding in explained(world).findings if finding.field == "limits.caps"]
+    world = with_period(with_period(world_of(limits=Limits(None, caps=caps)), JOHN, used=1, held=1), used=5)
+    caps = [finding for finding in explained(world).findings if finding.field == "limits.caps"]
 
-    assert [(dict(one.saw), one.reason) for one in told] == [
+    assert [(dict(one.saw), one.reason) for one in caps] == [
         ({"each": "customer", "period": "month 2026-11-01", "limit": "9", "used": "0", "held": "0"}, None),
         (
             {"each": "customer", "period": "day 2026-11-22", "limit": "2", "used": "1", "held": "1"},
@@ -309,9 +311,9 @@ def test_each_cap_has_its_own_verdict_and_numbers() -> None:
     ]
 
 
-def test_of_nobody_nothing_is_told_that_a_customer_has() -> None:
+def test_an_explanation_without_a_customer_has_no_facts_of_a_customer() -> None:
     limits = Limits(None, uses_per_customer=1, caps=(Cap("day", "customer", 2),))
-    world = with_meter(one(limits=limits, segments_any=frozenset({"vip"}), first_order_only=True), used=7)
+    world = with_meter(world_of(limits=limits, segments_any=frozenset({"vip"}), first_order_only=True), used=7)
     explanation = explained(world, by=None)
 
     assert refusals(explanation) == [("customer", Reason.CUSTOMER_REQUIRED)]
@@ -332,22 +334,22 @@ def test_of_nobody_nothing_is_told_that_a_customer_has() -> None:
         ({"scope": Scope(product_ids=frozenset({"product-1"}))}, "Coupon 'SAVE10' is good for something in the order."),
     ],
 )
-def test_a_rule_that_holds_says_nothing_untrue(fields: dict[str, Any], message: str) -> None:
-    explanation = explained(one(**fields), to=order(channel="web"), validation_code="1234")
+def test_the_message_of_a_passed_rule_is_true(fields: dict[str, Any], message: str) -> None:
+    explanation = explained(world_of(**fields), to=order(channel="web"), validation_code="1234")
 
     assert not refusals(explanation)
     assert any(message in finding.message for finding in explanation.findings)
 
 
 def test_a_minimum_is_not_compared_with_an_amount_in_another_currency() -> None:
-    explanation = explained(one(currency="JPY", min_order_minor=5_000))
+    explanation = explained(world_of(currency="JPY", min_order_minor=5_000))
 
     assert found(explanation, "eligibility.min_order_amount").outcome == "not judged"
     assert found(explanation, "discount").outcome == "not judged"
 
 
-def test_without_an_order_what_needs_one_is_left_open() -> None:
-    world = one(currency="USD", min_order_minor=5_000, scope=SHOES, conditions=(NEVER,))
+def test_without_an_order_rules_that_need_one_are_left_open() -> None:
+    world = world_of(currency="USD", min_order_minor=5_000, scope=SHOES, conditions=(NEVER,))
     explanation = explained_alone(world)
 
     assert [one.field for one in explanation.findings if one.outcome == "needs an order"] == [
@@ -363,7 +365,7 @@ def test_without_an_order_what_needs_one_is_left_open() -> None:
 
 
 def test_without_an_order_a_budget_must_have_something_left() -> None:
-    world = with_meter(one(limits=Limits(None, spend_total_minor=500), currency="USD"), used_minor=499)
+    world = with_meter(world_of(limits=Limits(None, spend_total_minor=500), currency="USD"), used_minor=499)
     assert not refusals(explained_alone(world))
     with_meter(world, used_minor=500)
     assert refusals(explained_alone(world)) == [("limits.spend_total", Reason.BUDGET_EXCEEDED)]

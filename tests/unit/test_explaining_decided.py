@@ -1,4 +1,4 @@
-"""Explaining says what deciding says, whatever happened before: a few cases by name, many by chance."""
+"""Explanations agree with decisions in any state: a few named cases and many random ones."""
 
 import copy
 from dataclasses import replace
@@ -24,11 +24,11 @@ from tests.builders import (
 )
 from tests.unit.decide_strategies import CODES, Step, locks, redeems, steps, worlds
 from tests.unit.test_decide_properties import numbered, over, prepared, start
-from tests.unit.test_explaining import explained, explained_alone, found, one, refusals
+from tests.unit.test_explaining import explained, explained_alone, found, refusals, world_of
 
 
-def test_a_lock_for_what_the_order_has_redeemed_is_refused_and_so_is_a_reference_that_is_taken() -> None:
-    world = one({"uses_limit": None})
+def test_a_lock_for_a_redeemed_coupon_or_with_a_taken_reference_is_refused() -> None:
+    world = world_of({"uses_limit": None})
     world.redeem("SAVE10")
     assert refusals(explained_alone(world, order_id="ORD1"))[0] == ("order", Reason.ALREADY_REDEEMED)
     world.lock("SAVE10", reference="reference", by=MARY)
@@ -46,18 +46,18 @@ def redeemed(world: World) -> World:
 
 
 @pytest.mark.parametrize(
-    ("world", "told"),
+    ("world", "message"),
     [
-        (redeemed(one(status="active")), "Order 'ORD1' has redeemed it already, so nothing is judged again."),
-        (hold(one()), "Order 'ORD1' holds it until its payment already, so nothing is judged again."),
+        (redeemed(world_of(status="active")), "Order 'ORD1' has redeemed it already, so nothing is judged again."),
+        (hold(world_of()), "Order 'ORD1' holds it until its payment already, so nothing is judged again."),
     ],
 )
-def test_a_coupon_that_stands_on_the_order_is_judged_by_nothing_more(world: World, told: str) -> None:
+def test_a_coupon_that_the_order_already_has_is_not_judged_further(world: World, message: str) -> None:
     world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], status="paused")
     explanation = explained(world)
 
     assert [one.outcome for one in explanation.findings] == ["holds", "holds"]
-    assert found(explanation, "order").message == told
+    assert found(explanation, "order").message == message
     assert explanation.verdict.outcome == "unchanged"
 
 
@@ -68,7 +68,7 @@ def test_a_coupon_that_stands_on_the_order_is_judged_by_nothing_more(world: Worl
         ("exclusive", "refused", Reason.NOT_COMBINABLE, {"with": "FIRST"}),
     ],
 )
-def test_what_the_order_has_already_is_looked_at(
+def test_existing_coupons_of_the_order_are_considered(
     policy: str, outcome: str, reason: Reason | None, saw: dict[str, str]
 ) -> None:
     world = World((campaign(stacking=policy), campaign("first", stacking="combinable")))
@@ -80,15 +80,15 @@ def test_what_the_order_has_already_is_looked_at(
     assert (stacking.outcome, stacking.reason, dict(stacking.saw)) == (outcome, reason, saw)
 
 
-def test_what_all_came_back_before_it_arrived_is_a_returned_order() -> None:
-    world = one()
+def test_an_order_returned_in_parts_before_it_arrived_is_a_returned_order() -> None:
+    world = world_of()
     world.part(("1", 1), at=NOW + MINUTE)
 
     assert refusals(explained(world)) == [("order", Reason.ORDER_MISMATCH)]
 
 
-def test_a_later_order_of_a_subscription_is_judged_by_what_its_first_one_did_not_promise() -> None:
-    world = one(recurring=True, limits=Limits(1, uses_per_customer=1), currency="USD", min_order_minor=5_000)
+def test_a_later_order_of_a_subscription_is_judged_only_by_rules_that_the_first_use_did_not_fix() -> None:
+    world = world_of(recurring=True, limits=Limits(1, uses_per_customer=1), currency="USD", min_order_minor=5_000)
     world.redeem("SAVE10", to=order(subscription_id="sub", cycle=1))
     world.state.subscriptions["sub", "id-SAVE10"] = 1
     world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], status="paused")
@@ -117,7 +117,7 @@ questions = st.tuples(st.one_of(redeems, locks), st.sampled_from((*CODES, *CODES
 
 @given(worlds, steps, questions)
 @settings(max_examples=300)
-def test_the_first_finding_that_refuses_is_the_reason_that_deciding_gives(
+def test_the_first_finding_that_refuses_has_the_reason_of_the_decision(
     made: tuple[Campaign, ...], given: list[Step], question: RedeemCoupons | LockCoupons
 ) -> None:
     records = start(made)

@@ -1,4 +1,4 @@
-"""What each kind of coupon takes off, in currencies of two, no and three decimals: a row a case."""
+"""The discount of each kind, in currencies with two, no and three decimals. One row per case."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -49,25 +49,25 @@ def rate(value: str, minor: int) -> DiscountOffer:
 
 
 def of(currency: str, *unit_minors: int) -> Order:
-    """An order of one unit of each price."""
+    """Build an order with one unit of each price."""
     return order("ORD1", *[line(str(number), price) for number, price in enumerate(unit_minors, 1)], currency=currency)
 
 
 @pytest.mark.parametrize(
     ("offer", "currency", "to", "minor", "parts"),
     [
-        # percentage: exact, rounded once to the minor unit that the currency has, capped
+        # percentage: exact, rounded once to the minor unit of the currency, capped
         (percent("12.5"), None, of("USD", 9_999), 1_250, [1_250]),  # 1249.875 cents
         (percent("12.5"), None, of("JPY", 9_996), 1_250, [1_250]),  # 1249.5 yen
         (percent("12.5"), None, of("KWD", 12_345, 1), 1_543, [1_543]),  # 1543.25 fils
         (percent("50", cap=2_000), "USD", of("USD", 3_000, 1_000), 2_000, [1_500, 500]),
         (percent("50", cap=2_000), "JPY", of("JPY", 5_000, 5_000), 2_000, [1_000, 1_000]),
         (percent("50", cap=1_501), "KWD", of("KWD", 2_000, 2_000), 1_501, [751, 750]),
-        # fixed, in the campaign's currency: never more than the order
+        # fixed, in the campaign's currency: at most the order's amount
         (fixed(1_000), "USD", of("USD", 3_000, 1_000), 1_000, [750, 250]),
         (fixed(1_000), "JPY", of("JPY", 600, 300), 900, [600, 300]),
         (fixed(1_000, cap=100), "KWD", of("KWD", 3_000), 100, [100]),
-        # fixed without a currency: an amount in the order's own
+        # fixed without a currency: an amount in the order's currency
         (any_currency("5"), None, of("USD", 10_000), 500, [500]),
         (any_currency("5"), None, of("JPY", 10_000), 5, [5]),
         (any_currency("5"), None, of("KWD", 10_000), 5_000, [5_000]),
@@ -77,7 +77,7 @@ def of(currency: str, *unit_minors: int) -> Order:
         (any_currency("5.250"), None, of("USD", 10_000), Reason.CURRENCY_MISMATCH, []),
         (any_currency("5"), None, of("XXX", 10_000), Reason.CURRENCY_MISMATCH, []),
         (any_currency("5", per_unit=True), None, of("USD", 10_000, 300), 800, [500, 300]),
-        # fixed_rate: only in its own currency
+        # fixed_rate: only in its currency
         (rate("3.50", 350), "USD", of("USD", 10_000), 350, [350]),
         (rate("3.50", 350), "USD", of("JPY", 10_000), Reason.CURRENCY_MISMATCH, []),
         (rate("350", 350), "JPY", of("JPY", 200), 200, [200]),
@@ -97,7 +97,7 @@ def test_a_discount_on_goods_by_kind_and_currency(
     assert coupon.benefit is None
 
 
-def test_a_mismatch_names_the_amount_that_the_currency_cannot_have() -> None:
+def test_a_mismatch_names_the_amount_that_the_currency_cannot_represent() -> None:
     refused = redeemed(any_currency("5.25"), of("JPY", 10_000)).refused[0]
     assert refused.message == "Coupon 'SAVE10' takes 5.25 off, which is no amount in JPY."
     assert refused.details == {"currency": "JPY", "value": "5.25"}
@@ -126,7 +126,7 @@ def test_free_shipping_takes_off_the_shipping_and_nothing_else(
 
 
 def shipping_world(*caps: int | None, **fields: Any) -> World:
-    """A campaign of free shipping with a coupon of its name for each cap."""
+    """Build a free-shipping campaign and a coupon with its name for each cap."""
     world = World(
         tuple(
             campaign(name, discount=replace(FREE_SHIPPING, max_discount_minor=cap), policy="combinable", **fields)
@@ -138,13 +138,13 @@ def shipping_world(*caps: int | None, **fields: Any) -> World:
     return world
 
 
-def test_two_of_free_shipping_share_what_is_left_of_it() -> None:
+def test_two_free_shipping_coupons_share_the_rest_of_the_shipping() -> None:
     verdict = shipping_world(500, 400).redeem("A", "B", to=order(shipping_minor=799))
     assert [(one.code, one.discount_minor) for one in verdict.accepted] == [("A", 500), ("B", 299)]
     assert verdict.discount_minor == 799
 
 
-def test_a_second_free_shipping_has_no_effect_where_the_first_took_all() -> None:
+def test_a_second_free_shipping_coupon_has_no_effect_if_the_first_took_all() -> None:
     verdict = shipping_world(None, 400).redeem("A", "B", to=order(shipping_minor=300))
     assert [one.code for one in verdict.accepted] == ["A"]
     assert verdict.refused[0].reason == Reason.NO_EFFECT
@@ -153,15 +153,15 @@ def test_a_second_free_shipping_has_no_effect_where_the_first_took_all() -> None
     )
 
 
-def test_free_shipping_in_a_later_request_takes_what_the_earlier_left() -> None:
+def test_free_shipping_in_a_later_request_takes_the_rest_of_the_shipping() -> None:
     world = shipping_world(500, None)
     to = order(shipping_minor=799)
     assert world.redeem("A", to=to).discount_minor == 500
     assert world.redeem("B", to=to).discount_minor == 299
-    assert only_reason(world.redeem("A", "B", to=to)) is None  # both stand
+    assert only_reason(world.redeem("A", "B", to=to)) is None  # both stay redeemed
 
 
-def test_shipping_and_goods_are_taken_off_side_by_side_also_in_later_requests() -> None:
+def test_discounts_on_shipping_and_goods_are_independent_also_in_later_requests() -> None:
     world = World(
         (campaign("a", discount=FREE_SHIPPING, policy="combinable"), campaign("b", discount=percent("100"),
                                                                               policy="combinable"))
@@ -188,23 +188,23 @@ def test_free_shipping_counts_against_a_budget() -> None:
 @pytest.mark.parametrize(
     ("offer", "lines", "parts"),
     [
-        # listed: priced as the order does
+        # listed: at the order's price
         (gift(), (line("1", 5_000), line("2", 900, product_id="mug")), {"2": 900}),
-        # listed more often than it is given
+        # more units listed than given
         (gift(2), (line("1", 5_000), line("2", 900, 3, product_id="mug")), {"2": 1_800}),
-        # listed less often: what is listed is free, the rest is added
+        # fewer units listed: those are free, the rest is added
         (gift(3), (line("1", 5_000), line("2", 900, 2, product_id="mug")), {"2": 1_800}),
-        # listed in several lines: the cheapest units
+        # several lines: the cheapest units
         (gift(3), (line("1", 900, 2, product_id="mug"), line("2", 700, 2, product_id="mug")), {"1": 900, "2": 1_400}),
         (gift(3, cap=1_000), (line("1", 900, 3, product_id="mug"),), {"1": 1_000}),
-        # not listed, of no quantity, and without lines: added, and nothing is taken off
+        # not listed, quantity zero, or no lines: added without a discount
         (gift(), (line("1", 5_000),), {}),
         (gift(), (line("1", 5_000), line("2", 900, 0, product_id="mug")), {}),
         (gift(), (line("1", 5_000), line("2", 0, 1, product_id="mug")), {}),
         (gift(), (), {}),
     ],
 )
-def test_a_free_product_is_given_and_priced_where_the_order_lists_it(
+def test_a_free_product_is_given_and_priced_if_the_order_lists_it(
     currency: str, offer: DiscountOffer, lines: tuple[Line, ...], parts: dict[str, int]
 ) -> None:
     amount_minor = sum(one.amount_minor for one in lines) or 5_000
@@ -214,7 +214,7 @@ def test_a_free_product_is_given_and_priced_where_the_order_lists_it(
     assert coupon.benefit == Benefit(0, "mug", offer.units)
 
 
-def test_a_free_product_of_a_scope_needs_an_eligible_line_but_takes_its_price_where_it_is_listed() -> None:
+def test_a_free_product_with_a_scope_needs_an_eligible_line_but_uses_the_price_of_its_own_line() -> None:
     mug = line("2", 900, product_id="mug")
     assert only(redeemed(gift(), order("O", line("1", product_id="shoes"), mug), scope=SHOES)).lines == (("2", 900),)
     assert only_reason(redeemed(gift(), order("O", line("1"), mug), scope=SHOES)) == Reason.NO_ELIGIBLE_PRODUCT
@@ -222,7 +222,7 @@ def test_a_free_product_of_a_scope_needs_an_eligible_line_but_takes_its_price_wh
 
 
 @pytest.mark.parametrize(("first", "left"), [(percent("50"), 450), (percent("100"), 0), (fixed(190), 810)])
-def test_a_free_product_costs_what_others_left_of_its_line(first: DiscountOffer, left: int) -> None:
+def test_a_free_product_costs_the_rest_of_its_line(first: DiscountOffer, left: int) -> None:
     world = World(
         (
             campaign("a", discount=first, policy="combinable", priority=1),
@@ -236,7 +236,7 @@ def test_a_free_product_costs_what_others_left_of_its_line(first: DiscountOffer,
     assert together.accepted[1].discount_minor == left
 
 
-def test_a_free_product_in_a_later_request_takes_no_more_than_is_left_of_its_line() -> None:
+def test_a_free_product_in_a_later_request_takes_at_most_the_rest_of_its_line() -> None:
     world = World(
         (campaign("a", discount=percent("100"), policy="combinable", scope=SHOES),
          campaign("b", discount=gift(product_id="shoes"), policy="combinable"))
@@ -252,9 +252,7 @@ def test_a_free_product_in_a_later_request_takes_no_more_than_is_left_of_its_lin
 
 @pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
 @pytest.mark.parametrize("lines", [(line(),), ()])
-def test_a_custom_coupon_hands_its_payload_through_and_takes_nothing_off(
-    currency: str, lines: tuple[Line, ...]
-) -> None:
+def test_a_custom_coupon_passes_its_payload_on_and_takes_nothing_off(currency: str, lines: tuple[Line, ...]) -> None:
     payload = {"points": 5, "levels": ["gold", None], "deep": {"er": 1.5}}
     offer = DiscountOffer("custom", "0", payload=payload)
     coupon = only(redeemed(offer, Order("ORD1", currency, 0, lines, placed_at=NOW)))
@@ -285,7 +283,7 @@ def test_a_discount_stays_within_an_order_that_costs_less_than_its_lines() -> No
     ],
 )
 @pytest.mark.parametrize("closing", ["cancel", "return"])
-def test_each_kind_is_held_until_the_payment_burned_and_restored_alike(
+def test_each_kind_is_held_burned_and_restored_alike(
     offer: DiscountOffer, minor: int, benefit: Benefit | None, closing: Literal["cancel", "return"]
 ) -> None:
     world = World((campaign(discount=offer, currency="USD", limits=Limits(1, 1, 1, spend_total_minor=10_000)),))
@@ -297,8 +295,8 @@ def test_each_kind_is_held_until_the_payment_burned_and_restored_alike(
     paid = world.pay()
     assert paid.outcome == "redeemed"
     assert (coupon.held, coupon.used, world.meter().held_minor, world.meter().used_minor) == (0, 1, 0, minor)
-    for told in (held.accepted[0], paid.accepted[0]):
-        assert (told.discount_minor, told.benefit, told.lines) == (minor, benefit, held.accepted[0].lines)
+    for accepted in (held.accepted[0], paid.accepted[0]):
+        assert (accepted.discount_minor, accepted.benefit, accepted.lines) == (minor, benefit, held.accepted[0].lines)
     assert only_reason(world.redeem("SAVE10", to=order("ORD2"), by=MARY)) == Reason.EXHAUSTED
     back = world.cancel() if closing == "cancel" else world.return_order()
     assert back.outcome == "restored"
@@ -308,7 +306,7 @@ def test_each_kind_is_held_until_the_payment_burned_and_restored_alike(
 
 
 @pytest.mark.parametrize("kind", ["free_product", "custom"])
-def test_what_is_given_is_locked_without_an_order_too(kind: DiscountKind) -> None:
+def test_gifts_and_custom_offers_are_locked_without_an_order_too(kind: DiscountKind) -> None:
     world = World((campaign(discount=DiscountOffer(kind, "1", product_id="mug", units=1, payload=None)),))
     world.coupon()
     assert world.lock("SAVE10").accepted[0].discount_minor is None

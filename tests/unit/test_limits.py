@@ -1,4 +1,4 @@
-"""Budgets and caps: what they count, when it counts, what is refused and with which numbers."""
+"""Budgets and caps: what and when they count, and the numbers in their refusals."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +47,7 @@ def capped(*caps: Cap, **fields: Any) -> Limits:
     return Limits(**{"uses_per_coupon": 1, "caps": caps, **fields})
 
 
-def test_a_budget_is_spent_to_the_last_cent_and_not_beyond() -> None:
+def test_a_budget_is_spent_to_the_last_cent_and_no_further() -> None:
     world = world_of(budget(2_000))
     assert world.redeem("A", to=order("1")).outcome == "redeemed"
     assert world.redeem("B", to=order("2")).outcome == "redeemed"
@@ -65,7 +65,7 @@ def test_a_budget_is_spent_to_the_last_cent_and_not_beyond() -> None:
         ("KWD", 1_500, (10_000, 5_010, 5_000), ("redeemed", "refused", "redeemed")),
     ],
 )
-def test_a_discount_that_exceeds_what_is_left_is_refused_and_a_smaller_one_still_fits(
+def test_a_discount_above_the_rest_is_refused_and_a_smaller_one_still_fits(
     currency: str, limit: int, prices: tuple[int, ...], outcomes: tuple[str, ...]
 ) -> None:
     world = world_of(budget(limit), currency=currency)
@@ -80,13 +80,13 @@ def test_a_discount_that_exceeds_what_is_left_is_refused_and_a_smaller_one_still
 def test_several_coupons_of_one_request_share_the_budget() -> None:
     world = world_of(budget(1_900))
     verdict = world.redeem("A", "B", "C")
-    # 10.00 of 100.00, then 9.00 of 90.00 fit exactly; the third has nothing left
+    # 10.00 of 100.00 and 9.00 of 90.00 fit exactly; nothing is left for the third
     assert [one.discount_minor for one in verdict.accepted] == [1_000, 900]
     assert reasons(verdict) == {"C": Reason.BUDGET_EXCEEDED}
     assert world.meter().used_minor == 1_900
 
 
-def test_a_smaller_coupon_takes_what_a_greater_one_leaves_of_the_budget() -> None:
+def test_a_smaller_coupon_takes_the_rest_of_the_budget() -> None:
     limits = budget(1_000)
     world = World((campaign("save10", limits=limits, stacking="combinable", currency="USD", discount=fixed(700)),))
     world.coupon("A")
@@ -96,7 +96,7 @@ def test_a_smaller_coupon_takes_what_a_greater_one_leaves_of_the_budget() -> Non
     assert world.redeem("B", to=order("2", line("1", 300))).discount_minor == 300
 
 
-def test_what_other_checkouts_hold_of_a_budget_is_locked_and_not_spent() -> None:
+def test_budget_held_by_other_checkouts_is_locked_and_not_spent() -> None:
     world = world_of(budget(1_500))
     world.lock("A", by=MARY, order=order("cart"))
     assert world.meter() == Meter(held=1, held_minor=1_000)
@@ -105,13 +105,13 @@ def test_what_other_checkouts_hold_of_a_budget_is_locked_and_not_spent() -> None
     assert world.redeem("B", to=order("2")).outcome == "redeemed"
 
 
-def test_a_discount_greater_than_the_whole_budget_is_exceeded_whoever_holds_what() -> None:
+def test_a_discount_above_the_whole_budget_is_refused_as_exceeded_despite_holds() -> None:
     world = world_of(budget(1_500))
     world.lock("A", by=MARY, order=order("cart"))
     assert only_reason(world.redeem("B", to=order("2", line("1", 20_000)))) == Reason.BUDGET_EXCEEDED
 
 
-def test_a_lock_whose_time_is_over_holds_nothing_of_a_budget() -> None:
+def test_an_expired_lock_holds_nothing_of_a_budget() -> None:
     world = world_of(budget(1_500))
     world.lock("A", by=MARY, order=order("cart"))
     world.now += 15 * MINUTE
@@ -137,14 +137,14 @@ def test_a_lock_without_an_order_is_refused_once_all_of_the_budget_is_spent() ->
 
 
 @pytest.mark.parametrize(("price", "reason"), [(10_000, None), (15_000, None), (15_010, Reason.BUDGET_EXCEEDED)])
-def test_a_lock_with_an_order_needs_only_the_excess_over_what_it_holds(price: int, reason: Reason | None) -> None:
+def test_a_lock_with_an_order_needs_budget_only_beyond_the_discount_it_holds(price: int, reason: Reason | None) -> None:
     world = world_of(budget(2_500))
     world.redeem("B", to=order("other"))
     world.lock("A", order=order("cart"))
     assert only_reason(world.redeem(lock_reference="lock-1", to=order("2", line("1", price)))) == reason
 
 
-def test_a_lock_with_an_order_keeps_its_promise_when_the_budget_is_lowered() -> None:
+def test_a_lock_with_an_order_stays_valid_when_the_budget_is_lowered() -> None:
     world = world_of(budget(2_000))
     world.lock("A", order=order("cart"))
     world.state.campaigns["save10"] = campaign(limits=budget(500), currency="USD")
@@ -152,7 +152,7 @@ def test_a_lock_with_an_order_keeps_its_promise_when_the_budget_is_lowered() -> 
     assert only_reason(world.redeem("B", to=order("2", line("1", 10)))) == Reason.BUDGET_EXCEEDED
 
 
-def test_a_lock_that_is_replaced_gives_its_share_of_the_budget_back_first() -> None:
+def test_a_replaced_lock_first_releases_its_share_of_the_budget() -> None:
     world = world_of(budget(1_000))
     world.lock("A", order=order("cart"))
     assert world.lock("B", order=order("cart")).outcome == "locked"
@@ -170,7 +170,7 @@ def test_an_order_that_waits_for_its_payment_holds_its_share_of_the_budget() -> 
 
 
 @pytest.mark.parametrize("new", [2_500, None])
-def test_a_raised_budget_revives_and_a_lowered_one_refuses_new_uses_and_breaks_nothing(new: int | None) -> None:
+def test_a_raised_budget_allows_new_uses_and_a_lowered_one_refuses_only_new_uses(new: int | None) -> None:
     world = world_of(budget(2_000))
     world.redeem("A", to=order("1"))
     world.state.campaigns["save10"] = campaign(limits=budget(500), currency="USD")
@@ -182,7 +182,7 @@ def test_a_raised_budget_revives_and_a_lowered_one_refuses_new_uses_and_breaks_n
     assert world.redeem("B", to=order("4")).outcome == "redeemed"
 
 
-def test_what_would_take_nothing_off_is_told_so_also_when_the_budget_is_spent() -> None:
+def test_a_coupon_without_effect_is_refused_for_that_even_if_the_budget_is_spent() -> None:
     world = world_of(budget(1_000))
     world.redeem("A")
     assert only_reason(world.redeem("B", to=order("2", line("1", 0)))) == Reason.NO_EFFECT
@@ -191,7 +191,7 @@ def test_what_would_take_nothing_off_is_told_so_also_when_the_budget_is_spent() 
 @pytest.mark.parametrize(
     ("per", "next_start"), [("day", "2026-11-23"), ("week", "2026-11-23"), ("month", "2026-12-01")]
 )
-def test_a_cap_begins_anew_with_its_period(per: Period, next_start: str) -> None:
+def test_a_cap_starts_again_with_its_period(per: Period, next_start: str) -> None:
     following = datetime.fromisoformat(next_start).replace(tzinfo=UTC)
     world = world_of(capped(Cap(per, uses=1)))
     world.redeem("A", to=order("1"))
@@ -203,7 +203,7 @@ def test_a_cap_begins_anew_with_its_period(per: Period, next_start: str) -> None
     assert world.redeem("B", to=order("2"), by=MARY, at=following).outcome == "redeemed"
 
 
-def test_a_cap_goes_by_the_campaigns_clock() -> None:
+def test_a_cap_uses_the_campaigns_time_zone() -> None:
     evening = datetime(2026, 11, 22, 14, 59, tzinfo=UTC)
     world = world_of(capped(Cap("day", uses=1)), window=window(zone=ZoneInfo("Asia/Tokyo")))
     world.now = evening
@@ -215,7 +215,7 @@ def test_a_cap_goes_by_the_campaigns_clock() -> None:
     assert world.redeem("B", to=order("2"), at=world.now).outcome == "redeemed"
 
 
-def test_a_customers_cap_counts_each_customer_and_needs_one() -> None:
+def test_a_cap_per_customer_counts_each_customer_and_needs_one() -> None:
     world = world_of(capped(Cap("day", "customer", uses=1)))
     world.redeem("A", to=order("1"))
     refused = world.redeem("B", to=order("2")).refused[0]
@@ -229,7 +229,7 @@ def test_a_customers_cap_counts_each_customer_and_needs_one() -> None:
     assert only_reason(world.redeem("C", to=order("3"), by=None)) == Reason.CUSTOMER_REQUIRED
 
 
-def test_a_customers_cap_of_coupons_asks_nobody_who_uses_one() -> None:
+def test_a_cap_on_coupons_per_customer_does_not_apply_to_uses() -> None:
     world = world_of(capped(Cap("day", "customer", coupons=1)))
     assert world.redeem("A", by=None).outcome == "redeemed"
 
@@ -241,7 +241,7 @@ def test_several_coupons_of_one_request_share_a_cap() -> None:
     assert reasons(world.redeem("A", "B", "C")) == {"C": Reason.CUSTOMER_LIMIT}
 
 
-def test_what_other_checkouts_hold_of_a_cap_is_locked_and_not_gone() -> None:
+def test_uses_of_a_cap_held_by_other_checkouts_are_locked_and_not_used() -> None:
     world = world_of(capped(Cap("day", uses=1)))
     world.lock("A", by=MARY)
     assert only_reason(world.redeem("B")) == Reason.LOCKED_ELSEWHERE
@@ -250,14 +250,14 @@ def test_what_other_checkouts_hold_of_a_cap_is_locked_and_not_gone() -> None:
     assert only_reason(world.redeem("C", to=order("2"))) == Reason.CAMPAIGN_EXHAUSTED
 
 
-def test_what_is_used_up_is_told_before_what_is_only_held() -> None:
+def test_a_used_up_cap_is_reported_before_a_held_one() -> None:
     world = world_of(capped(Cap("day", uses=2), Cap("week", uses=1)))
     world.redeem("A")
     world.lock("B", by=MARY)
     assert only_reason(world.redeem("C", to=order("2"))) == Reason.CAMPAIGN_EXHAUSTED
 
 
-def test_a_use_that_was_held_counts_when_it_was_held_also_when_it_is_paid_another_day() -> None:
+def test_a_held_use_counts_on_the_day_it_was_held_even_if_it_is_paid_later() -> None:
     world = world_of(capped(Cap("day", uses=1), Cap("week", "customer", uses=9)))
     world.redeem("A", to=order("1"), hold=True, hold_seconds=2 * 86_400)
     world.now += DAY
@@ -268,14 +268,14 @@ def test_a_use_that_was_held_counts_when_it_was_held_also_when_it_is_paid_anothe
     assert world.state.period_meters[week] == Meter(used=1)
 
 
-def test_a_use_that_the_own_lock_pays_for_is_not_judged_by_caps_again() -> None:
+def test_a_use_from_the_requests_own_lock_is_not_judged_by_caps_again() -> None:
     world = world_of(capped(Cap("day", uses=1), Cap("day", "customer", uses=1)))
     world.lock("A", lock_seconds=2 * 86_400)
     assert world.redeem("A", to=order("1")).outcome == "redeemed"
     assert world.state.period_meters["save10", None, "day 2026-11-22"] == Meter(used=1)
 
 
-def test_a_use_given_back_makes_room_in_the_period_it_was_counted_in() -> None:
+def test_a_restored_use_makes_room_in_the_period_it_was_counted_in() -> None:
     world = world_of(capped(Cap("day", uses=1)))
     world.redeem("A", to=order("1"))
     world.now += DAY
@@ -292,7 +292,7 @@ def test_a_use_given_back_makes_room_in_the_period_it_was_counted_in() -> None:
         (Cap("day", "customer", coupons=1), Reason.CUSTOMER_LIMIT, None),
     ],
 )
-def test_a_cap_of_coupons_limits_what_is_issued(cap: Cap, second: Reason | None, third: Reason | None) -> None:
+def test_a_cap_on_coupons_limits_issuing(cap: Cap, second: Reason | None, third: Reason | None) -> None:
     world = World((campaign(limits=capped(cap)),))
     assert world.issue("save10").outcome == "issued"
     assert only_reason(world.issue("save10")) == second
@@ -307,12 +307,12 @@ def test_a_cap_of_coupons_limits_what_is_issued(cap: Cap, second: Reason | None,
         }  # fmt: skip
 
 
-def test_a_customers_cap_of_coupons_issues_to_nobody_who_cannot_be_told_apart() -> None:
+def test_a_cap_on_coupons_per_customer_issues_nothing_to_an_unidentified_customer() -> None:
     world = World((campaign(limits=capped(Cap("day", "customer", coupons=1))),))
     assert only_reason(world.issue("save10", to=Customer())) == Reason.CUSTOMER_REQUIRED
 
 
-def test_precedence_of_limits() -> None:
+def test_limits_are_reported_in_their_order_of_precedence() -> None:
     day = Cap("day", uses=1)
     mine = Cap("day", "customer", uses=1)
     cases = [

@@ -1,4 +1,4 @@
-"""Money is exact in every currency, whatever its number of decimals."""
+"""Money is exact in every currency, with any number of decimals."""
 
 import pytest
 from hypothesis import given
@@ -25,12 +25,12 @@ from shared.domain.model.money import MoneyError, decimals, format_minor, parse_
         ("9999999999999999.99", "USD", 999_999_999_999_999_999),
     ],
 )
-def test_an_amount_is_taken_by_its_digits(amount: str, currency: str, minor: int) -> None:
+def test_an_amount_is_read_by_its_digits(amount: str, currency: str, minor: int) -> None:
     assert parse_minor(amount, currency) == minor
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "says"),
+    ("amount", "currency", "text"),
     [
         ("1.001", "USD", "3 decimals, but USD has 2: round it"),
         ("1.000", "USD", "3 decimals, but USD has 2: round it"),
@@ -54,10 +54,10 @@ def test_an_amount_is_taken_by_its_digits(amount: str, currency: str, minor: int
         ("1.00", "XAU", "Unknown currency 'XAU': give a three-letter ISO 4217 code"),
     ],
 )
-def test_what_cannot_be_taken_exactly_is_refused_with_what_to_do(amount: str, currency: str, says: str) -> None:
+def test_an_inexact_amount_is_refused_with_advice(amount: str, currency: str, text: str) -> None:
     with pytest.raises(MoneyError) as caught:
         parse_minor(amount, currency)
-    assert says in str(caught.value)
+    assert text in str(caught.value)
     assert str(caught.value).endswith(".")
 
 
@@ -78,7 +78,7 @@ def test_minor_units_are_written_with_the_currencys_own_decimals(minor: int, cur
 
 
 @given(st.integers(0, 10**18 - 1), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
-def test_writing_and_reading_an_amount_gives_it_back(minor: int, currency: str) -> None:
+def test_writing_and_reading_an_amount_returns_the_same_amount(minor: int, currency: str) -> None:
     assert parse_minor(format_minor(minor, currency), currency) == minor
 
 

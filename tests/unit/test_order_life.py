@@ -1,4 +1,4 @@
-"""The life of an order, row by row: what the decision looks up is run, each row twice, and is the README's."""
+"""The life-cycle table of orders: every row is run twice, and the table equals the one in the README."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ README = Path(__file__).parents[2] / "services" / "redeemer" / "README.md"
 
 
 def as_markdown() -> str:
-    """The table as the README has it."""
+    """Render the table as in the README."""
     phases = ["| it is | when |", "|---|---|", *[f"| {phase} | {meant} |" for phase, meant in PHASES.items()]]
     rows = ["| it is | and is | so | that is |", "|---|---|---|---|"]
     by_phase = sorted(TABLE, key=lambda row: list(Phase).index(row.phase))
@@ -27,7 +27,7 @@ def as_markdown() -> str:
 
 
 class Shop:
-    """One order with coupon A; locks whose time is over are put away before each step, as the engine does."""
+    """One order with coupon A. Expired locks are cleaned up before each step, as the engine does."""
 
     def __init__(self) -> None:
         self.world = World((campaign(limits=Limits(1, uses_per_customer=9, uses_total=9)),))
@@ -46,8 +46,8 @@ class Shop:
         state = self.world.state
         return phase_of(state.orders.get("ORD1"), state.locks.get(order_hold("ORD1")), self.world.now)
 
-    def stands(self) -> tuple[tuple[int, int], int]:
-        """(held, used) of the coupon, what is left of the discount; the campaign's meter must say the same."""
+    def totals(self) -> tuple[tuple[int, int], int]:
+        """Return ((held, used), rest of the discount) of the coupon. Fail if the campaign's meter differs."""
         coupon, meter = self.world.state.coupons["id-A"], self.world.meter()
         known = self.world.state.orders.get("ORD1")
         left = sum(one.discount_minor for one in known.redemptions.values()) if known else 0
@@ -56,22 +56,22 @@ class Shop:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_row_does_what_it_says_and_the_second_time_nothing(case: Case) -> None:
+def test_every_row_has_its_documented_effect_once(case: Case) -> None:
     shop = Shop()
     for step in case.setup:
         shop.step(step)
-    if case.row.phase != Phase.LAPSED:  # it lapses as the next step begins
+    if case.row.phase != Phase.LAPSED:  # it lapses when the next step begins
         assert shop.phase() == case.row.phase
-    verdict, told = shop.step(case.event)
-    assert (verdict.outcome, told, shop.stands()) == (case.outcome, list(case.told), (case.uses, case.left_minor))
-    again, told = shop.step(case.event)
+    verdict, events = shop.step(case.event)
+    assert (verdict.outcome, events, shop.totals()) == (case.outcome, list(case.told), (case.uses, case.left_minor))
+    again, events = shop.step(case.event)
     refused = case.row.effect == Effect.REFUSE
-    assert (again.outcome, told) == (("refused", ["redemption_refused"]) if refused else ("unchanged", []))
-    assert (again.entries, shop.stands()) == ((), (case.uses, case.left_minor))
+    assert (again.outcome, events) == (("refused", ["redemption_refused"]) if refused else ("unchanged", []))
+    assert (again.entries, shop.totals()) == ((), (case.uses, case.left_minor))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == "refused"], ids=str)
-def test_a_row_that_refuses_says_why(case: Case) -> None:
+def test_a_row_that_refuses_has_a_reason(case: Case) -> None:
     shop = Shop()
     for step in case.setup:
         shop.step(step)
@@ -79,7 +79,7 @@ def test_a_row_that_refuses_says_why(case: Case) -> None:
     assert reasons(shop.step(case.event)[0]) == {"A": expected}
 
 
-def test_a_lapsed_hold_is_one_whether_or_not_it_was_put_away() -> None:
+def test_a_hold_is_lapsed_whether_or_not_it_was_cleaned_up() -> None:
     shop = Shop()
     shop.step("hold for no time")
     assert shop.phase() == Phase.LAPSED
@@ -95,8 +95,8 @@ def test_every_phase_event_and_effect_has_a_row_and_no_pair_has_two() -> None:
     assert {row.effect for row in TABLE} == set(Effect)
 
 
-def test_a_pair_without_a_row_is_one_that_cannot_be() -> None:
-    """Nothing is earlier or the last of what nobody knows; only what is closed is placed anew or outlived."""
+def test_a_pair_without_a_row_is_impossible() -> None:
+    """An unknown order has no earlier events and no last part. Only a closed one is placed again or has later parts."""
     missing = {(phase, event) for phase in Phase for event in OrderEvent} - {(row.phase, row.event) for row in TABLE}
     closed = {Phase.CANCELLED, Phase.RETURNED, Phase.BOTH}
     earlier = {event for event in OrderEvent if event.name.endswith("EARLIER")}
@@ -108,11 +108,11 @@ def test_a_pair_without_a_row_is_one_that_cannot_be() -> None:
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=8))
-def test_whatever_happens_in_whatever_order_has_a_row_and_the_meters_agree(steps: list[str]) -> None:
+def test_any_sequence_of_steps_has_rows_and_consistent_meters(steps: list[str]) -> None:
     shop = Shop()
     for step in steps:
         shop.step(step)
-        shop.stands()
+        shop.totals()
 
 
 def test_the_readme_shows_the_table() -> None:

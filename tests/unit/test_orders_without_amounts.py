@@ -1,4 +1,4 @@
-"""Orders of which nobody said what they cost: what a lock held for them is what its coupons take off."""
+"""Orders without an amount: their coupons take off the discount that a lock held."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from tests.builders import JOHN, MARY, World, campaign, order
 UNPRICED = Order("ORD1", "EUR", 0)
 
 
-def test_burning_a_lock_takes_off_what_it_held_in_the_currency_it_was_held_in() -> None:
+def test_burning_a_lock_takes_off_the_held_discount_in_its_currency() -> None:
     world = World((campaign(),))
     world.coupon()
     held = world.lock("SAVE10", order=order(), order_id="ORD1")
@@ -29,7 +29,7 @@ def test_a_lock_without_an_order_is_burned_with_nothing_taken_off() -> None:
     assert world.state.coupons["id-SAVE10"].used == 1
 
 
-def test_a_code_is_judged_by_all_that_needs_no_amount() -> None:
+def test_a_code_is_judged_by_all_rules_that_need_no_amount() -> None:
     world = World((campaign(min_order_minor=1_000_000, currency="USD"),))
     world.coupon(holder_key="person-john")
     assert world.redeem("SAVE10", to=UNPRICED, priced=False).outcome == "redeemed"
@@ -37,12 +37,12 @@ def test_a_code_is_judged_by_all_that_needs_no_amount() -> None:
     assert again.refused[0].reason is Reason.EXHAUSTED
 
 
-def test_the_order_itself_is_noted_as_soon_as_somebody_tells_what_it_costs() -> None:
+def test_the_order_is_recorded_when_its_amount_arrives() -> None:
     world = World((campaign(),))
     world.coupon()
     world.redeem("SAVE10", to=UNPRICED, priced=False)
     assert world.state.orders["ORD1"].currency is None
-    told = world.redeem("SAVE10", to=order(), by=JOHN)
-    assert told.outcome in {"recorded", "unchanged"}
+    verdict = world.redeem("SAVE10", to=order(), by=JOHN)
+    assert verdict.outcome in {"recorded", "unchanged"}
     assert world.state.orders["ORD1"].amount_minor == order().amount_minor
     assert world.state.coupons["id-SAVE10"].used == 1

@@ -1,4 +1,4 @@
-"""Recurring coupons: a use on a subscription's order covers its later orders, as long as it stands."""
+"""Recurring coupons: a use on a subscription's order covers its later orders while it is in effect."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ def shop(**fields: Any) -> World:
 
 
 def nth(cycle: int, subscription: str | None = "sub-1", **fields: Any) -> Order:
-    """The order of a cycle: a day apart, 100.00 USD each."""
+    """Build the order of a cycle: 100.00 USD, one order per day."""
     fields.setdefault("placed_at", NOW + cycle * DAY)
     made = order(f"ORD{cycle}", *fields.pop("lines", ()), **fields)
     return replace(made, subscription_id=subscription, cycle=cycle)
@@ -46,7 +46,7 @@ def buy(world: World, cycle: int, *codes: str, **fields: Any) -> Verdict:
 
 
 def used(world: World) -> tuple[int, int, int]:
-    """(held, used) uses of the coupon, and the discount that its campaign's meter has used."""
+    """Return the coupon's held and used uses, and the used discount on its campaign's meter."""
     coupon, meter = world.state.coupons["id-A"], world.meter()
     assert (meter.held, meter.used) == (coupon.held, coupon.used)
     return coupon.held, coupon.used, meter.used_minor
@@ -97,13 +97,13 @@ def test_the_first_order_of_a_cycle_takes_a_use_again() -> None:
     assert world.state.coupons["id-A"].used == 2
 
 
-def test_a_later_order_that_comes_first_takes_the_use_and_covers_what_follows() -> None:
+def test_a_later_order_that_arrives_first_takes_the_use_and_covers_the_next_orders() -> None:
     world = shop()
     assert buy(world, 2).accepted[0].recurring is False
     assert buy(world, 3).accepted[0].recurring is True
 
 
-def test_without_a_first_use_that_stands_an_order_is_judged_like_any_other() -> None:
+def test_without_a_first_use_in_effect_an_order_is_judged_like_any_other() -> None:
     world = shop()
     buy(world, 1)
     buy(world, 2)
@@ -115,7 +115,7 @@ def test_without_a_first_use_that_stands_an_order_is_judged_like_any_other() -> 
     assert buy(world, 4).accepted[0].recurring is True
 
 
-def test_two_uses_for_one_subscription_stand_until_both_are_given_back() -> None:
+def test_two_uses_for_one_subscription_stay_in_effect_until_both_are_restored() -> None:
     world = shop(limits=Limits(2))
     buy(world, 1)
     world.redeem("A", to=replace(nth(1), order_id="ORD9"))
@@ -125,7 +125,7 @@ def test_two_uses_for_one_subscription_stand_until_both_are_given_back() -> None
     assert buy(world, 3).accepted[0].recurring is False
 
 
-def test_a_later_order_that_ends_gives_its_discount_back_and_no_use() -> None:
+def test_a_later_order_that_ends_restores_its_discount_and_no_use() -> None:
     world = shop()
     buy(world, 1)
     buy(world, 2)
@@ -138,7 +138,7 @@ def test_a_later_order_that_ends_gives_its_discount_back_and_no_use() -> None:
     assert buy(world, 3).accepted[0].recurring is True
 
 
-def test_what_the_first_use_promised_is_not_judged_again() -> None:
+def test_rules_that_the_first_use_fixed_are_not_judged_again() -> None:
     world = shop(window=window(ends_in=2 * DAY), holder_only=True)
     world.state.coupons["id-A"].holder_key = "person-john"
     buy(world, 1)
@@ -158,7 +158,7 @@ def test_what_the_first_use_promised_is_not_judged_again() -> None:
         ({}, {"lines": (line("1", 1),)}, Reason.NO_EFFECT),
     ],
 )
-def test_what_depends_on_the_order_is_judged_again(
+def test_rules_that_depend_on_the_order_are_judged_again(
     fields: dict[str, Any], later: dict[str, Any], reason: Reason
 ) -> None:
     world = shop(**fields)
@@ -166,7 +166,7 @@ def test_what_depends_on_the_order_is_judged_again(
     assert only_reason(buy(world, 2, **later)) == reason
 
 
-def test_a_voided_coupon_and_a_closed_order_stay_so() -> None:
+def test_a_voided_coupon_or_a_closed_order_is_refused_on_a_later_order() -> None:
     world = shop()
     buy(world, 1)
     world.cancel("ORD2", at=NOW + 5 * DAY)
@@ -175,7 +175,7 @@ def test_a_voided_coupon_and_a_closed_order_stay_so() -> None:
     assert only_reason(buy(world, 3)) == Reason.VOIDED
 
 
-def test_it_stacks_like_any_offer() -> None:
+def test_a_recurring_coupon_stacks_like_any_other() -> None:
     world = shop(stacking="exclusive")
     world.state.campaigns["save9"] = campaign("save9", discount=percent("9"), stacking="exclusive")
     world.coupon("B", "save9")
@@ -185,7 +185,7 @@ def test_it_stacks_like_any_offer() -> None:
     assert [one.reason for one in verdict.refused] == [Reason.BETTER_OFFER_WON]
 
 
-def test_it_leaves_the_uses_of_its_campaign_to_the_coupons_beside_it() -> None:
+def test_a_recurring_coupon_leaves_the_uses_of_its_campaign_to_other_coupons() -> None:
     world = shop(stacking="combinable", limits=Limits(1, uses_per_customer=2, uses_total=2))
     world.coupon("B")
     buy(world, 1)
@@ -199,7 +199,7 @@ def test_an_order_that_waits_for_its_payment_holds_no_use(first_held: bool) -> N
     world = shop()
     buy(world, 1, hold=first_held, hold_seconds=3_600)
     if first_held:
-        assert only_reason(buy(world, 2)) == Reason.CUSTOMER_LIMIT, "nothing stands before the payment"
+        assert only_reason(buy(world, 2)) == Reason.CUSTOMER_LIMIT, "the use is not in effect before the payment"
         world.pay("ORD1", at=NOW + 2 * DAY)
     verdict = buy(world, 3, hold=True, hold_seconds=3_600)
     assert (verdict.outcome, verdict.accepted[0].uses, verdict.accepted[0].recurring) == ("held", 0, True)
@@ -212,7 +212,7 @@ def test_an_order_that_waits_for_its_payment_holds_no_use(first_held: bool) -> N
     assert used(world) == (0, 1, 1_000)
 
 
-def test_a_hold_without_a_use_is_let_go_and_runs_out_like_any_other() -> None:
+def test_a_hold_without_a_use_is_released_and_expires_like_any_other() -> None:
     world = shop()
     buy(world, 1)
     buy(world, 2, hold=True, hold_seconds=60)

@@ -1,4 +1,4 @@
-"""Returns in part: the share of what came back, exact in the end however it was split, and no use."""
+"""Partial returns restore a share of the discount, exact for any split, and no use."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, PartReturn
 from shared.domain.orders import returns as returning
 from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
-from tests.returned_goods import PLACED, given_back, goods, left, numbers, shop
+from tests.returned_goods import PLACED, goods, left, numbers, restored_shares, shop
 
 UnitsBack = tuple[str, str, int, int, tuple[Any, ...], tuple[int, ...]]
 UNITS: list[UnitsBack] = [
-    # three units for a discount that three doesn't divide: half-up each time, and the whole in the end
+    # a discount that three units don't divide: each share is rounded half-up, and the sum is exact
     ("USD", "three units of 3.33 and 1.00 off", 333, 100, (("1", 1), ("1", 1), ("1", 1)), (33, 34, 33)),
     ("USD", "two at once, then one", 333, 100, (("1", 2), ("1", 1)), (67, 33)),
     ("JPY", "three units of 100 and 10 off", 100, 10, (("1", 1), ("1", 1), ("1", 1)), (3, 4, 3)),
@@ -26,14 +26,14 @@ UNITS: list[UnitsBack] = [
 
 
 @pytest.mark.parametrize("case", UNITS, ids=lambda one: f"{one[0]}, {one[1]}")
-def test_units_give_back_their_share_rounded_on_what_is_back_so_far(case: UnitsBack) -> None:
+def test_units_restore_their_share_rounded_on_all_returns_so_far(case: UnitsBack) -> None:
     currency, _, unit, off, parts, shares = case
     world = shop(discount=fixed(off), currency=currency)
-    # A second line that doesn't come back, and that the coupon isn't good for, keeps the order from being whole.
+    # A second line, not eligible and not returned, keeps this from being a whole return.
     lines = (line("1", unit, 3), line("2", 0, 1))
     world.redeem("A", to=goods(*lines, currency=currency))
     verdicts = [world.part(part, at=PLACED + number * MINUTE) for number, part in enumerate(parts, 1)]
-    assert tuple(given_back(verdict)[0] for verdict in verdicts) == shares
+    assert tuple(restored_shares(verdict)[0] for verdict in verdicts) == shares
     assert sum(shares) == off
     assert left(world) == 0
     assert world.state.coupons["id-A"].used == 1
@@ -48,17 +48,17 @@ def test_units_give_back_their_share_rounded_on_what_is_back_so_far(case: UnitsB
         ("KWD", 10_000, 1_001, ("0.005", "0.005", "9.989"), (1, 0, 1_000)),
     ],
 )
-def test_amounts_give_back_their_share_rounded_on_what_is_back_so_far(
+def test_amounts_restore_their_share_rounded_on_all_returns_so_far(
     currency: str, total: int, off: int, amounts: tuple[str, ...], shares: tuple[int, ...]
 ) -> None:
     world = shop(discount=fixed(off), currency=currency)
     world.redeem("A", to=goods(line("1", total), currency=currency))
     verdicts = [world.part(amount=amount, at=PLACED + number * MINUTE) for number, amount in enumerate(amounts, 1)]
-    assert tuple(given_back(verdict)[0] for verdict in verdicts) == shares
-    assert all(given_back(verdict)[1] == () for verdict in verdicts)
+    assert tuple(restored_shares(verdict)[0] for verdict in verdicts) == shares
+    assert all(restored_shares(verdict)[1] == () for verdict in verdicts)
 
 
-def test_a_part_tells_what_each_line_gives_back() -> None:
+def test_a_part_reports_the_share_of_each_line() -> None:
     world = shop()
     redeemed = world.redeem("A", to=goods())
     verdict = world.part(("2", 1), ("1", 0), ("nope", 3), at=PLACED + MINUTE)
@@ -104,8 +104,8 @@ def test_the_last_part_to_arrive_need_not_be_the_latest() -> None:
     assert world.state.orders["ORD1"].returned_at == PLACED + 9 * MINUTE
 
 
-@pytest.mark.parametrize("ending", ["cancel", "come_back"])
-def test_what_is_left_comes_back_with_the_use_when_the_order_ends(ending: str) -> None:
+@pytest.mark.parametrize("ending", ["cancel", "return_order"])
+def test_the_rest_is_restored_with_the_use_when_the_order_ends(ending: str) -> None:
     world = shop()
     before = numbers(world)
     world.redeem("A", to=goods())
@@ -116,7 +116,7 @@ def test_what_is_left_comes_back_with_the_use_when_the_order_ends(ending: str) -
 
 
 @pytest.mark.parametrize("restore_on", [frozenset(), frozenset({"order.cancelled"})])
-def test_a_campaign_that_restores_nothing_on_returns_gives_nothing_back(restore_on: frozenset[str]) -> None:
+def test_a_campaign_without_restores_on_returns_restores_nothing(restore_on: frozenset[str]) -> None:
     world = shop(restore_on=restore_on)
     world.redeem("A", to=goods())
     assert world.part(("2", 1), at=PLACED + MINUTE).outcome == "recorded"
@@ -125,15 +125,15 @@ def test_a_campaign_that_restores_nothing_on_returns_gives_nothing_back(restore_
     assert world.cancel(at=PLACED + 3 * MINUTE).outcome == ("restored" if restore_on else "recorded")
 
 
-def test_an_order_without_lines_knows_amounts_only() -> None:
+def test_an_order_without_lines_can_be_returned_by_amounts_only() -> None:
     world = shop()
     world.redeem("A", to=Order("ORD1", "USD", 10_000, placed_at=PLACED))
     assert world.part(("1", 1), at=PLACED + MINUTE).outcome == "recorded"
-    assert given_back(world.part(amount="50.00", at=PLACED + 2 * MINUTE)) == (500, ())
+    assert restored_shares(world.part(amount="50.00", at=PLACED + 2 * MINUTE)) == (500, ())
 
 
-def test_what_was_taken_off_shipping_comes_back_with_the_whole_only() -> None:
-    standing = ActiveRedemption(
+def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
+    redemption = ActiveRedemption(
         "id-A", "save10", "r", 1, 1_500, "USD", None, (("1", 600), ("2", 400), ("", 500)), burned_minor=1_500
     )
     of = returning.Goods((("1", 1, 6_000), ("2", 2, 2_000)), 10_000, "USD")
@@ -141,13 +141,13 @@ def test_what_was_taken_off_shipping_comes_back_with_the_whole_only() -> None:
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([standing], made, of, (), (part,), "ORD1")
+        (entry,) = returning.shares([redemption], made, of, (), (part,), "ORD1")
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 
 
 @pytest.mark.parametrize("amount", ["1.234", "-1", "x", "", "1" * 30])
-def test_an_amount_that_the_currency_cannot_have_is_refused_and_changes_nothing(amount: str) -> None:
+def test_an_amount_that_the_currency_cannot_represent_is_refused_and_changes_nothing(amount: str) -> None:
     world = shop()
     world.redeem("A", to=goods())
     before = numbers(world)
@@ -157,7 +157,7 @@ def test_an_amount_that_the_currency_cannot_have_is_refused_and_changes_nothing(
     assert (numbers(world), world.state.orders["ORD1"].returns, verdict.orders) == (before, (), ())
 
 
-def test_such_an_amount_counts_for_nothing_where_it_came_before_its_order() -> None:
+def test_such_an_amount_is_ignored_if_it_arrives_before_its_order() -> None:
     world = shop()
     assert world.part(amount="1.234", at=PLACED + MINUTE).outcome == "recorded"
     assert world.redeem("A", to=goods()).outcome == "redeemed"
@@ -175,7 +175,7 @@ def test_the_same_part_again_changes_nothing(part: dict[str, Any]) -> None:
     assert world.part(*part.get("units", ()), amount=part.get("amount"), at=PLACED + 2 * MINUTE).outcome == "restored"
 
 
-def test_the_same_part_is_known_in_whatever_form_it_comes() -> None:
+def test_the_same_part_is_recognized_in_any_notation() -> None:
     world = shop()
     world.redeem("A", to=goods())
     world.part(("2", 1), ("1", 0), ("2", 0), at=PLACED + MINUTE)
@@ -184,22 +184,26 @@ def test_the_same_part_is_known_in_whatever_form_it_comes() -> None:
     assert world.part(amount="1", at=PLACED + MINUTE).outcome == "unchanged"
 
 
-def test_lines_count_and_not_the_amount_where_a_part_says_both() -> None:
+def test_a_part_with_lines_and_an_amount_counts_by_its_lines() -> None:
     world = shop()
     world.redeem("A", to=goods())
-    assert given_back(world.part(("2", 1), amount="90.00", at=PLACED + MINUTE)) == (200, (("2", 200),))
+    assert restored_shares(world.part(("2", 1), amount="90.00", at=PLACED + MINUTE)) == (200, (("2", 200),))
 
 
-def test_a_part_before_its_order_is_given_back_in_the_placings_own_verdict() -> None:
+def test_a_part_before_its_order_is_restored_in_the_verdict_of_the_placing() -> None:
     world = shop()
     assert world.part(("2", 1), at=PLACED + MINUTE).outcome == "recorded"
     verdict = world.redeem("A", to=goods())
-    assert (verdict.outcome, verdict.discount_minor, given_back(verdict)) == ("redeemed", 1_000, (200, (("2", 200),)))
+    assert (verdict.outcome, verdict.discount_minor, restored_shares(verdict)) == (
+        "redeemed",
+        1_000,
+        (200, (("2", 200),)),
+    )
     assert left(world) == 800
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_an_order_that_came_back_in_parts_before_it_arrived_is_refused_like_one_returned(hold: bool) -> None:
+def test_an_order_returned_in_parts_before_it_arrived_is_refused_like_a_returned_one(hold: bool) -> None:
     world = shop()
     world.part(("1", 1), at=PLACED + MINUTE)
     world.part(("2", 2), at=PLACED + 2 * MINUTE)
@@ -209,19 +213,19 @@ def test_an_order_that_came_back_in_parts_before_it_arrived_is_refused_like_one_
         assert (known.status, known.returned_at) == ("returned", PLACED + 2 * MINUTE)
 
 
-def test_a_part_of_an_order_that_holds_its_coupons_is_given_back_when_the_payment_burns() -> None:
+def test_a_part_of_an_order_with_held_coupons_is_restored_when_the_payment_burns() -> None:
     world = shop()
     before = numbers(world)
     world.redeem("A", to=goods(), hold=True, hold_seconds=3_600)
     assert world.part(("2", 1), at=PLACED + MINUTE).outcome == "recorded"
     assert world.meter().held_minor == 1_000
     paid = world.pay(at=PLACED + 2 * MINUTE)
-    assert (paid.outcome, paid.discount_minor, given_back(paid)) == ("redeemed", 1_000, (200, (("2", 200),)))
+    assert (paid.outcome, paid.discount_minor, restored_shares(paid)) == ("redeemed", 1_000, (200, (("2", 200),)))
     world.cancel(at=PLACED + 3 * MINUTE)
     assert numbers(world) == before
 
 
-def test_of_a_cancelled_order_a_return_gives_back_what_the_cancellation_did_not() -> None:
+def test_a_return_of_a_cancelled_order_restores_what_the_cancellation_did_not() -> None:
     for late in (False, True):
         world = shop(restore_on=frozenset({"order.returned"}))
         world.redeem("A", to=goods())
@@ -233,7 +237,7 @@ def test_of_a_cancelled_order_a_return_gives_back_what_the_cancellation_did_not(
         assert (left(world), world.state.orders["ORD1"].status) == (800, "cancelled")
 
 
-def test_an_old_cancellation_that_comes_again_leaves_a_returned_order_alone() -> None:
+def test_a_duplicate_of_an_old_cancellation_does_not_change_a_returned_order() -> None:
     world = shop(restore_on=frozenset({"order.cancelled"}))
     world.redeem("A", to=goods())
     world.cancel(at=PLACED + MINUTE)
@@ -243,7 +247,7 @@ def test_an_old_cancellation_that_comes_again_leaves_a_returned_order_alone() ->
     assert world.state.coupons["id-A"].used == 1
 
 
-def test_more_parts_than_can_be_noted_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_parts_than_can_be_stored_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(returning, "MOST_PARTS", 3)
     world = shop()
     world.redeem("A", to=goods())
@@ -253,13 +257,13 @@ def test_more_parts_than_can_be_noted_are_refused(monkeypatch: pytest.MonkeyPatc
     assert world.return_order(at=PLACED + 4 * MINUTE).outcome == "restored"
 
 
-def test_nothing_that_came_back_is_nothing() -> None:
+def test_a_partial_return_without_lines_or_amount_changes_nothing() -> None:
     world = shop()
     assert world.run(ReturnOrder("c", "ORD1", False, PLACED)).outcome == "unchanged"
     assert world.state.orders == {}
 
 
-def test_free_shipping_comes_back_with_the_whole_only() -> None:
+def test_free_shipping_is_restored_only_with_the_whole_order() -> None:
     world = shop(discount=DiscountOffer("free_shipping", "free"))
     before = numbers(world)
     redeemed = world.redeem("A", to=goods(shipping_minor=700))
@@ -271,7 +275,7 @@ def test_free_shipping_comes_back_with_the_whole_only() -> None:
     assert numbers(world) == before
 
 
-def test_what_takes_nothing_off_gives_its_use_back_with_the_whole() -> None:
+def test_a_coupon_without_a_discount_restores_its_use_with_the_whole_order() -> None:
     world = shop(discount=DiscountOffer("custom", "", payload={"points": 5}))
     world.redeem("A", to=goods())
     assert world.part(("1", 1), at=PLACED + MINUTE).outcome == "recorded"

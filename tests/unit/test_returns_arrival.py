@@ -1,4 +1,4 @@
-"""Returns in part in any split, in any order, before their order or after: the end is the same, and exact."""
+"""Partial returns in any split and order of arrival, before or after their order, have the same exact result."""
 
 from itertools import pairwise, permutations
 from typing import Any
@@ -18,10 +18,10 @@ from tests.returned_goods import PLACED, goods, left, numbers, shop
         ((("1", 1),), None, ("paid", 1, 200)),
         ((("1", 1), ("2", 1)), None, ("returned", 0, None)),
         ((("1", 1),), "cancel", ("cancelled", 0, None)),
-        ((("1", 1),), "come_back", ("returned", 0, None)),
+        ((("1", 1),), "return_order", ("returned", 0, None)),
     ],
 )
-def test_placed_paid_and_back_in_parts_ends_the_same_in_any_order_of_arrival(
+def test_placing_paying_and_partial_returns_have_the_same_result_in_any_order_of_arrival(
     hold: bool, second: tuple[tuple[str, int], ...], ended: str | None, end: tuple[Any, ...]
 ) -> None:
     for arrival in permutations(range(5 if ended else 4)):
@@ -40,26 +40,26 @@ def test_placed_paid_and_back_in_parts_ends_the_same_in_any_order_of_arrival(
         assert world.state.coupons["id-A"].held == 0
 
 
-def test_a_coupon_that_joins_an_order_later_gives_back_what_came_back_before() -> None:
+def test_a_coupon_that_joins_an_order_later_restores_its_share_of_earlier_returns() -> None:
     for steps in permutations(range(3)):
         world = shop(stacking="combinable")
         world.coupon("B")
         todo: list[Any] = [
-            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same turn
+            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same iteration
             lambda: world.redeem("B", to=goods()),  # noqa: B023
             lambda: world.part(("2", 1), at=PLACED + MINUTE),  # noqa: B023
         ]
         for step in steps:
             todo[step]()
-        standing = world.state.orders["ORD1"].redemptions
-        assert [one.discount_minor for _, one in sorted(standing.items())] == [800, 800]
+        redemptions = world.state.orders["ORD1"].redemptions
+        assert [one.discount_minor for _, one in sorted(redemptions.items())] == [800, 800]
 
 
-def test_parts_of_an_order_that_was_closed_are_not_of_the_one_placed_anew() -> None:
+def test_parts_of_a_closed_order_do_not_belong_to_the_order_placed_again() -> None:
     for steps in permutations(range(4)):
         world = shop()
         todo: list[Any] = [
-            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same turn
+            lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same iteration
             lambda: world.cancel(at=PLACED + 5 * MINUTE),  # noqa: B023
             lambda: world.redeem("A", to=order("ORD1", *goods().lines, placed_at=PLACED + 9 * MINUTE)),  # noqa: B023
             lambda: world.part(("2", 1), at=PLACED + 11 * MINUTE),  # noqa: B023
@@ -67,7 +67,7 @@ def test_parts_of_an_order_that_was_closed_are_not_of_the_one_placed_anew() -> N
         for step in steps:
             todo[step]()
         assert left(world) == 800, steps
-        if world.state.orders["ORD1"].cancelled_at is not None:  # what is known to be placed anew began after this
+        if world.state.orders["ORD1"].cancelled_at is not None:  # the order is known to be placed again after this
             assert world.part(("2", 1), at=PLACED + 9 * MINUTE).outcome == "unchanged"
         assert world.part(("2", 1), at=PLACED + 4 * MINUTE).outcome == "unchanged"
 
@@ -78,7 +78,7 @@ quantities = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3_000)), min_s
 
 @settings(max_examples=150, deadline=None)
 @given(quantities, st.integers(1, 9_000), unit_splits, st.randoms(use_true_random=False), st.booleans())
-def test_any_split_in_any_order_gives_back_the_same_as_one_return(
+def test_any_split_in_any_order_restores_the_same_as_one_return(
     made: list[tuple[int, int]], off: int, parts: list[tuple[str, int]], random: Any, early: bool
 ) -> None:
     to = goods(*(line(str(number), unit, quantity) for number, (quantity, unit) in enumerate(made, 1)))
@@ -107,7 +107,7 @@ def test_any_split_in_any_order_gives_back_the_same_as_one_return(
     st.lists(st.tuples(unit_splits.filter(bool), st.integers(0, 3_000), st.booleans()), max_size=5),
     st.booleans(),
 )
-def test_whatever_came_back_in_parts_the_end_leaves_every_meter_as_before(
+def test_after_any_partial_returns_the_end_of_the_order_leaves_every_meter_as_before(
     made: list[tuple[int, int]], off: int, parts: list[tuple[list[tuple[str, int]], int, bool]], cancel: bool
 ) -> None:
     world = shop(discount=fixed(off))

@@ -1,4 +1,4 @@
-"""Rules of time, place and person: when each holds, why it refuses, and the numbers that it gives."""
+"""Rules on time, channel and customer: when each passes, and the reason and numbers of its refusal."""
 
 from itertools import pairwise
 from typing import Any
@@ -28,8 +28,8 @@ BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 VIP = frozenset({"vip"})
 
 
-def one(**fields: Any) -> World:
-    """A world of one campaign with one coupon SAVE10."""
+def world_of(**fields: Any) -> World:
+    """Build a world of one campaign with one coupon SAVE10."""
     world = World((campaign(**fields),))
     world.coupon()
     return world
@@ -41,7 +41,7 @@ def refusal(verdict: Verdict) -> RefusedCoupon:
     return refused
 
 
-def test_rules_stand_in_the_order_of_reasons() -> None:
+def test_rules_are_listed_in_the_order_of_reasons() -> None:
     ranks = [PRECEDENCE[rule.reason] for rule in RULES]
     assert all(first <= second for first, second in pairwise(ranks))
     assert len({rule.field for rule in RULES}) == len(RULES)
@@ -60,7 +60,7 @@ def test_rules_stand_in_the_order_of_reasons() -> None:
         (window(-DAY, MINUTE), {"starts_at": NOW, "ends_at": NOW + MINUTE}, None, {}),
     ],
 )
-def test_the_narrower_of_the_campaigns_and_the_coupons_window_counts(
+def test_the_narrower_window_of_campaign_and_coupon_counts(
     of_campaign: Window, of_coupon: dict[str, Any], reason: Reason | None, details: dict[str, str]
 ) -> None:
     world = World((campaign(window=of_campaign),))
@@ -78,15 +78,15 @@ def test_the_narrower_of_the_campaigns_and_the_coupons_window_counts(
     [
         ("web", {}, True),
         ("till", {}, False),
-        (None, {}, False),  # then it is the way in by which it came
+        (None, {}, False),  # then the channel of the request counts
         (None, {"channel": "web"}, True),
         ("till", {"channel": "web"}, False),
     ],
 )
-def test_a_channel_is_where_the_order_was_placed_or_else_the_way_in(
+def test_the_channel_is_the_orders_or_else_that_of_the_request(
     channel: str | None, fields: dict[str, str], good: bool
 ) -> None:
-    verdict = one(channels=frozenset({"web", "app"})).redeem("SAVE10", to=order(channel=channel), **fields)
+    verdict = world_of(channels=frozenset({"web", "app"})).redeem("SAVE10", to=order(channel=channel), **fields)
     assert only_reason(verdict) == (None if good else Reason.CHANNEL_MISMATCH)
     if not good:
         assert refusal(verdict).details == {"channel": channel or "orders", "expected": "app, web"}
@@ -102,7 +102,7 @@ def test_a_channel_is_where_the_order_was_placed_or_else_the_way_in(
         ({"segments_any": VIP | {"new"}}, ("old",), None, JOHN, Reason.SEGMENT_MISMATCH),
         ({"segments_any": VIP | {"new"}}, None, None, JOHN, Reason.SEGMENT_MISMATCH),
         ({"segments_any": VIP | {"new"}}, None, {"new", "old"}, JOHN, None),
-        # what the request says counts, also where it says none
+        # the segments of the request count, even if there are none
         ({"segments_any": VIP}, ("old",), {"vip"}, JOHN, Reason.SEGMENT_MISMATCH),
         ({"segments_any": VIP}, (), {"vip"}, JOHN, Reason.SEGMENT_MISMATCH),
         ({"segments_any": VIP}, ("vip",), {"old"}, JOHN, None),
@@ -114,47 +114,49 @@ def test_a_channel_is_where_the_order_was_placed_or_else_the_way_in(
         ({"segments_any": VIP, "segments_none": frozenset({"staff"})}, ("vip",), None, JOHN, None),
         ({"segments_any": VIP, "segments_none": frozenset({"staff"})}, ("vip", "staff"), None, JOHN,
          Reason.SEGMENT_MISMATCH),
-        # names are compared as they are
+        # names are compared exactly
         ({"segments_any": VIP}, ("VIP",), None, JOHN, Reason.SEGMENT_MISMATCH),
-        # nobody is in no segment
+        # a guest has no segments
         ({"segments_any": VIP}, None, None, None, Reason.CUSTOMER_REQUIRED),
         ({"segments_all": VIP}, None, None, None, Reason.CUSTOMER_REQUIRED),
         ({"segments_none": VIP}, None, None, None, None),
     ],
 )  # fmt: skip
-def test_segments_are_those_of_the_request_or_else_those_that_are_known(
+def test_segments_are_those_of_the_request_or_else_the_known_ones(
     fields: dict[str, Any], said: tuple[str, ...] | None, known: set[str] | None, by: Customer | None,
     reason: Reason | None,
 ) -> None:  # fmt: skip
-    world = one(**fields)
+    world = world_of(**fields)
     if known is not None:
         world.state.segments["person-john"] = frozenset(known)
-    who = None if by is None else Customer(by.customer_id, by.email, segments=said)
-    assert only_reason(world.redeem("SAVE10", by=who)) == reason
+    customer = None if by is None else Customer(by.customer_id, by.email, segments=said)
+    assert only_reason(world.redeem("SAVE10", by=customer)) == reason
 
 
-def test_a_segment_refusal_names_what_is_asked_for_and_what_there_is() -> None:
-    refused = refusal(one(segments_all=VIP | {"new"}).redeem("SAVE10", by=Customer("john", segments=("vip", "old"))))
+def test_a_segment_refusal_names_the_required_and_the_known_segments() -> None:
+    refused = refusal(
+        world_of(segments_all=VIP | {"new"}).redeem("SAVE10", by=Customer("john", segments=("vip", "old")))
+    )
     assert refused.message == "Coupon 'SAVE10' is for customers in all of new, vip; this one is in old, vip."
     assert refused.details == {"segments_all": "new, vip", "segments": "old, vip"}
-    refused = refusal(one(segments_any=VIP).redeem("SAVE10"))
+    refused = refusal(world_of(segments_any=VIP).redeem("SAVE10"))
     assert refused.message == "Coupon 'SAVE10' is for customers in one of vip; this one is in no segment."
 
 
-def test_what_a_request_says_of_its_customer_is_known_to_the_next_even_where_it_was_refused() -> None:
-    world = one(segments_any=VIP)
+def test_segments_of_a_refused_request_are_known_to_the_next() -> None:
+    world = world_of(segments_any=VIP)
     assert only_reason(world.redeem("NOPE", by=Customer("john", segments=("vip",)))) == Reason.NOT_FOUND
     assert only_reason(world.redeem("SAVE10", to=order("ORD2"))) is None
 
 
-def first(*standing: str) -> World:
-    world = one(first_order_only=True)
-    world.state.orders_of = {"person-john": set(standing), "person-mary": set()}
+def first(*orders: str) -> World:
+    world = world_of(first_order_only=True)
+    world.state.orders_of = {"person-john": set(orders), "person-mary": set()}
     return world
 
 
 @pytest.mark.parametrize(
-    ("standing", "by", "reason"),
+    ("orders", "by", "reason"),
     [
         ([], JOHN, None),
         (["ORD1"], JOHN, None),  # the order itself
@@ -164,16 +166,16 @@ def first(*standing: str) -> World:
         ([], None, Reason.CUSTOMER_REQUIRED),
     ],
 )
-def test_a_first_order_is_one_of_somebody_who_has_no_other_that_stands(
-    standing: list[str], by: Customer | None, reason: Reason | None
+def test_a_first_order_is_one_of_a_customer_without_other_valid_orders(
+    orders: list[str], by: Customer | None, reason: Reason | None
 ) -> None:
-    verdict = first(*standing).redeem("SAVE10", by=by)
+    verdict = first(*orders).redeem("SAVE10", by=by)
     assert only_reason(verdict) == reason
     if reason == Reason.NOT_FIRST_ORDER:
         assert refusal(verdict).details == {"order_id": "ORD0"}
 
 
-def test_a_cancelled_order_was_no_first_one_and_one_that_comes_back_is() -> None:
+def test_a_cancelled_order_does_not_count_until_it_is_placed_again() -> None:
     world = first()
     assert world.redeem("SAVE10").outcome == "redeemed"
     assert only_reason(world.redeem("SAVE10", to=order("ORD2"))) == Reason.NOT_FIRST_ORDER
@@ -184,14 +186,14 @@ def test_a_cancelled_order_was_no_first_one_and_one_that_comes_back_is() -> None
     assert world.state.orders_of["person-john"] == {"ORD1", "ORD3"}
 
 
-def test_an_order_that_becomes_another_customers_is_no_longer_the_formers() -> None:
+def test_an_order_that_moves_to_another_customer_no_longer_counts_for_the_first() -> None:
     world = first()
     world.redeem(by=JOHN)
     world.redeem(to=order(placed_at=NOW + MINUTE), by=MARY)
     assert world.state.orders_of == {"person-john": set(), "person-mary": {"ORD1"}}
 
 
-def test_a_lock_without_an_order_is_for_a_first_one_where_there_is_none_at_all() -> None:
+def test_a_lock_without_an_order_passes_first_order_only_for_a_customer_without_orders() -> None:
     assert first().lock("SAVE10").outcome == "locked"
     assert only_reason(first("ORD1").lock("SAVE10")) == Reason.NOT_FIRST_ORDER
     assert first("ORD1").lock("SAVE10", order_id="ORD1").outcome == "locked"

@@ -1,4 +1,4 @@
-"""Which lines and units a coupon takes its discount from: a row a case."""
+"""The lines and units that a coupon takes its discount from. One row per case."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,10 +42,10 @@ GOODS = (
         (SHOES, "12"),
         (Scope(variant_ids=frozenset({"red"})), "1"),
         (Scope(collection_ids=frozenset({"summer"})), "13"),
-        # any of several ways to be meant will do
+        # a match on any of several fields is enough
         (Scope(frozenset({"hat"}), frozenset({"blue"})), "23"),
         (Scope(variant_ids=frozenset({"blue"}), collection_ids=frozenset({"sale"})), "12"),
-        # an exclusion is stronger than any of them
+        # an exclusion overrides all of them
         (Scope(excluded_product_ids=frozenset({"shoes"})), "3"),
         (Scope(excluded_variant_ids=frozenset({"red"})), "23"),
         (Scope(excluded_collection_ids=frozenset({"sale", "winter"})), "23"),
@@ -56,7 +56,7 @@ GOODS = (
         (Scope(frozenset({"nothing"})), ""),
     ],
 )
-def test_a_scope_is_good_for_its_lines_but_not_for_excluded_ones(scope: Scope, eligible: str) -> None:
+def test_a_scope_covers_its_lines_but_not_excluded_ones(scope: Scope, eligible: str) -> None:
     verdict = redeemed(percent("10"), order("ORD1", *GOODS), scope=scope)
     if not eligible:
         assert only_reason(verdict) == Reason.NO_ELIGIBLE_PRODUCT
@@ -69,7 +69,7 @@ def test_a_scope_is_good_for_its_lines_but_not_for_excluded_ones(scope: Scope, e
 @pytest.mark.parametrize(
     "scope", [SHOES, Scope(excluded_variant_ids=frozenset({"x"})), Scope(max_units=1)], ids=["scope", "but", "units"]
 )
-def test_an_order_without_lines_has_nothing_for_a_coupon_that_needs_lines(scope: Scope) -> None:
+def test_a_coupon_that_needs_lines_is_refused_on_an_order_without_lines(scope: Scope) -> None:
     to = Order("ORD1", "USD", 10_000, placed_at=NOW)
     assert only_reason(redeemed(percent("10"), to, scope=scope)) == Reason.NO_ELIGIBLE_PRODUCT
     assert only_reason(redeemed(each(100), to)) == Reason.NO_ELIGIBLE_PRODUCT
@@ -81,23 +81,23 @@ UNITS = (line("1", 300, 2), line("2", 100, 2), line("3", 300, 1), line("4", 100,
 @pytest.mark.parametrize(
     ("offer", "most", "dearest", "parts"),
     [
-        # the cheapest units first; of equal ones those of the earlier line
+        # the cheapest units first; for equal prices, those of the earlier line
         (percent("100"), 1, False, {"2": 100}),
         (percent("100"), 2, False, {"2": 200}),
         (percent("100"), 3, False, {"1": 300, "2": 200}),
         (percent("100"), 4, False, {"1": 600, "2": 200}),
         (percent("100"), 5, False, {"1": 600, "2": 200, "3": 300}),
         (percent("100"), 99, False, {"1": 600, "2": 200, "3": 300}),
-        # or the dearest
+        # or the most expensive first
         (percent("100"), 1, True, {"1": 300}),
         (percent("100"), 3, True, {"1": 600, "3": 300}),
         (percent("100"), 4, True, {"1": 600, "2": 100, "3": 300}),
         (percent("50"), 3, True, {"1": 300, "3": 150}),
-        # a fixed amount once, on those units
+        # a fixed amount, once for these units
         (fixed(250), 1, False, {"2": 100}),
         (fixed(250), 3, False, {"1": 150, "2": 100}),
         (percent("50", cap=200), 3, True, {"1": 133, "3": 67}),
-        # per unit: off each of them, and never more than one costs
+        # per unit: off each unit, at most its price
         (each(50), None, False, {"1": 100, "2": 100, "3": 50}),
         (each(150), None, False, {"1": 300, "2": 200, "3": 150}),
         (each(50), 3, True, {"1": 100, "3": 50}),
@@ -105,7 +105,7 @@ UNITS = (line("1", 300, 2), line("2", 100, 2), line("3", 300, 1), line("4", 100,
     ],
 )
 @pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
-def test_only_so_many_units_or_each_of_them(
+def test_max_units_and_per_unit_limit_the_discount(
     offer: DiscountOffer, most: int | None, dearest: bool, parts: dict[str, int], currency: str
 ) -> None:
     scope = Scope(max_units=most, dearest_first=dearest)
@@ -119,7 +119,7 @@ def test_units_are_counted_among_eligible_lines_only() -> None:
     assert coupon.lines == (("2", 300),)
 
 
-def test_a_unit_costs_its_share_of_what_others_left() -> None:
+def test_a_unit_costs_its_share_of_the_rest_of_its_line() -> None:
     world = World(
         (
             campaign("a", discount=fixed(100), policy="combinable", priority=1),
@@ -129,10 +129,10 @@ def test_a_unit_costs_its_share_of_what_others_left() -> None:
     world.coupon("A", "a")
     world.coupon("B", "b")
     verdict = world.redeem("A", "B", to=order("ORD1", line("1", 300, 3)))
-    assert [one.discount_minor for one in verdict.accepted] == [100, 266]  # a third of 800, no fraction rounded up
+    assert [one.discount_minor for one in verdict.accepted] == [100, 266]  # a third of 800, rounded down
 
 
-def test_lines_of_no_quantity_take_no_part() -> None:
+def test_lines_with_quantity_zero_are_ignored() -> None:
     to = order("ORD1", line("1", 500, 0), line("2", 1_000))
     assert only(redeemed(percent("10"), to)).lines == (("2", 100),)
     assert only_reason(redeemed(percent("10"), order("ORD1", line("1", 500, 0)))) == Reason.NO_EFFECT

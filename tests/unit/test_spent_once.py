@@ -1,4 +1,4 @@
-"""Cancelled, used elsewhere, placed anew: a coupon is never spent twice, and a restore opens nothing that is shut."""
+"""Cancelled, used elsewhere, placed again: a coupon is never spent twice, and a restore doesn't reactivate it."""
 
 from itertools import permutations
 from typing import Any
@@ -18,7 +18,7 @@ def shop(**fields: Any) -> World:
 
 
 def spent(world: World) -> int:
-    """Uses that stand for orders; the coupon and its meter must say the same, and never more than one."""
+    """Return the redeemed uses of all orders. Fail if coupon or meter differ, or if there is more than one."""
     uses = sum(one.uses for known in world.state.orders.values() for one in known.redemptions.values())
     coupon = world.state.coupons["id-A"]
     assert (coupon.used, world.meter().used) == (uses, uses)
@@ -27,7 +27,7 @@ def spent(world: World) -> int:
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_cancelled_used_elsewhere_and_placed_anew_spends_once_in_any_order_of_arrival(hold: bool) -> None:
+def test_cancelling_using_elsewhere_and_placing_again_spends_once_in_any_order_of_arrival(hold: bool) -> None:
     for arrival in permutations(range(5)):
         world = shop()
 
@@ -50,13 +50,13 @@ def test_cancelled_used_elsewhere_and_placed_anew_spends_once_in_any_order_of_ar
             assert spent(world) <= 1
 
 
-@pytest.mark.parametrize("how", ["cancel", "come_back", "parts"])
-@pytest.mark.parametrize(("shut", "reason"), [("voided", Reason.VOIDED), ("over", Reason.EXPIRED)])
-def test_a_use_that_comes_back_to_a_shut_coupon_cannot_be_used(how: str, shut: str, reason: Reason) -> None:
+@pytest.mark.parametrize("how", ["cancel", "return_order", "parts"])
+@pytest.mark.parametrize(("closed", "reason"), [("voided", Reason.VOIDED), ("over", Reason.EXPIRED)])
+def test_a_use_restored_to_a_voided_or_expired_coupon_cannot_be_used(how: str, closed: str, reason: Reason) -> None:
     world = shop()
     world.redeem("A", to=order("ORD1"))
     coupon = world.state.coupons["id-A"]
-    if shut == "voided":
+    if closed == "voided":
         world.void("A")
     else:
         coupon.ends_at = NOW + MINUTE
@@ -68,12 +68,12 @@ def test_a_use_that_comes_back_to_a_shut_coupon_cannot_be_used(how: str, shut: s
     assert (coupon.used, spent(world)) == (0, 0)
     elsewhere = order("ORD2", placed_at=NOW + 2 * MINUTE)
     assert only_reason(world.redeem("A", to=elsewhere)) == reason
-    anew = order("ORD1", placed_at=NOW + 3 * MINUTE)
-    assert only_reason(world.redeem("A", to=anew)) == reason
+    again = order("ORD1", placed_at=NOW + 3 * MINUTE)
+    assert only_reason(world.redeem("A", to=again)) == reason
 
 
-def test_a_use_that_comes_back_late_serves_the_order_that_was_in_time() -> None:
-    """An order is judged by its own time: one placed before the coupon's end may use what was given back since."""
+def test_a_use_restored_late_can_be_used_by_an_order_placed_in_time() -> None:
+    """An order placed before the coupon's end may use a use that was restored later, as its own time counts."""
     world = shop()
     world.redeem("A", to=order("ORD1"))
     world.state.coupons["id-A"].ends_at = NOW + 2 * MINUTE

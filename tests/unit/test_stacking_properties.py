@@ -1,4 +1,4 @@
-"""Several coupons on one order, whatever they are: checked against plain arithmetic and every combination there is."""
+"""Several random coupons on one order, checked against simple arithmetic over all combinations."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,11 +27,11 @@ def codes_of(world: World) -> list[str]:
 
 
 Combination = tuple[tuple[Any, ...], dict[str, int]]
-"""(how good it is, the least is best; the discount of each coupon)"""
+"""(sort key, the smallest is best; the discount of each coupon)"""
 
 
 def allowed(world: World, to: Order) -> list[Combination]:
-    """Every combination that the campaigns' policies and limits allow, of coupons that would do by themselves."""
+    """Return every combination that the policies and limits allow, of coupons that are valid by themselves."""
     rules = {coupon.code: world.state.campaigns[coupon.campaign_id] for coupon in world.state.coupons.values()}
     alone = {code: take_off(rest_of(to), to, rules[code]) for code in rules}
     viable = [code for code in rules if valued(to, [code], rules, alone) is not None]
@@ -47,7 +47,7 @@ def allowed(world: World, to: Order) -> list[Combination]:
 def valued(
     to: Order, chosen: Sequence[str], rules: dict[str, Campaign], alone: dict[str, int | None]
 ) -> Combination | None:
-    """What a combination comes to, applied one after another; None where it isn't allowed."""
+    """Return a combination with its discounts, applied in sequence, or None if it isn't allowed."""
     stacking = [rules[code].stacking for code in chosen]
     groups = Counter(one.group for one in stacking if one.group is not None)
     if len(chosen) > 1 and any(one.policy == "exclusive" for one in stacking):
@@ -78,7 +78,7 @@ def valued(
 
 @settings(max_examples=300)
 @given(several, orders())
-def test_the_best_of_all_allowed_combinations_is_taken(made: list[Campaign], to: Order) -> None:
+def test_the_best_of_all_allowed_combinations_is_chosen(made: list[Campaign], to: Order) -> None:
     world = world_of(made)
     verdict = world.redeem(*codes_of(world), to=to)
     found = allowed(world, to)
@@ -89,7 +89,7 @@ def test_the_best_of_all_allowed_combinations_is_taken(made: list[Campaign], to:
 
 @settings(max_examples=150)
 @given(several, orders())
-def test_the_choice_coupon_by_coupon_is_never_below_the_best_single_one(made: list[Campaign], to: Order) -> None:
+def test_the_greedy_search_is_never_below_the_best_single_coupon(made: list[Campaign], to: Order) -> None:
     world = world_of(made)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(combining, "EXHAUSTIVE_UP_TO", 0)
@@ -99,7 +99,7 @@ def test_the_choice_coupon_by_coupon_is_never_below_the_best_single_one(made: li
     most = max((-rank[0] for rank, _ in found), default=0)
     assert single <= verdict.discount_minor <= most
     assert bool(verdict.accepted) == bool(found)
-    if found:  # and what it chose is allowed
+    if found:  # the chosen combination is allowed
         assert {one.code: one.discount_minor for one in verdict.accepted} in [taken for _, taken in found]
 
 
@@ -122,11 +122,11 @@ def parts(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, int]]:
 
 @settings(max_examples=300)
 @given(several, orders(), st.lists(st.lists(st.sampled_from("ABCDE"), max_size=3), max_size=3))
-def test_parts_sum_to_the_whole_and_no_line_gives_more_than_it_costs(
-    made: list[Campaign], to: Order, asked: list[list[str]]
+def test_shares_sum_to_the_discount_and_no_line_is_discounted_beyond_its_price(
+    made: list[Campaign], to: Order, earlier: list[list[str]]
 ) -> None:
     world = world_of(made)
-    verdicts = [world.redeem(*codes, to=to) for codes in (*asked, codes_of(world))]
+    verdicts = [world.redeem(*codes, to=to) for codes in (*earlier, codes_of(world))]
     of_shipping = 0
     for coupon in [one for verdict in verdicts for one in verdict.accepted]:
         assert coupon.discount_minor is not None
@@ -146,14 +146,14 @@ def test_parts_sum_to_the_whole_and_no_line_gives_more_than_it_costs(
 
 @settings(max_examples=300)
 @given(several, orders(), st.lists(st.sampled_from("ABCDE"), max_size=2))
-def test_no_coupon_takes_more_off_what_is_left_than_off_the_untouched_order(
+def test_no_coupon_takes_more_off_the_rest_than_off_the_full_order(
     made: list[Campaign], to: Order, before: list[str]
 ) -> None:
-    """What the search for the best combination takes for granted when it gives up on some."""
+    """The search for the best combination relies on this when it skips combinations."""
     world = world_of(made)
     earlier = world.redeem(*before, to=to)
-    standing = list(world.state.orders["ORD1"].redemptions.values()) if earlier.accepted else []
-    basket = basket_of(to, standing)
+    existing = list(world.state.orders["ORD1"].redemptions.values()) if earlier.accepted else []
+    basket = basket_of(to, existing)
     offers = []
     for coupon in world.state.coupons.values():
         offer = Offer(coupon.code, coupon, world.state.campaigns[coupon.campaign_id])

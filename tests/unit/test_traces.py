@@ -1,4 +1,4 @@
-"""Finding a person in documents and texts: all of theirs, and nobody else's."""
+"""Erasure finds all traces of a customer in documents and texts, and none of other customers."""
 
 import json
 import re
@@ -16,8 +16,8 @@ GONE = pseudonym_text(P)
 ANN = Traces([("id", "customer_12"), ("id", "7"), ("email", "ann@example.com"), ("mobile", "+4930123456")], P)
 
 
-def suspected(traces: Traces, text: str) -> bool:
-    """What the ledger's queries ask of a row before it is looked at."""
+def selected(traces: Traces, text: str) -> bool:
+    """Return whether the ledger's queries would select a row with this text."""
 
     def like(text: str, pattern: str) -> bool:
         parts = re.findall(r"\\.|.", pattern, re.DOTALL)
@@ -40,13 +40,13 @@ def suspected(traces: Traces, text: str) -> bool:
         ("<ann@example.com>,ANN@EXAMPLE.COM", f"<{GONE}>,{GONE}"),
         ("joann@example.com, mary-ann@example.com, ann@example.com.au, ann@example.community", None),
         ("call +4930123456!", f"call {GONE}!"),
-        ("+49301234567 is somebody else's", None),
+        ("+49301234567 belongs to another customer", None),
         ("for customer_12, again", f"for {GONE}, again"),
         ("customer_123, customer_12-3, my.customer_12, customer_12@shop.com", None),
         ("7 of 17 pieces for 7.00", None),
     ],
 )
-def test_a_text_loses_the_person_and_nobody_else(text: str, cleaned: str | None) -> None:
+def test_a_text_is_cleaned_of_the_erased_customer_only(text: str, cleaned: str | None) -> None:
     assert ANN.cleaned_text(text, "note") == (text if cleaned is None else cleaned)
 
 
@@ -73,11 +73,11 @@ def test_a_text_loses_the_person_and_nobody_else(text: str, cleaned: str | None)
         ({"metadata": {"a": ["ann@example.com", 7, None, True]}}, {"metadata": {"a": [GONE, 7, None, True]}}),
     ],
 )  # fmt: skip
-def test_a_document_loses_the_person_and_nobody_else(document: Any, cleaned: Any) -> None:
+def test_a_document_is_cleaned_of_the_erased_customer_only(document: Any, cleaned: Any) -> None:
     assert ANN.cleaned(document) == (document if cleaned is None else cleaned)
 
 
-def test_an_event_of_the_person_loses_its_metadata_and_anybody_elses_does_not() -> None:
+def test_an_event_of_the_erased_customer_loses_its_metadata_and_other_events_keep_it() -> None:
     theirs = {"order_id": "1", "customer": {"customer_id": "7"}, "metadata": {"gift": "for Ann"}}
     assert ANN.cleaned_event(theirs) == {"order_id": "1", "customer": {"customer_id": GONE}}
     others = {"order_id": "1", "customer": {"customer_id": "8"}, "metadata": {"gift": "for Ann"}}
@@ -106,22 +106,22 @@ NAMES = st.one_of(
 
 
 @given(NAMES)
-def test_whatever_a_person_is_called_their_events_are_suspected_and_cleaned(name: Identifier) -> None:
+def test_events_of_a_customer_with_any_identifier_are_found_and_cleaned(name: Identifier) -> None:
     kind, value = name
     fields = {"id": "customer_id", "email": "email", "mobile": "mobile"}
     customer: dict[str, str | None] = {"customer_id": None, "email": None, "mobile": None} | {fields[kind]: value}
     known = identifiers(Customer(**customer))
     if not known:
-        return  # a number that no network could have names nobody
+        return  # a number that isn't a valid phone number identifies no customer
     traces = Traces(known, P)
     event = {"order_id": "A-1", "customer": customer}
     for ascii_only in (True, False):
-        # Databases lower-case a text without looking at its language; what differs then is no ordinary identifier.
+        # Databases lower-case a text without regard to its language. Ordinary identifiers aren't affected.
         text = json.dumps(event, ensure_ascii=ascii_only)
-        assert suspected(traces, text)
+        assert selected(traces, text)
         assert not traces.is_person(traces.cleaned_event(json.loads(text))["customer"])
-    assert traces.cleaned({"customer_id": "somebody else", "email": "e@f.gh"}) == {
-        "customer_id": "somebody else", "email": "e@f.gh",
+    assert traces.cleaned({"customer_id": "another customer", "email": "e@f.gh"}) == {
+        "customer_id": "another customer", "email": "e@f.gh",
     }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ LIKE_OTHERS = "aAiI\u0131\u0130sS\u017fkK\u212aßẞ é"
 
 
 @given(st.text(LIKE_OTHERS, max_size=12), st.text(LIKE_OTHERS, min_size=6, max_size=8))
-def test_looking_for_plain_texts_first_finds_whatever_the_patterns_find(around: str, name: str) -> None:
+def test_searching_plain_texts_first_finds_the_same_as_the_patterns(around: str, name: str) -> None:
     text = f"{around} {name.swapcase()} {around}"
     traces = Traces([("id", name)], "p")
     pattern = traces._searched[0][1] if traces._searched else "(?!)"

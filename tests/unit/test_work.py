@@ -1,4 +1,4 @@
-"""Work has a bound: what would take too much is refused at once, on every channel alike, with what to do about it."""
+"""Work is limited: a request above the limit is refused at once on every channel, with advice."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ def condition(expression: str, name: str = "one") -> Condition:
 
 
 def listing(number: int) -> list[Condition]:
-    """Conditions that make a list of all lines in a way that isn't done in parts."""
+    """Build conditions that list all lines in a way that isn't computed in parts."""
     return [condition(f"order.lines.map(x, x.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(number)]
 
 
@@ -41,7 +41,7 @@ def world_of(*made: Campaign) -> World:
 
 
 def scattered(number: int) -> World:
-    """Coupons that look at different lines, the greatest of which apply last: the most that a choice can take."""
+    """Build coupons on different lines, with the largest applied last: the most work for a choice."""
     return world_of(
         *[
             campaign(f"c{n}", discount=percent(str(n + 1)), scope=SCOPES[n % 3], policy="combinable", priority=-n)
@@ -50,16 +50,16 @@ def scattered(number: int) -> World:
     )
 
 
-def asked(world: World, to: Order, *codes: str, **fields: Any) -> RedeemCoupons:
+def redemption(world: World, to: Order, *codes: str, **fields: Any) -> RedeemCoupons:
     world.state.customers["x"] = "person-john"
     return RedeemCoupons("x", to, codes or tuple(one.code for one in world.state.coupons.values()), JOHN, **fields)
 
 
 def redeem(world: World, to: Order, *codes: str, **fields: Any) -> Verdict:
-    return decide(asked(world, to, *codes, **fields), world.state, NOW)
+    return decide(redemption(world, to, *codes, **fields), world.state, NOW)
 
 
-def test_a_request_beyond_the_bound_is_refused_whole_with_what_to_do() -> None:
+def test_a_request_above_the_limit_is_refused_as_a_whole_with_advice() -> None:
     world = scattered(99)
     verdict = redeem(world, MANY_LINES, *[one.code for one in world.state.coupons.values()], "NOWHERE")
     assert verdict.outcome == "refused"
@@ -72,26 +72,26 @@ def test_a_request_beyond_the_bound_is_refused_whole_with_what_to_do() -> None:
     assert one.message.endswith("name fewer codes, or send the order with fewer lines.")
 
 
-def test_a_refusal_looks_at_no_line_and_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
-    def looked(*_: Any) -> Any:
-        raise AssertionError("judged all the same")
+def test_a_refusal_reads_no_line_and_evaluates_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_if_called(*_: Any) -> Any:
+        raise AssertionError("a rule was judged")
 
     world = scattered(100)
     for name in ("eligible_lines", "aim"):
-        monkeypatch.setattr(rules, name, looked)
-    monkeypatch.setattr(rules, "offer_values", looked)
+        monkeypatch.setattr(rules, name, fail_if_called)
+    monkeypatch.setattr(rules, "offer_values", fail_if_called)
     assert redeem(world, MANY_LINES).refused[0].reason == Reason.REQUEST_TOO_LARGE
 
 
-def test_a_hundred_codes_on_ten_thousand_lines_are_decided_where_they_look_at_the_same_lines() -> None:
+def test_a_hundred_codes_for_the_same_ten_thousand_lines_are_decided() -> None:
     world = world_of(*[campaign(f"c{n}", discount=percent("1"), policy="combinable", priority=n) for n in range(100)])
     verdict = redeem(world, MANY_LINES)
     assert (len(verdict.accepted), verdict.refused) == (100, ())
     assert sum(part for one in verdict.accepted for _, part in one.lines) == verdict.discount_minor
 
 
-def test_ten_codes_on_ten_thousand_lines_are_decided_whatever_they_look_at() -> None:
-    assert work_of(asked(scattered(10), MANY_LINES), scattered(10).state, NOW) <= MAX_WORK
+def test_ten_codes_on_ten_thousand_lines_are_decided_with_any_scopes() -> None:
+    assert work_of(redemption(scattered(10), MANY_LINES), scattered(10).state, NOW) <= MAX_WORK
 
 
 def test_thirty_codes_on_two_thousand_lines_with_five_conditions_are_decided() -> None:
@@ -104,7 +104,7 @@ def test_thirty_codes_on_two_thousand_lines_with_five_conditions_are_decided() -
             for n, one in enumerate(made)
         ]
     )
-    assert work_of(asked(world, lines), world.state, NOW) < MAX_WORK / 2
+    assert work_of(redemption(world, lines), world.state, NOW) < MAX_WORK / 2
     assert Reason.REQUEST_TOO_LARGE not in reasons(redeem(world, lines)).values()
 
 
@@ -116,12 +116,15 @@ def test_thirty_codes_on_two_thousand_lines_with_five_conditions_are_decided() -
         "order.lines.filter(line, line.quantity > 0).map(line, line.quantity).size() > 0",
     ],
 )
-def test_one_coupon_with_conditions_that_look_at_all_lines_is_never_too_much(expression: str) -> None:
+def test_one_coupon_with_conditions_on_all_lines_is_within_the_limit(expression: str) -> None:
     world = world_of(campaign(conditions=tuple([condition(expression, f"{n}") for n in range(20)])))
-    assert work_of(asked(world, replace(MANY_LINES, lines=MANY_LINES.lines[:4_900])), world.state, NOW) < MAX_WORK / 10
+    assert (
+        work_of(redemption(world, replace(MANY_LINES, lines=MANY_LINES.lines[:4_900])), world.state, NOW)
+        < MAX_WORK / 10
+    )
 
 
-def test_conditions_that_list_many_lines_are_too_much_when_there_are_many() -> None:
+def test_many_conditions_that_list_many_lines_are_above_the_limit() -> None:
     lists = [
         condition(f"order.lines.map(line, line.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(20)
     ]
@@ -131,7 +134,7 @@ def test_conditions_that_list_many_lines_are_too_much_when_there_are_many() -> N
     assert redeem(world, few).outcome == "redeemed"
 
 
-def test_the_same_condition_counts_and_is_evaluated_once_a_request() -> None:
+def test_the_same_condition_counts_and_is_evaluated_once_per_request() -> None:
     calls: list[Any] = []
     plain = condition("order.lines.exists(line, line.quantity > 0)")
 
@@ -145,7 +148,7 @@ def test_the_same_condition_counts_and_is_evaluated_once_a_request() -> None:
         for number in (1, 8)
     ]
     few = order("ORD1", *[line(str(n)) for n in range(50)])
-    works = [work_of(asked(world, few), world.state, NOW) for world in worlds]
+    works = [work_of(redemption(world, few), world.state, NOW) for world in worlds]
     assert works[1] < works[0] + 8 * (work.CODE + 50 * work.LINE) + 2**8 * work.STEP
     assert redeem(worlds[1], few).outcome == "redeemed"
     assert len(calls) == 1
@@ -160,7 +163,7 @@ def test_a_condition_on_the_coupon_is_evaluated_for_each() -> None:
     assert set(reasons(verdict).values()) == {Reason.CONDITION_FAILED}
 
 
-def test_a_lock_and_an_explanation_are_refused_as_a_redemption_is() -> None:
+def test_a_lock_and_an_explanation_are_refused_like_a_redemption() -> None:
     world = scattered(100)
     codes = tuple(one.code for one in world.state.coupons.values())
     world.state.customers["lock"] = "person-john"
@@ -171,12 +174,12 @@ def test_a_lock_and_an_explanation_are_refused_as_a_redemption_is() -> None:
         condition(f"order.lines.map(line, line.quantity + {n}).size() > [{n}].map(x, x).size()") for n in range(20)
     ]
     heavy = world_of(campaign(conditions=tuple(lists)))
-    told = explain(asked(heavy, MANY_LINES), heavy.state, NOW)
-    assert [one.reason for one in told.findings if one.outcome == "refused"] == [Reason.REQUEST_TOO_LARGE]
-    assert told.verdict.refused[0].reason == Reason.REQUEST_TOO_LARGE
+    explanation = explain(redemption(heavy, MANY_LINES), heavy.state, NOW)
+    assert [one.reason for one in explanation.findings if one.outcome == "refused"] == [Reason.REQUEST_TOO_LARGE]
+    assert explanation.verdict.refused[0].reason == Reason.REQUEST_TOO_LARGE
 
 
-def test_an_order_that_comes_again_is_as_it_stands_however_large() -> None:
+def test_a_duplicate_order_is_unchanged_whatever_its_size() -> None:
     world = scattered(100)
     few = replace(MANY_LINES, lines=MANY_LINES.lines[:1], amount_minor=MANY_LINES.lines[0].amount_minor)
     first = world.redeem(*[one.code for one in world.state.coupons.values()][:10], to=few)
@@ -184,7 +187,7 @@ def test_an_order_that_comes_again_is_as_it_stands_however_large() -> None:
     assert not again.refused
 
 
-def test_coupons_of_a_lock_count_as_those_that_are_named() -> None:
+def test_coupons_of_a_lock_count_like_named_ones() -> None:
     world = scattered(100)
     codes = [one.code for one in world.state.coupons.values()]
     for place in (0, 50):
@@ -199,9 +202,9 @@ def test_every_other_command_takes_little() -> None:
     assert work_of(PayOrder("x", "nowhere"), world.state, NOW) == work.CODE
 
 
-def test_the_bound_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exactly_the_limit_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     world = scattered(4)
-    taken = work_of(asked(world, order()), world.state, NOW)
+    taken = work_of(redemption(world, order()), world.state, NOW)
     monkeypatch.setattr(work, "MAX_WORK", taken)
     assert redeem(world, order()).outcome == "redeemed"
     monkeypatch.setattr(work, "MAX_WORK", taken - 1)
@@ -211,8 +214,8 @@ def test_the_bound_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=200)
 @given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 150))
-def test_a_batch_is_split_where_its_work_would_pass_the_bound(works: list[int], bound: int) -> None:
-    place = split_place(works, bound)
+def test_a_batch_is_split_where_its_work_would_exceed_the_limit(works: list[int], limit: int) -> None:
+    place = split_place(works, limit)
     assert place >= min(1, len(works))
-    assert sum(works[:place]) <= bound or place == 1
-    assert place == len(works) or sum(works[: place + 1]) > bound
+    assert sum(works[:place]) <= limit or place == 1
+    assert place == len(works) or sum(works[: place + 1]) > limit

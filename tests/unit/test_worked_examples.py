@@ -1,4 +1,4 @@
-"""What the five reference systems publish as examples comes out of a rehearsal's ledger, in memory."""
+"""A rehearsal in memory reproduces the published examples of the five reference systems."""
 
 from collections import Counter
 from dataclasses import replace
@@ -24,7 +24,7 @@ EXAMPLES = read_examples()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_a_published_example_comes_out_as_published(example: Example) -> None:
+def test_a_published_example_has_the_published_result(example: Example) -> None:
     ledger = MemoryLedger(Script((example.campaign,), ()))
     _make(ledger, example)
     for number, step in enumerate(example.steps, start=1):
@@ -33,17 +33,17 @@ def test_a_published_example_comes_out_as_published(example: Example) -> None:
             event = received("order.placed", step["order"], event_id=str(number))
             command = to_command(event, settings_of("placed"))
             assert command is not None
-            told = of_order(ledger.execute([command], NOW), lines="lines" in expected)
+            result = of_order(ledger.execute([command], NOW), lines="lines" in expected)
         else:
             event = received("reward.earned", step["issue"], event_id=str(number))
             commands = to_commands(event, MatchIndex(ledger.state.campaigns))
-            events = ledger.execute([_answered(command, step, example) for command in commands], NOW)
-            told = of_issue(events, expected.get("code_like"))
-        assert told == expected, f"step {number}"
+            events = ledger.execute([_with_response(command, step, example) for command in commands], NOW)
+            result = of_issue(events, expected.get("code_like"))
+        assert result == expected, f"step {number}"
 
 
 def _make(ledger: MemoryLedger, example: Example) -> None:
-    """The coupons that exist before the first step: nobody's made in bulk, somebody's taken from a pool."""
+    """Create the coupons that exist before the first step: in bulk without a holder, from a pool with one."""
     for coupon in example.coupons:
         campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
         command: Command = CreateCoupons(f"/test {code}", campaign_id, codes=(code,), at=BEFORE)
@@ -57,8 +57,8 @@ def _make(ledger: MemoryLedger, example: Example) -> None:
     ledger.load(example.campaign)
 
 
-def _answered(command: Command, step: dict[str, Any], example: Example) -> Command:
-    """The command with what the external API answers, as the issuer takes it."""
+def _with_response(command: Command, step: dict[str, Any], example: Example) -> Command:
+    """Return the command with the response of the external API, as the issuer receives it."""
     source = example.campaign.source
     if not isinstance(command, IssueCoupons) or source.kind != "external":
         return command
