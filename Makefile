@@ -1,13 +1,13 @@
-# What one does here. `make` alone lists it; each target sets up what it needs, once.
+# Development tasks. `make` alone lists them. Each target installs what it needs, once.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The first Python from 3.11 on; name another with `make PYTHON=…`.
+# The first Python 3.11 or newer that is found. To use another, run `make PYTHON=…`.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
-# Processes that share the tests, each with servers of its own; WORKERS=0 runs them in one, in their order.
+# Processes that share the tests, each with separate servers. WORKERS=0 runs the tests in one process, in order.
 WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 
@@ -18,31 +18,31 @@ PARALLEL = --numprocesses $(WORKERS) --dist worksteal
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/stamp-dev ## make the environment for working on Couponry (.venv), with every package pinned and hashed
+setup: $(VENV)/stamp-dev ## create the development environment (.venv), with every package pinned and hashed
 
 demo: $(VENV)/stamp-demo ## replay the Complete Journey study on an embedded stack and check the numbers
 	$(BIN)/couponry demo
 
-up: $(VENV)/stamp-demo ## run everything on this machine until Ctrl-C; data stays in .couponry/
+up: $(VENV)/stamp-demo ## run everything on this machine until Ctrl-C; data is kept in .couponry/
 	$(BIN)/couponry up
 
-test: $(VENV)/stamp-dev ## every test, on a real broker and a real PostgreSQL (PYTEST_ARGS="-k …" for some)
+test: $(VENV)/stamp-dev ## run all tests, on a real broker and a real PostgreSQL (PYTEST_ARGS="-k …" for some)
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
-test-fast: $(VENV)/stamp-dev ## the tests that need neither a broker nor minutes
+test-fast: $(VENV)/stamp-dev ## run the fast tests, which need no broker
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/test_house.py $(PYTEST_ARGS)
 
-# How long `make fuzz` and `make faults` go on, and by which seed; the same seed does the same.
+# Duration and seed of `make fuzz` and `make faults`. The same seed repeats the same run.
 SECONDS ?= 60
 SEED ?= 1
 .PHONY: fuzz faults
-fuzz: $(VENV)/stamp-dev ## send mutated inputs through every door for SECONDS=60 and look at what is left (SEED=1)
+fuzz: $(VENV)/stamp-dev ## send mutated inputs to every entry point for SECONDS=60, then check the result (SEED=1)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
-faults: $(VENV)/stamp-dev ## run the fault tests round after round for SECONDS=60, each with another seed (from SEED=1)
+faults: $(VENV)/stamp-dev ## repeat the fault tests for SECONDS=60, each round with another seed (from SEED=1)
 	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 
-check: lint types imports schemas-check deploy-check house audit-offline ## what a change must pass besides the tests
+check: lint types imports schemas-check deploy-check house audit-offline ## run all checks that a change must pass in addition to the tests
 
 lint: $(VENV)/stamp-dev
 	$(BIN)/ruff check .
@@ -66,32 +66,32 @@ deploy-check: $(VENV)/stamp-dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	@if docker compose version >/dev/null 2>&1; then \
 		echo "docker compose config"; docker compose -f deploy/compose.yaml --env-file deploy/example.env config --quiet; \
-	else echo "docker compose isn't here: compose.yaml was checked against the Compose schema alone"; fi
+	else echo "docker compose is not installed: compose.yaml was only checked against the Compose schema"; fi
 
-audit: $(VENV)/stamp-dev ## vulnerabilities, hashes, licences, bill of materials (build/sbom.json), secrets in files; minutes
+audit: $(VENV)/stamp-dev ## check vulnerabilities, hashes, licences, secrets in files; write build/sbom.json (minutes)
 	$(BIN)/python -m security.audit
 
 .PHONY: audit-offline
 audit-offline: $(VENV)/stamp-dev
 	$(BIN)/python -m security.audit --offline
 
-schemas: $(VENV)/stamp-dev ## write the Avro and JSON Schema files anew from the models
+schemas: $(VENV)/stamp-dev ## generate the Avro and JSON Schema files from the models
 	$(BIN)/python -m schemas.generate
 
-format: $(VENV)/stamp-dev ## put the code into shape
+format: $(VENV)/stamp-dev ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/stamp-dev ## orders a second beside a plain consumer and a floor, into bench/latest.json
+bench: $(VENV)/stamp-dev ## compare orders per second with a plain consumer and a floor; write bench/latest.json
 	$(BIN)/python -m bench
 
 image: ## build the container image (needs a container engine)
 	docker build -f deploy/Dockerfile -t couponry .
 
-# Hosts, paths and options of this machine's package configuration stay out of what is written.
+# Keep hosts, paths and options of this machine's package configuration out of the requirements files.
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-lock: $(VENV)/stamp-dev ## pin every requirement anew, with hashes (minutes; UPGRADE=--upgrade for newer ones)
+lock: $(VENV)/stamp-dev ## pin every requirement again, with hashes (minutes; UPGRADE=--upgrade for newer ones)
 	$(COMPILE) $(UPGRADE) -o requirements.txt pyproject.toml
 	$(COMPILE) $(UPGRADE) --extra embedded --extra demo --build-deps-for editable -c requirements.txt -o requirements-demo.txt pyproject.toml
 	$(COMPILE) $(UPGRADE) -o requirements-dev.txt requirements-dev.in
@@ -106,19 +106,19 @@ clean-all: clean ## also remove the environment, Kafka's jars and the data of `m
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \
-		echo "Couponry needs Python 3.11 or newer and found none: install one, or name it with make PYTHON=/path/to/python3.11"; exit 1; fi
+		echo "Couponry needs Python 3.11 or newer, and none was found. Install it, or set make PYTHON=/path/to/python3.11"; exit 1; fi
 	@$(PYTHON) -m venv $(VENV) || { \
-		rm -rf $(VENV); echo "$(PYTHON) can't make an environment: on Debian and Ubuntu install its venv package (python3.11-venv)"; exit 1; }
+		rm -rf $(VENV); echo "$(PYTHON) can't create an environment. On Debian and Ubuntu install its venv package (python3.11-venv)"; exit 1; }
 
-# A stamp is as new as the last installation, so that a second run costs nothing.
+# The stamp records the time of the last installation, so that a second run installs nothing.
 $(VENV)/stamp-demo: requirements-demo.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what the demo needs into $(VENV), once"
+	@echo "Installing the packages for the demo into $(VENV)"
 	$(PIP) install --quiet --require-hashes -r requirements-demo.txt
 	$(PIP) install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(VENV)/stamp-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what development needs into $(VENV), once"
+	@echo "Installing the packages for development into $(VENV)"
 	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
 	$(PIP) install --quiet --no-build-isolation --no-deps -e .
 	@touch $@ $(VENV)/stamp-demo

@@ -1,7 +1,7 @@
-"""`python -m bench`: Couponry's redeem path beside the plain consumer and beside the floor, in turns, on one machine;
-the decision alone beside pydantic, large requests, and the gateway with and without its micro-batcher.
+"""Measure Couponry's speed relative to a plain consumer and to a floor, in turns on one machine (`python -m bench`).
 
-Writes bench/latest.json; what the figures mean stands in bench/README.md.
+It also measures a single decision relative to pydantic, large requests, and the gateway with and without its
+micro-batcher. Writes bench/latest.json; bench/README.md explains the results.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from typing import Any
 
 import orjson
 
-from bench.decide import lines_told, measure_decisions
+from bench.decide import format_decisions, measure_decisions
 from bench.http import measure_http
-from bench.work import lines_measured, measure_work
+from bench.work import format_work, measure_work
 from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
 from shared.ledger.audit import audit
@@ -34,20 +34,20 @@ from shared.runtime.settings import KafkaSettings
 from tests.backends import Broker, Postgres, start_kafka, start_postgres
 
 ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000, "redeem_single": 40_000}
-"""Orders a turn: enough for several seconds each, whatever the contender's speed."""
+"""Orders per turn: enough for several seconds, at every contender's speed."""
 
 REDEEMERS = {"redeem": 2, "redeem_single": 1}
-"""Processes of Couponry's redeemer; each contender of Couponry's has one relay beside them."""
+"""Redeemer processes of Couponry's contenders. Each has one relay process in addition."""
 
 LONGEST_SECONDS = 120.0
 
-APART = ("decide", "http", "work")
-"""Measured by themselves, without a broker."""
+WITHOUT_BROKER = ("decide", "http", "work")
+"""Measurements that need no broker."""
 
 
 @asynccontextmanager
 async def contender(name: str, broker: Broker, database_url: str, prefix: str, folder: Path) -> AsyncIterator[None]:
-    """The processes of one contender, running."""
+    """Run the processes of one contender."""
     environment = {
         **broker.environment,
         "COUPONRY_DATABASE_URL": database_url,
@@ -71,7 +71,7 @@ async def contender(name: str, broker: Broker, database_url: str, prefix: str, f
 
 
 async def turn(name: str, number: int, broker: Broker, postgres: Postgres, orders: int) -> Span:
-    """One turn of one contender, on a database and topics of its own."""
+    """Measure one turn of one contender, on a separate database and topics."""
     database = f"bench_{name}_{number}_{os.getpid()}"
     database_url = postgres.create_database(database)
     prefix = f"bench-{os.getpid()}-{name}-{number}."
@@ -92,7 +92,7 @@ async def turn(name: str, number: int, broker: Broker, postgres: Postgres, order
                 span = Span(orders, time.perf_counter() - started)
             await reader.stop()
         if name in REDEEMERS:
-            await _prove(database_url, total)
+            await _check_result(database_url, total)
         return span
     finally:
         postgres.drop_database(database)
@@ -106,21 +106,21 @@ async def _read(reader: Any, count: int) -> None:
             count -= sum(map(len, batches.values()))
 
 
-async def _prove(database_url: str, orders: int) -> None:
-    """A fast wrong answer is no answer: every order redeemed once, and the ledger adds up."""
+async def _check_result(database_url: str, orders: int) -> None:
+    """Exit if an order wasn't redeemed exactly once, or the audit finds something."""
     pool = await open_pool(database_url, role=None)
     async with pool:
         burned = await pool.fetchval("SELECT count(*) FROM ledger_entries WHERE kind = 'burned'")
         if burned != orders:
-            raise SystemExit(f"{orders} orders were sent, but {burned} coupons were used")
-        # Seeded coupons have no recorded command; everything else must be clean.
+            raise SystemExit(f"{orders} orders were sent, but {burned} coupons were used.")
+        # Seeded coupons have no recorded command. Every other check must be clean.
         findings = [f for f in (await audit(pool)).findings if f.check != "audit_orphans"]
         if findings:
-            raise SystemExit(f"The ledger does not add up: {findings[:3]}")
+            raise SystemExit(f"The audit found differences: {findings[:3]}")
 
 
 async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, Any]:
-    """Orders a second of each contender, and what follows from them."""
+    """Return the orders per second of each contender, their medians and ratios."""
     rates: dict[str, list[float]] = {name: [] for name in names}
     with start_kafka() as broker, start_postgres() as postgres:
         for number in range(rounds):
@@ -149,26 +149,30 @@ async def measure(rounds: int, names: Sequence[str], scale: float) -> dict[str, 
 
 
 def main() -> None:
-    # aiokafka says at length that a new group has no coordinator yet.
+    # aiokafka logs errors while a new group has no coordinator yet.
     logging.basicConfig(level=logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; the median counts (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=[*sorted(ORDERS), *APART], default=[*ORDERS, *APART])
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="a share of the usual number of orders, for a quick look"
+        "--rounds", type=int, default=3, help="turns of each contender; medians are reported (default: 3)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=[*sorted(ORDERS), *WITHOUT_BROKER], default=[*ORDERS, *WITHOUT_BROKER]
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of the usual number of orders, for a quick run"
     )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "latest.json")
     arguments = parser.parse_args()
     decisions = measure_decisions() if "decide" in arguments.only else {}
     if decisions:
-        sys.stdout.write(lines_told(decisions) + "\n")
+        sys.stdout.write(format_decisions(decisions) + "\n")
     work = measure_work() if "work" in arguments.only else {}
     if work:
-        sys.stdout.write(lines_measured(work) + "\n")
+        sys.stdout.write(format_work(work) + "\n")
     over_http = asyncio.run(measure_http(arguments.rounds, arguments.scale)) if "http" in arguments.only else {}
     if over_http:
         sys.stdout.write(orjson.dumps(over_http).decode() + "\n")
-    if contenders := [name for name in arguments.only if name not in APART]:
+    if contenders := [name for name in arguments.only if name not in WITHOUT_BROKER]:
         result = asyncio.run(measure(arguments.rounds, contenders, arguments.scale))
         result |= {"decide": decisions, "work": work, "http": over_http}
         arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")

@@ -1,8 +1,8 @@
-"""How long a decision takes, as a multiple of the time pydantic takes to validate the same order's JSON.
+"""Measure a decision as a multiple of the time that pydantic takes to validate the same order's JSON.
 
-The decision is the pure one, on a state that is loaded: three coupons of campaigns with rules of several sorts on an
-order of twenty lines, and one coupon of the contract's campaign on an order of three. The JSON is the `data` of the
-order event, read as the services read it. Both are measured in turns in one process; only their ratio counts.
+The decision is the pure function on a loaded state: three coupons of campaigns with different rules on an order of
+twenty lines, and one coupon of a typical campaign on an order of three. The JSON is the `data` of the order event, as
+the services parse it. Both take turns in one process; only their ratio counts.
 """
 
 import statistics
@@ -31,10 +31,10 @@ SECONDS_A_TURN: Final = 0.05
 
 CASES: Final = {"20_lines_3_coupons": (20, 3), "3_lines_1_coupon": (3, 1)}
 CEILINGS: Final = {"20_lines_3_coupons": 10.0, "3_lines_1_coupon": 2.0}
-"""What the decision may cost: the multiples that are promised."""
+"""Maximum ratios that the project commits to."""
 
 CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
-    {  # the contract's own
+    {  # a typical campaign
         "campaign_id": "save10",
         "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
         "limits": {
@@ -63,7 +63,7 @@ CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def order_event(lines: int, coupons: int) -> bytes:
-    """The JSON of an order of so many lines that names so many coupons."""
+    """Return the JSON of an order with this number of lines and coupons."""
     return orjson.dumps(
         {
             "order_id": "ORD456",
@@ -93,7 +93,7 @@ def order_event(lines: int, coupons: int) -> bytes:
 
 
 def state_of(coupons: int) -> State:
-    """A ledger that knows the coupons, none of which was used."""
+    """Return a state with the first `coupons` campaigns and an unused coupon of each."""
     state = State()
     for body in CAMPAIGNS[:coupons]:
         common = {"stacking": {"policy": "combinable"}, "window": {"ends_at": "2038-01-19T03:14:08Z"}}
@@ -108,7 +108,7 @@ def state_of(coupons: int) -> State:
 
 
 def turn(work: Callable[[], object]) -> float:
-    """Seconds of processor time a call, over a turn: what else the machine does is not in it."""
+    """Return the processor time per call, in seconds. Other processes on the machine don't affect it."""
     calls, started = 0, time.process_time()
     while (passed := time.process_time() - started) < SECONDS_A_TURN:
         for _ in range(50):
@@ -118,8 +118,8 @@ def turn(work: Callable[[], object]) -> float:
 
 
 def measure_decisions() -> dict[str, Any]:
-    """For each case the median microseconds of both, and their ratio."""
-    told: dict[str, Any] = {}
+    """Return the median microseconds of both and their ratio, for each case."""
+    results: dict[str, Any] = {}
     for name, (lines, coupons) in CASES.items():
         body, state = order_event(lines, coupons), state_of(coupons)
         data = parse(OrderPlaced, body)
@@ -127,27 +127,27 @@ def measure_decisions() -> dict[str, Any]:
         state.customers["c"] = "john"
         verdict = decide(command, state, PLACED_AT)
         if len(verdict.accepted) != coupons:
-            raise SystemExit(f"The bench's coupons are not all good: {verdict.refused}")
+            raise SystemExit(f"{name}: some coupons were refused: {verdict.refused}")
         turns = [
             (turn(lambda: decide(command, state, PLACED_AT)), turn(lambda: OrderPlaced.model_validate_json(body)))  # noqa: B023
             for _ in range(TURNS)
         ]
         decided, validated = (statistics.median(times) for times in zip(*turns, strict=True))
-        told[name] = {
+        results[name] = {
             "decide_us": round(decided * 1e6, 2),
             "validate_us": round(validated * 1e6, 2),
             "ratio": round(statistics.median([one / other for one, other in turns]), 2),
             "ceiling": CEILINGS[name],
         }
-    return told
+    return results
 
 
-def lines_told(told: dict[str, Any]) -> str:
-    """What was measured, a line a case."""
+def format_decisions(results: dict[str, Any]) -> str:
+    """Format the results, one line per case."""
     return "\n".join(
         chain(
             f"decide {name:<20} {case['decide_us']:>7.2f} µs   validate {case['validate_us']:>7.2f} µs   "
             f"{case['ratio']:.2f} times (at most {case['ceiling']:g})"
-            for name, case in told.items()
+            for name, case in results.items()
         )
     )

@@ -1,10 +1,9 @@
-"""The floor: as fast as Python, asyncpg and aiokafka move the same rows when nothing is decided.
+"""The floor: the speed at which Python, asyncpg and aiokafka move the same rows when nothing is decided.
 
-getmany(1,000), orjson, the rows that Couponry writes for an accepted order (coupon, order, ledger entry, journal,
-outbox) into the same tables by unnest in one transaction, then the events and the offsets in one Kafka
-transaction.
-It looks nothing up, checks nothing, and would happily redeem a coupon twice. One process.
-Run as `python -m bench.floor BOOTSTRAP DATABASE PREFIX`, until it is terminated.
+It polls 1,000 records, parses them with orjson, and writes the rows that Couponry writes for an accepted order (coupon,
+order, ledger entry, journal, outbox) into the same tables in one transaction. Then it sends the events and the offsets
+in one Kafka transaction. It looks nothing up, checks nothing, and would redeem a coupon twice. One process.
+Run it as `python -m bench.floor BOOTSTRAP DATABASE PREFIX`; stop it with SIGTERM.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ from shared.ledger.sql import sql
 
 
 def event_of(order: dict[str, Any], number: int, now: str) -> bytes:
-    """An event like the one that Couponry publishes."""
+    """Return an event like the one that Couponry publishes."""
     return orjson.dumps(
         {
             "redemption_id": coupon_id(number),
@@ -54,7 +53,7 @@ def event_of(order: dict[str, Any], number: int, now: str) -> bytes:
 async def write(
     pool: Pool, orders: list[dict[str, Any]], numbers: list[int], events: list[bytes], now: datetime
 ) -> None:
-    """The rows of accepted orders, by the engine's own statements."""
+    """Write the rows of accepted orders, with the engine's own statements where possible."""
     count = len(orders)
     none = [None] * count
     order_ids = [order["order_id"] for order in orders]
@@ -89,7 +88,7 @@ async def write(
 async def publish(
     producer: AIOKafkaProducer, topic: str, records: list[ConsumerRecord], events: list[bytes], group: str
 ) -> None:
-    """The events and the offsets in one Kafka transaction."""
+    """Send the events and the offsets in one Kafka transaction."""
     offsets: dict[TopicPartition, int] = {}
     async with producer.transaction():
         futures = []

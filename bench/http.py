@@ -1,7 +1,7 @@
-"""Redemptions a second over HTTP: distinct coupons and one that all want, with and without the micro-batcher.
+"""Measure redemptions per second over HTTP: distinct coupons and a shared one, with and without the micro-batcher.
 
-Without it each request has a transaction of its own, on as many connections side by side. Everything else is the same
-process with the same settings; the two take turns in one run.
+Without the micro-batcher each request has a separate transaction. Everything else is the same process with the same
+settings. The two variants take turns in one run.
 """
 
 import asyncio
@@ -30,26 +30,26 @@ CONNECTIONS: Final = 50
 REQUESTS: Final = {"distinct": 2_000, "hot": 2_000}
 WARMING: Final = 200
 BATCHES: Final = {"with": {"size": 200, "batches": 2}, "without": {"size": 1, "batches": 8}}
-"""With the micro-batcher, as a gateway runs; without: a transaction a request, eight at a time."""
+"""`with` is the gateway's default; `without` runs one transaction per request, eight at a time."""
 
 LEAST_HOT_RATIO: Final = 3.0
 
 
 async def load(port: int, key: str, kind: str, first: int, count: int) -> dict[str, Any]:
-    """One load, in a process of its own."""
+    """Run one load in a separate process and return its measurements."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.http_load", str(port), key, kind, str(first), str(count), str(CONNECTIONS)),
         stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await asyncio.wait_for(process.communicate(), 300)
-    told: dict[str, Any] = orjson.loads(printed)
-    if told["statuses"] != {"200": count}:
-        raise SystemExit(f"Not every redemption was answered with 200: {told['statuses']}")
-    return told
+    results: dict[str, Any] = orjson.loads(printed)
+    if results["statuses"] != {"200": count}:
+        raise SystemExit(f"Not every response was a 200: {results['statuses']}")
+    return results
 
 
 async def turn(postgres: Postgres, number: int, how: str, scale: float) -> dict[str, dict[str, float]]:
-    """Both loads on a gateway and a database of their own: requests a second and latencies."""
+    """Run both loads on a separate gateway and database; return requests per second and latencies by load."""
     database = f"bench_http_{how}_{number}_{os.getpid()}"
     database_url = postgres.create_database(database)
     try:
@@ -72,29 +72,31 @@ async def turn(postgres: Postgres, number: int, how: str, scale: float) -> dict[
             "COUPONRY_HTTP_RATE_PER_MINUTE": "10000000",
             "COUPONRY_LOG_LEVEL": "error",
         }
-        told: dict[str, dict[str, float]] = {}
+        results: dict[str, dict[str, float]] = {}
         with tempfile.TemporaryDirectory(prefix="couponry-bench-") as folder:
             async with Supervisor(environment, {"gateway": 1}, Path(folder)) as supervisor:
                 await supervisor.ready()
                 await load(port, key, "distinct", 0, WARMING)
                 for kind, count in counts.items():
                     one = await load(port, key, kind, WARMING, count)
-                    told[kind] = {
+                    results[kind] = {
                         "per_second": round(count / one["seconds"], 1),
                         "p50_ms": one["p50_ms"],
                         "p99_ms": one["p99_ms"],
                     }  # fmt: skip
         used = await pool.fetchval("SELECT sum(used_uses)::int FROM coupons")
         if used != total + counts["hot"] or (await audit(pool)).findings:
-            raise SystemExit(f"{total + counts['hot']} redemptions were answered, but {used} are in the ledger")
+            raise SystemExit(
+                f"{total + counts['hot']} redemptions were answered, but the ledger has {used}, or the audit failed."
+            )
         await pool.close()
     finally:
         postgres.drop_database(database)
-    return told
+    return results
 
 
 async def measure_http(rounds: int, scale: float) -> dict[str, Any]:
-    """For each load and each way the medians, and how many times as fast the micro-batcher makes it."""
+    """Return the medians of each load and variant, and the speed-up of the micro-batcher for each load."""
     turns: dict[str, list[dict[str, dict[str, float]]]] = {how: [] for how in BATCHES}
     with start_postgres() as postgres:
         for number in range(rounds):
@@ -106,18 +108,18 @@ async def measure_http(rounds: int, scale: float) -> dict[str, Any]:
                         f"p50 {one['p50_ms']:>6.1f} ms  p99 {one['p99_ms']:>6.1f} ms\n"
                     )
                 sys.stdout.flush()
-    told: dict[str, Any] = {"connections": CONNECTIONS}
+    results: dict[str, Any] = {"connections": CONNECTIONS}
     for kind in REQUESTS:
         for how in BATCHES:
-            told.setdefault(kind, {})[how] = {
+            results.setdefault(kind, {})[how] = {
                 name: statistics.median(one[kind][name] for one in turns[how])
                 for name in ("per_second", "p50_ms", "p99_ms")
             }
-        told[kind]["ratio"] = round(
+        results[kind]["ratio"] = round(
             statistics.median(
                 one[kind]["per_second"] / other[kind]["per_second"]
                 for one, other in zip(turns["with"], turns["without"], strict=True)
             ),
             2,
         )
-    return told
+    return results

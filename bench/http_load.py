@@ -1,7 +1,7 @@
-"""`python -m bench.http_load`: redemptions over HTTP on keep-alive connections, as fast as they are answered.
+"""Send redemptions over HTTP keep-alive connections as fast as they are answered (`python -m bench.http_load`).
 
-Raw HTTP/1.1 over asyncio streams, in a process of its own: a client library would cost more than what is measured.
-Prints one JSON line: seconds, latencies in milliseconds, and how often each status was answered.
+It uses raw HTTP/1.1 over asyncio streams in a separate process, because a client library would cost more than the
+measured gateway. Prints one JSON line: seconds, latencies in milliseconds, and the number of responses by status.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import orjson
 
 
 def request(key: str, code: str, order_id: str) -> bytes:
-    """A whole request, as it goes over the wire."""
+    """Return the bytes of a complete request."""
     body = orjson.dumps(
         {"codes": [code], "order": {"order_id": order_id, "currency": "USD", "amount": "125.00", "placed_at": None}}
     )
@@ -26,12 +26,12 @@ def request(key: str, code: str, order_id: str) -> bytes:
     return head.encode() + body
 
 
-async def connection(port: int, asked: Iterator[bytes], latencies: list[float], statuses: Counter[int]) -> None:
-    """One request after another until there are no more."""
+async def connection(port: int, requests: Iterator[bytes], latencies: list[float], statuses: Counter[int]) -> None:
+    """Send one request after another until none is left."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for one in asked:
+    for sent in requests:
         started = time.perf_counter()
-        writer.write(one)
+        writer.write(sent)
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line.partition(b":")[2]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
@@ -42,11 +42,11 @@ async def connection(port: int, asked: Iterator[bytes], latencies: list[float], 
     writer.close()
 
 
-async def main(  # noqa: PLR0917 - the command line, in its order
+async def main(  # noqa: PLR0917 - the arguments of the command line, in their order
     port: int, key: str, kind: str, first: int, count: int, connections: int
 ) -> None:
-    """`count` requests: of coupons BENCH-<n> from `first` on, or all of one."""
-    asked = iter(
+    """Send `count` requests: for the coupons BENCH-<n> from `first` on, or all for one coupon if `kind` is hot."""
+    requests = iter(
         [
             request(key, "HOT" if kind == "hot" else f"BENCH-{number}", f"{kind}-{number}")
             for number in range(first, first + count)
@@ -55,16 +55,16 @@ async def main(  # noqa: PLR0917 - the command line, in its order
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
     started = time.perf_counter()
-    await asyncio.gather(*[connection(port, asked, latencies, statuses) for _ in range(connections)])
+    await asyncio.gather(*[connection(port, requests, latencies, statuses) for _ in range(connections)])
     seconds = time.perf_counter() - started
     cuts = statistics.quantiles(latencies, n=100)
-    told = {
+    results = {
         "seconds": seconds,
         "p50_ms": round(cuts[49] * 1e3, 1),
         "p99_ms": round(cuts[98] * 1e3, 1),
         "statuses": {str(status): number for status, number in statuses.items()},
     }
-    sys.stdout.write(orjson.dumps(told).decode() + "\n")
+    sys.stdout.write(orjson.dumps(results).decode() + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The consumer a team would write: one order at a time, one transaction an order, its event sent, its offset committed.
+"""The consumer that a team would write first: one order, one transaction, one event and one offset at a time.
 
-It is a fair one: it locks the coupon's row, is idempotent by a unique key, and loses nothing. It decides the few rules
-of this workload in place. Run as `python -m bench.plain BOOTSTRAP DATABASE PREFIX`, until it is terminated.
+The comparison is fair: it locks the coupon's row, is idempotent by a unique key, and loses nothing. It implements the
+few rules of this workload directly. Run it as `python -m bench.plain BOOTSTRAP DATABASE PREFIX`; stop it with SIGTERM.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ Event = dict[str, Any]
 
 
 async def redeem(connection: asyncpg.Connection, order: Event) -> Event | None:
-    """Use the order's coupon; the event to publish, or None where the coupon can't be used."""
+    """Use the order's coupon. Return the event to publish, or None if the coupon can't be used."""
     code = order["coupon_codes"][0]
     async with connection.transaction():
         coupon = await connection.fetchrow("SELECT * FROM plain.coupons WHERE code = $1 FOR UPDATE", code)

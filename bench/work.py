@@ -1,7 +1,6 @@
-"""How long large requests take: one of 30 coupons, 2,000 lines and 5 conditions each, one at the limits of the schemas,
-and one that is refused because it would take too much.
+"""Measure large requests, up to the maximum of the schemas, and one that is refused for its size.
 
-The decision is the pure one, on a state that is loaded, in processor time.
+The decision is the pure function on a loaded state. Times are processor times.
 """
 
 import statistics
@@ -29,7 +28,7 @@ CASES: Final = {
     "100_coupons_10000_lines": (100, 10_000, 0, False),
     "refused": (100, 10_000, 5, True),
 }
-"""Coupons, lines, conditions of each coupon, and whether coupons differ: in priority, lines and conditions."""
+"""Coupons, lines, conditions per coupon, and whether coupons differ in priority, lines and conditions."""
 
 CEILINGS_MS: Final = {"30_coupons_2000_lines_5_conditions": 250.0, "refused": 50.0}
 
@@ -43,7 +42,7 @@ CONDITIONS: Final = (
 
 
 def order_of(lines: int) -> Order:
-    """An order of so many lines."""
+    """Return an order with this number of lines."""
     made = tuple(
         Line(str(n), f"p{n % 50}", 1 + n % 3, 500 + n * 7919 % 3_000, None, ("summer",), {"row": n})
         for n in range(lines)
@@ -54,7 +53,7 @@ def order_of(lines: int) -> Order:
 
 
 def state_of(coupons: int, conditions: int, differ: bool) -> State:
-    """A ledger with so many combinable coupons, each of a campaign of its own."""
+    """Return a state with this number of combinable coupons, each of a separate campaign."""
     state = State()
     for n in range(coupons):
         body = {
@@ -80,7 +79,7 @@ def state_of(coupons: int, conditions: int, differ: bool) -> State:
 
 
 def measure_work() -> dict[str, Any]:
-    """For each case the median milliseconds, the share of MAX_WORK that was estimated, and the ceiling."""
+    """Return the median milliseconds, the estimated share of MAX_WORK and the ceiling, for each case."""
     measured: dict[str, Any] = {}
     for name, (coupons, lines, conditions, differ) in CASES.items():
         state = state_of(coupons, conditions, differ)
@@ -89,7 +88,7 @@ def measure_work() -> dict[str, Any]:
         verdict = decide(command, state, PLACED_AT)
         refused = {one.reason for one in verdict.refused} == {Reason.REQUEST_TOO_LARGE}
         if refused is not (name == "refused") or len(verdict.accepted) != (0 if refused else coupons):
-            raise SystemExit(f"{name} came out otherwise: {verdict.refused[:1]}")
+            raise SystemExit(f"{name}: unexpected verdict, first refusal {verdict.refused[:1]}")
         times = []
         for _ in range(TURNS):
             started = time.process_time()
@@ -103,8 +102,8 @@ def measure_work() -> dict[str, Any]:
     return measured
 
 
-def lines_measured(measured: dict[str, Any]) -> str:
-    """What was measured, a line a case."""
+def format_work(measured: dict[str, Any]) -> str:
+    """Format the results, one line per case."""
     return "\n".join(
         f"work {name:<38} {case['ms']:>8.1f} ms" + (f" (at most {case['ceiling_ms']:g})" if case["ceiling_ms"] else "")
         for name, case in measured.items()

@@ -1,6 +1,4 @@
-"""What every contender is measured on: distinct single-use coupons, one an order, orders of three lines, real Kafka
-and Postgres.
-"""
+"""The workload of every contender: distinct single-use coupons, one per order, and orders of three lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +17,10 @@ from shared.ledger.database import open_pool
 
 CAMPAIGN_ID = "bench"
 CUSTOMERS = 5_000
-"""Known before, each with three identifiers: coupons were issued to them some time ago."""
+"""Customers with three identifiers each, stored before the measurement together with their coupons."""
 
 READY_ORDERS = 200
-"""Sent first and waited for, so that start-up, caches and prepared statements are not in the figure."""
+"""Sent first and waited for, so that start-up, caches and prepared statements are not measured."""
 
 
 def code(number: int) -> str:
@@ -38,15 +36,15 @@ def customer_key(number: int) -> str:
 
 
 def order_body(number: int) -> bytes:
-    """An order of three lines that names one coupon."""
-    person = number % CUSTOMERS
+    """Return an order of three lines that names one coupon."""
+    customer = number % CUSTOMERS
     return orjson.dumps(
         {
             "order_id": f"ORD-{number:09d}",
             "customer": {
-                "customer_id": f"customer_{person}",
-                "email": f"customer.{person}@example.com",
-                "mobile": f"+4930{person:07d}",
+                "customer_id": f"customer_{customer}",
+                "email": f"customer.{customer}@example.com",
+                "mobile": f"+4930{customer:07d}",
             },
             "placed_at": datetime.now(UTC).isoformat(),
             "currency": "USD",
@@ -71,7 +69,7 @@ def order_body(number: int) -> bytes:
 
 
 def campaign() -> CampaignDefinition:
-    """Ten percent off, one use a coupon, no limit that needs a shared counter."""
+    """Return a campaign with ten percent off, one use per coupon, and no limit with a shared counter."""
     return CampaignDefinition.model_validate_json(
         orjson.dumps(
             {
@@ -90,7 +88,7 @@ def campaign() -> CampaignDefinition:
 
 
 async def seed(database_url: str, coupons: int) -> None:
-    """The campaign, the customers and `coupons` coupons, issued as the ledger issues them (ledger entries included)."""
+    """Insert the campaign, the customers and `coupons` issued coupons with their ledger entries."""
     pool = await open_pool(database_url, role=None)
     async with pool, pool.acquire() as connection:
         await save(pool, [campaign()])
@@ -139,7 +137,7 @@ async def seed(database_url: str, coupons: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a contender took from the moment the orders became visible to the last committed event."""
+    """The time from when the orders became visible to the last committed event."""
 
     orders: int
     seconds: float
@@ -150,7 +148,7 @@ class Span:
 
 
 class Load:
-    """Sends orders in one Kafka transaction, so that all become visible at one moment, and reads what comes out."""
+    """A sender of orders in one Kafka transaction, so that all become visible at once, and a reader of the results."""
 
     def __init__(self, bootstrap_servers: str, prefix: str) -> None:
         self._servers = bootstrap_servers
@@ -158,7 +156,7 @@ class Load:
         self._topic = topics.ORDERS.prefixed(prefix)
 
     async def send(self, numbers: Sequence[int]) -> None:
-        """Make the orders visible all at once."""
+        """Send the orders in one transaction."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers,
             transactional_id=f"{self._prefix}load",
@@ -180,7 +178,7 @@ class Load:
             await producer.stop()
 
     async def reader(self) -> AIOKafkaConsumer:
-        """A read-committed reader of `coupons.redemptions`, from its beginning."""
+        """Return a read-committed reader of `coupons.redemptions`, from its beginning."""
         consumer = AIOKafkaConsumer(
             topics.COUPONS_REDEMPTIONS.prefixed(self._prefix),
             bootstrap_servers=self._servers,
@@ -206,7 +204,7 @@ def _headers(number: int) -> list[tuple[str, bytes]]:
 
 
 async def plain_tables(database_url: str, coupons: int) -> None:
-    """The tables that a team would make for itself: coupons with a counter, and redemptions."""
+    """Create and fill the tables of the plain consumer: coupons with a counter, and redemptions."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(

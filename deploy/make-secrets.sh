@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make the passwords of compose.yaml, once: files under deploy/secrets/, which no other account of this machine can reach.
+# Create the passwords for compose.yaml once, as files under deploy/secrets/, which other accounts on this machine can't read.
 set -eu
 folder=$(dirname "$0")/secrets
-# The key of webhook secrets and source headers at rest. Keep a copy where the database's backups are not.
+# The key that encrypts webhook secrets and source headers. Keep a copy, but not with the database's backups.
 make_key() { (umask 022 && head -c 32 /dev/urandom | base64 >"$folder/encryption_keys"); }
 if [ -e "$folder" ] && [ ! -e "$folder/encryption_keys" ]; then
     make_key
@@ -10,14 +10,14 @@ if [ -e "$folder" ] && [ ! -e "$folder/encryption_keys" ]; then
     exit 0
 fi
 if [ -e "$folder" ]; then
-    echo "$folder is there already; remove it to make new secrets (and the volume postgres-data, which holds the old ones)" >&2
+    echo "$folder already exists. To create new secrets, remove it and the volume postgres-data, which contains the old ones" >&2
     exit 1
 fi
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 mkdir -m 700 "$folder"
 owner=$(random)
 service=$(random)
-# Readable inside the containers, whose account is another one; the folder keeps everybody else on this machine out.
+# The files are readable for the containers' account. The folder's mode keeps other accounts on this machine out.
 umask 022
 printf '%s' "$owner" >"$folder/owner_password"
 printf '%s' "$service" >"$folder/service_password"

@@ -1,1 +1,1 @@
-"""Runnable examples. They stand outside the installed package: run them from the repository's root."""
+"""Runnable examples, outside the installed package. Run them from the repository's root."""

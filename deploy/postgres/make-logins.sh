@@ -1,6 +1,6 @@
 #!/bin/sh
-# The services' log-in, made when the database is: a member of couponry_service, which may add to the ledger and never change it.
-# The role is made here because the log-in needs it before the first migration, which finds it and leaves it as it is.
+# Create the services' log-in together with the database: a member of couponry_service, which may add to the ledger but not change it.
+# The role is created here because the log-in needs it before the first migration. The migration leaves an existing role unchanged.
 set -eu
 psql --set=ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
     --set=password="$(cat /run/secrets/service_password)" <<'SQL'

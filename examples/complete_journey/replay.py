@@ -1,30 +1,30 @@
-"""The study's year as Kafka records, in phases: what `couponry demo` and the process-kill test send.
+"""The study's year as Kafka records, in phases, as sent by `couponry demo` and the process-kill test.
 
     wallet = Wallet()
     load(campaigns())
     for phase in phases(wallet):
         for record in phase.records():
             send(record.topic, record.key, record.value, record.headers)
-        wait until all of it is handled (see below)
+        wait until all of them are processed (see below)
         if phase.fills_wallet:
             for data in everything on coupons.issued: wallet.add(data)
 
-**What must be waited for.** Inside a phase the records may be handled in any order, by any number of processes, any
-number of times: the result is the same. Between phases the order matters, so before the next phase starts all of this
-one must be handled: the consumer groups have committed up to the end of `rewards`, `signups` and `orders`, and the
-relay has published the outbox to its end. After the phase that fills the wallet its reader must have read
-`coupons.issued` to that end too, because the next phase looks the codes up.
+**Wait between phases.** Within a phase the records can be processed in any order, by any number of processes, any
+number of times, with the same result. Between phases the order matters. Before the next phase starts, the consumer
+groups must have committed up to the end of `rewards`, `signups` and `orders`, and the relay must have published the
+whole outbox. After the phase that fills the wallet, `coupons.issued` must also have been read to its end, because the
+next phase looks up the codes.
 
-- `rewards`: every mailing, some of them sent again at once, broken records among them. The orders need the codes.
-- `orders`: orders of the first round, orders without coupons, some sent again at once, broken records among them.
-  They use up what the next round asks for again.
-- `later orders`: orders naming a coupon that an order of the first round also names.
-- `cancellation`: one order with many coupons cancelled, the same event again, the same said under a new event id.
-- `noise`: the rest of what is sent again, the cancelled order under a new event id, event ids reused for other content,
-  broken sign-ups.
+- `rewards`: all mailings, mixed with duplicates and broken records. The orders need their codes.
+- `orders`: orders of the first round and orders without coupons, mixed with duplicates and broken records. They use
+  coupons that the next round names again.
+- `later orders`: orders that name a coupon that an order of the first round also names.
+- `cancellation`: the cancellation of one order with many coupons, a duplicate of it, and one with a new event id.
+- `noise`: the remaining duplicates, the cancelled order with a new event id, event ids reused for other content, broken
+  sign-ups.
 
-It imports no part of the product: what it sends is what any shop could send. Names of topics are without prefix.
-Everything is read from `data/` and chosen by `recipe.py`; nothing here looks at a clock.
+This module imports no code of Couponry and sends only what any shop could send. Names of topics have no prefix. All
+content comes from `data/` and `recipe.py`; nothing depends on a clock.
 """
 
 import gzip
@@ -44,11 +44,11 @@ Headers = tuple[tuple[str, bytes], ...]
 
 TOPICS = {"reward.earned": "rewards", "order.placed": "orders", "order.cancelled": "orders"}
 REWARD_EVENTS = 61_294
-"""Lines of rewards.ndjson.gz: progress bars and choices need it before the file is read."""
+"""Number of lines of rewards.ndjson.gz, which progress bars need before the file is read."""
 
 
 class SentRecord(NamedTuple):
-    """One Kafka record to be sent."""
+    """A Kafka record to be sent."""
 
     topic: str
     key: bytes
@@ -58,7 +58,7 @@ class SentRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Records that may be handled in any order. `count` is how many `records()` yields; each call yields them anew."""
+    """Records that can be processed in any order. `records()` yields `count` of them, the same ones in every call."""
 
     name: str
     count: int
@@ -71,23 +71,23 @@ class IssuedTwiceError(ValueError):
 
 
 class Wallet:
-    """The codes that were issued, as a shopper's app would hold them: looked up by customer and campaign."""
+    """The issued codes by customer and campaign, as a shop's app would store them."""
 
     def __init__(self) -> None:
         self._coupons: dict[tuple[str, str], tuple[str, str]] = {}
 
     def add(self, issued: Mapping[str, Any]) -> None:
-        """Takes the `data` of one coupon.issued event. The same coupon again changes nothing.
+        """Add a coupon from the `data` of its coupon.issued event. Adding a coupon twice changes nothing.
 
-        Raises IssuedTwiceError when the customer already holds another coupon of that campaign.
+        Raise IssuedTwiceError if the customer already holds another coupon of that campaign.
         """
         key = (str(issued["customer"]["customer_id"]), str(issued["campaign_id"]))
         coupon = (str(issued["coupon_id"]), str(issued["code"]))
         if self._coupons.setdefault(key, coupon) != coupon:
-            raise IssuedTwiceError(f"{key[0]} was given a second coupon of {key[1]}")
+            raise IssuedTwiceError(f"{key[0]} got a second coupon of campaign {key[1]}.")
 
     def code(self, customer_id: str, campaign_id: str) -> str:
-        """The code of that customer's coupon of that campaign. Raises KeyError where there is none."""
+        """Return the code of the customer's coupon of the campaign. Raise KeyError if there is none."""
         return self._coupons[customer_id, campaign_id][1]
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Wallet:
 
 
 def campaigns() -> Iterator[Json]:
-    """The 1,197 campaign definitions, in the form `couponry campaigns load` takes (`campaigns_file` is the same)."""
+    """Yield the 1,197 campaign definitions of `campaigns_file`, in the form that `couponry campaigns load` takes."""
     return map(json.loads, lines("campaigns"))
 
 
@@ -107,14 +107,14 @@ def campaigns_file() -> Path:
 
 
 def lines(name: str) -> Iterator[bytes]:
-    """The lines of one file under `data/`, unpacked, without their line ends."""
+    """Yield the lines of a file under `data/`, decompressed, without line ends."""
     with gzip.open(DATA / f"{name}.ndjson.gz") as file:
         for line in file:
             yield line.rstrip(b"\n")
 
 
 def phases(wallet: Wallet) -> Iterator[Phase]:
-    """All phases in their order. Later ones look codes up in `wallet` when their records are asked for."""
+    """Yield all phases in order. Later ones look up codes in `wallet` when their records are generated."""
     broken = malformed.records()
     wishes = [json.loads(line) for line in lines("orders")]
     again = recipe.repeats("orders", [wish["event"]["subject"] for wish in wishes])
@@ -129,7 +129,7 @@ def phases(wallet: Wallet) -> Iterator[Phase]:
 
 
 def _rewards_phase(broken: Sequence[SentRecord]) -> Phase:
-    """The mailings, those sent again at once, and the broken records, mixed."""
+    """Return the phase of the mailings, their immediate duplicates and the broken records, mixed."""
     again = {repeat.subject: repeat for repeat in _reward_repeats() if repeat.at_once}
 
     def records() -> Iterator[SentRecord]:
@@ -152,7 +152,7 @@ def _reward_repeats() -> list[recipe.Repeat]:
 def _orders_phase(
     name: str, wallet: Wallet, wishes: Sequence[Json], again: Sequence[recipe.Repeat], extra: Sequence[SentRecord]
 ) -> Phase:
-    """Orders of one round, those of them that are sent again at once, and `extra`, mixed."""
+    """Return the phase of one round of orders, their immediate duplicates and `extra`, mixed."""
     subjects = {wish["event"]["subject"] for wish in wishes}
     at_once = [repeat for repeat in again if repeat.at_once and repeat.subject in subjects]
 
@@ -165,9 +165,9 @@ def _orders_phase(
 
 
 def with_codes(wishes: Iterable[Json], wallet: Wallet) -> dict[str, Json]:
-    """The order events by order id, with the codes of the household's own coupons.
+    """Return the order events by order id, with the codes of the household's own coupons.
 
-    Raises KeyError where a coupon is not in the wallet: not everything was issued, or not everything read.
+    Raise KeyError if a coupon is not in the wallet: not every coupon was issued, or not every event was read.
     """
     events = {}
     for wish in wishes:
@@ -179,7 +179,7 @@ def with_codes(wishes: Iterable[Json], wallet: Wallet) -> dict[str, Json]:
 
 
 def _cancellation() -> Iterator[SentRecord]:
-    """One order cancelled, the same event again, and the same said by an event of its own."""
+    """Yield the cancellation of an order, its duplicate, and a cancellation with another event id."""
     event = cancellation("cancelled-1")
     yield _structured(event)
     yield _binary(event)
@@ -207,7 +207,7 @@ def cancellation(event_id: str) -> Json:
 def _noise_phase(
     wallet: Wallet, wishes: Sequence[Json], again: Sequence[recipe.Repeat], broken: Sequence[SentRecord]
 ) -> Phase:
-    """What is left of the noise, mixed."""
+    """Return the phase of the remaining noise, mixed."""
     rewards = {repeat.subject: repeat for repeat in _reward_repeats() if not repeat.at_once}
     orders = [repeat for repeat in again if not repeat.at_once]
     orders.append(recipe.Repeat(recipe.CANCELLED_ORDER_ID, new_id=True, at_once=False))
@@ -223,7 +223,7 @@ def _noise_phase(
 
 
 def _reused_ids(orders: Mapping[str, Json]) -> Iterator[SentRecord]:
-    """Events under the id of another that was handled before, saying something else: dead letters."""
+    """Yield events with the id of an earlier event but different content, which become dead letters."""
     half = recipe.REUSED_IDS // 2
     rewards = (json.loads(line) for line in lines("rewards"))
     for _, event in zip(range(half), rewards, strict=False):
@@ -233,18 +233,18 @@ def _reused_ids(orders: Mapping[str, Json]) -> Iterator[SentRecord]:
 
 
 def _repeated(event: Json, repeat: recipe.Repeat) -> SentRecord:
-    """The event again, in binary mode this time: the mode is not part of what an event says."""
+    """Return the event again, in binary mode: the mode is not part of an event's content."""
     return _binary({**event, "id": event["id"] + "-again"} if repeat.new_id else event)
 
 
 def _structured(event: Json, line: bytes | None = None) -> SentRecord:
-    """The event as a structured CloudEvent; `line` is its JSON where that is at hand."""
+    """Return the event as a structured CloudEvent. Pass its JSON as `line` if it is available."""
     value = line if line is not None else json.dumps(event, separators=(",", ":")).encode()
     return SentRecord(TOPICS[event["type"]], event["subject"].encode(), value, malformed.STRUCTURED)
 
 
 def _binary(event: Json) -> SentRecord:
-    """The event in binary mode: attributes as headers, `data` alone as the value."""
+    """Return the event in binary mode: attributes as headers, `data` as the value."""
     attributes = ("specversion", "id", "source", "type", "subject", "time")
     headers = [(f"ce_{name}", str(event[name]).encode()) for name in attributes]
     value = json.dumps(event["data"], separators=(",", ":")).encode()
@@ -253,12 +253,12 @@ def _binary(event: Json) -> SentRecord:
 
 
 def _sent(broken: Iterable[malformed.Malformed], topic: str) -> list[SentRecord]:
-    """The broken records of one topic."""
+    """Return the broken records of a topic."""
     return [SentRecord(*record[:4]) for record in broken if record.topic == topic]
 
 
 def _mixed(purpose: str, records: Sequence[SentRecord], extra: Sequence[SentRecord]) -> Iterator[SentRecord]:
-    """`records` in their order with `extra` scattered among them, the same way every time."""
+    """Yield `records` in order, with `extra` inserted at random positions that are the same in every run."""
     random = recipe.randomness(f"mix {purpose}")
     places = [(float(place), record) for place, record in enumerate(records)]
     places.extend((random.uniform(0, len(records)), record) for record in extra)

