@@ -30,6 +30,7 @@ from schemas.common import (
     WrittenIdentifiers,
     WrittenMoment,
 )
+from schemas.discount_kinds import KIND_FIELDS, SPECIAL_FIELDS
 from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
 
 _Value = TypeVar("_Value")
@@ -111,13 +112,13 @@ class DiscountDefinition(Section):
 
     @model_validator(mode="after")
     def _fields_fit_kind(self) -> Self:
-        needed = {"percentage": ("value",), "fixed": ("value",), "fixed_rate": ("value", "currency")}
-        needed["free_product"] = ("product_id",)
-        for name in needed.get(self.kind, ()):
+        row = KIND_FIELDS[self.kind]
+        for name in row.needed:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing; {_a(self.kind)} needs one{_EXAMPLES.get(name, '')}")
-        for name, kinds in _ONLY_FOR.items():
-            if getattr(self, name) and self.kind not in kinds:
+        for name in SPECIAL_FIELDS:
+            if getattr(self, name) and name not in row.allowed:
+                kinds = [kind for kind, other in KIND_FIELDS.items() if name in other.allowed]
                 raise ValueError(
                     f"{name} belongs to {' or '.join(map(_a, kinds))}, not to {_a(self.kind)}; leave it out"
                 )
@@ -126,22 +127,21 @@ class DiscountDefinition(Section):
         return self
 
     def _check_value(self, value: str) -> None:
-        if self.kind == "free_shipping":
-            raise ValueError("value belongs to no free_shipping: all of the shipping is free; leave it out")
-        if self.kind == "custom":
+        value_type = KIND_FIELDS[self.kind].value
+        if value_type == "none":
+            raise ValueError(f"value belongs to no {self.kind}: all of the shipping is free; leave it out")
+        if value_type == "any":
             return
         if not value.strip("0."):
             raise ValueError("value is 0, so no coupon would ever take anything off; give a value above 0")
         whole, _, decimals = value.partition(".")
-        if self.kind == "percentage" and (int(whole) > 100 or (int(whole) == 100 and decimals.strip("0"))):
+        if value_type == "percent" and (int(whole) > 100 or (int(whole) == 100 and decimals.strip("0"))):
             raise ValueError(f"value is {value} percent; a percentage is at most 100")
-        if self.kind == "free_product" and (decimals or int(whole) > MAX_FREE_UNITS):
+        if value_type == "units" and (decimals or int(whole) > MAX_FREE_UNITS):
             raise ValueError(f"value is {value} units; give a whole number from 1 to {MAX_FREE_UNITS:,}")
 
 
 _EXAMPLES = {"currency": ', for example "USD"', "value": ', for example "10"'}
-_AMOUNTS = ("fixed", "fixed_rate")
-_ONLY_FOR = {"per_unit": _AMOUNTS, "product_id": ("free_product",), "payload": ("custom",)}
 
 
 def _a(kind: str) -> str:

@@ -35,8 +35,8 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
     """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
 
-    `record_orders`: such an order is noted as well, where it names its customer. Raises MoneyError for an amount that its
-    currency can't have, but not where the order is only noted.
+    `record_orders`: such an order is recorded as well, where it names its customer. Raise MoneyError for an amount
+    that its currency can't have, but not where the order is only recorded.
     """
     data = event.data
     if isinstance(data, OrderPlaced):

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from schemas.campaign_parts import DiscountDefinition, WindowDefinition
+from schemas.discount_kinds import KIND_FIELDS
 from shared.domain.model.campaign import DiscountOffer, Hours, Window
 from shared.domain.model.money import MoneyError, parse_minor
 
@@ -19,14 +20,15 @@ def discount_offer(discount: DiscountDefinition, currency: str | None) -> Discou
         raise DefinitionError(
             "`discount.max_discount` is 0, so no coupon would take anything off; raise it or leave it null."
         )
-    kind, value = discount.kind, discount.value or _VALUES.get(discount.kind, "0")
-    if kind == "percentage":
+    kind, row = discount.kind, KIND_FIELDS[discount.kind]
+    value = discount.value or row.default
+    if row.value == "percent":
         whole, _, fraction = value.partition(".")
         numerator, denominator = int(whole + fraction), 10 ** len(fraction)
         if not 0 < numerator <= 100 * denominator:
             raise DefinitionError(f"`discount.value` is {value} percent; give more than 0 and at most 100.")
         return DiscountOffer(kind, value, numerator, denominator, max_discount_minor=cap)
-    if kind in ("fixed", "fixed_rate"):
+    if row.value == "amount":
         # Without a currency it is an amount in whatever currency the order has.
         amount = None if currency is None else minor(value, currency, "discount.value")
         if amount == 0:
@@ -36,11 +38,8 @@ def discount_offer(discount: DiscountDefinition, currency: str | None) -> Discou
         return DiscountOffer(kind, value, amount_minor=amount, max_discount_minor=cap, per_unit=discount.per_unit)
     return DiscountOffer(
         kind, value, max_discount_minor=cap, product_id=discount.product_id,
-        units=int(value) if kind == "free_product" else 0, payload=discount.payload,
+        units=int(value) if row.value == "units" else 0, payload=discount.payload,
     )  # fmt: skip
-
-
-_VALUES = {"free_shipping": "100", "free_product": "1"}
 
 
 def minor(amount: str | None, currency: str | None, name: str) -> int | None:

@@ -27,6 +27,7 @@ from shared.domain.model.order import SHIPPING
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCoupon, exhausted
+from shared.domain.offers.kinds import KINDS
 from shared.ledger.outbox import OutboxRow
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
@@ -136,7 +137,7 @@ def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verd
         "discount": {
             "kind": coupon.discount_kind,
             "value": coupon.discount_value,
-            "currency": campaign.currency if coupon.discount_kind in {"fixed", "fixed_rate"} else None,
+            "currency": campaign.currency if KINDS[coupon.discount_kind].in_currency else None,
             "max_discount": _money(coupon.max_discount_minor, campaign.currency),
             **_more(campaign.discount),
         },
@@ -186,7 +187,7 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
 def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, currency: str) -> None:
     """What isn't a discount on goods: the shipping's share is no line's, a product is added, a payload handed on."""
     applied["lines"] = [line for line in applied["lines"] if line["line_id"] != SHIPPING]
-    if coupon.discount_kind == "free_shipping":
+    if KINDS[coupon.discount_kind].takes_from == "shipping":
         applied["shipping_discount_amount"] = format_minor(benefit.shipping_minor, currency)
     if benefit.product_id is not None:
         applied["discount"]["product_id"] = benefit.product_id

@@ -1,16 +1,19 @@
 """A simple implementation of the choice among several coupons, as a reference for tests.
 
-It computes every step again, line by line, with `price` and `take`. `shared.domain.offers.combine` must find the same
-choice. This takes n²/2 pricings of all lines for n coupons, so only tests use it.
+It computes every step again, line by line, with `price` and `apply_price`. `shared.domain.offers.combine` must find
+the same choice. This takes n²/2 pricings of all lines for n coupons, so only tests use it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, GIVING, adds_something, clash, order_of_application
-from shared.domain.offers.limits import count, limit_refusal
-from shared.domain.offers.price import price, take
-from shared.domain.offers.request import AppliedOffer, Basket, ExistingCoupon, Offer, Request, RunningTotals
+from shared.domain.offers.basket import Basket
+from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, adds_something, clash, order_of_application
+from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
+from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.resolve import ResolvedOffer
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class Choice:
     `basket` and `totals` are the state after them; `basket` is None without an order.
     """
 
-    taken: list[AppliedOffer] = field(default_factory=list)
+    applied: list[AppliedOffer] = field(default_factory=list)
     total_minor: int = 0
     basket: Basket | None = None
     totals: RunningTotals = field(default_factory=RunningTotals)
@@ -30,12 +33,12 @@ class Choice:
         """Return the sort key: largest discount, then most gifts and custom offers, then fewest coupons, then the
         order of application. The smallest key is the best choice.
         """
-        given = sum([one.offer.campaign.discount.kind in GIVING for one in self.taken])
-        order = [order_of_application(one.offer) for one in self.taken]
-        return (-self.total_minor, -given, len(self.taken), order)
+        given = sum([KINDS[one.offer.campaign.discount.kind].gives for one in self.applied])
+        order = [order_of_application(one.offer) for one in self.applied]
+        return (-self.total_minor, -given, len(self.applied), order)
 
 
-def best_combination(request: Request, offers: list[Offer]) -> Choice:
+def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
     """Return the best allowed choice among `offers`, which are in the order of application."""
     together = [offer for offer in offers if offer.campaign.stacking.policy == "combinable"]
     choices = [alone(request, offer) for offer in offers if offer.campaign.stacking.policy == "exclusive"]
@@ -45,11 +48,11 @@ def best_combination(request: Request, offers: list[Offer]) -> Choice:
     return min(choices, key=lambda choice: choice.rank)
 
 
-def alone(request: Request, offer: Offer) -> Choice:
+def alone(request: Request, offer: ResolvedOffer) -> Choice:
     """Return the choice of a single offer, which must have room and an effect."""
     basket = None if request.basket is None else request.basket.copy()
-    taken = AppliedOffer(offer, None) if basket is None else take(basket, offer, offer.untouched_minor, offer.weights)
-    choice = Choice([taken], offer.untouched_minor, basket)
+    taken = AppliedOffer(offer, None) if basket is None else apply_price(basket, offer, *price(basket, offer))
+    choice = Choice([taken], offer.discount_minor, basket)
     count(request, offer, choice.totals, taken.discount_minor)
     return choice
 
@@ -57,11 +60,13 @@ def alone(request: Request, offer: Offer) -> Choice:
 class _Search:
     """Search for the best combination of offers that aren't exclusive."""
 
-    def __init__(self, request: Request, offers: Sequence[Offer]) -> None:
+    def __init__(self, request: Request, offers: Sequence[ResolvedOffer]) -> None:
         self._request = request
         self._offers = offers
         # The most that the coupons from each place on could add.
-        self._to_come = [sum(offer.untouched_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
+        self._to_come = [
+            sum(most_off(request.basket, offer) for offer in offers[place:]) for place in range(len(offers) + 1)
+        ]
         self._best: Choice | None = None
 
     def exhaustively(self) -> Choice:
@@ -73,8 +78,8 @@ class _Search:
 
     def greatest_first(self) -> Choice:
         """Return a good combination in a quadratic number of steps."""
-        best, chosen = self._start(), list[Offer]()
-        for offer in sorted(self._offers, key=lambda offer: (-offer.untouched_minor, order_of_application(offer))):
+        best, chosen = self._start(), list[ResolvedOffer]()
+        for offer in sorted(self._offers, key=lambda offer: (-offer.discount_minor, order_of_application(offer))):
             tried = sorted([*chosen, offer], key=order_of_application)
             choice: Choice | None = self._start()
             for one in tried:
@@ -99,21 +104,20 @@ class _Search:
             self._descend(place + 1, added)
         self._descend(place + 1, choice)
 
-    def _with(self, choice: Choice, offer: Offer) -> Choice | None:
+    def _with(self, choice: Choice, offer: ResolvedOffer) -> Choice | None:
         """Return `choice` with this offer, or None if they are incompatible, it has no room, or it has no effect."""
         request = self._request
-        others: list[Offer | ExistingCoupon] = [*[one.offer for one in choice.taken], *request.existing]
+        others: list[ResolvedOffer | ExistingCoupon] = [*[one.offer for one in choice.applied], *request.existing]
         if clash(offer, others, len(others) + 1) is not None:
             return None
         basket = None if choice.basket is None else choice.basket.copy()
-        discount, weights = (None, ()) if basket is None else price(basket, offer)
+        found = None if basket is None else price(basket, offer)
+        discount = None if found is None else found[0]
         if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
         if discount is not None and not adds_something(offer, discount):
             return None
-        taken = (
-            AppliedOffer(offer, None) if basket is None or discount is None else take(basket, offer, discount, weights)
-        )
+        taken = AppliedOffer(offer, None) if basket is None or found is None else apply_price(basket, offer, *found)
         totals = choice.totals.copy()
         count(request, offer, totals, discount)
-        return Choice([*choice.taken, taken], choice.total_minor + (discount or 0), basket, totals)
+        return Choice([*choice.applied, taken], choice.total_minor + (discount or 0), basket, totals)

@@ -1,7 +1,7 @@
 """Random orders and coupons for stacking, and simple arithmetic for their discounts, applied in sequence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign, DiscountOffer
 from shared.domain.model.order import Line, Order
-from shared.domain.offers.discount import spread
+from shared.domain.offers.basket import spread
 from tests.builders import (
     FREE_SHIPPING,
     NOW,
@@ -79,18 +79,19 @@ def world_of(made: Sequence[Campaign]) -> World:
 
 @dataclass
 class Rest:
-    """The rest of an order after discounts, in minor units."""
+    """The rest of an order after discounts, in minor units. `units` has lines of which single units were discounted."""
 
     lines: list[int]
     whole: int
     shipping: int
+    units: dict[int, list[int]] = field(default_factory=dict)
 
 
 def rest_of(order: Order) -> Rest:
     return Rest([line.amount_minor for line in order.lines], order.amount_minor, order.shipping_minor)
 
 
-def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
+def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:  # noqa: PLR0911 - a case each
     """Take one coupon's discount off `rest` and return it, or None if no part of the order is eligible."""
     offer, scope = rules.discount, rules.scope
     cap = 10**9 if offer.max_discount_minor is None else offer.max_discount_minor
@@ -107,48 +108,74 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:
     one = int(offer.value) * 100 if offer.amount_minor is None else offer.amount_minor
     if offer.kind == "free_product":
         eligible = [number for number, line in enumerate(order.lines) if line.product_id == offer.product_id]
-        parts = units_of(rest, order, eligible, offer.units, dearest=False)
-        wanted = min(sum(part for part, _ in parts.values()), cap)
-    elif scope.max_units is None and not offer.per_unit:
-        parts = {number: (rest.lines[number], 1) for number in eligible}
+        return take_units(rest, order, single_units(rest, order, eligible, offer.units, dearest=False), None, cap)
+    if scope.max_units is None and not offer.per_unit:
         base = min(sum(rest.lines[number] for number in eligible), rest.whole) if order.lines else rest.whole
-        wanted = discount_on(offer, one, base, cap)
-    else:
-        parts = units_of(rest, order, eligible, scope.max_units, scope.dearest_first)
-        if not parts:
-            return None
-        if offer.per_unit:
-            parts = {number: (min(left, one * units), units) for number, (left, units) in parts.items()}
-            wanted = min(sum(part for part, _ in parts.values()), cap)
-        else:
-            wanted = discount_on(offer, one, min(sum(part for part, _ in parts.values()), rest.whole), cap)
-    minor = min(wanted, rest.whole)
-    rest.whole -= minor
-    for number, part in zip(parts, spread(minor, [part for part, _ in parts.values()]), strict=True):
+        minor = min(discount_on(offer, one, base, cap), rest.whole)
+        rest.whole -= minor
+        take_lines(rest, eligible, minor)
+        return minor
+    if not any(order.lines[number].quantity for number in eligible):
+        return None
+    units = single_units(rest, order, eligible, scope.max_units, dearest=scope.dearest_first)
+    if offer.per_unit:
+        return take_units(rest, order, units, one, cap)
+    base = min(sum(left for _, _, left in units), rest.whole)
+    return take_units(rest, order, units, None, discount_on(offer, one, base, cap))
+
+
+def take_lines(rest: Rest, eligible: list[int], minor: int) -> None:
+    parts = spread(minor, [rest.lines[number] for number in eligible])
+    for number, part in zip(eligible, parts, strict=True):
         rest.lines[number] -= part
+        if number in rest.units:
+            off = spread(part, rest.units[number])
+            rest.units[number] = sorted(left - each for left, each in zip(rest.units[number], off, strict=True))
+
+
+Units = list[tuple[int, int, int]]
+"""(line, unit of it, what is left of it)"""
+
+
+def take_units(rest: Rest, order: Order, units: Units, each: int | None, cap: int) -> int:
+    """Take all of `units`, or `each` of each of them, but at most `cap`."""
+    quantities = [line.quantity for line in order.lines]
+    weights = [left if each is None else min(left, each) for _, _, left in units]
+    minor = max(min(sum(weights), cap, rest.whole), 0)
+    rest.whole -= minor
+    for number in {number for number, _, _ in units}:
+        rest.units[number] = list(units_of(rest, number, quantities[number]))
+    for (number, unit, _), part in zip(units, spread(minor, weights), strict=True):
+        rest.units[number][unit] -= part
+        rest.lines[number] -= part
+    for one in rest.units.values():
+        one.sort()
     return minor
+
+
+def units_of(rest: Rest, number: int, quantity: int) -> list[int]:
+    """Return what is left of each unit of a line: equal shares where no single unit was discounted."""
+    left, more = divmod(rest.lines[number], quantity)
+    return rest.units.get(number, [left] * (quantity - more) + [left + 1] * more)
+
+
+def single_units(rest: Rest, order: Order, eligible: list[int], most: int | None, *, dearest: bool) -> Units:
+    """Return the units that are taken: cheapest (or dearest) list price first, then most left; in line order."""
+    found: Units = []
+    for number in eligible:
+        line = order.lines[number]
+        if line.quantity and line.unit_minor:
+            units = units_of(rest, number, line.quantity)
+            found += [(number, unit, one) for unit, one in enumerate(units) if one > 0]
+    sign = -1 if dearest else 1
+    if most is not None:
+        found = sorted(found, key=lambda one: (sign * order.lines[one[0]].unit_minor, -one[2], one[0]))[:most]
+    return sorted(found, key=lambda one: (one[0], one[2]))
 
 
 def is_eligible(line: Line, scope: Scope) -> bool:
     wanted = not scope.product_ids or line.product_id in scope.product_ids
     return wanted and line.product_id not in scope.excluded_product_ids
-
-
-def units_of(
-    rest: Rest, order: Order, eligible: list[int], most: int | None, dearest: bool
-) -> dict[int, tuple[int, int]]:
-    """Return for each line the rest of the counted units and their number. Units are counted one by one."""
-    single = [
-        (order.lines[number].unit_minor, number) for number in eligible for _ in range(order.lines[number].quantity)
-    ]
-    single.sort(key=lambda unit: (-unit[0] if dearest else unit[0], unit[1]))
-    counted: dict[int, int] = {}
-    for _, number in single[:most]:
-        counted[number] = counted.get(number, 0) + 1
-    return {
-        number: (floor(Fraction(rest.lines[number] * counted[number], order.lines[number].quantity)), counted[number])
-        for number in sorted(counted)
-    }
 
 
 def discount_on(offer: DiscountOffer, fixed_minor: int, base: int, cap: int) -> int:

@@ -13,10 +13,10 @@ from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import Line, Order
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
-from shared.domain.offers import discount
 from shared.domain.offers import price as pricing
 from shared.domain.offers import remainder as applying
 from shared.domain.offers import stack as stacking
+from shared.domain.offers.resolve import WHOLE_ORDER
 from tests.builders import JOHN, NOW, Scope, World, campaign, each, fixed, gift, line, order, percent
 from tests.unit import plain_choice
 from tests.unit.stacking_strategies import campaigns, orders, world_of
@@ -77,21 +77,26 @@ def worlds(number: int, **fields: Any) -> World:
     return world
 
 
+def lines_of(amounts: Any, offer: Any) -> int:
+    lines = (offer.target or WHOLE_ORDER).lines
+    return len(amounts if lines is None else lines)
+
+
 def lines_read(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
     """Return how many lines are read, to spread over them or to sum them, when all coupons are named."""
     counted = [0]
-    spread, sum_of, priced = discount.spread, applying._sum_of, pricing.price
+    spread, sum_of, priced = pricing.spread, applying._sum_of, pricing.price
 
     def counting_spread(minor: int, weights: Any) -> list[int]:
         counted[0] += len(weights)
         return spread(minor, weights)
 
     def counting_sum(amounts: Any, offer: Any) -> int:
-        counted[0] += len(amounts if offer.indices is None else offer.indices)
+        counted[0] += lines_of(amounts, offer)
         return sum_of(amounts, offer)
 
     def counting_price(basket: Any, offer: Any) -> Any:
-        counted[0] += len(basket.amounts if offer.indices is None else offer.indices)
+        counted[0] += lines_of(basket.amounts, offer)
         return priced(basket, offer)
 
     with monkeypatch.context() as patch:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.offers.condition_values import Values
+from shared.domain.offers.conditions import Values
 from shared.ledger import conditions
 from shared.ledger.condition_parts import FROM_LINES, PARTS, in_parts, parts_of
 from tests.unit.condition_values import changed, redemption

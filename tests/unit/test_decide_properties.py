@@ -29,7 +29,7 @@ from shared.domain.model.order import Order
 from shared.domain.model.reasons import PRECEDENCE
 from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
-from shared.domain.offers.combine import GIVING
+from shared.domain.offers.kinds import KINDS
 from shared.domain.orders.placing import lines_of
 from tests.builders import JOHN, MARY, NOW, key_of
 from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
@@ -223,7 +223,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None
-            assert one.discount_minor >= (one.discount_kind not in GIVING)
+            assert one.discount_minor >= (not KINDS[one.discount_kind].gives)
             shared = one.discount_minor if order.lines or one.discount_kind == "free_shipping" else 0
             assert sum(part for _, part in one.lines) == shared
         assert 0 <= verdict.discount_minor <= max(order.amount_minor, 0) + order.shipping_minor

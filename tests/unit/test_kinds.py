@@ -99,7 +99,7 @@ def test_a_discount_on_goods_by_kind_and_currency(
 
 def test_a_mismatch_names_the_amount_that_the_currency_cannot_represent() -> None:
     refused = redeemed(any_currency("5.25"), of("JPY", 10_000)).refused[0]
-    assert refused.message == "Coupon 'SAVE10' takes 5.25 off, which is no amount in JPY."
+    assert refused.message == "Coupon 'SAVE10' takes 5.25 off, which is not a valid amount in JPY."
     assert refused.details == {"currency": "JPY", "value": "5.25"}
     refused = redeemed(rate("3.50", 350), of("JPY", 10_000), currency="USD").refused[0]
     assert refused.details == {"currency": "JPY", "expected": "USD"}

@@ -10,13 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
-from shared.domain.offers.combine import GIVING
-from shared.domain.offers.price import aim, price, take
-from shared.domain.offers.request import Offer, basket_of
-from tests.builders import World
+from shared.domain.offers.basket import basket_of
+from shared.domain.offers.judge import priced
+from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.price import apply_price, most_off, price
+from shared.domain.offers.request import Request
+from shared.domain.offers.resolve import resolve
+from tests.builders import NOW, World
 from tests.unit.stacking_strategies import campaigns, orders, rest_of, take_off, world_of
 
 several = st.lists(campaigns, min_size=1, max_size=5)
@@ -62,7 +66,7 @@ def valued(
     for code in sorted(chosen, key=lambda code: key[code]):
         campaign = rules[code]
         minor = take_off(rest, to, campaign)
-        if minor is None or (not minor and campaign.discount.kind not in GIVING):
+        if minor is None or (not minor and not KINDS[campaign.discount.kind].gives):
             return None
         taken[code] = minor
         spent[campaign.campaign_id] += minor
@@ -72,7 +76,7 @@ def valued(
             return None
         if uses[campaign.campaign_id] > min(limits.uses_total or 99, limits.uses_per_customer or 99):
             return None
-    given = sum(rules[code].discount.kind in GIVING for code in chosen)
+    given = sum(KINDS[rules[code].discount.kind].gives for code in chosen)
     return (-sum(taken.values()), -given, len(chosen), [key[code] for code in taken]), taken
 
 
@@ -146,7 +150,7 @@ def test_shares_sum_to_the_discount_and_no_line_is_discounted_beyond_its_price(
 
 @settings(max_examples=300)
 @given(several, orders(), st.lists(st.sampled_from("ABCDE"), max_size=2))
-def test_no_coupon_takes_more_off_the_rest_than_off_the_full_order(
+def test_no_coupon_takes_more_off_the_rest_than_the_search_expects(
     made: list[Campaign], to: Order, before: list[str]
 ) -> None:
     """The search for the best combination relies on this when it skips combinations."""
@@ -154,15 +158,14 @@ def test_no_coupon_takes_more_off_the_rest_than_off_the_full_order(
     earlier = world.redeem(*before, to=to)
     existing = list(world.state.orders["ORD1"].redemptions.values()) if earlier.accepted else []
     basket = basket_of(to, existing)
+    request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, to, to.order_id, basket)
     offers = []
     for coupon in world.state.coupons.values():
-        offer = Offer(coupon.code, coupon, world.state.campaigns[coupon.campaign_id])
-        if aim(offer, to):
-            offer.untouched_minor, offer.weights = price(basket, offer)
-            offers.append(offer)
+        offer = resolve(request, coupon.code, coupon, world.state.campaigns[coupon.campaign_id])
+        if offer.target is not None:
+            offers.append(priced(request, offer))
+    most = [most_off(basket, offer) for offer in offers]
     for taken in offers:
-        minor, weights = price(basket, taken)
-        take(basket, taken, minor, weights)
-        for offer in offers:
-            assert price(basket, offer)[0] <= offer.untouched_minor
+        apply_price(basket, taken, *price(basket, taken))
+        assert all(price(basket, offer)[0] <= limit for offer, limit in zip(offers, most, strict=True))
         assert min(basket.left_minor, basket.room_minor, basket.shipping_minor, *basket.amounts) >= 0

@@ -4,8 +4,8 @@ An `exclusive` coupon goes alone. `combinable` ones go together, but at most one
 smallest `max_coupons` among them. Coupons that the order has already count as well.
 
 Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, except those that can't win: coupons are
-added in the order of application, and no coupon takes more off what is left than off the untouched order, which bounds
-what can still be added. Beyond that number coupons are added one by one, the greatest first; each is kept where it goes
+added in the order of application, and what each can take off at most (`price.most_off`) bounds what can still be
+added. Beyond that number coupons are added one by one, the greatest first; each is kept where it goes
 with those before it and the whole takes more off. The result is never less than the best single coupon.
 
 Both searches need totals only and keep what is left after each step (`remainder.Remainder`), so each step is priced
@@ -21,7 +21,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.price import AppliedOffer, apply_price, price
+from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request
 from shared.domain.offers.resolve import ResolvedOffer
@@ -158,7 +158,8 @@ class _Search:
         line_sets = LineSets()
         self._candidates = [_Candidate(offer, order_of_application(offer), line_sets.number(offer)) for offer in offers]
         # What the coupons from each place on could add at most.
-        self._to_come = [sum(offer.discount_minor for offer in offers[place:]) for place in range(len(offers) + 1)]
+        most = [most_off(request.basket, offer) for offer in offers]
+        self._to_come = [sum(most[place:]) for place in range(len(offers) + 1)]
         self._best: _Step | None = None
 
     def exhaustively(self) -> _Step:

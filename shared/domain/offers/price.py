@@ -54,6 +54,18 @@ def price(basket: Basket, offer: ResolvedOffer) -> Price:
     return min(discount_minor, basket.room_minor, sum(weights)), weights, ()
 
 
+def most_off(basket: Basket | None, offer: ResolvedOffer) -> int:
+    """Return the most that the offer can take off, whatever other offers take before it.
+
+    That is its price on the untouched order, except where it takes the cheapest units: others may use these up.
+    """
+    target = offer.target
+    if basket is None or target is None or target.max_units is None:
+        return offer.discount_minor
+    dearest_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
+    return max(offer.discount_minor, _price_units(basket, offer, dearest_first)[0])
+
+
 def price_of_shipping(offer: ResolvedOffer, shipping_minor: int) -> int:
     """Return what an offer without lines takes off what is left of the shipping."""
     discount = offer.campaign.discount
