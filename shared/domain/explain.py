@@ -18,10 +18,10 @@ from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.domain.offers.combine import adds_something, clash
-from shared.domain.offers.judge import priced
 from shared.domain.offers.limit_findings import limits_of
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer, resolve, resolve_recurring
+from shared.domain.offers.resolve import resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
 from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
@@ -130,7 +130,6 @@ def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     if request.basket is not None and not any(
         rule.of_order and finding.outcome == "refused" for rule, finding in zip(RULES, rules, strict=True)
     ):
-        offer = priced(request, offer)
         discount = offer.discount_minor
     for limit in limits_of(request, offer, discount):
         if limit.refused is None:

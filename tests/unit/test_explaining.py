@@ -325,7 +325,7 @@ def test_an_explanation_without_a_customer_has_no_facts_of_a_customer() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"holder_only": True}, "Coupon 'SAVE10' was issued to nobody, so anybody may use it."),
+        ({"holder_only": True}, "Coupon 'SAVE10' has no holder, so every customer may use it."),
         ({"channels": frozenset({"web"})}, "Coupon 'SAVE10' is for orders from web, and this one is from web."),
         ({"window": window(None, DAY)}, "Coupon 'SAVE10' can be used until 2026-11-23T09:30:00+00:00."),
         ({"validation_code": "1234"}, "Coupon 'SAVE10' needs its validation code; it was given."),

@@ -15,7 +15,6 @@ from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.judge import priced
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import apply_price, most_off, price
 from shared.domain.offers.request import Request
@@ -163,7 +162,7 @@ def test_no_coupon_takes_more_off_the_rest_than_the_search_expects(
     for coupon in world.state.coupons.values():
         offer = resolve(request, coupon.code, coupon, world.state.campaigns[coupon.campaign_id])
         if offer.target is not None:
-            offers.append(priced(request, offer))
+            offers.append(offer)
     most = [most_off(basket, offer) for offer in offers]
     for taken in offers:
         apply_price(basket, taken, *price(basket, taken))

@@ -14,7 +14,7 @@ from shared.domain.model.commands import LockCoupons, PayOrder, RedeemCoupons
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
-from shared.domain.offers import rules, work
+from shared.domain.offers import conditions, judge, resolve, work
 from shared.domain.offers.work import MAX_WORK, split_place, work_of
 from shared.ledger.conditions import REDEMPTION_VARIABLES, compile_condition
 from tests.builders import JOHN, NOW, Scope, World, campaign, line, order, percent, reasons
@@ -77,9 +77,8 @@ def test_a_refusal_reads_no_line_and_evaluates_no_condition(monkeypatch: pytest.
         raise AssertionError("a rule was judged")
 
     world = scattered(100)
-    for name in ("eligible_lines", "aim"):
-        monkeypatch.setattr(rules, name, fail_if_called)
-    monkeypatch.setattr(rules, "offer_values", fail_if_called)
+    for module, name in ((resolve, "eligible_lines"), (conditions, "offer_values"), (judge, "resolve")):
+        monkeypatch.setattr(module, name, fail_if_called)
     assert redeem(world, MANY_LINES).refused[0].reason == Reason.REQUEST_TOO_LARGE
 
 

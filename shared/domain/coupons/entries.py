@@ -15,8 +15,8 @@ from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, LockChange
 from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer
-from shared.domain.offers.resolve import ResolvedOffer
 
 
 def accepted(applied: AppliedOffer) -> AcceptedCoupon:

@@ -21,10 +21,10 @@ from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request
-from shared.domain.offers.resolve import ResolvedOffer
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Combinable coupons of one request: 1,024 combinations at worst. Baskets have two or three."""

@@ -5,9 +5,9 @@ from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, LockState
 from shared.domain.model.verdicts import RefusedCoupon, refuse
-from shared.domain.offers.price import price
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer, resolve, resolve_locked, resolve_recurring
+from shared.domain.offers.resolve import resolve, resolve_locked, resolve_recurring
 from shared.domain.offers.rules import Rule, rules_of
 
 
@@ -24,7 +24,7 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     for passes, rule in rules_of(campaign, of_order=request.order is not None):
         if not passes(request, offer):
             return refused_by(rule, request, offer)
-    return priced(request, offer)
+    return offer
 
 
 def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: bool) -> ResolvedOffer | RefusedCoupon:
@@ -59,7 +59,7 @@ def judge_order(request: Request, offer: ResolvedOffer) -> ResolvedOffer | Refus
     for passes, rule in rules_of(offer.campaign, of_order=request.order is not None):
         if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not passes(request, offer):
             return refused_by(rule, request, offer)
-    return priced(request, offer)
+    return offer
 
 
 def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer | RefusedCoupon:
@@ -76,11 +76,6 @@ def refused_by(rule: Rule, request: Request, offer: ResolvedOffer) -> RefusedCou
     """Return the refusal of a rule that failed."""
     message, details = rule.describe(request, offer, False)
     return refuse(rule.reason, message, offer.code, offer.coupon, details)
-
-
-def priced(request: Request, offer: ResolvedOffer) -> ResolvedOffer:
-    """Return the offer with its price on the untouched order, where there is one."""
-    return offer if request.basket is None else offer.at_price(*price(request.basket, offer))
 
 
 def _voided(code: str, coupon: Coupon) -> RefusedCoupon:

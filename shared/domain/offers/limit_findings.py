@@ -18,8 +18,8 @@ from shared.domain.offers.limits import (
     exhausted,
     locked_elsewhere,
 )
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer
 
 _ALONE = RunningTotals()  # never counted into
 

@@ -15,8 +15,8 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.caps import NO_METER, full, period_key
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
 """(why it is gone for good, whether only what is held stands in the way)"""

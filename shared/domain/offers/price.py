@@ -9,16 +9,18 @@ All in minor units, exact. Parts sum to the whole and never exceed what is left 
 from collections.abc import Sequence
 from typing import Final
 
+from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
 from shared.domain.offers.basket import Basket, pick_units, spread, spread_over_units, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
-from shared.domain.offers.resolve import WHOLE_ORDER, Pick, ResolvedOffer, Target
+from shared.domain.offers.offer import WHOLE_ORDER, Pick, ResolvedOffer, Target
 
 Price = tuple[int, Sequence[int], tuple[Pick, ...]]
 """(discount, weights of the target's lines or picks by which it is spread, units that an offer by unit takes)"""
 
 NOTHING: Final[tuple[int, ...]] = ()
+NO_PRICE: Final[Price] = (0, (), ())
 
 
 @value
@@ -35,20 +37,24 @@ class AppliedOffer:
 
 def price(basket: Basket, offer: ResolvedOffer) -> Price:
     """Return what the offer takes off what is left of the order."""
-    target, discount = offer.target or WHOLE_ORDER, offer.campaign.discount
+    return price_of(basket, offer.campaign.discount, offer.target or WHOLE_ORDER, offer.fixed_minor or 0)
+
+
+def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
+    """Return what a discount takes off what is left of its target. `fixed_minor` is its amount, if it is fixed."""
     if target.by_unit:
-        return _price_units(basket, offer, target)
+        return _price_units(basket, discount, target, fixed_minor)
     indices, rooms = target.lines, basket.rooms
     if indices == NOTHING:
-        return price_of_shipping(offer, basket.shipping_minor), NOTHING, ()
+        return price_of_shipping(discount, basket.shipping_minor), NOTHING, ()
     amounts = basket.amounts
     weights = amounts if indices is None else [amounts[index] for index in indices]
     base = basket.left_minor
     if amounts and (listed := sum(weights)) < base:
         base = listed
-    discount_minor = amount_off(discount, base, offer.fixed_minor or 0)
+    discount_minor = amount_off(discount, base, fixed_minor)
     if rooms is None:
-        return (min(basket.room_minor, discount_minor)), weights, ()
+        return (discount_minor if discount_minor < basket.room_minor else basket.room_minor), weights, ()
     # Spread over what earlier requests left, so that no line gives more than it costs.
     weights = rooms if indices is None else [rooms[index] for index in indices]
     return min(discount_minor, basket.room_minor, sum(weights)), weights, ()
@@ -63,12 +69,12 @@ def most_off(basket: Basket | None, offer: ResolvedOffer) -> int:
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
     dearest_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
-    return max(offer.discount_minor, _price_units(basket, offer, dearest_first)[0])
-
-
-def price_of_shipping(offer: ResolvedOffer, shipping_minor: int) -> int:
-    """Return what an offer without lines takes off what is left of the shipping."""
     discount = offer.campaign.discount
+    return max(offer.discount_minor, _price_units(basket, discount, dearest_first, offer.fixed_minor or 0)[0])
+
+
+def price_of_shipping(discount: DiscountOffer, shipping_minor: int) -> int:
+    """Return what a discount without lines takes off what is left of the shipping."""
     if KINDS[discount.kind].takes_from != "shipping":
         return 0
     return amount_off(discount, shipping_minor, 0)
@@ -101,46 +107,47 @@ def apply_price(
         return AppliedOffer(offer, discount_minor, ((SHIPPING, discount_minor),))
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
-    shares = take_off_lines(basket, offer, discount_minor, weights, picks)
-    return AppliedOffer(offer, discount_minor, tuple([(basket.lines[index].line_id, part) for index, part in shares]))
+    if target.by_unit:
+        return AppliedOffer(offer, discount_minor, take_off_units(basket, discount_minor, weights, picks))
+    parts = take_off_lines(basket, target.lines, discount_minor, weights)
+    lines = basket.lines if target.lines is None else [basket.lines[index] for index in target.lines]
+    return AppliedOffer(
+        offer, discount_minor, tuple([(line.line_id, part) for line, part in zip(lines, parts, strict=True) if part])
+    )
 
 
 def take_off_lines(
-    basket: Basket,
-    offer: ResolvedOffer,
-    discount_minor: int,
-    weights: Sequence[int] | None = None,
-    picks: tuple[Pick, ...] = (),
-) -> list[tuple[int, int]]:
-    """Take an offer's discount off its lines and return (line index, part) of each line with a part.
+    basket: Basket, indices: tuple[int, ...] | None, discount_minor: int, weights: Sequence[int] | None = None
+) -> Sequence[int]:
+    """Take a discount off the lines at `indices` (None: all) and return each line's part.
 
-    `weights` are those that `price` returned; None for what is left of whole lines. Sums of the basket as a whole stay.
+    `weights` are those that `price` returned; None for what is left of the lines. Sums of the basket as a whole stay.
     """
-    target = offer.target or WHOLE_ORDER
-    if target.by_unit:
-        parts_of_units = spread_over_units(
-            discount_minor, [(pick.count, weight) for pick, weight in zip(picks, weights or (), strict=True)]
-        )
-        take_units(basket, picks, parts_of_units)
-        shares: dict[int, int] = {}
-        for pick, runs in zip(picks, parts_of_units, strict=True):
-            shares[pick.index] = shares.get(pick.index, 0) + sum([count * each for count, each in runs])
-        return [(index, part) for index, part in shares.items() if part]
-    indices = target.lines
     if weights is None:
         weights = basket.amounts if basket.rooms is None else basket.rooms
         if indices is not None:
             weights = [weights[index] for index in indices]
     parts = spread(discount_minor, weights)
     take_lines(basket, indices, parts)
-    if indices is None:
-        return [(index, part) for index, part in enumerate(parts) if part and index < len(basket.lines)]
-    return [(index, part) for index, part in zip(indices, parts, strict=True) if part]
+    return parts
 
 
-def _price_units(basket: Basket, offer: ResolvedOffer, target: Target) -> Price:
+def take_off_units(
+    basket: Basket, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]
+) -> tuple[tuple[str, int], ...]:
+    """Take a discount off single units, and return the part of each line. Sums of the basket as a whole stay."""
+    parts = spread_over_units(
+        discount_minor, [(pick.count, weight) for pick, weight in zip(picks, weights, strict=True)]
+    )
+    take_units(basket, picks, parts)
+    shares: dict[int, int] = {}
+    for pick, runs in zip(picks, parts, strict=True):
+        shares[pick.index] = shares.get(pick.index, 0) + sum([count * each for count, each in runs])
+    return tuple([(basket.lines[index].line_id, part) for index, part in shares.items() if part])
+
+
+def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
     """Return the price of an offer by unit. The weights are those of one unit of each pick."""
-    discount, fixed_minor = offer.campaign.discount, offer.fixed_minor or 0
     picks = pick_units(basket, target)
     weights = [pick.room_minor for pick in picks]
     if discount.per_unit:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import amount_off
-from shared.domain.offers.price import NOTHING, price, price_of_shipping, take_off_lines
-from shared.domain.offers.resolve import WHOLE_ORDER, ResolvedOffer
+from shared.domain.offers.offer import WHOLE_ORDER, ResolvedOffer
+from shared.domain.offers.price import NOTHING, price, price_of_shipping, take_off_lines, take_off_units
 
 LineSet = int
 """The lines that an offer takes its discount from, as a number: the same number, the same lines."""
@@ -70,7 +70,7 @@ class Remainder:
     def price(self, offer: ResolvedOffer, where: LineSet) -> int:
         """Return what `offer` takes off, as `price.price` does."""
         if where == SHIPPING_ONLY:
-            return price_of_shipping(offer, self.shipping_minor)
+            return price_of_shipping(offer.campaign.discount, self.shipping_minor)
         if where == UNITS:
             self._settle()
             return price(self._whole(), offer)[0]
@@ -123,9 +123,9 @@ class Remainder:
         for offer, discount in self.pending:
             if offer.target is not None and offer.target.by_unit:
                 _, weights, picks = price(basket, offer)
-                take_off_lines(basket, offer, discount, weights, picks)
+                take_off_units(basket, discount, weights, picks)
             else:
-                take_off_lines(basket, offer, discount)
+                take_off_lines(basket, (offer.target or WHOLE_ORDER).lines, discount)
         self.settled, self.pending, self.sums = basket, (), {}
 
     def _whole(self) -> Basket:

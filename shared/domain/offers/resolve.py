@@ -1,91 +1,31 @@
-"""Resolve a coupon for a request: which lines or units its discount comes from, and which hold pays for the use.
+"""Resolve a coupon for a request: which lines or units its discount comes from, what it takes off the untouched order,
+and which hold pays for the use.
 
-Everything that the rules, limits and prices read is found here, before any of them runs. Nothing changes afterwards.
+Everything that the rules and limits read is found here, before any of them runs. Nothing changes afterwards.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
 
 from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.coupon import Coupon, Hold
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line, Order
 from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
-from shared.domain.model.value import value
 from shared.domain.offers.kinds import KINDS
+from shared.domain.offers.offer import NO_LINES, WHOLE_ORDER, ResolvedOffer, Target
+from shared.domain.offers.price import NO_PRICE, Price, price_of
 from shared.domain.offers.request import Request
-
-
-@value
-class Target:
-    """What an offer takes its discount from.
-
-    `lines` are indices of the order's lines in their order; None is the whole order, () no line at all. `by_unit`:
-    units are priced one by one, at most `max_units` of them (None: all). Then `lines` are in the order in which units
-    are taken: the cheapest first, or the dearest.
-    """
-
-    lines: tuple[int, ...] | None = None
-    by_unit: bool = False
-    max_units: int | None = None
-
-
-WHOLE_ORDER: Final = Target()
-NO_LINES: Final = Target(())
-
-
-@value
-class Pick:
-    """`count` units of the line at `index`, of each of which `left_minor` is left; `room_minor` of it may be taken."""
-
-    index: int
-    count: int
-    left_minor: int
-    room_minor: int
-
-
-@value
-class ResolvedOffer:
-    """A coupon that the request names, with all that judging it needs.
-
-    `code` is as the caller wrote it. `target` is None without an order, and where no line of it is eligible.
-    `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
-    `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
-    holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `picks` are the price on the
-    untouched order (see `price`), 0 and empty before the offer is priced.
-    """
-
-    code: str
-    coupon: Coupon
-    campaign: Campaign
-    target: Target | None = None
-    fixed_minor: int | None = 0
-    lock: LockState | None = None
-    locked: LockedUse | None = None
-    held_by_others: int = 0
-    promised: bool = False
-    recurring: bool = False
-    discount_minor: int = 0
-    weights: Sequence[int] = ()
-    picks: tuple[Pick, ...] = ()
-
-    def at_price(self, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]) -> "ResolvedOffer":
-        """Return the offer with its price on the untouched order."""
-        return ResolvedOffer(
-            self.code, self.coupon, self.campaign, self.target, self.fixed_minor, self.lock, self.locked,
-            self.held_by_others, self.promised, self.recurring, discount_minor, weights, picks,
-        )  # fmt: skip
 
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that the request names by its code."""
     target, fixed_minor = _target_and_amount(request.order, campaign)
-    if not coupon.held:
-        return ResolvedOffer(code, coupon, campaign, target, fixed_minor)
-    lock, locked, held_by_others = _own_hold(request, coupon)
-    return ResolvedOffer(code, coupon, campaign, target, fixed_minor, lock, locked, held_by_others)
+    lock, locked, others = _own_hold(request, coupon) if coupon.held else (None, None, 0)
+    return ResolvedOffer(
+        code, coupon, campaign, target, fixed_minor, lock, locked, others, False, False,
+        *_untouched_price(request, campaign, target, fixed_minor),
+    )  # fmt: skip
 
 
 def resolve_locked(
@@ -93,13 +33,19 @@ def resolve_locked(
 ) -> ResolvedOffer:
     """Resolve a coupon of a lock that the request names: the lock pays for the use."""
     target, fixed_minor = _target_and_amount(request.order, campaign)
-    return ResolvedOffer(coupon.code, coupon, campaign, target, fixed_minor, lock, locked, 0, promised=True)
+    return ResolvedOffer(
+        coupon.code, coupon, campaign, target, fixed_minor, lock, locked, 0, True, False,
+        *_untouched_price(request, campaign, target, fixed_minor),
+    )  # fmt: skip
 
 
 def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that continues with the order's subscription: it takes no use."""
     target, fixed_minor = _target_and_amount(request.order, campaign)
-    return ResolvedOffer(code, coupon, campaign, target, fixed_minor, recurring=True)
+    return ResolvedOffer(
+        code, coupon, campaign, target, fixed_minor, None, None, 0, False, True,
+        *_untouched_price(request, campaign, target, fixed_minor),
+    )  # fmt: skip
 
 
 # Lines and units
@@ -164,6 +110,12 @@ def _target_and_amount(order: Order | None, campaign: Campaign) -> tuple[Target 
     if fixed_minor is None:
         fixed_minor = amount_in(campaign.discount.value, order.currency)
     return _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER, fixed_minor
+
+
+def _untouched_price(request: Request, campaign: Campaign, target: Target | None, fixed_minor: int | None) -> Price:
+    if request.basket is None or target is None or fixed_minor is None:
+        return NO_PRICE
+    return price_of(request.basket, campaign.discount, target, fixed_minor)
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:

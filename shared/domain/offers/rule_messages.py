@@ -6,8 +6,9 @@ from shared.domain.model.clock import shown_hours
 from shared.domain.model.money import shown
 from shared.domain.model.order import Order
 from shared.domain.offers.conditions import failing_condition
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer, eligible_lines, eligible_quantity
+from shared.domain.offers.resolve import eligible_lines, eligible_quantity
 
 Message = tuple[str, dict[str, str]]
 """(one sentence, the numbers behind it)"""

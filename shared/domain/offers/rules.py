@@ -13,8 +13,9 @@ from shared.domain.model.clock import is_open
 from shared.domain.model.reasons import Reason
 from shared.domain.offers import rule_messages as messages
 from shared.domain.offers.conditions import failing_condition
+from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.resolve import ResolvedOffer, eligible_quantity, has_target
+from shared.domain.offers.resolve import eligible_quantity, has_target
 from shared.domain.offers.rule_messages import Describe, order_of
 
 Passes = Callable[[Request, ResolvedOffer], bool]
