@@ -14,6 +14,8 @@ from services.gateway.access.keys import Keys
 from services.gateway.access.rates import AtOnce, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
+from services.gateway.heavy.handed import Elsewhere
+from services.gateway.heavy.process import HeavyProcess
 from services.gateway.problems import Problem
 from services.gateway.repeats import Repeats
 from services.gateway.room import Room
@@ -58,6 +60,7 @@ class Gateway:
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
+        self.process: HeavyProcess | None = None
         self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
         self.repeats = Repeats(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
@@ -67,6 +70,11 @@ class Gateway:
             waiting=settings.http_waiting,
             for_all=NOT_NOW,
         )
+
+    def hand_over_to(self, process: HeavyProcess) -> None:
+        """Have heavy requests answered by another process from now on."""
+        self.process = process
+        self.heavy = Elsewhere()
 
     async def execute(self, command: Command) -> Verdict:
         """The verdict on `command`, executed with what arrives beside it.
