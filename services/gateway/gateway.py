@@ -14,7 +14,7 @@ from services.gateway.access.keys import Keys
 from services.gateway.access.rates import AtOnce, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
-from services.gateway.heavy.handed import Elsewhere
+from services.gateway.heavy.handed import Elsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.problems import Problem
 from services.gateway.repeats import Repeats
@@ -34,6 +34,9 @@ from shared.runtime import telemetry
 CHANNEL: Final = "http"
 EXPORTS_AT_ONCE: Final = 2
 """Each looks through all events and kept answers; further ones wait for their turn."""
+
+MANY_SHARES: Final = 2_000
+"""Codes times lines from which on deciding, and writing each line's share, takes some 5 ms."""
 
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
@@ -76,6 +79,15 @@ class Gateway:
         self.process = process
         self.heavy = Elsewhere()
 
+    def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
+        """Raise TakesLongError where another process is to answer the request, as its command takes much work.
+
+        For routes that are about to execute it and have done nothing yet.
+        """
+        order = command.order
+        if self.process is not None and order is not None and len(command.codes) * len(order.lines) > MANY_SHARES:
+            raise TakesLongError
+
     async def execute(self, command: Command) -> Verdict:
         """The verdict on `command`, executed with what arrives beside it.
 
@@ -94,6 +106,8 @@ class Gateway:
 
     async def validate(self, command: Command) -> Verdict:
         """The verdict that `command` would get now; nothing is changed."""
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            self.weigh(command)
         async with looking_up(self.guesses.attempts_of(command)) as ticket:
             try:
                 verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)

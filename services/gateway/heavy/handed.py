@@ -28,12 +28,18 @@ class Handed:
     """whether the route gave the answer; the application itself did where it raised a problem"""
 
 
+HANDED_OVER_WORK: Final = 100_000
+"""About 10 ms: half of what is worth a thread, as another process holds up nobody."""
+
+
 class TakesLongError(Exception):
     """A request that looked light takes much work, and nothing was done yet: the heavy process is to answer it."""
 
 
 class Elsewhere(HeavyWork):
     """What judges heavy requests where another process does."""
+
+    beyond = HANDED_OVER_WORK
 
     async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """Raise TakesLongError."""
