@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from starlette.requests import Request
 
 from cli.processes import free_port
 from schemas.campaigns import CampaignDefinition
 from services.gateway.access import keys
-from services.gateway.access.callers import SCOPES, Caller
+from services.gateway.access.callers import SCOPES
 from services.gateway.batching import OverloadedError
 from services.gateway.heavy import process as module
-from services.gateway.heavy.process import HANDED_OVER_BYTES, MOST_WAITING, HeavyProcess
+from services.gateway.heavy.process import HeavyProcess
+from services.gateway.heavy.turns import Turns
 from services.gateway.settings import MAX_BODY_BYTES
 from shared.ledger.database import Pool
 from tests.gateway import served
@@ -348,33 +348,34 @@ async def _pid(process: HeavyProcess) -> int | None:
 
 
 async def test_few_wait_for_the_heavy_process() -> None:
-    """The one that isn't there yet has all of them wait."""
-    process = HeavyProcess(answer_seconds=30)
-    process._usual_seconds = 0.01
-    request = Request({
-        "type": "http", "method": "POST", "scheme": "http", "http_version": "1.1", "path": "/", "headers": [],
-    })  # fmt: skip
-    request._body = b"x" * (HANDED_OVER_BYTES + 1)
-    ticket: Any = None  # asked only once there is a process
+    turns = Turns(most=6, seconds=10, usual_seconds=0.1)
+    order: list[str] = []
 
-    async def ask() -> None:
-        await process.answer(request, Caller("a test", frozenset()), ticket)
+    async def take(who: str) -> None:
+        await turns.take(who)
+        order.append(who)
+        await asyncio.sleep(0)
+        turns.give_back(who)
 
-    asked = [asyncio.create_task(ask()) for _ in range(MOST_WAITING + 1)]
+    greedy = [asyncio.create_task(take("greedy")) for _ in range(5)]
+    others = [asyncio.create_task(take(who)) for who in ("a", "b", "c", "d")]
+    results = await asyncio.gather(*greedy, *others, return_exceptions=True)
+    # The fifth would have four of the same caller before it: more than half of six.
+    assert [isinstance(one, OverloadedError) for one in results] == [False] * 4 + [True] + [False] * 3 + [True]
+    assert order == ["greedy", "greedy", "a", "b", "c", "greedy", "greedy"]  # everybody gets one turn, then a second
+    assert len(turns) == 0
+
+    for _ in range(20):
+        turns.took(6.0, weight=0.5)  # as seen of the last ones: who comes third would wait twelve seconds
+    holding = [asyncio.create_task(turns.take(who)) for who in "ab"]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
-        await ask()
-    for one in asked:
-        one.cancel()
-    await asyncio.gather(*asked, return_exceptions=True)
-    assert process._inside == 1  # the first one has its turn, and goes to its end whoever gives up
-
-    other = HeavyProcess(answer_seconds=30)
-    other._usual_seconds = 15.0  # as seen of the last ones: a second one in line would wait 30 seconds
-    first = [asyncio.create_task(other.answer(request, Caller("a test", frozenset()), ticket)) for _ in "ab"]
+        await turns.take("c")
+    holding[1].cancel()  # who gives up leaves room
+    await asyncio.gather(*holding, return_exceptions=True)
+    third = asyncio.create_task(turns.take("c"))
     await asyncio.sleep(0)
-    with pytest.raises(OverloadedError):
-        await other.answer(request, Caller("a test", frozenset()), ticket)
-    for one in first:
-        one.cancel()
-    await asyncio.gather(*first, return_exceptions=True)
+    turns.give_back("a")
+    await third
+    turns.give_back("c")
+    assert len(turns) == 0

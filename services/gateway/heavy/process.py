@@ -15,6 +15,7 @@ from services.gateway.access.guesses import Ticket
 from services.gateway.batching import OverloadedError
 from services.gateway.heavy.channel import Channel, ChannelClosedError, Frame, Kind
 from services.gateway.heavy.handed import HandedAnswer, bytes_of, told
+from services.gateway.heavy.turns import Turns
 from services.gateway.problems import Problem
 from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
@@ -52,12 +53,10 @@ class HeavyProcess:
 
     def __init__(self, answer_seconds: float) -> None:
         self._answer_seconds = answer_seconds
-        self._turn = asyncio.Lock()
+        self.turns = Turns(MOST_WAITING, WAITING_SECONDS, USUAL_SECONDS)
         self._channel: Channel | None = None
         self._is_up = asyncio.Event()
         self._child: asyncio.subprocess.Process | None = None
-        self._inside = 0
-        self._usual_seconds = USUAL_SECONDS
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -77,23 +76,19 @@ class HeavyProcess:
         ChannelClosedError (a ConnectionError) where the process dies of it or isn't there: the same request later
         is right.
         """
-        if self._inside > MOST_WAITING or self._inside * self._usual_seconds > WAITING_SECONDS:
-            telemetry.HEAVY_REQUESTS.labels("refused").inc()
-            raise OverloadedError(f"{self._inside} heavy requests are under way")
         head, body = told(request, caller, once=once), await request.body()
-        self._inside += 1
         telemetry.HEAVY_WAITING.inc()
         try:
-            await self._turn.acquire()
-        except BaseException:
-            self._inside -= 1
+            await self.turns.take(caller.name)
+        except OverloadedError:
+            telemetry.HEAVY_REQUESTS.labels("refused").inc()
             raise
         finally:
             telemetry.HEAVY_WAITING.dec()
         # From here on it goes to its end, whoever gives up waiting: the next one needs the channel as it was before.
-        return await asyncio.shield(asyncio.create_task(self._have_answered(head, body, _Room(ticket))))
+        return await asyncio.shield(asyncio.create_task(self._have_answered(head, body, _Room(ticket), caller.name)))
 
-    async def _have_answered(self, head: dict[str, Any], body: bytes, room: "_Room") -> HandedAnswer:
+    async def _have_answered(self, head: dict[str, Any], body: bytes, room: "_Room", who: str) -> HandedAnswer:
         outcome = "lost"
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -105,14 +100,12 @@ class HeavyProcess:
             except BaseException:  # it is gone or hangs; at any rate nothing else may be said to it
                 self._give_up()
                 raise
-            took = time.monotonic() - started
-            self._usual_seconds += NEWEST_WEIGHT * (took - self._usual_seconds)
+            self.turns.took(time.monotonic() - started, NEWEST_WEIGHT)
             outcome = "answered"
         finally:
             telemetry.HEAVY_REQUESTS.labels(outcome).inc()
             room.give_back()
-            self._inside -= 1
-            self._turn.release()
+            self.turns.give_back(who)
         return answer
 
     async def _converse(self, head: dict[str, Any], body: bytes, room: "_Room") -> HandedAnswer:
