@@ -33,10 +33,18 @@ class Worker:
     async def run(self, app: FastAPI, guesses: Guesses) -> None:
         """Answer requests until the gateway's process closes the channel."""
         self._channel.write(Kind.READY)
-        while (frame := await self._requests.get()) is not None:
-            self.busy = True
-            await self._answer(frame, app, DistantTicket(self, guesses))
-            self.busy = False
+        while await self.run_once(app, guesses):
+            pass
+
+    async def run_once(self, app: FastAPI, guesses: Guesses) -> bool:
+        """Answer one request. Return False where there will be none any more."""
+        frame = await self._requests.get()
+        if frame is None:
+            return False
+        self.busy = True
+        await self._answer(frame, app, DistantTicket(self, guesses))
+        self.busy = False
+        return True
 
     async def listen(self) -> None:
         """Read what the gateway's process says, until it closes the channel or is gone."""
