@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio
 CODES = [f"H{number}" for number in range(30)]
 VOLATILE = {"date", "ratelimit", "content-length"}
 BURNED = "SELECT count(*) FROM transfers WHERE kind = 'burned' AND order_id = ANY ($1::text[])"
-NEW_EACH_TIME = {"decided_at", "redemption_id", "expires_at", "id"}
+NEW_EACH_TIME = {"decided_at", "redemption_id", "expires_at", "id", "request_id"}
 
 
 def order(lines: int = 600, order_id: str = "large") -> dict[str, Any]:
@@ -148,7 +148,7 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     yield "/v1/validate", "an unknown code", json.dumps(asking("H1", "NOBODYS")).encode(), {}, True
     yield "/v1/explain", "large", json.dumps({"code": "H1", "order": order()}).encode(), {}, True
     yield "/voucherify/v1/validations", "a facade's", json.dumps(vouchers).encode(), {}, True
-    yield "/voucherify/v1/validations", "a facade's problem", json.dumps(vouchers | {"nobody": 1}).encode(), {}, True
+    yield "/voucherify/v1/validations", "a facade's problem", json.dumps(vouchers | {"redeemables": 1}).encode(), {}, True
     yield "/v1/redemptions", "a refusal", json.dumps(asking("NOBODYS")).encode(), {}, True
     yield "/v1/validate", "an unknown field", json.dumps(asking() | {"nobody": 1}).encode(), {}, True
     yield "/v1/validate", "no JSON", large[:-1], {}, True

@@ -141,7 +141,7 @@ class HeavyProcess:
             started = time.monotonic()
             try:
                 code = await self._run_once()
-            except OSError as error:
+            except Exception as error:  # no process, no descriptors; whatever it is, another try may do
                 code = repr(error)
             deaths = 1 if time.monotonic() - started > STEADY_SECONDS else deaths + 1
             seconds = backoff.seconds(deaths)
