@@ -148,7 +148,8 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     yield "/v1/validate", "an unknown code", json.dumps(asking("H1", "NOBODYS")).encode(), {}, True
     yield "/v1/explain", "large", json.dumps({"code": "H1", "order": order()}).encode(), {}, True
     yield "/voucherify/v1/validations", "a facade's", json.dumps(vouchers).encode(), {}, True
-    yield "/voucherify/v1/validations", "a facade's problem", json.dumps(vouchers | {"redeemables": 1}).encode(), {}, True
+    wrong = vouchers | {"redeemables": 1}
+    yield "/voucherify/v1/validations", "a facade's problem", json.dumps(wrong).encode(), {}, True
     yield "/v1/redemptions", "a refusal", json.dumps(asking("NOBODYS")).encode(), {}, True
     yield "/v1/validate", "an unknown field", json.dumps(asking() | {"nobody": 1}).encode(), {}, True
     yield "/v1/validate", "no JSON", large[:-1], {}, True
