@@ -159,8 +159,8 @@ async def _counted(
 
     try:
         await ticket.begin(waits=not streamed and HANDED not in request.scope)
-        place = _place(request, caller_of(request)) if once and not streamed else None
-        return await told(request) if place is None else await _once(request, gateway, told, place)
+        place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
+        return await told(request) if place is None or streamed else await _once(request, gateway, told, place)
     finally:
         await ticket.end()
 
