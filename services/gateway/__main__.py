@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import AsyncExitStack
 from typing import Final
 
 import uvloop
@@ -10,6 +11,7 @@ from services.gateway.app import create_app
 from services.gateway.aside import take_short_turns
 from services.gateway.erasures import ErasureRunner
 from services.gateway.gateway import Gateway
+from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import Housekeeper
 from services.gateway.jobs import JobRunner
 from services.gateway.serving import serve
@@ -33,13 +35,18 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         await housekeeper.run_once()
         jobs = JobRunner(pool, gateway.engine, retention_seconds=settings.jobs_retention_seconds)
         erasures = ErasureRunner(pool)
-        await together(
-            serve(create_app(gateway), context),
-            housekeeper.run(context.stopping),
-            jobs.run(context.stopping),
-            erasures.run(context.stopping),
-            gateway.guesses.run(context.stopping),
-        )
+        async with AsyncExitStack() as stack:
+            if settings.http_heavy_process:
+                process = HeavyProcess(settings.http_answer_seconds)
+                await stack.enter_async_context(process.running())
+                gateway.hand_over_to(process)
+            await together(
+                serve(create_app(gateway), context),
+                housekeeper.run(context.stopping),
+                jobs.run(context.stopping),
+                erasures.run(context.stopping),
+                gateway.guesses.run(context.stopping),
+            )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from services.gateway.access.keys import Keys
 from services.gateway.access.rates import AtOnce, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
+from services.gateway.heavy.handed import Elsewhere, TakesLongError
+from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
 from services.gateway.room import Room
@@ -32,6 +34,9 @@ from shared.runtime import telemetry
 CHANNEL: Final = "http"
 EXPORTS_AT_ONCE: Final = 2
 """Each looks through all events and kept answers; further ones wait for their turn."""
+
+MANY_SHARES: Final = 2_000
+"""Codes times lines from which on deciding, and writing each line's share, takes some 5 ms."""
 
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
@@ -58,6 +63,7 @@ class Gateway:
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
+        self.process: HeavyProcess | None = None
         self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
         self.idempotency = IdempotencyStore(pool, max(settings.http_batch_size, 50), settings.answers_retention_seconds)
         self._commands: MicroBatcher[Command, Answer] = MicroBatcher(
@@ -67,6 +73,20 @@ class Gateway:
             waiting=settings.http_waiting,
             for_all=NOT_NOW,
         )
+
+    def hand_over_to(self, process: HeavyProcess) -> None:
+        """Have heavy requests answered by another process from now on."""
+        self.process = process
+        self.heavy = Elsewhere()
+
+    def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
+        """Raise TakesLongError where another process is to answer the request, as its command takes much work.
+
+        For routes that are about to execute it and have done nothing yet.
+        """
+        order = command.order
+        if self.process is not None and order is not None and len(command.codes) * len(order.lines) > MANY_SHARES:
+            raise TakesLongError
 
     async def execute(self, command: Command) -> Verdict:
         """The verdict on `command`, executed with what arrives beside it.
@@ -86,6 +106,8 @@ class Gateway:
 
     async def validate(self, command: Command) -> Verdict:
         """The verdict that `command` would get now; nothing is changed."""
+        if isinstance(command, RedeemCoupons | LockCoupons):
+            self.weigh(command)
         async with looking_up(self.guesses.attempts_of(command)) as ticket:
             try:
                 verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)

@@ -21,6 +21,8 @@ from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import NOT_NOW
 from services.gateway.gateway import BUG, Gateway, gateway_of
+from services.gateway.heavy.handed import HANDED, Handed, HandedAnswer, TakesLongError
+from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
 from services.gateway.idempotency import KeptAnswer, Place, check_key, fingerprint
 from services.gateway.problems import Problem
 from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
@@ -60,8 +62,9 @@ class Guarded(APIRoute):
                 log.exception("a bug: answered as an internal error", path=request.url.path)
                 raise Problem(500, "internal_error", BUG) from error
             finally:
-                telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
-                telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
+                if HANDED not in request.scope:  # else the process that handed it over counts
+                    telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
+                    telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
             return response
 
         async def bounded(request: Request) -> Response:
@@ -89,6 +92,8 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
     """The answer to a request that passes: a bound after the other, the cheap ones first, its body last."""
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
         raise Problem(422, "invalid_request", "The address holds the character NUL, which nothing here is called by.")
+    if HANDED in request.scope:
+        return await _handed_over(request, gateway, answer)
     address = address_of(request)
     with gateway.addresses_at_once.one(address):
         caller: Caller = await request.app.state.identify(request, gateway)
@@ -101,19 +106,49 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
             ticket.check()
             taken = 0 if streamed else await _bounded_body(request, gateway)
             try:
-                response = await _counted(request, gateway, answer, ticket, streamed)
+                if gateway.process is not None and taken > HANDED_OVER_BYTES:
+                    response: Response = await _elsewhere(request, gateway.process, ticket)
+                else:
+                    response = await _counted(request, gateway, answer, ticket, streamed=streamed)
             finally:
                 gateway.bodies.give_back(taken)
-    _add(response, headers)
+    if not isinstance(response, HandedAnswer) or response.by_route:
+        _add(response, headers)
     return response
 
 
-async def _counted(request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, streamed: bool) -> Response:
-    """The answer, sent after what it says there is none of was counted."""
+async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
+    """The answer of the process for heavy requests, which looks after idempotency keys itself."""
+    try:
+        await ticket.begin()
+        return await process.answer(request, caller_of(request), ticket)
+    finally:
+        await ticket.end()
+
+
+async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> Response:
+    """The answer to a request that another process handed over after everything that comes before its route."""
+    handed: Handed = request.scope[HANDED]
+    request.state.caller = handed.caller
+    CALLING.set(handed.caller)
+    request.state.guesses = handed.ticket
+    response = await _counted(request, gateway, answer, handed.ticket, streamed=False, once=handed.once)
+    handed.answered = True
+    return response
+
+
+async def _counted(
+    request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, *, streamed: bool, once: bool = True
+) -> Response:
+    """The answer, sent after what it says there is none of was counted. `once`: looking after idempotency keys."""
 
     async def told(request: Request) -> Response:
         try:
             response = await answer(request)
+        except TakesLongError:
+            if gateway.process is None:
+                raise
+            return await gateway.process.answer(request, caller_of(request), ticket, once=False)
         except Problem as problem:
             if problem.unknown and not ticket.reported:
                 ticket.report(problem.unknown)
@@ -123,8 +158,8 @@ async def _counted(request: Request, gateway: Gateway, answer: Handler, ticket: 
         return response
 
     try:
-        await ticket.begin(waits=not streamed)
-        place = _place(request, caller_of(request))
+        await ticket.begin(waits=not streamed and HANDED not in request.scope)
+        place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
         return await told(request) if place is None or streamed else await _once(request, gateway, told, place)
     finally:
         await ticket.end()

@@ -32,6 +32,9 @@ class GatewaySettings(ServiceSettings):
         10_000, ge=1, le=1_000_000, description="commands that may wait for a transaction; more are told to come back"
     )
     http_answer_seconds: float = Field(30.0, gt=0, le=600, description="no answer takes longer; then it is a 503")
+    http_heavy_process: bool = Field(
+        True, description="answer heavy requests in a process of their own, so that the others don't wait for them"
+    )
     http_rate_per_minute: int = Field(1_000, ge=1, le=10_000_000, description="requests a minute and key, a process")
     http_unknown_per_minute: int = Field(
         60,

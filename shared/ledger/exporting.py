@@ -5,7 +5,7 @@ read one after another: what changes meanwhile may be in one section and not in 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -67,7 +67,7 @@ async def find_person(pool: Pool, names: Sequence[Identifier]) -> Person | None:
     return Person(tuple(record["customer_keys"]), record["known_since"], None if segments is None else tuple(segments))
 
 
-async def document(pool: Pool, person: Person) -> AsyncIterator[bytes]:
+async def document(pool: Pool, person: Person) -> AsyncGenerator[bytes, None]:
     """Yield the JSON document in pieces."""
     head = {
         "exported_at": datetime.now(UTC),

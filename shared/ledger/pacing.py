@@ -62,6 +62,9 @@ class Pace:
 class HeavyWork:
     """Runs heavy judgements in threads: one at a time, and few that wait."""
 
+    beyond: int = HEAVY_WORK
+    """What takes less work is judged at once, by whoever asks."""
+
     def __init__(self, side_by_side: int = SIDE_BY_SIDE, waiting: int = WAITING) -> None:
         self._turns = asyncio.Semaphore(side_by_side)
         self._most = side_by_side + waiting

@@ -12,7 +12,7 @@ from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, Lock
 from shared.domain.model.customer import Customer, identifiers
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
-from shared.domain.offers.work import HEAVY_WORK, work_of
+from shared.domain.offers.work import work_of
 from shared.ledger import customers
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
@@ -84,9 +84,10 @@ async def _judge(
     else:
         raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
     # The transaction is over: however long this takes, nobody waits for its rows or its connection.
-    if work_of(command, state, now) <= HEAVY_WORK:
+    heavy = heavy or HeavyWork()
+    if work_of(command, state, now) <= heavy.beyond:
         return judge(command, state, now)
-    return await (heavy or HeavyWork()).judge(judge, command, state, now)
+    return await heavy.judge(judge, command, state, now)
 
 
 async def _state_for(

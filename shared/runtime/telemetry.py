@@ -1,5 +1,6 @@
 """What a process counts, as Prometheus reads it from `/metrics`. Names end in their unit."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -55,3 +56,42 @@ HTTP_CUT: Final = Counter(
 HTTP_GUESSES: Final = Counter(
     "couponry_http_guesses_total", "Unknown codes, locks, customers and the like that were asked for.", ["api"]
 )
+HEAVY_REQUESTS: Final = Counter(
+    "couponry_http_heavy_total", "Requests for the heavy process, by what became of them.", ["outcome"]
+)
+HEAVY_RUNNING: Final = Gauge("couponry_http_heavy_running", "1 while the heavy process takes requests, else 0.")
+HEAVY_WAITING: Final = Gauge("couponry_http_heavy_waiting", "Requests that wait for the heavy process.")
+HEAVY_MEMORY: Final = Gauge("couponry_http_heavy_memory_bytes", "Resident memory of the heavy process.")
+
+Increment = tuple[str, tuple[str, ...], float]
+"""(a counter's name, its labels' values, by how much it grew)"""
+
+_COUNTERS: Final = {
+    next(iter(one.describe())).name: one for one in list(globals().values()) if isinstance(one, Counter)
+}
+
+
+class Increments:
+    """By how much the counters of this process grew, for the process that shows them."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str, tuple[str, ...]], float] = {}
+
+    def take(self) -> list[Increment]:
+        """Return what was counted since the last call."""
+        found: list[Increment] = []
+        for name, counter in _COUNTERS.items():
+            for metric in counter.collect():
+                for sample in metric.samples:
+                    place = (name, tuple(sample.labels.values()))
+                    if sample.name.endswith("_total") and sample.value > self._before.get(place, 0.0):
+                        found.append((*place, sample.value - self._before.get(place, 0.0)))
+                        self._before[place] = sample.value
+        return found
+
+
+def add(increments: Iterable[Increment]) -> None:
+    """Count what another process counted."""
+    for name, labels, count in increments:
+        counter = _COUNTERS[name]
+        (counter.labels(*labels) if labels else counter).inc(count)

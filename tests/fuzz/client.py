@@ -13,7 +13,7 @@ ANSWER_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status, and the start of the body. Status 0: the connection ended without an answer."""
+    """The status and the start of the body. Status 0: the connection ended, or the time was over, without an answer."""
 
     status: int
     body: bytes = b""
@@ -40,6 +40,9 @@ class Client:
                 await writer.drain()
                 async with asyncio.timeout(ANSWER_SECONDS):
                     answer = await self._read(reader, request.method)
+            except TimeoutError:
+                await self.close()
+                return Answer(0, b"no answer in time")
             except (ConnectionError, asyncio.IncompleteReadError):
                 answer = None
             if answer is not None:

@@ -148,7 +148,11 @@ async def _send_requests(
             request, is_good = waiting.pop()
             answer = await client.send(request)
             report.statuses[answer.status] += 1
-            if answer.status >= 500 or (answer.status == 0 and is_good) or (is_good and answer.status != 200):
+            if (
+                answer.status >= 500
+                or (answer.status == 0 and (is_good or answer.body))
+                or (is_good and answer.status != 200)
+            ):
                 findings.problems.append(f"{answer.status} to {_shown(request)}: {answer.body[:300]!r}")
         await client.close()
 

@@ -167,6 +167,12 @@ async def test_a_key_that_is_none_is_told_so(database_url: str, key: str) -> Non
             "/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": key.encode("latin-1")}
         )
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        streamed = await here.client.post(
+            "/v1/campaigns/none/codes/import",
+            content=b"A\n",
+            headers={"Idempotency-Key": key.encode("latin-1"), "Content-Type": "text/csv"},
+        )
+        assert (streamed.status_code, streamed.json()["code"]) == (422, "invalid_request")
 
 
 async def test_old_answers_are_put_away(database_url: str) -> None:

@@ -152,3 +152,29 @@ async def test_what_every_api_keeps_of_a_customer_is_gone_after_an_erasure(datab
         again = await post("/v1/redemptions", order, "k-4")
         assert again.get("outcome", again.get("code")) is not None
         assert await named_in(database_url, ("john_smith_5",)) == {}, "the journal answers a repeat"
+
+
+async def test_an_export_waits_for_others_and_is_then_asked_to_come_later(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "EXPORT_WAIT_SECONDS", 0.01)
+    async with served(database_url, definition()) as here:
+        await known(here)
+        async with here.gateway.exports, here.gateway.exports:
+            busy = await here.client.get("/v1/customers/ann/export")
+        assert (busy.status_code, busy.json()["code"], busy.headers["Retry-After"]) == (429, "rate_limited", "60")
+        assert (await here.client.get("/v1/customers/ann/export")).status_code == 200
+
+
+async def test_an_export_that_fails_midway_releases_its_slot(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "EXPORT_WAIT_SECONDS", 0.01)
+    async with served(database_url, definition()) as here:
+        await known(here)
+        with monkeypatch.context() as broken:
+            broken.setattr("shared.ledger.exporting.TEXTS", {"events": ("no_such_statement", ())})
+            for _ in range(3):
+                with pytest.raises(Exception, match="no_such_statement"):
+                    await here.client.get("/v1/customers/ann/export")
+        assert (await here.client.get("/v1/customers/ann/export")).status_code == 200

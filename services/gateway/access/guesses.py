@@ -86,7 +86,7 @@ class Ticket:
     async def begin(self, *, waits: bool = True) -> None:
         """Begin the request. `waits`: with room for one guess, as it may be one. Raises a Problem (429)."""
         if waits:
-            self._base = await self._take(1)
+            self._base = await self.take(1)
         self._before = _current.set(self)
 
     def report(self, unknown: int) -> None:
@@ -99,7 +99,7 @@ class Ticket:
         if self._before is not None:
             _current.reset(self._before)
         try:
-            await self._count()
+            await self.count()
         finally:
             self._give_back_base()
 
@@ -112,19 +112,24 @@ class Ticket:
         if not attempts or self._whole:
             yield
             return
-        self._give_back_base()  # before waiting for more, so that two requests never wait for each other
-        taken = await self._take(attempts)
+        taken = await self.take_instead(attempts)
         self._whole = whole
         try:
             yield
         finally:
             self._whole = self._whole and not whole
             try:
-                await self._count()
+                await self.count()
             finally:
-                self._give_back(taken)
+                self.give_back(taken)
 
-    async def _take(self, attempts: int) -> tuple[int, int]:
+    async def take_instead(self, attempts: int) -> tuple[int, int]:
+        """As `take`, instead of the room that the request began with."""
+        self._give_back_base()  # before waiting for more, so that two requests never wait for each other
+        return await self.take(attempts)
+
+    async def take(self, attempts: int) -> tuple[int, int]:
+        """Wait for room for so many guesses. Return what to `give_back`. Raises a Problem (429)."""
         callers, addresses = self._guesses.callers, self._guesses.addresses
         with as_problem(WHAT):
             addresses.check(self._address)
@@ -136,7 +141,8 @@ class Ticket:
                 callers.drop_unused(self._caller)
                 raise
 
-    def _give_back(self, taken: tuple[int, int]) -> None:
+    def give_back(self, taken: tuple[int, int]) -> None:
+        """Give room back."""
         for budgets, who, count in (
             (self._guesses.callers, self._caller, taken[0]),
             (self._guesses.addresses, self._address, taken[1]),
@@ -147,9 +153,10 @@ class Ticket:
     def _give_back_base(self) -> None:
         if self._base is not None:
             base, self._base = self._base, None
-            self._give_back(base)
+            self.give_back(base)
 
-    async def _count(self) -> None:
+    async def count(self) -> None:
+        """Count what was reported and isn't counted yet."""
         unknown, self._uncounted = self._uncounted, 0
         if unknown:
             telemetry.HTTP_GUESSES.labels(self._api).inc(unknown)

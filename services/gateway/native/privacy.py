@@ -1,11 +1,13 @@
 """Export and erase a customer: what the GDPR gives people a right to."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Here, MayErase
@@ -15,7 +17,7 @@ from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import told
 from services.gateway.native.parameters import Who
 from services.gateway.native.reads import names_of
-from services.gateway.problems import Problem
+from services.gateway.problems import Problem, response_of
 from shared.ledger import erasing, exporting
 from shared.ledger.erasing import Erasure, ErasureRefusedError
 
@@ -23,6 +25,10 @@ router = new_router("privacy")
 
 AT_ONCE_SECONDS: Final = 5.0
 """How long a request waits for its erasure; then it is answered as accepted, and any gateway goes on with it."""
+
+
+EXPORT_WAIT_SECONDS: Final = 20.0
+"""How long an export waits for others to end. An export of a large ledger takes seconds."""
 
 
 class ErasureAnswer(Body):
@@ -69,14 +75,39 @@ async def export(gateway: Here, caller: MayErase, who: Who) -> Response:
     person = await exporting.find_person(gateway.pool, names_of(who))
     if person is None:
         raise _unknown(who)
-    headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
-    return StreamingResponse(_in_turn(gateway, person), media_type="application/json", headers=headers)
+    return _ExportResponse(gateway, person)
 
 
-async def _in_turn(gateway: Gateway, person: exporting.Person) -> AsyncIterator[bytes]:
-    async with gateway.exports:
-        async for piece in exporting.document(gateway.pool, person):
-            yield piece
+class _ExportResponse(StreamingResponse):
+    """The export, streamed while it has one of the gateway's few slots; 429 where none is free in time."""
+
+    def __init__(self, gateway: Gateway, person: exporting.Person) -> None:
+        headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
+        self._gateway = gateway
+        self._document = exporting.document(gateway.pool, person)
+        super().__init__(self._document, media_type="application/json", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the export. The slot is released when sending ends, however it ends."""
+        try:
+            async with asyncio.timeout(EXPORT_WAIT_SECONDS):
+                await self._gateway.exports.acquire()
+        except TimeoutError:
+            await response_of(_TOO_MANY_EXPORTS)(scope, receive, send)
+            return
+        try:
+            async with aclosing(self._document):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._gateway.exports.release()
+
+
+_TOO_MANY_EXPORTS: Final = Problem(
+    429,
+    "rate_limited",
+    "Other exports are running. Send the request again in a minute.",
+    headers={"Retry-After": "60"},
+)
 
 
 @router.delete("/customers/{who}", summary="Erase a customer", responses=told(ErasureAnswer) | told(ErasureAnswer, 202))

@@ -106,6 +106,7 @@ async def lock(
         CHANNEL,
         body.validation_code,
     )
+    gateway.weigh(command)
     return await _told(await gateway.execute(command), 201)
 
 
@@ -166,6 +167,7 @@ async def redeem(
 ) -> Response:
     """Judge and use, all or nothing by default. The same order again changes nothing that stands."""
     command = _asked(request, body, body.codes, atomic=body.atomic)
+    gateway.weigh(command)
     return await _told(await gateway.execute(command))
 
 

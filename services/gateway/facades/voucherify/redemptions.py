@@ -72,6 +72,7 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
             command.command_id, command.order, (), command.customer, body.session.key, atomic=True, channel=CHANNEL,
             priced=command.priced,
         )  # fmt: skip
+    gateway.weigh(command)
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
         raise refusal(verdict)
