@@ -47,7 +47,7 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     asyncpg.UniqueViolationError where a shared code is another coupon's.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         saved = await _save(connection, await with_secrets(connection, definitions))
         there = [one.campaign_id for one in saved if one.change != "created"]
         if new and there:
@@ -65,7 +65,7 @@ async def change(
     Raises as `save`, and what `to` raises.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         before = (await definitions_of(connection, [campaign_id])).get(campaign_id)
         if before is None:
             return None

@@ -101,7 +101,7 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
     async with pool.acquire() as connection:
         for group in sorted(groups, key=sorted):
             async with connection.transaction():
-                await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+                await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
                 if len(keys) < 2:
                     continue  # somebody else merged them while we waited for our turn

@@ -80,7 +80,7 @@ async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, f
 
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         person = await person_of(connection, names)
         if person is None:
             return await _open_of(connection, names)
@@ -217,11 +217,11 @@ async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None
 async def _finish(pool: Pool, erasure_id: str) -> bool:
     """Forget the person's keys and tell readers; True when something is left to do first."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         target, _, _ = await _taken(connection, erasure_id)
         if target is None:
             return False
-        left: str | None = await connection.fetchval(sql("erasure_left"), target.customer_keys)
+        left: str | None = await connection.fetchval(sql("erasure_remaining"), target.customer_keys)
         if left is not None:
             await connection.execute(sql("erasure_advance"), erasure_id, left, None, left, 0, 0)
             return True
@@ -230,7 +230,7 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
         await connection.execute(sql("erasure_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_period_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_customers_remove"), target.customer_keys)
-        coupons = await connection.fetch(sql("erasure_coupons_told"), target.pseudonym, MOST_COUPONS_TOLD)
+        coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MOST_COUPONS_TOLD)
         await connection.execute(sql("erasure_close"), erasure_id, now)
         events = _events(target, [one["coupon_id"] for one in coupons], now)
         await connection.execute(

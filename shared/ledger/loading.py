@@ -147,7 +147,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
             order = order_of(record)
             state.orders[order.order_id] = order
             loaded.orders_before[order.order_id] = order_row(order)
-        for record in await connection.fetch(sql("orders_standing"), known):
+        for record in await connection.fetch(sql("orders_redemptions"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
             if record["standing"] > 0:
                 state.orders[record["order_id"]].redemptions[record["coupon_id"]] = ActiveRedemption(
@@ -308,7 +308,7 @@ async def _load_subscriptions(connection: Connection, state: State, commands: Se
     orders = [command.order for command in commands if isinstance(command, RedeemCoupons)]
     named = {order.subscription_id for order in orders if order.cycle > 1 and order.subscription_id is not None}
     if named:
-        for record in await connection.fetch(sql("subscriptions_standing"), list(named)):
+        for record in await connection.fetch(sql("subscription_uses"), list(named)):
             state.subscriptions[record["subscription_id"], record["coupon_id"]] = record["uses"]
 
 

@@ -40,7 +40,7 @@ async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """
     if not rows:
         return
-    await connection.execute(sql("outbox_take_turn"), OUTBOX_LOCK)
+    await connection.execute(sql("outbox_lock"), OUTBOX_LOCK)
     await connection.copy_records_to_table("outbox", records=[_record(row) for row in rows], columns=COLUMNS)
 
 

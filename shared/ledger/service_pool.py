@@ -47,7 +47,7 @@ async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int =
     pool = await _open(context, max_size)
 
     async def answers() -> str | None:
-        await pool.execute(sql("ledger_is_there"))
+        await pool.execute(sql("ledger_answers"))
         return None
 
     context.health.add_check("database", answers)
@@ -112,7 +112,7 @@ def tls_refusal(error: BaseException) -> str:
 async def _look(pool: Pool) -> None:
     """Find out whether the ledger's tables are there; closes the pool when they aren't."""
     try:
-        await pool.execute(sql("ledger_is_there"))
+        await pool.execute(sql("ledger_answers"))
     except BaseException:
         pool.terminate()
         raise

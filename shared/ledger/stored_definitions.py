@@ -109,7 +109,7 @@ async def rotate_piece(pool: Pool, after: str | None, size: int) -> Piece[str]:
     damaged: list[str] = []
     async with pool.acquire() as connection, connection.transaction():
         # A campaign that is being saved keeps the stored text of its headers, so nobody saves meanwhile.
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         records = await connection.fetch(sql("campaigns_headers_page"), after or "", size)
         for campaign_id, text in records:
             before = orjson.loads(text)

@@ -61,7 +61,7 @@ OF_A_PERSON = {
     "erasure_locks": ["md5('q')::uuid", SOMEBODY, "500"],
     "erasure_locks_open": ["md5('q')::uuid", SOMEBODY],
     "erasure_journal_find": ["ARRAY[md5('p1')::uuid::text]", "500"],
-    "erasure_left": [SOMEBODY],
+    "erasure_remaining": [SOMEBODY],
     "erasure_open_of": ["'email'", "'ann@example.com'"],
     "erasure_next": ["ARRAY[]::uuid[]"],
     "export_coupons": [SOMEBODY, "500", "md5('a')::uuid"],
