@@ -24,8 +24,8 @@ MAX_JOINS: Final = 16
 """`+` between texts or lists: each can lengthen a value by the size of the whole order."""
 
 MAX_PATTERN_SIZE: Final = 1_000
-"""Characters of the patterns for `matches()`, times the repeats of their `{n}`. RE2 matches in linear time, but compiles
-a pattern again for each evaluation: 1,000 take some milliseconds, `(a{0,1000})` seventy times takes 0.4 seconds."""
+"""Characters of the patterns for `matches()`, times the repeats of their `{n}`. RE2 matches in linear time, but each
+evaluation compiles the pattern: 1,000 take some milliseconds, `(a{0,1000})` seventy times takes 0.4 seconds."""
 
 MAX_PASSES: Final = 16
 """Comparisons that may read all values once: `order.metadata.a == order.metadata.b`, or one line's metadata with
@@ -85,8 +85,8 @@ _ROUND_STEPS, _ENTRY_STEPS = (
 )  # steps per round of a macro itself; cost of an entry in a list that is built in every round
 
 Reads = tuple[tuple[str, int], ...]
-"""The values that a comparison may read: name, and a power of the number of rounds. `("order.lines", -1)` is one item of
-the lines: a loop over all items reads the lines once."""
+"""The values that a comparison may read: name, and a power of the number of rounds. `("order.lines", -1)` is one item
+of the lines: a loop over all items reads the lines once."""
 
 
 class ConditionError(ValueError):
@@ -244,7 +244,7 @@ class Rules:
             self._pattern(node, depth)
         elif name in ("timestamp", "duration") and len(parts) == len(texts) == 1:
             form = '"2026-01-31T00:00:00Z"' if name == "timestamp" else '"36h"'
-            self._probe(node, f"{name}({_quoted(texts[0])})", f"{texts[0]!r} is not a valid {name}; write one such as {form}.")
+            self._probe(node, f"{name}({_quoted(texts[0])})", f"{texts[0]!r} is not a valid {name}; write {form}.")
         elif name in _DATES | _TIMES and len(parts) == 2:
             self._time_zone(node, parts[1].value)
         elif name == "_+_" and not self._is_number(node, scope) and parts[0].name != _RESULT:

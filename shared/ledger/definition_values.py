@@ -44,7 +44,7 @@ _VALUES = {"free_shipping": "100", "free_product": "1"}
 
 
 def minor(amount: str | None, currency: str | None, name: str) -> int | None:
-    """Return `amount` in minor units of `currency`; None for None. Raise DefinitionError, which names the field `name`."""
+    """Return `amount` in minor units of `currency`; None for None. Raise DefinitionError about the field `name`."""
     if amount is None:
         return None
     if currency is None:

@@ -29,7 +29,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
-    """Return `definition` as a `Campaign`. `version` is the ledger's; 0 if it isn't saved yet. Raise DefinitionError."""
+    """Return `definition` as a `Campaign`. `version` is the ledger's, 0 if it isn't saved. Raise DefinitionError."""
     currency = definition.discount.currency or definition.eligibility.currency
     window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
     code = _code(definition.code)
@@ -193,5 +193,5 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     for name, given in conflicts.items():
         if given:
             raise DefinitionError(
-                f"`{name}` can't be combined with `code.shared_code`, one coupon for all customers; remove one of the two."
+                f"`{name}` can't be combined with `code.shared_code`, one coupon for all customers; remove one of them."
             )

@@ -45,7 +45,7 @@ def test_codes_are_printed_as_they_are_made_and_the_same_id_gives_the_same(coupo
     assert couponry("coupons", "validate", codes[0]).exit_code == 0
     assert "2,300 issued" in couponry("campaigns", "show", "flyer").words
     other = couponry("coupons", "create", "flyer", "--count", "1500", "--id", "run 1")
-    assert (other.exit_code, "was used before for a request with other content" in other.err) == (1, True)
+    assert (other.exit_code, "was used before for a request with different content" in other.err) == (1, True)
 
 
 def test_codes_go_to_a_file_that_can_be_imported_elsewhere(couponry: Couponry, tmp_path: Path) -> None:
