@@ -41,9 +41,7 @@ def kept(wanted: CampaignDefinition, before: CampaignDefinition | None) -> Campa
     if code == HIDDEN:
         code = None if before is None else before.validation_code
         if code is None:
-            raise DefinitionError(
-                f"`validation_code` is {HIDDEN}, but no value is stored; give it, or remove the field."
-            )
+            raise DefinitionError(f"`validation_code` is {HIDDEN}, but no value is stored; give it, or remove it.")
     known = {} if before is None else before.source.headers
     if before is not None and _origin(wanted) != _origin(before):
         known = {}  # a secret is only sent to the server that it was given for

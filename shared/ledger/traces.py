@@ -119,7 +119,7 @@ class Traces:
         return cleaned
 
     def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
-        """Return `document` with the person replaced by the pseudonym. `field` is what the document stands under.
+        """Return `document` with the person replaced by the pseudonym. `field` is the name of the document's field.
 
         What lies deeper than MOST_DEPTH is replaced as a whole where it names the person.
         """

@@ -26,7 +26,7 @@ SOURCE: Final = "/couponry/relay"
 Reason = Literal["too_large", "refused", "unencodable", "no_topic"]
 
 SENTENCES: Final[dict[Reason, str]] = {
-    "too_large": "The broker refuses the event because of its size; raise max.message.bytes of its topic.",
+    "too_large": "The broker refuses the event for its size; raise max.message.bytes of its topic.",
     "refused": "The broker refuses the event; see the broker's log.",
     "unencodable": "The event can't be encoded in the configured format.",
     "no_topic": "The broker doesn't have the event's topic; create it with `couponry topics create`.",

@@ -119,11 +119,11 @@ def test_codes_that_exist_are_read_from_lines_or_a_column_and_can_be_used_at_onc
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"OK-1\nA\x07B\n", "line 2: a code has 1 to 255 characters and no control characters"),
+        (b"OK-1\nA\x07B\n", "line 2: a code must have 1 to 255 characters and no control characters"),
         (b"x" * 256, "line 1: a code has"),
-        (b"OK-1\nA,B\n", "line 2: holds a comma; write one code a line, or name the column"),
+        (b"OK-1\nA,B\n", "line 2: contains a comma; write one code per line, or name the column"),
         (b"name,code\nx,A\n\ny\n", "line 4: has no 'code'"),
-        (b"name,code\nx,\n", "line 2: a code has 1 to 255"),
+        (b"name,code\nx,\n", "line 2: a code must have 1 to 255"),
         (b"OK-1\n\xff\xfe\n", "line 2: not UTF-8"),
         (b"code\n", "holds no codes"),
         (b"\n", "holds no codes"),

@@ -158,7 +158,10 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
             "`discount.value`: The amount '1.5' has 1 decimals, but JPY has 0",
         ),
         ({"window": {"starts_at": "2026-05-01", "ends_at": "2026-05-01"}}, "`window.ends_at`"),
-        ({"window": {"ends_at": "0001-01-01", "starts_at": None, "time_zone": "Asia/Tokyo"}}, "beyond the calendar"),
+        (
+            {"window": {"ends_at": "0001-01-01", "starts_at": None, "time_zone": "Asia/Tokyo"}},
+            "outside the supported years",
+        ),
         (
             {"code": {"pattern": "SAVE-##"}},
             "`code.pattern`: The pattern 'SAVE-##' makes 961 codes, too few for 100,000",
@@ -177,10 +180,13 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
         ),
         ({"code": parts(suffix="-X ", length=12)}, "`code.suffix`: The pattern '############-X ' must be printable"),
         ({"code": parts(prefix="A", charset="A?")}, "`code.charset`: The charset 'A?' may hold only"),
-        ({"code": {"pattern": None, "shared_code": "HELLO"}}, "`window.valid_for` doesn't go with `code.shared_code`"),
+        (
+            {"code": {"pattern": None, "shared_code": "HELLO"}},
+            "`window.valid_for` can't be combined with `code.shared_code`",
+        ),
         (
             {"code": {"pattern": None, "shared_code": "HELLO"}, "window": {"valid_for": None}},
-            "`eligibility.holder_only` doesn't go with `code.shared_code`",
+            "`eligibility.holder_only` can't be combined with `code.shared_code`",
         ),
         (
             {
@@ -188,7 +194,7 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
                 "window": {"valid_for": None},
                 "source": {"kind": "pool"},
             },
-            "`source.kind` doesn't go with `code.shared_code`",
+            "`source.kind` can't be combined with `code.shared_code`",
         ),
         (
             {"code": {"pattern": None, "shared_code": "A\u0007B"}, "window": {"valid_for": None}},
