@@ -307,9 +307,9 @@ async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints:
         evolve(state, verdict)
         decided.append(Decided.of(expire, None, verdict, state))
     for command, work in zip(commands, works, strict=True):
-        verdict = await pace.run(work, decide, command, state, now)
+        verdict = await pace.call(work, decide, command, state, now)
         evolve(state, verdict)
-        decided.append(await pace.run(work, Decided.of, command, fingerprints[command.command_id], verdict, state))
+        decided.append(await pace.call(work, Decided.of, command, fingerprints[command.command_id], verdict, state))
     return decided
 
 

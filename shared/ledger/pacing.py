@@ -48,7 +48,7 @@ class Pace:
     def __init__(self) -> None:
         self._since_pause = 0
 
-    async def run(self, work: int, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
+    async def call(self, work: int, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """Call `function`, which takes `work`, and return its result. Its arguments must not be used meanwhile."""
         if work > HEAVY_WORK:
             return await asyncio.to_thread(function, *arguments)

@@ -21,7 +21,7 @@ USES, ORDERS = 100, 2_000
 TRIES = 200
 
 
-async def test_a_redeemer_frozen_amid_a_transaction_neither_stops_the_others_nor_does_harm_when_it_wakes(
+async def test_a_redeemer_frozen_during_a_transaction_neither_blocks_others_nor_does_harm_when_it_continues(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     skip_where_the_dead_stay_members(kafka)

@@ -80,7 +80,7 @@ def hostile_orders(code: str) -> list[Sent]:
     ]
 
 
-async def test_no_order_ends_a_redeemer_and_the_good_ones_among_them_are_redeemed(
+async def test_no_order_ends_a_redeemer_and_valid_orders_are_redeemed(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     settings = kafka_settings(environment)
@@ -120,7 +120,7 @@ def reward(number: int, customer: dict[str, Any], **fields: Any) -> bytes:
     ).encode()
 
 
-async def test_no_reward_ends_an_issuer_and_the_good_ones_among_them_are_served(
+async def test_no_reward_ends_an_issuer_and_valid_rewards_are_issued(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     settings = kafka_settings(environment)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 USES, ORDERS, REDEEMERS = 100, 400, 4
 
 
-async def test_a_coupon_of_a_hundred_uses_serves_a_hundred_of_four_hundred_orders_three_times_over(
+async def test_a_coupon_with_a_hundred_uses_is_redeemed_by_a_hundred_of_four_hundred_orders(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     """The third time, one of the four is killed amid it."""

@@ -34,7 +34,7 @@ ROOM_BYTES = 48 * 1024 * 1024
 """A new database takes about ten megabytes."""
 
 
-async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_doubles(database_url: str) -> None:
+async def test_a_batch_with_a_lost_commit_answer_is_retried_and_doubles_nothing(database_url: str) -> None:
     async with ledger(database_url, definition()) as owner, proxy(urlsplit(database_url).port or 5432) as between:
         [code] = await issue(Engine(owner), "save10")
         async with await open_pool(through(database_url, between.port), commit_seconds=1.0) as pool:
@@ -48,7 +48,7 @@ async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_do
             assert await owner.fetchval("SELECT count(*) FROM ledger_entries WHERE order_id = 'O1'") == 1
 
 
-async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_and_goes_on(
+async def test_a_redeemer_with_a_lost_commit_answer_is_not_ready_until_it_recovers(
     environment: dict[str, str], database_url: str
 ) -> None:
     settings = kafka_settings(environment)
@@ -77,7 +77,7 @@ async def unready(url: str) -> dict[str, str]:
         return dict((await client.get(f"{url}/readyz")).json()["missing"])
 
 
-async def test_a_full_disk_is_waited_for_and_no_service_takes_it_for_a_bug(
+async def test_services_wait_for_a_full_disk_and_do_not_treat_it_as_a_bug(
     kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
     with EmbeddedPostgresServer() as server, small_disk(server) as disk:

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 REDEEMED, REFUSED, RESTORED = "coupon.redeemed", "coupon.redemption_refused", "coupon.redemption_restored"
 
 
-async def test_each_order_ends_as_its_own_events_say_however_they_arrive(
+async def test_each_order_ends_as_its_events_require_in_any_order(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     settings = kafka_settings(environment)

@@ -81,7 +81,7 @@ async def lose_amid_work(server: Backend, shop: Shop) -> None:
     await shop.send_the_rest_and_see()
 
 
-async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
+async def test_a_database_that_is_killed_and_restarted_loses_nothing(
     kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
     with start_postgres() as server:
@@ -97,7 +97,7 @@ async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             await lose_amid_work(server, shop)
 
 
-async def test_a_database_that_takes_nobody_in_for_a_while_costs_nothing(
+async def test_a_database_that_refuses_connections_for_a_while_loses_nothing(
     postgres: Postgres, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     """As in a failover: every connection ends, and none is taken for seconds."""
@@ -108,7 +108,7 @@ async def test_a_database_that_takes_nobody_in_for_a_while_costs_nothing(
         await shop.send_the_rest_and_see()
 
 
-async def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
+async def test_a_broker_that_is_killed_and_restarted_loses_nothing(
     topic_prefix: str, database_url: str, tmp_path: Path
 ) -> None:
     with start_kafka() as broker:  # one of its own: it comes back sooner without the topics of every other test

@@ -99,7 +99,7 @@ class Journey:
         await self._fleet.remove(leaving)
 
 
-async def test_every_number_is_right_though_services_are_killed_all_the_time(
+async def test_every_number_is_right_while_services_are_killed_repeatedly(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     skip_where_the_dead_stay_members(kafka)

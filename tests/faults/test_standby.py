@@ -42,7 +42,7 @@ CUT_SECONDS = 15.0
 """Longer than every bound that a batch meets here: COMMIT, its lock, and the pauses between its runs."""
 
 
-async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(tmp_path: Path) -> None:
+async def test_a_commit_missing_on_the_standby_is_neither_acknowledged_nor_found_as_done(tmp_path: Path) -> None:
     """One engine and one connection: a COMMIT that waits is closed after its time, not cancelled, and a rerun that
     finds its journal row waits for the standby as well.
     """
@@ -79,7 +79,7 @@ async def execute(engine: Engine, command: Command) -> Verdict:
     return answer
 
 
-async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_standby_has_them() -> None:
+async def test_kept_answers_and_saved_campaigns_are_returned_only_after_the_standby_has_them() -> None:
     """Whatever is answered from what an earlier request left: the mechanism is the connection's, not the engine's."""
     place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
     async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
@@ -199,7 +199,7 @@ async def read_so_far(settings: KafkaSettings) -> int:
 
 
 @pytest.mark.broker
-async def test_a_relay_stops_where_the_ledger_went_back(
+async def test_a_relay_stops_if_the_ledger_went_back(
     kafka: Broker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An asynchronous standby that lacks published events takes over; sequences are logged ahead, so numbers alone

@@ -68,7 +68,7 @@ async def replicas(settings: RelaySettings) -> set[int]:
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3])
-def test_topics_have_the_replicas_that_were_asked_for(
+def test_topics_have_the_configured_replicas(
     three_brokers: dict[str, str], settings: RelaySettings, asked: int
 ) -> None:
     created = call(three_brokers, "topics", "create", "--replication", str(asked), "--json").json
@@ -79,7 +79,7 @@ def test_topics_have_the_replicas_that_were_asked_for(
     assert "replication factor" in too_many.err.lower()
 
 
-async def test_a_relay_bears_the_loss_of_a_broker_and_withholds_nothing(
+async def test_a_relay_survives_the_loss_of_a_broker_and_withholds_nothing(
     settings: RelaySettings, pool: Pool, nodes: list[ApacheKafka], three_brokers: dict[str, str]
 ) -> None:
     await create_topics(settings, replication_factor=3)

@@ -38,7 +38,7 @@ async def decide(pool: Pool, *commands: Command) -> list[Verdict]:
     return [answer for answer in answers if isinstance(answer, Verdict)]
 
 
-async def test_a_thousand_coupons_are_made_told_and_used(pool: Pool) -> None:
+async def test_a_thousand_coupons_are_created_published_and_used(pool: Pool) -> None:
     (verdict,) = await decide(pool, create("a", MAX_CREATED))
     assert len({one.code for one in verdict.accepted}) == MAX_CREATED
     rows = await pool.fetch("SELECT type, key, subject, source, data::text FROM outbox ORDER BY position")
@@ -52,7 +52,7 @@ async def test_a_thousand_coupons_are_made_told_and_used(pool: Pool) -> None:
     assert used.outcome == "redeemed"
 
 
-async def test_the_same_command_again_names_the_same_codes_and_another_under_its_id_is_rejected(pool: Pool) -> None:
+async def test_a_repeated_command_returns_the_same_codes_and_another_one_with_its_id_is_rejected(pool: Pool) -> None:
     (first,) = await decide(pool, create("a", 20))
     (again,) = await decide(pool, create("a", 20))
     (other,) = await Engine(pool).execute([create("a", 21)])
@@ -102,7 +102,7 @@ class _OnePool:
         return None
 
 
-async def test_given_codes_are_usable_and_those_that_exist_anywhere_are_named(pool: Pool) -> None:
+async def test_given_codes_are_usable_and_existing_ones_are_reported(pool: Pool) -> None:
     await decide(pool, create("a", codes=("OLD-1", "OLD-2"), campaign_id="other"))
     verdict, again = await decide(
         pool, create("b", codes=("old-1", "New-1", "NEW-2")), create("c", codes=("new-2", "NEW-3"))
@@ -120,7 +120,7 @@ async def test_given_codes_are_usable_and_those_that_exist_anywhere_are_named(po
     assert (used.outcome, lost.outcome, known.outcome) == ("redeemed", "voided", "refused")
 
 
-async def test_one_file_imported_by_four_engines_at_once_is_there_once(pool: Pool) -> None:
+async def test_a_file_imported_by_four_engines_at_once_is_imported_once(pool: Pool) -> None:
     codes = [f"CODE-{number}" for number in range(400)]
     orders = [codes, codes[::-1], codes[200:] + codes[:200], codes]
     answers = await asyncio.gather(*(decide(pool, create(str(n), codes=tuple(one))) for n, one in enumerate(orders)))
@@ -129,7 +129,7 @@ async def test_one_file_imported_by_four_engines_at_once_is_there_once(pool: Poo
     assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == 400
 
 
-async def test_a_total_stays_exact_while_coupons_are_made_and_issued_on_several_engines(pool: Pool) -> None:
+async def test_a_total_stays_exact_while_several_engines_create_and_issue_coupons(pool: Pool) -> None:
     caps = [{"per": "month", "coupons": 95}]
     await save(pool, [definition("print", limits={"coupons_total": 100, "caps": caps})])
     batches: list[list[Command]] = [
@@ -148,7 +148,7 @@ async def test_a_total_stays_exact_while_coupons_are_made_and_issued_on_several_
     assert {orjson.loads(row[0])["details"]["asked"] for row in told} == {"20"}
 
 
-async def test_a_refusal_of_all_is_told_under_the_campaigns_key(pool: Pool) -> None:
+async def test_a_refusal_of_all_coupons_is_published_under_the_campaigns_key(pool: Pool) -> None:
     await save(pool, [definition("print", status="archived")])
     (verdict,) = await decide(pool, create("a", 5))
     row = await pool.fetchrow("SELECT type, key, data::text FROM outbox")

@@ -70,7 +70,7 @@ def reward(number: int, customer: Customer, *campaign_ids: str) -> IssueCoupons:
     ],
     ids=["reward", "reward of nothing", "note", "refused order", "order without coupons", "refused lock"],
 )
-async def test_segments_that_one_command_tells_are_known_to_later_ones(database_url: str, telling: Command) -> None:
+async def test_segments_of_one_command_are_known_to_later_ones(database_url: str, telling: Command) -> None:
     async with ledger(database_url, VIP, definition()) as pool:
         assert await outcomes(pool, redeem("A", ["VIP"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
         await outcomes(pool, telling)
@@ -82,7 +82,7 @@ async def test_segments_that_one_command_tells_are_known_to_later_ones(database_
         assert await count(pool, "SELECT segments FROM customers WHERE segments IS NOT NULL") == []
 
 
-async def test_an_orders_own_segments_come_before_what_is_known(database_url: str) -> None:
+async def test_an_orders_own_segments_replace_the_stored_ones(database_url: str) -> None:
     async with ledger(database_url, VIP, shared("NOTSTAFF", segments_none=["staff"])) as pool:
         await outcomes(pool, RecordCustomer("/1", segmented(ANN, "vip", "staff")))
         assert await outcomes(pool, redeem("A", ["NOTSTAFF"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
@@ -94,7 +94,7 @@ async def test_an_orders_own_segments_come_before_what_is_known(database_url: st
         assert await outcomes(pool, redeem("E", ["NOTSTAFF"])) == ["redeemed"]  # a guest is in none
 
 
-async def test_one_person_under_several_names_is_in_all_of_their_segments(database_url: str) -> None:
+async def test_a_merged_customer_has_all_segments(database_url: str) -> None:
     both = shared("BOTH", segments_all=["vip", "new"])
     async with ledger(database_url, both) as pool:
         await outcomes(pool, RecordCustomer("/1", Customer("ann", segments=("vip",))))
@@ -104,7 +104,7 @@ async def test_one_person_under_several_names_is_in_all_of_their_segments(databa
         assert await outcomes(pool, redeem("C", ["BOTH"], customer=ANN)) == ["redeemed"]
 
 
-async def test_a_reward_tells_segments_to_orders_of_the_same_batch(database_url: str) -> None:
+async def test_segments_of_a_reward_are_known_to_orders_of_the_same_batch(database_url: str) -> None:
     async with ledger(database_url, VIP) as pool:
         batch = [
             redeem("A", ["VIP"], customer=ANN),
@@ -155,7 +155,7 @@ async def test_a_cancelled_first_order_makes_the_next_one_the_first(database_url
         ]
 
 
-async def test_an_order_without_coupons_is_somebodys_first_too(database_url: str) -> None:
+async def test_an_order_without_coupons_counts_as_a_first_order(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         assert await outcomes(pool, redeem("A", [], customer=ANN)) == ["unchanged"]
         assert await outcomes(pool, redeem("B", ["FIRST"], customer=ANN)) == [Reason.NOT_FIRST_ORDER]
@@ -175,7 +175,7 @@ async def test_an_order_without_coupons_keeps_its_customer_where_its_batch_also_
         assert tuple(row) == ("paid", "USD", 12_500)
 
 
-async def test_an_order_that_becomes_another_customers_is_no_longer_the_formers(database_url: str) -> None:
+async def test_an_order_with_a_new_customer_no_longer_counts_for_the_former_one(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         passed_on = [
             redeem("A", [], customer=ANN),
@@ -191,7 +191,7 @@ def later(order_id: str, by: timedelta) -> Any:
     return type(placed)(placed.order_id, placed.currency, placed.amount_minor, placed.lines, placed_at=PLACED_AT + by)
 
 
-async def test_one_persons_orders_under_several_names_are_theirs(database_url: str) -> None:
+async def test_a_merged_customer_has_all_orders(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         await outcomes(pool, redeem("A", [], customer=Customer(None, "ann@example.com")))
         assert await outcomes(pool, redeem("B", ["FIRST"], customer=Customer("ann", "ann@example.com"))) == [
@@ -203,7 +203,7 @@ async def test_one_persons_orders_under_several_names_are_theirs(database_url: s
         assert await outcomes(pool, redeem("C", ["FIRST"], customer=ANN)) == ["redeemed"]
 
 
-async def test_the_order_that_came_before_is_the_same_one_however_large_the_batch(database_url: str) -> None:
+async def test_the_reported_earlier_order_does_not_depend_on_the_batch_size(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         names = ["Z", "b", "a", "Ä", "C", "D"]
         await outcomes(pool, *[redeem(name, [], customer=ANN) for name in names])
@@ -255,7 +255,9 @@ async def played(url: str, size: int) -> tuple[list[Any], list[Any]]:
     return judged, [tuple(row) for row in rows]
 
 
-async def test_a_batch_is_what_its_commands_are_one_by_one(postgres: Postgres, migrated_template: str) -> None:
+async def test_a_batch_gives_the_same_results_as_its_commands_one_by_one(
+    postgres: Postgres, migrated_template: str
+) -> None:
     told = []
     for size in (1, 5, 1_000):
         name = f"one_by_{size}_{uuid.uuid4().hex}"

@@ -64,7 +64,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         assert (await audit(pool)).findings == ()
 
 
-async def test_limits_hold_for_the_pseudonym_and_whoever_comes_back_is_somebody_new(database_url: str) -> None:
+async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_customer(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
@@ -92,7 +92,7 @@ async def test_limits_hold_for_the_pseudonym_and_whoever_comes_back_is_somebody_
         assert erasure.pseudonym not in known.customer_keys
 
 
-async def test_a_replay_gets_its_recorded_verdict_and_brings_nobody_back(database_url: str) -> None:
+async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
@@ -110,7 +110,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_brings_nobody_back(databas
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
 
-async def test_events_not_yet_published_go_out_without_the_person_and_read_as_their_schema_says(
+async def test_unpublished_events_lose_the_person_and_stay_valid(
     database_url: str,
 ) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
@@ -136,7 +136,7 @@ async def test_events_not_yet_published_go_out_without_the_person_and_read_as_th
         assert pseudonyms == {f"erased-{said['pseudonym']}"}
 
 
-async def test_a_notifier_that_is_behind_brings_nobody_back_while_an_erasure_is_under_way(database_url: str) -> None:
+async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(database_url: str) -> None:
     data = {
         "redemption_id": "r", "order_id": "A-1", "customer": {"customer_id": "ann_smith_77"}, "requested_count": 1,
         "order_amount": "125.00", "currency": "USD", "discount_amount": "12.50", "channel": "orders",
@@ -161,7 +161,7 @@ async def test_a_notifier_that_is_behind_brings_nobody_back_while_an_erasure_is_
         assert [one.startswith("erased-") for one in customers] == [True, False]
 
 
-async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> None:
+async def test_only_an_erasure_can_change_a_ledger_entry(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
         await live(engine, pool)
@@ -200,7 +200,7 @@ async def test_an_entry_can_be_changed_in_no_other_way(database_url: str) -> Non
             await pool.fetchval(erases, erasure_id, json.dumps(verdict))
 
 
-async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_and_audited_clean_meanwhile(
+async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_audit_stays_clean(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasing_steps, "ROWS_BY_KEY", 2)
@@ -225,7 +225,7 @@ async def test_an_erasure_that_is_killed_after_any_step_is_finished_by_a_rerun_a
         assert await named_in(database_url) == {}
 
 
-async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_too(database_url: str) -> None:
+async def test_rows_that_a_batch_writes_during_an_erasure_are_erased_too(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
@@ -254,7 +254,7 @@ async def test_what_a_batch_does_with_the_persons_coupons_meanwhile_is_erased_to
         assert await named_in(database_url) == {}
 
 
-async def test_two_who_erase_at_once_while_engines_run_do_it_once_and_keep_every_sum(database_url: str) -> None:
+async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_every_sum(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED, connections=8) as pool:
         engines = [Engine(pool), Engine(pool)]
         await live(engines[0], pool)
@@ -289,7 +289,7 @@ async def test_two_who_erase_at_once_while_engines_run_do_it_once_and_keep_every
         assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'customer.erased'") >= len(ids)
 
 
-async def test_an_export_holds_everything_and_nobody_elses(database_url: str) -> None:
+async def test_an_export_contains_everything_of_the_person_and_nothing_of_others(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
@@ -318,7 +318,7 @@ async def test_an_export_holds_everything_and_nobody_elses(database_url: str) ->
         assert await exporting.find_person(pool, WHO) is None
 
 
-async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: str) -> None:
+async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MOST_NAMES + 1)]
@@ -328,7 +328,7 @@ async def test_a_name_that_stands_for_many_people_is_not_erased(database_url: st
         assert await pool.fetchval("SELECT count(*) FROM erasures") == 0
 
 
-async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
+async def test_a_piece_that_takes_too_long_is_retried_smaller(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
@@ -348,7 +348,7 @@ async def test_a_piece_that_takes_too_long_is_tried_again_as_a_smaller_one(
         assert tried == [250, 125, 62]
 
 
-async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url: str) -> None:
+async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         await live(Engine(pool), pool)
         await erasing.begin(pool, WHO, "a test")
@@ -361,7 +361,7 @@ async def test_whom_an_open_erasure_is_about_is_hidden_from_readers(database_url
                 await reader.fetchval("SELECT erase_ledger_entries(gen_random_uuid(), 1)")
 
 
-async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(database_url: str) -> None:
+async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_coupons(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         nameless = Customer(None, "ann@example.com")
@@ -374,7 +374,7 @@ async def test_a_person_without_an_id_is_erased_and_told_of_by_their_coupons(dat
         assert await named_in(database_url, ("ann@example.com",)) == {}
 
 
-async def test_references_that_name_the_person_stay_and_are_counted(database_url: str) -> None:
+async def test_references_that_name_the_person_are_kept_and_counted(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         code = await given(engine, 1, ANN)
@@ -388,7 +388,7 @@ async def test_references_that_name_the_person_stay_and_are_counted(database_url
                for place in places), places  # fmt: skip
 
 
-async def test_a_second_erasure_leaves_the_event_of_the_first_as_it_is(database_url: str) -> None:
+async def test_a_second_erasure_does_not_change_the_event_of_the_first(database_url: str) -> None:
     said = "SELECT event_id::text, key, data::text FROM outbox WHERE type = 'customer.erased' ORDER BY position"
     async with ledger(database_url, definition(), LIMITED) as pool:
         await live(Engine(pool), pool)

@@ -70,7 +70,7 @@ ORDER BY 1, 3
 """
 
 
-async def test_every_index_row_fits_whatever_the_script(database_url: str) -> None:
+async def test_every_index_row_fits_in_any_script(database_url: str) -> None:
     async with await open_pool(database_url, max_size=1) as pool:
         rows = await pool.fetch(_INDEXES)
     widths: dict[str, int] = {}
@@ -86,6 +86,6 @@ async def test_every_index_row_fits_whatever_the_script(database_url: str) -> No
     assert {index: width for index, width in widths.items() if width > MOST} == {}
 
 
-def test_upper_case_of_no_code_is_longer_than_it_may_be() -> None:
+def test_no_code_in_upper_case_exceeds_the_limit() -> None:
     longest = max(len(chr(point).upper().encode()) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
     assert longest * 255 <= MAX_KEY_BYTES

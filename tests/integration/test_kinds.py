@@ -87,7 +87,7 @@ def assert_told(event: CouponRedeemed, told: Told) -> None:
 
 
 @pytest.mark.parametrize(("campaign", "told"), CASES)
-async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: CampaignDefinition, told: Told) -> None:
+async def test_each_kind_is_redeemed_and_published(database_url: str, campaign: CampaignDefinition, told: Told) -> None:
     currency = campaign.eligibility.currency or "USD"
     async with ledger(database_url, campaign) as pool:
         engine = Engine(pool)
@@ -126,7 +126,7 @@ async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: Campa
         await all_read_as_their_schemas_say(pool)
 
 
-async def test_a_fixed_amount_without_a_currency_is_one_in_each_orders(database_url: str) -> None:
+async def test_a_fixed_amount_without_a_currency_is_in_the_orders_currency(database_url: str) -> None:
     five = definition("kind", discount={"kind": "fixed", "value": "5.50"}, limits={"uses_per_coupon": None})
     async with ledger(database_url, five) as pool:
         engine = Engine(pool)
@@ -168,7 +168,7 @@ async def test_each_kind_on_an_order_without_lines(
         await all_read_as_their_schemas_say(pool)
 
 
-async def test_shipping_that_earlier_requests_took_off_is_read_back(database_url: str) -> None:
+async def test_shipping_discounts_of_earlier_requests_are_loaded(database_url: str) -> None:
     async with ledger(database_url, kind("free_shipping", max_discount="5.00"), definition()) as pool:
         one, two = await issue(Engine(pool), "kind", 2)
         [goods] = await issue(Engine(pool), "save10")

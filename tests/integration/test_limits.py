@@ -135,7 +135,7 @@ async def asserted_rebuild(pool: Pool, same: CampaignDefinition) -> None:
     assert [row for row in await pool.fetch(rows) if any(row[3:])] == running
 
 
-async def test_exhaustion_is_told_once_each_time_it_comes_about(database_url: str) -> None:
+async def test_each_exhaustion_is_published_once(database_url: str) -> None:
     limits = {"uses_per_coupon": 2, "uses_total": 2, "spend_total": "25.00", "caps": [cap("month", uses=2)]}
     async with ledger(database_url, hot(**limits)) as pool:
         engine = Engine(pool)
@@ -151,7 +151,7 @@ async def test_exhaustion_is_told_once_each_time_it_comes_about(database_url: st
         assert [one["type"] for one in (await exhausted(pool))[4:]] == ["coupon.exhausted"] + ["campaign.exhausted"] * 3
 
 
-async def test_issued_coupons_are_capped_and_their_exhaustion_is_told(database_url: str) -> None:
+async def test_issued_coupons_are_capped_and_their_exhaustion_is_published(database_url: str) -> None:
     capped = definition(
         "gift", limits={"uses_per_coupon": 1, "caps": [cap("day", coupons=3), cap("week", "customer", coupons=2)]}
     )
@@ -169,7 +169,7 @@ async def test_issued_coupons_are_capped_and_their_exhaustion_is_told(database_u
         assert [one["limit"] for one in await exhausted(pool)] == ["caps.day.coupons"]
 
 
-async def test_a_period_begins_anew_by_the_campaigns_clock(database_url: str) -> None:
+async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None:
     async with ledger(database_url, hot("Asia/Tokyo", caps=[cap("day", uses=1)])) as pool:
         before, after = datetime(2026, 3, 1, 14, 59, tzinfo=UTC), datetime(2026, 3, 1, 15, tzinfo=UTC)
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
@@ -183,7 +183,7 @@ async def test_a_period_begins_anew_by_the_campaigns_clock(database_url: str) ->
         assert (await audit(pool)).clean
 
 
-async def test_lowered_limits_break_nothing_and_raised_ones_revive(database_url: str) -> None:
+async def test_lowered_limits_keep_earlier_uses_and_raised_ones_allow_new_uses(database_url: str) -> None:
     def limits(budget: str | None, uses: int | None) -> CampaignDefinition:
         return hot(spend_total=budget, caps=[] if uses is None else [cap("week", uses=uses)])
 
@@ -207,7 +207,7 @@ async def test_lowered_limits_break_nothing_and_raised_ones_revive(database_url:
         assert await more("I") == [Reason.BUDGET_EXCEEDED]
 
 
-async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_url: str) -> None:
+async def test_a_merged_customer_has_one_total_per_period(database_url: str) -> None:
     async with ledger(database_url, hot(caps=[cap("day", "customer", uses=2)])) as pool:
         engine = Engine(pool)
         await engine.execute(
@@ -221,7 +221,7 @@ async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_
         assert reasons(await engine.execute([redeem("D", ["HOT"], customer=ANN)])) == [None]
 
 
-async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_counts_as_theirs(
+async def test_a_use_moved_from_an_anonymous_lock_to_an_order_counts_for_its_customer(
     database_url: str,
 ) -> None:
     """The lock was made before the cap, so nobody was asked for. One batch takes its use on all the way."""
@@ -240,7 +240,7 @@ async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_c
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE used_uses > 0") == 1
 
 
-async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
+async def test_a_use_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
     async with ledger(database_url, hot(caps=[cap("day", uses=1)])) as pool:
         engine = Engine(pool)
         await engine.execute([redeem("A", ["HOT"], customer=ANN, hold=True, hold_seconds=600)])
@@ -252,7 +252,7 @@ async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(
         assert await count(pool, "SELECT sum(used_uses) FROM period_meters") == 0
 
 
-async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_were_recorded(database_url: str) -> None:
+async def test_entries_without_counted_at_count_when_they_were_recorded(database_url: str) -> None:
     async with ledger(database_url, hot()) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
         holds = [redeem(name, ["HOT"], customer=ANN, hold=True, hold_seconds=600) for name in "ABC"]
@@ -284,7 +284,7 @@ async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_w
         assert sorted(tuple(row) for row in rows) == [("day 2026-03-04", 1), ("day 2026-03-05", 1)]
 
 
-async def test_a_budget_keeps_the_currency_in_which_discounts_were_given(database_url: str) -> None:
+async def test_a_budget_must_have_the_currency_of_earlier_discounts(database_url: str) -> None:
     async with ledger(database_url, hot(currency=None)) as pool:
         engine = Engine(pool)
         await engine.execute([redeem("A", ["HOT"])])
@@ -298,14 +298,14 @@ async def test_a_budget_keeps_the_currency_in_which_discounts_were_given(databas
         await save(pool, [hot(currency="EUR", spend_total="100.00")])
 
 
-async def test_a_time_zone_by_which_the_database_reckons_otherwise_keeps_no_cap(database_url: str) -> None:
+async def test_a_time_zone_that_postgresql_defines_differently_is_refused_for_caps(database_url: str) -> None:
     """PostgreSQL takes CET for an hour before UTC all year, the time zone of that name has a summer."""
     async with ledger(database_url, hot("CET")) as pool:
         with pytest.raises(DefinitionError, match=r"`window.time_zone` is 'CET'.*name a place"):
             await save(pool, [hot("CET", caps=[cap("day", uses=1)])])
 
 
-async def test_the_database_refuses_to_break_a_budget_or_a_cap(database_url: str) -> None:
+async def test_constraints_refuse_totals_beyond_a_budget_or_a_cap(database_url: str) -> None:
     async with ledger(database_url, hot(spend_total="20.00", caps=[cap("day", uses=1)])) as pool:
         await Engine(pool).execute([redeem("A", ["HOT"])])
         with pytest.raises(asyncpg.CheckViolationError):
@@ -319,7 +319,7 @@ async def test_the_database_refuses_to_break_a_budget_or_a_cap(database_url: str
         await save(pool, [hot(spend_total="20.00", caps=[cap("day", uses=2)])])
 
 
-async def test_a_campaign_without_caps_costs_no_statement_on_its_periods(
+async def test_a_campaign_without_caps_needs_no_statement_for_periods(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

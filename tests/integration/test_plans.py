@@ -203,6 +203,6 @@ async def test_no_page_reads_a_table_from_end_to_end(filled: str) -> None:
             assert read <= small, f"{what}: {name} reads {read} from end to end"
 
 
-async def test_whether_an_order_is_somebodys_first_is_read_off_an_index_however_many_they_have(filled: str) -> None:
+async def test_a_first_order_is_found_by_an_index_however_many_orders_a_customer_has(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         assert indexes(await plan_of(pool, "orders_of_customers")) == ["orders_customer_key"]

@@ -49,7 +49,7 @@ async def test_every_column_of_the_database_is_classified_once_and_no_other_is(d
     assert len(real) > 150
 
 
-async def test_every_table_says_how_long_it_is_kept_with_the_settings_that_exist(database_url: str) -> None:
+async def test_every_table_has_a_retention_with_existing_settings(database_url: str) -> None:
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         tables = {table for table, _ in await columns_of(pool)}
     rows = part("How long it is kept")
@@ -70,7 +70,7 @@ async def test_every_table_says_how_long_it_is_kept_with_the_settings_that_exist
             assert known[setting] == kept * 86_400, setting
 
 
-def test_every_topic_says_what_it_holds_and_how_long_it_is_kept() -> None:
+def test_every_topic_has_its_content_and_retention() -> None:
     told = {named(row[0])[0]: row[2] for row in part("Kafka")}
     expected = {}
     for topic in all_topics():

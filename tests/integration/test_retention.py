@@ -93,7 +93,7 @@ async def filled(database_url: str) -> str:
     return database_url
 
 
-async def test_what_is_deleted_and_what_is_erased_is_found_by_an_index(filled: str) -> None:
+async def test_rows_to_delete_or_erase_are_found_by_an_index(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         read = {
             name: scans(await plan_of(pool, name, package, arguments)) for name, (package, arguments) in PRUNES.items()
@@ -108,7 +108,7 @@ async def test_what_is_deleted_and_what_is_erased_is_found_by_an_index(filled: s
         assert indexes(plan) == ["ledger_entries_customer_key"]
 
 
-async def test_the_relay_deletes_what_is_older_than_its_retention_in_bounded_pieces(
+async def test_the_relay_deletes_rows_older_than_their_retention_in_limited_pieces(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_pruner, "ROWS_AT_ONCE", 7_000)
@@ -127,7 +127,7 @@ async def test_the_relay_deletes_what_is_older_than_its_retention_in_bounded_pie
             assert young - 5 <= await left(pool, table) <= young, table
 
 
-async def test_a_gateway_deletes_answers_and_jobs_that_ended_and_no_other(filled: str) -> None:
+async def test_a_gateway_deletes_only_old_answers_and_finished_jobs(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         runner = JobRunner(pool, Engine(pool), retention_seconds=7 * DAY)
         while await runner.prune():
@@ -137,7 +137,7 @@ async def test_a_gateway_deletes_answers_and_jobs_that_ended_and_no_other(filled
         assert 7 * 24 * 30 - 5 <= ended <= 7 * 24 * 30
 
 
-async def test_an_erasure_under_way_is_never_deleted_from_the_log(database_url: str) -> None:
+async def test_an_open_erasure_is_never_deleted_from_the_log(database_url: str) -> None:
     async with ledger(database_url) as pool:
         await pool.execute(
             "INSERT INTO erasures (erasure_id, pseudonym, requested_by, requested_at, free_text, customer_keys, "

@@ -68,7 +68,7 @@ async def told(pool: Pool, order_id: str, event_type: str) -> list[dict[str, Any
     return [orjson.loads(row["data"]) for row in rows if row["type"] == f"coupon.{event_type}"]
 
 
-async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
+async def test_partial_returns_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code]))
@@ -103,7 +103,7 @@ async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> No
     assert "12.345" in orjson.loads(refused["verdict"])["refused"][0]["message"]
 
 
-async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
+async def test_an_orders_lines_are_written_with_its_insert(pool: Pool) -> None:
     """They go with the insert: a row that was written over lies elsewhere in its table."""
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
@@ -112,7 +112,7 @@ async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together: bool) -> None:
+async def test_two_partial_returns_in_one_batch_are_applied_in_order(pool: Pool, together: bool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     commands = [part("A", 3, amount="33.33"), redeem("A", [code]), part("A", 1, ("2", 1)), part("A", 2, ("1", 1))]
@@ -128,7 +128,7 @@ async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together
     assert row["status"] == "placed"
 
 
-async def test_a_part_of_a_held_order_is_given_back_by_its_payment(pool: Pool) -> None:
+async def test_a_partial_return_of_a_held_order_is_given_back_at_payment(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code], hold=True, hold_seconds=3_600), part("A", 1, ("2", 1)))
@@ -139,7 +139,7 @@ async def test_a_part_of_a_held_order_is_given_back_by_its_payment(pool: Pool) -
     assert len(await told(pool, "A", "redeemed")) == len(await told(pool, "A", "redemption_restored")) == 1
 
 
-async def test_a_campaign_that_restores_only_on_cancellations_gives_no_share(pool: Pool) -> None:
+async def test_a_campaign_that_restores_only_on_cancellations_gives_back_no_share(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "keep")
     verdicts = await run(engine, redeem("A", [code]), part("A", 1, ("1", 1)), part("A", 2, ("1", 1), ("2", 1)))
@@ -148,7 +148,7 @@ async def test_a_campaign_that_restores_only_on_cancellations_gives_no_share(poo
     assert (cancelled.outcome, cancelled.discount_minor) == ("restored", 1_250)
 
 
-async def test_the_same_parts_from_two_engines_at_once_give_back_once(pool: Pool) -> None:
+async def test_the_same_partial_returns_on_two_engines_give_back_once(pool: Pool) -> None:
     engine = Engine(pool)
     codes = await issue(engine, "save10", 30)
     await run(engine, *(redeem(f"O{number}", [code]) for number, code in enumerate(codes)))
@@ -207,7 +207,7 @@ async def test_later_orders_of_a_subscription_take_no_use(pool: Pool) -> None:
     assert other.refused[0].reason == Reason.EXHAUSTED
 
 
-async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) -> None:
+async def test_a_subscription_in_one_batch_gives_the_same_results_as_one_by_one(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "abo")
     held = {"hold": True, "hold_seconds": 3_600}
@@ -229,7 +229,7 @@ async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) ->
     )
 
 
-async def test_a_first_use_that_is_taken_back_meanwhile_covers_nothing(pool: Pool) -> None:
+async def test_a_first_use_restored_meanwhile_covers_no_later_order(pool: Pool) -> None:
     """However the two meet, a later order goes on with a use that stands, or takes one itself."""
     engine = Engine(pool)
     codes = await issue(engine, "many", 20)

@@ -70,7 +70,7 @@ class Stage:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-async def test_an_example_comes_out_on_postgresql_as_it_says(shared_url: str, file: Path) -> None:
+async def test_an_example_has_its_documented_result_on_postgresql(shared_url: str, file: Path) -> None:
     script = script_of(file.name, file.read_text("utf-8"))
     async with ledger(shared_url, *script.campaigns, connections=1) as pool:  # ends with a clean audit
         stage = Stage(pool, f"{file.stem}/", script.campaigns, script.burn_on)

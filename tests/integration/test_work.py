@@ -48,7 +48,9 @@ def as_json(lines: int) -> dict[str, Any]:
     }
 
 
-async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_are_redeemed(database_url: str) -> None:
+async def test_a_request_that_takes_too_much_work_is_refused_and_recorded_and_others_are_redeemed(
+    database_url: str,
+) -> None:
     async with ledger(database_url, *SCATTERED) as pool:
         commands = [
             redeem("ORD1", ["C1"]), redeem("ORD2", CODES, order=large("ORD2")), redeem("ORD3", ["C1", "C3"]),
@@ -63,7 +65,7 @@ async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_ar
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.redemption_refused'") == 1
 
 
-async def test_over_http_it_is_a_problem_that_says_what_to_do(database_url: str) -> None:
+async def test_over_http_too_much_work_is_a_problem_that_says_what_to_do(database_url: str) -> None:
     async with served(database_url, *SCATTERED) as here:
         body = {"codes": CODES, "order": as_json(10_000)}
         for path in ("/v1/redemptions", "/v1/locks"):
@@ -76,7 +78,7 @@ async def test_over_http_it_is_a_problem_that_says_what_to_do(database_url: str)
         assert "request_too_large" in answer.text
 
 
-async def test_a_batch_that_takes_much_is_done_in_several_transactions(
+async def test_a_batch_with_much_work_is_split_into_several_transactions(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -97,7 +99,7 @@ async def test_a_batch_that_takes_much_is_done_in_several_transactions(
         ]
 
 
-async def test_while_a_heavy_request_is_judged_others_are_answered(
+async def test_other_requests_are_answered_during_a_heavy_request(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judgement waits, in its thread, until another request has been answered."""
@@ -125,9 +127,7 @@ async def test_while_a_heavy_request_is_judged_others_are_answered(
         assert (await heavy).json()["valid"] is True
 
 
-async def test_too_many_heavy_requests_at_once_are_told_to_come_back(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_heavy_requests_at_once_get_a_503(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
     judge = decide
 
@@ -150,7 +150,7 @@ async def test_too_many_heavy_requests_at_once_are_told_to_come_back(
         assert (await here.client.post("/v1/validate", json=body)).status_code == 200
 
 
-async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_when_nobody_waits_for_it() -> None:
+async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_after_a_cancellation() -> None:
     heavy, running, most = HeavyWork(side_by_side=1, waiting=3), 0, 0
     lock, release = threading.Lock(), threading.Event()
 

@@ -39,7 +39,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.mark.parametrize("example", read_examples(), ids=lambda example: example.name)
-async def test_a_published_example_comes_out_as_published(pool: Pool, example: Example) -> None:
+async def test_a_published_example_has_its_published_result(pool: Pool, example: Example) -> None:
     settings = RedeemerSettings(kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x")
     orders = OrderHandler(pool, Engine(pool), settings)
     codes: list[str] = []

@@ -300,7 +300,7 @@ def bench(database_url: str) -> Iterator[Bench]:
             runner.run(pool.close())
 
 
-def test_whatever_is_asked_the_engine_answers_as_a_plain_model_does(database_url: str) -> None:
+def test_the_engine_answers_any_commands_like_the_model(database_url: str) -> None:
     with bench(database_url) as shared:
         machine = type("Machine", (EngineMachine,), {"bench": shared})
         run_state_machine_as_test(

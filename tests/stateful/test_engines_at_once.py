@@ -96,9 +96,7 @@ def capped(plain: CampaignDefinition, seed: int) -> CampaignDefinition:
 
 
 @pytest.mark.parametrize("seed", range(1, 10))
-async def test_commands_of_several_engines_at_once_pass_no_limit_and_leave_every_sum_right(
-    database_url: str, seed: int
-) -> None:
+async def test_concurrent_engines_exceed_no_limit_and_keep_every_sum_right(database_url: str, seed: int) -> None:
     chance = Chance(seed)
     async with await open_pool(database_url, max_size=2 * ENGINES) as pool:
         definitions = [world.definition(offer) for offer in chance.world.offers()]

@@ -120,7 +120,7 @@ def test_a_condition_holds_or_does_not(expression: str, holds: bool | None) -> N
         "order.metadata.wish < 5",
     ],
 )
-def test_what_cannot_be_evaluated_does_not_hold(expression: str) -> None:
+def test_an_expression_that_cannot_be_evaluated_is_false(expression: str) -> None:
     assert redemption(expression)(VALUES) is False
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_evaluated_does_not_hold(expression: str) -> None:
         ("at > timestamp('2026-01-01T00:00:00Z')", {"at": None}, False),
     ],
 )
-def test_values_of_any_shape_give_true_or_false(expression: str, values: dict[str, Any], holds: bool) -> None:
+def test_values_of_any_type_give_true_or_false(expression: str, values: dict[str, Any], holds: bool) -> None:
     assert redemption(expression)(values) is holds
 
 
@@ -188,7 +188,7 @@ def test_a_condition_on_an_event_reads_its_data(expression: str, holds: bool) ->
     assert compile_condition(expression, EVENT_VARIABLES)({"event": data}) is holds
 
 
-def test_only_what_the_expression_names_is_handed_over() -> None:
+def test_only_the_values_that_the_expression_names_are_read() -> None:
     class Untouchable(dict[str, Any]):
         def __iter__(self) -> Any:
             raise AssertionError("read")
@@ -197,7 +197,7 @@ def test_only_what_the_expression_names_is_handed_over() -> None:
     assert redemption("order.metadata.tier == 2 && order.currency == 'EUR'")(values) is True
 
 
-def test_evaluating_changes_nothing_and_depends_on_nothing_before() -> None:
+def test_evaluation_has_no_side_effects() -> None:
     before = copy.deepcopy(VALUES)
     condition = redemption("order.metadata.tier == 2 && order.lines.exists(line, line.quantity == 2)")
     assert [condition(values) for values in (VALUES, {}, VALUES, changed(metadata={}), VALUES)] == [

@@ -42,7 +42,7 @@ from tests.unit.condition_values import changed, redemption
         ("order.x == 1", "Column 6: `order` has no field `x`; it has amount, amount_minor, channel, currency, lines, "),
         ("has(order.x)", "`order` has no field `x`; it has amount, amount_minor, channel, currency, lines, "),
         ("order == null", "Column 1: `order` needs a field: amount, amount_minor, "),
-        ("order['currency'] == 'EUR'", "Column 1: write `order.currency` for `order[…]`."),
+        ("order['currency'] == 'EUR'", "Column 1: write `order.currency` instead of `order[…]`."),
         ("order.lines.exists(line, line.sku == 'x')", "Column 30: a line has no field `sku`; it has collection_ids, "),
         ("order.lines[0].product == 'x'", "Column 15: a line has no field `product`; did you mean `product_id`?"),
         ("order.lines.filter(a, true).exists(b, b.sku == 'x')", "Column 40: a line has no field `sku`; it has "),
@@ -83,7 +83,7 @@ from tests.unit.condition_values import changed, redemption
         ("order.order_id.matches('a(?=b)')", "Column 23: 'a(?=b)' is not a valid RE2 pattern; correct it."),
     ],
 )
-def test_what_makes_no_sense_is_said_at_once_with_its_place(expression: str, sentence: str) -> None:
+def test_an_invalid_condition_is_refused_with_its_place(expression: str, sentence: str) -> None:
     with pytest.raises(ConditionError) as caught:
         redemption(expression)
     assert sentence in str(caught.value)
@@ -102,7 +102,7 @@ def test_what_makes_no_sense_is_said_at_once_with_its_place(expression: str, sen
             "order.lines.all(a, order.lines.all(b, order.lines.all(c, true)))",
             "Column 16: at most 2 macros may be nested or chained; remove one.",
         ),
-        ("['x']" + ".map(a, [a, a])" * 6 + " == []", "at most 2 macros may be nested or follow one another"),
+        ("['x']" + ".map(a, [a, a])" * 6 + " == []", "at most 2 macros may be nested or chained"),
         ("['x']" + ".map(a, a + a)" * 6 + " == []", "`+` in a macro may only add numbers; put int(…) or double(…)"),
         ("order.lines.map(a, a.metadata.x + a.product_id) == []", "Column 33: `+` in a macro may only add numbers"),
         ("'a'" + "+'a'" * 17 + " == 'x'", "at most 16 texts or lists may be joined with `+`"),
@@ -116,13 +116,13 @@ def test_what_makes_no_sense_is_said_at_once_with_its_place(expression: str, sen
             "order.order_id.matches(order.metadata.evil)",
             "Column 23: the pattern of `matches` must be a text in quotes",
         ),
-        ("order.order_id.matches('" + "(a{0,1000})" * 70 + "')", "come to "),
-        ("order.order_id.matches('((a{30}){30}){30}')", "Column 23: characters times repeats of all patterns come to "),
+        ("order.order_id.matches('" + "(a{0,1000})" * 70 + "')", "patterns are "),
+        ("order.order_id.matches('((a{30}){30}){30}')", "Column 23: characters times repeats of all patterns are "),
         (" || ".join(["order.order_id.matches('[a-z]{60}')"] * 2), "more than 1,000; repeat less in {}, or use"),
         (r"order.order_id.matches(r'\pL')", r"`\p` in a pattern isn't supported; name the characters, as in [a-zà-ÿ]."),
     ],
 )
-def test_what_could_cost_too_much_is_refused_beforehand(expression: str, sentence: str) -> None:
+def test_a_condition_that_could_cost_too_much_is_refused(expression: str, sentence: str) -> None:
     with pytest.raises(ConditionError) as caught:
         redemption(expression)
     assert sentence in str(caught.value)
@@ -162,18 +162,18 @@ def lines(number: int, **more: Any) -> list[dict[str, Any]]:
         ("order.lines.all(a, 'x' == order.metadata.note || true)", 5_000, True),
     ],
 )
-def test_work_beyond_the_limits_does_not_hold(expression: str, number: int, holds: bool) -> None:
+def test_a_condition_beyond_the_work_limit_is_false(expression: str, number: int, holds: bool) -> None:
     values = changed(lines=lines(number), metadata={"note": "n" * 100_000})
     assert redemption(expression)(values) is holds
 
 
-def test_a_pattern_that_makes_others_try_for_years_is_matched_at_once() -> None:
+def test_a_pattern_with_exponential_backtracking_is_matched_in_linear_time() -> None:
     evil = redemption("order.metadata.text.matches('^(a+)+$')")
     assert evil(changed(metadata={"text": "a" * 100_000 + "!"})) is False
     assert evil(changed(metadata={"text": "a" * 100_000})) is True
 
 
-def test_data_nested_a_thousand_levels_is_read_or_refused_and_ends_nothing() -> None:
+def test_data_nested_a_thousand_levels_never_raises() -> None:
     one: Any = {}
     for _ in range(1_000):
         one = {"a": one}
@@ -182,7 +182,7 @@ def test_data_nested_a_thousand_levels_is_read_or_refused_and_ends_nothing() -> 
     assert redemption("order.lines.all(a, order.metadata.x == order.metadata.y)")(values) in (True, False)
 
 
-def test_the_librarys_other_faults_are_told_without_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_the_library_get_a_message_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def compile(self, expression: str, **options: bool) -> None:
             raise RuntimeError("INTERNAL: out of luck")

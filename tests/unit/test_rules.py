@@ -184,7 +184,7 @@ def test_a_cancelled_order_was_no_first_one_and_one_that_comes_back_is() -> None
     assert world.state.orders_of["person-john"] == {"ORD1", "ORD3"}
 
 
-def test_an_order_that_becomes_another_customers_is_no_longer_the_formers() -> None:
+def test_an_order_with_a_new_customer_no_longer_counts_for_the_former_one() -> None:
     world = first()
     world.redeem(by=JOHN)
     world.redeem(to=order(placed_at=NOW + MINUTE), by=MARY)

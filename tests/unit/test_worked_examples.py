@@ -24,7 +24,7 @@ EXAMPLES = read_examples()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_a_published_example_comes_out_as_published(example: Example) -> None:
+def test_a_published_example_has_its_published_result(example: Example) -> None:
     ledger = MemoryLedger(Script((example.campaign,), ()))
     _make(ledger, example)
     for number, step in enumerate(example.steps, start=1):
