@@ -1,4 +1,4 @@
-"""Events that somebody made to do harm: each ends as a verdict or a dead letter, and no process ends with it."""
+"""Malicious events: each ends as a verdict or a dead letter, and ends no process."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.ledger import definition, issue, ledger
 pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 
 LONG = "x" * 5_000
-"""Longer than an index of PostgreSQL can hold."""
+"""Longer than PostgreSQL's limit of an index row."""
 
 NUL = "nul\x00byte"
 SURROGATE = "half \ud800 of a pair"

@@ -30,9 +30,9 @@ from tests.privacy import (
     BOB,
     LIMITED,
     NAMES,
-    WHO,
+    ANN_IDENTIFIERS,
+    delete_erasure_events,
     erase,
-    forget_what_readers_are_told,
     given,
     live,
     named_in,
@@ -58,7 +58,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         found = await erasing.find(pool, erasure_id)
         assert found is not None
         assert found.done
-        await forget_what_readers_are_told(pool)
+        await delete_erasure_events(pool)
         assert await named_in(database_url, (*NAMES, *keys)) == {}
         assert await named_in(database_url, ("bob@example.com",)) != {}
         assert (await audit(pool)).findings == ()
@@ -87,7 +87,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
         again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
         assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
-        known = await exporting.find_person(pool, WHO)
+        known = await exporting.find_person(pool, ANN_IDENTIFIERS)
         assert known is not None
         assert erasure.pseudonym not in known.customer_keys
 
@@ -105,7 +105,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
         assert (after.outcome, after.accepted, after.discount_minor) == (
             before.outcome, before.accepted, before.discount_minor,
         )  # fmt: skip
-        assert await exporting.find_person(pool, WHO) is None
+        assert await exporting.find_person(pool, ANN_IDENTIFIERS) is None
         fingerprint = await pool.fetchval("SELECT fingerprint FROM journal WHERE command_id = '/shop A-3'")
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
@@ -147,7 +147,7 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
     }  # fmt: skip
     async with ledger(database_url, definition(), LIMITED) as pool:
         await live(Engine(pool), pool)
-        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         late = received("coupon.redeemed", data | {"redeemed_at": "2026-03-01T12:00:00Z"}, event_id="1")
         later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
         assert await NotificationHandler(pool).handle([late, later]) == []
@@ -167,7 +167,7 @@ async def test_only_an_erasure_can_change_a_ledger_entry(database_url: str) -> N
         await live(engine, pool)
         bob = await exporting.find_person(pool, identifiers(BOB))
         assert bob is not None
-        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         erasure = await erasing.find(pool, erasure_id or "")
         assert erasure is not None
         for change in (
@@ -208,7 +208,7 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
-        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         assert erasure_id is not None
         pieces = 0
         while await erasing.work(pool, erasure_id):
@@ -217,11 +217,11 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
             # Whoever asks again, by any name the person had, goes on with the same erasure.
             assert await erasing.begin(pool, identifiers(ANN_ELSEWHERE), "a rerun") == erasure_id
         assert pieces >= 25
-        assert await erasing.begin(pool, WHO, "too late") is None
+        assert await erasing.begin(pool, ANN_IDENTIFIERS, "too late") is None
         record = await pool.fetchrow("SELECT * FROM erasures")
         assert (record["identifiers"], record["customer_keys"], record["requested_by"]) == ("[]", [], "a test")
         assert json.loads(record["counts"])["ledger_entries"] > 5
-        await forget_what_readers_are_told(pool)
+        await delete_erasure_events(pool)
         assert await named_in(database_url) == {}
 
 
@@ -231,7 +231,7 @@ async def test_rows_that_a_batch_writes_during_an_erasure_are_erased_too(databas
         await live(engine, pool)
         spare = await given(engine, 9, ANN)
         keys = [str(row[0]) for row in await pool.fetch("SELECT customer_key FROM customers")]
-        erasure_id = await erasing.begin(pool, WHO, "a test")
+        erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         assert erasure_id is not None
         commands = [
             VoidCoupon("/cli void", spare),
@@ -250,7 +250,7 @@ async def test_rows_that_a_batch_writes_during_an_erasure_are_erased_too(databas
         assert erasure is not None
         left = {str(row[0]) for row in await pool.fetch("SELECT DISTINCT customer_key FROM ledger_entries")} & set(keys)
         assert len(left) == 1, "only Bob's"
-        await forget_what_readers_are_told(pool)
+        await delete_erasure_events(pool)
         assert await named_in(database_url) == {}
 
 
@@ -276,7 +276,7 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
         try:
             for _ in range(3):
                 async with asyncio.TaskGroup() as group:
-                    found = [group.create_task(erasing.begin(pool, WHO, f"{n}")) for n in range(2)]
+                    found = [group.create_task(erasing.begin(pool, ANN_IDENTIFIERS, f"{n}")) for n in range(2)]
                 begun = {one.result() for one in found} - {None}
                 ids |= begun
                 for erasure_id in begun:
@@ -315,7 +315,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
         assert made["events"]
         assert "bob@example.com" not in json.dumps(made)
         await erase(pool)
-        assert await exporting.find_person(pool, WHO) is None
+        assert await exporting.find_person(pool, ANN_IDENTIFIERS) is None
 
 
 async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:
@@ -351,7 +351,7 @@ async def test_a_piece_that_takes_too_long_is_retried_smaller(
 async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         await live(Engine(pool), pool)
-        await erasing.begin(pool, WHO, "a test")
+        await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         async with await open_pool(database_url, role="couponry_readonly") as reader:
             assert await reader.fetchval("SELECT requested_by FROM erasures") == "a test"
             for column in ("identifiers", "customer_keys", "cursor"):

@@ -1,4 +1,4 @@
-"""What the state machine found, one small story each: corners of the engine where commands of several kinds meet."""
+"""Cases that the state machine found: interactions of different commands."""
 
 import asyncio
 from dataclasses import replace

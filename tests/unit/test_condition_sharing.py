@@ -1,4 +1,4 @@
-"""Conditions that share what is converted for them, and that make lists in parts, come to what each comes to alone."""
+"""Conditions that share converted values, or build lists in parts, give the same results as separate ones."""
 
 from typing import Any
 

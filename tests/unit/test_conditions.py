@@ -1,4 +1,4 @@
-"""Conditions in CEL: what they come to, for values of any shape."""
+"""Conditions in CEL: their results for values of any type."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from tests.unit.condition_values import VALUES, changed, redemption
         ("order.amount > 100", True),
         ("order.quantity == 3 ? true : false", True),
         ("!(order.currency in ['USD', 'EUR'])", False),
-        # JSON's numbers: one number however it is written, and never a text.
+        # JSON numbers: 2 and 2.0 are equal, and differ from the text "2".
         ("order.metadata.tier == 2", True),
         ("order.metadata.tier == 2.0", True),
         ("order.metadata.ratio == 2", True),
@@ -35,7 +35,7 @@ from tests.unit.condition_values import VALUES, changed, redemption
         ("int(order.metadata.tier_text) == 2", True),
         ("order.metadata.vip", True),
         ("order.metadata.vip == 1", False),
-        # What isn't there, and what is null.
+        # Missing and null values.
         ("has(order.metadata.tier)", True),
         ("has(order.metadata.nowhere)", False),
         ("!has(order.metadata.nowhere)", True),
@@ -107,7 +107,7 @@ def test_a_condition_holds_or_does_not(expression: str, holds: bool | None) -> N
         "order.metadata.none.of.it == 1",
         "order.metadata.none < 1",
         "order.metadata.tier_text < 3",
-        "order.metadata.tier",  # true or false is asked for, and it is 2
+        "order.metadata.tier",  # its value is 2, not true or false
         "order.metadata.nowhere",
         "order.shipping_minor > 0",
         "order.lines[9].quantity == 1",

@@ -1,4 +1,4 @@
-"""Conditions in CEL: what is said of those that make no sense, and what they may cost."""
+"""Conditions in CEL: messages for invalid conditions, and limits of their cost."""
 
 import copy
 from typing import Any
@@ -69,7 +69,7 @@ from tests.unit.condition_values import changed, redemption
         ("order.lines.map(a, a.quantity)", "The condition returns a value of type list"),
         ("{null: true}", "The condition returns a value of type map, not true or false; compare it with something."),
         ("order.quantity.all(a, true)", "cannot be the range of a comprehension"),
-        # Texts that mean something.
+        # Texts with a format.
         (
             "at > timestamp('2026-13-01')",
             "Column 15: '2026-13-01' is not a valid timestamp; write \"2026-01-31T00:00:00Z\".",

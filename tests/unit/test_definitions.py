@@ -1,4 +1,4 @@
-"""Campaign definitions: what they become, and what is said of those that make no sense."""
+"""Campaign definitions: their conversion to the domain, and messages for invalid ones."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,11 @@ SAVE10: dict[str, Any] = {
     "issues_on": [{"event": "customer.signed_up"}, {"event": "reward.earned", "match": {"rule_id": "42"}}],
     "restore_on": ["order.cancelled"],
 }
-"""After the contract's campaign.json."""
+"""Based on the contract's campaign.json."""
 
 
 def changed(**sections: Any) -> CampaignDefinition:
-    """SAVE10 with fields of its sections replaced."""
+    """Return SAVE10 with fields of its sections replaced."""
     document = json.loads(json.dumps(SAVE10))
     for name, value in sections.items():
         document[name] = {**document.get(name, {}), **value} if isinstance(value, dict) else value
@@ -35,7 +35,7 @@ def changed(**sections: Any) -> CampaignDefinition:
 
 
 def parts(**fields: Any) -> dict[str, Any]:
-    """A code written as prefix, length and suffix instead of a pattern."""
+    """Return a code with prefix, length and suffix instead of a pattern."""
     return {"pattern": None, **fields}
 
 

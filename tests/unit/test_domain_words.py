@@ -1,4 +1,4 @@
-"""The domain's words: who somebody is, and values that are compared by what they hold."""
+"""The domain's basic values: identifiers of customers, equality of values, ids and reasons."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The limits of what comes in: at the limit it is taken, beyond it there is one clear sentence."""
+"""Limits of input: a value at the limit is accepted, one beyond it gets a clear error."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from tests.unit.test_schemas import changed, example, refusal
 
 
 def nested(depth: int) -> Any:
-    """An object of that many levels."""
+    """Return an object with `depth` levels."""
     document: Any = {}
     for _ in range(depth - 1):
         document = {"a": document}
@@ -29,7 +29,7 @@ def nested(depth: int) -> Any:
 
 
 def sized(size: int) -> dict[str, str]:
-    """An object of that many bytes as compact JSON."""
+    """Return an object of `size` bytes as compact JSON."""
     return {"a": "x" * (size - len(json.dumps({"a": ""}, separators=(",", ":"))))}
 
 
@@ -64,13 +64,13 @@ def test_metadata_beyond_a_limit_gets_one_sentence(document: Any, sentence: str 
     if sentence is None:
         limits.check_metadata(document)
         return
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is what is looked at
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is checked
         limits.check_metadata(document)
     assert str(caught.value) == sentence
 
 
 def problem(name: str, **data: Any) -> str | None:
-    """What is wrong between the fields of an example that is changed so."""
+    """Return the first error of an example with changed fields; None if it is valid."""
     return parse(BY_TYPE[example(name)["type"]].model, changed(name, **data)).problem()
 
 
