@@ -1,4 +1,4 @@
-"""Coupons made in bulk on a real PostgreSQL: exact, told one by one, and the same whoever else is at work."""
+"""Coupons created in bulk on PostgreSQL: exact numbers, one event each, also with concurrent engines."""
 
 import asyncio
 from collections import Counter
@@ -63,31 +63,31 @@ async def test_a_repeated_command_returns_the_same_codes_and_another_one_with_it
 
 async def test_the_number_of_statements_is_the_same_for_one_coupon_and_for_a_thousand(pool: Pool) -> None:
     await save(pool, [definition("print", limits={"coupons_total": 10_000})])
-    engine, told = Engine(pool), Counter[str]()
+    engine, counts = Engine(pool), Counter[str]()
 
     async def statements(name: str, command: CreateCoupons) -> None:
-        def heard(query: Any) -> None:
-            told[name] += 1
+        def count_query(query: Any) -> None:
+            counts[name] += 1
 
         async with pool.acquire() as connection:
-            connection.add_query_logger(heard)
+            connection.add_query_logger(count_query)
             try:
                 only = _OnePool(connection)
                 await Engine(only).execute([command])  # type: ignore[arg-type]
             finally:
-                connection.remove_query_logger(heard)
+                connection.remove_query_logger(count_query)
 
     await engine.execute([create("warm", 1)])
     await statements("one", create("a", 1))
     await statements("many", create("b", 1_000))
     await statements("one given", create("c", codes=("X-1",)))
     await statements("many given", create("d", codes=tuple(f"Y-{n}" for n in range(1_000))))
-    assert told["one"] == told["many"] > 5
-    assert told["one given"] == told["many given"]
+    assert counts["one"] == counts["many"] > 5
+    assert counts["one given"] == counts["many given"]
 
 
 class _OnePool:
-    """A pool of a single connection, whose statements are listened to."""
+    """A pool of a single connection, whose statements are counted."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -144,8 +144,8 @@ async def test_a_total_stays_exact_while_several_engines_create_and_issue_coupon
     assert made[20] == 4
     assert await count(pool, "SELECT issued_coupons FROM meters") == 80 + made[1]
     assert {one.reason for answer in answers for one in answer.refused} == {Reason.CAMPAIGN_EXHAUSTED}
-    told = await pool.fetch("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'")
-    assert {orjson.loads(row[0])["details"]["asked"] for row in told} == {"20"}
+    refusals = await pool.fetch("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'")
+    assert {orjson.loads(row[0])["details"]["asked"] for row in refusals} == {"20"}
 
 
 async def test_a_refusal_of_all_coupons_is_published_under_the_campaigns_key(pool: Pool) -> None:

@@ -1,4 +1,4 @@
-"""The engine on a real PostgreSQL: one transaction a batch, the same answer for good, limits that hold."""
+"""The engine on PostgreSQL: one transaction per batch, constant answers, and exact limits."""
 
 import asyncio
 from collections import Counter
@@ -76,9 +76,9 @@ async def test_a_batch_gives_the_same_verdicts_as_single_commands(database_url: 
     async with ledger(database_url, *definitions) as pool:
         batch = await Engine(pool).execute(await scenario(Engine(pool), 1))
         one_by_one = [(await Engine(pool).execute([command]))[0] for command in await scenario(Engine(pool), 2)]
-    told = [(verdict(answer).outcome, sorted(reasons(answer))) for answer in batch]
-    assert told == [(verdict(answer).outcome, sorted(reasons(answer))) for answer in one_by_one]
-    assert told == [
+    outcomes = [(verdict(answer).outcome, sorted(reasons(answer))) for answer in batch]
+    assert outcomes == [(verdict(answer).outcome, sorted(reasons(answer))) for answer in one_by_one]
+    assert outcomes == [
         ("redeemed", []),
         ("redeemed", [Reason.EXHAUSTED]),
         ("refused", [Reason.CUSTOMER_LIMIT]),
@@ -90,7 +90,7 @@ async def test_a_batch_gives_the_same_verdicts_as_single_commands(database_url: 
 
 
 async def scenario(engine: Engine, run: int) -> list[Command]:
-    """Orders of two people that meet every kind of limit, with a cancellation amid them."""
+    """Return orders of two customers that reach every kind of limit, with a cancellation between them."""
     one, two = await issue(engine, f"one{run}", 2)
     everybody = f"ALL{run}"
     ann, bob = Customer(f"ann{run}", f"ann{run}@example.com"), Customer(f"bob{run}")
@@ -159,7 +159,7 @@ async def test_a_connection_lost_during_a_batch_loses_and_doubles_nothing(databa
         answers: list[Answer] = []
 
         async def kill() -> int:
-            """Cut whatever is amid a transaction, at most once an order, so that each gets through in the end."""
+            """Kill sessions in a transaction, at most once per order, so that each order succeeds in the end."""
             killed, order = 0, -1
             while not stop.is_set():
                 if len(answers) > order:
@@ -245,7 +245,7 @@ async def test_requests_for_one_order_together_never_take_more_off_a_line_than_i
     async with ledger(database_url, scoped) as pool:
         codes = await issue(Engine(pool), "twenty", 4)
         answers: list[Answer] = []
-        for number, code in enumerate(codes[:3]):  # the line costs 25.00; each request comes in a batch of its own
+        for number, code in enumerate(codes[:3]):  # the line costs 25.00; each request is a batch of its own
             command = redeem("A", [code], command_id=f"/shop {number}", hold=hold, hold_seconds=600)
             answers += await Engine(pool).execute([command])
         assert [verdict(answer).discount_minor for answer in answers] == [2_000, 500, 0]

@@ -1,4 +1,4 @@
-"""Erasure and export on a real ledger: nothing names the person afterwards, and everything that counts still counts."""
+"""Erasure and export on PostgreSQL: no row names the person afterwards, and all totals stay right."""
 
 import asyncio
 import json
@@ -27,10 +27,10 @@ from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
 from tests.privacy import (
     ANN,
     ANN_ELSEWHERE,
+    ANN_IDENTIFIERS,
     BOB,
     LIMITED,
     NAMES,
-    ANN_IDENTIFIERS,
     delete_erasure_events,
     erase,
     given,
@@ -75,7 +75,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
         mine = "SELECT used_uses, held_uses FROM meters WHERE campaign_id = 'limited' AND customer_key = $1"
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 1)
         assert await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32) == total
-        # The order that was held is paid: it is the pseudonym's use that is burned, and returned again.
+        # The held order is paid: the pseudonym's use is burned, and later restored.
         answers = await engine.execute([PayOrder("/pay A-5", "A-5", PLACED_AT)])
         assert [getattr(one, "outcome", one) for one in answers] == ["redeemed"]
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (2, 0)
@@ -83,7 +83,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
         assert isinstance(cancelled, Verdict)
         assert cancelled.customer_key == erasure.pseudonym
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
-        # Under the same names: a new person, with limits of their own.
+        # The same names belong to a new person, with limits of their own.
         again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
         assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
@@ -121,19 +121,19 @@ async def test_unpublished_events_lose_the_person_and_stay_valid(
         rows = await pool.fetch("SELECT type, key, subject, data::text FROM outbox ORDER BY position")
         for row in rows:
             parse(BY_TYPE[row["type"]].model, row["data"].encode())
-        told = [row for row in rows if row["type"] == "customer.erased"]
-        assert len(rows) == before + len(told)
-        assert [(row["key"], row["subject"]) for row in told] == [
+        erased_events = [row for row in rows if row["type"] == "customer.erased"]
+        assert len(rows) == before + len(erased_events)
+        assert [(row["key"], row["subject"]) for row in erased_events] == [
             ("ann_smith_77", "ann_smith_77"), ("webshop-ann-smith", "webshop-ann-smith"),
         ]  # fmt: skip
-        said = json.loads(told[0]["data"])
-        assert set(said) == {"erasure_id", "pseudonym", "customer_id", "coupon_ids", "erased_at"}
-        assert said["erasure_id"] == erasure_id
-        assert len(said["coupon_ids"]) == 2
+        data = json.loads(erased_events[0]["data"])
+        assert set(data) == {"erasure_id", "pseudonym", "customer_id", "coupon_ids", "erased_at"}
+        assert data["erasure_id"] == erasure_id
+        assert len(data["coupon_ids"]) == 2
         webhooks = await pool.fetch("SELECT payload FROM webhook_deliveries WHERE type = 'customer.erased' ORDER BY 1")
-        assert {json.loads(row[0])["data"]["customer_id"] for row in webhooks} == {row["key"] for row in told}
+        assert {json.loads(row[0])["data"]["customer_id"] for row in webhooks} == {row["key"] for row in erased_events}
         pseudonyms = {row["key"] for row in rows if row["key"].startswith("erased-")}
-        assert pseudonyms == {f"erased-{said['pseudonym']}"}
+        assert pseudonyms == {f"erased-{data['pseudonym']}"}
 
 
 async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(database_url: str) -> None:
@@ -152,10 +152,12 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
         later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
         assert await NotificationHandler(pool).handle([late, later]) == []
         await erasing.run(pool, erasure_id or "")
-        told = "SELECT type, data::text AS said FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
-        customers = [json.loads(row["said"])["customer"]["customer_id"] for row in await pool.fetch(told)]
+        query = (
+            "SELECT type, data::text AS data FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
+        )
+        customers = [json.loads(row["data"])["customer"]["customer_id"] for row in await pool.fetch(query)]
         assert customers[0].startswith("erased-")
-        assert customers[1] == "ann_smith_77", "somebody new under the same name"
+        assert customers[1] == "ann_smith_77", "a new person with the same name"
         sent = "SELECT payload FROM webhook_deliveries WHERE type = 'coupon.redemption_notified' ORDER BY delivery_id"
         customers = [json.loads(row[0])["data"]["customer"]["customer_id"] for row in await pool.fetch(sent)]
         assert [one.startswith("erased-") for one in customers] == [True, False]
@@ -172,7 +174,7 @@ async def test_only_an_erasure_can_change_a_ledger_entry(database_url: str) -> N
         assert erasure is not None
         for change in (
             "used_uses = used_uses + 1", f"customer_key = '{bob.customer_keys[0]}'", "customer_key = gen_random_uuid()",
-            f"customer_key = '{erasure.pseudonym}'",  # of everybody
+            f"customer_key = '{erasure.pseudonym}'",  # of all customers
             f"customer_key = '{erasure.pseudonym}', used_minor = 0",
         ):  # fmt: skip
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -214,7 +216,7 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
         while await erasing.work(pool, erasure_id):
             pieces += 1
             assert (await audit(pool)).findings == ()
-            # Whoever asks again, by any name the person had, goes on with the same erasure.
+            # A second request, by any of the person's names, continues the same erasure.
             assert await erasing.begin(pool, identifiers(ANN_ELSEWHERE), "a rerun") == erasure_id
         assert pieces >= 25
         assert await erasing.begin(pool, ANN_IDENTIFIERS, "too late") is None
@@ -265,9 +267,12 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
             while not stop.is_set():
                 made += 1
                 name = f"{number}-{made}"
-                who = Customer(f"somebody-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
+                customer = Customer(f"customer-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
                 await engines[number].execute(
-                    [redeem(f"O-{name}", ["LIMITED"], customer=who), CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT)]
+                    [
+                        redeem(f"O-{name}", ["LIMITED"], customer=customer),
+                        CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT),
+                    ]
                 )
             return made
 
@@ -367,10 +372,12 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
         nameless = Customer(None, "ann@example.com")
         await given(engine, 1, nameless)
         await erase(pool, identifiers(nameless))
-        told = await pool.fetchrow("SELECT key, subject, data::text AS said FROM outbox WHERE type = 'customer.erased'")
-        said = json.loads(told["said"])
-        parse(BY_TYPE["customer.erased"].model, told["said"].encode())
-        assert (told["key"], said["customer_id"], len(said["coupon_ids"])) == (said["pseudonym"], None, 1)
+        event = await pool.fetchrow(
+            "SELECT key, subject, data::text AS data FROM outbox WHERE type = 'customer.erased'"
+        )
+        data = json.loads(event["data"])
+        parse(BY_TYPE["customer.erased"].model, event["data"].encode())
+        assert (event["key"], data["customer_id"], len(data["coupon_ids"])) == (data["pseudonym"], None, 1)
         assert await named_in(database_url, ("ann@example.com",)) == {}
 
 
@@ -389,12 +396,12 @@ async def test_references_that_name_the_person_are_kept_and_counted(database_url
 
 
 async def test_a_second_erasure_does_not_change_the_event_of_the_first(database_url: str) -> None:
-    said = "SELECT event_id::text, key, data::text FROM outbox WHERE type = 'customer.erased' ORDER BY position"
+    query = "SELECT event_id::text, key, data::text FROM outbox WHERE type = 'customer.erased' ORDER BY position"
     async with ledger(database_url, definition(), LIMITED) as pool:
         await live(Engine(pool), pool)
         await erase(pool)
-        first = [tuple(row) for row in await pool.fetch(said)]
+        first = [tuple(row) for row in await pool.fetch(query)]
         assert first
         await issue(Engine(pool), "save10", customer=ANN)
         await erase(pool)
-        assert [tuple(row) for row in await pool.fetch(said)][: len(first)] == first
+        assert [tuple(row) for row in await pool.fetch(query)][: len(first)] == first

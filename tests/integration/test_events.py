@@ -1,4 +1,4 @@
-"""Every event that the ledger writes is one that its schema reads: nothing is published that a consumer must refuse."""
+"""Every event that the ledger writes is valid, so that consumers never have to refuse one."""
 
 from schemas.catalogue import BY_TYPE
 from schemas.issued import CouponIssueRefused
@@ -49,8 +49,8 @@ async def test_every_kind_of_event_is_valid(database_url: str) -> None:
         rows = await pool.fetch("SELECT type, data::text FROM outbox ORDER BY position")
         for row in rows:
             parse(BY_TYPE[row["type"]].model, row["data"].encode())
-        told = {row["type"] for row in rows}
-    assert told == {
+        types = {row["type"] for row in rows}
+    assert types == {
         "coupon.issued",
         "coupon.redeemed",
         "coupon.redemption_refused",
@@ -84,12 +84,12 @@ async def test_an_event_too_large_for_a_broker_omits_the_shares_of_its_lines(dat
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
         [verdict] = await engine.execute([redeem("LARGE", codes, order=order)])
-        told = await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.redeemed'")
+        data = await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.redeemed'")
         kept = await pool.fetchval("SELECT sum(jsonb_array_length(lines)) FROM ledger_entries WHERE kind = 'burned'")
     assert isinstance(verdict, Verdict)
     assert verdict.outcome == "redeemed"
-    assert len(told) < 10_000
-    event = parse(CouponRedeemed, told.encode())
+    assert len(data) < 10_000
+    event = parse(CouponRedeemed, data.encode())
     assert [coupon.lines for coupon in event.coupons] == [(), (), ()]
     assert len(event.coupons) == 3
     assert kept == 15_000

@@ -1,4 +1,4 @@
-"""What a COMMIT without an answer means, on any PostgreSQL: a constraint checked at the COMMIT takes its time here.
+"""COMMITs without an answer, on any PostgreSQL: here a constraint that is checked at the COMMIT is slow.
 
 tests/faults/test_standby.py has the same with a standby that is cut off.
 """
@@ -81,7 +81,7 @@ async def test_a_task_cancelled_during_a_transaction_ends_as_cancelled(pool: Poo
                 await wait(connection)
         assert connection.is_closed()
     await add(pool, "quick", "two")
-    async with asyncio.timeout(30):  # its session notices that nobody listens when its statement is done
+    async with asyncio.timeout(30):  # its session notices the closed connection after its statement
         while await pool.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)%' AND pid <> pg_backend_pid()"
         ):

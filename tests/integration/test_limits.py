@@ -1,4 +1,4 @@
-"""Budgets and caps on a real PostgreSQL: exact under concurrency, told once, and reckoned anew when they change."""
+"""Budgets and caps on PostgreSQL: exact under concurrency, published once, and computed again after changes."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupo
 from shared.domain.model.customer import Customer
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
-from shared.ledger import period_metering, writing
+from shared.ledger import period_metering, persist
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool
@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 
 
 def hot(time_zone: str = "UTC", currency: str | None = "USD", **limits: Any) -> CampaignDefinition:
-    """One code for everybody, 12.50 USD off the test's order each time."""
+    """Return a campaign with a shared code that takes 12.50 USD off the test's order."""
     return definition(
         "hot",
         code={"shared_code": "HOT"},
@@ -55,7 +55,7 @@ def reasons(answers: Sequence[Answer]) -> list[Reason | None]:
 
 
 async def exhausted(pool: Pool) -> list[dict[str, Any]]:
-    """What was told to be exhausted, in its order; each as its schema says, under an id of its own."""
+    """Return the exhaustion events in order; check that each is valid and has its own id."""
     rows = await pool.fetch(
         "SELECT type, key, subject, topic, event_id, data::text FROM outbox "
         "WHERE type LIKE '%.exhausted' ORDER BY position"
@@ -69,7 +69,7 @@ async def exhausted(pool: Pool) -> list[dict[str, Any]]:
 
 
 async def at_once(pool: Pool, commands: Sequence[Command], engines: int = 4, batch: int = 5) -> list[Verdict]:
-    """The commands in batches on several engines at once."""
+    """Execute the commands in batches on several engines at once."""
     batches = [commands[start : start + batch] for start in range(0, len(commands), batch)]
 
     async def work(mine: Sequence[Sequence[Command]]) -> list[Answer]:
@@ -122,7 +122,7 @@ async def test_a_budget_and_a_cap_stay_exact_while_orders_come_are_held_paid_and
 
 
 async def asserted_rebuild(pool: Pool, same: CampaignDefinition) -> None:
-    """A change of caps and back again reckons what running them came to."""
+    """Check that changing the caps and back computes the same totals as before."""
     rows = (
         "SELECT campaign_id, customer_key, period, issued_coupons, held_uses, used_uses "
         "FROM period_meters ORDER BY 1, 2, 3"
@@ -141,12 +141,12 @@ async def test_each_exhaustion_is_published_once(database_url: str) -> None:
         engine = Engine(pool)
         orders = [redeem(name, ["HOT"], customer=ANN) for name in "ABC"]
         await engine.execute(orders)
-        await Engine(pool).execute(orders)  # recorded verdicts tell nothing again
-        told = await exhausted(pool)
-        assert [one.get("limit") for one in told] == [2, "uses_total", "spend_total", "caps.month.uses"]
-        assert told[2]["value"] == "25.00"
-        assert told[2]["currency"] == "USD"
-        assert [one.get("until") for one in told] == [None, None, None, "2026-04-01T00:00:00Z"]
+        await Engine(pool).execute(orders)  # recorded verdicts publish nothing again
+        events = await exhausted(pool)
+        assert [one.get("limit") for one in events] == [2, "uses_total", "spend_total", "caps.month.uses"]
+        assert events[2]["value"] == "25.00"
+        assert events[2]["currency"] == "USD"
+        assert [one.get("until") for one in events] == [None, None, None, "2026-04-01T00:00:00Z"]
         await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"], customer=BOB)])
         assert [one["type"] for one in (await exhausted(pool))[4:]] == ["coupon.exhausted"] + ["campaign.exhausted"] * 3
 
@@ -175,7 +175,7 @@ async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
         answers = await Engine(pool).execute(commands)
         assert reasons(answers) == [None, Reason.CAMPAIGN_EXHAUSTED, None]
-        # On another clock all of it was the same day: what happened stays, nothing further fits.
+        # By another clock all uses were on one day: they stay, and no further use fits.
         await save(pool, [hot("UTC", caps=[cap("day", uses=1)])])
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE period = 'day 2026-03-01'") == 2
         [refused] = verdicts(await Engine(pool).execute([redeem("D", ["HOT"])]))
@@ -224,7 +224,7 @@ async def test_a_merged_customer_has_one_total_per_period(database_url: str) -> 
 async def test_a_use_moved_from_an_anonymous_lock_to_an_order_counts_for_its_customer(
     database_url: str,
 ) -> None:
-    """The lock was made before the cap, so nobody was asked for. One batch takes its use on all the way."""
+    """The lock is older than the cap and has no customer. One batch moves its use to the order and its customer."""
     async with ledger(database_url, hot(), definition()) as pool:
         await Engine(pool).execute([LockCoupons("/lock", "lock-1", ("HOT",), 600)])
         await save(pool, [hot(caps=[cap("day", "customer", uses=1)])])
@@ -261,7 +261,7 @@ async def test_entries_without_counted_at_count_when_they_were_recorded(database
         await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"])])
         async with owner.acquire() as connection, connection.transaction():
             await connection.execute("ALTER TABLE ledger_entries DISABLE TRIGGER ledger_entries_append_only")
-            # as if each had come a day after the one before
+            # each a day after the previous one
             await connection.execute(
                 "UPDATE ledger_entries SET counted_at = NULL, "
                 "recorded_at = '2026-03-01'::timestamptz + entry_id * interval '1 day'"
@@ -299,7 +299,7 @@ async def test_a_budget_must_have_the_currency_of_earlier_discounts(database_url
 
 
 async def test_a_time_zone_that_postgresql_defines_differently_is_refused_for_caps(database_url: str) -> None:
-    """PostgreSQL takes CET for an hour before UTC all year, the time zone of that name has a summer."""
+    """In PostgreSQL CET is an hour ahead of UTC all year; the IANA time zone of that name has summer time."""
     async with ledger(database_url, hot("CET")) as pool:
         with pytest.raises(DefinitionError, match=r"`window.time_zone` is 'CET'.*name a place"):
             await save(pool, [hot("CET", caps=[cap("day", uses=1)])])
@@ -329,7 +329,7 @@ async def test_a_campaign_without_caps_needs_no_statement_for_periods(
         return sql(name)
 
     async with ledger(database_url, hot(uses_total=9)) as pool:
-        for module in (period_metering, writing):
+        for module in (period_metering, persist):
             monkeypatch.setattr(module, "sql", noted)
         commands: list[Command] = [redeem("A", ["HOT"]), CancelOrder("/cancel A", "A", PLACED_AT)]
         await Engine(pool).execute(commands)

@@ -1,4 +1,4 @@
-"""What a change of a live campaign does to coupons, customers and totals, on a real PostgreSQL.
+"""Effects of changing a live campaign on coupons, customers and totals, on PostgreSQL.
 
 Each row of the table in `docs/campaign-files.md`; the audit that ends every `ledger` proves that nothing broke.
 """
@@ -28,7 +28,7 @@ async def decide(engine: Engine, *commands: Any) -> list[Verdict]:
 
 
 async def use(engine: Engine, order_id: str, code: str, customer: Customer = ANNA, **changes: Any) -> str:
-    """`redeemed`, or the reason why not."""
+    """Return `redeemed`, or the reason of the refusal."""
     (verdict,) = await decide(engine, redeem(order_id, [code], customer=customer, **changes))
     return "redeemed" if verdict.accepted else verdict.refused[0].reason.value
 
@@ -56,9 +56,9 @@ async def test_raising_the_uses_of_a_coupon_allows_new_uses_and_lowering_refuses
         await changed(pool, limited(uses_per_coupon=1))
         assert await use(engine, "O5", used) == "exhausted"
         assert await use(engine, "O6", fresh) == "redeemed"
-        assert await count(pool, "SELECT sum(used_uses) FROM coupons") == 3, "nothing that stands was taken back"
+        assert await count(pool, "SELECT sum(used_uses) FROM coupons") == 3, "no earlier use was taken back"
         await decide(engine, CancelOrder("cancel O3", order_id="O3", at=PLACED_AT))
-        assert await use(engine, "O8", used) == "exhausted", "one use stands, as many as there may be"
+        assert await use(engine, "O8", used) == "exhausted", "one use is active, which is the limit"
         await changed(pool, limited())
         assert await use(engine, "O7", used) == "redeemed"
 
@@ -76,7 +76,7 @@ async def test_a_new_total_limit_counts_earlier_uses(database_url: str) -> None:
         await changed(pool, limited(uses_total=2))
         (restored,) = await decide(engine, CancelOrder("cancel O4", order_id="O4", at=PLACED_AT))
         assert restored.outcome == "restored"
-        assert await use(engine, "O6", codes[2]) == "campaign_exhausted", "two stand, as many as there may be"
+        assert await use(engine, "O6", codes[2]) == "campaign_exhausted", "two uses are active, which is the limit"
         await changed(pool, limited())
         assert await use(engine, "O7", codes[2]) == "redeemed"
 
@@ -145,12 +145,12 @@ async def test_a_changed_window_applies_to_issued_coupons(
     """Orders are placed on 2026-03-01 at noon."""
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
-        standing, code = await issue(engine, "save10", 2)
-        assert await use(engine, "O1", standing) == "redeemed"
+        redeemed, code = await issue(engine, "save10", 2)
+        assert await use(engine, "O1", redeemed) == "redeemed"
         await changed(pool, definition(window=window))
         assert await use(engine, "O2", code) == became
         (restored,) = await decide(engine, CancelOrder("cancel O1", order_id="O1", at=PLACED_AT))
-        assert restored.outcome == "restored", "what stands can be given back whenever the campaign runs"
+        assert restored.outcome == "restored", "an earlier use can be restored at any time"
 
 
 async def test_a_new_shared_code_is_added_and_the_old_one_stays_valid(database_url: str) -> None:

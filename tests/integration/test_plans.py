@@ -1,4 +1,4 @@
-"""The hot statements find their rows by an index, whatever is in the tables: no batch reads a table from end to end."""
+"""Hot statements find their rows by an index, whatever the tables contain: no batch scans a whole table."""
 
 import json
 from typing import Any
@@ -155,11 +155,11 @@ READS: dict[str, tuple[str, str, list[str]]] = {
         "job_add", "services.gateway", ["md5('j')::uuid", "'caller 7'", "'c1'", "2000", "20", "2000000"],
     ),
 }  # fmt: skip
-"""What the gateway asks on the way of a request or a page, with filters that are asked for and filters that aren't."""
+"""Statements of the gateway's requests and pages, with used and unused filters."""
 
 
 def scans(plan: dict[str, Any]) -> list[str]:
-    """The tables that a plan reads from end to end."""
+    """Return the tables that a plan scans completely."""
     found = [plan["Relation Name"]] if plan["Node Type"] == "Seq Scan" else []
     return found + [name for child in plan.get("Plans", ()) for name in scans(child)]
 
@@ -172,7 +172,7 @@ async def filled(database_url: str) -> str:
 
 
 def indexes(plan: dict[str, Any]) -> list[str]:
-    """The indexes that a plan uses, and `sort` for each time it has to sort."""
+    """Return the indexes that a plan uses, and `sort` for each sort."""
     found = [plan["Index Name"]] if "Index Name" in plan else []
     found += ["sort"] if "Sort" in plan["Node Type"] else []
     return found + [name for child in plan.get("Plans", ()) for name in indexes(child)]

@@ -1,4 +1,4 @@
-"""The page on personal data knows every table, column and topic there is: none can be added and forgotten."""
+"""The page on personal data lists every table, column and topic, so that no new one is forgotten."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 
 
 def part(heading: str) -> list[list[str]]:
-    """The rows of the tables under a heading, as lists of cells, without their heads."""
+    """Return the rows of the tables under a heading, as lists of cells, without header rows."""
     text = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) > 3, heading
@@ -27,7 +27,7 @@ def named(cell: str) -> list[str]:
 
 
 async def columns_of(pool: Pool) -> set[tuple[str, str]]:
-    """(table, column) of everything the ledger stores but the migrations' own notes. A view stores nothing."""
+    """Return (table, column) of all tables except yoyo's. Views are excluded, because they store nothing."""
     rows = await pool.fetch(
         "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables "
         "USING (table_schema, table_name) "
@@ -53,8 +53,8 @@ async def test_every_table_has_a_retention_with_existing_settings(database_url: 
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         tables = {table for table, _ in await columns_of(pool)}
     rows = part("How long it is kept")
-    told = Counter(table for row in rows for table in named(row[0]))
-    assert told == Counter(tables)
+    documented = Counter(table for row in rows for table in named(row[0]))
+    assert documented == Counter(tables)
     known = {
         f"COUPONRY_{name.upper()}": field.default
         for settings in (RelaySettings, GatewaySettings)
@@ -71,10 +71,10 @@ async def test_every_table_has_a_retention_with_existing_settings(database_url: 
 
 
 def test_every_topic_has_its_content_and_retention() -> None:
-    told = {named(row[0])[0]: row[2] for row in part("Kafka")}
+    documented = {named(row[0])[0]: row[2] for row in part("Kafka")}
     expected = {}
     for topic in all_topics():
         name = "<topic>.<service>.dlq" if topic.name.endswith(".dlq") else topic.name
         forever = "for good, empty"
         expected[name] = f"{topic.retention_ms // DAY_MS} days" if topic.retention_ms > 0 else forever
-    assert told == expected
+    assert documented == expected

@@ -1,4 +1,4 @@
-"""Rows older than their retention go, in bounded pieces, found by an index; everything younger stays."""
+"""Rows older than their retention are deleted in pieces of limited size, found by an index; newer rows stay."""
 
 import json
 from typing import Any
@@ -53,23 +53,23 @@ PRUNES = {
     "jobs_prune": ("services.gateway", ["86400", "100"]),
     "answers_prune": ("services.gateway", ["86400", "100"]),
 }
-SOMEBODY = "ARRAY[md5('p1')]::uuid[]"
+CUSTOMER_KEYS = "ARRAY[md5('p1')]::uuid[]"
 SCAN = ["100", "ARRAY['%ann%']", "ARRAY[]::text[]", "now()"]
 OF_A_PERSON = {
-    "erasure_coupons_find": [SOMEBODY, "500"],
-    "erasure_orders": ["md5('q')::uuid", SOMEBODY, "500"],
-    "erasure_locks": ["md5('q')::uuid", SOMEBODY, "500"],
-    "erasure_locks_open": ["md5('q')::uuid", SOMEBODY],
+    "erasure_coupons_find": [CUSTOMER_KEYS, "500"],
+    "erasure_orders": ["md5('q')::uuid", CUSTOMER_KEYS, "500"],
+    "erasure_locks": ["md5('q')::uuid", CUSTOMER_KEYS, "500"],
+    "erasure_locks_open": ["md5('q')::uuid", CUSTOMER_KEYS],
     "erasure_journal_find": ["ARRAY[md5('p1')::uuid::text]", "500"],
-    "erasure_remaining": [SOMEBODY],
+    "erasure_remaining": [CUSTOMER_KEYS],
     "erasure_open_of": ["'email'", "'ann@example.com'"],
     "erasure_next": ["ARRAY[]::uuid[]"],
-    "export_coupons": [SOMEBODY, "500", "md5('a')::uuid"],
-    "export_orders": [SOMEBODY, "500", "''"],
-    "export_locks": [SOMEBODY, "500", "''"],
-    "export_entries": [SOMEBODY, "500", "0"],
-    "export_journal": [SOMEBODY, "500", "''"],
-    "export_external_requests": [SOMEBODY, "500", "''", "''"],
+    "export_coupons": [CUSTOMER_KEYS, "500", "md5('a')::uuid"],
+    "export_orders": [CUSTOMER_KEYS, "500", "''"],
+    "export_locks": [CUSTOMER_KEYS, "500", "''"],
+    "export_entries": [CUSTOMER_KEYS, "500", "0"],
+    "export_journal": [CUSTOMER_KEYS, "500", "''"],
+    "export_external_requests": [CUSTOMER_KEYS, "500", "''", "''"],
     "page_refused": [
         "NULL::text", "NULL::timestamptz", "NULL::timestamptz", "NULL::text", "md5('p1')::uuid::text", "NULL::text",
         "NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text", "51", "NULL",
@@ -104,7 +104,7 @@ async def test_rows_to_delete_or_erase_are_found_by_an_index(filled: str) -> Non
         }
         assert {name: tables for name, tables in read.items() if tables} == {}
         entries = "EXPLAIN (FORMAT JSON) SELECT entry_id FROM ledger_entries WHERE customer_key = ANY ($1) LIMIT 500"
-        plan: dict[str, Any] = json.loads(await pool.fetchval(entries.replace("$1", SOMEBODY)))[0]["Plan"]
+        plan: dict[str, Any] = json.loads(await pool.fetchval(entries.replace("$1", CUSTOMER_KEYS)))[0]["Plan"]
         assert indexes(plan) == ["ledger_entries_customer_key"]
 
 

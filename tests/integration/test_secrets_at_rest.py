@@ -1,4 +1,4 @@
-"""Webhook secrets and source headers at rest: encrypted, readable after an upgrade, rotated, and never lost."""
+"""Webhook secrets and source headers at rest: encrypted, readable after an upgrade, rotated and never lost."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ async def stored_secrets_of(pool: Pool) -> list[str]:
 
 
 async def whole_database(pool: Pool) -> str:
-    """Every row of every table, as text."""
+    """Return every row of every table as text."""
     tables = await pool.fetch(
         "SELECT format('%I', table_name) FROM information_schema.tables"
         " WHERE table_schema = 'couponry' AND table_type = 'BASE TABLE'"
@@ -239,7 +239,7 @@ async def test_a_missing_key_stops_sender_and_issuer_at_the_start(keys: Keys, po
         assert api.requests == []
         assert receiver.calls == []
         assert await pool.fetchval("SELECT count(*) FROM external_requests") == 0
-        # The rest goes on: lists, pauses and other campaigns need no key, and the header stays.
+        # Everything else works: lists, pauses and other campaigns need no key, and the header stays.
         before = await stored_header(pool)
         async with pool.acquire() as connection:
             assert len(await queries.campaigns(connection)) == 1
@@ -311,7 +311,7 @@ async def test_a_process_without_the_key_exits_with_2_and_names_it(
         **os.environ,
         VARIABLE: NEW,
         "COUPONRY_DATABASE_URL": database_url,
-        "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # it doesn't come so far
+        "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # not reached
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"services.{service}", env=environment, stderr=asyncio.subprocess.PIPE

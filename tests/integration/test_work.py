@@ -1,4 +1,4 @@
-"""Requests that take much work: refused alike on every way in, in batches that end in time, beside other requests."""
+"""Requests that need much work: refused on every channel, in batches of limited duration, without blocking others."""
 
 import asyncio
 import threading
@@ -59,7 +59,7 @@ async def test_a_request_that_takes_too_much_work_is_refused_and_recorded_and_ot
         verdicts = [one for one in answers if isinstance(one, Verdict)]
         assert [one.outcome for one in verdicts] == ["redeemed", "refused", "redeemed"]
         assert {one.reason for one in verdicts[1].refused} == {Reason.REQUEST_TOO_LARGE}
-        [_, again, _] = await Engine(pool).execute(commands)  # recorded as any verdict
+        [_, again, _] = await Engine(pool).execute(commands)  # recorded like any verdict
         assert isinstance(again, Verdict)
         assert again.refused == verdicts[1].refused
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.redemption_refused'") == 1
@@ -87,7 +87,7 @@ async def test_a_batch_with_much_work_is_split_into_several_transactions(
         before = await count(pool, "SELECT count(DISTINCT xmin::text) FROM journal")
         monkeypatch.setattr(pacing, "MAX_BATCH_WORK", 2 * (work.CODE + 2 * work.LINE))
         commands = [redeem(f"ORD{n}", [code]) for n, code in enumerate(codes)]
-        duplicate = redeem("ORD0", [codes[1]], command_id=commands[0].command_id)  # the same id for something else
+        duplicate = redeem("ORD0", [codes[1]], command_id=commands[0].command_id)  # the same id for another request
         answers = await engine.execute([*commands, commands[2], duplicate])
         assert [isinstance(one, Verdict) and one.outcome for one in answers[:6]] == ["redeemed"] * 6
         assert answers[6] == answers[2]
@@ -102,7 +102,7 @@ async def test_a_batch_with_much_work_is_split_into_several_transactions(
 async def test_other_requests_are_answered_during_a_heavy_request(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The judgement waits, in its thread, until another request has been answered."""
+    """The decision waits in its thread until another request has been answered."""
     begun, answered = threading.Event(), threading.Event()
     judge = decide
 
@@ -120,7 +120,7 @@ async def test_other_requests_are_answered_during_a_heavy_request(
         monkeypatch.setattr(validation, "decide", judge)
         assert (await here.client.post("/v1/validate", json=light)).status_code == 200
         assert (await here.client.get("/v1/campaigns/c1")).status_code == 200
-        # It holds neither a transaction nor a row meanwhile.
+        # It holds neither a transaction nor a row while it waits.
         waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
         assert await count(here.pool, waits) == 0
         answered.set()

@@ -1,4 +1,4 @@
-"""The audit tells what it found: packages, licences, and a vulnerability service that isn't there."""
+"""The audit reports packages, licences, and a vulnerability service that can't be reached."""
 
 from pathlib import Path
 from typing import Any

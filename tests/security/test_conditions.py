@@ -1,4 +1,4 @@
-"""Conditions that cost too much, or that open files: refused when they are saved, or with what they look at."""
+"""Conditions that cost too much, or open files: refused when they are saved, or when they are evaluated."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.received_events import reward
 from tests.security.test_isolation import with_metadata
 
 LONG = {"l": [1] * 7_000}
-"""14 KB: metadata of that size is valid."""
+"""14 KB: metadata of this size is valid."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A bug of the codec about one record costs that record; one about everything stops the service, as before."""
+"""A bug in decoding one record makes it a dead letter; a bug in decoding every record stops the service."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.broker
 
 
 class Fragile(Codec):
-    """A codec with a bug about values that hold `marker`."""
+    """A codec with a bug for values that contain `marker`."""
 
     def __init__(self, prefix: str, marker: bytes, error: type[Exception]) -> None:
         super().__init__(topic_prefix=prefix)

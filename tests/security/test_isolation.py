@@ -1,4 +1,4 @@
-"""One bad command never harms its neighbours, whatever is wrong with it."""
+"""A bad command never affects the other commands of its batch."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ from shared.domain.model.commands import CancelOrder, Command, ExpireLock, LockC
 from shared.domain.model.customer import Customer
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import engine as engine_module
-from shared.ledger import validation, writing
+from shared.ledger import persist, validation
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Answer, Engine, Rejected
@@ -24,7 +24,7 @@ from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 pytestmark = pytest.mark.postgres
 
 LONG = secrets.token_hex(4_000)
-"""Random, so that it can't be compressed: longer than an index row takes."""
+"""Random, so that it can't be compressed: longer than the limit of an index row."""
 
 TOO_LARGE = 2**64
 
@@ -55,8 +55,8 @@ BAD: dict[str, Callable[[str], Command]] = {
     "a customer id too long for its index": lambda code: redeem("bad", [code], customer=Customer(LONG)),
     "a command id too long for its index": lambda code: redeem("bad", [code], command_id=f"/shop {LONG}"),
     "a time without a zone": lambda code: CancelOrder("/shop cancel", "neighbour 0", datetime(2026, 3, 1)),  # noqa: DTZ001
-    "a time that is none": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
-    "an order that is none": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
+    "an invalid time": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
+    "a missing order": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
 }
 
 
@@ -115,8 +115,8 @@ async def test_if_every_command_meets_a_bug_each_is_rejected(
 async def test_a_value_that_copy_cannot_encode_affects_only_its_command(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = writing.encode_verdict
-    monkeypatch.setattr(writing, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
+    encode = persist.encode_verdict
+    monkeypatch.setattr(persist, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
@@ -196,7 +196,7 @@ async def locks_whose_time_is_over(pool: Pool, codes: list[str]) -> None:
 
 
 def fail_for(monkeypatch: pytest.MonkeyPatch, which: Callable[[Any], bool]) -> None:
-    """Make decisions on some commands raise, as a bug would."""
+    """Make decisions on some commands raise an error, like a bug."""
     decide = engine_module.decide
 
     def failing(command: Any, *rest: Any) -> Verdict:
