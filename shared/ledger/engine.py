@@ -32,7 +32,7 @@ from shared.runtime import telemetry
 log = structlog.get_logger(__name__)
 
 RUNS: Final = 8
-"""How often a batch is run before its conflict counts as permanent. Other batches commit within tens of milliseconds;
+"""Limit of runs before a conflict of a batch counts as permanent. Other batches commit within tens of milliseconds;
 eight runs with the pauses below take about two seconds."""
 
 PAUSE_SECONDS: Final = 0.01

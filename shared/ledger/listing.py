@@ -20,12 +20,12 @@ from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql
 
 MOST_CHUNKS: Final = 20
-"""How many chunks are read for coupons in one state before the page ends with those found."""
+"""Limit of the chunks that are read for coupons in one state before a page ends with those found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page of redemptions ended: the last ledger entry and the last refusal on it."""
+    """The end of a page of redemptions: the last ledger entry and the last refusal on it."""
 
     entry_id: int | None = None
     refused: tuple[datetime, str, str] | None = None

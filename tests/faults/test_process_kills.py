@@ -42,7 +42,7 @@ SERVICES = ("issuer", "redeemer", "notifier", "relay")
 
 @dataclass(frozen=True)
 class Havoc:
-    """How often a process is killed during a phase, and the weight of each service; busy services weigh most."""
+    """The frequency of kills during a phase, and the weight of each service; busy services weigh most."""
 
     kills: int
     weights: tuple[int, int, int, int]
