@@ -12,7 +12,7 @@ from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
-from shared.ledger.secrets import has_hidden, kept
+from shared.ledger.secrets import has_hidden, with_known_secrets
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 from shared.runtime import telemetry
@@ -69,7 +69,7 @@ async def change(
         before = (await definitions_of(connection, [campaign_id])).get(campaign_id)
         if before is None:
             return None
-        changed = kept(to(before), before)
+        changed = with_known_secrets(to(before), before)
         [saved] = await _save(connection, [changed])
     return changed, saved
 
@@ -84,7 +84,7 @@ async def with_secrets(connection: Connection, definitions: Sequence[CampaignDef
     """Return the definitions with hidden secrets replaced by the ledger's. Raise DefinitionError if it has none."""
     hidden = [definition.campaign_id for definition in definitions if has_hidden(definition)]
     known = await definitions_of(connection, hidden) if hidden else {}
-    return [kept(definition, known.get(definition.campaign_id)) for definition in definitions]
+    return [with_known_secrets(definition, known.get(definition.campaign_id)) for definition in definitions]
 
 
 async def _save(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Saved]:

@@ -1,7 +1,7 @@
 """Hide a campaign's secrets from people: its validation code, and the headers of its source.
 
 Definitions for people come from the view `campaign_terms`, where PostgreSQL hides the values; `masked` does the same
-for a definition in memory. A definition with hidden values can be saved again: `kept` restores the ledger's values.
+for a definition in memory. A definition with hidden values can be saved again: `with_known_secrets` restores the ledger's values.
 """
 
 from typing import Final
@@ -33,7 +33,7 @@ def masked(definition: CampaignDefinition) -> CampaignDefinition:
     return _with(definition, code, dict.fromkeys(definition.source.headers, HIDDEN))
 
 
-def kept(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
+def with_known_secrets(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
     """Return `wanted` with hidden secrets replaced by those of `before`. Raise DefinitionError if `before` has none."""
     if not has_hidden(wanted):
         return wanted

@@ -152,9 +152,7 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
         later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
         assert await NotificationHandler(pool).handle([late, later]) == []
         await erasing.run(pool, erasure_id or "")
-        query = (
-            "SELECT type, data::text AS data FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
-        )
+        query = "SELECT data::text FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
         customers = [json.loads(row["data"])["customer"]["customer_id"] for row in await pool.fetch(query)]
         assert customers[0].startswith("erased-")
         assert customers[1] == "ann_smith_77", "a new person with the same name"
@@ -267,10 +265,10 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
             while not stop.is_set():
                 made += 1
                 name = f"{number}-{made}"
-                customer = Customer(f"customer-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
+                buyer = Customer(f"customer-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
                 await engines[number].execute(
                     [
-                        redeem(f"O-{name}", ["LIMITED"], customer=customer),
+                        redeem(f"O-{name}", ["LIMITED"], customer=buyer),
                         CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT),
                     ]
                 )
@@ -372,9 +370,7 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
         nameless = Customer(None, "ann@example.com")
         await given(engine, 1, nameless)
         await erase(pool, identifiers(nameless))
-        event = await pool.fetchrow(
-            "SELECT key, subject, data::text AS data FROM outbox WHERE type = 'customer.erased'"
-        )
+        event = await pool.fetchrow("SELECT key, subject, data::text FROM outbox WHERE type = 'customer.erased'")
         data = json.loads(event["data"])
         parse(BY_TYPE["customer.erased"].model, event["data"].encode())
         assert (event["key"], data["customer_id"], len(data["coupon_ids"])) == (data["pseudonym"], None, 1)

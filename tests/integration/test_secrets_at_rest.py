@@ -288,7 +288,7 @@ async def test_a_damaged_header_affects_only_its_campaign(keys: Keys, pool: Pool
 async def test_an_encrypted_text_of_another_place_is_refused_as_a_header(keys: Keys, pool: Pool) -> None:
     await save(pool, [external()])
     other = external(token=await stored_header(pool)).model_copy(update={"campaign_id": "ext2"})
-    with pytest.raises(EncryptionError, match="Give the header's own value"):
+    with pytest.raises(EncryptionError, match="Give the header's plain value"):
         await save(pool, [other])
 
 
