@@ -1,7 +1,8 @@
 """Hide a campaign's secrets from people: its validation code, and the headers of its source.
 
 Definitions for people come from the view `campaign_terms`, where PostgreSQL hides the values; `masked` does the same
-for a definition in memory. A definition with hidden values can be saved again: `with_known_secrets` restores the ledger's values.
+for a definition in memory. A definition with hidden values can be saved again: `with_known_secrets` restores the
+ledger's values.
 """
 
 from typing import Final

@@ -110,9 +110,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
 
-async def test_unpublished_events_lose_the_person_and_stay_valid(
-    database_url: str,
-) -> None:
+async def test_unpublished_events_lose_the_person_and_stay_valid(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await live(engine, pool)
@@ -266,12 +264,8 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
                 made += 1
                 name = f"{number}-{made}"
                 buyer = Customer(f"customer-{number}-{made % 3}", "ann.smith@example.com" if made % 5 == 0 else None)
-                await engines[number].execute(
-                    [
-                        redeem(f"O-{name}", ["LIMITED"], customer=buyer),
-                        CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT),
-                    ]
-                )
+                order = redeem(f"O-{name}", ["LIMITED"], customer=buyer)
+                await engines[number].execute([order, CancelOrder(f"/c {name}", f"O-{name}", PLACED_AT)])
             return made
 
         running = [asyncio.create_task(orders(number)) for number in (0, 1)]
