@@ -1,10 +1,10 @@
-"""`python -m security.audit`: what is known of the packages that Couponry ships with, and of secrets in its files.
+"""`python -m security.audit`: check the packages that Couponry ships with, and its files for secrets.
 
     python -m security.audit --offline   # hashes and licences: seconds, needs no network; part of `make check`
     python -m security.audit             # vulnerabilities, bill of materials and a scan for secrets too: `make audit`
 
-Exit code 0 when nothing is wrong, 1 otherwise. A vulnerability service that can't be reached is said plainly and is no
-failure; one that knows some of the packages and not others is.
+Exit code 0 if there is no problem, 1 otherwise. If the vulnerability service can't be reached, the audit says so and
+doesn't fail; if the service doesn't know some of the packages, it fails.
 """
 
 import json
@@ -22,7 +22,7 @@ PINNED: Final = ("requirements.txt", "requirements-demo.txt", "requirements-dev.
 BILL: Final = ROOT / "build" / "sbom.json"
 BASELINE: Final = ROOT / "security" / "secrets.baseline"
 NOT_SCANNED: Final = re.compile(r"requirements[\w-]*\.txt$|security/secrets\.baseline$")
-"""Hashes of packages, and hashes of what was reviewed."""
+"""Files that contain hashes: of packages, and of reviewed findings."""
 TOOL_SECONDS: Final = 600
 
 PERMISSIVE: Final = frozenset(
@@ -32,7 +32,7 @@ PERMISSIVE: Final = frozenset(
         "Python Software Foundation License", "Zlib",
     }
 )  # fmt: skip
-"""Licences that ask for a notice and no more, as packages spell them."""
+"""Licences that only require a notice, as packages spell them."""
 
 ALLOWED_FOR: Final = {
     "certifi": {"Mozilla Public License 2.0 (MPL 2.0)"},
@@ -40,7 +40,7 @@ ALLOWED_FOR: Final = {
     "psycopg": {"LGPL-3.0-only"},
     "psycopg-binary": {"LGPL-3.0-only"},
 }
-"""Licences with conditions, package by package: these are used as they come, imported and not changed."""
+"""Licences with conditions, by package. These packages are imported and not changed."""
 
 UNREACHABLE: Final = re.compile(
     r"ConnectionError|NameResolutionError|Max retries exceeded|ProxyError|Timeout", re.IGNORECASE
@@ -49,7 +49,7 @@ UNREACHABLE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one check found: its problems, and what else is worth a line. `checked`: whether anything was looked at."""
+    """The result of a check: problems, and notes for the output. `checked`: False if nothing could be checked."""
 
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -57,7 +57,7 @@ class Result:
 
 
 def check_hashes() -> Result:
-    """Every line of every requirements file names one version and the hashes of its files."""
+    """Check that every line of every requirements file has one version and the hashes of its files."""
     problems, count = [], 0
     for name in PINNED:
         for line in (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
@@ -70,21 +70,21 @@ def check_hashes() -> Result:
 
 
 def check_licences() -> Result:
-    """Every package of `requirements.txt` has a licence that is allowed."""
-    told = json.loads(_run("pip-licenses", "--from=mixed", "--format=json").stdout)
-    licences = {_name(one["Name"]): one["License"] for one in told}
+    """Check that every package of `requirements.txt` has an allowed licence."""
+    listed = json.loads(_run("pip-licenses", "--from=mixed", "--format=json").stdout)
+    licences = {_name(one["Name"]): one["License"] for one in listed}
     problems = []
     for package in packages():
         licence = licences.get(package)
         if licence is None:
-            problems.append(f"{package}: isn't installed here, so its licence isn't known; run `make setup`")
+            problems.append(f"{package}: not installed, so its licence is unknown; run `make setup`")
         elif refused := refused_parts(package, licence):
-            problems.append(f"{package}: {licence}; {', '.join(refused)} is on no list in security/audit.py")
+            problems.append(f"{package}: {licence}; {', '.join(refused)} is not allowed in security/audit.py")
     return Result(problems, [f"{len(packages())} packages that are shipped"])
 
 
 def refused_parts(package: str, licence: str) -> list[str]:
-    """Return the licences in `licence` that `package` may not have; of alternatives one good one is enough."""
+    """Return the licences in `licence` that aren't allowed for `package`; one allowed alternative is enough."""
     allowed = PERMISSIVE | ALLOWED_FOR.get(package, set())
     refused = []
     for part in re.split(r";| AND ", licence):
@@ -95,26 +95,26 @@ def refused_parts(package: str, licence: str) -> list[str]:
 
 
 def check_vulnerabilities() -> Result:
-    """No package of `requirements.txt` has a vulnerability that is known."""
+    """Check that no package of `requirements.txt` has a known vulnerability."""
     done = _run("pip-audit", "-r", str(REQUIREMENTS), "--require-hashes", "--disable-pip", "-f", "json",
                 "--progress-spinner", "off")  # fmt: skip
     try:
         return judge_vulnerabilities(json.loads(done.stdout)["dependencies"])
     except (ValueError, KeyError):
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         if UNREACHABLE.search(done.stderr):
             return Result((), [NOTHING_CHECKED.format(why=last[:200])], checked=False)
         return Result([f"pip-audit failed: {last[:300]}"])
 
 
 NOTHING_CHECKED: Final = (
-    "NOT CHECKED: no vulnerability service can be reached from here ({why}). No package was looked up; run "
-    "`make audit` where one can be reached before a release."
+    "NOT CHECKED: no vulnerability service can be reached ({why}). No package was looked up; before a release, run "
+    "`make audit` where one can be reached."
 )
 
 
 def judge_vulnerabilities(dependencies: Sequence[dict[str, Any]]) -> Result:
-    """What pip-audit's list means. A service that knows none of the packages isn't there at all."""
+    """Return the result for pip-audit's list. A service that knows none of the packages counts as unreachable."""
     skipped = [one["name"] for one in dependencies if "skip_reason" in one]
     if dependencies and len(skipped) == len(dependencies):
         return Result((), [NOTHING_CHECKED.format(why=f"it knows none of {len(skipped)} packages")], checked=False)
@@ -122,7 +122,7 @@ def judge_vulnerabilities(dependencies: Sequence[dict[str, Any]]) -> Result:
     for one in dependencies:
         for found in one.get("vulns", ()):
             fixed = ", ".join(found.get("fix_versions") or ()) or "no version"
-            problems.append(f"{one['name']} {one['version']}: {found['id']}, mended in {fixed}")
+            problems.append(f"{one['name']} {one['version']}: {found['id']}, fixed in {fixed}")
     return Result(problems, [f"{len(dependencies) - len(skipped)} packages looked up"])
 
 
@@ -132,13 +132,13 @@ def write_bill() -> Result:
     done = _run("cyclonedx-py", "requirements", str(REQUIREMENTS), "--pyproject", str(ROOT / "pyproject.toml"),
                 "--output-reproducible", "-o", str(BILL))  # fmt: skip
     if done.returncode != 0:
-        return Result([f"no bill of materials: {(done.stderr.strip().splitlines() or ['?'])[-1][:300]}"])
+        return Result([f"the bill of materials failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:300]}"])
     components = len(json.loads(BILL.read_text(encoding="utf-8"))["components"])
     return Result((), [f"{components} components in {BILL.relative_to(ROOT)}"])
 
 
 def scan_for_secrets(names: Sequence[str] | None = None) -> Result:
-    """No committed file holds what looks like a secret, but for what was reviewed in `security/secrets.baseline`."""
+    """Check that no committed file has a likely secret, except those reviewed in `security/secrets.baseline`."""
     if names is None:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
         names = [name for name in listed.stdout.split("\0") if name and not NOT_SCANNED.match(name)]
@@ -146,7 +146,7 @@ def scan_for_secrets(names: Sequence[str] | None = None) -> Result:
     try:
         done = _run("detect-secrets-hook", "--json", "--baseline", str(BASELINE), *names)
     finally:
-        BASELINE.write_bytes(before)  # the hook moves line numbers in it; reviewing is a person's work
+        BASELINE.write_bytes(before)  # the hook updates line numbers; a person has to review changes
     if done.returncode == 0 or not done.stdout.strip().startswith("{"):
         failed = done.returncode != 0 and not done.stdout.strip().startswith("{")
         return Result(
@@ -162,7 +162,7 @@ def scan_for_secrets(names: Sequence[str] | None = None) -> Result:
 
 
 def packages() -> list[str]:
-    """Return the names in `requirements.txt`, normalised."""
+    """Return the normalised names in `requirements.txt`."""
     text = REQUIREMENTS.read_text(encoding="utf-8")
     return [_name(name) for name in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==", text, flags=re.MULTILINE)]
 
@@ -185,13 +185,13 @@ THE_REST: Final[tuple[tuple[str, Callable[[], Result]], ...]] = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the checks and say what came of each; returns the exit code."""
+    """Run the checks and print their results. Return the exit code."""
     checks = OFFLINE if "--offline" in arguments else OFFLINE + THE_REST
     failed = False
     for title, check in checks:
         result = check()
         failed = failed or bool(result.problems)
-        verdict = ["nothing wrong found"] if result.checked and not result.problems else []
+        verdict = ["no problem found"] if result.checked and not result.problems else []
         sys.stdout.write(f"{title}: {'; '.join([*result.notes, *verdict])}\n")
         for problem in result.problems:
             sys.stdout.write(f"  {problem}\n")

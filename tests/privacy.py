@@ -1,4 +1,4 @@
-"""A person who did everything that leaves a row, and a search of the whole database for their names."""
+"""A person with rows in every table, and a search of the whole database for their names."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ ANN_ELSEWHERE = Customer("webshop-ann-smith", None, "+49 30 1234567")
 BOTH = Customer("ann_smith_77", None, "+49 30 1234567")
 BOB = Customer("bob_jones_88", "bob@example.com")
 NAMES = ("ann_smith_77", "ann.smith@example.com", "+4930123456", "webshop-ann-smith", "+49301234567", "30 1234567")
-WHO = identifiers(ANN)
+ANN_IDENTIFIERS = identifiers(ANN)
 
 LIMITED = definition(
     "limited",
@@ -40,7 +40,7 @@ LIMITED = definition(
 
 
 async def everything(database_url: str) -> dict[str, str]:
-    """Every value of every column of every table as text: `table.column` → all of it, in lower case."""
+    """Return the text of every column of every table, by `table.column`, in lower case."""
     found = {}
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         columns = await pool.fetch(
@@ -55,7 +55,7 @@ async def everything(database_url: str) -> dict[str, str]:
 
 
 async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[str, list[str]]:
-    """Where any of `names` still stands."""
+    """Return the columns that contain any of `names`."""
     texts = await everything(database_url)
     return {
         place: hits for place, text in texts.items() if (hits := [name for name in names if name.lower() in text])
@@ -63,7 +63,7 @@ async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[st
 
 
 async def given(engine: Engine, number: int, customer: Customer) -> str:
-    """The code of a new coupon. Its command's id names nobody: such ids are references, which an erasure keeps."""
+    """Issue a coupon and return its code. The command id has no name, because an erasure keeps references."""
     cause = Cause("reward.earned", "/rewards", str(number))
     [answer] = await engine.execute([IssueCoupons(f"/rewards {number}", cause, customer, ("save10",), PLACED_AT)])
     assert isinstance(answer, Verdict)
@@ -71,8 +71,9 @@ async def given(engine: Engine, number: int, customer: Customer) -> str:
 
 
 async def live(engine: Engine, pool: Pool) -> None:
-    """Let Ann, known under two names that turn out to be one, do everything that leaves a row."""
-    one, two, three = [await given(engine, number, who) for number, who in enumerate((ANN, ANN_ELSEWHERE, BOB))]
+    """Let Ann, under two names that are merged, do everything that leaves a row."""
+    customers = (ANN, ANN_ELSEWHERE, BOB)
+    one, two, three = [await given(engine, number, customer) for number, customer in enumerate(customers)]
     cause = Cause("customer.signed_up", "/signup", "s-1")
     issued = IssueCoupons(
         "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")
@@ -123,13 +124,13 @@ async def live(engine: Engine, pool: Pool) -> None:
     await pool.execute("INSERT INTO shared_occasions VALUES ('reward of ann_smith_77', 'save10')")
 
 
-async def forget_what_readers_are_told(pool: Pool) -> None:
-    """`customer.erased` has the customer id, until outbox and deliveries are pruned."""
+async def delete_erasure_events(pool: Pool) -> None:
+    """Delete `customer.erased` events, which have the customer id until outbox and deliveries are pruned."""
     await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
     await pool.execute("DELETE FROM webhook_deliveries WHERE type = 'customer.erased'")
 
 
-async def erase(pool: Pool, names: Any = WHO, **options: Any) -> str:
+async def erase(pool: Pool, names: Any = ANN_IDENTIFIERS, **options: Any) -> str:
     erasure_id = await erasing.begin(pool, names, "a test", **options)
     assert erasure_id is not None
     await erasing.run(pool, erasure_id)

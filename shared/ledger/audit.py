@@ -1,6 +1,6 @@
-"""The audit: whether every meter is the sum of its ledger entries, any time, on a live system.
+"""Audit the ledger: compare every meter with the sum of its ledger entries. Safe on a live system.
 
-All questions are asked of one snapshot, so batches that commit meanwhile can't make them disagree.
+All queries read one snapshot, so batches that commit during the audit can't cause findings.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
 FINDINGS_A_CHECK: Final = 100
-"""Enough to see what is wrong; a ledger that is wrong more often is wrong for one reason."""
+"""Findings reported per check. More of one kind usually have the same cause."""
 
 AUDIT_SECONDS: Final = 600.0
 
@@ -21,16 +21,16 @@ CHECKS: Final[Mapping[str, str]] = {
     "audit_meters_missing": "a limit that needs a meter has one",
     "audit_period_meters": "a cap's period equals the sum of the ledger entries that count in it",
     "audit_locks": "the uses a coupon has held equal what open locks hold",
-    "audit_limits": "no coupon, no campaign and no period is used beyond its limit as it stands on the row",
+    "audit_limits": "no coupon, campaign or period is used beyond the limit on its row",
     "audit_orders": "an order has one use of a coupon or none, and never got more discount back than it was given",
     "audit_orphans": "every ledger entry names an existing coupon, its campaign and a recorded command",
 }
-"""Query → what it proves. Each returns one row a finding: what, expected, found."""
+"""Query → what it checks. Each returns one row per finding: what, expected, found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it must be."""
+    """A difference that an audit found."""
 
     check: str
     what: str
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The outcome of an audit. `checked` counts what was looked at: coupons, meters, ledger entries."""
+    """The outcome of an audit. `checked` counts the rows that were checked: coupons, meters, ledger entries."""
 
     checked: Mapping[str, int]
     findings: tuple[Finding, ...]
@@ -51,7 +51,7 @@ class AuditReport:
 
 
 async def audit(pool: Pool) -> AuditReport:
-    """Rebuild every meter from the ledger entries and compare. Only read; take no lock that a batch waits for."""
+    """Compute every meter from the ledger entries and compare. Read only; no batch waits for it."""
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

@@ -1,4 +1,4 @@
-"""Campaign definitions in the ledger: saving them as a whole, and a cache that knows when it is stale."""
+"""Save campaign definitions, and cache them for batches."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
-from shared.ledger.secrets import has_hidden, kept
+from shared.ledger.secrets import has_hidden, with_known_secrets
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 from shared.runtime import telemetry
@@ -25,34 +25,34 @@ Change = Literal["created", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What saving did to one campaign."""
+    """The outcome of saving one campaign."""
 
     campaign_id: str
     change: Change
 
 
 class CampaignExistsError(ValueError):
-    """A campaign that was to be new is there already."""
+    """A campaign that had to be new exists already."""
 
 
 async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bool = False) -> list[Saved]:
-    """Create or change campaigns, all of them or none. Loading the same twice changes nothing.
+    """Create or change campaigns, all of them or none. Saving the same twice changes nothing.
 
-    Runs between batches (it takes the definitions lock alone), so every batch sees the campaigns before or after, never
-    amid. Limits of a live campaign take effect at once: raised ones revive exhausted coupons, lowered ones refuse what
-    comes and break nothing that stands. `new`: none of them may exist yet.
+    Runs between batches (it takes the definitions lock exclusively), so a batch sees the campaigns before or after the
+    change. New limits of a live campaign apply at once: a raised limit makes exhausted coupons usable again, a lowered
+    one refuses further uses and keeps earlier ones. `new`: none of them may exist yet.
 
-    Raises DefinitionError for a definition that makes no sense, alone or after what the campaign has given already;
-    CampaignExistsError; EncryptionError where source headers can't be encrypted;
-    asyncpg.UniqueViolationError where a shared code is another coupon's.
+    Raise DefinitionError for an invalid definition, or one that contradicts what the campaign has given already;
+    CampaignExistsError; EncryptionError if source headers can't be encrypted; asyncpg.UniqueViolationError if another
+    coupon has the shared code.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         saved = await _save(connection, await with_secrets(connection, definitions))
         there = [one.campaign_id for one in saved if one.change != "created"]
         if new and there:
             raise CampaignExistsError(
-                f"There is a campaign {there[0]!r} already; change that one, or name it otherwise."
+                f"Campaign {there[0]!r} exists already; change it, or choose another campaign_id."
             )
     return saved
 
@@ -60,38 +60,38 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
 async def change(
     pool: Pool, campaign_id: str, to: Callable[[CampaignDefinition], CampaignDefinition]
 ) -> tuple[CampaignDefinition, Saved] | None:
-    """Change a campaign to what `to` makes of it, with nobody changing it meanwhile; None where there is none.
+    """Apply `to` to a campaign's definition under the definitions lock; None if the campaign doesn't exist.
 
-    Raises as `save`, and what `to` raises.
+    Raise what `save` and `to` raise.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         before = (await definitions_of(connection, [campaign_id])).get(campaign_id)
         if before is None:
             return None
-        changed = kept(to(before), before)
+        changed = with_known_secrets(to(before), before)
         [saved] = await _save(connection, [changed])
     return changed, saved
 
 
 async def definitions_of(connection: Connection, campaign_ids: Sequence[str]) -> dict[str, CampaignDefinition]:
-    """campaign id → definition, with its secrets. Nothing that people are told may come from here."""
+    """Return definitions by campaign id, with their secrets. Never show them to people."""
     records = await connection.fetch(sql("campaigns_definitions"), campaign_ids)
     return {record["campaign_id"]: readable(stored_campaign(record["definition"])) for record in records}
 
 
 async def with_secrets(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[CampaignDefinition]:
-    """The definitions, their hidden secrets as the ledger has them. Raises DefinitionError where it has none."""
+    """Return the definitions with hidden secrets replaced by the ledger's. Raise DefinitionError if it has none."""
     hidden = [definition.campaign_id for definition in definitions if has_hidden(definition)]
     known = await definitions_of(connection, hidden) if hidden else {}
-    return [kept(definition, known.get(definition.campaign_id)) for definition in definitions]
+    return [with_known_secrets(definition, known.get(definition.campaign_id)) for definition in definitions]
 
 
 async def _save(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Saved]:
     for definition in definitions:
         to_domain(definition, 0)
     if len({definition.campaign_id for definition in definitions}) != len(definitions):
-        raise DefinitionError("The same campaign_id stands twice in what is to be loaded; give each campaign its own.")
+        raise DefinitionError("The same campaign_id occurs twice; give each campaign its own.")
     ordered = sorted(definitions, key=lambda definition: definition.campaign_id)
     records = await connection.fetch(
         sql("campaigns_save"),
@@ -110,7 +110,7 @@ async def _save(connection: Connection, definitions: Sequence[CampaignDefinition
 
 
 async def _check_currency(connection: Connection, campaigns: Sequence[Campaign]) -> None:
-    """A budget counts in one currency. Raises DefinitionError where the campaign has given discounts in another."""
+    """Raise DefinitionError if a campaign with a budget has given discounts in a currency other than the budget's."""
     budgets = [campaign for campaign in campaigns if campaign.limits.spend_total_minor is not None]
     if not budgets:
         return
@@ -122,13 +122,13 @@ async def _check_currency(connection: Connection, campaigns: Sequence[Campaign])
     if record is not None:
         campaign_id, currency = record
         raise DefinitionError(
-            f"Campaign {campaign_id!r} has given discounts in {currency}, which a `limits.spend_total` in another "
-            f"currency can't count; keep {currency}, leave the budget null, or begin a new campaign."
+            f"Campaign {campaign_id!r} has given discounts in {currency}, and a `limits.spend_total` in another "
+            f"currency can't count them; keep {currency}, leave the budget null, or create a new campaign."
         )
 
 
 async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -> None:
-    """Carry limits to where CHECK constraints repeat them, and begin the meters that new limits need."""
+    """Copy limits to the rows whose CHECK constraints need them, and create the meters that new limits need."""
     shared = [(campaign, campaign.code.shared_code) for campaign in campaigns if campaign.code.shared_code is not None]
     if shared:
         await connection.execute(
@@ -161,11 +161,11 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
 
 
 class UnreadableCampaignError(Exception):
-    """A stored campaign can't be read by this version. Commands that need it fail alone; load the campaign again."""
+    """A stored campaign can't be read by this version. Only commands that need it fail; load the campaign again."""
 
 
 class _Campaigns(dict[str, Campaign]):
-    """Campaigns by id, some of which can't be read: looking one of these up raises UnreadableCampaignError."""
+    """Campaigns by id. Looking up one that can't be read raises UnreadableCampaignError."""
 
     def __init__(self, campaigns: Mapping[str, Campaign], unreadable: Collection[str]) -> None:
         super().__init__(campaigns)
@@ -192,22 +192,22 @@ class _Campaigns(dict[str, Campaign]):
 
 
 class CampaignCache:
-    """All campaigns, as the ledger knows them. One index look-up tells whether anything changed.
+    """All campaigns of the ledger. One index look-up shows whether anything changed.
 
-    Headers of sources stay as they are stored, encrypted: `stored_definitions.decrypted_headers` reads them.
+    Source headers stay encrypted, as they are stored; `stored_definitions.decrypted_headers` decrypts them.
     """
 
     def __init__(self) -> None:
         self._campaigns: dict[str, Campaign] = {}
         self._unreadable: set[str] = set()
         self.version = 0
-        """Grows with every change of any campaign; 0 before the first refresh, and where there are none."""
+        """Grows with every change of any campaign; 0 before the first refresh and without campaigns."""
 
     async def refresh(self, connection: Connection) -> dict[str, Campaign]:
-        """Return the campaigns as of now, by campaign id. Inside a batch's transaction they stay so until its end.
+        """Return the current campaigns by id. Within a batch's transaction they don't change.
 
-        A definition that can't be read is logged. Commands that need its campaign then raise UnreadableCampaignError,
-        and all others are executed.
+        A definition that can't be read is logged. Commands that need its campaign then raise UnreadableCampaignError;
+        all others are executed.
         """
         version: int = await connection.fetchval(sql("campaigns_version"))
         if version != self.version:

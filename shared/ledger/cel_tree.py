@@ -1,8 +1,8 @@
-"""The syntax tree of a CEL expression, read from the bytes in which the library hands it out.
+"""Read the syntax tree of a CEL expression from the library's serialized form.
 
-The library evaluates but doesn't let its tree be walked. It does serialize it, as the published message
-`cel.expr.ParsedExpr` (github.com/google/cel-spec, proto/cel/expr/syntax.proto), and the few parts needed here are read
-without a protobuf runtime: fields that aren't known are skipped, as the format has it.
+The library gives no access to its tree, but serializes it as the published message `cel.expr.ParsedExpr`
+(github.com/google/cel-spec, proto/cel/expr/syntax.proto). The few fields needed are read without a protobuf runtime;
+unknown fields are skipped, as protobuf specifies.
 """
 
 import struct
@@ -28,13 +28,13 @@ _MAX_VARINT_BITS = 64
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One part of an expression. What `name` and `parts` are goes by `kind`:
+    """One node of an expression. `name` and `parts` depend on `kind`:
 
-    const: `value` (None, bool, int, float, str or bytes) · ident: `name` · select: `name` is the field, `parts` what it
-    is taken of, `tests` whether this is `has()` · call: `name` is the function, `parts` its arguments, first what it is
-    called on · list, struct: `parts` the entries; `name` of a struct is its message, empty for a map · loop (a macro
-    such as `all`): `name` the item's name, `parts` the range, the first result, the step and the last result.
-    `place` is where it stands in the expression, in characters from its start.
+    const: `value` (None, bool, int, float, str or bytes) · ident: `name` · select: `name` is the field, `parts` its
+    operand, `tests` is true for `has()` · call: `name` is the function, `parts` its target and arguments · list,
+    struct: `parts` the entries; `name` of a struct is its message, empty for a map · loop (a macro such as `all`):
+    `name` the item's name, `parts` the range, the initial result, the step and the final result.
+    `place` is the position in the expression, in characters from its start.
     """
 
     kind: Kind
@@ -46,10 +46,10 @@ class Node:
 
 
 def read_tree(serialized: bytes) -> Node:
-    """The tree in `serialized`, an expression that was parsed and not checked; raises ValueError for anything else."""
+    """Return the tree in `serialized`, a parsed but unchecked expression. Raise ValueError for anything else."""
     parsed = _Message(serialized).message(2)  # google.protobuf.Any: 1 the type, 2 the message itself
     places: dict[int, int] = {}
-    for entry in parsed.message(3).all(4):  # ParsedExpr: 2 the expression, 3 where it came from
+    for entry in parsed.message(3).all(4):  # ParsedExpr: 2 the expression, 3 source positions
         position = _Message(entry)
         places[position.number(1)] = position.number(2)
     return _node(parsed.message(2), places)
@@ -68,13 +68,13 @@ class _Message:
     def number(self, number: int) -> int:
         value = self.fields.get(number, [0])[-1]
         if not isinstance(value, int):
-            raise TypeError(f"field {number} is no number")
+            raise TypeError(f"field {number} is not a number")
         return value
 
     def content(self, number: int) -> bytes:
         value = self.fields.get(number, [b""])[-1]
         if not isinstance(value, bytes):
-            raise TypeError(f"field {number} is no bytes")
+            raise TypeError(f"field {number} is not bytes")
         return value
 
     def text(self, number: int) -> str:
@@ -91,10 +91,10 @@ def _node(expression: _Message, places: dict[int, int]) -> Node:
     place = places.get(expression.number(2), 0)
     number = next((number for number in _KINDS if number in expression.fields), None)
     if number is None:
-        raise ValueError("a part of the expression is of no known kind")
+        raise ValueError("the expression has a node of an unknown kind")
     kind, body = _KINDS[number], expression.message(number)
 
-    # Where in the body the name and the parts are; of a loop the range, the first result, the step and the last result.
+    # Field numbers of the name and the parts; of a loop the range, the initial result, the step and the final result.
     name, inside = {
         "const": (0, ()),
         "ident": (1, ()),
@@ -144,9 +144,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif wire in (_FIXED64, _FIXED32):
             length = 8 if wire == _FIXED64 else 4
         else:
-            raise ValueError(f"wire type {wire} isn't one of this format's")
+            raise ValueError(f"wire type {wire} is unknown")
         if at + length > len(data):
-            raise ValueError("the message ends amid a field")
+            raise ValueError("the message ends inside a field")
         piece = data[at : at + length]
         at += length
         yield number, piece if wire == _BYTES else int.from_bytes(piece, "little")
@@ -156,7 +156,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, _MAX_VARINT_BITS + 6, 7):
         if at >= len(data):
-            raise ValueError("the message ends amid a number")
+            raise ValueError("the message ends inside a number")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift

@@ -1,4 +1,4 @@
-"""Codes in text: one a line, or the column `code` of CSV. Shared by who reads files and who reads requests."""
+"""Read codes from text: one per line, or the column `code` of CSV. Used for files and for requests."""
 
 import csv
 from typing import Final
@@ -14,7 +14,7 @@ Column = tuple[str, int]
 
 
 def column_of(header: str) -> Column | None:
-    """Where the codes are, when the line is a header that names the column `code`."""
+    """Return the column of the codes if the line is a header with a column `code`."""
     for delimiter in DELIMITERS:
         names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
         if COLUMN in names:
@@ -23,16 +23,16 @@ def column_of(header: str) -> Column | None:
 
 
 def code_in(line: str, column: Column | None) -> str:
-    """The code of a line. Raises ValueError with a sentence, without its subject, that says what is wrong.
+    """Return the code of a line. Raise ValueError; its message lacks the subject, which the caller adds.
 
-    In a column of CSV the apostrophe goes that keeps a spreadsheet from taking the code for a formula.
+    In CSV, remove the apostrophe that keeps spreadsheets from reading the code as a formula.
     """
     code = line.strip() if column is None else bare(_cell(line, column)).strip()
     if not code or len(code) > MAX_ID_LENGTH or not code.isprintable():
-        raise ValueError(f"a code has 1 to {MAX_ID_LENGTH} characters and no control characters.")
+        raise ValueError(f"a code must have 1 to {MAX_ID_LENGTH} characters and no control characters.")
     if column is None and "," in code:
         raise ValueError(
-            f"holds a comma; write one code a line, or name the column of the codes {COLUMN!r} in the first line."
+            f"contains a comma; write one code per line, or name the column of the codes {COLUMN!r} in the first line."
         )
     return code
 

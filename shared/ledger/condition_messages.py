@@ -1,4 +1,4 @@
-"""What the CEL library says of a condition that it can't compile, as one sentence of ours."""
+"""Turn the CEL library's compile errors into sentences that say what to change."""
 
 import re
 from typing import NoReturn
@@ -12,19 +12,19 @@ _WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "AND": "&&", "OR": "||
 
 
 def explain(expression: str, message: str) -> NoReturn:
-    """The library's first complaint as one sentence of ours."""
+    """Raise ConditionError for the library's first error, with its place and what to change."""
     if "recursion" in message:
         raise ConditionError("The condition is nested too deeply (at most 32 levels); split it into several.")
     found = _ERROR.search(message)
     if found is None:
         raise ConditionError(
-            "The condition can't be read as CEL; start from one of the examples and change it in steps."
+            "The condition isn't valid CEL; start from one of the examples and change it step by step."
         )
     line, column, complaint = int(found[1]), int(found[2]), found[3].strip()
     lines = expression.split("\n")
     place = sum(len(text) + 1 for text in lines[: line - 1]) + column - 1 if line > 0 else 0
     word = re.search(r"(\w+)\s*$", expression[:place])
-    if word and word[1] in _WORDS:  # `not paid` is found wrong at `paid`
+    if word and word[1] in _WORDS:  # in `not paid` the library reports `paid`
         fail(expression, word.start(), f"CEL writes `{_WORDS[word[1]]}` for `{word[1]}`.")
     fail(expression, place, _sentence(complaint))
 
@@ -33,9 +33,9 @@ def _sentence(complaint: str) -> str:
     if overload := _NO_OVERLOAD.match(complaint):
         name = _OPERATORS.get(overload[1], overload[1].strip("_"))
         types = overload[2].replace("google.protobuf.Timestamp", "timestamp")
-        return f"`{name}` doesn't go with {types}; compare like with like, or convert with int(), double() or string()."
+        return f"`{name}` can't be applied to {types}; use equal types, or convert with int(), double() or string()."
     if unknown := re.match(r"undeclared reference to '(.*?)'", complaint):
-        return f"there is no function `{unknown[1]}`; https://cel.dev has those that CEL knows."
+        return f"there is no function `{unknown[1]}`; see https://cel.dev for the functions of CEL."
     problem = complaint.removeprefix("Syntax error: ").partition(" expecting")[0]
     odd = problem.partition("'")[2].strip("' ")
     if odd in _WORDS:
@@ -43,5 +43,5 @@ def _sentence(complaint: str) -> str:
     if odd == "<EOF>":
         return "something is missing at the end; finish the condition."
     if "token recognition" in problem:
-        return f"`{odd}` can't stand here; put texts in quotes, and keys that aren't words as in metadata[\"a-b\"]."
+        return f'`{odd}` is not allowed here; put texts in quotes, and write other keys like metadata["a-b"].'
     return f"{problem}; correct it." if problem == complaint else f"this isn't CEL: {problem}; correct it."

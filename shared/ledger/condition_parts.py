@@ -1,9 +1,9 @@
-"""Lists that a condition makes of the lines, made in parts.
+"""Build a condition's lists of lines in parts, which avoids most copying.
 
-The library copies the list that `filter` and `map` have made so far in every round: for 10,000 lines, 50 million copies
-and more than two seconds in one call that nothing can interrupt. So for large orders a condition is compiled once more
-with `order.lines.filter(line, …)` written as `(part_0.filter(line, …) + part_1.filter(line, …) + …)`, each part a 64th
-of the lines: the same list, with a 32nd of the copies.
+In every round the library copies the list that `filter` or `map` has built so far: for 10,000 lines, 50 million copies
+and more than two seconds in one call that can't be interrupted. So for large orders a condition is compiled once more
+with `order.lines.filter(line, …)` written as `(part_0.filter(line, …) + part_1.filter(line, …) + …)`, where each part
+has a 64th of the lines: the same list, with a 32nd of the copies.
 """
 
 import re
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 PARTS: Final = 64
-"""How many parts the lines are in. A power of two, so that joining them is a tree of even depth."""
+"""Number of parts. A power of two, so that joining them is a balanced tree."""
 
 FROM_LINES: Final = 300
-"""Lines from which on parts are worth their while."""
+"""Number of lines above which parts are faster."""
 
 NAMES: Final = tuple(f"couponry_lines_{number}" for number in range(PARTS))
 """The variables of the parts."""
@@ -37,9 +37,9 @@ _TOKEN: Final = re.compile(
 
 
 def in_parts(expression: str) -> tuple[str, int]:
-    """`expression` with its lists of lines made in parts, and how many macros that were; as it is where there are none.
+    """Return `expression` rewritten to build its lists of lines in parts, and the number of macros rewritten.
 
-    `expression` is one that compiles. Macros within other macros stay as they are: these have few rounds each.
+    `expression` must compile. Macros within other macros are unchanged, because they have few rounds each.
     """
     tokens = list(_TOKEN.finditer(expression))
     written, count, place, at = list[str](), 0, 0, 0
@@ -51,7 +51,7 @@ def in_parts(expression: str) -> tuple[str, int]:
         chain_begins, chain_ends, macros = token.end(), token.end(), 0
         at += 1
         while at < len(tokens) and tokens[at].lastgroup == "list":
-            at = _behind(tokens, at)
+            at = _after_macro(tokens, at)
             chain_ends, macros = tokens[at - 1].end(), macros + 1
             while at < len(tokens) and tokens[at].group().isspace():
                 at += 1
@@ -62,13 +62,13 @@ def in_parts(expression: str) -> tuple[str, int]:
 
 
 def parts_of(lines: Sequence[Any]) -> dict[str, Sequence[Any]]:
-    """The lines in PARTS parts, by variable."""
+    """Return the lines in PARTS parts, keyed by variable."""
     size = -(-len(lines) // PARTS)
     return {name: lines[number * size : (number + 1) * size] for number, name in enumerate(NAMES)}
 
 
-def _behind(tokens: Sequence["re.Match[str]"], at: int) -> int:
-    """The token behind the parenthesis that closes the macro at `at`."""
+def _after_macro(tokens: Sequence["re.Match[str]"], at: int) -> int:
+    """Return the index of the token after the parenthesis that closes the macro at `at`."""
     depth = 1
     while depth and at + 1 < len(tokens):
         at += 1
@@ -77,7 +77,7 @@ def _behind(tokens: Sequence["re.Match[str]"], at: int) -> int:
 
 
 def _joined(texts: Sequence[str]) -> str:
-    """The texts joined with `+`, nested as flatly as can be."""
+    """Return the texts joined with `+`, nested as a balanced tree."""
     if len(texts) == 1:
         return texts[0]
     middle = len(texts) // 2

@@ -1,6 +1,6 @@
-"""What a condition may name, and what it may cost: judged on the syntax tree, before anything is evaluated.
+"""Check which names a condition uses and what it may cost, on the syntax tree, before evaluation.
 
-The library ends an evaluation after 10,000 rounds of its macros together. What a single round may cost is bounded here.
+The library ends an evaluation after 10,000 rounds of all macros together. This module limits the cost of one round.
 """
 
 import re
@@ -14,33 +14,33 @@ from zoneinfo import available_timezones
 from shared.ledger.cel_tree import Node
 
 MAX_EXPRESSION_LENGTH: Final = 1_000
-"""Characters. Every bound below is a number of times this one; and nobody can review a longer condition at a glance."""
+"""Characters. The limits below are relative to this one, and a longer condition is hard to review."""
 
 MAX_NESTING: Final = 2
-"""Macros within or after one another, as in `order.lines.exists(line, line.collection_ids.exists(id, …))`. Enough for
-lists in lines; a third level can build values that double with every level."""
+"""Nested or chained macros, as in `order.lines.exists(line, line.collection_ids.exists(id, …))`. Enough for lists in
+lines; a third level can build values that double with every level."""
 
 MAX_JOINS: Final = 16
-"""`+` between texts or lists: each can make a value longer by the size of the whole order, and nobody needs many."""
+"""`+` between texts or lists: each can lengthen a value by the size of the whole order."""
 
 MAX_PATTERN_SIZE: Final = 1_000
-"""Characters of the patterns for `matches()`, times what their `{n}` repeat. RE2 matches in linear time, but a pattern
-is made ready anew for each evaluation: 1,000 are some milliseconds, `(a{0,1000})` seventy times is 0.4 seconds."""
+"""Characters of the patterns for `matches()`, times the repeats of their `{n}`. RE2 matches in linear time, but each
+evaluation compiles the pattern: 1,000 take some milliseconds, `(a{0,1000})` seventy times takes 0.4 seconds."""
 
 MAX_PASSES: Final = 16
-"""Comparisons that may read all that was handed over, but once: `order.metadata.a == order.metadata.b`, or one line's
-metadata with another's in a macro over the lines. For 10,000 lines all of them are 0.3 seconds, for 100 lines 3 ms."""
+"""Comparisons that may read all values once: `order.metadata.a == order.metadata.b`, or one line's metadata with
+another's in a macro over the lines. For 10,000 lines all of them take 0.3 seconds, for 100 lines 3 ms."""
 
 MAX_ROUNDS: Final = 9_999
-"""Rounds of all macros in one evaluation; the library's own limit, which can't be set. One look at every line of any
-order but the very largest (10,000 lines)."""
+"""Rounds of all macros in one evaluation; the library's own limit, which can't be set. Enough for one pass over the
+lines of any order except the largest (10,000 lines)."""
 
 FIELDS: Final[dict[str, dict[str, str]]] = {
     "order": {
         "order_id": "string",
         "currency": "string",
         "amount_minor": "int",
-        "amount": "dyn",  # a double; but the checker would refuse `order.amount > 100`, which everybody writes
+        "amount": "dyn",  # a double; but as such the checker would refuse `order.amount > 100`
         "shipping_minor": "dyn",
         "quantity": "int",
         "channel": "dyn",
@@ -51,10 +51,10 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "coupon": {"code": "dyn"},
     "campaign": {"campaign_id": "string", "metadata": "map"},
 }
-"""Fields by variable, and of what type the checker is told they are; dyn for those that may be None."""
+"""Fields by variable, with the types that the checker uses; dyn for fields that may be None."""
 
 PLAIN: Final[dict[str, str]] = {"at": "timestamp", "event": "map"}
-"""Variables without fields known beforehand, and their types."""
+"""Variables without a fixed set of fields, and their types."""
 
 LINE_FIELDS: Final[dict[str, str]] = {
     "line_id": "dyn",
@@ -73,28 +73,28 @@ _DATES: Final = frozenset(("getFullYear", "getMonth", "getDate", "getDayOfMonth"
 _TIMES: Final = frozenset(("getHours", "getMinutes", "getSeconds", "getMilliseconds"))
 _CONVERSIONS: Final = frozenset(("int", "uint", "double", "timestamp", "duration"))
 _NUMBERS: Final = _DATES | _TIMES | _CONVERSIONS | {"size", "_-_", "_*_", "_/_", "_%_", "-_"}
-"""Functions that give numbers, moments or durations, or fail."""
+"""Functions that return numbers, timestamps or durations, or fail."""
 _COMPARISONS: Final = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"))
 _READS_FIRST: Final = _CONVERSIONS | {"contains", "size", "string", "bytes"}
 _TRUTHS: Final = _COMPARISONS | {"_&&_", "_||_", "!_", "@in", "contains", "matches", "@not_strictly_false", "bool"}
 _REPEAT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_RESULT: Final = "@result"  # what the library calls a macro's result so far
+_RESULT: Final = "@result"  # the library's name for the intermediate result of a macro
 _ROUND_STEPS, _ENTRY_STEPS = (
     4,
     16,
-)  # a macro's own steps a round; what an entry costs in a list that is made every round
+)  # steps per round of a macro itself; cost of an entry in a list that is built in every round
 
 Reads = tuple[tuple[str, int], ...]
-"""How much comparing a value may read: names of bound values, and a power of the number of rounds.
-`("order.lines", -1)` is one item of the lines: in a loop over all of them, the lines once."""
+"""The values that a comparison may read: name, and a power of the number of rounds. `("order.lines", -1)` is one item
+of the lines: a loop over all items reads the lines once."""
 
 
 class ConditionError(ValueError):
-    """A condition that can't be used: one sentence with the place in it (`Column 7: …`) and what to do."""
+    """An invalid condition. The message has the place (`Column 7: …`) and says what to change."""
 
 
 def fail(expression: str, place: int, sentence: str) -> NoReturn:
-    """Raise ConditionError for what begins at character `place` of `expression`."""
+    """Raise ConditionError for the part that begins at character `place` of `expression`."""
     before = expression[:place]
     line, column = before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
     raise ConditionError(
@@ -104,7 +104,7 @@ def fail(expression: str, place: int, sentence: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A text that only the library can judge: `expression` holds it alone, `sentence` says what to do if it fails."""
+    """A literal that only the library can check: evaluate `expression`; if it fails, report `sentence`."""
 
     place: int
     expression: str
@@ -130,36 +130,36 @@ def _time_zones() -> frozenset[str]:
 
 @dataclass(slots=True)
 class Rules:
-    """Judges one expression; raises ConditionError from `judge`, and holds afterwards what was found."""
+    """The check of one expression. `judge` raises ConditionError, and fills the fields otherwise."""
 
     expression: str
     variables: frozenset[str]
     uses: dict[str, set[str] | None] = field(default_factory=dict)
-    """What is read: `order.amount_minor`, `at`; and of a map the keys, or None for the whole of it."""
+    """The names that are read (`order.amount_minor`, `at`), with the keys of a map, or None for the whole map."""
     tested: set[str] = field(default_factory=set)
-    """The fields that `has()` asks for."""
+    """The fields tested with `has()`."""
     scans: list[tuple[int, str, int]] = field(default_factory=list)
-    """Comparisons that read a large value in every round: how deep in macros, the value, and its power in `Reads`."""
+    """Comparisons that read a large value in every round: macro depth, name of the value, its power in `Reads`."""
     steps: Counter[int] = field(default_factory=Counter)
-    """Parts that are evaluated in every round, by how deep in macros they stand."""
+    """Number of nodes that are evaluated in every round, by macro depth."""
     builds: list[int] = field(default_factory=list)
-    """How deep in macros those stand that make a list: the library copies such a list in every round."""
+    """Depths of the macros that build a list: the library copies such a list in every round."""
     probes: list[Probe] = field(default_factory=list)
     longest_list: int = 1
-    """Entries of the longest list that the expression itself holds."""
+    """Entries of the longest list literal."""
     joins: int = 0
     passes: int = 0
     pattern_size: int = 0
 
     def judge(self, tree: Node) -> None:
-        """Walk `tree`, the tree of the expression."""
+        """Check `tree`, the syntax tree of the expression. Raise ConditionError."""
         self._visit(tree, {}, 0)
 
     def _fail(self, node: Node, sentence: str) -> NoReturn:
         fail(self.expression, node.place, sentence)
 
     def _visit(self, node: Node, scope: _Scope, depth: int) -> int:
-        """How many macros deep `node` is. `depth`: in how many macros it stands."""
+        """Check a node and return the levels of macros inside it. `depth` counts the macros around it."""
         if node.kind == "loop":
             return self._loop(node, scope, depth)
         root, steps = _path(node)
@@ -172,7 +172,7 @@ class Rules:
         if node.kind == "select" and self._is_line(node.parts[0], scope):
             self._known(node, "a line", node.name, LINE_FIELDS)
         if node.kind == "struct" and node.name:
-            self._fail(node, f'`{node.name}` can\'t be made here; compare with plain values, or with timestamp("…").')
+            self._fail(node, f'`{node.name}` can\'t be built here; compare with plain values, or with timestamp("…").')
         if node.kind == "list":
             self.longest_list = max(self.longest_list, len(node.parts))
         if node.kind == "call":
@@ -182,13 +182,13 @@ class Rules:
     def _loop(self, node: Node, scope: _Scope, depth: int) -> int:
         span, _, step, _ = node.parts
         if node.name in self.variables or node.name in scope:
-            self._fail(node, f"`{node.name}` is a name already; give the items another one.")
+            self._fail(node, f"`{node.name}` is already a name; use another one for the items.")
         self.steps[depth + 1] += _ROUND_STEPS
         if _collected(node) is not None:
             self.builds.append(depth)
         levels = 1 + max(self._visit(span, scope, depth), self._visit(step, self._within(node, scope), depth + 1))
         if levels > MAX_NESTING:
-            self._fail(node, f"at most {MAX_NESTING} macros may be nested or follow one another; leave one out.")
+            self._fail(node, f"at most {MAX_NESTING} macros may be nested or chained; remove one.")
         return levels
 
     def _within(self, loop: Node, scope: _Scope) -> _Scope:
@@ -207,24 +207,24 @@ class Rules:
             if fields is None:
                 self._use(root.name, names)
             elif not steps:
-                self._fail(root, f"`{root.name}` can't stand alone; name a field of it: {', '.join(sorted(fields))}.")
+                self._fail(root, f"`{root.name}` needs a field: {', '.join(sorted(fields))}.")
             else:
                 self._known(steps[0], f"`{root.name}`", names[0], fields)
                 if steps[0].kind == "call":
-                    self._fail(root, f"write `{root.name}.{names[0]}` for `{root.name}[…]`.")
+                    self._fail(root, f"write `{root.name}.{names[0]}` instead of `{root.name}[…]`.")
                 self._use(f"{root.name}.{names[0]}", names[1:])
                 if tests and len(steps) == 1:
                     self.tested.add(f"{root.name}.{names[0]}")
         elif root.name != _RESULT and (steps or root.name not in _TYPE_NAMES):
             near = get_close_matches(root.name, [*self.variables, *scope], n=1)
-            known = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(self.variables))}."
-            self._fail(root, f"nothing is called `{root.name}`; {known}")
+            known = f"did you mean `{near[0]}`?" if near else f"known names: {', '.join(sorted(self.variables))}."
+            self._fail(root, f"unknown name `{root.name}`; {known}")
 
     def _known(self, node: Node, owner: str, name: str, fields: dict[str, str]) -> None:
         if name not in fields:
             near = get_close_matches(name, fields, n=1)
             known = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(sorted(fields))}."
-            extra = " What you add yourselves is in `metadata`." if not near and "metadata" in fields else ""
+            extra = " Your own fields are in `metadata`." if not near and "metadata" in fields else ""
             self._fail(node, f"{owner} has no field `{name}`; {known}{extra}")
 
     def _use(self, name: str, names: list[str]) -> None:
@@ -244,32 +244,32 @@ class Rules:
             self._pattern(node, depth)
         elif name in ("timestamp", "duration") and len(parts) == len(texts) == 1:
             form = '"2026-01-31T00:00:00Z"' if name == "timestamp" else '"36h"'
-            self._probe(node, f"{name}({_quoted(texts[0])})", f"{texts[0]!r} is no {name}; write one as {form}.")
+            self._probe(node, f"{name}({_quoted(texts[0])})", f"{texts[0]!r} is not a valid {name}; write {form}.")
         elif name in _DATES | _TIMES and len(parts) == 2:
             self._time_zone(node, parts[1].value)
         elif name == "_+_" and not self._is_number(node, scope) and parts[0].name != _RESULT:
             self.joins += 1
             if depth:
-                wrong = "`+` in a macro may only add numbers; write int(…) or double(…) around one of the two."
+                wrong = "`+` in a macro may only add numbers; put int(…) or double(…) around one of the operands."
                 self._fail(node, wrong)
             if self.joins > MAX_JOINS:
                 self._fail(node, f"at most {MAX_JOINS} texts or lists may be joined with `+`; compare them one by one.")
         self._scan(node, scope, depth)
 
     def _time_zone(self, node: Node, zone: object) -> None:
-        """Take names of the IANA database alone: the library opens whatever file a name leads to, a pipe as well."""
+        """Allow only names of the IANA database: the library opens any file that a name leads to, even a pipe."""
         if not isinstance(zone, str):
-            wrong = "the time zone is written out here, as a text in quotes; it can't come from an order or event."
+            wrong = "the time zone must be a text in quotes; it can't come from an order or event."
             self._fail(node, f"`{node.name}`: {wrong}")
         if zone not in _time_zones() and not _OFFSET.fullmatch(zone):
-            self._fail(node, f'{zone!r} is no time zone; name one as in "Europe/Amsterdam".')
+            self._fail(node, f'{zone!r} is not a time zone; use a name such as "Europe/Amsterdam".')
 
     def _pattern(self, node: Node, depth: int) -> None:
         pattern = node.parts[1].value
         if depth:
-            self._fail(node, "`matches` can't stand in a macro; use startsWith, endsWith or contains.")
+            self._fail(node, "`matches` isn't allowed in a macro; use startsWith, endsWith or contains.")
         if not isinstance(pattern, str):
-            self._fail(node, "`matches` takes a pattern that is written out here, as a text in quotes.")
+            self._fail(node, "the pattern of `matches` must be a text in quotes.")
         if re.search(r"\\[pP]", pattern):
             self._fail(node, r"`\p` in a pattern isn't supported; name the characters, as in [a-zà-ÿ].")
         size = max(1, len(pattern))
@@ -277,9 +277,9 @@ class Rules:
             size *= max(1, int(high or low))
         self.pattern_size += size
         if self.pattern_size > MAX_PATTERN_SIZE:
-            wrong = f"characters times repeats of all patterns come to {self.pattern_size:,}"
+            wrong = f"characters times repeats of all patterns are {self.pattern_size:,}"
             self._fail(node, f"{wrong}, more than {MAX_PATTERN_SIZE:,}; repeat less in {{}}, or use startsWith.")
-        self._probe(node, f'"".matches({_quoted(pattern)})', f"{pattern!r} is no pattern as RE2 has them; correct it.")
+        self._probe(node, f'"".matches({_quoted(pattern)})', f"{pattern!r} is not a valid RE2 pattern; correct it.")
 
     def _probe(self, node: Node, expression: str, sentence: str) -> None:
         self.probes.append(Probe(node.place, expression, sentence))
@@ -287,7 +287,7 @@ class Rules:
     def _scan(self, node: Node, scope: _Scope, depth: int) -> None:
         reads: Reads = ()
         if node.name in _COMPARISONS and len(node.parts) == 2:
-            # Comparing ends where the shorter of the two does.
+            # A comparison ends with the shorter of the two values.
             sides = (self._reads(part, scope) for part in node.parts)
             reads = min(sides, key=lambda side: (max((power for _, power in side), default=-9), len(side)))
         elif node.name == "@in":
@@ -297,8 +297,8 @@ class Rules:
         self.scans += [(depth, name, power) for name, power in reads if depth + power > 0]
         self.passes += sum(depth + power <= 0 for _, power in reads)
         if self.passes > MAX_PASSES:
-            wrong = f"at most {MAX_PASSES} comparisons may be with values of metadata, events or lists on both sides"
-            self._fail(node, f"{wrong}; compare with what is written out here, or split the condition.")
+            wrong = f"at most {MAX_PASSES} comparisons may have values of metadata, events or lists on both sides"
+            self._fail(node, f"{wrong}; compare with a literal value, or split the condition.")
 
     def _reads(self, node: Node, scope: _Scope) -> Reads:
         if node.kind == "const" or self._is_number(node, scope):
@@ -332,7 +332,7 @@ class Rules:
         return self._reads(span, scope)
 
     def _are_lines(self, span: Node, scope: _Scope) -> bool:
-        if span.kind == "loop":  # a filter gives the items themselves
+        if span.kind == "loop":  # a filter returns the items themselves
             body = _collected(span)
             is_filter = body is not None and body.kind == "ident" and body.name == span.name
             return is_filter and self._are_lines(span.parts[0], scope)
@@ -361,7 +361,7 @@ class Rules:
 
 
 def _path(node: Node) -> tuple[Node | None, list[Node]]:
-    """`order.metadata["key"]` as its name and the steps from it; None for anything that isn't only such steps."""
+    """Return the root name and the steps of a path such as `order.metadata["key"]`; None for any other node."""
     steps: list[Node] = []
     while node.kind == "select" or (
         node.kind == "call" and node.name == "_[_]" and isinstance(node.parts[1].value, str)
@@ -376,7 +376,7 @@ def _step_name(step: Node) -> str:
 
 
 def _collected(loop: Node) -> Node | None:
-    """What a map() or filter() puts into its list in every round; None for the macros that don't make a list."""
+    """Return the node that map() or filter() adds to its list in every round; None for macros that build no list."""
     waiting = [loop.parts[2]]
     while waiting:
         node = waiting.pop()
@@ -388,5 +388,5 @@ def _collected(loop: Node) -> Node | None:
 
 
 def _quoted(text: str) -> str:
-    """`text` as CEL has it in quotes, whatever is in it."""
+    """Return `text` as a CEL string literal."""
     return '"' + "".join(f"\\U{ord(character):08x}" for character in text) + '"'

@@ -1,20 +1,21 @@
-"""Conditions of campaigns, in CEL (Common Expression Language, cel.dev): `order.metadata.tier == "gold"`.
+"""Compile and evaluate conditions of campaigns, in CEL (Common Expression Language, cel.dev).
 
-Compiled when a campaign is saved or loaded, where everything wrong with one is said; then evaluated for every order or
-event. Which library and why, and what bounds the work: docs/decisions/0030-conditions-in-cel.md.
+A condition such as `order.metadata.tier == "gold"` is compiled when a campaign is saved or loaded, which reports every
+error, and evaluated for every order or event. docs/decisions/0030-conditions-in-cel.md explains the choice of the
+library and the limits.
 
-What the variables hold:
+Variables:
 
-- `order`: order_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in major units,
-  a double, so that people can write `order.amount >= 49.95`; a double is near and not exact, so where a cent matters
-  use amount_minor), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
+- `order`: order_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in major units
+  as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor where a cent
+  matters), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
   collection_ids, quantity, unit_minor, metadata.
 - `customer`: customer_id, email, mobile, segments (a list of texts). `coupon`: code. `campaign`: campaign_id, metadata.
-- `at`: when it is decided, a datetime with its zone.
-- `event`: the data of an event that may issue coupons, as its JSON has it.
+- `at`: the time of the decision, a datetime with its zone.
+- `event`: the JSON data of an event that may issue coupons.
 
-A field that is None is absent to `has(order.channel)`; metadata, lines and segments that are None are empty. JSON's 2
-and 2.0 both equal `2`, the text "2" doesn't. Whole numbers beyond 64 bits are compared as doubles.
+A field that is None is absent to `has(order.channel)`; metadata, lines and segments that are None are empty. The JSON
+numbers 2 and 2.0 both equal `2`; the text "2" doesn't. Integers beyond 64 bits are compared as doubles.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -39,26 +40,27 @@ from shared.ledger.condition_rules import (
 __all__ = ["EVENT_VARIABLES", "MAX_WORK", "REDEMPTION_VARIABLES", "ConditionError", "compile_condition"]
 
 REDEMPTION_VARIABLES: Final = frozenset(("order", "customer", "coupon", "campaign", "at"))
-"""What a condition for using a coupon may name."""
+"""Variables of a condition for using a coupon."""
 
 EVENT_VARIABLES: Final = frozenset(("event",))
-"""What a condition for issuing one may name."""
+"""Variables of a condition for issuing a coupon."""
 
 MAX_WORK: Final = 500_000
-"""Parts that the rounds of all macros evaluate, and values that their comparisons read, in one evaluation: about 0.1
-seconds. A thousand lines looked up in a list of 400 come near it; what could never come near isn't counted."""
+"""Limit of the nodes evaluated in all rounds of macros, plus the values read by their comparisons, in one evaluation:
+about 0.1 seconds. A thousand lines looked up in a list of 400 come close; conditions that can't come close aren't
+counted."""
 
 MAX_COPIED: Final = 1_100_000
-"""Entries that an evaluation copies at most while macros make lists, which takes the square of a list's length: 1,000
-entries take about 50 ms and 20 MB. Nothing else in the process runs meanwhile: the library keeps the interpreter. Lists
-of an order's lines are made in parts, where it is less."""
+"""Limit of the entries that an evaluation copies while macros build lists. Copies grow with the square of the list:
+1,000 entries take about 50 ms and 20 MB, and nothing else in the process runs, because the library holds the GIL. Lists
+of an order's lines are built in parts, which need fewer copies."""
 
 TOO_MUCH: Final = 10**9
-"""The work of an evaluation that would copy more than MAX_COPIED: beyond every budget."""
+"""The work of an evaluation that would copy more than MAX_COPIED: above every limit."""
 
-_EVALUATION: Final = 60  # tenths of microseconds that the least evaluation takes
-_CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded anew far more often than they change
-_TEXT_UNIT: Final = 64  # characters that are compared in the time of one other value
+_EVALUATION: Final = 60  # minimum work of an evaluation, in tenths of a microsecond
+_CACHED: Final = 1_000  # compiled conditions kept; campaigns are loaded far more often than they change
+_TEXT_UNIT: Final = 64  # characters that take as long to compare as one other value
 _EMPTY: Final[dict[str, Any]] = {"map": {}, "lines": [], "texts": []}
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -67,16 +69,17 @@ _NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
 
 @lru_cache(maxsize=_CACHED)
 def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCondition":
-    """A function from the variables' values to whether the condition holds. Raises ConditionError.
+    """Compile a condition to a function that takes the variables' values and returns a bool. Raise ConditionError.
 
-    Refused: what isn't CEL, names, fields and functions that don't exist, types that don't go together as far as they
-    are known beforehand (metadata's aren't), results that can't be true or false, and what could cost too much.
+    Refused are invalid CEL, unknown names, fields and functions, type errors that can be known before evaluation
+    (types of metadata can't), results other than true or false, and expressions that could cost too much.
 
-    The function never raises. What can't be evaluated doesn't hold: a key that isn't there, a text compared with `<` to
-    a number, a result that isn't true or false, work beyond the limits. A coupon is then refused, which can be
-    explained and put right; an exception would stop every order behind this one. `has(order.metadata.tier)` asks first.
-    It takes from the values only what the expression names, keeps nothing between calls, and may be called from
-    anywhere. `variables` are REDEMPTION_VARIABLES or EVENT_VARIABLES.
+    The function never raises. It returns False if the expression can't be evaluated: a missing key, a text compared
+    with a number by `<`, a result that isn't true or false, too much work. The coupon is then refused, which can be
+    explained and fixed; an exception would stop all orders. `has(order.metadata.tier)` avoids a missing key.
+
+    It reads only the values that the expression names, keeps nothing between calls, and is thread-safe. `variables` are
+    REDEMPTION_VARIABLES or EVENT_VARIABLES.
     """
     if not expression.strip():
         raise ConditionError(
@@ -88,7 +91,7 @@ def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCo
             "so split it into several or shorten it."
         )
     if any(not (character.isprintable() or character in "\n\r\t") for character in expression):
-        raise ConditionError("The condition holds characters that can't be seen; type it anew.")
+        raise ConditionError("The condition contains invisible characters; type it again.")
     try:
         rules = Rules(expression, variables)
         rules.judge(read_tree(_compiled(_parser(), expression, disable_check=True).serialize()))
@@ -99,19 +102,19 @@ def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCo
     kind = _result_type(program)
     if kind not in ("bool", "dyn"):
         raise ConditionError(
-            f"The condition comes to a value of type {kind}, not true or false; compare it to something."
+            f"The condition returns a value of type {kind}, not true or false; compare it with something."
         )
     for probe in rules.probes:
         if environment.compile(probe.expression).eval().type() == _library().Type.ERROR:
             fail(expression, probe.place, probe.sentence)
-    with suppress(RuntimeError):  # what has too many rounds without any data
-        program.eval(data={})  # the first evaluation makes it ready
+    with suppress(RuntimeError):  # too many rounds even without data
+        program.eval(data={})  # the first evaluation initializes the program
     return CompiledCondition(expression, program, rules)
 
 
 class CompiledCondition:
-    """A condition that is ready. `of_request`: it names neither coupon nor campaign. `has_rounds`: its cost depends on
-    what it looks at, which `work` estimates.
+    """A compiled condition. `of_request`: it names neither coupon nor campaign. `has_rounds`: its cost depends on the
+    values, and `work` estimates it.
     """
 
     __slots__ = ("_bindings", "_expression", "_in_parts", "_is_cheap", "_program", "_rules", "has_rounds", "of_request")
@@ -136,7 +139,7 @@ class CompiledCondition:
                 values = Values(values)
             if self._rules.builds and not in_parts and self._copied(values) > MAX_COPIED:
                 return False
-            # What is made for lists stays as long as the activation does, so these get one of their own.
+            # Lists stay in memory as long as their activation, so conditions that build lists get their own.
             if isinstance(values, Values) and (in_parts or not self._rules.builds):
                 return self._evaluated_together(values)
             data: dict[str, Any] = {}
@@ -146,13 +149,13 @@ class CompiledCondition:
             if _is_unfit(result):
                 result = self._program.eval(data=_plain(data))
             return result.value() is True
-        except Exception:  # whatever it is, see compile_condition
+        except Exception:  # see compile_condition
             return False
 
     def work(self, values: Mapping[str, Any]) -> int:
-        """What evaluating it on `values` may cost at most, in tenths of microseconds (`shared.domain.offers.work`).
+        """Return the maximum cost of evaluating `values`, in tenths of a microsecond (`shared.domain.offers.work`).
 
-        Measured with cel-expr-python 0.1.3: what the parts of a round cost, and copying lists that macros make.
+        The factors for nodes and copies were measured with cel-expr-python 0.1.3.
         """
         parts = min(self._parts(values), MAX_WORK)
         copied = self._copied(values)
@@ -163,7 +166,7 @@ class CompiledCondition:
         return _EVALUATION + (int(parts) + copied // 2) // 2
 
     def _copied(self, values: Mapping[str, Any]) -> int:
-        """Entries that are copied while macros make lists."""
+        """Return the number of entries that are copied while macros build lists."""
         longest = min(self._longest(values), MAX_ROUNDS)
         return sum(min(longest ** (depth + 1), MAX_ROUNDS) * longest for depth in self._rules.builds)
 
@@ -171,7 +174,7 @@ class CompiledCondition:
         return self._in_parts is not None and _lines_of(values) > FROM_LINES
 
     def _evaluated_together(self, values: Values) -> bool:
-        """The result; what is converted for it is there for the next condition on the same values."""
+        """Return the result. The converted values are kept for the next condition on the same `values`."""
         program = self._program
         if self._is_in_parts(values):
             program = self._in_parts
@@ -182,7 +185,7 @@ class CompiledCondition:
         return result.value() is True
 
     def _parts(self, values: Mapping[str, Any]) -> float:
-        """Parts that the rounds of all macros evaluate, and values that their comparisons read."""
+        """Return the nodes evaluated in all rounds of macros, plus the values read by their comparisons."""
         longest, rules = self._longest(values), self._rules
         work = 0.0
         for depth, parts in rules.steps.items():
@@ -197,7 +200,7 @@ class CompiledCondition:
 
 
 class _Binding:
-    """One name of an expression: where its value is found, and what of it is handed over."""
+    """One name of an expression: where its value is, and which part of it is passed to the library."""
 
     __slots__ = ("_empty", "_field", "_keys", "_nullable", "_tested", "_variable", "name")
 
@@ -219,7 +222,7 @@ class _Binding:
             data[self.name] = self._empty
 
     def weight(self, values: Mapping[str, Any]) -> tuple[int, int]:
-        """How many values it hands over, and the longest list in it; found out once for `Values`."""
+        """Return the number of values it passes, and the longest list in them; computed once for `Values`."""
         key = (self.name, None if self._keys is None else frozenset(self._keys))
         known = values.prepared if isinstance(values, Values) else {}
         if key not in known:
@@ -248,7 +251,7 @@ def _lines_of(values: Mapping[str, Any]) -> int:
 
 
 def _program_in_parts(expression: str, rules: Rules) -> Any:
-    """The program that makes its lists of lines in parts; None where it makes other lists, or none."""
+    """Return the program that builds its lists of lines in parts; None if it builds other lists, or none."""
     written, macros = in_parts(expression)
     if not macros or macros < len(rules.builds):
         return None
@@ -259,7 +262,7 @@ def _program_in_parts(expression: str, rules: Rules) -> Any:
 
 
 def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
-    """All of `values` as the library takes them, `tested` being what has() asks for; made once. `fit`: made to fit."""
+    """Return all of `values` in the library's form, cached. `tested`: fields in has(). `fit`: convert unfit values."""
     key = (tested, fit)
     found = values.prepared.get(key)
     if found is None:
@@ -276,14 +279,14 @@ def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
 
 @cache
 def _all_bindings(tested: frozenset[str]) -> "list[_Binding]":
-    """Every name that a condition may have, `tested` those that has() asks for."""
+    """Return a binding for every name that a condition may use; `tested` are those in has()."""
     names = [f"{variable}.{field}" for variable, fields in FIELDS.items() for field in fields]
     return [_Binding(name, None, name in tested) for name in (*names, *PLAIN)]
 
 
 @cache
 def _library() -> Any:
-    # 15 MB of C++: most commands and all tests of the domain never meet a condition.
+    # Imported late because it is 15 MB of C++, which most CLI commands and all tests of the domain don't need.
     from cel_expr_python import cel  # noqa: PLC0415
 
     return cel
@@ -300,9 +303,9 @@ def _environment(rules: Rules, parts: Sequence[str] = ()) -> Any:
 
 @cache
 def _whole_environment(tested: frozenset[str]) -> Any:
-    """One that knows every name, to hand values over with."""
+    """Return an environment with all names, to create activations."""
     environment = _new_environment([binding.name for binding in _all_bindings(tested)], tested, NAMES)
-    environment.compile("at")  # before anything is compiled it takes no datetime
+    environment.compile("at")  # it accepts datetimes only after a first compilation
     return environment
 
 
@@ -317,7 +320,7 @@ def _new_environment(names: Iterable[str], tested: Set[str], parts: Sequence[str
         "lines": types.List(types.Map(types.STRING, types.DYN)),
         "texts": types.List(types.STRING),
     }
-    # A field is a variable of its own: it has a type and is handed over alone. But has() asks for a key of a map.
+    # A field is a variable of its own, so that it has a type and is passed alone. But has() needs a key of a map.
     fields = {name: kinds[_kind(name)] for name in names if name not in tested}
     maps = {name.partition(".")[0]: kinds["map"] for name in tested}
     return _library().NewEnv(variables=fields | maps | dict.fromkeys(parts, kinds["lines"]))
@@ -333,12 +336,12 @@ def _compiled(environment: Any, expression: str, **options: bool) -> Any:
 def _result_type(program: Any) -> str:
     try:
         return str(program.return_type().name()).lower()
-    except RuntimeError:  # the library has no name for every type: a map with lists for keys
+    except RuntimeError:  # some types have no name in the library, such as a map with lists as keys
         return "map"
 
 
 def _weigh(value: Any, longest: int) -> tuple[int, int]:
-    """How many values `value` is, long texts counted as several; and the longest list in it, or `longest`."""
+    """Return the number of values in `value` (long texts count as several), and its longest list or `longest`."""
     weight = 1
     if isinstance(value, str):
         weight += len(value) // _TEXT_UNIT
@@ -351,12 +354,12 @@ def _weigh(value: Any, longest: int) -> tuple[int, int]:
 
 
 def _is_unfit(result: Any) -> bool:
-    """Whether a value was handed over that the library doesn't take as it is."""
+    """Return whether the evaluation failed because the library doesn't accept a value's type."""
     return result.type() == _library().Type.ERROR and any(hint in str(result.value()) for hint in _NOT_PLAIN)
 
 
 def _plain(value: Any) -> Any:
-    """`value` as the library takes it: whole numbers of at most 64 bits, and lists for the other collections."""
+    """Return `value` in types that the library accepts: integers up to 64 bits, and lists for other collections."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

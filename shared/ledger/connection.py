@@ -1,16 +1,16 @@
-"""The ledger's connection: what a COMMIT that gets no answer means, in one place for everybody who writes.
+"""The ledger's connection: handles COMMITs without an answer, for all code that writes.
 
-Three rules hold on every connection of `open_pool`:
+Three rules apply to every connection of `open_pool`:
 
-- **Nothing is ever cancelled.** asyncpg sends a cancel request when a statement takes too long or its task is
-  cancelled. A COMMIT that waits for a synchronous standby takes such a request as leave to commit here alone: the
-  transaction becomes visible, and a failover loses it. So the connection is closed instead; what was asked may or may
-  not have happened, and the caller finds out by asking again.
-- **A COMMIT is answered within `commit_seconds`**, or counts as unanswered. While a COMMIT of this process is still
-  waiting in the server, no new transaction is begun: each would leave one more session waiting there.
+- **Nothing is ever cancelled.** asyncpg sends a cancel request when a statement times out or its task is cancelled. A
+  COMMIT that waits for a synchronous standby then ends without it: the transaction becomes visible, and a failover
+  loses it. So the connection is closed instead. The transaction may or may not have happened; the caller runs it again
+  to find out.
+- **A COMMIT is answered within `commit_seconds`**, or counts as unanswered. While a COMMIT of this process still waits
+  in the server, no new transaction begins: each would leave one more session waiting there.
 - **A COMMIT is answered when everything the transaction read is replicated too**, not only what it wrote. A rerun that
-  finds its journal row has nothing to write, and PostgreSQL would not wait for the row's own COMMIT, which may have
-  ended without the standby. So a COMMIT under synchronous replication always writes a small record, and waits for it.
+  finds its journal row writes nothing, and PostgreSQL would not wait for the row's own COMMIT, which may have ended
+  without the standby. So under synchronous replication a COMMIT always writes a small record and waits for it.
 """
 
 import socket
@@ -23,40 +23,40 @@ from asyncpg.transaction import Transaction
 from shared.ledger.sql import sql
 
 COMMIT_SECONDS: Final = 10.0
-"""A commit takes milliseconds. Ten seconds are above a checkpoint's worst stall and far below the time after which
-somebody would call the service stuck."""
+"""A commit takes milliseconds. Ten seconds are more than a checkpoint's worst stall and less than the time after which
+a service counts as stuck."""
 
 KEEPALIVE_IDLE_SECONDS: Final = 10
 KEEPALIVE_INTERVAL_SECONDS: Final = 5
 KEEPALIVE_PROBES: Final = 3
 UNACKNOWLEDGED_SECONDS: Final = 20
-"""A peer that doesn't acknowledge what was sent for so long is gone (`TCP_USER_TIMEOUT`)."""
+"""A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`)."""
 
 _WAITS_FOR_STANDBY: Final = "SyncRepWaitForLSN"
-"""The server's function that warns when its wait for a standby was ended; the warning's text depends on the locale."""
+"""Name of the server function that warns when a wait for a standby was ended; the warning's text is localized."""
 
 
 class CommitUnansweredError(ConnectionError):
-    """A COMMIT got no answer, or one that says that it isn't replicated: it may or may not last. Do it again."""
+    """A COMMIT got no answer, or isn't replicated, so it may be lost. Run the transaction again."""
 
 
 class CommitWaitsError(ConnectionError):
-    """A COMMIT of this process still waits in the server, for a synchronous standby as a rule. Try again later."""
+    """A COMMIT of this process still waits in the server, usually for a synchronous standby. Try again later."""
 
 
 _waiting: set[int] = set()
-"""Sessions (by their process in the server) whose COMMIT this process gave up waiting for."""
+"""Server process ids of the sessions whose COMMIT this process stopped waiting for."""
 
 
 class LedgerTransaction(Transaction):
-    """As asyncpg's, but never begun while an earlier COMMIT waits, and no second error about a closed connection."""
+    """asyncpg's transaction. Doesn't start while an earlier COMMIT waits, and raises no second error once closed."""
 
     __slots__ = ()
     _connection: "LedgerConnection"
     _readonly: bool
 
     async def start(self) -> None:
-        """Begin. Raises CommitWaitsError."""
+        """Begin the transaction. Raise CommitWaitsError."""
         if _waiting and not self._readonly and not self._connection.is_in_transaction():
             await self._connection.refuse_while_commits_wait()
         await super().start()
@@ -68,10 +68,10 @@ class LedgerTransaction(Transaction):
 
 
 class LedgerConnection(asyncpg.Connection):
-    """A connection with the rules above. A wait for the standby that an operator ends (`pg_cancel_backend`) is noticed.
+    """A connection with the rules above. It notices when an operator ends a wait for the standby (`pg_cancel_backend`).
 
-    Some of what it overrides is asyncpg's own business; tests/integration/test_ledger_connection.py and
-    tests/faults/test_standby.py fail where a release of asyncpg changes that.
+    Some overridden methods are private to asyncpg; tests/integration/test_ledger_connection.py and
+    tests/faults/test_standby.py fail if a release of asyncpg changes them.
     """
 
     commit_seconds = COMMIT_SECONDS
@@ -80,19 +80,19 @@ class LedgerConnection(asyncpg.Connection):
 
     def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:
         super().__init__(protocol, transport, *args)
-        self._left = False  # closed as soon as the event loop gets to it
+        self._closing = False  # closed in the next round of the event loop
         self._unreplicated = False
         _notice_dead_peers(transport)
 
     def transaction(
         self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False
     ) -> LedgerTransaction:
-        """A transaction or, inside of one, a savepoint."""
+        """Return a transaction or, inside of one, a savepoint."""
         self._check_open()  # type: ignore[attr-defined]  # not in asyncpg's stubs
         return LedgerTransaction(self, isolation, readonly, deferrable)
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
-        """As asyncpg's; a COMMIT is bounded by `commit_seconds` and raises CommitUnansweredError."""
+        """Run a statement. A COMMIT is limited to `commit_seconds` and raises CommitUnansweredError."""
         if not args and query.strip(" ;").upper() == "COMMIT":
             await self._commit()
             return "COMMIT"
@@ -101,7 +101,7 @@ class LedgerConnection(asyncpg.Connection):
         return status
 
     async def refuse_while_commits_wait(self) -> None:
-        """Raise CommitWaitsError while a COMMIT that this process gave up still runs in the server."""
+        """Raise CommitWaitsError while an unanswered COMMIT of this process still runs in the server."""
         pids = list(_waiting)
         still = {record[0] for record in await self.fetch(sql("commits_waiting"), pids)}
         _waiting.difference_update(set(pids) - still)
@@ -112,8 +112,8 @@ class LedgerConnection(asyncpg.Connection):
             )
 
     def is_closed(self) -> bool:
-        """Whether it is closed, or about to be."""
-        return self._left or super().is_closed()
+        """Return whether the connection is closed, or about to be."""
+        return self._closing or super().is_closed()
 
     async def _commit(self) -> None:
         self._check_open()  # type: ignore[attr-defined]  # not in asyncpg's stubs
@@ -135,24 +135,22 @@ class LedgerConnection(asyncpg.Connection):
 
     def _refuse_unreplicated(self) -> None:
         if self._unreplicated:
-            self._leave()
-            raise CommitUnansweredError(
-                "somebody ended a COMMIT's wait for the synchronous standby: it isn't replicated"
-            )
+            self._abort_soon()
+            raise CommitUnansweredError("a COMMIT's wait for the synchronous standby was ended: it isn't replicated")
 
-    def _leave(self) -> None:
-        """Drop the connection to the server soon: asyncpg is amid its own bookkeeping where this is called.
+    def _abort_soon(self) -> None:
+        """Drop the connection in the next round of the event loop, because asyncpg's state is in use in this one.
 
-        Only the protocol is ended here. What the pool has to forget, it forgets when the connection is released.
+        Only the protocol is aborted here. The pool removes the connection when it is released.
         """
-        if not self._left:
-            self._left = True
+        if not self._closing:
+            self._closing = True
             self._loop.call_soon(self._protocol.abort)
 
-    # What asyncpg calls
+    # Called by asyncpg
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
-        self._leave()
+        self._abort_soon()
 
     def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
         if fields.get("R") == _WAITS_FOR_STANDBY:
@@ -166,12 +164,12 @@ class LedgerConnection(asyncpg.Connection):
 
 
 def connection_class(commit_seconds: float) -> type[LedgerConnection]:
-    """The class of connections that wait `commit_seconds` for a COMMIT: asyncpg takes a class, and no arguments."""
+    """Return a connection class that waits `commit_seconds` for a COMMIT. asyncpg takes a class without arguments."""
     return type("LedgerConnection", (LedgerConnection,), {"commit_seconds": commit_seconds})
 
 
 def _notice_dead_peers(transport: Any) -> None:
-    """Have the kernel end a connection whose other side is gone, where the platform can."""
+    """Set the kernel's options that end a connection to a dead peer, where the platform has them."""
     peer = transport.get_extra_info("socket")
     if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
         return

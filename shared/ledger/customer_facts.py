@@ -1,4 +1,4 @@
-"""What rules ask of customers: their segments, and whether they have ordered before."""
+"""Load the facts about customers that rules need: segments and earlier orders."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,39 +20,39 @@ async def load_customers(
     touched: Sequence[Campaign],
     fresh_orders: Iterable[str],
 ) -> None:
-    """Fill `state.segments` and `state.orders_of` for whom the batch's campaigns ask, their rows locked.
+    """Fill `state.segments` and `state.orders_of` for the customers that need them, and lock their rows.
 
-    `fresh_orders` are those that the batch is the first to hear of. Where no campaign asks and no command says
-    segments, it costs nothing.
+    `fresh_orders` are the orders that the batch inserted. No statement runs if no campaign needs these facts and no
+    command has segments.
     """
     asks_first = any(campaign.eligibility.first_order_only for campaign in touched)
-    asked: set[CustomerKey] = set()
+    needed: set[CustomerKey] = set()
     if asks_first or any(campaign.eligibility.asks_segments for campaign in touched):
-        asked |= {
+        needed |= {
             key
             for command in commands
             if isinstance(command, RedeemCoupons | LockCoupons)
             and (key := state.customers.get(command.command_id)) is not None
         }
-        asked |= {lock.customer_key for lock in state.locks.values() if lock.customer_key is not None}
-    locked = asked | set(_told(state, commands))
+        needed |= {lock.customer_key for lock in state.locks.values() if lock.customer_key is not None}
+    locked = needed | set(_with_segments(state, commands))
     if not locked:
         return
     for key, segments in await connection.fetch(sql("customers_lock"), sorted(locked)):
         if segments is not None:
             state.segments[key] = frozenset(segments)
     if asks_first:
-        state.orders_of = {key: set() for key in asked}
+        state.orders_of = {key: set() for key in needed}
         fresh = sorted(fresh_orders)
-        # Those of the batch may be closed on the way, so one more than they are must be known.
+        # The batch may close its own orders, so one more than their number must be loaded.
         for key, order_id in await connection.fetch(
-            sql("orders_of_customers"), sorted(asked), len(commands) + 1, fresh
+            sql("orders_of_customers"), sorted(needed), len(commands) + 1, fresh
         ):
             state.orders_of[key].add(order_id)
 
 
-def _told(state: State, commands: Sequence[Command]) -> Iterable[CustomerKey]:
-    """Of whom the commands say segments."""
+def _with_segments(state: State, commands: Sequence[Command]) -> Iterable[CustomerKey]:
+    """Yield the keys of customers whose segments a command reports."""
     for command in commands:
         customer = getattr(command, "customer", None)
         key = state.customers.get(command.command_id)
@@ -61,10 +61,10 @@ def _told(state: State, commands: Sequence[Command]) -> Iterable[CustomerKey]:
 
 
 async def write_segments(connection: Connection, verdicts: Iterable[Verdict]) -> None:
-    """What was said last of each customer."""
-    said: dict[CustomerKey, str] = {}
+    """Store the segments reported last for each customer."""
+    reported: dict[CustomerKey, str] = {}
     for verdict in verdicts:
         if verdict.segments is not None:
-            said[verdict.segments[0]] = orjson.dumps(verdict.segments[1]).decode()
-    if said:
-        await connection.execute(sql("customers_segments"), list(said), list(said.values()))
+            reported[verdict.segments[0]] = orjson.dumps(verdict.segments[1]).decode()
+    if reported:
+        await connection.execute(sql("customers_segments"), list(reported), list(reported.values()))

@@ -1,9 +1,8 @@
-"""Who is who: from the identifiers that an event names to one person.
+"""Resolve the identifiers of events to customers, and merge customers that turn out to be the same.
 
-A person is whoever shares an identifier. When an event shows that two persons we knew apart are one (its id is
-known as one, its e-mail as another), they are merged into the older; that needs every batch to stand still for a
-moment,
-so it is done in a transaction of its own, and the batch that found out runs again.
+Identifiers that occur together belong to one customer. If an event has the id of one customer and the e-mail address
+of another, they are merged into the older one. No batch may run during a merge, so it has a transaction of its own, and
+the batch that found it runs again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,22 +14,22 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
 DEFINITIONS_LOCK = 0x636F7501
-"""Batches share it; what changes the ground they stand on (a campaign, who is who) takes it alone."""
+"""Batches share this advisory lock; changes of campaigns and merges of customers take it exclusively."""
 
 
 class SamePersonError(Exception):
-    """Persons that the ledger knew apart turned out to be one; merge `groups` of keys, then run the batch again."""
+    """Customers turned out to be the same: merge each of `groups` (sets of keys), then run the batch again."""
 
     def __init__(self, groups: list[frozenset[CustomerKey]]) -> None:
-        super().__init__(f"{len(groups)} customers are known under several names; they are to be merged")
+        super().__init__(f"{len(groups)} customers have several keys that have to be merged")
         self.groups = groups
 
 
 async def resolve(connection: Connection, named: Mapping[str, Customer | None]) -> dict[str, CustomerKey | None]:
-    """The person that each command names: command id → key, None for a guest (nobody, or nobody identifiable).
+    """Return the customer key of each command by command id; None for a guest (no usable identifier).
 
-    Persons seen for the first time are added. Raises SamePersonError; a unique violation means that another process
-    added one of them at the same time, and the batch is to run again.
+    New customers are added. Raise SamePersonError. A unique violation means that another process added one of them at
+    the same time; run the batch again.
     """
     names = {command_id: () if customer is None else identifiers(customer) for command_id, customer in named.items()}
     unique = dict.fromkeys(chain.from_iterable(names.values()))
@@ -40,12 +39,14 @@ async def resolve(connection: Connection, named: Mapping[str, Customer | None]) 
         sql("customers_find"), [kind for kind, _ in unique], [value for _, value in unique]
     )
     known: dict[Identifier, CustomerKey] = {(kind, value): key for kind, value, key in records}
-    # Who is known by all of their names as one person tells nothing new: most customers, most of the time.
-    people = {command_id: _person(together, known) for command_id, together in names.items()}
-    telling = {command_id: names[command_id] for command_id, key in people.items() if key is None and names[command_id]}
-    if telling:
-        keys = _group(telling.values(), known)
-        people.update((command_id, keys[together[0]]) for command_id, together in telling.items())
+    # Most customers are known by all of their identifiers already.
+    customer_keys = {command_id: _known_key(together, known) for command_id, together in names.items()}
+    unresolved = {
+        command_id: names[command_id] for command_id, key in customer_keys.items() if key is None and names[command_id]
+    }
+    if unresolved:
+        keys = _group(unresolved.values(), known)
+        customer_keys.update((command_id, keys[together[0]]) for command_id, together in unresolved.items())
         if new := [identifier for identifier in unique if identifier not in known]:
             await connection.execute(
                 sql("customers_add"),
@@ -53,11 +54,11 @@ async def resolve(connection: Connection, named: Mapping[str, Customer | None]) 
                 [value for _, value in new],
                 [keys[identifier] for identifier in new],
             )
-    return people
+    return customer_keys
 
 
-def _person(names: tuple[Identifier, ...], known: Mapping[Identifier, CustomerKey]) -> CustomerKey | None:
-    """Whom all of `names` are known to mean; None where one is new, or means somebody else."""
+def _known_key(names: tuple[Identifier, ...], known: Mapping[Identifier, CustomerKey]) -> CustomerKey | None:
+    """Return the key that all of `names` have; None if one is new or has another key."""
     if not names:
         return None
     key = known.get(names[0])
@@ -70,7 +71,10 @@ def _person(names: tuple[Identifier, ...], known: Mapping[Identifier, CustomerKe
 def _group(
     named: Iterable[tuple[Identifier, ...]], known: Mapping[Identifier, CustomerKey]
 ) -> dict[Identifier, CustomerKey]:
-    """One key for all identifiers that were named together, directly or through others. Raises SamePersonError."""
+    """Return the key of each identifier; those named together, directly or through others, share one.
+
+    Raise SamePersonError.
+    """
     parents: dict[Identifier, Identifier] = {}
 
     def root(identifier: Identifier) -> Identifier:
@@ -94,17 +98,17 @@ def _group(
 
 
 async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
-    """Make one person of each group: the oldest, whose the others' identifiers, coupons, locks and meters become.
+    """Merge each group into its oldest customer, who gets the identifiers, coupons, locks, orders and meters.
 
-    Transfers are for good and keep the key they were written with; `customers.merged_into` says whom it means now.
+    Ledger entries never change and keep their key; `customers.merged_into` maps it to the customer that remains.
     """
     async with pool.acquire() as connection:
         for group in sorted(groups, key=sorted):
             async with connection.transaction():
-                await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+                await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
                 if len(keys) < 2:
-                    continue  # somebody else merged them while we waited for our turn
+                    continue  # another process merged them while this one waited for the lock
                 for statement in (
                     "customers_merge",
                     "customers_merge_segments",

@@ -1,4 +1,4 @@
-"""A campaign's amounts and times, from the texts that people write to what the decision reckons with."""
+"""Parse a campaign's amounts and times into the values that decisions use."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
@@ -10,11 +10,11 @@ from shared.domain.model.money import MoneyError, parse_minor
 
 
 class DefinitionError(ValueError):
-    """A campaign that makes no sense: a sentence with the field and the way out."""
+    """An invalid campaign. The message names the field and says what to change."""
 
 
 def discount_offer(discount: DiscountDefinition, currency: str | None) -> DiscountOffer:
-    """What a coupon gives. Raises DefinitionError."""
+    """Return the discount that a coupon gives. Raise DefinitionError."""
     cap = minor(discount.max_discount, currency, "discount.max_discount")
     if cap == 0:
         raise DefinitionError(
@@ -29,7 +29,7 @@ def discount_offer(discount: DiscountDefinition, currency: str | None) -> Discou
             raise DefinitionError(f"`discount.value` is {value} percent; give more than 0 and at most 100.")
         return DiscountOffer(kind, value, numerator, denominator, max_discount_minor=cap)
     if row.value == "amount":
-        # Without a currency it is an amount in whatever currency the order has.
+        # Without a currency it is an amount in the order's currency.
         amount = None if currency is None else minor(value, currency, "discount.value")
         if amount == 0:
             raise DefinitionError(
@@ -43,11 +43,11 @@ def discount_offer(discount: DiscountDefinition, currency: str | None) -> Discou
 
 
 def minor(amount: str | None, currency: str | None, name: str) -> int | None:
-    """`amount` in minor units of `currency`; None for None. Raises DefinitionError, which calls the field `name`."""
+    """Return `amount` in minor units of `currency`; None for None. Raise DefinitionError about the field `name`."""
     if amount is None:
         return None
     if currency is None:
-        raise DefinitionError(f"`{name}` is an amount of money; say in which currency in `eligibility.currency`.")
+        raise DefinitionError(f"`{name}` is an amount of money; set its currency in `eligibility.currency`.")
     try:
         return parse_minor(amount, currency)
     except MoneyError as error:
@@ -55,7 +55,7 @@ def minor(amount: str | None, currency: str | None, name: str) -> int | None:
 
 
 def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
-    """When it is, in UTC. Raises DefinitionError."""
+    """Return the window in UTC. Raise DefinitionError."""
     zone = ZoneInfo(window.time_zone)
     starts_at, ends_at = _moment(window.starts_at, zone), _moment(window.ends_at, zone)
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
@@ -67,7 +67,7 @@ def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
 
 
 def _moment(moment: datetime | date | None, zone: ZoneInfo) -> datetime | None:
-    """In UTC; a date is the start of that day in `zone`."""
+    """Return the time in UTC; a date is the start of that day in `zone`."""
     if moment is None:
         return None
     if not isinstance(moment, datetime):
@@ -76,5 +76,5 @@ def _moment(moment: datetime | date | None, zone: ZoneInfo) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise DefinitionError(
-            f"`window` holds {moment.isoformat()}, which is beyond the calendar; leave it null."
+            f"`window` holds {moment.isoformat()}, which is outside the supported years; leave it null."
         ) from error

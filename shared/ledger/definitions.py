@@ -1,6 +1,6 @@
-"""From a campaign as people write it to the campaign as the decision reads it.
+"""Convert a campaign definition to the `Campaign` that decisions read.
 
-`schemas.campaigns` has judged the document's shape; here it is judged whether it makes sense.
+`schemas.campaigns` has checked the document's shape; this module checks that its fields fit together.
 """
 
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
@@ -29,7 +29,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
-    """`definition` as a `Campaign`; raises DefinitionError. `version` is the ledger's, 0 where it isn't saved yet."""
+    """Return `definition` as a `Campaign`. `version` is the ledger's, 0 if it isn't saved. Raise DefinitionError."""
     currency = definition.discount.currency or definition.eligibility.currency
     window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
     code = _code(definition.code)
@@ -145,8 +145,8 @@ def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRul
     condition = None
     if rule.to != "customer" and source == "external":
         raise DefinitionError(
-            f"`issues_on[{number}].to` is {rule.to}, but an external source is asked by e-mail address, and a sign-up "
-            'names who referred by an id alone; write "customer", or take the codes from elsewhere.'
+            f"`issues_on[{number}].to` is {rule.to}, but an external source needs an e-mail address, and a sign-up "
+            'names the referring customer by id only; write "customer", or use another source of codes.'
         )
     if rule.condition is not None:
         name = f"issues_on[{number}].condition"
@@ -155,7 +155,7 @@ def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRul
 
 
 def _code(code: CodeDefinition) -> CodeRule:
-    """The code's rule; prefix, length and suffix become the pattern that they are."""
+    """Return the code's rule; prefix, length and suffix are combined into a pattern."""
     pattern = code.pattern
     if code.prefix is not None or code.suffix is not None or code.length is not None:
         random = codes.DEFAULT_PATTERN if code.length is None else "#" * code.length
@@ -164,7 +164,7 @@ def _code(code: CodeDefinition) -> CodeRule:
 
 
 def _code_field(code: CodeDefinition, error: codes.CodePatternError) -> str:
-    """The field that the author of a code wrote and has to change."""
+    """Return the name of the field that has to be changed."""
     if error.about == "charset":
         return "code.charset"
     for name in ("prefix", "suffix"):
@@ -193,5 +193,5 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     for name, given in conflicts.items():
         if given:
             raise DefinitionError(
-                f"`{name}` doesn't go with `code.shared_code`, one coupon for everybody; leave one of the two out."
+                f"`{name}` can't be combined with `code.shared_code`, one coupon for all customers; remove one of them."
             )

@@ -1,11 +1,11 @@
-"""The engine: commands in, verdicts out, one Postgres transaction a batch.
+"""The engine: executes batches of commands and returns verdicts, with one PostgreSQL transaction per batch.
 
-    begin → seen these before? → load and lock → decide one after another → write → commit
+    begin → look up the journal → load and lock → decide one after another → write → commit
 
-Errors are classified here and nowhere else. A batch that met another batch runs again (bounded, with jitter). A lost
-reply to COMMIT is resolved by running again, since the journal knows. A command that the database can't take, or that
-meets a bug, is found by halving the batch and rejected alone: one bad command never harms its neighbours. A database
-that is away is the caller's to wait for.
+All errors are classified here. A batch that conflicts with another one is retried (bounded, with jitter). A lost reply
+to COMMIT is resolved by a retry, which finds the verdicts in the journal. A command that the database can't store, or
+that causes a bug, is found by halving the batch and rejected alone; the others are executed. If the database is
+unavailable, the caller waits.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from shared.runtime import telemetry
 log = structlog.get_logger(__name__)
 
 RUNS: Final = 8
-"""How often a batch is run before its conflict counts as lasting. Conflicts are with batches that commit within
-tens of milliseconds; eight runs with the pauses below span about two seconds."""
+"""Limit of runs before a conflict of a batch counts as permanent. Other batches commit within tens of milliseconds;
+eight runs with the pauses below take about two seconds."""
 
 PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -46,7 +46,7 @@ CONFLICTS: Final[tuple[type[BaseException], ...]] = (
     asyncpg.QueryCanceledError,
     RunAgainError,
 )
-"""Signs of another batch at the same rows. A unique violation is one: the other batch inserted first."""
+"""Errors that mean another batch holds the same rows, or inserted them first (a unique violation). Retry the batch."""
 
 UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
@@ -54,10 +54,10 @@ UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
     asyncpg.RaiseError,
     asyncpg.ProgramLimitExceededError,  # a text too long for an index, among others
 )
-"""What the database, or its driver, says of a value or a change that it can't take."""
+"""Errors of the database, or its driver, for a value or a change that it can't store."""
 
 MOST_STUCK_LOCKS: Final = 1_000
-"""Expired locks that one engine leaves alone because they can't be expired. More than these means a bug in expiring."""
+"""Limit of expired locks that one engine skips because they can't be expired. More mean a bug in the expiry itself."""
 
 
 _OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (
@@ -66,19 +66,19 @@ _OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (
     *NOT_MIGRATED,
     SplitBatchError,
 )
-"""Errors that say nothing of a single command or lock."""
+"""Errors that no single command or lock causes."""
 
 
 class LedgerUnavailableError(Exception):
-    """The ledger can't be reached, or can't get a batch through. Nothing is lost: execute the same commands later."""
+    """The ledger is unavailable, or a batch kept failing. Nothing is lost: execute the same commands later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command that got no verdict: its id was used for something else, the database can't take it, or it met a bug.
+    """A command without a verdict: its id was used for another request, the database can't store it, or it met a bug.
 
-    Nothing of it was done. With `is_bug` the same command may succeed with a later version of Couponry; the log has the
-    traceback. `text` is one or more sentences that may be shown to whoever sent the command.
+    The command had no effect. With `is_bug` it may succeed with a later version of Couponry; the log has the traceback.
+    `text` may be shown to the sender of the command.
     """
 
     command_id: str
@@ -88,23 +88,23 @@ class Rejected:
 
 
 _OF_ALL: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
-"""Errors that the caller gets: nobody's command is why."""
+"""Errors that are raised to the caller, because no command causes them."""
 
 Answer = Verdict | Rejected
-Asked = tuple[str, bytes]
+_RequestKey = tuple[str, bytes]
 """(command id, fingerprint)"""
 
 
 class _ExpiryError(Exception):
-    """A batch failed that was to expire locks as well, so that one of them may be why. The cause is the error."""
+    """A batch that also expires locks failed, so one of the locks may be the cause. `__cause__` is the error."""
 
     def __init__(self, references: Sequence[str]) -> None:
-        super().__init__(f"A batch failed that was to expire {len(references)} locks")
+        super().__init__(f"A batch that expires {len(references)} locks failed")
         self.references = list(references)
 
 
 class Engine:
-    """Executes commands against the ledger behind `pool`. Any number of engines may run against one ledger."""
+    """Executes commands against the ledger of `pool`. Any number of engines may use one ledger."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -112,38 +112,38 @@ class Engine:
         self._stuck_locks: set[str] = set()
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
-        """Return one answer a command, in their order.
+        """Execute commands and return one answer for each, in their order.
 
-        Commands are decided one after another as if each ran alone in this order, in one transaction unless a command
-        has to be isolated or all of them would take too long. One that was executed before gets its recorded verdict.
-        One that the database can't take or that meets a bug gets a Rejected, and its neighbours are executed.
+        Commands are decided one after another in this order, in one transaction unless a command has to be isolated or
+        all of them would take too long. A command that was executed before gets its recorded verdict. One that the
+        database can't store or that causes a bug gets a Rejected; the others are executed.
 
-        Raises LedgerUnavailableError: then any of the batch may or may not have happened, and executing it again finds
-        out. Raises one of `NOT_MIGRATED`: then nothing happened.
+        Raise LedgerUnavailableError: the commands may or may not have been executed; executing them again finds out.
+        Raise one of `NOT_MIGRATED`: nothing was executed.
         """
-        answered: dict[Asked, Answer] = {}
-        asked: list[tuple[Command, Asked]] = []
+        answered: dict[_RequestKey, Answer] = {}
+        requests: list[tuple[Command, _RequestKey]] = []
         for command in commands:
             try:
-                asked.append((command, (command.command_id, journal.fingerprint(command))))
-            except Exception as error:  # whatever it raises is this command's own
-                unreadable = (command.command_id, b"")
-                answered[unreadable] = _bug(command, error)
-                asked.append((command, unreadable))
-        while waiting := [one for one in asked if one[1] not in answered]:
-            # One a round for each id: of two requests under one id, either may be the one that has a verdict already.
-            first: dict[str, tuple[Command, Asked]] = {}
-            for one in waiting:
-                first.setdefault(one[0].command_id, one)
+                requests.append((command, (command.command_id, journal.fingerprint(command))))
+            except Exception as error:  # any error is caused by this command
+                without_fingerprint = (command.command_id, b"")
+                answered[without_fingerprint] = _bug(command, error)
+                requests.append((command, without_fingerprint))
+        while waiting := [request for request in requests if request[1] not in answered]:
+            # Run duplicates of one id in separate rounds, because either may already have a verdict.
+            first: dict[str, tuple[Command, _RequestKey]] = {}
+            for request in waiting:
+                first.setdefault(request[0].command_id, request)
             fingerprints = {command_id: key[1] for command_id, (_, key) in first.items()}
             answers = await self._isolating([command for command, _ in first.values()], fingerprints)
             answered |= {key: answers[command_id] for command_id, (_, key) in first.items()}
-        return [answered[key] for _, key in asked]
+        return [answered[key] for _, key in requests]
 
     async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
-        """Expire locks whose time is over, and publish that; about `limit` of them at most. Return how many.
+        """Expire about `limit` locks whose time is over, and publish their events. Return the number of expired locks.
 
-        A lock that can't be expired is logged, and left alone by this engine from then on.
+        A lock that can't be expired is logged, and skipped by this engine from then on.
         """
         swept = 0
         while swept < limit:
@@ -157,7 +157,7 @@ class Engine:
         return swept
 
     async def _sweep_one_by_one(self) -> int:
-        """Expire a batch's worth of locks, each in a transaction of its own. Return how many."""
+        """Expire a batch of locks, each in its own transaction. Return the number of expired locks."""
         swept = 0
         for _ in range(EXPIRED_LOCKS_A_BATCH):
             try:
@@ -167,7 +167,7 @@ class Engine:
                     raise
                 self._stuck_locks.update(failed.references)
                 telemetry.BUGS.labels("expiry").inc()
-                log.exception("bug: a lock can't be expired and is left alone", locks=failed.references)
+                log.exception("bug: a lock can't be expired and is skipped", locks=failed.references)
                 continue
             if not expired:
                 break
@@ -175,7 +175,7 @@ class Engine:
         return swept
 
     async def _isolating(self, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> dict[str, Answer]:
-        """Return answers by command id. A command that can't be executed is found by halving and rejected alone."""
+        """Execute commands and return answers by command id. Halve the batch to find one that can't be executed."""
         if not commands:
             return {}
         try:
@@ -187,16 +187,16 @@ class Engine:
             return first | await self._isolating(commands[split.count :], fingerprints)
         except Exception as error:
             if len(commands) == 1:
-                return {commands[0].command_id: await self._alone(commands[0], fingerprints, error)}
+                return {commands[0].command_id: await self._answer_to_failed(commands[0], fingerprints, error)}
             middle = len(commands) // 2
             first = await self._isolating(commands[:middle], fingerprints)
             return first | await self._isolating(commands[middle:], fingerprints)
         return answers
 
-    async def _alone(self, command: Command, fingerprints: dict[str, bytes], error: Exception) -> Answer:
-        """Return the answer to a command that failed on its own.
+    async def _answer_to_failed(self, command: Command, fingerprints: dict[str, bytes], error: Exception) -> Answer:
+        """Return the answer to a command that failed alone.
 
-        Its batch may have failed because of a lock that it was to expire on the way: those are swept first.
+        An expired lock may have caused the failure, so sweep those first and try again.
         """
         if isinstance(error, _ExpiryError):
             await self.sweep_expired()
@@ -204,7 +204,7 @@ class Engine:
                 answers, _ = await self._persisting([command], fingerprints)
             except _OF_ALL:
                 raise
-            except Exception as again:  # whatever it raises is this command's own
+            except Exception as again:  # any error is caused by this command
                 error = again
             else:
                 return answers[command.command_id]
@@ -217,7 +217,7 @@ class Engine:
     async def _persisting(
         self, commands: Sequence[Command], fingerprints: dict[str, bytes], *, expire: int = EXPIRED_LOCKS_A_BATCH
     ) -> tuple[dict[str, Answer], int]:
-        """Run the batch until it gets through, at most `RUNS` times."""
+        """Run the batch until it succeeds, at most `RUNS` times."""
         for run in range(1, RUNS + 1):
             try:
                 return await self._run(commands, fingerprints, expire)
@@ -228,11 +228,11 @@ class Engine:
             except CONFLICTS as conflict:
                 if run == RUNS:
                     if isinstance(conflict, UNTAKEABLE):
-                        raise  # no other batch explains a key that stays taken: it is a command of this one
+                        raise  # the key stays taken, so a command of this batch is the cause
                     raise LedgerUnavailableError(
-                        f"A batch met others {RUNS} times in a row: {conflict!r}"
+                        f"A batch conflicted with others {RUNS} times in a row: {conflict!r}"
                     ) from conflict
-                log.info("batch_runs_again", run=run, reason=type(conflict).__name__, commands=len(commands))
+                log.info("batch_retried", run=run, reason=type(conflict).__name__, commands=len(commands))
             except UNAVAILABLE as error:
                 if run == RUNS:
                     if (bug := _hidden_bug(error)) is not None:
@@ -240,20 +240,20 @@ class Engine:
                     raise LedgerUnavailableError(f"PostgreSQL doesn't answer: {error!r}") from error
                 log.warning("ledger_unavailable", run=run, error=repr(error))
             await pause_after(run)
-        raise LedgerUnavailableError(f"A batch did not settle within {RUNS} runs")
+        raise LedgerUnavailableError(f"A batch did not succeed within {RUNS} runs")
 
     async def _merge(self, found: customers.SamePersonError) -> None:
         try:
             await customers.merge(self._pool, found.groups)
         except (*UNAVAILABLE, *CONFLICTS) as error:
-            log.warning("merge_runs_again", error=repr(error))
+            log.warning("merge_retried", error=repr(error))
 
     async def _run(
         self, commands: Sequence[Command], fingerprints: dict[str, bytes], expire: int
     ) -> tuple[dict[str, Answer], int]:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(sql("batch_begin"), customers.DEFINITIONS_LOCK)
-            answers = await self._seen(connection, commands, fingerprints)
+            answers = await self._recorded(connection, commands, fingerprints)
             fresh = [command for command in commands if command.command_id not in answers]
             if commands and not fresh:
                 return answers, 0
@@ -272,7 +272,7 @@ class Engine:
         answers.update((entry.verdict.command_id, entry.verdict) for entry in decided if entry.fingerprint is not None)
         return answers, len(loaded.expired)
 
-    async def _seen(
+    async def _recorded(
         self, connection: Connection, commands: Sequence[Command], fingerprints: dict[str, bytes]
     ) -> dict[str, Answer]:
         recorded = await journal.look_up(connection, [command.command_id for command in commands]) if commands else {}
@@ -285,19 +285,19 @@ class Engine:
 
 
 def _hidden_bug(error: BaseException) -> Exception | None:
-    """Return the bug behind a lost connection: asyncpg closes one on which COPY met a value that it can't encode."""
+    """Return the error that closed the connection: asyncpg closes it if COPY can't encode a value."""
     before = error.__context__
     known = (*UNAVAILABLE, *CONFLICTS)
     return before if isinstance(before, Exception) and not isinstance(before, known) else None
 
 
 async def pause_after(run: int) -> None:
-    """Wait before the next run of a batch: longer after each, within a bound, and no two for the same time."""
+    """Wait before the next run of a batch, with exponential backoff and jitter."""
     await asyncio.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**run))  # noqa: S311
 
 
 async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
-    """Decide one command after another, each on the state that the one before left. Raises SplitBatchError."""
+    """Decide one command after another, each on the state after the previous one. Raise SplitBatchError."""
     state, now, pace = loaded.state, loaded.now, Pace()
     works = works_of(commands, state, now)
     decided: list[Decided] = []
@@ -307,9 +307,9 @@ async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints:
         evolve(state, verdict)
         decided.append(Decided.of(expire, None, verdict, state))
     for command, work in zip(commands, works, strict=True):
-        verdict = await pace.make(work, decide, command, state, now)
+        verdict = await pace.call(work, decide, command, state, now)
         evolve(state, verdict)
-        decided.append(await pace.make(work, Decided.of, command, fingerprints[command.command_id], verdict, state))
+        decided.append(await pace.call(work, Decided.of, command, fingerprints[command.command_id], verdict, state))
     return decided
 
 
@@ -320,7 +320,7 @@ def _bug(command: Command, error: BaseException) -> Rejected:
     return Rejected(
         command.command_id,
         "bug",
-        f"Couponry met a bug ({name}) and did nothing of this request. Its log has the details under the command id "
+        f"Couponry met a bug ({name}) and did not execute this request. Its log has the details under the command id "
         f"'{command.command_id}'. Send the request again after an upgrade.",
         is_bug=True,
     )
@@ -330,6 +330,6 @@ def _reused(command_id: str) -> Rejected:
     return Rejected(
         command_id,
         "CommandIdReused",
-        f"The id '{command_id}' was used before for a request with other content. "
-        "Send each request under an id of its own, and a repeated one exactly as it was.",
+        f"The id '{command_id}' was used before for a request with different content. "
+        "Use a new id for each request, and repeat a request without changes.",
     )

@@ -1,11 +1,11 @@
-"""Erase a person (GDPR Art. 17): what names them is removed, what counts is moved to a pseudonym.
+"""Erase a person (GDPR Art. 17): remove their identifiers, and move everything that counts to a pseudonym.
 
-    begin: names gone, limits and open locks are the pseudonym's   one transaction, alone
-    steps: coupons, orders, locks, entries, journal, outbox, …     bounded pieces, each its own transaction
-    finish: the person's keys gone, `customer.erased` published    one transaction, alone
+    begin: remove identifiers; move limits and open locks to the pseudonym   one exclusive transaction
+    steps: coupons, orders, locks, entries, journal, outbox, …               chunks, each in its own transaction
+    finish: remove the person's keys, publish `customer.erased`              one exclusive transaction
 
-A process that is killed leaves the erasure to any other: the row in `erasures` says how far it came. Until the end the
-person's keys point to the pseudonym as those of merged customers do, so the audit is clean at any moment.
+Any process can continue the erasure of a killed one, because the row in `erasures` records the progress. Until the end
+the person's keys point to the pseudonym like those of merged customers, so the audit has no findings at any time.
 """
 
 import json
@@ -31,10 +31,10 @@ from shared.ledger.sql import sql
 from shared.ledger.traces import Traces
 
 MOST_NAMES: Final = 1_000
-"""Identifiers of one person. Whoever has more is a placeholder that many people share, not a person."""
+"""Limit of identifiers of one person. A customer with more is a placeholder that many people share."""
 
-MOST_COUPONS_TOLD: Final = 1_000
-"""Coupon ids in `customer.erased`: what an event can bear."""
+MOST_COUPONS_LISTED: Final = 1_000
+"""Limit of coupon ids in `customer.erased`, which keeps the event small."""
 
 SOURCE: Final = "/couponry/ledger"
 ERASED_TYPE: Final = "customer.erased"
@@ -43,14 +43,14 @@ Result = TypeVar("Result")
 
 
 class ErasureRefusedError(Exception):
-    """The erasure can't be done; the text says why and what to do."""
+    """The erasure can't be done. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An erasure as it stands. `stage` is the step that comes next; `counts` says how many rows each step changed.
+    """The state of an erasure. `stage` is the next step; `counts` has the number of rows changed by each step.
 
-    `finished_at` None: it is under way.
+    `finished_at` is None while it is open.
     """
 
     erasure_id: str
@@ -64,23 +64,22 @@ class Erasure:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether the erasure is finished."""
         return self.finished_at is not None
 
 
 async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool = True) -> str | None:
-    """Begin to erase the person that the first known one of `names` means; return the erasure's id.
+    """Begin to erase the person with the first known one of `names`; return the erasure's id.
 
-    Returns the id of an erasure under way where nobody is known by these names any more, None where there is none
-    either. From the commit on, whoever comes under the same names is a new person. Raises ErasureRefusedError,
-    LedgerUnavailableError.
+    If no person has these names any more, return the id of their open erasure, or None. After the commit, the same
+    names belong to a new person. Raise ErasureRefusedError, LedgerUnavailableError.
     """
     return await _persisting(lambda _: _begin(pool, names, requested_by, free_text=free_text))
 
 
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         person = await person_of(connection, names)
         if person is None:
             return await _open_of(connection, names)
@@ -88,14 +87,14 @@ async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, 
         found = await connection.fetch(sql("erasure_identifiers"), keys, MOST_NAMES + 1)
         if len(found) > MOST_NAMES:
             raise ErasureRefusedError(
-                f"This customer is known under more than {MOST_NAMES:,} identifiers, so it stands for many people: "
-                "producers sent a placeholder as an id, e-mail address or phone number. Have them stop, then ask the "
+                f"This customer has more than {MOST_NAMES:,} identifiers, so it represents many people: "
+                "producers sent a placeholder as an id, e-mail address or phone number. Stop that, then ask the "
                 "database's owner to remove the placeholder from customer_identifiers."
             )
         identifiers = [(record["kind"], record["value"]) for record in found]
         erasure_id, pseudonym = str(uuid4()), str(uuid4())
         requested_at: datetime = await connection.fetchval(sql("batch_clock"))
-        moved = await _move_what_counts(connection, pseudonym, keys, identifiers)
+        counts = await _move_to_pseudonym(connection, pseudonym, keys, identifiers)
         await connection.execute(
             sql("erasure_add"),
             erasure_id,
@@ -106,15 +105,15 @@ async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, 
             keys,
             orjson.dumps(identifiers).decode(),
             FIRST,
-            orjson.dumps(moved).decode(),
+            orjson.dumps(counts).decode(),
         )
     return erasure_id
 
 
-async def _move_what_counts(
+async def _move_to_pseudonym(
     connection: Connection, pseudonym: str, keys: list[CustomerKey], identifiers: Sequence[Identifier]
 ) -> dict[str, int]:
-    """Make the pseudonym the one that the person's keys mean, as a merge would, and forget the names."""
+    """Merge the person's keys into the pseudonym, and delete the identifiers. Return counts of changed rows."""
     await connection.execute(sql("erasure_pseudonym_add"), pseudonym)
     for statement in (
         "customers_merge",
@@ -134,7 +133,7 @@ async def _move_what_counts(
 
 
 async def person_of(connection: Connection, names: Sequence[Identifier]) -> CustomerKey | None:
-    """Return the person that the first known one of `names` means."""
+    """Return the key of the person with the first known one of `names`; None if none is known."""
     for kind, value in names:
         for record in await connection.fetch(sql("customers_find"), [kind], [value]):
             key: CustomerKey = record["customer_key"]
@@ -151,26 +150,26 @@ async def _open_of(connection: Connection, names: Sequence[Identifier]) -> str |
 
 
 async def find(pool: Pool, erasure_id: str) -> Erasure | None:
-    """Return the erasure of that id."""
+    """Return an erasure; None if the id is unknown."""
     record = await pool.fetchrow(sql("erasure_show"), erasure_id)
     return None if record is None else Erasure(**{**record, "counts": json.loads(record["counts"])})
 
 
 async def next_open(pool: Pool, skipped: Iterable[str] = ()) -> str | None:
-    """Return the id of the oldest erasure under way that isn't among `skipped`."""
+    """Return the id of the oldest open erasure that isn't among `skipped`."""
     found: str | None = await pool.fetchval(sql("erasure_next"), list(skipped))
     return found
 
 
 async def traces_of(pool: Pool, erasure_id: str) -> Traces | None:
-    """Return how to recognise the person of an erasure under way; None when it is done, for then nobody knows."""
+    """Return the traces of the person of an open erasure; None if it is finished, because they are deleted then."""
     async with pool.acquire() as connection, connection.transaction():
         target, _, _ = await _taken(connection, erasure_id)
     return None if target is None else target.traces
 
 
 async def run(pool: Pool, erasure_id: str, *, seconds: float | None = None) -> None:
-    """Work on an erasure until it is done, or for about `seconds`. Raises LedgerUnavailableError."""
+    """Work on an erasure until it is finished, or for about `seconds`. Raise LedgerUnavailableError."""
     until = None if seconds is None else time.monotonic() + seconds
     while await work(pool, erasure_id):
         if until is not None and time.monotonic() > until:
@@ -178,7 +177,7 @@ async def run(pool: Pool, erasure_id: str, *, seconds: float | None = None) -> N
 
 
 async def work(pool: Pool, erasure_id: str) -> bool:
-    """Do the next piece of an erasure; False when it is done. Any number of processes may do so at once."""
+    """Do the next piece of an erasure; return False if it is finished. Several processes may do this at once."""
     return await _persisting(lambda attempt: _work(pool, erasure_id, attempt - 1))
 
 
@@ -197,7 +196,7 @@ async def _work(pool: Pool, erasure_id: str, shrink: int) -> bool:
 
 
 async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None, str, list[object] | None]:
-    """The erasure, its row locked; its step and where that goes on. None when it is done."""
+    """Lock an erasure. Return its target (None if it is finished), its next step and that step's cursor."""
     record = await connection.fetchrow(sql("erasure_take"), erasure_id)
     if record is None:
         return None, "", None
@@ -215,22 +214,22 @@ async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None
 
 
 async def _finish(pool: Pool, erasure_id: str) -> bool:
-    """Forget the person's keys and tell readers; True when something is left to do first."""
+    """Delete the person's keys and publish `customer.erased`; return True if rows were left to change first."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         target, _, _ = await _taken(connection, erasure_id)
         if target is None:
             return False
-        left: str | None = await connection.fetchval(sql("erasure_left"), target.customer_keys)
+        left: str | None = await connection.fetchval(sql("erasure_remaining"), target.customer_keys)
         if left is not None:
             await connection.execute(sql("erasure_advance"), erasure_id, left, None, left, 0, 0)
             return True
         now: datetime = await connection.fetchval(sql("batch_clock"))
-        # A coupon that was voided meanwhile may have given its former holder empty meters.
+        # Voiding a coupon during the erasure may have inserted empty meters for its former holder.
         await connection.execute(sql("erasure_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_period_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_customers_remove"), target.customer_keys)
-        coupons = await connection.fetch(sql("erasure_coupons_told"), target.pseudonym, MOST_COUPONS_TOLD)
+        coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MOST_COUPONS_LISTED)
         await connection.execute(sql("erasure_close"), erasure_id, now)
         events = _events(target, [one["coupon_id"] for one in coupons], now)
         await connection.execute(
@@ -244,13 +243,13 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
 
 
 def _payload(event: OutboxRow) -> str:
-    """A Standard Webhooks payload."""
+    """Return a Standard Webhooks payload."""
     body = {"type": event.type, "timestamp": event.time.astimezone(UTC), "data": orjson.Fragment(event.data)}
     return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
 
 
 def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[OutboxRow]:
-    """One event for each customer id, under the key of that customer's coupons; without any id there is one event."""
+    """Build one event per customer id, with the record key of that customer's coupons; one event if there is no id."""
     return [
         OutboxRow(
             event_id=derived_id("event", SOURCE, target.erasure_id, str(number)),
@@ -276,12 +275,12 @@ def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[Outbox
 
 
 async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
-    """Return what `attempt` returns, which may meet other batches. It is given its number, 1 to RUNS."""
+    """Call `attempt` with its number, 1 to RUNS, until it doesn't conflict with other batches. Return its result."""
     for number in range(1, RUNS + 1):
         try:
             return await attempt(number)
         except (*CONFLICTS, *UNAVAILABLE) as error:
             if number == RUNS:
-                raise LedgerUnavailableError(f"An erasure did not get through in {RUNS} attempts: {error!r}") from error
+                raise LedgerUnavailableError(f"An erasure did not succeed in {RUNS} attempts: {error!r}") from error
             await pause_after(number)
     raise AssertionError("unreachable")

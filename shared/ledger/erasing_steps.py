@@ -1,8 +1,8 @@
-"""The steps of an erasure: which rows of which table, and what is done to them.
+"""The steps of an erasure: which rows of which table change, and how.
 
-Each step works on a bounded number of rows in one transaction and returns where the next piece begins. Steps that find
-rows by the person's keys have no cursor: a row that was changed isn't found again. Steps that look through free text go
-through their table in the order of its primary key.
+Each step changes a limited number of rows in one transaction and returns where the next piece begins. Steps that find
+rows by the person's keys need no cursor, because a changed row isn't found again. Steps that search text read their
+table in the order of its primary key.
 """
 
 import json
@@ -20,25 +20,24 @@ from shared.ledger.sql import sql
 from shared.ledger.traces import Traces, pseudonym_text
 
 ROWS_BY_KEY: Final = 500
-"""Rows of the person that one transaction changes: they stay locked for milliseconds."""
+"""Rows of the person that one transaction changes; they are locked for milliseconds."""
 
 ROWS_OF_TEXT: Final = 250
-"""Rows whose text one transaction looks through: tens of milliseconds. A change of campaigns waits for it, and behind
-that change every batch.
-"""
+"""Rows whose text one transaction searches, in tens of milliseconds. A change of campaigns waits for it, and batches
+wait for that change."""
 
 HTTP_COMMANDS: Final = "/couponry/http/"
 
 _PART: Final = re.compile(r"/(?:[0-9]+|new|old)\Z")
-"""Behind a key: which of several commands of one request it is."""
+"""The suffix after a key that distinguishes several commands of one request."""
 
 Cursor = list[Any] | None
-"""The primary key behind which the next piece begins; None at the beginning of a step."""
+"""The primary key after which the next piece begins; None at the beginning of a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An erasure under way: whom it is about, and what stands for them. `requested_at` bounds what is looked at."""
+    """An open erasure: the person's keys, traces and pseudonym. Only rows until `requested_at` are changed."""
 
     erasure_id: str
     pseudonym: str
@@ -48,18 +47,18 @@ class Target:
     customer_ids: list[str]
     traces: Traces
     shrink: int = 0
-    """pieces are halved so many times: one that took too long is tried again as a smaller one"""
+    """how many times pieces are halved, because a larger one took too long"""
 
     def bounded(self, rows: int) -> int:
-        """How many rows a piece of this try has."""
+        """Return the number of rows for a piece of this attempt."""
         return max(1, rows >> self.shrink)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a step did: how many rows it changed, and where it goes on. `ended`: nothing is left for it.
+    """The result of a piece: the number of changed rows and the next cursor. `ended`: the step is complete.
 
-    `kept`: rows whose references (codes, order ids, command ids) name the person, and stay.
+    `kept`: rows that keep references (codes, order ids, command ids) which name the person.
     """
 
     changed: int
@@ -109,7 +108,7 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
-    """Return a verdict of the person's own command without them: their metadata goes as a whole."""
+    """Return a verdict on the person's own command without their data; metadata is removed completely."""
     verdict = json.loads(recorded)
     verdict.pop("metadata", None)
     verdict["customer_key"] = target.pseudonym
@@ -119,10 +118,9 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
 
 
 def answers_of(command_id: str) -> list[tuple[str, str]]:
-    """Return caller and idempotency key under which the answer to a command may be kept; none if it wasn't HTTP's.
+    """Return the pairs of caller and idempotency key that may have the answer to a command; none if it isn't HTTP's.
 
-    A caller's name may hold blanks, a key holds none, and a part of a request has something behind the key: every way
-    to read the id is returned.
+    A caller's name may contain blanks and a key can't, so there is one pair for every way to split the id.
     """
     if not command_id.startswith(HTTP_COMMANDS):
         return []
@@ -145,9 +143,9 @@ Writer = Callable[[Connection, Target, Sequence[asyncpg.Record]], Awaitable[int]
 
 @dataclass(frozen=True, slots=True)
 class _TextStep:
-    """Look through a table's text. `scan` names a query that returns the key columns, then `text` where it is suspect.
+    """Search a table's text. `scan` names a query that returns the key columns, then `text` if it may name the person.
 
-    `beginning` is a key below every key. `write` takes the suspect rows and returns how many it changed.
+    `beginning` is a key below every key. `write` takes the rows with text and returns how many it changed.
     """
 
     scan: str
@@ -170,7 +168,7 @@ class _TextStep:
 
 
 async def _write_journal(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    """Verdicts on what others asked for, which name the person in free text."""
+    """Clean verdicts on other customers' commands that name the person in free text."""
     command_ids, verdicts = [], []
     for record in records:
         verdict = json.loads(record["text"])
@@ -214,13 +212,13 @@ def _events(name: str) -> Writer:
     return write
 
 
-def _happened(data: Mapping[str, Any], told_at: datetime) -> datetime:
-    """Return when what an event tells of happened. Later than the erasure, it is of somebody new under the same names.
+def _happened(data: Mapping[str, Any], published_at: datetime) -> datetime:
+    """Return when the event's subject happened. After the erasure, the same names belong to a new person.
 
-    A notification is written later than the redemption it tells of: the notifier may be behind.
+    A notification may be much later than its redemption, because the notifier may lag.
     """
     redeemed_at = data.get("redeemed_at")
-    return told_at if redeemed_at is None else datetime.fromisoformat(redeemed_at)
+    return published_at if redeemed_at is None else datetime.fromisoformat(redeemed_at)
 
 
 def _keyed_by_customer(topic: str, key: str, data: Mapping[str, Any]) -> bool:
@@ -289,14 +287,14 @@ STEPS: Final[Mapping[str, Step]] = {
         "erasure_attempts_scan", (0, 0), _texts("erasure_attempts", "error", ("delivery_id", "attempt"))
     ),
 }
-"""In their order: coupons first, since a batch that voids one writes its holder's key."""
+"""The steps in their order. Coupons come first, because a batch that voids one writes its holder's key."""
 
 FIRST: Final = "coupons"
 LAST: Final = "finish"
 
 
 def following(step: str, *, free_text: bool) -> str:
-    """Return the step after `step`; LAST when all are done."""
+    """Return the step after `step`; LAST after the last one."""
     names = [name for name in STEPS if free_text or name != FREE_TEXT]
     place = names.index(step) + 1
     return names[place] if place < len(names) else LAST

@@ -1,7 +1,7 @@
-"""Export everything that the ledger keeps about a person (GDPR Art. 15), as one JSON document.
+"""Export everything that the ledger stores about a person (GDPR Art. 15), as one JSON document.
 
-The document is made a page at a time, so that a person with very many rows is no different from any other. Pages are
-read one after another: what changes meanwhile may be in one section and not in another.
+The document is read in pages, so the number of rows doesn't matter. The pages aren't one snapshot: a change during the
+export may be in one section and not in another.
 """
 
 import json
@@ -20,12 +20,12 @@ from shared.ledger.sql import sql
 from shared.ledger.traces import Traces
 
 ROWS_A_PAGE: Final = 500
-_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_ZERO_KEY: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person whose data is exported. `customer_keys`: their own first, then those that were merged into it."""
+    """A person to export. `customer_keys`: their own key first, then those that were merged into it."""
 
     customer_keys: tuple[CustomerKey, ...]
     known_since: datetime
@@ -34,16 +34,16 @@ class Person:
 
 SECTIONS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "identifiers": ("export_identifiers", ("", "")),
-    "coupons": ("export_coupons", (_NOBODY,)),
+    "coupons": ("export_coupons", (_ZERO_KEY,)),
     "orders": ("export_orders", ("",)),
     "locks": ("export_locks", ("",)),
     "ledger_entries": ("export_entries", (0,)),
     "decisions": ("export_journal", ("",)),
     "external_requests": ("export_external_requests", ("", "")),
-    "totals": ("export_meters", ("", _NOBODY)),
-    "totals_of_periods": ("export_period_meters", ("", _NOBODY, "")),
+    "totals": ("export_meters", ("", _ZERO_KEY)),
+    "totals_of_periods": ("export_period_meters", ("", _ZERO_KEY, "")),
 }
-"""Section → its query, and a key below every key. The query returns the key's columns, then the row as JSON text."""
+"""Section → its query, and a key below every key. The query returns the key columns, then the row as JSON text."""
 
 TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "events": ("erasure_outbox_scan", (0,)),
@@ -51,11 +51,11 @@ TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "webhook_deliveries": ("erasure_deliveries_scan", (0,)),
     "kept_answers": ("erasure_answers_scan", ("", "")),
 }
-"""Sections that are found by what their text says, with the queries by which an erasure finds them."""
+"""Sections found by their text, with the same queries as in an erasure."""
 
 
 async def find_person(pool: Pool, names: Sequence[Identifier]) -> Person | None:
-    """Return the person that the first known one of `names` means."""
+    """Return the person with the first known one of `names`."""
     async with pool.acquire() as connection:
         key = await person_of(connection, names)
         if key is None:
@@ -87,7 +87,7 @@ async def document(pool: Pool, person: Person) -> AsyncGenerator[bytes, None]:
             yield separator + row.encode()
             separator = b",\n"
         yield b"]"
-    traces = Traces(names, _NOBODY)
+    traces = Traces(names, _ZERO_KEY)
     for section, (query, beginning) in TEXTS.items():
         yield f',\n"{section}":['.encode()
         separator = b"\n"
@@ -126,7 +126,7 @@ async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: 
 
 
 def _content(text: str) -> object:
-    """JSON as it is, anything else as a text."""
+    """Return JSON unchanged, and other text as a string."""
     try:
         json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Lists in pages, and reports: what back offices ask for, whoever asks.
+"""Read lists in pages, and reports, for back offices.
 
-Read only; keyset pages (a page begins after the last row of the one before), so the last page costs what the first one
-does. Money is in minor units of the currency beside it. Times are UTC.
+Read only. Pages use keysets (a page begins after the last row of the previous one), so the last page costs as much as
+the first. Money is in minor units of the currency next to it. Times are UTC.
 """
 
 from collections import defaultdict
@@ -20,12 +20,12 @@ from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql
 
 MOST_CHUNKS: Final = 20
-"""How many chunks are looked through for coupons in one state before the page ends with what was found."""
+"""Limit of the chunks that are read for coupons in one state before a page ends with those found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page of redemptions ended: the last entry of the ledger, and the last refusal, that were shown."""
+    """The end of a page of redemptions: the last ledger entry and the last refusal on it."""
 
     entry_id: int | None = None
     refused: tuple[datetime, str, str] | None = None
@@ -33,7 +33,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which redemptions; None asks nothing. `outcome`: redeemed, returned, restored, refused."""
+    """A filter of redemptions; a field that is None selects all. `outcome`: redeemed, returned, restored, refused."""
 
     outcome: str | None = None
     reason: str | None = None
@@ -49,7 +49,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """What became of one coupon on one order. `discount_minor` of what came back is negative. `position`: so far."""
+    """One coupon on one order. `discount_minor` is negative if it was given back. `position`: the page so far."""
 
     at: datetime
     outcome: str
@@ -68,7 +68,7 @@ class Redemption:
 
 @dataclass(slots=True)
 class CampaignReport:
-    """What became of a campaign in a time. `discount_minor` by currency, less what was given back."""
+    """Totals of a campaign in a period. `discount_minor` by currency, minus what was given back."""
 
     campaign_id: str
     issued: int = 0
@@ -81,34 +81,34 @@ class CampaignReport:
 
     @property
     def conversion(self) -> float | None:
-        """Uses that stand, for each issued coupon; None where none was issued."""
+        """Return active uses per issued coupon; None if none was issued."""
         return (self.redeemed - self.restored) / self.issued if self.issued else None
 
     @property
     def repeat_purchase(self) -> float | None:
-        """Which share of the customers who redeemed did so on more than one order."""
+        """Return the share of redeeming customers with more than one order; None without customers."""
         return self.returning / self.customers if self.customers else None
 
 
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection for statements with filters that may be left out."""
+    """Return a connection for statements with optional filters."""
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         await connection.execute(sql("reads_begin"))
         yield connection
 
 
 async def customer_key(connection: Connection, names: Sequence[Identifier]) -> str | None:
-    """Who the first known one of `names` is; None where none is known."""
+    """Return the customer key of the first known one of `names`; None if none is known."""
     for kind, value in names:
-        person = await connection.fetchrow(sql("show_customer"), kind, value)
-        if person is not None:
-            return str(person["customer_key"])
+        record = await connection.fetchrow(sql("show_customer"), kind, value)
+        if record is not None:
+            return str(record["customer_key"])
     return None
 
 
 async def redemptions(connection: Connection, wanted: Filter, after: Position, limit: int) -> list[Redemption]:
-    """At most `limit` of them, newest first: used, given back, refused."""
+    """Return at most `limit` redemptions, restores and refusals, newest first."""
     moved = await _moved(connection, wanted, after, limit)
     refused = await _refused(connection, wanted, after, limit)
     found: list[Redemption] = []
@@ -176,10 +176,10 @@ async def coupons(
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[WalletCoupon], str | None]:
-    """(at most `limit` coupons by id, where the next page begins or None). `state` as in a wallet, or `pooled`.
-    `groups`: of campaigns of these groups only.
+    """Return at most `limit` coupons by id, and where the next page begins or None.
 
-    Few coupons in a state among many make a page that is short, or empty, though another follows.
+    `state` is one of a wallet's, or `pooled`. `groups`: only campaigns of these groups.
+    If few coupons have the state, a page may be short or empty although another one follows.
     """
     found: list[WalletCoupon] = []
     for _ in range(MOST_CHUNKS):
@@ -204,7 +204,9 @@ async def reports(
     until: datetime | None = None,
     groups: Sequence[str] | None = None,
 ) -> list[CampaignReport]:
-    """A report of every campaign that anything happened to, of one, or of `groups`. Reads all that the window has."""
+    """Return a report for each campaign with activity, optionally of one campaign or of `groups`. Reads all rows of the
+    window.
+    """
     window = (campaign_id, since, until, groups)
     made: dict[str, CampaignReport] = defaultdict(lambda: CampaignReport(""))
 

@@ -1,6 +1,6 @@
-"""What a batch may look at, read and locked in one fixed order, so that two batches never wait in a circle.
+"""Load and lock everything a batch needs, in one fixed order, which prevents deadlocks between batches.
 
-First orders, then locks, coupons, pools, meters, those of periods; each set in the order of its key.
+First orders, then locks, coupons, pools, meters and meters of periods; each set in the order of its key.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,31 +35,31 @@ from shared.ledger import customers
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters, touched
-from shared.ledger.order_rows import first_heard, insert_columns, order_of, order_row, row_inserted
+from shared.ledger.order_rows import first_event_of, insert_columns, order_of, order_row, row_inserted
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
 
 EXPIRED_LOCKS_A_BATCH: Final = 200
-"""Locks that a batch expires on its way; more than these are swept in batches of their own first."""
+"""Locks that a batch expires in addition to its commands. More than these are swept first, in batches of their own."""
 
 
 class RunAgainError(Exception):
-    """The batch met a state that is about to change under another batch; the same batch, a moment later, will not."""
+    """Another batch is changing a row that this batch needs. Run the batch again."""
 
 
 class SweepFirstError(Exception):
-    """More locks have expired than a batch can tidy up on its way."""
+    """More locks have expired than a batch with commands can expire."""
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A batch's state, and what of it the ledger had before: only differences are written back."""
+    """A batch's state, and the rows as they were loaded: only differences are written back."""
 
     state: State
     now: datetime
     expired: list[str] = field(default_factory=list)
-    """references of locks that this batch expires before its own commands, oldest first"""
+    """references of the locks that this batch expires before its own commands, oldest first"""
     coupons_before: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     """coupon id → held, used, status"""
     locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -67,9 +67,9 @@ class Loaded:
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
     period_meters_before: dict[PeriodKey, tuple[int, ...]] = field(default_factory=dict)
     fresh_orders: set[str] = field(default_factory=set)
-    """ids of orders that this batch is the first to hear of"""
+    """ids of orders that this batch inserted"""
     rounds: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(order id, coupon id) → how often the coupon was restored to the order"""
+    """(order id, coupon id) → number of restores of the coupon to the order"""
     pooled: set[str] = field(default_factory=set)
     """ids of coupons that came from a pool"""
 
@@ -83,12 +83,11 @@ async def load(
     expire: int = EXPIRED_LOCKS_A_BATCH,
     except_locks: Collection[str] = (),
 ) -> Loaded:
-    """Load and lock everything that `commands` may look at. Run inside the batch's transaction, after the definitions
-    lock.
+    """Load and lock everything that `commands` need. Run inside the batch's transaction, after the definitions lock.
 
-    Up to `expire` locks whose time is over are loaded with it, but none of `except_locks`.
+    Also load up to `expire` locks whose time is over, except `except_locks`.
 
-    Raises RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
+    Raise RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
     """
     state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
@@ -112,7 +111,7 @@ _ENDING_ORDERS = (CancelOrder, ReturnOrder)
 
 
 def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
-    """Whom the commands name, by command id."""
+    """Return the customers named by `commands`, keyed by command id."""
     named = {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
     for command in commands:
         if isinstance(command, IssueCoupons) and command.referred is not None:
@@ -121,16 +120,16 @@ def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
 
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
-    """A lock as its rows have it."""
+    """Return the values of a lock's row and uses, to compare them."""
     return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
 
 
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
-    """Orders of the batch, inserted or locked. Returns the ids of those that the ledger knew before."""
+    """Insert or lock the batch's orders. Return the ids of those that existed before."""
     state = loaded.state
     rows: dict[str, tuple[object, ...]] = {}
     for command in commands:
-        row = first_heard(command, state.customers.get(command.command_id))
+        row = first_event_of(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row[0], row)  # type: ignore[arg-type]
     bound = {command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id}
@@ -147,9 +146,9 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
             order = order_of(record)
             state.orders[order.order_id] = order
             loaded.orders_before[order.order_id] = order_row(order)
-        for record in await connection.fetch(sql("orders_standing"), known):
+        for record in await connection.fetch(sql("orders_redemptions"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
-            if record["standing"] > 0:
+            if record["standing"] > 0:  # burned more often than restored
                 state.orders[record["order_id"]].redemptions[record["coupon_id"]] = ActiveRedemption(
                     coupon_id=record["coupon_id"],
                     campaign_id=record["campaign_id"],
@@ -192,7 +191,7 @@ async def _load_locks(
 
 
 async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
-    """Locks from their rows, locked already, with what they hold."""
+    """Add locks from their rows, which are locked already, with the uses they hold."""
     if not records:
         return
     uses: dict[str, list[LockedUse]] = {}
@@ -224,7 +223,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
 
 
 def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
-    """A coupon from its row. Its limit is the campaign's, as it is now; the row's repeats it for the constraint."""
+    """Return a coupon from its row. Its limit is the campaign's current one; the row's copy is for the constraint."""
     campaign = campaigns.get(record["campaign_id"])
     return Coupon(
         coupon_id=record["coupon_id"],
@@ -263,7 +262,7 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
 
 
 def _add_coupons(loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
-    """Coupons from their rows, locked already."""
+    """Add coupons from their rows, which are locked already."""
     state = loaded.state
     for record in records:
         coupon = coupon_of(record, state.campaigns)
@@ -276,24 +275,24 @@ def _add_coupons(loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
 async def _load_holds(
     connection: Connection, loaded: Loaded, commands: Sequence[Command], coupon_ids: Sequence[str]
 ) -> None:
-    """Locks of the batch's own customers and orders on these coupons: they never block their owner. Nor does a lock
-    that the batch names, and maybe replaces, block itself.
+    """Load the locks of the batch's customers and orders on these coupons, since they never block their owner. A lock
+    that the batch names, and may replace, doesn't block itself either.
     """
     state = loaded.state
     orders = [command.order.order_id for command in commands if isinstance(command, RedeemCoupons)]
     orders += [command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id]
-    people = {key for key in state.customers.values() if key is not None}
-    people.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
-    # A sweep ends the locks it has, whoever else holds the coupons: further expired ones are the next round's.
-    wanted = (coupon_ids, sorted(people), orders, loaded.now)
+    customer_keys = {key for key in state.customers.values() if key is not None}
+    customer_keys.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
+    # A sweep only ends the locks it has loaded; the next round finds further expired ones.
+    wanted = (coupon_ids, sorted(customer_keys), orders, loaded.now)
     records = await connection.fetch(sql("locks_of_coupons"), *wanted) if commands else []
     unknown = sorted({record["lock_reference"] for record in records} - state.locks.keys())
     if any(record["expires_at"] <= loaded.now for record in records if record["lock_reference"] in unknown):
-        # Another batch is expiring this lock at this moment and waits for the coupon that we hold.
+        # Another batch is expiring this lock and waits for the coupon that this batch holds.
         raise RunAgainError
     if unknown:
         await _add_locks(connection, loaded, await connection.fetch(sql("locks_lock"), unknown, []))
-        # What else they hold: another batch may have made such a lock after ours looked for those it names, or ends.
+        # Load their other coupons: another batch may have created such a lock after this one looked for its locks.
         others = {use.coupon_id for lock in state.locks.values() for use in lock.uses} - state.coupons.keys()
         if others:
             _add_coupons(loaded, await connection.fetch(sql("coupons_lock"), [], sorted(others)))
@@ -304,11 +303,11 @@ async def _load_holds(
 
 
 async def _load_subscriptions(connection: Connection, state: State, commands: Sequence[Command]) -> None:
-    """The uses that later orders of subscriptions go on with. Their coupons are locked: nobody takes one back now."""
+    """Load the uses that later orders of subscriptions continue with. Locked coupons keep them from being restored."""
     orders = [command.order for command in commands if isinstance(command, RedeemCoupons)]
     named = {order.subscription_id for order in orders if order.cycle > 1 and order.subscription_id is not None}
     if named:
-        for record in await connection.fetch(sql("subscriptions_standing"), list(named)):
+        for record in await connection.fetch(sql("subscription_uses"), list(named)):
             state.subscriptions[record["subscription_id"], record["coupon_id"]] = record["uses"]
 
 

@@ -1,8 +1,8 @@
-"""Which campaigns an event issues coupons of: their `issues_on` rules, turned into tables once a change.
+"""Find the campaigns that issue coupons for an event, from their `issues_on` rules.
 
-There may be thousands of campaigns, all with a rule on `rule_id`; an event must not look at each. So rules are grouped
-by their shape (event type, names of the fields they match), and each shape is one dictionary from values to campaigns.
-An event costs one look-up a shape, and shapes are few.
+There may be thousands of campaigns with a rule on `rule_id`, so an event can't check each. Rules are grouped by shape
+(event type and names of the matched fields), and each shape is one dictionary from values to campaigns. An event costs
+one look-up per shape, and there are few shapes. The index is built once per change of campaigns.
 """
 
 from collections import defaultdict
@@ -27,23 +27,23 @@ Wanted = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an event asks for: for its own customer, and for who referred them."""
+    """The coupons to issue for an event: to its customer, and to the referring customer."""
 
     customer: Wanted = ()
     referrer: Wanted = ()
 
 
 MAX_EVENT_WORK: Final = 5_000_000
-"""What the conditions of one event take at most, in the units of `shared.domain.offers.work`: about half a second. No
-other event is handled meanwhile."""
+"""Limit of the work of one event's conditions, in the units of `shared.domain.offers.work`: about half a second. No
+other event is handled in that time."""
 
 
 class TooMuchWorkError(ValueError):
-    """The conditions that an event meets would take too much work."""
+    """The conditions for an event would take too much work."""
 
 
 class MatchIndex:
-    """The rules of `campaigns`, ready to be asked. Archived campaigns match nothing."""
+    """An index of the rules of `campaigns`. Archived campaigns match nothing."""
 
     def __init__(self, campaigns: Mapping[str, Campaign]) -> None:
         self._campaigns = campaigns
@@ -66,20 +66,20 @@ class MatchIndex:
         }
 
     def matching(self, event_type: str, data: Event) -> Asked:
-        """What the rules that match ask for. Of several rules of one campaign the greatest number counts, for each
-        receiver, and not their sum.
+        """Return what the matching rules issue. If several rules of a campaign match, the greatest number counts for
+        each receiver, not the sum.
         """
-        return _asked(self._found(event_type, data), data)
+        return _wanted(self._found(event_type, data), data)
 
     def named(self, campaign_id: str, event_type: str, data: Event) -> Asked:
-        """What the campaign that an event names asks for: nothing, where none of its rules matches.
+        """Return what the campaign named by an event issues; nothing if none of its rules matches.
 
-        One that doesn't exist is passed on, so that its refusal names it.
+        An unknown campaign is passed on, so that the refusal names it.
         """
         campaign = self._campaigns.get(campaign_id)
         if campaign is None:
             return Asked(((campaign_id, 1),))
-        return _asked([(campaign_id, rule) for rule in campaign.issues_on if _matches(rule, event_type, data)], data)
+        return _wanted([(campaign_id, rule) for rule in campaign.issues_on if _matches(rule, event_type, data)], data)
 
     def _found(self, event_type: str, data: Event) -> Iterator[tuple[str, IssueRule]]:
         for names, table in self._shapes.get(event_type, ()):
@@ -88,28 +88,28 @@ class MatchIndex:
                 yield from table.get(values, ())
 
 
-def _asked(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
-    """What rules that match ask for, their conditions judged: last, as these cost more than a look-up."""
+def _wanted(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
+    """Return what the matching rules issue. Conditions are evaluated last, because they cost more than a look-up."""
     event: EventValues | None = None
     work = 0
-    holding: dict[str, bool] = {}  # by expression: thousands of campaigns may ask the same
+    results: dict[str, bool] = {}  # by expression: thousands of campaigns may have the same one
     customer: dict[str, int] = {}
     referrer: dict[str, int] = {}
     for campaign_id, rule in found:
         if rule.condition is not None:
-            # What is null is absent to has(), as in an order.
+            # A null field is absent to has(), as in an order.
             event = event or EventValues({"event": data.model_dump(mode="json", exclude_none=True)})
             expression = rule.condition.expression
-            if expression not in holding:
+            if expression not in results:
                 work += 0 if rule.condition.work is None else rule.condition.work(event)
                 if work > MAX_EVENT_WORK:
                     raise TooMuchWorkError(
                         f"The conditions of the campaigns that this event matches, up to {campaign_id!r}, would take "
-                        f"{work:,} units of work, and an event may take {MAX_EVENT_WORK:,}; make its metadata smaller, "
+                        f"{work:,} units of work; the limit is {MAX_EVENT_WORK:,}. Make the event's metadata smaller, "
                         "or the conditions simpler."
                     )
-                holding[expression] = rule.condition.is_true(event)
-            if not holding[expression]:
+                results[expression] = rule.condition.is_true(event)
+            if not results[expression]:
                 continue
         if rule.to != "referrer":
             customer[campaign_id] = max(rule.coupons, customer.get(campaign_id, 0))
@@ -133,10 +133,10 @@ def _values(data: Event, names: Values) -> Values | None:
 
 
 def field_text(data: Event, name: str) -> str | None:
-    """An event's field as the text that rules compare, None where it is absent or is no single value.
+    """Return an event's field as the text that rules compare; None if it is absent or not a single value.
 
-    `metadata.tier` is the entry `tier` of `metadata`; any other name is a field of the event itself. Texts are compared
-    as they are, whole numbers by their digits, booleans as `true` and `false`.
+    `metadata.tier` is the entry `tier` of `metadata`; any other name is a field of the event itself. Numbers are
+    compared by their digits, booleans as `true` and `false`.
     """
     if name.startswith(METADATA):
         metadata = getattr(data, "metadata", None)

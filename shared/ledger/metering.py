@@ -1,5 +1,6 @@
-"""The running totals that a batch may read or change: found out before anything is decided, inserted where they are
-missing, and locked in sorted order. Those of a cap's periods: `shared.ledger.period_metering`.
+"""Load the running totals that a batch may read or change: insert missing ones, then lock them in sorted order.
+
+Totals of a cap's periods are in `shared.ledger.period_metering`.
 """
 
 from collections import Counter, defaultdict
@@ -16,45 +17,45 @@ from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
-"""Stands in a meter's key where no customer does."""
+"""The customer key of a campaign's own meter."""
 
-People = dict[str, set[CustomerKey | None]]
+CustomerKeys = dict[str, set[CustomerKey | None]]
 
 
 Touch = tuple[str, CustomerKey | None, datetime]
-"""(campaign id, customer, when it counts): something that a batch may book."""
+"""(campaign id, customer key, time it counts at): a total that a batch may change."""
 
 
-def _people(state: State, commands: Sequence[Command]) -> tuple[People, People]:
-    """On whom a use may be booked, by order and by lock: whoever a command of it names or a lock of it belongs to.
+def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys, CustomerKeys]:
+    """Return the customers for whom a use may count, by order and by lock: those of its commands and of its locks.
 
-    An order that holds coupons belongs to whom it holds them for, whoever a later event of it names.
+    An order that holds coupons counts for the customer of the hold, also if a later event names another one.
     """
-    of_order: People = defaultdict(set)
-    of_lock: People = defaultdict(set)
+    of_order: CustomerKeys = defaultdict(set)
+    of_lock: CustomerKeys = defaultdict(set)
     for lock in state.locks.values():
         of_lock[lock.lock_reference].add(lock.customer_key)
         if lock.order_id is not None:
             of_order[lock.order_id].add(lock.customer_key)
-    asked = [command for command in commands if isinstance(command, RedeemCoupons | LockCoupons)]
-    for command in (*asked, *asked):  # twice: a later command may say whose an earlier one's lock or order is
+    uses = [command for command in commands if isinstance(command, RedeemCoupons | LockCoupons)]
+    for command in (*uses, *uses):  # twice: a later command may name the customer of an earlier one's lock or order
         order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
-        people: set[CustomerKey | None] = {state.customers[command.command_id]}
+        customer_keys: set[CustomerKey | None] = {state.customers[command.command_id]}
         if command.lock_reference is not None:
-            people |= of_lock[command.lock_reference]
+            customer_keys |= of_lock[command.lock_reference]
         if order_id is not None:
-            people |= of_order[order_id]
-            of_order[order_id] |= people
-            of_lock[order_hold(order_id)] |= people
+            customer_keys |= of_order[order_id]
+            of_order[order_id] |= customer_keys
+            of_lock[order_hold(order_id)] |= customer_keys
         if command.lock_reference is not None:
-            of_lock[command.lock_reference] |= people
+            of_lock[command.lock_reference] |= customer_keys
     return of_order, of_lock
 
 
 def _named_by(
-    command: Command, state: State, of_order: People, of_lock: People
+    command: Command, state: State, of_order: CustomerKeys, of_lock: CustomerKeys
 ) -> tuple[Iterable[str], set[CustomerKey | None]]:
-    """The campaigns whose coupons a command names or asks for, and the people on whom they may be booked."""
+    """Return the campaigns of the coupons that a command names or issues, and the customers they may count for."""
     if isinstance(command, RedeemCoupons | LockCoupons):
         keys = set(map(code_key, command.codes))
         found = (state.coupon_ids.get(key) for key in keys)
@@ -77,34 +78,34 @@ def _named_by(
 
 
 def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
-    """What the batch may book, or look at: a few too many do no harm, one too few would.
+    """Yield every total that the batch may read or change. Some may not be needed, but none may be missing.
 
-    A command books at its own time, which is never later than `now`; a lock what it holds at the time it was held, and
-    what stands is taken back where it was counted. Whoever a lock's order belongs to may burn what it holds.
+    A command counts at its own time, at most `now`. A held use counts when it was held, and a restored one is taken
+    back from where it counted. The customers of a lock's order may burn what it holds.
     """
-    of_order, of_lock = _people(state, commands)
+    of_order, of_lock = _customers(state, commands)
     for command in commands:
-        campaign_ids, people = _named_by(command, state, of_order, of_lock)
+        campaign_ids, customer_keys = _named_by(command, state, of_order, of_lock)
         at = getattr(command, "at", None) or now
         for campaign_id in campaign_ids:
-            for customer_key in people:
+            for customer_key in customer_keys:
                 yield campaign_id, customer_key, min(at, now)
     for lock in state.locks.values():
-        people = of_lock[lock.lock_reference]
+        customer_keys = of_lock[lock.lock_reference]
         if lock.order_id is not None:
-            people = people | of_order[lock.order_id]
+            customer_keys = customer_keys | of_order[lock.order_id]
         for use in lock.uses:
-            for customer_key in people:
+            for customer_key in customer_keys:
                 yield use.campaign_id, customer_key, use.counted_at or now
     for order in state.orders.values():
-        for standing in order.redemptions.values():
-            yield standing.campaign_id, standing.customer_key, standing.counted_at or now
+        for redemption in order.redemptions.values():
+            yield redemption.campaign_id, redemption.customer_key, redemption.counted_at or now
 
 
 async def load_meters(
     connection: Connection, state: State, commands: Sequence[Command], now: datetime
 ) -> dict[MeterKey, tuple[int, ...]]:
-    """Put the meters that the batch needs into `state`, locked; returns what their rows had."""
+    """Load the meters that the batch needs into `state`, and lock them. Return the values of their rows."""
     if not any(campaign.meters_campaign or campaign.meters_customers for campaign in touched(state, commands)):
         return {}
     wanted: set[MeterKey] = set()
@@ -139,12 +140,12 @@ async def load_meters(
 
 
 def meter_row(meter: Meter) -> tuple[int, ...]:
-    """A meter as its row has it."""
+    """Return the values of a meter's row."""
     return (meter.issued, meter.held, meter.used, meter.held_minor, meter.used_minor)
 
 
 def touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
-    """The campaigns of the batch, each once."""
+    """Return the campaigns of the batch, each once."""
     ids = Counter(coupon.campaign_id for coupon in state.coupons.values())
     for command in commands:
         if isinstance(command, IssueCoupons):
@@ -152,5 +153,5 @@ def touched(state: State, commands: Sequence[Command]) -> Iterable[Campaign]:
         elif isinstance(command, CreateCoupons):
             ids[command.campaign_id] += 1
     for order in state.orders.values():
-        ids.update(standing.campaign_id for standing in order.redemptions.values())
+        ids.update(redemption.campaign_id for redemption in order.redemptions.values())
     return [state.campaigns[campaign_id] for campaign_id in ids if campaign_id in state.campaigns]

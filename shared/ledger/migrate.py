@@ -1,4 +1,4 @@
-"""Bring the ledger's tables up to date: the plain SQL files of `migrations/`, applied in order by yoyo."""
+"""Apply the plain SQL files of `migrations/` in order, with yoyo."""
 
 from importlib import resources
 from urllib.parse import urlsplit, urlunsplit
@@ -9,19 +9,19 @@ from yoyo import get_backend, read_migrations
 
 from shared.ledger.database import SCHEMA
 
-MIGRATION_LOCK = 0x636F75706F6E  # "coupon": any number will do, as long as every version of Couponry takes the same
+MIGRATION_LOCK = 0x636F75706F6E  # "coupon": any number works if every version of Couponry uses the same
 LOCK_SECONDS = 120
 
 
 class MigrationError(Exception):
-    """The tables could not be brought up to date; the text says why and what to do."""
+    """A migration failed. The message says why and what to do."""
 
 
 def migrate(database_url: str) -> list[str]:
-    """Apply what is missing, each file once, however many processes try at the same time.
+    """Apply missing migrations, each once, also if several processes run at the same time.
 
-    `database_url` must log in as the owner of the schema (or as somebody who may create it, and roles). Returns the
-    names of the migrations it applied, oldest first; empty when there was nothing to do. Raises MigrationError.
+    The login of `database_url` must own the schema, or have the right to create it and roles. Return the names of the
+    applied migrations, oldest first; empty if there were none. Raise MigrationError.
     """
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
@@ -31,7 +31,7 @@ def migrate(database_url: str) -> list[str]:
             return _apply(database_url)
     except psycopg.errors.InsufficientPrivilege as error:
         raise MigrationError(
-            f"The log-in of the database URL may not do that: {str(error).strip()}. "
+            f"The login of the database URL has insufficient rights: {str(error).strip()}. "
             "Migrate as the database's owner, with the right to create roles."
         ) from error
     except psycopg.OperationalError as error:
@@ -55,7 +55,7 @@ def _apply(database_url: str) -> list[str]:
 
 
 def _yoyo_url(database_url: str) -> str:
-    """The same database in yoyo's spelling: psycopg 3, and our schema as the search path."""
+    """Return the URL in yoyo's format, with psycopg 3 and our schema."""
     parts = urlsplit(database_url)
     query = f"{parts.query}&" if parts.query else ""
     return urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, f"{query}schema={SCHEMA}", ""))

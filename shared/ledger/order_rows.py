@@ -1,4 +1,4 @@
-"""Orders as their rows have them."""
+"""Convert orders to and from their rows."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.domain.orders.placing import lines_of
 
 
 def order_row(order: OrderState) -> tuple[object, ...]:
-    """An order as its row has it."""
+    """Return the values of an order's row, to compare them."""
     return (
         order.status,
         order.customer_key,
@@ -31,10 +31,11 @@ def order_row(order: OrderState) -> tuple[object, ...]:
     )
 
 
-def first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
-    """The row of an order of which `command` is the first to speak: order id, then `orders_insert`'s other columns.
+def first_event_of(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
+    """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
-    A return in part that comes first must not close the order; the part is noted by the decision.
+    The order id comes first, then the other columns of `orders_insert`. A partial return that comes first must not
+    close the order; the decision records it.
     """
     match command:
         case RedeemCoupons(order=order):
@@ -54,18 +55,18 @@ def first_heard(command: Command, customer_key: CustomerKey | None) -> tuple[obj
 
 
 def insert_columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Rows of `first_heard` as the column arrays of `orders_insert`."""
+    """Return rows of `first_event_of` as the column arrays of `orders_insert`."""
     *columns, lines = [list(column) for column in zip(*rows, strict=True)]
     return [*columns, list(map(json_or_none, lines))]
 
 
 def row_inserted(row: tuple[object, ...]) -> tuple[object, ...]:
-    """What `order_row` makes of an order that was inserted as this row of `first_heard`."""
+    """Return `order_row` of an order that was inserted as this row of `first_event_of`."""
     return (*row[1:8], row[8] or 0, None, 0, row[9], ())
 
 
 def update_row(order: OrderState) -> tuple[object, ...]:
-    """An order as a row of `orders_update`."""
+    """Return an order as a row of `orders_update`."""
     row = order_row(order)
     customer = None if order.customer is None else orjson.dumps(order.customer).decode()
     returns = [(part.at, part.lines or None, part.amount) for part in order.returns]
@@ -73,7 +74,7 @@ def update_row(order: OrderState) -> tuple[object, ...]:
 
 
 def order_of(record: asyncpg.Record) -> OrderState:
-    """An order from its row, without what stands for it."""
+    """Return an order from its row, without its redemptions."""
     return OrderState(
         order_id=record["order_id"],
         status=record["status"],
@@ -92,7 +93,7 @@ def order_of(record: asyncpg.Record) -> OrderState:
 
 
 def json_or_none(entries: Any) -> str | None:
-    """A list as its column has it; an empty one is NULL."""
+    """Return a list as JSON; None (NULL) for an empty one."""
     return orjson.dumps(entries).decode() if entries else None
 
 

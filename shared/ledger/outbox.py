@@ -1,7 +1,7 @@
-"""The outbox: events written in the transaction that caused them, read back in commit order.
+"""The outbox: events written in the transaction that caused them, and read in commit order.
 
-Whoever appends takes an advisory lock that lasts until its commit, and only then draws positions. So positions are
-given in commit order and a gap, once seen, is never filled: a reader that remembers one number misses nothing.
+A writer takes an advisory lock until its commit before it draws positions. So positions are in commit order, and a gap
+is never filled later: a reader that remembers one position misses nothing.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COLUMNS: Final = ("event_id", "topic", "key", "type", "source", "subject", "time
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One event on its way out. `data` is the JSON text of the CloudEvent's data; `time` is UTC."""
+    """An event to publish. `data` is the JSON text of the CloudEvent's data; `time` is UTC."""
 
     event_id: UUID | str
     topic: str
@@ -35,12 +35,10 @@ class OutboxRow:
 
 
 async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Write `rows`, in their order. Must be the last thing a transaction does before it commits: it takes the
-    outbox's turn.
-    """
+    """Write `rows` in their order. Call it last in a transaction, because it takes the outbox lock."""
     if not rows:
         return
-    await connection.execute(sql("outbox_take_turn"), OUTBOX_LOCK)
+    await connection.execute(sql("outbox_lock"), OUTBOX_LOCK)
     await connection.copy_records_to_table("outbox", records=[_record(row) for row in rows], columns=COLUMNS)
 
 
@@ -51,6 +49,6 @@ def _record(row: OutboxRow) -> tuple[object, ...]:
 
 
 async def read_after(connection: Connection, position: int, limit: int) -> list[tuple[int, OutboxRow]]:
-    """At most `limit` events behind `position`, with their positions, in commit order."""
+    """Return at most `limit` events after `position`, with their positions, in commit order."""
     records = await connection.fetch(sql("outbox_read_after"), position, limit)
     return [(record[0], OutboxRow(*record[1:])) for record in records]

@@ -1,6 +1,6 @@
-"""Deciding without holding anybody up: a batch's transaction has a bound, and other tasks get their turn.
+"""Limit how long decisions take: split large batches, and let other tasks run between commands.
 
-How much a command takes is estimated beforehand: `shared.domain.offers.work`.
+`shared.domain.offers.work` estimates the work of a command.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from shared.domain.offers.work import HEAVY_WORK, MAX_BATCH_WORK, split_place, w
 _Answer = TypeVar("_Answer")
 
 SIDE_BY_SIDE: Final = 1
-"""Heavy judgements of one process at once. They share one core whatever their number."""
+"""Heavy judgements that run at once in a process. More would share the same core."""
 
 WAITING: Final = 8
-"""Heavy judgements that may wait for their turn: about twenty seconds at worst."""
+"""Heavy judgements that may wait: about twenty seconds at worst."""
 
 
 class SplitBatchError(Exception):
@@ -30,11 +30,11 @@ class SplitBatchError(Exception):
 
 
 class TooMuchAtOnceError(Exception):
-    """So many heavy requests are being judged that another one would wait too long. The same request later is fine."""
+    """Too many heavy requests are waiting. Retry the same request later."""
 
 
 def works_of(commands: Sequence[Command], state: State, now: datetime) -> list[int]:
-    """The work of each command. Raises SplitBatchError where all of them are too much for one transaction."""
+    """Return the work of each command. Raise SplitBatchError if the sum is too much for one transaction."""
     works = [work_of(command, state, now) for command in commands]
     count = split_place(works, MAX_BATCH_WORK)
     if count < len(works):
@@ -43,24 +43,24 @@ def works_of(commands: Sequence[Command], state: State, now: datetime) -> list[i
 
 
 class Pace:
-    """Runs the work of one batch: that of heavy commands in a thread, and with pauses for others between light ones."""
+    """Runs the work of one batch: heavy commands in a thread, light ones with pauses for other tasks."""
 
     def __init__(self) -> None:
         self._since_pause = 0
 
-    async def make(self, work: int, make: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """What `make` gives for a command that takes `work`. Nobody else may touch its arguments meanwhile."""
+    async def call(self, work: int, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """Call `function`, which takes `work`, and return its result. Its arguments must not be used meanwhile."""
         if work > HEAVY_WORK:
-            return await asyncio.to_thread(make, *arguments)
+            return await asyncio.to_thread(function, *arguments)
         self._since_pause += work
         if self._since_pause > HEAVY_WORK:
             self._since_pause = 0
             await asyncio.sleep(0)
-        return make(*arguments)
+        return function(*arguments)
 
 
 class HeavyWork:
-    """Runs heavy judgements in threads: one at a time, and few that wait."""
+    """Runs heavy judgements in threads, one at a time, and limits how many wait."""
 
     beyond: int = HEAVY_WORK
     """What takes less work is judged at once, by whoever asks."""
@@ -71,13 +71,13 @@ class HeavyWork:
         self._inside = 0
 
     async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """What `judge` gives. Raises TooMuchAtOnceError at once where too many wait, and what `judge` raises."""
+        """Call `judge` and return its result. Raise TooMuchAtOnceError if too many wait, and what `judge` raises."""
         if self._inside >= self._most:
-            raise TooMuchAtOnceError(f"{self._inside} heavy requests are being judged; send this one again later.")
+            raise TooMuchAtOnceError(f"{self._inside} heavy requests are in progress; retry this one later.")
         self._inside += 1
         try:
             async with self._turns:
-                # A thread can't be stopped: whoever gives up waiting leaves its turn only when the thread is done.
+                # A thread can't be stopped: after a cancellation, keep the turn until the thread is done.
                 return await _to_its_end(asyncio.create_task(asyncio.to_thread(judge, *arguments)))
         finally:
             self._inside -= 1

@@ -1,7 +1,6 @@
-"""The running totals of caps' periods that a batch may read or change, and how they are begun anew when caps change.
+"""Load the totals of caps' periods that a batch may read or change, and rebuild them when caps change.
 
-As other meters are: found out before anything is decided, inserted where they are missing, locked in sorted order.
-Campaigns without caps cost nothing here.
+Like other meters they are inserted if missing, then locked in sorted order. Campaigns without caps cost nothing.
 """
 
 from collections.abc import Sequence
@@ -23,15 +22,15 @@ from shared.ledger.sql import sql
 async def load_period_meters(
     connection: Connection, state: State, commands: Sequence[Command], now: datetime
 ) -> dict[PeriodKey, tuple[int, ...]]:
-    """Put the totals of the periods that the batch may count in into `state`, locked; returns what their rows had."""
+    """Load the totals of the batch's periods into `state`, and lock them. Return the values of their rows."""
     if not any(campaign.limits.caps for campaign in touched(state, commands)):
         return {}
     wanted: dict[PeriodKey, Cap] = {}
-    for campaign_id, customer_key, moment in touches(state, commands, now):
+    for campaign_id, customer_key, counted_at in touches(state, commands, now):
         campaign = state.campaigns.get(campaign_id)
         for cap in () if campaign is None else campaign.limits.caps:
             if campaign is not None and (cap.each == "campaign" or customer_key is not None):
-                wanted[period_key(campaign, cap, customer_key, moment)] = cap
+                wanted[period_key(campaign, cap, customer_key, counted_at)] = cap
     if not wanted:
         return {}
     keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN, key[2]))
@@ -48,13 +47,14 @@ async def load_period_meters(
 
 
 def period_meter_row(meter: Meter) -> tuple[int, ...]:
-    """A period's totals as their row has them."""
+    """Return the values of a period's row."""
     return (meter.issued, meter.held, meter.used)
 
 
 async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Campaign]) -> None:
-    """Reckon the periods of `campaigns` anew, by their caps and clocks as they are now. Raises DefinitionError for a
-    time zone by which the database reckons otherwise than the decision does.
+    """Rebuild the totals of `campaigns`' periods by their current caps and clocks.
+
+    Raise DefinitionError for a time zone on which PostgreSQL and Python disagree.
     """
     await connection.execute(sql("period_meters_drop"), [campaign.campaign_id for campaign in campaigns])
     caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]
@@ -74,7 +74,7 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
 
 
 async def _check_clock(connection: Connection, zone: str) -> None:
-    """Raises DefinitionError where the database's clock of `zone` isn't ours: its "CET" for one knows no summer."""
+    """Raise DefinitionError if PostgreSQL's clock of `zone` differs from Python's. Its "CET" has no summer time."""
     year = (await connection.fetchval(sql("batch_clock"))).year
     noons = [datetime(year, month, 15, 12, tzinfo=UTC) for month in range(1, 13)]
     clock = [noon.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for noon in noons]
@@ -84,6 +84,6 @@ async def _check_clock(connection: Connection, zone: str) -> None:
         other = noons[0]
     if other is not None:
         raise DefinitionError(
-            f"`window.time_zone` is {zone!r}, which the database reckons otherwise or not at all, so no cap could be "
-            'kept by it; name a place, for example "Europe/Berlin".'
+            f"`window.time_zone` is {zone!r}, which PostgreSQL doesn't know or defines differently, so caps can't use "
+            'it; name a place, for example "Europe/Berlin".'
         )

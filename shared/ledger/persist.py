@@ -1,4 +1,4 @@
-"""What a batch changed, written back set-wise: a fixed number of statements, whatever the batch's size."""
+"""Write the changes of a batch, with a fixed number of statements whatever the batch's size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from shared.ledger.outbox import OutboxRow
 from shared.ledger.period_metering import period_meter_row
 from shared.ledger.sql import sql
 
-# What only grows is written by COPY: half the cost of an INSERT over arrays, on both sides of the connection.
+# Append-only tables are written by COPY, at half the cost of an INSERT over arrays on both sides of the connection.
 ENTRY_COLUMNS: Final = (
     "recorded_at", "kind", "coupon_id", "campaign_id", "customer_key", "order_id", "lock_reference", "redemption_id",
     "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round", "counted_at",
@@ -45,12 +45,12 @@ class Decided:
 
     @classmethod
     def of(cls, command: Command, fingerprint: bytes | None, verdict: Verdict, state: State) -> "Decided":
-        """Events are told from the state as it is right after this verdict, so they are made at once."""
+        """Build the events now, because they depend on the state right after this verdict."""
         return cls(command, fingerprint, verdict, list(events_of(command, verdict, state)))
 
 
 async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
-    """Write the batch: current state first, then what is for good, the outbox last. Commits nothing itself."""
+    """Write the batch: current state first, then entries and journal, the outbox last. Doesn't commit."""
     await _write_coupons(connection, loaded)
     await _write_issued(connection, loaded, decided)
     await _write_meters(connection, loaded)
@@ -90,7 +90,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
         served: set[str] = set()
         for coupon in entry.verdict.accepted:
             campaign: Campaign = loaded.state.campaigns[coupon.campaign_id]
-            # Of several coupons of a campaign the first one carries the occasion: it stands there once, and is unique.
+            # The occasion is unique, so only the first of several coupons of a campaign has it.
             occasion = None if coupon.campaign_id in served else entry.verdict.natural_key
             served.add(coupon.campaign_id)
             if campaign.code.shared_code is not None:
@@ -110,7 +110,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 key = code_key(coupon.code) if coupon.code else None
                 new.append((coupon.coupon_id, coupon.code or None, key, coupon.campaign_id, *life))
     if new:
-        new.sort(key=lambda row: str(row[2]))  # in one order, so that two imports of one file wait, and don't deadlock
+        new.sort(key=lambda row: str(row[2]))  # so that two imports of one file don't deadlock
         await connection.execute(sql("coupons_issue"), *_columns(new), loaded.now)
     if pooled:
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
@@ -121,7 +121,7 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
 async def _write_meters(connection: Connection, loaded: Loaded) -> None:
     meters = loaded.state.meters
     if unread := meters.keys() - loaded.meters_before.keys():
-        raise AssertionError(f"meters that were moved without having been read: {sorted(map(str, unread))}")
+        raise AssertionError(f"meters changed without being loaded: {sorted(map(str, unread))}")
     changed = [(key, row) for key, before in loaded.meters_before.items() if (row := meter_row(meters[key])) != before]
     if changed:
         rows = [(campaign_id, customer or WHOLE_CAMPAIGN, *row) for (campaign_id, customer), row in changed]
@@ -131,7 +131,7 @@ async def _write_meters(connection: Connection, loaded: Loaded) -> None:
 async def _write_period_meters(connection: Connection, loaded: Loaded) -> None:
     meters, before = loaded.state.period_meters, loaded.period_meters_before
     if unread := meters.keys() - before.keys():
-        raise AssertionError(f"periods that were counted in without having been read: {sorted(map(str, unread))}")
+        raise AssertionError(f"periods changed without being loaded: {sorted(map(str, unread))}")
     changed = [(key, row) for key, was in before.items() if (row := period_meter_row(meters[key])) != was]
     if changed:
         rows = [
@@ -171,7 +171,7 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
 
 
 async def _write_orders(connection: Connection, loaded: Loaded) -> None:
-    """Orders whose row isn't yet as the batch left them; a freshly placed order's row is."""
+    """Update the orders that the batch changed. A newly placed order was inserted in its final state."""
     state = loaded.state
     changed = [
         order
@@ -218,7 +218,7 @@ async def _write_entries(connection: Connection, loaded: Loaded, decided: Sequen
 
 
 def _round(rounds: dict[tuple[str, str], int], entry: LedgerEntry) -> int:
-    """How often the coupon had been restored to the order before this entry."""
+    """Return how often the coupon was restored to the order before this entry."""
     key = (entry.order_id or "", entry.coupon_id)
     number = rounds.get(key, 0)
     if entry.kind == "restored":
@@ -227,7 +227,7 @@ def _round(rounds: dict[tuple[str, str], int], entry: LedgerEntry) -> int:
 
 
 async def _write_journal(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
-    """The verdicts. A command that another process recorded meanwhile breaks the key: the batch runs again."""
+    """Write the verdicts. If another process recorded a command meanwhile, the key breaks and the batch runs again."""
     if not decided:
         return
     now = loaded.now
@@ -248,5 +248,5 @@ async def _write_journal(connection: Connection, loaded: Loaded, decided: Sequen
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Rows as the column arrays that `unnest` takes."""
+    """Return rows as the column arrays that `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)]

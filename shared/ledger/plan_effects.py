@@ -1,7 +1,7 @@
-"""What a change of a live campaign does to what is there: a sentence a field, with the ledger's numbers. Pure.
+"""Describe the effects of changing a live campaign: a sentence per field, with the ledger's numbers. Pure.
 
-The same rules, field by field, are the table in `docs/campaign-files.md`; `tests/integration/test_live_changes.py`
-proves them on a ledger.
+The table in `docs/campaign-files.md` has the same rules per field; `tests/integration/test_live_changes.py` tests them
+on a ledger.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ from shared.ledger.definitions import to_domain
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the ledger counts of a campaign. `now` is its clock, UTC; the rest are coupons, customers, uses.
+    """The ledger's numbers for a campaign. `now` is the database's time, UTC; the rest are coupons, customers, uses.
 
-    coupons: issued and not voided, of which `own_end` have an end of their own, `revived` are used up but wouldn't be
-    under the new limit, and `full` are at or beyond it; `pooled` ones wait to be issued. issued, held, used,
-    spent_minor: the campaign's totals, money in its own currency. Customers: `use_again` and `get_again` (coupons) are
-    those at the old limit whom the new one leaves room; `use_no_more` and `get_no_more` are at or beyond the new one.
+    coupons: issued and not voided. Among them, `own_end` have an end of their own, `revived` are used up under the old
+    limit but not under the new one, and `full` are at or beyond the new one; `pooled` ones wait to be issued. issued,
+    held, used, spent_minor: the campaign's totals, money in its own currency. Customers: `use_again` and `get_again`
+    (coupons) are at the old limit but below the new one; `use_no_more` and `get_no_more` are at or beyond the new one.
     """
 
     now: datetime
@@ -44,7 +44,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the change of `field` does, in whole sentences."""
+    """The effect of changing `field`, in full sentences."""
 
     field: str
     text: str
@@ -60,7 +60,7 @@ class _Case:
 def effects(
     before: CampaignDefinition, after: CampaignDefinition, fields: Sequence[str], live: Live
 ) -> Iterator[Effect]:
-    """One effect for each of `fields`, dotted names of what differs; a section's rule holds for fields without own."""
+    """Yield one effect for each of `fields`, dotted names. Fields without a rule use their section's."""
     case = _Case(before, after, live)
     for field in fields:
         rule = _RULES.get(field) or _RULES.get(field.partition(".")[0])
@@ -150,7 +150,7 @@ def _ends_at(case: _Case) -> str:
 
 def _time_zone(case: _Case) -> str:
     before, after = _window(case.before), _window(case.after)
-    caps = " Caps begin anew by its clock, and what was used is counted by it." if case.after.limits.caps else ""
+    caps = " Caps use its clock from now on, and what was used is counted by it." if case.after.limits.caps else ""
     if (before.starts_at, before.ends_at) == (after.starts_at, after.ends_at):
         return f"Start and end stay where they are: only a date alone is read in it.{caps}"
     return f"Dates alone begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
@@ -235,7 +235,7 @@ def _window(definition: CampaignDefinition) -> Window:
 
 
 def _raised(before: int | None, after: int | None) -> bool:
-    """Whether the new limit leaves more room; None is no limit."""
+    """Return whether the new limit is higher; None means no limit."""
     return after is None or (before is not None and after > before)
 
 

@@ -1,7 +1,7 @@
-"""What loading campaigns would change, found out without changing anything: field by field, and for what is live.
+"""Plan a load of campaigns: which fields would change, and the effects on existing coupons. Changes nothing.
 
-`compare` and `plan_effects.effects` are pure; `plan` asks the ledger for the numbers. It says of a campaign what
-`shared.ledger.campaigns.save` would say, since both leave the comparison to PostgreSQL.
+`compare` and `plan_effects.effects` are pure; `plan` reads the numbers from the ledger. It agrees with
+`shared.ledger.campaigns.save` on which campaigns change, because both leave the comparison to PostgreSQL.
 """
 
 import json
@@ -22,12 +22,12 @@ from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 
 SECRET: Final = frozenset({"source.headers", "validation_code"})
-"""Fields whose values stay out of a plan, which people paste into reviews; the names in them are shown."""
+"""Fields whose values are hidden, because plans are pasted into reviews; names of headers are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field, by its dotted name, and its values as JSON has them."""
+    """A changed field, by its dotted name, with its JSON values."""
 
     field: str
     before: JsonValue
@@ -36,9 +36,9 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What loading would do to one campaign. `fields` and `effects` are empty unless it is changed.
+    """The planned change of one campaign. `fields` and `effects` are empty unless it is changed.
 
-    `conflict`: why loading would be refused, though the file is right; None when it wouldn't.
+    `conflict`: why loading would be refused although the file is valid; None if it wouldn't.
     """
 
     campaign_id: str
@@ -49,7 +49,7 @@ class Planned:
 
 
 def compare(before: CampaignDefinition, after: CampaignDefinition) -> list[FieldChange]:
-    """Every field that differs, in the order of the model; whatever fields the model has."""
+    """Return every field that differs, in the order of the model."""
     return list(_differences(before, after, ""))
 
 
@@ -77,9 +77,9 @@ def _text(value: JsonValue) -> str:
 
 
 async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
-    """What `save` would do with `definitions`, in their order. Reads only; the number of statements is fixed.
+    """Return what `save` would do with each of `definitions`. Read only, with a fixed number of statements.
 
-    Raises DefinitionError for a hidden secret that isn't known.
+    Raise DefinitionError for a hidden secret that isn't known.
     """
     definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(
@@ -122,7 +122,7 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
 async def _live(
     connection: Connection, changed: Sequence[tuple[CampaignDefinition, CampaignDefinition, list[FieldChange]]]
 ) -> Mapping[str, Live]:
-    """Return campaign id → totals. Ledger entries are read only where a limit that they add up to changes."""
+    """Return totals by campaign id. Ledger entries are read only if a limit on their sum changes."""
     if not changed:
         return {}
     ids = [after.campaign_id for _, after, _ in changed]
@@ -156,7 +156,7 @@ async def _live(
 
 
 async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefinition]) -> dict[str, str]:
-    """campaign id → why it can't be loaded: its shared code is another coupon's."""
+    """Return, by campaign id, why it can't be loaded: another coupon has its shared code."""
     shared = [
         (one.campaign_id, key, derived_id("shared coupon", one.campaign_id, key))
         for one in definitions
@@ -167,6 +167,6 @@ async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefin
     records = await connection.fetch(sql("plan_codes_taken"), *[list(column) for column in zip(*shared, strict=True)])
     return {
         record["campaign_id"]: f"code.shared_code: a coupon of campaign {record['owner']!r} has that code already; "
-        "loading would be refused, choose another."
+        "loading would be refused; choose another."
         for record in records
     }

@@ -1,4 +1,4 @@
-"""Codes imported beforehand, for campaigns whose source is a pool."""
+"""Import codes for campaigns whose source is a pool."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -13,9 +13,9 @@ CODES_A_STATEMENT: Final = 10_000
 
 
 async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tuple[int, list[str]]:
-    """Add `codes` to a campaign's pool. Returns how many were added, and those refused since they exist already.
+    """Add `codes` to a campaign's pool. Return how many were added, and the refused codes, which exist already.
 
-    Importing the same codes twice adds them once. Written in chunks, each all or nothing.
+    Importing the same codes twice adds them once. Codes are written in chunks; each chunk is atomic.
     """
     added = 0
     refused: list[str] = []
@@ -29,7 +29,7 @@ async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tu
 
 async def _import_chunk(pool: Pool, campaign_id: str, codes: Sequence[str]) -> set[str]:
     by_key = {code_key(code): code.strip() for code in codes}
-    async with pool.acquire() as connection, connection.transaction():  # durable also where all of them were there
+    async with pool.acquire() as connection, connection.transaction():  # durable also if all exist
         records = await connection.fetch(
             sql("pool_import"),
             campaign_id,

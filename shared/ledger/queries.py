@@ -1,7 +1,7 @@
-"""Questions that people ask of the ledger: what became of a code, a customer's wallet, what was refused and why.
+"""Queries for people: the history of a code, a customer's wallet, refusals with their reasons.
 
-Read only, and outside of any batch: nothing here is locked, and nothing here is for a service's path. Money is in minor
-units of the currency beside it. Times are UTC.
+Read only and without locks; not for the hot path of a service. Money is in minor units of the currency next to it.
+Times are UTC.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,15 @@ from shared.ledger.definition_values import window_of
 from shared.ledger.sql import sql
 
 MOST_ENTRIES: Final = 1_000
-"""Of one coupon: more than a person reads. A shared code has far more; then the first ones are shown, and that it is
-so.
-"""
+"""Entries shown of one coupon, more than a person reads. A shared code may have more; then `cut` is true."""
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class CouponDetails:
-    """A coupon as it stands. `uses_limit` None: no limit. `ends_at`: its own end or its campaign's, the earlier one.
-    `holder`: the person's identifiers, `<kind> <value>` each.
+    """The current state of a coupon. `uses_limit` None: no limit. `ends_at`: the earlier of its own end and its
+    campaign's. `holder`: the customer's identifiers, each as `<kind> <value>`.
     """
 
     coupon_id: str
@@ -50,9 +48,7 @@ class CouponDetails:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened to a coupon: a ledger entry (`kind` is the ledger entry's), or a refusal (`kind`
-    "refused").
-    """
+    """An entry in a coupon's history: a ledger entry (with its `kind`) or a refusal (`kind` "refused")."""
 
     at: datetime
     kind: str
@@ -80,7 +76,7 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True)
 class CouponHistory:
-    """Everything about one code. `coupon` None: no such coupon, but somebody tried the code. `cut`: there is more."""
+    """Everything about one code. `coupon` None: no coupon has the code, but it was tried. `cut`: there is more."""
 
     code: str
     coupon: CouponDetails | None
@@ -91,8 +87,8 @@ class CouponHistory:
 
 @dataclass(frozen=True, slots=True)
 class WalletCoupon:
-    """A coupon in somebody's wallet. `ends_at`: its own end or its campaign's, the earlier one. `state`: usable, held,
-    used, voided, expired, not_started, campaign_inactive.
+    """A coupon in a wallet. `ends_at`: the earlier of its own end and its campaign's. `state`: usable, held, used,
+    voided, expired, not_started, campaign_inactive.
     """
 
     coupon_id: str
@@ -110,7 +106,7 @@ class WalletCoupon:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A person and their coupons. `identifiers`: `<kind> <value>` each. `cut`: there are more coupons."""
+    """A customer with their coupons. `identifiers`: each as `<kind> <value>`. `cut`: there are more coupons."""
 
     customer_key: str
     identifiers: tuple[str, ...]
@@ -121,9 +117,9 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionLine:
-    """What became of one coupon on one order. `outcome`: redeemed, returned (in part), restored, refused.
+    """One coupon on one order. `outcome`: redeemed, returned (partly), restored, refused.
 
-    `discount_minor` of what came back is negative.
+    `discount_minor` is negative if it was given back.
     """
 
     at: datetime
@@ -140,7 +136,7 @@ class RedemptionLine:
 
 @dataclass(frozen=True, slots=True)
 class CampaignLine:
-    """A campaign as it was loaded."""
+    """A stored campaign."""
 
     campaign_id: str
     status: str
@@ -151,7 +147,7 @@ class CampaignLine:
 
 @dataclass(frozen=True, slots=True)
 class CampaignCounts:
-    """What became of a campaign's coupons; `pooled` ones wait to be issued and are not among `coupons`."""
+    """Counts of a campaign's coupons; `pooled` ones wait to be issued and aren't among `coupons`."""
 
     coupons: int
     pooled: int
@@ -163,9 +159,9 @@ class CampaignCounts:
 async def coupon_history(
     connection: Connection, code: str, groups: Sequence[str] | None = None
 ) -> CouponHistory | None:
-    """All that happened to the coupon with this code, oldest first; None when nobody ever issued or tried it.
+    """Return the history of a code, oldest first; None if it was never issued or tried.
 
-    `groups` leaves only coupons of campaigns of these groups; what was merely tried is of none.
+    `groups` selects coupons of campaigns of these groups; a code that was only tried belongs to none.
     """
     key = code_key(code)
     record = await connection.fetchrow(sql("show_coupon"), key)
@@ -193,7 +189,7 @@ def _details(record: dict[str, Any]) -> CouponDetails:
 
 
 def _end(own_end: datetime | None, campaign_window: str | None) -> datetime | None:
-    """When a coupon ends: by itself, or with its campaign as that is now."""
+    """Return a coupon's end: the earlier of its own and its campaign's current one."""
     campaign_end = None if campaign_window is None else _campaign_end(campaign_window)
     if own_end is None or campaign_end is None:
         return own_end or campaign_end
@@ -237,35 +233,35 @@ async def wallet(
     limit: int = MOST_ENTRIES,
     groups: Sequence[str] | None = None,
 ) -> Wallet | None:
-    """The wallet of the person that the first known one of `identifiers` names; None when none is known.
+    """Return the wallet of the customer with the first known one of `identifiers`; None if none is known.
 
-    `groups` leaves only coupons of campaigns of these groups; a person who has none of them isn't known.
+    `groups` selects coupons of campaigns of these groups; a customer without any is unknown.
     """
     for kind, value in identifiers:
-        person = await connection.fetchrow(sql("show_customer"), kind, value)
-        if person is not None:
+        customer = await connection.fetchrow(sql("show_customer"), kind, value)
+        if customer is not None:
             break
     else:
         return None
-    records = await connection.fetch(sql("list_wallet"), person["customer_key"], limit + 1, groups)
+    records = await connection.fetch(sql("list_wallet"), customer["customer_key"], limit + 1, groups)
     if groups is not None and not records:
         return None
     return Wallet(
-        customer_key=person["customer_key"],
-        identifiers=tuple(person["identifiers"]),
-        known_since=person["created_at"],
+        customer_key=customer["customer_key"],
+        identifiers=tuple(customer["identifiers"]),
+        known_since=customer["created_at"],
         coupons=tuple(sorted((wallet_coupon(dict(record)) for record in records[:limit]), key=_lasts, reverse=True)),
         cut=len(records) > limit,
     )
 
 
 def _lasts(coupon: WalletCoupon) -> tuple[bool, datetime]:
-    """What lasts longest is greatest; without an end most of all."""
+    """Return a sort key by end; coupons without an end are greatest."""
     return (coupon.ends_at is None, coupon.ends_at or BEGINNING)
 
 
 def wallet_coupon(record: dict[str, Any]) -> WalletCoupon:
-    """A coupon with the state that follows from its row and its campaign's; takes `record` apart."""
+    """Return a coupon with its state, which follows from its row and its campaign's. Consumes `record`."""
     record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
     now: datetime = record.pop("now")
     status, campaign_status = record.pop("status"), record.pop("campaign_status")
@@ -293,9 +289,9 @@ async def redemptions(
     since: datetime | None = None,
     limit: int = 50,
 ) -> list[RedemptionLine]:
-    """What became of coupons on orders, newest first: used, given back, refused; at most `limit` of them.
+    """Return at most `limit` redemptions, restores and refusals of coupons on orders, newest first.
 
-    `reason` (a Reason's code) leaves only refusals for it.
+    `reason` (a Reason's code) selects only refusals with this reason.
     """
     earliest = since or BEGINNING
     lines = [
@@ -324,7 +320,7 @@ def _moved(record: Any) -> RedemptionLine:
 
 
 async def campaigns(connection: Connection) -> list[CampaignLine]:
-    """All campaigns, by id."""
+    """Return all campaigns by id."""
     return [_campaign(record) for record in await connection.fetch(sql("list_campaigns"))]
 
 
@@ -335,19 +331,19 @@ async def campaigns_after(
     status: str | None = None,
     groups: Sequence[str] | None = None,
 ) -> list[CampaignLine]:
-    """At most `limit` campaigns by id, those after `after`; of one `status`, or of `groups`, where given."""
+    """Return at most `limit` campaigns by id, those after `after`, optionally of one `status` or of `groups`."""
     records = await connection.fetch(sql("list_campaigns_after"), after, status, limit, groups)
     return [_campaign(record) for record in records]
 
 
 async def campaign(connection: Connection, campaign_id: str) -> CampaignLine | None:
-    """One campaign; None when there is none of that id."""
+    """Return one campaign; None if the id is unknown."""
     record = await connection.fetchrow(sql("show_campaign"), campaign_id)
     return None if record is None else _campaign(record)
 
 
 async def campaign_counts(connection: Connection, campaign_id: str) -> CampaignCounts:
-    """What became of the campaign's coupons so far."""
+    """Return the counts of a campaign's coupons."""
     record = await connection.fetchrow(sql("show_campaign_counts"), campaign_id)
     return CampaignCounts(**dict(record or {}))
 
@@ -359,7 +355,7 @@ def _campaign(record: Any) -> CampaignLine:
 
 @dataclass(frozen=True, slots=True)
 class EntryTotals:
-    """Ledger entries of one kind in one currency: how many, of how many redemptions, with which discount in all."""
+    """Totals of ledger entries of one kind and currency: entries, redemptions and the sum of discounts."""
 
     kind: str
     currency: str | None
@@ -370,7 +366,7 @@ class EntryTotals:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the ledger adds up to. `refused` counts coupons by reason, `events` those in the outbox by type."""
+    """Totals of the ledger. `refused` counts coupons by reason, `events` those in the outbox by type."""
 
     entries: tuple[EntryTotals, ...]
     refused: dict[str, int]
@@ -378,7 +374,7 @@ class Totals:
 
 
 async def totals(connection: Connection) -> Totals:
-    """Everything added up. Reads the whole ledger."""
+    """Return the totals. Reads the whole ledger."""
     return Totals(
         entries=tuple(EntryTotals(**record) for record in await connection.fetch(sql("show_totals_entries"))),
         refused={record[0]: record[1] for record in await connection.fetch(sql("show_totals_refused"))},

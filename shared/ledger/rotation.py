@@ -1,4 +1,4 @@
-"""Encrypting stored secrets under the first key, a bounded piece at a time."""
+"""Encrypt stored secrets under the first key, in pieces of limited size."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Final, Generic, TypeVar
 Place = TypeVar("Place")
 
 PASSES_MAX: Final = 5
-"""A secret that is changed while it is encrypted anew is left to the next pass; more than a few means a fault."""
+"""A secret that is changed during its rotation is left to the next pass. More passes than these mean a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece(Generic[Place]):
-    """A piece that is done. `last`: where the next begins, None behind the end. `missed`: changed by others meanwhile.
+    """The result of a piece. `last`: where the next begins, None at the end. `missed`: rows that others changed.
 
-    `damaged`: a sentence for each secret that no key opens.
+    `damaged`: a sentence for each secret that no key decrypts.
     """
 
     last: Place | None
@@ -26,7 +26,7 @@ class Piece(Generic[Place]):
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What a rotation did: rows looked at, rows encrypted anew, and a sentence for each that is damaged."""
+    """The result of a rotation: rows read, rows encrypted again, and a sentence for each damaged one."""
 
     seen: int
     changed: int
@@ -35,9 +35,9 @@ class Rotated:
 
 
 async def rotate(piece: Callable[[Place | None, int], Awaitable[Piece[Place]]], size: int) -> Rotated:
-    """Run `piece(after, size)` from the beginning to the end, again where others changed rows meanwhile.
+    """Call `piece(after, size)` from the beginning to the end, and again if others changed rows meanwhile.
 
-    Each piece is a transaction of its own, so that a rotation that was stopped goes on where it is given again.
+    Each piece is its own transaction, so a rotation that was stopped can be run again.
     """
     changed = 0
     for _ in range(PASSES_MAX):

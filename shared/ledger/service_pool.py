@@ -1,4 +1,4 @@
-"""A service's connections to the ledger: waited for at the start, watched by `/readyz`, closed at the end."""
+"""Open a service's connections to the ledger: wait for it at the start, check it in `/readyz`, close it at the end."""
 
 import asyncio
 import ssl
@@ -21,33 +21,33 @@ log = get_logger("ledger")
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 CLOSE_SECONDS: Final = 5.0
-"""Closing waits for connections that are in use; none should be, and a stopping process can't wait for ever."""
+"""Limit of closing, which waits for connections in use. None should be, and a stopping process can't wait forever."""
 
 SSL_REJECTED: Final = "rejected SSL upgrade"
-"""What asyncpg says of a server without TLS where the URL insists on it; it has no class of its own."""
+"""asyncpg's message if the server has no TLS and the URL requires it; the error has no class of its own."""
 
 TLS_REFUSALS: Final = (ssl.SSLError, ssl.CertificateError, FileNotFoundError)
-"""Before others: a certificate that isn't trusted is an OSError too, and no outage."""
+"""Checked first: an untrusted certificate is an OSError too, but not an outage."""
 
 _NOT_YET: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
     asyncpg.UndefinedTableError,
     asyncpg.InvalidParameterValueError,
 )
-"""Away, or not migrated yet (no tables; no role to act as, which Postgres calls an invalid parameter)."""
+"""Unavailable, or not migrated yet (no tables, or no role, which PostgreSQL reports as an invalid parameter)."""
 
 
 @asynccontextmanager
 async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int = 4) -> AsyncIterator[Pool]:
-    """The pool of a service's process, as `couponry_service`.
+    """Open the pool of a service's process, as `couponry_service`.
 
-    Waits for a database that is away or not migrated yet. Raises TransientError after `transient_attempts` or when
-    asked to stop before it answered, OperatorError when it refuses the log-in.
+    Wait for a database that is unavailable or not migrated yet. Raise TransientError after `transient_attempts`, or if
+    the service is stopped first; OperatorError if the database refuses the login.
     """
     pool = await _open(context, max_size)
 
     async def answers() -> str | None:
-        await pool.execute(sql("ledger_is_there"))
+        await pool.execute(sql("ledger_answers"))
         return None
 
     context.health.add_check("database", answers)
@@ -72,47 +72,47 @@ async def _open(context: ServiceContext[SomeSettings], max_size: int) -> Pool:
                 application_name=f"couponry-{context.name}",
                 commit_seconds=context.settings.commit_seconds,
             )
-            await _look(pool)
+            await _check_tables(pool)
         except TLS_REFUSALS as error:
             raise OperatorError(tls_refusal(error)) from error
-        except ValueError:  # its text may hold a piece of the password
+        except ValueError:  # its text may contain part of the password
             raise OperatorError(
-                "COUPONRY_DATABASE_URL can't be understood: write postgresql://user:password@host:port/name, "
-                "with special characters percent-encoded and files of certificates that exist."
+                "COUPONRY_DATABASE_URL is not a valid URL: write postgresql://user:password@host:port/name, "
+                "percent-encode special characters, and check that the certificate files exist."
             ) from None
         except _NOT_YET as error:
             if SSL_REJECTED in str(error):
                 raise OperatorError(tls_refusal(error)) from error
             problem = f"{type(error).__name__}: {error}"
         except asyncpg.PostgresError as error:
-            raise OperatorError(f"PostgreSQL refuses: {error}. Check COUPONRY_DATABASE_URL and its log-in.") from error
+            raise OperatorError(f"PostgreSQL refuses: {error}. Check COUPONRY_DATABASE_URL and its login.") from error
         else:
             return pool
         context.health.note_progress()
         wait_seconds = backoff.seconds(attempt)
         log.warning("waiting for the ledger", problem=problem, attempt=attempt, seconds=wait_seconds)
         if await sleep_unless(context.stopping, wait_seconds):
-            raise TransientError("asked to stop before the ledger answered")
+            raise TransientError("stopped before the ledger answered")
     raise TransientError(f"the ledger did not answer: {problem}. Is it migrated (`couponry migrate`)?")
 
 
 def tls_refusal(error: BaseException) -> str:
-    """Return what to do when PostgreSQL can't be reached by TLS as the URL wants it."""
+    """Return the message for a TLS connection that failed, with what to check."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"PostgreSQL shows a certificate that isn't trusted ({error.verify_message})"
+        what = f"PostgreSQL's certificate isn't trusted ({error.verify_message})"
     elif isinstance(error, FileNotFoundError):
-        what = f"A file of certificates isn't there ({error.filename})"
+        what = f"A certificate file doesn't exist ({error.filename})"
     elif SSL_REJECTED in str(error):
-        what = "PostgreSQL offers no TLS, and COUPONRY_DATABASE_URL insists on it"
+        what = "PostgreSQL offers no TLS, but COUPONRY_DATABASE_URL requires it"
     else:
         what = f"TLS with PostgreSQL failed ({error})"
-    return f"{what}: check sslmode, sslrootcert and the host's name in COUPONRY_DATABASE_URL."
+    return f"{what}: check sslmode, sslrootcert and the host name in COUPONRY_DATABASE_URL."
 
 
-async def _look(pool: Pool) -> None:
-    """Find out whether the ledger's tables are there; closes the pool when they aren't."""
+async def _check_tables(pool: Pool) -> None:
+    """Check that the ledger's tables exist; close the pool if they don't."""
     try:
-        await pool.execute(sql("ledger_is_there"))
+        await pool.execute(sql("ledger_answers"))
     except BaseException:
         pool.terminate()
         raise

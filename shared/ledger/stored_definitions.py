@@ -1,7 +1,7 @@
-"""Campaign definitions as the table has them: the values of `source.headers` are encrypted, all else is plain JSON.
+"""Store campaign definitions: the values of `source.headers` are encrypted, everything else is plain JSON.
 
-Values stay encrypted in caches and lists; the issuer decrypts them when it calls the source. Saving compares with what
-is stored, since the same header never encrypts to the same text twice and an unchanged campaign must stay unchanged.
+Values stay encrypted in caches and lists; the issuer decrypts them when it calls the source. Encrypting a value twice
+gives different texts, so saving keeps the stored text of an unchanged header, and the campaign stays unchanged.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ PAGE: Final = 500
 
 
 def about(campaign_id: str, header: str) -> str:
-    """Return what the value of a source's header belongs to, which its encryption authenticates."""
+    """Return the name of the header's place, which its encryption authenticates."""
     return f"campaign {campaign_id!r}, source header {header!r}"
 
 
 def decrypted_headers(campaign_id: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return a source's headers as they are sent. Raises EncryptionError."""
+    """Return a source's headers decrypted. Raise EncryptionError."""
     keys = keyring()
     return {name: keys.decrypt(value, about(campaign_id, name)) for name, value in headers.items()}
 
 
 def readable(definition: CampaignDefinition) -> CampaignDefinition:
-    """Return `definition` as it was loaded; where a key is missing, headers stay as they are stored."""
+    """Return `definition` with decrypted headers; if a key is missing, they stay encrypted."""
     if not any(map(is_encrypted, definition.source.headers.values())):
         return definition
     try:
@@ -44,9 +44,9 @@ def readable(definition: CampaignDefinition) -> CampaignDefinition:
 async def stored_texts(
     connection: Connection, definitions: Sequence[CampaignDefinition], *, only_compared: bool = False
 ) -> list[str]:
-    """Return the JSON to store for each of `definitions`; headers that are stored already keep their stored value.
+    """Return the JSON to store for each of `definitions`; unchanged headers keep their stored text.
 
-    `only_compared`: nothing will be stored, so new headers stay plain. Raises EncryptionError.
+    `only_compared`: nothing will be stored, so new headers stay plain. Raise EncryptionError.
     """
     secret = [definition for definition in definitions if definition.source.headers]
     if not secret:
@@ -71,12 +71,12 @@ def _stored(keys: Keyring, place: str, value: str, stored: str | None, *, only_c
     if stored is not None and _is_same(keys, place, value, stored):
         return stored
     if is_encrypted(value):
-        raise EncryptionError(f"{place}: the value is an encrypted one of another place. Give the header's own value.")
+        raise EncryptionError(f"{place}: the value was encrypted for another place. Give the header's plain value.")
     return value if only_compared else keys.encrypt(value, place)
 
 
 def _is_same(keys: Keyring, place: str, value: str, stored: str) -> bool:
-    """Whether `value` is what is stored: the secret itself, or the stored text handed back by who lacks the key."""
+    """Return whether `value` equals the stored one: as plain text, or as the stored text if the key was missing."""
     if value == stored:
         return True
     try:
@@ -90,7 +90,7 @@ def _with_headers(definition: CampaignDefinition, headers: dict[str, str]) -> Ca
 
 
 async def check_readable(pool: Pool) -> None:
-    """Raise EncryptionError where a key is missing for any source's headers. A damaged header is its campaign's own."""
+    """Raise EncryptionError if a key is missing for any source's headers. Ignore damaged headers."""
     after = ""
     while records := await pool.fetch(sql("campaigns_headers_page"), after, PAGE):
         for record in records:
@@ -102,14 +102,14 @@ async def check_readable(pool: Pool) -> None:
 async def rotate_piece(pool: Pool, after: str | None, size: int) -> Piece[str]:
     """Encrypt the headers of at most `size` campaigns, those after `after`, under the first key.
 
-    Raises EncryptionError where a key is missing; what was done before stays done.
+    Raise EncryptionError if a key is missing; earlier pieces remain.
     """
     keys = keyring()
     changed: list[tuple[str, str, str]] = []
     damaged: list[str] = []
     async with pool.acquire() as connection, connection.transaction():
-        # A campaign that is being saved keeps the stored text of its headers, so nobody saves meanwhile.
-        await connection.execute(sql("definitions_take_alone"), DEFINITIONS_LOCK)
+        # Saving a campaign keeps the stored text of its headers, so no save may run at the same time.
+        await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         records = await connection.fetch(sql("campaigns_headers_page"), after or "", size)
         for campaign_id, text in records:
             before = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""Codes to issue: what chance, a pool or an external API gives before the decision, which itself knows no chance."""
+"""Load the codes to issue, from a generator, a pool or an external API, because decisions are deterministic."""
 
 import secrets
 from collections import Counter
@@ -13,18 +13,18 @@ from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 Wanted = SupplyKey
-"""One coupon that a command asks for."""
+"""A coupon that a command needs: (command id, campaign id, number)."""
 
 
 async def load_supplies(
     connection: Connection, state: State, pooled: set[str], makers: Sequence[IssueCoupons | CreateCoupons]
 ) -> None:
-    """Fill `state.supplies`, `state.issued` and `state.taken` for what `makers` ask for.
+    """Fill `state.supplies`, `state.issued` and `state.taken` for `makers`.
 
-    Ids of coupons taken from a pool are added to `pooled`.
+    Add the ids of coupons taken from a pool to `pooled`.
 
-    A generated code that exists already is not looked for: the unique index finds it and the batch runs again with
-    others, which at the entropy that a pattern must have happens about never.
+    Generated codes aren't checked for duplicates: the unique index finds one, and the batch runs again with other
+    codes. With the entropy that a pattern must have, this practically never happens.
     """
     commands = [command for command in makers if isinstance(command, IssueCoupons)]
     creations = [command for command in makers if isinstance(command, CreateCoupons)]
@@ -56,7 +56,7 @@ async def load_supplies(
 
 
 def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wanted]]:
-    """What the commands ask for, by where it comes from; occasions already served and unknown campaigns left out."""
+    """Return the needed coupons by source of their codes, without served occasions and unknown campaigns."""
     wanted: dict[str, list[Wanted]] = {}
     for command in commands:
         for campaign_id in command.campaign_ids:
@@ -71,7 +71,7 @@ def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wa
 
 
 def _created(state: State, creations: Sequence[CreateCoupons]) -> Iterator[Wanted]:
-    """Coupons to be made in bulk that need a code; where the campaign makes none, the decision says so."""
+    """Yield the bulk coupons that need a code. If the campaign can't generate codes, the decision refuses them."""
     for command in creations:
         campaign = state.campaigns.get(command.campaign_id)
         if campaign is not None and not command.codes:
@@ -79,10 +79,10 @@ def _created(state: State, creations: Sequence[CreateCoupons]) -> Iterator[Wante
 
 
 async def _take_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
-    """Codes that commands bring are their own supply; which of them exist already is for the decision to see.
+    """Supply the codes that commands bring, and load which of them exist already for the decision.
 
-    They are only looked at: one that another batch makes at this moment breaks the unique index, and the batch runs
-    again and finds it.
+    They aren't locked: if another batch inserts one at the same time, the unique index breaks and this batch runs
+    again.
     """
     keys = {code_key(code) for command in creations for code in command.codes}
     if not keys:
@@ -126,7 +126,7 @@ async def _take_from_pools(connection: Connection, state: State, pooled: set[str
 
 
 async def _look_at_codes(connection: Connection, state: State, looked_at: dict[str, list[Wanted]]) -> None:
-    """Shared codes are the supply of whoever asks; an external code must be new: one that exists is no supply."""
+    """Supply shared codes, and remove external codes that exist already, because they must be new."""
     records = await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
     existing = {record["code_key"]: record for record in records}
     for key, wanting in looked_at.items():

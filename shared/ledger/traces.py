@@ -1,4 +1,4 @@
-"""Find a person in documents and texts, and replace them by a pseudonym.
+"""Find a person's names in documents and texts, and replace them by a pseudonym.
 
 Used by erasure (GDPR Art. 17) and export (Art. 15). A document is parsed JSON.
 """
@@ -12,14 +12,14 @@ from typing import Any, Final
 from shared.domain.model.customer import Customer, Identifier, identifiers
 
 MOBILE_DIGITS: Final = 7
-"""A phone number may be written with or without country and trunk prefix; its last digits are always there."""
+"""Final digits of a phone number that are compared, since it may be written without country or trunk prefix."""
 
 DISTINCTIVE_LENGTH: Final = 6
-"""Customer ids of at least so many characters, not digits alone, are looked for in any text. A shorter one ("7") is
-only recognised where a field names a customer: elsewhere it is more likely a quantity or somebody else's number."""
+"""Customer ids with at least this many characters that aren't all digits are searched in any text. A shorter id ("7")
+is only recognised in fields that name a customer: elsewhere it is more likely a quantity or another number."""
 
 MOST_DEPTH: Final = 40
-"""Of a document that is looked at field by field."""
+"""Levels of a document that are checked field by field."""
 
 REFERENCES: Final = frozenset(
     {
@@ -27,7 +27,7 @@ REFERENCES: Final = frozenset(
         "order_id", "outcome", "product_id", "reason", "redemption_id", "type", "variant_id",
     }
 )  # fmt: skip
-"""Fields that name things. Readers match them with rows of their own, so an erasure never changes them."""
+"""Fields with ids. Readers join them with their own rows, so an erasure never changes them."""
 
 _ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 _CONTACT_FIELDS: Final = ("customer_id", "email", "mobile")
@@ -40,20 +40,20 @@ _BOUNDARIES: Final[Mapping[str, tuple[str, str]]] = {
     "email": (r"(?<![\w.%+\-])", r"(?![\w\-]|\.\w)"),
     "mobile": (r"(?<!\w)", r"(?!\d)"),
 }
-"""What may not stand before and after a name: `ann@example.com` is neither in `joann@example.com` nor in
+"""Characters that may not precede or follow a name: `ann@example.com` isn't in `joann@example.com` or
 `ann@example.com.au`."""
 
 
 def pseudonym_text(pseudonym: str) -> str:
-    """Return the text that stands where an erased person was named."""
+    """Return the text that replaces the names of an erased person."""
     return f"erased-{pseudonym}"
 
 
 class Traces:
-    """What a person is named by, and how to recognise it.
+    """The names of a person, with methods to find and replace them.
 
-    Matching ignores case. In texts, e-mail addresses, phone numbers in E.164 and distinctive customer ids are found as
-    whole words, so nobody else's name is touched.
+    Matching ignores case. In texts, e-mail addresses, phone numbers in E.164 and distinctive customer ids are matched
+    as whole words, so that names of others don't change.
     """
 
     def __init__(self, names: Iterable[Identifier], pseudonym: str) -> None:
@@ -68,30 +68,30 @@ class Traces:
         ]
 
     def like_patterns(self) -> list[str]:
-        """Return patterns for `lower(text) LIKE ANY`: a text that matches none of them doesn't name the person.
+        """Return patterns for `lower(text) LIKE ANY`. A text that matches none of them doesn't name the person.
 
-        Phone numbers are left to `digit_patterns`.
+        Phone numbers are in `digit_patterns`.
         """
         found: set[str] = set()
         for kind, value in self._names:
             if kind == "mobile":
                 continue
             for written in {json.dumps(value, ensure_ascii=False), json.dumps(value)}:
-                # Whether a database lower-cases letters beyond ASCII depends on its locale.
+                # A database lower-cases letters outside ASCII only in some locales.
                 for lower in {written.lower(), written.translate(_ASCII_LOWER)}:
                     found.add(f"%{_escaped(lower[1:-1])}%")
         return sorted(found)
 
     def digit_patterns(self) -> list[str]:
-        """Return patterns for LIKE on a text's digits alone."""
+        """Return patterns for LIKE on only the digits of a text."""
         return sorted(f"%{value[1:][-MOBILE_DIGITS:]}%" for kind, value in self._names if kind == "mobile")
 
     def is_person(self, customer: object) -> bool:
         """Return whether a document `{customer_id, email, mobile}` names the person."""
         if not isinstance(customer, Mapping):
             return False
-        told = [customer.get(field) for field in _CONTACT_FIELDS]
-        customer_id, email, mobile = [one if isinstance(one, str) else None for one in told]
+        values = [customer.get(field) for field in _CONTACT_FIELDS]
+        customer_id, email, mobile = [value if isinstance(value, str) else None for value in values]
         return not self._names.isdisjoint(identifiers(Customer(customer_id, email, mobile)))
 
     def mentioned_in(self, document: Any) -> bool:
@@ -114,7 +114,7 @@ class Traces:
         return cleaned
 
     def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
-        """Return `document` with the person replaced by the pseudonym. `field` is what the document stands under.
+        """Return `document` with the person replaced by the pseudonym. `field` is the name of the document's field.
 
         What lies deeper than MOST_DEPTH is replaced as a whole where it names the person.
         """
@@ -142,13 +142,13 @@ class Traces:
             return self._replacement
         if self._mobiles and _NAMES_PHONE.search(field) and self._is_number(text):
             return self._replacement
-        # Looking for plain texts first is a hundred times as fast as one pattern of all names.
+        # Searching plain texts first is a hundred times faster than one pattern of all names.
         folded = _folded(text)
         parts = [pattern for name, pattern in self._searched if name in folded]
         return re.sub("|".join(parts), self._replacement, text, flags=re.IGNORECASE) if parts else text
 
     def _is_number(self, text: str) -> bool:
-        """Return whether a phone number, maybe without its country, is the person's."""
+        """Return whether a phone number, possibly without its country, is the person's."""
         digits = re.sub(r"[^0-9]", "", text).lstrip("0")
         return len(digits) >= MOBILE_DIGITS and any(mobile.endswith(digits) for mobile in self._mobiles)
 
@@ -163,11 +163,11 @@ def _distinctive(customer_id: str) -> bool:
 
 
 _LETTERS_I: Final = {0x130: "i", 0x131: "i"}
-"""I with a dot, i without: patterns take both for i."""
+"""I with a dot and i without one: case-insensitive patterns match both as i."""
 
 
 def _folded(text: str) -> str:
-    """Return `text` so that whatever a pattern matches without regard to case is equal."""
+    """Return `text` in a form in which texts are equal if a case-insensitive pattern matches them."""
     return text.lower() if text.isascii() else text.translate(_LETTERS_I).casefold()
 
 

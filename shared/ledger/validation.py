@@ -1,4 +1,4 @@
-"""Judging without doing: what a command would come to now, with nothing written."""
+"""Decide a command without executing it; nothing is written."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -38,12 +38,11 @@ class _StuckLockError(Exception):
 async def validate(
     pool: Pool, command: Command, campaigns: CampaignCache | None = None, heavy: HeavyWork | None = None
 ) -> Verdict:
-    """The verdict that `command` would get if it were executed now. Loads as the engine does, decides, and rolls back.
+    """Return the verdict that `command` would get now. Load as the engine does, decide, and roll back.
 
-    Rows are locked for the moment it takes, as by any batch. A customer whose identifiers lead to several persons is
-    judged as the person of the first one; only executing merges them. Locks past their time may be tidied up on the
-    way. What takes much work is judged in a thread, by `heavy` where that is given. Raises LedgerUnavailableError,
-    TooMuchAtOnceError, and asyncpg's errors for values that the database can't take.
+    Rows are locked briefly, as by any batch. If identifiers belong to several customers, the first one's counts; only
+    execution merges them. Expired locks may be swept first. Heavy work runs in a thread, in `heavy` if given. Raise
+    LedgerUnavailableError, TooMuchAtOnceError, and asyncpg's errors for values that the database can't store.
     """
     return await _judge(pool, command, decide, campaigns, heavy)
 
@@ -54,7 +53,7 @@ async def explain(
     campaigns: CampaignCache | None = None,
     heavy: HeavyWork | None = None,
 ) -> Explanation:
-    """Every rule for the one code that `command` names, with the numbers it sees now. As `validate` otherwise."""
+    """Return every rule for the code that `command` names, with the current numbers. Otherwise like `validate`."""
     return await _judge(pool, command, explain_code, campaigns, heavy)
 
 
@@ -71,7 +70,7 @@ async def _judge(
         try:
             state, now = await _state_for(pool, command, cache, stuck_locks)
             break
-        except _StuckLockError as stuck:  # its time is over, so it holds nothing: leave it out
+        except _StuckLockError as stuck:  # it has expired and holds nothing, so skip it
             stuck_locks.add(stuck.reference)
         except customers.SamePersonError:
             command = _with_first_identifier(command)
@@ -79,11 +78,11 @@ async def _judge(
             await Engine(pool).sweep_expired()
         except _TRY_AGAIN as error:
             if run == RUNS:
-                raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries: {error!r}") from error
+                raise LedgerUnavailableError(f"Validation failed in {RUNS} attempts: {error!r}") from error
             await pause_after(run)
     else:
-        raise LedgerUnavailableError(f"Nothing could be judged in {RUNS} tries")
-    # The transaction is over: however long this takes, nobody waits for its rows or its connection.
+        raise LedgerUnavailableError(f"Validation failed in {RUNS} attempts")
+    # The transaction has ended, so a slow decision holds no rows and no connection.
     heavy = heavy or HeavyWork()
     if work_of(command, state, now) <= heavy.beyond:
         return judge(command, state, now)
@@ -93,7 +92,7 @@ async def _judge(
 async def _state_for(
     pool: Pool, command: Command, campaigns: CampaignCache, stuck_locks: Collection[str]
 ) -> tuple[State, datetime]:
-    """All that `command` may look at, as it is now, and when that is."""
+    """Return the state that `command` needs, and the time of the decision."""
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()

@@ -1,7 +1,7 @@
-"""Withheld events: outbox events that can't be published, kept whole so that the events behind them go on.
+"""Withheld events: outbox events that can't be published, moved away so that they don't block later events.
 
 Withholding moves the row from `outbox` to `outbox_withheld` and appends the event `ledger.event_withheld` in the same
-transaction. Publishing again appends the same event, with the same id, under a new position.
+transaction. Publishing again appends the same event, with the same id, at a new position.
 """
 
 from collections.abc import Sequence
@@ -27,20 +27,20 @@ Reason = Literal["too_large", "refused", "unencodable", "no_topic"]
 
 SENTENCES: Final[dict[Reason, str]] = {
     "too_large": "The broker refuses the event for its size; raise max.message.bytes of its topic.",
-    "refused": "The broker refuses the event; its log says why.",
+    "refused": "The broker refuses the event; see the broker's log.",
     "unencodable": "The event can't be encoded in the configured format.",
     "no_topic": "The broker doesn't have the event's topic; create it with `couponry topics create`.",
 }
-"""What readers are told. The error's own text may quote the event, so it stays in the ledger."""
+"""The text in the published event. The error's own text may quote the event, so it stays in the ledger."""
 
 ERROR_TEXT_CHARACTERS: Final = 2_000
 KEY_CHARACTERS: Final = 2_000
 PUBLISH_AT_ONCE: Final = 500
-"""Events of one transaction: it holds the outbox's turn, which every batch with events waits for."""
+"""Events per transaction, which holds the outbox lock that every batch with events waits for."""
 
 
 class NotLeadingError(Exception):
-    """Another relay leads, so what to publish is for that one to say."""
+    """Another relay leads, so this one must not change the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Unpublishable:
 
 @dataclass(frozen=True, slots=True)
 class WithheldEvent:
-    """A withheld event as operators see it. `position` is the one that it had in the outbox."""
+    """A withheld event for operators. `position` is its former position in the outbox."""
 
     position: int
     event_id: str
@@ -68,9 +68,9 @@ class WithheldEvent:
 
 
 async def withhold(pool: Pool, relay: str, leader: UUID, unpublishable: Sequence[Unpublishable]) -> list[WithheldEvent]:
-    """Move events out of the outbox, and append the event that says so. Returns those moved by this call.
+    """Move events out of the outbox, and append an event for each. Return those moved by this call.
 
-    Doing it again moves nothing. `leader` must lead `relay` until the commit: another relay may have published them.
+    A second call moves nothing. `leader` must lead `relay` until the commit, or another relay may publish them.
 
     Raises:
         NotLeadingError: another relay leads; nothing was moved.
@@ -107,12 +107,12 @@ def notice_data(event: WithheldEvent) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return `text` without what PostgreSQL's text can't hold; an error may quote anything."""
+    """Return `text` without characters that PostgreSQL can't store; an error may quote any."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _named(text: str) -> str:
-    """Return a name as an event may carry it; a withheld event may be wrong in any of its parts."""
+    """Return a name that is valid in an event; any field of a withheld event may be invalid."""
     return text[:MAX_ID_LENGTH] if text.strip() else "none"
 
 
@@ -144,9 +144,9 @@ async def count_withheld(pool: Pool) -> int:
 
 
 async def publish_again(pool: Pool, positions: Sequence[int] | None) -> list[int]:
-    """Put withheld events into the outbox again, each once; all of them for None. Returns their old positions.
+    """Put withheld events into the outbox again, each once; None means all. Return their old positions.
 
-    At most PUBLISH_AT_ONCE a transaction, oldest first. What is withheld meanwhile is left alone.
+    At most PUBLISH_AT_ONCE per transaction, oldest first. Events withheld during the call aren't included.
     """
     last: int = await pool.fetchval(sql("withheld_last"))
     published: list[int] = []

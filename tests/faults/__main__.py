@@ -1,4 +1,4 @@
-"""`python -m tests.faults --seconds 600 --seed 1`: run the fault tests round after round, each with another seed."""
+"""`python -m tests.faults --seconds 600 --seed 1`: run the fault tests repeatedly, each round with another seed."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""A primary with a standby, proxies before both, and what happens to them: cut off, killed, promoted."""
+"""A primary with a standby and proxies in front of both, to cut off, kill and promote them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.faults.proxy import Proxy, proxy
 
 
 class Failover:
-    """A pair of servers, `clients` before the primary and `link` between the two."""
+    """A pair of servers with two proxies: `clients` in front of the primary, and `link` between the servers."""
 
     def __init__(self, pair: StandbyPair, clients: Proxy, link: Proxy) -> None:
         self.pair = pair
@@ -25,12 +25,12 @@ class Failover:
         return psycopg.connect(self.pair.primary.url(DATABASE), autocommit=True)
 
     def restart_primary(self) -> None:
-        """What was committed here alone is there again, and visible, though the standby doesn't have it."""
+        """Restart the primary, which makes commits visible that the standby doesn't have."""
         self.pair.primary.process.kill()
         self.pair.primary.process.start()
 
     async def fail_over(self) -> None:
-        """The primary dies, the standby takes over, and clients find it at the same address."""
+        """Kill the primary and promote the standby at the same address for clients."""
         self.clients.cut()
         self.pair.primary.process.kill()
         survivor = await asyncio.to_thread(self.pair.promote)
@@ -50,7 +50,7 @@ async def failover(*, synchronous: bool = True) -> AsyncIterator[Failover]:
 
 
 async def until_standby_has_everything(servers: Failover) -> None:
-    """Wait until the standby has flushed and replayed what the primary wrote."""
+    """Wait until the standby has flushed and replayed everything the primary wrote."""
     assert servers.pair.standby is not None
     with servers.admin() as admin:
         async with asyncio.timeout(60):

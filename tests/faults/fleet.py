@@ -1,4 +1,4 @@
-"""Service processes that are killed, stopped for good, joined by others, and started again; and what they left."""
+"""Service processes that are killed, restarted, stopped and added, with their logs."""
 
 import asyncio
 import random
@@ -16,20 +16,18 @@ from cli.processes import log_tail
 from cli.supervisor import Patience, SupervisedProcess, Supervisor
 
 READY_SECONDS = 90.0
-"""A consumer is ready again when the group has noticed that it died: its session timeout, and a start on a busy
-machine."""
+"""A restarted consumer is ready after the group's session timeout, plus a start on a busy machine."""
 
 HURRIED = Patience(longest_delay_seconds=1.0, most_quick_deaths=100)
-"""Here processes die because somebody kills them: that is no reason to wait longer each time."""
+"""The tests kill the processes, so the supervisor must not wait longer after each death."""
 
 LOG_LINES = 15
 
 
 class Fleet:
-    """Processes of several services, restarted when they die. Use it as `async with`; a failure shows their logs.
+    """Processes of several services, restarted when they die. An async context manager; a failure shows their logs.
 
-    `kills` counts the processes that were killed, by service; `deaths` says how each process ended that did, killed by
-    us or not.
+    `kills` counts the killed processes by service; `deaths` describes how each process ended, killed or not.
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
@@ -52,13 +50,13 @@ class Fleet:
             error.add_note(self.logs())
 
     async def add(self, service: str, number: int = 1, *, named: bool = False, **settings: object) -> Supervisor:
-        """Start processes of a service (`batch_max_records=25`); they are ready when `ready` says so.
+        """Start processes of a service, with settings such as `batch_max_records=25`; wait for them with `ready`.
 
-        `named`: they keep their names in their consumer group, so that they get their partitions back at once.
+        `named`: they have static names in their consumer group, so that they get their partitions back at once.
         """
-        told = {f"COUPONRY_{name.upper()}": str(value) for name, value in settings.items()}
+        variables = {f"COUPONRY_{name.upper()}": str(value) for name, value in settings.items()}
         supervisor = Supervisor(
-            {**self._environment, **told},
+            {**self._environment, **variables},
             {service: number},
             self._folder / str(len(self._supervisors)),
             patience=HURRIED,
@@ -69,7 +67,7 @@ class Fleet:
         return await supervisor.__aenter__()
 
     async def remove(self, supervisor: Supervisor) -> None:
-        """Ask these processes to leave; they don't come back."""
+        """Stop these processes permanently."""
         await supervisor.stop()
         self._supervisors.remove(supervisor)
 
@@ -79,7 +77,7 @@ class Fleet:
             await supervisor.ready(READY_SECONDS)
 
     async def kill(self, service: str, chance: random.Random) -> str:
-        """SIGKILL a process of `service` that is ready, whichever `chance` takes; returns which."""
+        """SIGKILL a random ready process of `service`; return its title."""
         process = chance.choice(await self._ready_ones(service))
         process.send(signal.SIGKILL)
         self.kills[service] += 1
@@ -92,7 +90,7 @@ class Fleet:
         return [one for supervisor in self._supervisors for one in supervisor.processes if one.name == service]
 
     async def _ready_ones(self, service: str) -> list[SupervisedProcess]:
-        """Those that work at this moment; waits for the first."""
+        """Return the ready processes; wait for the first one."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             if found := [one for one in self.processes(service) if one.pid and await one.is_ready(self._client)]:
@@ -101,11 +99,11 @@ class Fleet:
         raise AssertionError(f"no {service} became ready within {READY_SECONDS:g} seconds")
 
     def log_of(self, service: str) -> str:
-        """Everything that processes of `service` have logged so far."""
+        """Return everything that processes of `service` have logged so far."""
         return "".join(path.read_text(encoding="utf-8") for path in sorted(self._folder.glob(f"*/{service}*.log")))
 
     def logs(self) -> str:
-        """The end of every log: for people who wonder what went wrong."""
+        """Return the end of every log, to find out what went wrong."""
         paths = sorted(self._folder.glob("*/*.log"))
         killed = ", ".join(f"{count} {service}" for service, count in self.kills.items()) or "none"
         ends = [f"--- {path.relative_to(self._folder)}\n{_shortened(log_tail(path, LOG_LINES))}" for path in paths]
@@ -113,10 +111,10 @@ class Fleet:
 
     @property
     def unforeseen(self) -> list[str]:
-        """Deaths that nobody here caused: a process that found a bug, or gave something up."""
+        """Return the deaths that the test didn't cause, such as a bug."""
         return [death for death in self.deaths if "signal SIGKILL" not in death]
 
 
 def _shortened(log: str) -> str:
-    """Each line's beginning and end: a traceback tells most in its last line."""
+    """Return each line's beginning and end, because the last line of a traceback is the most useful."""
     return "\n".join(line if len(line) <= 600 else f"{line[:250]} … {line[-350:]}" for line in log.splitlines())

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that loses things: everything, or the answer to a COMMIT."""
+"""A TCP proxy on loopback that can drop all connections, or the answer to a COMMIT."""
 
 import asyncio
 import contextlib
@@ -11,29 +11,29 @@ CHUNK = 65_536
 
 
 class Proxy:
-    """Passes bytes between clients and `target` (a port), which may change; made by `proxy`."""
+    """A proxy between clients and the port `target`, which may change. Create it with `proxy`."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.swallowed = asyncio.Event()
-        """Set once a COMMIT's answer was lost."""
+        """Set after a COMMIT's answer was dropped."""
         self._loses_next_commit = False
         self._closed = False
         self._writers: set[asyncio.StreamWriter] = set()
 
     def lose_next_commits_answer(self) -> None:
-        """The next COMMIT reaches the server; from then on its connection brings nothing back, and stays open."""
+        """Let the next COMMIT reach the server, then drop all answers on its connection, which stays open."""
         self._loses_next_commit = True
 
     def cut(self) -> None:
-        """End every connection and take none until `mend`."""
+        """End every connection and refuse new ones until `mend`."""
         self._closed = True
         for writer in list(self._writers):
             writer.transport.abort()
 
     def mend(self, target: int | None = None) -> None:
-        """Take connections again, to another server where one is named."""
+        """Accept connections again, optionally to another server."""
         self.target = target or self.target
         self._closed = False
 
@@ -84,7 +84,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy(target: int) -> AsyncIterator[Proxy]:
-    """A proxy before the server at port `target`."""
+    """Run a proxy in front of the server at port `target`."""
     made = Proxy(target)
     server = await asyncio.start_server(made.serve, LOOPBACK, 0)
     made.port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""Which moments and processes the faults take: the same ones in `make test`, others in each round of `make faults`."""
+"""The seed of random faults: constant in `make test`, different in each round of `make faults`."""
 
 import os
 from typing import Final

@@ -1,4 +1,4 @@
-"""A shop's events, and waiting for what becomes of them at the other end."""
+"""A shop's events, and helpers that wait until they are processed and published."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ Sent = tuple[str, bytes]
 """(order id, event)"""
 
 PATIENCE_SECONDS = 120.0
-"""Far above what anything here takes; a test that waits so long has failed."""
+"""Much longer than anything here takes; a test that waits this long has failed."""
 
 
 def event(event_type: str, order_id: str, event_id: str | None = None, **data: Any) -> Sent:
-    """A CloudEvent in structured mode, as a one-line producer writes it."""
+    """Return a CloudEvent in structured mode."""
     attributes = {"specversion": "1.0", "id": event_id or f"{event_type} {order_id}", "source": "/shop"}
     return order_id, json.dumps({**attributes, "type": event_type, "data": {"order_id": order_id, **data}}).encode()
 
 
 def placed(order_id: str, *codes: str, event_id: str | None = None, day: int = 1, **data: Any) -> Sent:
-    """An order of 100.00 USD that names `codes`, placed at noon on that day of March 2026."""
-    told = {"placed_at": noon(day), "currency": "USD", "amount": "100.00", "coupon_codes": codes}
-    return event("order.placed", order_id, event_id, **(told | data))
+    """Return an order of 100.00 USD that names `codes`, placed at noon on that day of March 2026."""
+    fields = {"placed_at": noon(day), "currency": "USD", "amount": "100.00", "coupon_codes": codes}
+    return event("order.placed", order_id, event_id, **(fields | data))
 
 
 def paid(order_id: str, day: int = 2) -> Sent:
@@ -51,12 +51,12 @@ async def send(settings: KafkaSettings, orders: Iterable[Sent]) -> None:
 
 
 async def until_read(settings: KafkaSettings, count: int) -> None:
-    """Wait until the redeemers have committed `count` orders, whatever is away meanwhile."""
+    """Wait until the redeemers have committed `count` orders; ignore errors of unavailable servers."""
     await until_group_read(settings, "redeemer", count)
 
 
 async def until_group_read(settings: KafkaSettings, service: str, count: int, topic: str = ORDERS.name) -> None:
-    """Wait until the processes of `service` have committed `count` records of a topic, whatever is away meanwhile."""
+    """Wait until `service` has committed `count` records of a topic; ignore errors of unavailable servers."""
 
     async def look() -> int:
         return sum((await committed(settings, settings.group(service), settings.topic(topic))).values())
@@ -65,7 +65,7 @@ async def until_group_read(settings: KafkaSettings, service: str, count: int, to
 
 
 async def until_published(pool: Pool) -> None:
-    """Wait until the relay says that it has published the whole outbox."""
+    """Wait until the relay has published the whole outbox."""
 
     async def look() -> bool:
         behind = await pool.fetchval(
@@ -92,18 +92,18 @@ async def _until(look: Any, wanted: object, what: str) -> None:
 
 
 async def redemptions(settings: KafkaSettings) -> dict[str, list[str]]:
-    """What a read-committed reader is told, types by order, in order; fails on an event that stands twice."""
+    """Return the published event types per order, in order; fail on duplicate events."""
     records = await read_all(settings, settings.topic(COUPONS_REDEMPTIONS.name))
     headers: list[Mapping[str, bytes]] = [dict(record.headers) for record in records]
     twice = [event_id for event_id, times in Counter(one["ce_id"] for one in headers).items() if times > 1]
     assert twice == []
-    told: dict[str, list[str]] = {}
+    types: dict[str, list[str]] = {}
     for record, header in zip(records, headers, strict=True):
-        told.setdefault(record.key.decode(), []).append(header["ce_type"].decode())
-    return told
+        types.setdefault(record.key.decode(), []).append(header["ce_type"].decode())
+    return types
 
 
 async def dead_letters(settings: KafkaSettings) -> int:
-    """How many records stand in all dead-letter topics."""
+    """Return the number of records in all dead-letter topics."""
     names = [topic.name for topic in all_topics(settings.topic_prefix) if topic.name.endswith(".dlq")]
     return sum([len(await read_all(settings, name)) for name in names])

@@ -1,4 +1,4 @@
-"""A redeemer that stands still amid a transaction, holds everybody up, and wakes when others have done its work."""
+"""A redeemer that freezes during a transaction, blocks others, and continues after others have done its work."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ USES, ORDERS = 100, 2_000
 TRIES = 200
 
 
-async def test_a_redeemer_frozen_amid_a_transaction_neither_stops_the_others_nor_does_harm_when_it_wakes(
+async def test_a_redeemer_frozen_during_a_transaction_neither_blocks_others_nor_does_harm_when_it_continues(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     skip_where_the_dead_stay_members(kafka)
@@ -39,10 +39,10 @@ async def test_a_redeemer_frozen_amid_a_transaction_neither_stops_the_others_nor
         await fleet.ready()
         await send(settings, [placed(f"O{number}", "HOT") for number in range(ORDERS)])
         frozen = fleet.processes("redeemer")[0]
-        await freeze_amid_a_transaction(frozen, owner)
+        await freeze_during_a_transaction(frozen, owner)
         await until_read(
             settings, ORDERS
-        )  # the other one does it all, once the group and PostgreSQL gave the frozen one up
+        )  # the other one does everything, after the group and PostgreSQL have dropped the frozen one
         frozen.send(signal.SIGCONT)
         await fleet.ready()
         await send(settings, [placed(f"P{number}", "HOT") for number in range(100)])
@@ -50,23 +50,25 @@ async def test_a_redeemer_frozen_amid_a_transaction_neither_stops_the_others_nor
         await until_published(pool)
 
         assert await pool.fetchval("SELECT used_uses FROM coupons") == USES
-        told = list((await redemptions(settings)).values())
-        assert sorted(told) == [["coupon.redeemed"]] * USES + [["coupon.redemption_refused"]] * (ORDERS + 100 - USES)
+        published = list((await redemptions(settings)).values())
+        assert sorted(published) == [["coupon.redeemed"]] * USES + [["coupon.redemption_refused"]] * (
+            ORDERS + 100 - USES
+        )
         assert await dead_letters(settings) == 0
         assert fleet.unforeseen == []
 
 
-async def freeze_amid_a_transaction(process: SupervisedProcess, owner: Pool) -> None:
-    """SIGSTOP at a moment when the process has a transaction open and asks nothing: it stands still and holds rows."""
-    standing = """
+async def freeze_during_a_transaction(process: SupervisedProcess, owner: Pool) -> None:
+    """SIGSTOP the process while it has an open transaction and runs no statement, so that it holds rows."""
+    idle_in_transaction = """
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '0.3 s'
     """
     for _ in range(TRIES):
         process.send(signal.SIGSTOP)
         await asyncio.sleep(0.4)
-        if await owner.fetchval(standing):
+        if await owner.fetchval(idle_in_transaction):
             return
         process.send(signal.SIGCONT)
         await asyncio.sleep(0.02)
-    raise AssertionError("the redeemer was never caught amid a transaction")
+    raise AssertionError("the redeemer never had an open transaction")

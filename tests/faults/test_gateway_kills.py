@@ -1,4 +1,4 @@
-"""The gateway is killed amid load, again and again: what a client was told is in the ledger, and is told again."""
+"""The gateway is killed repeatedly under load: every answer is in the ledger, and a retry gets the same answer."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ COUPONS = 150
 
 @dataclass
 class Seen:
-    """What clients were told, by idempotency key: the status, the body."""
+    """The answers of clients, by idempotency key: status and body."""
 
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     retries: int = 0
 
 
 def requests_for(codes: list[str]) -> list[tuple[str, dict[str, object]]]:
-    """(idempotency key, body): every coupon of its own twice over, and one that all want."""
+    """Return (idempotency key, body): each single coupon twice, and one that all requests want."""
     asked: list[tuple[str, dict[str, object]]] = []
     for number, code in enumerate(codes):
         order = {"order_id": f"own-{number}", "currency": "USD", "amount": "100.00"}
@@ -46,7 +46,7 @@ def requests_for(codes: list[str]) -> list[tuple[str, dict[str, object]]]:
 
 
 async def client_of(base: str, key: str, asked: list[tuple[str, dict[str, object]]], seen: Seen) -> None:
-    """Sends one request after another, each until it is answered for good."""
+    """Send one request after another, and retry each until it has a final answer."""
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as client:
         while asked:
@@ -67,7 +67,7 @@ async def client_of(base: str, key: str, asked: list[tuple[str, dict[str, object
                 raise AssertionError(f"{name} was never answered")
 
 
-async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_every_kill(database_url: str) -> None:
+async def test_answers_are_in_the_ledger_and_stay_the_same_after_every_kill(database_url: str) -> None:
     pool = await open_pool(database_url, max_size=2)
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": HOT_USES})
     await save(pool, [definition(), hot])
@@ -91,7 +91,7 @@ async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_ev
                 kills += 1
                 continue
             await asyncio.gather(*clients)
-            # Everything again: the first answer, byte for byte.
+            # A retry gets the first answer, byte for byte.
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as client:
                 for name, body in requests_for(codes):
@@ -104,7 +104,7 @@ async def test_what_was_answered_is_in_the_ledger_and_answered_the_same_after_ev
     hot_answers = [seen.answers[f"hot-{number}"][0] for number in range(COUPONS)]
     assert (hot_answers.count(200), hot_answers.count(422)) == (HOT_USES, COUPONS - HOT_USES)
     burned = await pool.fetch("SELECT order_id FROM ledger_entries WHERE kind = 'burned'")
-    told = {name for name, (status, _) in seen.answers.items() if status == 200}
-    assert sorted(row["order_id"] for row in burned) == sorted(told)
+    succeeded = {name for name, (status, _) in seen.answers.items() if status == 200}
+    assert sorted(row["order_id"] for row in burned) == sorted(succeeded)
     assert (await audit(pool)).findings == ()
     await pool.close()

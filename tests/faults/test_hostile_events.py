@@ -1,4 +1,4 @@
-"""Events that somebody made to do harm: each ends as a verdict or a dead letter, and no process ends with it."""
+"""Malicious events: each ends as a verdict or a dead letter, and ends no process."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.ledger import definition, issue, ledger
 pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 
 LONG = "x" * 5_000
-"""Longer than an index of PostgreSQL can hold."""
+"""Longer than PostgreSQL's limit of an index row."""
 
 NUL = "nul\x00byte"
 SURROGATE = "half \ud800 of a pair"
@@ -80,7 +80,7 @@ def hostile_orders(code: str) -> list[Sent]:
     ]
 
 
-async def test_no_order_ends_a_redeemer_and_the_good_ones_among_them_are_redeemed(
+async def test_no_order_ends_a_redeemer_and_valid_orders_are_redeemed(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     settings = kafka_settings(environment)
@@ -120,7 +120,7 @@ def reward(number: int, customer: dict[str, Any], **fields: Any) -> bytes:
     ).encode()
 
 
-async def test_no_reward_ends_an_issuer_and_the_good_ones_among_them_are_served(
+async def test_no_reward_ends_an_issuer_and_valid_rewards_are_issued(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     settings = kafka_settings(environment)

@@ -1,4 +1,4 @@
-"""One coupon that everybody wants, through four redeemers at once."""
+"""One coupon in all orders, through four redeemers at once."""
 
 import random
 from pathlib import Path
@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 USES, ORDERS, REDEEMERS = 100, 400, 4
 
 
-async def test_a_coupon_of_a_hundred_uses_serves_a_hundred_of_four_hundred_orders_three_times_over(
+async def test_a_coupon_with_a_hundred_uses_is_redeemed_by_a_hundred_of_four_hundred_orders(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
-    """The third time, one of the four is killed amid it."""
+    """Runs three times; in the third run one of the four redeemers is killed."""
     skip_where_the_dead_stay_members(kafka)
     settings = kafka_settings(environment)
     await create_topics(settings)
@@ -31,7 +31,7 @@ async def test_a_coupon_of_a_hundred_uses_serves_a_hundred_of_four_hundred_order
     ]
     hurried = {"COUPONRY_SESSION_TIMEOUT_MS": "6000"}
     async with ledger(database_url, *campaigns) as pool, Fleet(environment | hurried, tmp_path) as fleet:
-        # Batches so small that each redeemer needs several of them and they meet all the time.
+        # Small batches, so that each redeemer needs several and they conflict all the time.
         await fleet.add("redeemer", REDEEMERS, batch_max_records=20)
         await fleet.ready()
         for number in range(3):
@@ -41,11 +41,11 @@ async def test_a_coupon_of_a_hundred_uses_serves_a_hundred_of_four_hundred_order
             await until_read(settings, (number + 1) * ORDERS)
             code = f"HOT{number}"
             used = await pool.fetchval("SELECT used_uses FROM coupons WHERE code_key = $1", code)
-            told = await pool.fetch(
+            published = await pool.fetch(
                 "SELECT type, count(*) FROM outbox WHERE data -> 'coupons' -> 0 ->> 'code' ILIKE $1 GROUP BY type", code
             )
             assert used == USES
-            assert {row[0]: row[1] for row in told} == {
+            assert {row[0]: row[1] for row in published} == {
                 "coupon.redeemed": USES,
                 "coupon.redemption_refused": ORDERS - USES,
             }

@@ -1,4 +1,4 @@
-"""The answer to a COMMIT is lost on a connection that stays open; and a database whose disk is full."""
+"""The answer to a COMMIT is lost on a connection that stays open; and the database's disk is full."""
 
 import asyncio
 import os
@@ -31,16 +31,16 @@ pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 
 ORDERS = 40
 ROOM_BYTES = 48 * 1024 * 1024
-"""A new database takes about ten megabytes."""
+"""A new database needs about ten megabytes."""
 
 
-async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_doubles(database_url: str) -> None:
+async def test_a_batch_with_a_lost_commit_answer_is_retried_and_doubles_nothing(database_url: str) -> None:
     async with ledger(database_url, definition()) as owner, proxy(urlsplit(database_url).port or 5432) as between:
         [code] = await issue(Engine(owner), "save10")
         async with await open_pool(through(database_url, between.port), commit_seconds=1.0) as pool:
             engine = Engine(pool)
             between.lose_next_commits_answer()
-            async with asyncio.timeout(30):  # the driver's own bounds took 120 s
+            async with asyncio.timeout(30):  # the driver's own timeouts took 120 s
                 [verdict] = await engine.execute([redeem("O1", [code])])
             assert between.swallowed.is_set()
             assert isinstance(verdict, Verdict)
@@ -48,7 +48,7 @@ async def test_a_batch_whose_commits_answer_is_lost_is_done_again_and_nothing_do
             assert await owner.fetchval("SELECT count(*) FROM ledger_entries WHERE order_id = 'O1'") == 1
 
 
-async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_and_goes_on(
+async def test_a_redeemer_with_a_lost_commit_answer_is_not_ready_until_it_recovers(
     environment: dict[str, str], database_url: str
 ) -> None:
     settings = kafka_settings(environment)
@@ -56,11 +56,11 @@ async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_a
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": None})
     async with ledger(database_url, hot) as pool, proxy(urlsplit(database_url).port or 5432) as between:
         given = environment | {"COUPONRY_DATABASE_URL": through(database_url, between.port)}
-        told = {"ready_seconds": 1.0, "commit_seconds": 8.0, "sweep_seconds": 3_600}  # no COMMIT but a batch's
-        async with running("redeemer", given, **told) as redeemer, running("relay", environment):
+        intervals = {"ready_seconds": 1.0, "commit_seconds": 8.0, "sweep_seconds": 3_600}  # no COMMIT but a batch's
+        async with running("redeemer", given, **intervals) as redeemer, running("relay", environment):
             await redeemer.ready()
             await send(settings, [placed("O0", "HOT")])
-            await until_read(settings, 1)  # the first look for expired locks is over as well
+            await until_read(settings, 1)  # the first sweep for expired locks has ended as well
             between.lose_next_commits_answer()
             await send(settings, [placed(f"O{number}", "HOT") for number in range(1, ORDERS)])
             missing = await eventually(lambda: unready(redeemer.health_url), lambda seen: "batch" in seen)
@@ -72,12 +72,12 @@ async def test_a_redeemer_whose_commits_answer_is_lost_says_that_it_isnt_ready_a
 
 
 async def unready(url: str) -> dict[str, str]:
-    """What `/readyz` says is missing."""
+    """Return the failing checks of `/readyz`."""
     async with httpx.AsyncClient(trust_env=False) as client:
         return dict((await client.get(f"{url}/readyz")).json()["missing"])
 
 
-async def test_a_full_disk_is_waited_for_and_no_service_takes_it_for_a_bug(
+async def test_services_wait_for_a_full_disk_and_do_not_treat_it_as_a_bug(
     kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
     with EmbeddedPostgresServer() as server, small_disk(server) as disk:
@@ -109,13 +109,13 @@ async def test_a_full_disk_is_waited_for_and_no_service_takes_it_for_a_bug(
 
 
 async def attempts(fleet: Fleet) -> int:
-    """How often the redeemer found the database away."""
+    """Return how often the redeemer found the database unavailable."""
     return fleet.log_of("redeemer").count("DiskFullError")
 
 
 @contextmanager
 def small_disk(server: EmbeddedPostgresServer) -> Iterator[Path]:
-    """A file system with little room, which the server may write to."""
+    """Mount a small file system that the server can write to."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system takes root")
     folder = server.folder / "small"
@@ -136,7 +136,7 @@ def small_disk(server: EmbeddedPostgresServer) -> Iterator[Path]:
 
 
 def database_on(server: EmbeddedPostgresServer, disk: Path) -> str:
-    """A migrated database on `disk`, whatever else the server writes (its log of changes) being elsewhere."""
+    """Create a migrated database on `disk`; the server's WAL is elsewhere."""
     with psycopg.connect(server.admin_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk))))
         admin.execute("CREATE DATABASE shop TABLESPACE small")
@@ -145,7 +145,7 @@ def database_on(server: EmbeddedPostgresServer, disk: Path) -> str:
 
 
 def fill_up(disk: Path) -> Path:
-    """Write a file until no byte more fits."""
+    """Write a file until the disk is full."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         try:

@@ -1,4 +1,4 @@
-"""The database or the broker goes away under running services: nothing is lost, nothing is buried, all catch up."""
+"""The database or the broker fails under running services: nothing is lost or dead-lettered, and all catch up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,17 +17,17 @@ from tests.backends import Backend, Broker, NotOursError, Postgres, start_kafka,
 from tests.faults.fleet import Fleet
 from tests.faults.shop import dead_letters, placed, redemptions, send, until_published, until_read
 from tests.integration.service_process import kafka_settings, skip_where_a_kill_loses_records
-from tests.ledger import definition, issue, ledger, taking_nobody_in
+from tests.ledger import definition, issue, ledger, refusing_connections
 
 pytestmark = [pytest.mark.faults, pytest.mark.broker, pytest.mark.postgres]
 
 ORDERS = 600
 AWAY_SECONDS = 4.0
-"""Long enough for every service to meet it several times over."""
+"""Long enough for every service to retry several times."""
 
 
 class Shop:
-    """All services at work on orders of one coupon each; half of the orders are sent before the trouble begins."""
+    """All services processing orders of one coupon each; half of the orders are sent before the outage."""
 
     def __init__(self, settings: KafkaSettings, pool: Pool, fleet: Fleet, codes: Sequence[str]) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class Shop:
         self._orders = [placed(f"O{number}", code) for number, code in enumerate(codes)]
 
     async def send_half(self) -> None:
-        """Returns when some of it is done and most of it isn't."""
+        """Send half of the orders; return when some are processed and most aren't."""
         await send(self._settings, self._orders[: ORDERS // 2])
         while not await self._pool.fetchval("SELECT count(*) FROM journal WHERE kind = 'RedeemCoupons'"):
             await asyncio.sleep(0.01)
@@ -45,7 +45,7 @@ class Shop:
         await send(self._settings, self._orders[ORDERS // 2 :])
         await until_read(self._settings, ORDERS)
         await until_published(self._pool)
-        # What the notifier says comes after that, through the outbox again.
+        # The notifier's events follow later, through the outbox.
         async with asyncio.timeout(60):
             while await self._pool.fetchval("SELECT count(*) FROM outbox WHERE type LIKE '%_notified'") < ORDERS:
                 await asyncio.sleep(0.1)
@@ -69,8 +69,8 @@ async def at_work(environment: dict[str, str], database_url: str, folder: Path) 
         yield Shop(settings, pool, fleet, codes)
 
 
-async def lose_amid_work(server: Backend, shop: Shop) -> None:
-    """Half of the work, then the server is gone for a while; all of the work must come out."""
+async def lose_during_work(server: Backend, shop: Shop) -> None:
+    """Stop the server for a while after half of the orders; all of them must be processed."""
     await shop.send_half()
     try:
         server.kill()
@@ -81,7 +81,7 @@ async def lose_amid_work(server: Backend, shop: Shop) -> None:
     await shop.send_the_rest_and_see()
 
 
-async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
+async def test_a_database_that_is_killed_and_restarted_loses_nothing(
     kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
     with start_postgres() as server:
@@ -94,24 +94,24 @@ async def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             "COUPONRY_LOG_FORMAT": "json",
         }
         async with at_work(environment, database_url, tmp_path) as shop:
-            await lose_amid_work(server, shop)
+            await lose_during_work(server, shop)
 
 
-async def test_a_database_that_takes_nobody_in_for_a_while_costs_nothing(
+async def test_a_database_that_refuses_connections_for_a_while_loses_nothing(
     postgres: Postgres, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
-    """As in a failover: every connection ends, and none is taken for seconds."""
+    """As in a failover: every connection ends, and new ones are refused for seconds."""
     async with at_work(environment, database_url, tmp_path) as shop:
         await shop.send_half()
-        with taking_nobody_in(postgres, database_url):
+        with refusing_connections(postgres, database_url):
             await asyncio.sleep(AWAY_SECONDS)
         await shop.send_the_rest_and_see()
 
 
-async def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
+async def test_a_broker_that_is_killed_and_restarted_loses_nothing(
     topic_prefix: str, database_url: str, tmp_path: Path
 ) -> None:
-    with start_kafka() as broker:  # one of its own: it comes back sooner without the topics of every other test
+    with start_kafka() as broker:  # its own broker, which restarts sooner without the topics of other tests
         skip_where_a_kill_loses_records(broker)
         environment = {
             **broker.environment,
@@ -120,4 +120,4 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
             "COUPONRY_LOG_FORMAT": "json",
         }
         async with at_work(environment, database_url, tmp_path) as shop:
-            await lose_amid_work(broker, shop)
+            await lose_during_work(broker, shop)

@@ -1,4 +1,4 @@
-"""A year of shopping while services are killed all the time: every number comes out as if nothing had happened."""
+"""A year of shopping while services are killed repeatedly: every number is the same as without kills."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ SERVICES = ("issuer", "redeemer", "notifier", "relay")
 
 @dataclass(frozen=True)
 class Havoc:
-    """How often something is killed during a phase, and how likely each service is the one: those at work above all."""
+    """The frequency of kills during a phase, and the weight of each service; busy services weigh most."""
 
     kills: int
     weights: tuple[int, int, int, int]
@@ -59,7 +59,7 @@ HAVOC = {
 
 
 class Journey:
-    """Sends the study's phases in pieces, and has something killed behind each piece."""
+    """Sends the study's phases in pieces, and kills a process after each piece."""
 
     def __init__(self, settings: KafkaSettings, fleet: Fleet, reader: StreamReader, watcher: Watcher) -> None:
         self._settings = settings
@@ -67,9 +67,9 @@ class Journey:
         self._reader = reader
         self._watcher = watcher
         self._chance = random.Random(SEED)
-        """which moment, which process: as many draws as it takes"""
+        """chooses the time and the process; the number of draws varies"""
         self._choice = random.Random(SEED)
-        """which service: the same ones in every run"""
+        """chooses the service; the same in every run"""
         self.killed: list[str] = []
 
     async def run(self, wallet: replay.Wallet) -> None:
@@ -92,21 +92,21 @@ class Journey:
         assert set(await producer.send(messages)) <= {None}
 
     async def _rebalance(self) -> None:
-        """One more redeemer while orders are under way; when it has its share, another one leaves for good."""
+        """Add a redeemer while orders are in progress; when it has partitions, stop another one permanently."""
         leaving = self._fleet.supervisors_of("redeemer")[0]
         more = await self._fleet.add("redeemer", batch_max_records=25)
         await more.ready(90)
         await self._fleet.remove(leaving)
 
 
-async def test_every_number_is_right_though_services_are_killed_all_the_time(
+async def test_every_number_is_right_while_services_are_killed_repeatedly(
     kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     skip_where_the_dead_stay_members(kafka)
     settings = kafka_settings(environment)
     await create_topics(settings)
     hurried = {"COUPONRY_SESSION_TIMEOUT_MS": "6000", "COUPONRY_RELAY_TAKEOVER_SECONDS": "2"}
-    reckoning = await asyncio.create_subprocess_exec(
+    study = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "examples.complete_journey.expected", stdout=asyncio.subprocess.PIPE
     )
     wallet, stopping = replay.Wallet(), asyncio.Event()
@@ -117,7 +117,7 @@ async def test_every_number_is_right_though_services_are_killed_all_the_time(
         Fleet(environment | hurried, tmp_path) as fleet,
     ):
         await save(pool, [parse(CampaignDefinition, line) for line in replay.lines("campaigns")])
-        # Small batches, so that there is always one to be killed in. Some have their names in the group, some don't.
+        # Small batches, so that a kill always hits one. Some members have static names in the group, some don't.
         await fleet.add("issuer", 2, named=True)
         await fleet.add("redeemer", batch_max_records=25)
         await fleet.add("redeemer", batch_max_records=25)
@@ -136,19 +136,19 @@ async def test_every_number_is_right_though_services_are_killed_all_the_time(
         assert set(fleet.kills) == set(SERVICES), journey.killed
         assert fleet.unforeseen == []
 
-        output, _ = await reckoning.communicate()
+        output, _ = await study.communicate()
         async with pool.acquire() as connection:
             totals = await queries.totals(connection)
         rows = compare(reader, totals, orjson.loads(output))
         assert [row for row in rows if not row.same] == []
         assert (await audit(pool)).findings == ()
         assert reader.repeated == 0
-        await each_event_stands_once(settings, pool)
+        await check_each_event_is_published_once(settings, pool)
         await dead_letters_are_the_broken_ones(settings)
 
 
-async def each_event_stands_once(settings: KafkaSettings, pool: Pool) -> None:
-    """A reader of its own, from the beginning: what the ledger meant to say, each of it once, each key in order."""
+async def check_each_event_is_published_once(settings: KafkaSettings, pool: Pool) -> None:
+    """Read all topics from the beginning: every event of the ledger once, in order per key."""
     for topic in (COUPONS_REDEMPTIONS.name, COUPONS_ISSUED.name):
         records = await read_all(settings, settings.topic(topic))
         read = [dict(record.headers)["ce_id"].decode() for record in records]
@@ -168,7 +168,7 @@ def by_key(events: Any) -> dict[str, list[str]]:
 
 
 async def dead_letters_are_the_broken_ones(settings: KafkaSettings) -> None:
-    """Nothing is a dead letter that somebody could have executed. One may stand twice, never from two places."""
+    """Check that only invalid events are dead letters. A dead letter may be duplicated, but only from one origin."""
     broken = Counter((record.topic, record.value) for record in malformed.records())
     reused = 0
     for topic in all_topics(settings.topic_prefix):

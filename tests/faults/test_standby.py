@@ -1,4 +1,4 @@
-"""A synchronous standby that is cut off, and then has to take over: no acknowledged input is lost, nothing is doubled.
+"""A synchronous standby is cut off and then takes over: no acknowledged input is lost or doubled.
 
 What was committed on the primary alone must not be acknowledged, however its COMMIT came to an end: still waiting when
 the primary died; ended by an operator; or visible because the primary was restarted.
@@ -39,10 +39,10 @@ Result = TypeVar("Result")
 HALF = 60
 COMMIT_SECONDS = 2.0
 CUT_SECONDS = 15.0
-"""Longer than every bound that a batch meets here: COMMIT, its lock, and the pauses between its runs."""
+"""Longer than every timeout of a batch: COMMIT, locks, and the pauses between its runs."""
 
 
-async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(tmp_path: Path) -> None:
+async def test_a_commit_missing_on_the_standby_is_neither_acknowledged_nor_found_as_done(tmp_path: Path) -> None:
     """One engine and one connection: a COMMIT that waits is closed after its time, not cancelled, and a rerun that
     finds its journal row waits for the standby as well.
     """
@@ -66,21 +66,21 @@ async def test_what_a_standby_never_had_is_neither_acknowledged_nor_found_done(t
 
 
 async def until_visible(pool: Pool, count: str) -> None:
-    """Wait until what was committed on the primary alone is visible there."""
+    """Wait until commits that only the primary has are visible there."""
     async with asyncio.timeout(30):
         while not await pool.fetchval(count):
             await asyncio.sleep(0.05)
 
 
 async def execute(engine: Engine, command: Command) -> Verdict:
-    """Execute as a consumer does: again while the ledger is away."""
+    """Execute like a consumer: retry while the ledger is unavailable."""
     [answer] = await again_while(LedgerUnavailableError, lambda: engine.execute([command]))
     assert isinstance(answer, Verdict)
     return answer
 
 
-async def test_a_kept_answer_and_a_saved_campaign_are_told_again_only_once_the_standby_has_them() -> None:
-    """Whatever is answered from what an earlier request left: the mechanism is the connection's, not the engine's."""
+async def test_kept_answers_and_saved_campaigns_are_returned_only_after_the_standby_has_them() -> None:
+    """Applies to all answers from earlier requests, because the connection implements it, not the engine."""
     place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
     async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
         repeats = IdempotencyStore(pool, 10, 3_600)
@@ -122,7 +122,7 @@ async def again_while(
 
 
 def end_waiting_commits(servers: Failover) -> None:
-    """As an operator does who wants to be rid of sessions that wait for the standby: it replicates nothing."""
+    """Cancel sessions that wait for the standby, as an operator may do; their commits aren't replicated."""
     with servers.admin() as admin:
         ended = admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
         assert ended.fetchall() == [(True,)], "one session waits, however often it was tried"
@@ -168,7 +168,7 @@ async def test_a_failover_to_a_synchronous_standby_loses_no_acknowledged_input(
             records = await read_all(settings, settings.topic(TOPIC))
             published = [dict(record.headers)["ce_id"].decode() for record in records]
             assert len(published) == len(set(published)) == 2 * HALF
-            assert set(published) <= ledgers, "the stream tells what the surviving ledger doesn't know"
+            assert set(published) <= ledgers, "the stream has events that the surviving ledger lacks"
             assert await dead_letters(settings) == 0
             assert fleet.unforeseen == []
 
@@ -180,7 +180,7 @@ async def load_a_campaign(servers: Failover) -> None:
 
 
 async def end_commits(servers: Failover, how: str) -> None:
-    """Let what waits for the standby become visible on the primary, and give the services time to look at it."""
+    """End the commits that wait for the standby, so that they are visible, and give the services time to read them."""
     if how == "wait":
         return
     if how == "are visible after a restart":
@@ -199,7 +199,7 @@ async def read_so_far(settings: KafkaSettings) -> int:
 
 
 @pytest.mark.broker
-async def test_a_relay_stops_where_the_ledger_went_back(
+async def test_a_relay_stops_if_the_ledger_went_back(
     kafka: Broker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An asynchronous standby that lacks published events takes over; sequences are logged ahead, so numbers alone
@@ -239,5 +239,5 @@ async def test_a_relay_stops_where_the_ledger_went_back(
 
 
 async def take_over(relay: Relay) -> int | None:
-    """One step of `relay`, again while something is away."""
+    """Run one step of `relay`; retry while a server is unavailable."""
     return await again_while(AWAY, relay.run_once)

@@ -1,4 +1,4 @@
-"""Three brokers: topics have the replicas that were asked for, and a relay bears the loss of one."""
+"""Three brokers: topics have the configured replicas, and a relay survives the loss of one broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -52,12 +52,12 @@ async def pool(settings: RelaySettings) -> AsyncIterator[Pool]:
 
 
 async def replicas(settings: RelaySettings) -> set[int]:
-    """How many replicas the partitions of this test's topics have."""
+    """Return the numbers of replicas of this test's partitions."""
     admin = AIOKafkaAdminClient(**client_options(settings, "tests-admin"))
     await admin.start()
     try:
         described: list[dict[str, Any]] = []
-        for _ in range(100):  # a broker hears of a new topic a moment after the controller made it
+        for _ in range(100):  # brokers see a new topic slightly later than the controller
             described = [one for one in await admin.describe_topics() if one["topic"].startswith(settings.topic_prefix)]
             if described:
                 break
@@ -68,7 +68,7 @@ async def replicas(settings: RelaySettings) -> set[int]:
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3])
-def test_topics_have_the_replicas_that_were_asked_for(
+def test_topics_have_the_configured_replicas(
     three_brokers: dict[str, str], settings: RelaySettings, asked: int
 ) -> None:
     created = call(three_brokers, "topics", "create", "--replication", str(asked), "--json").json
@@ -79,7 +79,7 @@ def test_topics_have_the_replicas_that_were_asked_for(
     assert "replication factor" in too_many.err.lower()
 
 
-async def test_a_relay_bears_the_loss_of_a_broker_and_withholds_nothing(
+async def test_a_relay_survives_the_loss_of_a_broker_and_withholds_nothing(
     settings: RelaySettings, pool: Pool, nodes: list[ApacheKafka], three_brokers: dict[str, str]
 ) -> None:
     await create_topics(settings, replication_factor=3)

@@ -45,7 +45,7 @@ def test_codes_are_printed_as_they_are_made_and_the_same_id_gives_the_same(coupo
     assert couponry("coupons", "validate", codes[0]).exit_code == 0
     assert "2,300 issued" in couponry("campaigns", "show", "flyer").words
     other = couponry("coupons", "create", "flyer", "--count", "1500", "--id", "run 1")
-    assert (other.exit_code, "was used before for a request with other content" in other.err) == (1, True)
+    assert (other.exit_code, "was used before for a request with different content" in other.err) == (1, True)
 
 
 def test_codes_go_to_a_file_that_can_be_imported_elsewhere(couponry: Couponry, tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_codes_that_exist_are_read_from_lines_or_a_column_and_can_be_used_at_onc
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"OK-1\nA\x07B\n", "line 2: a code has 1 to 255 characters and no control characters"),
+        (b"OK-1\nA\x07B\n", "line 2: a code must have 1 to 255 characters and no control characters"),
         (b"x" * 256, "line 1: a code has"),
-        (b"OK-1\nA,B\n", "line 2: holds a comma; write one code a line, or name the column"),
+        (b"OK-1\nA,B\n", "line 2: contains a comma; write one code per line, or name the column"),
         (b"name,code\nx,A\n\ny\n", "line 4: has no 'code'"),
-        (b"name,code\nx,\n", "line 2: a code has 1 to 255"),
+        (b"name,code\nx,\n", "line 2: a code must have 1 to 255"),
         (b"OK-1\n\xff\xfe\n", "line 2: not UTF-8"),
         (b"code\n", "holds no codes"),
         (b"\n", "holds no codes"),

@@ -176,7 +176,7 @@ def test_the_same_id_repeats_a_command_and_refuses_another(couponry: Couponry, c
     assert first == again
     other = couponry("coupons", "lock", codes[1], "--customer", "customer_123", "--id", "mine")
     assert other.exit_code == 1
-    assert "used before for a request with other content" in other.err
+    assert "used before for a request with different content" in other.err
 
 
 def test_validate_says_what_would_happen_and_leaves_every_row_as_it_was(

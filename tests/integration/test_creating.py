@@ -1,4 +1,4 @@
-"""Coupons made in bulk on a real PostgreSQL: exact, told one by one, and the same whoever else is at work."""
+"""Coupons created in bulk on PostgreSQL: exact numbers, one event each, also with concurrent engines."""
 
 import asyncio
 from collections import Counter
@@ -38,7 +38,7 @@ async def decide(pool: Pool, *commands: Command) -> list[Verdict]:
     return [answer for answer in answers if isinstance(answer, Verdict)]
 
 
-async def test_a_thousand_coupons_are_made_told_and_used(pool: Pool) -> None:
+async def test_a_thousand_coupons_are_created_published_and_used(pool: Pool) -> None:
     (verdict,) = await decide(pool, create("a", MAX_CREATED))
     assert len({one.code for one in verdict.accepted}) == MAX_CREATED
     rows = await pool.fetch("SELECT type, key, subject, source, data::text FROM outbox ORDER BY position")
@@ -52,7 +52,7 @@ async def test_a_thousand_coupons_are_made_told_and_used(pool: Pool) -> None:
     assert used.outcome == "redeemed"
 
 
-async def test_the_same_command_again_names_the_same_codes_and_another_under_its_id_is_rejected(pool: Pool) -> None:
+async def test_a_repeated_command_returns_the_same_codes_and_another_one_with_its_id_is_rejected(pool: Pool) -> None:
     (first,) = await decide(pool, create("a", 20))
     (again,) = await decide(pool, create("a", 20))
     (other,) = await Engine(pool).execute([create("a", 21)])
@@ -63,31 +63,31 @@ async def test_the_same_command_again_names_the_same_codes_and_another_under_its
 
 async def test_the_number_of_statements_is_the_same_for_one_coupon_and_for_a_thousand(pool: Pool) -> None:
     await save(pool, [definition("print", limits={"coupons_total": 10_000})])
-    engine, told = Engine(pool), Counter[str]()
+    engine, counts = Engine(pool), Counter[str]()
 
     async def statements(name: str, command: CreateCoupons) -> None:
-        def heard(query: Any) -> None:
-            told[name] += 1
+        def count_query(query: Any) -> None:
+            counts[name] += 1
 
         async with pool.acquire() as connection:
-            connection.add_query_logger(heard)
+            connection.add_query_logger(count_query)
             try:
                 only = _OnePool(connection)
                 await Engine(only).execute([command])  # type: ignore[arg-type]
             finally:
-                connection.remove_query_logger(heard)
+                connection.remove_query_logger(count_query)
 
     await engine.execute([create("warm", 1)])
     await statements("one", create("a", 1))
     await statements("many", create("b", 1_000))
     await statements("one given", create("c", codes=("X-1",)))
     await statements("many given", create("d", codes=tuple(f"Y-{n}" for n in range(1_000))))
-    assert told["one"] == told["many"] > 5
-    assert told["one given"] == told["many given"]
+    assert counts["one"] == counts["many"] > 5
+    assert counts["one given"] == counts["many given"]
 
 
 class _OnePool:
-    """A pool of a single connection, whose statements are listened to."""
+    """A pool of a single connection, whose statements are counted."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -102,7 +102,7 @@ class _OnePool:
         return None
 
 
-async def test_given_codes_are_usable_and_those_that_exist_anywhere_are_named(pool: Pool) -> None:
+async def test_given_codes_are_usable_and_existing_ones_are_reported(pool: Pool) -> None:
     await decide(pool, create("a", codes=("OLD-1", "OLD-2"), campaign_id="other"))
     verdict, again = await decide(
         pool, create("b", codes=("old-1", "New-1", "NEW-2")), create("c", codes=("new-2", "NEW-3"))
@@ -120,7 +120,7 @@ async def test_given_codes_are_usable_and_those_that_exist_anywhere_are_named(po
     assert (used.outcome, lost.outcome, known.outcome) == ("redeemed", "voided", "refused")
 
 
-async def test_one_file_imported_by_four_engines_at_once_is_there_once(pool: Pool) -> None:
+async def test_a_file_imported_by_four_engines_at_once_is_imported_once(pool: Pool) -> None:
     codes = [f"CODE-{number}" for number in range(400)]
     orders = [codes, codes[::-1], codes[200:] + codes[:200], codes]
     answers = await asyncio.gather(*(decide(pool, create(str(n), codes=tuple(one))) for n, one in enumerate(orders)))
@@ -129,7 +129,7 @@ async def test_one_file_imported_by_four_engines_at_once_is_there_once(pool: Poo
     assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == 400
 
 
-async def test_a_total_stays_exact_while_coupons_are_made_and_issued_on_several_engines(pool: Pool) -> None:
+async def test_a_total_stays_exact_while_several_engines_create_and_issue_coupons(pool: Pool) -> None:
     caps = [{"per": "month", "coupons": 95}]
     await save(pool, [definition("print", limits={"coupons_total": 100, "caps": caps})])
     batches: list[list[Command]] = [
@@ -144,11 +144,11 @@ async def test_a_total_stays_exact_while_coupons_are_made_and_issued_on_several_
     assert made[20] == 4
     assert await count(pool, "SELECT issued_coupons FROM meters") == 80 + made[1]
     assert {one.reason for answer in answers for one in answer.refused} == {Reason.CAMPAIGN_EXHAUSTED}
-    told = await pool.fetch("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'")
-    assert {orjson.loads(row[0])["details"]["asked"] for row in told} == {"20"}
+    refusals = await pool.fetch("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'")
+    assert {orjson.loads(row[0])["details"]["asked"] for row in refusals} == {"20"}
 
 
-async def test_a_refusal_of_all_is_told_under_the_campaigns_key(pool: Pool) -> None:
+async def test_a_refusal_of_all_coupons_is_published_under_the_campaigns_key(pool: Pool) -> None:
     await save(pool, [definition("print", status="archived")])
     (verdict,) = await decide(pool, create("a", 5))
     row = await pool.fetchrow("SELECT type, key, data::text FROM outbox")

@@ -1,4 +1,4 @@
-"""Segments and first orders on a real PostgreSQL: told by one event, asked for by another, exact under concurrency."""
+"""Segments and first orders on PostgreSQL: stored by one event, used by another, exact under concurrency."""
 
 import asyncio
 import uuid
@@ -31,7 +31,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def shared(code: str, **eligibility: Any) -> CampaignDefinition:
-    """One code for everybody, as often as anybody likes."""
+    """Return a campaign with a shared code and no limits."""
     return definition(
         code.lower(), code={"shared_code": code}, limits={"uses_per_coupon": None}, eligibility=eligibility
     )
@@ -42,7 +42,7 @@ FIRST = shared("FIRST", first_order_only=True)
 
 
 async def outcomes(pool: Pool, *commands: Command) -> list[Reason | str]:
-    """What became of each command: why it was refused, or its outcome. Each batch by an engine of its own."""
+    """Return the reason or the outcome of each command, executed as one batch by a new engine."""
     answers = await Engine(pool).execute(commands)
     assert all(isinstance(answer, Verdict) for answer in answers), answers
     verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
@@ -59,7 +59,7 @@ def reward(number: int, customer: Customer, *campaign_ids: str) -> IssueCoupons:
 
 
 @pytest.mark.parametrize(
-    "telling",
+    "reporting",
     [
         reward(1, segmented(ANN, "vip", "new"), "save10"),
         reward(1, segmented(ANN, "vip")),  # issues nothing
@@ -70,31 +70,31 @@ def reward(number: int, customer: Customer, *campaign_ids: str) -> IssueCoupons:
     ],
     ids=["reward", "reward of nothing", "note", "refused order", "order without coupons", "refused lock"],
 )
-async def test_segments_that_one_command_tells_are_known_to_later_ones(database_url: str, telling: Command) -> None:
+async def test_segments_of_one_command_are_known_to_later_ones(database_url: str, reporting: Command) -> None:
     async with ledger(database_url, VIP, definition()) as pool:
         assert await outcomes(pool, redeem("A", ["VIP"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
-        await outcomes(pool, telling)
+        await outcomes(pool, reporting)
         assert await outcomes(pool, redeem("B", ["VIP"], customer=ANN)) == ["redeemed"]
         assert await outcomes(pool, redeem("C", ["VIP"], customer=BOB)) == [Reason.SEGMENT_MISMATCH]
-        # said again they are replaced, all of them
-        told = [RecordCustomer("/signup 2", segmented(ANN), PLACED_AT), redeem("D", ["VIP"], customer=ANN)]
-        assert await outcomes(pool, *told) == ["recorded", Reason.SEGMENT_MISMATCH]
+        # a new report replaces all segments
+        commands = [RecordCustomer("/signup 2", segmented(ANN), PLACED_AT), redeem("D", ["VIP"], customer=ANN)]
+        assert await outcomes(pool, *commands) == ["recorded", Reason.SEGMENT_MISMATCH]
         assert await count(pool, "SELECT segments FROM customers WHERE segments IS NOT NULL") == []
 
 
-async def test_an_orders_own_segments_come_before_what_is_known(database_url: str) -> None:
+async def test_an_orders_own_segments_replace_the_stored_ones(database_url: str) -> None:
     async with ledger(database_url, VIP, shared("NOTSTAFF", segments_none=["staff"])) as pool:
         await outcomes(pool, RecordCustomer("/1", segmented(ANN, "vip", "staff")))
         assert await outcomes(pool, redeem("A", ["NOTSTAFF"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
         mine = segmented(ANN, "other")
         assert await outcomes(pool, redeem("B", ["VIP"], customer=mine)) == [Reason.SEGMENT_MISMATCH]
-        # and are what is known from then on
+        # and are stored for later orders
         assert await outcomes(pool, redeem("C", ["VIP"], customer=ANN)) == [Reason.SEGMENT_MISMATCH]
         assert await outcomes(pool, redeem("D", ["NOTSTAFF"], customer=ANN)) == ["redeemed"]
-        assert await outcomes(pool, redeem("E", ["NOTSTAFF"])) == ["redeemed"]  # a guest is in none
+        assert await outcomes(pool, redeem("E", ["NOTSTAFF"])) == ["redeemed"]  # a guest has no segments
 
 
-async def test_one_person_under_several_names_is_in_all_of_their_segments(database_url: str) -> None:
+async def test_a_merged_customer_has_all_segments(database_url: str) -> None:
     both = shared("BOTH", segments_all=["vip", "new"])
     async with ledger(database_url, both) as pool:
         await outcomes(pool, RecordCustomer("/1", Customer("ann", segments=("vip",))))
@@ -104,7 +104,7 @@ async def test_one_person_under_several_names_is_in_all_of_their_segments(databa
         assert await outcomes(pool, redeem("C", ["BOTH"], customer=ANN)) == ["redeemed"]
 
 
-async def test_a_reward_tells_segments_to_orders_of_the_same_batch(database_url: str) -> None:
+async def test_segments_of_a_reward_are_known_to_orders_of_the_same_batch(database_url: str) -> None:
     async with ledger(database_url, VIP) as pool:
         batch = [
             redeem("A", ["VIP"], customer=ANN),
@@ -125,7 +125,7 @@ async def test_of_two_engines_at_once_exactly_one_has_the_first_order(database_u
             both = await asyncio.gather(
                 *(outcomes(pool, redeem(f"{number}-{side}", ["FIRST"], customer=named[side])) for side in (0, 1))
             )
-            # Whoever comes second finds the other's order, also where that order was the one refused.
+            # The second order finds the first one, also if the first one was refused.
             assert sorted(map(str, [one for [one] in both])) == ["not_first_order", "redeemed"]
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 12
 
@@ -144,7 +144,7 @@ async def test_a_cancelled_first_order_makes_the_next_one_the_first(database_url
     async with ledger(database_url, FIRST) as pool:
         assert await outcomes(pool, redeem("A", ["FIRST"], customer=ANN)) == ["redeemed"]
         assert await outcomes(pool, redeem("B", ["FIRST"], customer=ANN)) == [Reason.NOT_FIRST_ORDER]
-        # B stands, though its coupon was refused
+        # B is open, although its coupon was refused
         assert await outcomes(pool, CancelOrder("/a", "A", PLACED_AT + MINUTE)) == ["restored"]
         assert await outcomes(pool, redeem("C", ["FIRST"], customer=ANN)) == [Reason.NOT_FIRST_ORDER]
         closed = [CancelOrder(f"/{name}", name, PLACED_AT + MINUTE) for name in ("B", "C")]
@@ -155,7 +155,7 @@ async def test_a_cancelled_first_order_makes_the_next_one_the_first(database_url
         ]
 
 
-async def test_an_order_without_coupons_is_somebodys_first_too(database_url: str) -> None:
+async def test_an_order_without_coupons_counts_as_a_first_order(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         assert await outcomes(pool, redeem("A", [], customer=ANN)) == ["unchanged"]
         assert await outcomes(pool, redeem("B", ["FIRST"], customer=ANN)) == [Reason.NOT_FIRST_ORDER]
@@ -166,7 +166,7 @@ async def test_an_order_without_coupons_is_somebodys_first_too(database_url: str
 
 
 async def test_an_order_without_coupons_keeps_its_customer_where_its_batch_also_pays_it(database_url: str) -> None:
-    """Nobody asks for first orders in that batch; a later one does."""
+    """No campaign of that batch needs first orders; a later batch does."""
     async with ledger(database_url, FIRST) as pool:
         batch = [redeem("A", [], customer=ANN), PayOrder("/pay", "A", PLACED_AT + MINUTE)]
         assert await outcomes(pool, *batch) == ["unchanged", "recorded"]
@@ -175,7 +175,7 @@ async def test_an_order_without_coupons_keeps_its_customer_where_its_batch_also_
         assert tuple(row) == ("paid", "USD", 12_500)
 
 
-async def test_an_order_that_becomes_another_customers_is_no_longer_the_formers(database_url: str) -> None:
+async def test_an_order_with_a_new_customer_no_longer_counts_for_the_former_one(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         passed_on = [
             redeem("A", [], customer=ANN),
@@ -191,7 +191,7 @@ def later(order_id: str, by: timedelta) -> Any:
     return type(placed)(placed.order_id, placed.currency, placed.amount_minor, placed.lines, placed_at=PLACED_AT + by)
 
 
-async def test_one_persons_orders_under_several_names_are_theirs(database_url: str) -> None:
+async def test_a_merged_customer_has_all_orders(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         await outcomes(pool, redeem("A", [], customer=Customer(None, "ann@example.com")))
         assert await outcomes(pool, redeem("B", ["FIRST"], customer=Customer("ann", "ann@example.com"))) == [
@@ -203,22 +203,22 @@ async def test_one_persons_orders_under_several_names_are_theirs(database_url: s
         assert await outcomes(pool, redeem("C", ["FIRST"], customer=ANN)) == ["redeemed"]
 
 
-async def test_the_order_that_came_before_is_the_same_one_however_large_the_batch(database_url: str) -> None:
+async def test_the_reported_earlier_order_does_not_depend_on_the_batch_size(database_url: str) -> None:
     async with ledger(database_url, FIRST) as pool:
         names = ["Z", "b", "a", "Ä", "C", "D"]
         await outcomes(pool, *[redeem(name, [], customer=ANN) for name in names])
         alone = redeem("N1", ["FIRST"], customer=ANN)
         among = [redeem(f"N{number}", ["FIRST"], customer=ANN) for number in range(2, 5)]
-        told = []
+        details = []
         for batch in ([alone], among):
             for answer in await Engine(pool).execute(batch):
                 assert isinstance(answer, Verdict)
-                told.append(answer.refused[0].details)
-        assert told == [{"order_id": "C"}] * 4
+                details.append(answer.refused[0].details)
+        assert details == [{"order_id": "C"}] * 4
 
 
 def story() -> list[Command]:
-    """What may happen to two customers' orders, one thing after another."""
+    """Return commands on the orders of two customers."""
     commands: list[Command] = []
     for number in range(24):
         who, name = (ANN, BOB)[number % 2], f"O{number}"
@@ -239,7 +239,7 @@ def story() -> list[Command]:
 
 
 async def played(url: str, size: int) -> tuple[list[Any], list[Any]]:
-    """What comes of the story in batches of `size`: the answers, and the orders as they are then."""
+    """Execute the story in batches of `size`. Return the answers and the final orders."""
     async with ledger(url, FIRST, VIP) as pool:
         commands = story()
         batches = [commands[start : start + size] for start in range(0, len(commands), size)]
@@ -255,15 +255,17 @@ async def played(url: str, size: int) -> tuple[list[Any], list[Any]]:
     return judged, [tuple(row) for row in rows]
 
 
-async def test_a_batch_is_what_its_commands_are_one_by_one(postgres: Postgres, migrated_template: str) -> None:
-    told = []
+async def test_a_batch_gives_the_same_results_as_its_commands_one_by_one(
+    postgres: Postgres, migrated_template: str
+) -> None:
+    results = []
     for size in (1, 5, 1_000):
         name = f"one_by_{size}_{uuid.uuid4().hex}"
         url = postgres.create_database(name, template=migrated_template)
         try:
-            told.append(await played(url, size))
+            results.append(await played(url, size))
         finally:
             postgres.drop_database(name)
-    assert told[0] == told[1]
-    assert told[0] == told[2]
-    assert {"redeemed", "refused", "held"} <= {outcome for outcome, _ in told[0][0]}
+    assert results[0] == results[1]
+    assert results[0] == results[2]
+    assert {"redeemed", "refused", "held"} <= {outcome for outcome, _ in results[0][0]}

@@ -155,9 +155,9 @@ async def test_a_database_that_lets_nobody_in_ends_the_service_with_a_sentence(
     encrypted: dict[str, str], encrypted_postgres: EncryptedPostgres, tmp_path: Path, service: str, wrong: str
 ) -> None:
     options, sentence = {
-        "authority": ({"sslrootcert": str(Authority(tmp_path).ca_file)}, "certificate that isn't trusted"),
+        "authority": ({"sslrootcert": str(Authority(tmp_path).ca_file)}, "certificate isn't trusted"),
         "password": ({"password": "hunter2"}, "PostgreSQL refuses"),
-        "file": ({"sslrootcert": str(tmp_path / "nowhere.pem")}, "certificates"),
+        "file": ({"sslrootcert": str(tmp_path / "nowhere.pem")}, "certificate file"),
         "unencrypted": ({"sslmode": "disable", "sslrootcert": ""}, "PostgreSQL refuses"),
     }[wrong]
     url = encrypted_postgres.url_with(database="couponry", **options)

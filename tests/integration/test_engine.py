@@ -1,4 +1,4 @@
-"""The engine on a real PostgreSQL: one transaction a batch, the same answer for good, limits that hold."""
+"""The engine on PostgreSQL: one transaction per batch, constant answers, and exact limits."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ def reasons(answer: Answer) -> list[Reason]:
     return [refused.reason for refused in verdict(answer).refused]
 
 
-async def test_an_order_redeems_its_coupon_and_the_next_order_is_told_it_is_exhausted(database_url: str) -> None:
+async def test_an_order_redeems_its_coupon_and_the_next_order_is_refused_as_exhausted(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -38,7 +38,7 @@ async def test_an_order_redeems_its_coupon_and_the_next_order_is_told_it_is_exha
         assert types == ["coupon.issued", "coupon.redeemed", "coupon.redemption_refused"]
 
 
-async def test_the_same_command_gets_the_recorded_verdict_for_good(database_url: str) -> None:
+async def test_a_repeated_command_always_gets_the_recorded_verdict(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         [code] = await issue(Engine(pool), "save10")
         command = redeem("A", [code, "NO-SUCH"])
@@ -50,7 +50,7 @@ async def test_the_same_command_gets_the_recorded_verdict_for_good(database_url:
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type LIKE 'coupon.red%'") == 2
 
 
-async def test_the_same_id_with_other_content_is_rejected_and_changes_nothing(database_url: str) -> None:
+async def test_the_same_id_with_different_content_is_rejected_and_changes_nothing(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [one, other] = await issue(engine, "save10", 2)
@@ -64,7 +64,7 @@ async def test_the_same_id_with_other_content_is_rejected_and_changes_nothing(da
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 2
 
 
-async def test_a_batch_equals_one_by_one(database_url: str) -> None:
+async def test_a_batch_gives_the_same_verdicts_as_single_commands(database_url: str) -> None:
     limits = {"uses_per_coupon": 5, "uses_per_customer": 2, "uses_total": 4}
     definitions = [
         definition(
@@ -76,9 +76,9 @@ async def test_a_batch_equals_one_by_one(database_url: str) -> None:
     async with ledger(database_url, *definitions) as pool:
         batch = await Engine(pool).execute(await scenario(Engine(pool), 1))
         one_by_one = [(await Engine(pool).execute([command]))[0] for command in await scenario(Engine(pool), 2)]
-    told = [(verdict(answer).outcome, sorted(reasons(answer))) for answer in batch]
-    assert told == [(verdict(answer).outcome, sorted(reasons(answer))) for answer in one_by_one]
-    assert told == [
+    outcomes = [(verdict(answer).outcome, sorted(reasons(answer))) for answer in batch]
+    assert outcomes == [(verdict(answer).outcome, sorted(reasons(answer))) for answer in one_by_one]
+    assert outcomes == [
         ("redeemed", []),
         ("redeemed", [Reason.EXHAUSTED]),
         ("refused", [Reason.CUSTOMER_LIMIT]),
@@ -90,7 +90,7 @@ async def test_a_batch_equals_one_by_one(database_url: str) -> None:
 
 
 async def scenario(engine: Engine, run: int) -> list[Command]:
-    """Orders of two people that meet every kind of limit, with a cancellation amid them."""
+    """Return orders of two customers that reach every kind of limit, with a cancellation between them."""
     one, two = await issue(engine, f"one{run}", 2)
     everybody = f"ALL{run}"
     ann, bob = Customer(f"ann{run}", f"ann{run}@example.com"), Customer(f"bob{run}")
@@ -137,7 +137,7 @@ async def test_engines_that_meet_a_customer_for_the_first_time_at_once_keep_the_
             assert outcomes == {"redeemed": 1, "refused": 5}
 
 
-async def test_a_command_that_the_database_cannot_take_is_rejected_alone(database_url: str) -> None:
+async def test_a_command_that_the_database_cannot_store_is_rejected_alone(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 7)
@@ -148,7 +148,7 @@ async def test_a_command_that_the_database_cannot_take_is_rejected_alone(databas
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 6
 
 
-async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -> None:
+async def test_a_connection_lost_during_a_batch_loses_and_doubles_nothing(database_url: str) -> None:
     async with (
         ledger(database_url, definition(), connections=2) as pool,
         await open_pool(database_url, role=None) as killer,
@@ -159,7 +159,7 @@ async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -
         answers: list[Answer] = []
 
         async def kill() -> int:
-            """Cut whatever is amid a transaction, at most once an order, so that each gets through in the end."""
+            """Kill sessions in a transaction, at most once per order, so that each order succeeds in the end."""
             killed, order = 0, -1
             while not stop.is_set():
                 if len(answers) > order:
@@ -182,7 +182,7 @@ async def test_a_connection_lost_amid_a_batch_costs_nothing(database_url: str) -
         assert await count(pool, "SELECT count(DISTINCT event_id) FROM outbox WHERE type = 'coupon.redeemed'") == 60
 
 
-async def test_two_names_of_one_person_become_one_person_and_the_limit_counts_both(database_url: str) -> None:
+async def test_merged_customers_share_one_limit(database_url: str) -> None:
     limited = definition(
         "twice", code={"shared_code": "TWICE"}, limits={"uses_per_coupon": None, "uses_per_customer": 2}
     )
@@ -245,7 +245,7 @@ async def test_requests_for_one_order_together_never_take_more_off_a_line_than_i
     async with ledger(database_url, scoped) as pool:
         codes = await issue(Engine(pool), "twenty", 4)
         answers: list[Answer] = []
-        for number, code in enumerate(codes[:3]):  # the line costs 25.00; each request comes in a batch of its own
+        for number, code in enumerate(codes[:3]):  # the line costs 25.00; each request is a batch of its own
             command = redeem("A", [code], command_id=f"/shop {number}", hold=hold, hold_seconds=600)
             answers += await Engine(pool).execute([command])
         assert [verdict(answer).discount_minor for answer in answers] == [2_000, 500, 0]
@@ -256,7 +256,7 @@ async def test_requests_for_one_order_together_never_take_more_off_a_line_than_i
         assert [verdict(answer).discount_minor for answer in in_one_batch] == [2_000, 500]
 
 
-async def test_a_sweep_tidies_up_more_locks_than_fit_a_batch(database_url: str) -> None:
+async def test_a_sweep_expires_more_locks_than_fit_in_a_batch(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 450)
@@ -267,7 +267,7 @@ async def test_a_sweep_tidies_up_more_locks_than_fit_a_batch(database_url: str) 
         assert await count(pool, "SELECT count(*) FROM locks WHERE status = 'open'") == 0
 
 
-async def test_void_is_for_good_and_a_restore_does_not_lift_it(database_url: str) -> None:
+async def test_a_voided_coupon_stays_voided_after_a_restore(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -296,7 +296,7 @@ async def test_limits_of_a_live_campaign_take_effect_at_once(database_url: str) 
         assert verdict(answer).outcome == "redeemed"
 
 
-async def test_the_database_refuses_to_break_what_decide_promises(database_url: str) -> None:
+async def test_constraints_refuse_rows_that_decide_never_produces(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         await issue(Engine(pool), "save10")
         with pytest.raises(asyncpg.CheckViolationError):

@@ -14,7 +14,7 @@ from shared.ledger.engine import Engine
 from tests.backends import Postgres
 from tests.gateway import client_of, listening, served
 from tests.integration.service_process import eventually
-from tests.ledger import definition, issue, taking_nobody_in
+from tests.ledger import definition, issue, refusing_connections
 
 pytestmark = pytest.mark.asyncio
 
@@ -257,7 +257,7 @@ async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body, headers = {"codes": [code], "order": ORDER}, {"Idempotency-Key": "k"}
-        with taking_nobody_in(postgres, database_url):
+        with refusing_connections(postgres, database_url):
             for path in ("/v1/redemptions", "/v1/validate"):
                 away = await here.client.post(path, json=body, headers=headers)
                 assert (away.status_code, away.json()["code"]) == (503, "unavailable")

@@ -11,7 +11,7 @@ from shared.ledger import erasing
 from shared.ledger.database import Pool
 from tests.gateway import Served, served
 from tests.ledger import definition, issue
-from tests.privacy import forget_what_readers_are_told, named_in
+from tests.privacy import delete_erasure_events, named_in
 
 ANN = Customer("ann", "ann@example.com")
 
@@ -145,7 +145,7 @@ async def test_what_every_api_keeps_of_a_customer_is_gone_after_an_erasure(datab
         assert await here.pool.fetchval("SELECT count(*) FROM http_answers") == 10
         erased = await here.client.delete("/v1/customers/john.smith@example.com")
         assert erased.json()["status"] == "done", erased.text
-        await forget_what_readers_are_told(here.pool)
+        await delete_erasure_events(here.pool)
         assert await named_in(database_url, JOHNS_NAMES) == {}
         kept = {row[0] for row in await here.pool.fetch("SELECT idempotency_key FROM http_answers")}
         assert not kept & {"k-1", "k-4", "k-5", "k-9"}, "hashes of the person's own requests"

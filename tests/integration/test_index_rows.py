@@ -1,4 +1,4 @@
-"""No text within the limits is too long for an index: every index of the migrations, against the widest row it can get.
+"""No text within the limits is too long for an index: check every index with the widest possible row.
 
 PostgreSQL refuses index rows of more than 2,704 bytes, which fails the whole batch. A new index on a text column fails
 this test until the widest text of that column is written down here.
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.postgres
 
 MOST: Final = 2_704
 OVERHEAD: Final = 8 + 16
-"""An index row's own head, and what lengths and alignment of its columns add."""
+"""An index row's header, plus lengths and alignment of its columns."""
 
 COMMAND_ID: Final = 2 * MAX_ATTRIBUTE_BYTES + len(" ") + len("\tsegments")
-"""`<source> <id>`, perhaps with what an event asks for besides."""
+"""`<source> <id>`, possibly with a suffix."""
 
 WIDEST: Final[dict[str, int]] = {
     "api_keys.key_id": 100,
@@ -52,7 +52,7 @@ WIDEST: Final[dict[str, int]] = {
     "ledger_entries.order_id": MAX_ID_BYTES,
     "ledger_entries.subscription_id": MAX_ID_BYTES,
 }
-"""Bytes in UTF-8 of the longest text of each indexed column."""
+"""Maximum bytes in UTF-8 of each indexed column."""
 
 _INDEXES: Final = """
 SELECT classes.relname AS index, tables.relname AS "table", keys.number,
@@ -70,7 +70,7 @@ ORDER BY 1, 3
 """
 
 
-async def test_every_index_row_fits_whatever_the_script(database_url: str) -> None:
+async def test_every_index_row_fits_in_any_script(database_url: str) -> None:
     async with await open_pool(database_url, max_size=1) as pool:
         rows = await pool.fetch(_INDEXES)
     widths: dict[str, int] = {}
@@ -86,6 +86,6 @@ async def test_every_index_row_fits_whatever_the_script(database_url: str) -> No
     assert {index: width for index, width in widths.items() if width > MOST} == {}
 
 
-def test_upper_case_of_no_code_is_longer_than_it_may_be() -> None:
+def test_no_code_in_upper_case_exceeds_the_limit() -> None:
     longest = max(len(chr(point).upper().encode()) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
     assert longest * 255 <= MAX_KEY_BYTES

@@ -1,4 +1,4 @@
-"""Each kind of coupon on a real PostgreSQL: redeemed, held, burned and restored, and told as its schema says."""
+"""Each kind of coupon on PostgreSQL: redeemed, held, burned and restored, with valid events."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ PAYLOAD = {"points": 5, "levels": ["gold", None], "deep": {"er": 1.5}}
 
 
 def kind(name: str, **fields: Any) -> CampaignDefinition:
-    """A campaign of kind `name`, of which one coupon is good for one use."""
+    """Return a campaign of kind `name` with one use per coupon."""
     applies_to, currency = fields.pop("applies_to", {}), fields.get("currency", "USD")
     limits = {"uses_per_coupon": 1, "uses_total": 3, "spend_total": "9000"}
     eligibility = {"currency": currency}
@@ -37,10 +37,10 @@ def order(order_id: str, currency: str = "USD", lines: bool = True, shipping_min
     return Order(order_id, currency, 12_500, of, shipping_minor, PLACED_AT)
 
 
-Told = tuple[str, dict[str, str], dict[str, Any]]
-"""What an event says: the discount, the lines' shares of it, and what only some kinds say."""
+Expected = tuple[str, dict[str, str], dict[str, Any]]
+"""The content of an event: the discount, the lines' shares of it, and fields of some kinds."""
 
-CASES: list[tuple[CampaignDefinition, Told]] = [
+CASES: list[tuple[CampaignDefinition, Expected]] = [
     (kind("percentage", value="10", max_discount="6.00"), ("6.00", {"1": "4.80", "2": "1.20"}, {})),
     (kind("percentage", value="12.5", currency="JPY"), ("1563", {"1": "1250", "2": "313"}, {})),
     (kind("fixed", value="5.5"), ("5.50", {"1": "4.40", "2": "1.10"}, {})),
@@ -74,8 +74,8 @@ async def all_read_as_their_schemas_say(pool: Pool) -> None:
         parse(BY_TYPE[row["type"]].model, row["data"].encode())
 
 
-def assert_told(event: CouponRedeemed, told: Told) -> None:
-    minor, lines, more = told
+def assert_published(event: CouponRedeemed, expected: Expected) -> None:
+    minor, lines, more = expected
     assert event.discount_amount == minor
     [coupon] = event.coupons
     assert coupon.discount_amount == minor
@@ -86,8 +86,10 @@ def assert_told(event: CouponRedeemed, told: Told) -> None:
     assert coupon.discount.product_id == (coupon.free_product.product_id if coupon.free_product else None)
 
 
-@pytest.mark.parametrize(("campaign", "told"), CASES)
-async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: CampaignDefinition, told: Told) -> None:
+@pytest.mark.parametrize(("campaign", "expected"), CASES)
+async def test_each_kind_is_redeemed_and_published(
+    database_url: str, campaign: CampaignDefinition, expected: Expected
+) -> None:
     currency = campaign.eligibility.currency or "USD"
     async with ledger(database_url, campaign) as pool:
         engine = Engine(pool)
@@ -97,17 +99,17 @@ async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: Campa
             redeem("B", [held], order=order("B", currency), customer=ANN, hold=True, hold_seconds=600),
             PayOrder("/pay B", "B", PLACED_AT),
         ]
-        for command in commands:  # each by itself: what is held is read back before it is burned
+        for command in commands:  # each in its own batch, so that a hold is loaded before it is burned
             [answer] = await Engine(pool).execute([command])
             assert isinstance(answer, Verdict)
             assert answer.outcome in ("redeemed", "held"), answer
         for event in await events(pool, CouponRedeemed, "coupon.redeemed"):
-            assert_told(event, told)
+            assert_published(event, expected)
         [issued, _] = await events(pool, CouponIssued, "coupon.issued")
         assert (issued.discount.kind, issued.discount.payload) == (campaign.discount.kind, campaign.discount.payload)
         assert issued.discount.product_id == campaign.discount.product_id
 
-        # The same request again is answered as it was, benefits and all.
+        # A repeated request gets the same answer, including benefits.
         recorded = await Engine(pool).execute(commands)
         first = recorded[0]
         assert isinstance(first, Verdict)
@@ -118,7 +120,7 @@ async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: Campa
         )
         restored = await events(pool, CouponRedemptionRestored, "coupon.redemption_restored")
         assert [one.cause for one in restored] == ["order.cancelled", "order.returned"]
-        assert [(one.coupons[0].uses, one.coupons[0].discount_amount) for one in restored] == [(1, told[0])] * 2
+        assert [(one.coupons[0].uses, one.coupons[0].discount_amount) for one in restored] == [(1, expected[0])] * 2
         assert await count(pool, "SELECT sum(held_uses + used_uses + held_minor + used_minor) FROM meters") == 0
         [again] = await Engine(pool).execute([redeem("C", [now], order=order("C", currency), customer=ANN)])
         assert isinstance(again, Verdict)
@@ -126,7 +128,7 @@ async def test_each_kind_is_redeemed_and_told(database_url: str, campaign: Campa
         await all_read_as_their_schemas_say(pool)
 
 
-async def test_a_fixed_amount_without_a_currency_is_one_in_each_orders(database_url: str) -> None:
+async def test_a_fixed_amount_without_a_currency_is_in_the_orders_currency(database_url: str) -> None:
     five = definition("kind", discount={"kind": "fixed", "value": "5.50"}, limits={"uses_per_coupon": None})
     async with ledger(database_url, five) as pool:
         engine = Engine(pool)
@@ -162,13 +164,13 @@ async def test_each_kind_on_an_order_without_lines(
         [answer] = await engine.execute([redeem("A", [code], order=order("A", lines=False))])
         assert isinstance(answer, Verdict)
         assert answer.outcome == outcome
-        told = await events(pool, CouponRedeemed, "coupon.redeemed")
-        assert [one.discount_amount for one in told] == ([] if amount is None else [amount])
-        assert all(not coupon.lines for one in told for coupon in one.coupons)
+        published = await events(pool, CouponRedeemed, "coupon.redeemed")
+        assert [one.discount_amount for one in published] == ([] if amount is None else [amount])
+        assert all(not coupon.lines for one in published for coupon in one.coupons)
         await all_read_as_their_schemas_say(pool)
 
 
-async def test_shipping_that_earlier_requests_took_off_is_read_back(database_url: str) -> None:
+async def test_shipping_discounts_of_earlier_requests_are_loaded(database_url: str) -> None:
     async with ledger(database_url, kind("free_shipping", max_discount="5.00"), definition()) as pool:
         one, two = await issue(Engine(pool), "kind", 2)
         [goods] = await issue(Engine(pool), "save10")

@@ -1,4 +1,4 @@
-"""What a COMMIT without an answer means, on any PostgreSQL: a constraint checked at the COMMIT takes its time here.
+"""COMMITs without an answer, on any PostgreSQL: here a constraint that is checked at the COMMIT is slow.
 
 tests/faults/test_standby.py has the same with a standby that is cut off.
 """
@@ -46,7 +46,7 @@ async def until_there(pool: Pool, name: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_commit_that_takes_too_long_is_left_and_not_cancelled(pool: Pool) -> None:
+async def test_a_commit_that_takes_too_long_is_not_cancelled(pool: Pool) -> None:
     with pytest.raises(CommitUnansweredError, match=r"no answer within 0.3 s"):
         await add(pool, "slow", "one")
     with pytest.raises(CommitWaitsError):
@@ -69,7 +69,7 @@ async def test_a_task_that_is_cancelled_at_its_commit_doesnt_cancel_the_commit(p
     await until_there(pool, "one")
 
 
-async def test_a_task_that_is_cancelled_amid_a_transaction_ends_as_cancelled(pool: Pool) -> None:
+async def test_a_task_cancelled_during_a_transaction_ends_as_cancelled(pool: Pool) -> None:
     async def wait(connection: Connection) -> None:
         async with connection.transaction():
             await connection.execute("INSERT INTO quick VALUES ('one')")
@@ -81,7 +81,7 @@ async def test_a_task_that_is_cancelled_amid_a_transaction_ends_as_cancelled(poo
                 await wait(connection)
         assert connection.is_closed()
     await add(pool, "quick", "two")
-    async with asyncio.timeout(30):  # its session notices that nobody listens when its statement is done
+    async with asyncio.timeout(30):  # its session notices the closed connection after its statement
         while await pool.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)%' AND pid <> pg_backend_pid()"
         ):
@@ -89,7 +89,7 @@ async def test_a_task_that_is_cancelled_amid_a_transaction_ends_as_cancelled(poo
     assert [row[0] for row in await pool.fetch("SELECT name FROM quick")] == ["two"]
 
 
-async def test_a_value_that_cannot_be_copied_is_told_as_it_is(pool: Pool) -> None:
+async def test_a_value_that_cannot_be_copied_raises_its_own_error(pool: Pool) -> None:
     async def copy() -> None:
         async with pool.acquire() as connection, connection.transaction():
             await connection.copy_records_to_table("quick", records=[(object(),)], columns=["name"])
@@ -99,7 +99,7 @@ async def test_a_value_that_cannot_be_copied_is_told_as_it_is(pool: Pool) -> Non
     await add(pool, "quick", "one")
 
 
-async def test_a_transaction_that_failed_isnt_committed_quietly(pool: Pool) -> None:
+async def test_a_failed_transaction_is_not_committed(pool: Pool) -> None:
     async def go_on_as_if_nothing_had_happened() -> None:
         async with pool.acquire() as connection, connection.transaction():
             with contextlib.suppress(asyncpg.DivisionByZeroError):
@@ -110,7 +110,7 @@ async def test_a_transaction_that_failed_isnt_committed_quietly(pool: Pool) -> N
     await add(pool, "quick", "one")
 
 
-async def test_savepoints_and_read_only_transactions_are_as_ever(pool: Pool) -> None:
+async def test_savepoints_and_read_only_transactions_work_as_in_asyncpg(pool: Pool) -> None:
     async with pool.acquire() as connection:
         async with connection.transaction():
             async with connection.transaction():
@@ -144,7 +144,7 @@ async def test_savepoints_and_read_only_transactions_are_as_ever(pool: Pool) -> 
         ("22003", False),  # a value that is out of range
     ],
 )
-async def test_which_errors_mean_that_the_database_is_away(pool: Pool, sqlstate: str, away: bool) -> None:
+async def test_errors_of_an_unavailable_database_are_recognised(pool: Pool, sqlstate: str, away: bool) -> None:
     with pytest.raises(asyncpg.PostgresError) as raised:
         await pool.execute(f"DO $$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '{sqlstate}'; END $$")
     assert raised.value.sqlstate == sqlstate

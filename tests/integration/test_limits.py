@@ -1,4 +1,4 @@
-"""Budgets and caps on a real PostgreSQL: exact under concurrency, told once, and reckoned anew when they change."""
+"""Budgets and caps on PostgreSQL: exact under concurrency, published once, and computed again after changes."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupo
 from shared.domain.model.customer import Customer
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
-from shared.ledger import period_metering, writing
+from shared.ledger import period_metering, persist
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool
@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 
 
 def hot(time_zone: str = "UTC", currency: str | None = "USD", **limits: Any) -> CampaignDefinition:
-    """One code for everybody, 12.50 USD off the test's order each time."""
+    """Return a campaign with a shared code that takes 12.50 USD off the test's order."""
     return definition(
         "hot",
         code={"shared_code": "HOT"},
@@ -55,7 +55,7 @@ def reasons(answers: Sequence[Answer]) -> list[Reason | None]:
 
 
 async def exhausted(pool: Pool) -> list[dict[str, Any]]:
-    """What was told to be exhausted, in its order; each as its schema says, under an id of its own."""
+    """Return the exhaustion events in order; check that each is valid and has its own id."""
     rows = await pool.fetch(
         "SELECT type, key, subject, topic, event_id, data::text FROM outbox "
         "WHERE type LIKE '%.exhausted' ORDER BY position"
@@ -69,7 +69,7 @@ async def exhausted(pool: Pool) -> list[dict[str, Any]]:
 
 
 async def at_once(pool: Pool, commands: Sequence[Command], engines: int = 4, batch: int = 5) -> list[Verdict]:
-    """The commands in batches on several engines at once."""
+    """Execute the commands in batches on several engines at once."""
     batches = [commands[start : start + batch] for start in range(0, len(commands), batch)]
 
     async def work(mine: Sequence[Sequence[Command]]) -> list[Answer]:
@@ -122,7 +122,7 @@ async def test_a_budget_and_a_cap_stay_exact_while_orders_come_are_held_paid_and
 
 
 async def asserted_rebuild(pool: Pool, same: CampaignDefinition) -> None:
-    """A change of caps and back again reckons what running them came to."""
+    """Check that changing the caps and back computes the same totals as before."""
     rows = (
         "SELECT campaign_id, customer_key, period, issued_coupons, held_uses, used_uses "
         "FROM period_meters ORDER BY 1, 2, 3"
@@ -135,23 +135,23 @@ async def asserted_rebuild(pool: Pool, same: CampaignDefinition) -> None:
     assert [row for row in await pool.fetch(rows) if any(row[3:])] == running
 
 
-async def test_exhaustion_is_told_once_each_time_it_comes_about(database_url: str) -> None:
+async def test_each_exhaustion_is_published_once(database_url: str) -> None:
     limits = {"uses_per_coupon": 2, "uses_total": 2, "spend_total": "25.00", "caps": [cap("month", uses=2)]}
     async with ledger(database_url, hot(**limits)) as pool:
         engine = Engine(pool)
         orders = [redeem(name, ["HOT"], customer=ANN) for name in "ABC"]
         await engine.execute(orders)
-        await Engine(pool).execute(orders)  # recorded verdicts tell nothing again
-        told = await exhausted(pool)
-        assert [one.get("limit") for one in told] == [2, "uses_total", "spend_total", "caps.month.uses"]
-        assert told[2]["value"] == "25.00"
-        assert told[2]["currency"] == "USD"
-        assert [one.get("until") for one in told] == [None, None, None, "2026-04-01T00:00:00Z"]
+        await Engine(pool).execute(orders)  # recorded verdicts publish nothing again
+        events = await exhausted(pool)
+        assert [one.get("limit") for one in events] == [2, "uses_total", "spend_total", "caps.month.uses"]
+        assert events[2]["value"] == "25.00"
+        assert events[2]["currency"] == "USD"
+        assert [one.get("until") for one in events] == [None, None, None, "2026-04-01T00:00:00Z"]
         await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"], customer=BOB)])
         assert [one["type"] for one in (await exhausted(pool))[4:]] == ["coupon.exhausted"] + ["campaign.exhausted"] * 3
 
 
-async def test_issued_coupons_are_capped_and_their_exhaustion_is_told(database_url: str) -> None:
+async def test_issued_coupons_are_capped_and_their_exhaustion_is_published(database_url: str) -> None:
     capped = definition(
         "gift", limits={"uses_per_coupon": 1, "caps": [cap("day", coupons=3), cap("week", "customer", coupons=2)]}
     )
@@ -169,13 +169,13 @@ async def test_issued_coupons_are_capped_and_their_exhaustion_is_told(database_u
         assert [one["limit"] for one in await exhausted(pool)] == ["caps.day.coupons"]
 
 
-async def test_a_period_begins_anew_by_the_campaigns_clock(database_url: str) -> None:
+async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None:
     async with ledger(database_url, hot("Asia/Tokyo", caps=[cap("day", uses=1)])) as pool:
         before, after = datetime(2026, 3, 1, 14, 59, tzinfo=UTC), datetime(2026, 3, 1, 15, tzinfo=UTC)
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
         answers = await Engine(pool).execute(commands)
         assert reasons(answers) == [None, Reason.CAMPAIGN_EXHAUSTED, None]
-        # On another clock all of it was the same day: what happened stays, nothing further fits.
+        # By another clock all uses were on one day: they stay, and no further use fits.
         await save(pool, [hot("UTC", caps=[cap("day", uses=1)])])
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE period = 'day 2026-03-01'") == 2
         [refused] = verdicts(await Engine(pool).execute([redeem("D", ["HOT"])]))
@@ -183,7 +183,7 @@ async def test_a_period_begins_anew_by_the_campaigns_clock(database_url: str) ->
         assert (await audit(pool)).clean
 
 
-async def test_lowered_limits_break_nothing_and_raised_ones_revive(database_url: str) -> None:
+async def test_lowered_limits_keep_earlier_uses_and_raised_ones_allow_new_uses(database_url: str) -> None:
     def limits(budget: str | None, uses: int | None) -> CampaignDefinition:
         return hot(spend_total=budget, caps=[] if uses is None else [cap("week", uses=uses)])
 
@@ -207,7 +207,7 @@ async def test_lowered_limits_break_nothing_and_raised_ones_revive(database_url:
         assert await more("I") == [Reason.BUDGET_EXCEEDED]
 
 
-async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_url: str) -> None:
+async def test_a_merged_customer_has_one_total_per_period(database_url: str) -> None:
     async with ledger(database_url, hot(caps=[cap("day", "customer", uses=2)])) as pool:
         engine = Engine(pool)
         await engine.execute(
@@ -221,10 +221,10 @@ async def test_a_customers_periods_are_theirs_under_all_of_their_names(database_
         assert reasons(await engine.execute([redeem("D", ["HOT"], customer=ANN)])) == [None]
 
 
-async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_counts_as_theirs(
+async def test_a_use_moved_from_an_anonymous_lock_to_an_order_counts_for_its_customer(
     database_url: str,
 ) -> None:
-    """The lock was made before the cap, so nobody was asked for. One batch takes its use on all the way."""
+    """The lock is older than the cap and has no customer. One batch moves its use to the order and its customer."""
     async with ledger(database_url, hot(), definition()) as pool:
         await Engine(pool).execute([LockCoupons("/lock", "lock-1", ("HOT",), 600)])
         await save(pool, [hot(caps=[cap("day", "customer", uses=1)])])
@@ -240,7 +240,7 @@ async def test_a_use_that_passes_from_nobodys_lock_to_an_order_to_its_customer_c
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE used_uses > 0") == 1
 
 
-async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
+async def test_a_use_held_on_one_day_and_paid_on_another_counts_on_the_first(database_url: str) -> None:
     async with ledger(database_url, hot(caps=[cap("day", uses=1)])) as pool:
         engine = Engine(pool)
         await engine.execute([redeem("A", ["HOT"], customer=ANN, hold=True, hold_seconds=600)])
@@ -252,7 +252,7 @@ async def test_what_was_held_on_one_day_and_paid_on_another_counts_on_the_first(
         assert await count(pool, "SELECT sum(used_uses) FROM period_meters") == 0
 
 
-async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_were_recorded(database_url: str) -> None:
+async def test_entries_without_counted_at_count_when_they_were_recorded(database_url: str) -> None:
     async with ledger(database_url, hot()) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
         holds = [redeem(name, ["HOT"], customer=ANN, hold=True, hold_seconds=600) for name in "ABC"]
@@ -261,7 +261,7 @@ async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_w
         await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT), redeem("D", ["HOT"])])
         async with owner.acquire() as connection, connection.transaction():
             await connection.execute("ALTER TABLE ledger_entries DISABLE TRIGGER ledger_entries_append_only")
-            # as if each had come a day after the one before
+            # each a day after the previous one
             await connection.execute(
                 "UPDATE ledger_entries SET counted_at = NULL, "
                 "recorded_at = '2026-03-01'::timestamptz + entry_id * interval '1 day'"
@@ -284,13 +284,11 @@ async def test_entries_from_before_they_had_a_time_to_count_by_count_when_they_w
         assert sorted(tuple(row) for row in rows) == [("day 2026-03-04", 1), ("day 2026-03-05", 1)]
 
 
-async def test_a_budget_keeps_the_currency_in_which_discounts_were_given(database_url: str) -> None:
+async def test_a_budget_must_have_the_currency_of_earlier_discounts(database_url: str) -> None:
     async with ledger(database_url, hot(currency=None)) as pool:
         engine = Engine(pool)
         await engine.execute([redeem("A", ["HOT"])])
-        with pytest.raises(
-            DefinitionError, match=r"has given discounts in USD, which .*keep USD, leave the budget null"
-        ):
+        with pytest.raises(DefinitionError, match=r"has given discounts in USD, and .*keep USD, leave the budget null"):
             await save(pool, [hot(currency="EUR", spend_total="100.00")])
         await save(pool, [hot(currency="USD", spend_total="20.00")])
         assert reasons(await engine.execute([redeem("B", ["HOT"])])) == [Reason.BUDGET_EXCEEDED]
@@ -298,14 +296,14 @@ async def test_a_budget_keeps_the_currency_in_which_discounts_were_given(databas
         await save(pool, [hot(currency="EUR", spend_total="100.00")])
 
 
-async def test_a_time_zone_by_which_the_database_reckons_otherwise_keeps_no_cap(database_url: str) -> None:
-    """PostgreSQL takes CET for an hour before UTC all year, the time zone of that name has a summer."""
+async def test_a_time_zone_that_postgresql_defines_differently_is_refused_for_caps(database_url: str) -> None:
+    """In PostgreSQL CET is an hour ahead of UTC all year; the IANA time zone of that name has summer time."""
     async with ledger(database_url, hot("CET")) as pool:
         with pytest.raises(DefinitionError, match=r"`window.time_zone` is 'CET'.*name a place"):
             await save(pool, [hot("CET", caps=[cap("day", uses=1)])])
 
 
-async def test_the_database_refuses_to_break_a_budget_or_a_cap(database_url: str) -> None:
+async def test_constraints_refuse_totals_beyond_a_budget_or_a_cap(database_url: str) -> None:
     async with ledger(database_url, hot(spend_total="20.00", caps=[cap("day", uses=1)])) as pool:
         await Engine(pool).execute([redeem("A", ["HOT"])])
         with pytest.raises(asyncpg.CheckViolationError):
@@ -319,7 +317,7 @@ async def test_the_database_refuses_to_break_a_budget_or_a_cap(database_url: str
         await save(pool, [hot(spend_total="20.00", caps=[cap("day", uses=2)])])
 
 
-async def test_a_campaign_without_caps_costs_no_statement_on_its_periods(
+async def test_a_campaign_without_caps_needs_no_statement_for_periods(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -329,7 +327,7 @@ async def test_a_campaign_without_caps_costs_no_statement_on_its_periods(
         return sql(name)
 
     async with ledger(database_url, hot(uses_total=9)) as pool:
-        for module in (period_metering, writing):
+        for module in (period_metering, persist):
             monkeypatch.setattr(module, "sql", noted)
         commands: list[Command] = [redeem("A", ["HOT"]), CancelOrder("/cancel A", "A", PLACED_AT)]
         await Engine(pool).execute(commands)

@@ -1,4 +1,4 @@
-"""What a change of a live campaign does to coupons, customers and totals, on a real PostgreSQL.
+"""Effects of changing a live campaign on coupons, customers and totals, on PostgreSQL.
 
 Each row of the table in `docs/campaign-files.md`; the audit that ends every `ledger` proves that nothing broke.
 """
@@ -28,7 +28,7 @@ async def decide(engine: Engine, *commands: Any) -> list[Verdict]:
 
 
 async def use(engine: Engine, order_id: str, code: str, customer: Customer = ANNA, **changes: Any) -> str:
-    """`redeemed`, or the reason why not."""
+    """Return `redeemed`, or the reason of the refusal."""
     (verdict,) = await decide(engine, redeem(order_id, [code], customer=customer, **changes))
     return "redeemed" if verdict.accepted else verdict.refused[0].reason.value
 
@@ -42,7 +42,7 @@ def limited(**limits: int | None) -> CampaignDefinition:
     return definition(limits=limits)
 
 
-async def test_raising_the_uses_of_a_coupon_revives_used_up_ones_and_lowering_refuses_new_uses(
+async def test_raising_the_uses_of_a_coupon_allows_new_uses_and_lowering_refuses_them(
     database_url: str,
 ) -> None:
     async with ledger(database_url, limited(uses_per_coupon=1)) as pool:
@@ -56,14 +56,14 @@ async def test_raising_the_uses_of_a_coupon_revives_used_up_ones_and_lowering_re
         await changed(pool, limited(uses_per_coupon=1))
         assert await use(engine, "O5", used) == "exhausted"
         assert await use(engine, "O6", fresh) == "redeemed"
-        assert await count(pool, "SELECT sum(used_uses) FROM coupons") == 3, "nothing that stands was taken back"
+        assert await count(pool, "SELECT sum(used_uses) FROM coupons") == 3, "no earlier use was taken back"
         await decide(engine, CancelOrder("cancel O3", order_id="O3", at=PLACED_AT))
-        assert await use(engine, "O8", used) == "exhausted", "one use stands, as many as there may be"
+        assert await use(engine, "O8", used) == "exhausted", "one use is active, which is the limit"
         await changed(pool, limited())
         assert await use(engine, "O7", used) == "redeemed"
 
 
-async def test_a_new_limit_on_everything_counts_what_happened_before_it(database_url: str) -> None:
+async def test_a_new_total_limit_counts_earlier_uses(database_url: str) -> None:
     async with ledger(database_url, limited()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
@@ -76,12 +76,12 @@ async def test_a_new_limit_on_everything_counts_what_happened_before_it(database
         await changed(pool, limited(uses_total=2))
         (restored,) = await decide(engine, CancelOrder("cancel O4", order_id="O4", at=PLACED_AT))
         assert restored.outcome == "restored"
-        assert await use(engine, "O6", codes[2]) == "campaign_exhausted", "two stand, as many as there may be"
+        assert await use(engine, "O6", codes[2]) == "campaign_exhausted", "two uses are active, which is the limit"
         await changed(pool, limited())
         assert await use(engine, "O7", codes[2]) == "redeemed"
 
 
-async def test_a_customers_limit_is_each_customers_own_and_counts_from_the_beginning(database_url: str) -> None:
+async def test_a_customer_limit_counts_per_customer_and_includes_earlier_uses(database_url: str) -> None:
     async with ledger(database_url, limited()) as pool:
         engine = Engine(pool)
         (code,) = await issue(engine, "save10")
@@ -95,7 +95,7 @@ async def test_a_customers_limit_is_each_customers_own_and_counts_from_the_begin
         assert await use(engine, "O7", code, BEN) == "redeemed"
 
 
-async def test_fewer_coupons_than_are_out_stop_the_issuing_and_leave_what_is_out(database_url: str) -> None:
+async def test_a_coupon_limit_below_the_issued_number_stops_issuing_and_keeps_issued_coupons(database_url: str) -> None:
     async def reasons(engine: Engine, number: int, customer: Customer) -> list[str]:
         command = IssueCoupons(f"more {number}", Cause("x", "/test", str(number)), customer, ("save10",), at=PLACED_AT)
         (verdict,) = await decide(engine, command)
@@ -114,7 +114,7 @@ async def test_fewer_coupons_than_are_out_stop_the_issuing_and_leave_what_is_out
         assert await reasons(engine, 5, Customer("cleo")) == ["campaign_exhausted"]
 
 
-async def test_what_a_lock_holds_can_be_burned_though_the_limit_was_lowered_or_the_campaign_paused(
+async def test_a_held_use_can_be_burned_after_the_limit_was_lowered_or_the_campaign_paused(
     database_url: str,
 ) -> None:
     async with ledger(database_url, limited(uses_per_coupon=2)) as pool:
@@ -139,21 +139,21 @@ async def test_what_a_lock_holds_can_be_burned_though_the_limit_was_lowered_or_t
         ({}, "redeemed"),
     ],
 )
-async def test_a_moved_window_holds_for_coupons_that_are_out(
+async def test_a_changed_window_applies_to_issued_coupons(
     database_url: str, window: dict[str, str | None], became: str
 ) -> None:
     """Orders are placed on 2026-03-01 at noon."""
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
-        standing, code = await issue(engine, "save10", 2)
-        assert await use(engine, "O1", standing) == "redeemed"
+        redeemed, code = await issue(engine, "save10", 2)
+        assert await use(engine, "O1", redeemed) == "redeemed"
         await changed(pool, definition(window=window))
         assert await use(engine, "O2", code) == became
         (restored,) = await decide(engine, CancelOrder("cancel O1", order_id="O1", at=PLACED_AT))
-        assert restored.outcome == "restored", "what stands can be given back whenever the campaign runs"
+        assert restored.outcome == "restored", "an earlier use can be restored at any time"
 
 
-async def test_a_new_shared_code_is_one_more_and_the_old_one_stays_good(database_url: str) -> None:
+async def test_a_new_shared_code_is_added_and_the_old_one_stays_valid(database_url: str) -> None:
     def shared(code: str) -> CampaignDefinition:
         return definition(code={"shared_code": code}, limits={"uses_per_coupon": 1})
 
@@ -165,7 +165,7 @@ async def test_a_new_shared_code_is_one_more_and_the_old_one_stays_good(database
         assert await use(engine, "O3", "hello", BEN) == "exhausted"
 
 
-async def test_a_new_discount_is_for_new_uses_and_gives_back_what_the_old_one_took(database_url: str) -> None:
+async def test_a_new_discount_applies_to_new_uses_and_restores_give_back_the_old_one(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         before, after = await issue(engine, "save10", 2)
@@ -177,7 +177,7 @@ async def test_a_new_discount_is_for_new_uses_and_gives_back_what_the_old_one_to
         assert [record[0] for record in found] == [1_250, 300, -1_250]
 
 
-async def test_a_lock_is_reckoned_when_it_is_burned_and_an_unpaid_order_keeps_its_discount(database_url: str) -> None:
+async def test_a_lock_is_priced_when_it_is_burned_and_an_unpaid_order_keeps_its_discount(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         locked, held = await issue(engine, "save10", 2)
@@ -193,7 +193,7 @@ async def test_a_lock_is_reckoned_when_it_is_burned_and_an_unpaid_order_keeps_it
         assert {tuple(record) for record in found} == {("O1", 1_250), ("O2", 300)}
 
 
-async def test_loading_the_same_twice_leaves_version_and_rows_as_they_are(database_url: str) -> None:
+async def test_loading_the_same_twice_changes_no_version_and_no_row(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         before = await pool.fetch("SELECT xmin::text, version, updated_at FROM campaigns")
         assert [saved.change for saved in await save(pool, [definition()])] == ["unchanged"]

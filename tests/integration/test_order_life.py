@@ -1,4 +1,4 @@
-"""The life of an order on a real PostgreSQL: every row of the table, once."""
+"""The life cycle of an order on PostgreSQL: every row of the table once."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ LIMITS = {"uses_per_coupon": 1, "uses_per_customer": 999, "uses_total": 999}
 
 
 async def _uses(pool: Pool, code: str) -> tuple[tuple[int, int], int]:
-    """(held, used) of the coupon, and what is left of the discount that it took off."""
+    """Return (held, used) of the coupon, and the rest of its discount."""
     row = await pool.fetchrow(
         "SELECT coupons.held_uses, coupons.used_uses, coalesce(sum(used_minor), 0)::bigint AS used_minor"
         " FROM coupons JOIN ledger_entries USING (coupon_id) WHERE code = $1 GROUP BY coupon_id",
@@ -23,7 +23,7 @@ async def _uses(pool: Pool, code: str) -> tuple[tuple[int, int], int]:
     return (row["held_uses"], row["used_uses"]), row["used_minor"]
 
 
-async def _told(pool: Pool, order_id: str) -> list[str]:
+async def _published(pool: Pool, order_id: str) -> list[str]:
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE data ->> 'order_id' = $1 ORDER BY position", order_id)
     return [row["type"].removeprefix("coupon.") for row in rows]
 
@@ -34,13 +34,13 @@ async def _run(engine: Engine, commands: list[Command]) -> list[Verdict]:
     return [answer for answer in answers if isinstance(answer, Verdict)]
 
 
-async def test_every_row_does_on_postgres_what_it_does_in_the_domain(database_url: str) -> None:
+async def test_every_row_of_the_life_cycle_works_on_postgresql(database_url: str) -> None:
     async with ledger(database_url, definition(limits=LIMITS)) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", len(CASES))
 
         async def step(number: int, name: str) -> list[Verdict]:
-            """One step of the cases that have one at this place, as one batch."""
+            """Execute step `number` of all cases that have it, as one batch."""
             commands = [
                 command_of(steps[number], f"/shop {order} {name}", f"O{order}", codes[order])
                 for order, case in enumerate(CASES)
@@ -50,7 +50,7 @@ async def test_every_row_does_on_postgres_what_it_does_in_the_domain(database_ur
 
         for number in range(max(len(case.setup) for case in CASES)):
             await step(number, f"step {number}")
-        before = [await _told(pool, f"O{order}") for order in range(len(CASES))]
+        before = [await _published(pool, f"O{order}") for order in range(len(CASES))]
 
         def events(name: str) -> list[Command]:
             return [
@@ -61,8 +61,8 @@ async def test_every_row_does_on_postgres_what_it_does_in_the_domain(database_ur
         async def holds(order: int, case: Case, outcome: str) -> None:
             assert outcome == case.outcome, case
             assert await _uses(pool, codes[order]) == (case.uses, case.left_minor), case
-            told = (await _told(pool, f"O{order}"))[len(before[order]) :]
-            assert [one for one in told if one != "lock_expired"] == list(case.told), case
+            published = (await _published(pool, f"O{order}"))[len(before[order]) :]
+            assert [one for one in published if one != "lock_expired"] == list(case.told), case
 
         verdicts = await _run(engine, events("event"))
         for order, case in enumerate(CASES):
@@ -74,7 +74,7 @@ async def test_every_row_does_on_postgres_what_it_does_in_the_domain(database_ur
                 await holds(order, case, case.outcome)
 
 
-async def test_two_engines_cancel_reuse_and_place_anew_at_once_and_spend_once(database_url: str) -> None:
+async def test_two_engines_cancel_reuse_and_place_again_at_once_and_spend_once(database_url: str) -> None:
     async with ledger(database_url, definition(limits={"uses_per_coupon": 1, "uses_total": 40})) as pool:
         engines = Engine(pool), Engine(pool)
         codes = await issue(engines[0], "save10", 40)
@@ -83,20 +83,22 @@ async def test_two_engines_cancel_reuse_and_place_anew_at_once_and_spend_once(da
             command_of("cancel", f"/shop {n} cancel", f"O{n}", code) for n, code in enumerate(codes)
         ]
         elsewhere = [command_of("place anew", f"/shop {n} else", f"P{n}", code) for n, code in enumerate(codes)]
-        anew = [command_of("place anew", f"/shop {n} anew", f"O{n}", code) for n, code in enumerate(codes)]
+        placed_again = [command_of("place anew", f"/shop {n} again", f"O{n}", code) for n, code in enumerate(codes)]
         await asyncio.gather(
             *(_run(engine, batch) for engine, batch in zip(engines, (cancels, elsewhere), strict=True))
         )
-        await asyncio.gather(*(_run(engine, batch) for engine, batch in zip(engines, (anew, elsewhere), strict=True)))
+        await asyncio.gather(
+            *(_run(engine, batch) for engine, batch in zip(engines, (placed_again, elsewhere), strict=True))
+        )
         again: list[Command] = [
             CancelOrder(f"/shop {n} cancel again", f"O{n}", command.at)
             for n, command in enumerate(cancels)
             if isinstance(command, CancelOrder)
         ]
-        await asyncio.gather(_run(engines[0], again), _run(engines[1], [*anew, *elsewhere]))
+        await asyncio.gather(_run(engines[0], again), _run(engines[1], [*placed_again, *elsewhere]))
         assert await pool.fetchval("SELECT count(*) FROM coupons WHERE used_uses + held_uses > 1") == 0
-        standing = await pool.fetch(
+        active = await pool.fetch(
             "SELECT coupon_id, count(*) FROM (SELECT coupon_id, order_id FROM ledger_entries"
             " WHERE kind IN ('burned', 'restored') GROUP BY 1, 2 HAVING sum(used_uses) > 0) AS uses GROUP BY 1"
         )
-        assert [row["count"] for row in standing] == [1] * 40, "each coupon stands for one of its two orders"
+        assert [row["count"] for row in active] == [1] * 40, "each coupon is redeemed by one of its two orders"

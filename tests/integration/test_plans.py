@@ -1,4 +1,4 @@
-"""The hot statements find their rows by an index, whatever is in the tables: no batch reads a table from end to end."""
+"""Hot statements find their rows by an index, whatever the tables contain: no batch scans a whole table."""
 
 import json
 from typing import Any
@@ -54,8 +54,8 @@ HOT = {
     "journal_look_up": ["ARRAY['x 1', 'x 2']::text[]"],
     "customers_find": ["ARRAY['id', 'id']", "ARRAY['p1', 'p2']"],
     "orders_lock": ["ARRAY['o1', 'o2']"],
-    "orders_standing": ["ARRAY['o1', 'o2']"],
-    "subscriptions_standing": ["ARRAY['s1', 's2']"],
+    "orders_redemptions": ["ARRAY['o1', 'o2']"],
+    "subscription_uses": ["ARRAY['s1', 's2']"],
     "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
     "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']"],
@@ -155,11 +155,11 @@ READS: dict[str, tuple[str, str, list[str]]] = {
         "job_add", "services.gateway", ["md5('j')::uuid", "'caller 7'", "'c1'", "2000", "20", "2000000"],
     ),
 }  # fmt: skip
-"""What the gateway asks on the way of a request or a page, with filters that are asked for and filters that aren't."""
+"""Statements of the gateway's requests and pages, with used and unused filters."""
 
 
 def scans(plan: dict[str, Any]) -> list[str]:
-    """The tables that a plan reads from end to end."""
+    """Return the tables that a plan scans completely."""
     found = [plan["Relation Name"]] if plan["Node Type"] == "Seq Scan" else []
     return found + [name for child in plan.get("Plans", ()) for name in scans(child)]
 
@@ -172,7 +172,7 @@ async def filled(database_url: str) -> str:
 
 
 def indexes(plan: dict[str, Any]) -> list[str]:
-    """The indexes that a plan uses, and `sort` for each time it has to sort."""
+    """Return the indexes that a plan uses, and `sort` for each sort."""
     found = [plan["Index Name"]] if "Index Name" in plan else []
     found += ["sort"] if "Sort" in plan["Node Type"] else []
     return found + [name for child in plan.get("Plans", ()) for name in indexes(child)]
@@ -203,6 +203,6 @@ async def test_no_page_reads_a_table_from_end_to_end(filled: str) -> None:
             assert read <= small, f"{what}: {name} reads {read} from end to end"
 
 
-async def test_whether_an_order_is_somebodys_first_is_read_off_an_index_however_many_they_have(filled: str) -> None:
+async def test_a_first_order_is_found_by_an_index_however_many_orders_a_customer_has(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         assert indexes(await plan_of(pool, "orders_of_customers")) == ["orders_customer_key"]

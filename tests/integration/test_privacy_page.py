@@ -1,4 +1,4 @@
-"""The page on personal data knows every table, column and topic there is: none can be added and forgotten."""
+"""The page on personal data lists every table, column and topic, so that no new one is forgotten."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 
 
 def part(heading: str) -> list[list[str]]:
-    """The rows of the tables under a heading, as lists of cells, without their heads."""
+    """Return the rows of the tables under a heading, as lists of cells, without header rows."""
     text = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) > 3, heading
@@ -27,7 +27,7 @@ def named(cell: str) -> list[str]:
 
 
 async def columns_of(pool: Pool) -> set[tuple[str, str]]:
-    """(table, column) of everything the ledger stores but the migrations' own notes. A view stores nothing."""
+    """Return (table, column) of all tables except yoyo's. Views are excluded, because they store nothing."""
     rows = await pool.fetch(
         "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables "
         "USING (table_schema, table_name) "
@@ -49,12 +49,12 @@ async def test_every_column_of_the_database_is_classified_once_and_no_other_is(d
     assert len(real) > 150
 
 
-async def test_every_table_says_how_long_it_is_kept_with_the_settings_that_exist(database_url: str) -> None:
+async def test_every_table_has_a_retention_with_existing_settings(database_url: str) -> None:
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         tables = {table for table, _ in await columns_of(pool)}
     rows = part("How long it is kept")
-    told = Counter(table for row in rows for table in named(row[0]))
-    assert told == Counter(tables)
+    documented = Counter(table for row in rows for table in named(row[0]))
+    assert documented == Counter(tables)
     known = {
         f"COUPONRY_{name.upper()}": field.default
         for settings in (RelaySettings, GatewaySettings)
@@ -70,11 +70,11 @@ async def test_every_table_says_how_long_it_is_kept_with_the_settings_that_exist
             assert known[setting] == kept * 86_400, setting
 
 
-def test_every_topic_says_what_it_holds_and_how_long_it_is_kept() -> None:
-    told = {named(row[0])[0]: row[2] for row in part("Kafka")}
+def test_every_topic_has_its_content_and_retention() -> None:
+    documented = {named(row[0])[0]: row[2] for row in part("Kafka")}
     expected = {}
     for topic in all_topics():
         name = "<topic>.<service>.dlq" if topic.name.endswith(".dlq") else topic.name
         forever = "permanently, always empty"
         expected[name] = f"{topic.retention_ms // DAY_MS} days" if topic.retention_ms > 0 else forever
-    assert told == expected
+    assert documented == expected

@@ -1,4 +1,4 @@
-"""Rows older than their retention go, in bounded pieces, found by an index; everything younger stays."""
+"""Rows older than their retention are deleted in pieces of limited size, found by an index; newer rows stay."""
 
 import json
 from typing import Any
@@ -53,23 +53,23 @@ PRUNES = {
     "jobs_prune": ("services.gateway", ["86400", "100"]),
     "answers_prune": ("services.gateway", ["86400", "100"]),
 }
-SOMEBODY = "ARRAY[md5('p1')]::uuid[]"
+CUSTOMER_KEYS = "ARRAY[md5('p1')]::uuid[]"
 SCAN = ["100", "ARRAY['%ann%']", "ARRAY[]::text[]", "now()"]
 OF_A_PERSON = {
-    "erasure_coupons_find": [SOMEBODY, "500"],
-    "erasure_orders": ["md5('q')::uuid", SOMEBODY, "500"],
-    "erasure_locks": ["md5('q')::uuid", SOMEBODY, "500"],
-    "erasure_locks_open": ["md5('q')::uuid", SOMEBODY],
+    "erasure_coupons_find": [CUSTOMER_KEYS, "500"],
+    "erasure_orders": ["md5('q')::uuid", CUSTOMER_KEYS, "500"],
+    "erasure_locks": ["md5('q')::uuid", CUSTOMER_KEYS, "500"],
+    "erasure_locks_open": ["md5('q')::uuid", CUSTOMER_KEYS],
     "erasure_journal_find": ["ARRAY[md5('p1')::uuid::text]", "500"],
-    "erasure_left": [SOMEBODY],
+    "erasure_remaining": [CUSTOMER_KEYS],
     "erasure_open_of": ["'email'", "'ann@example.com'"],
     "erasure_next": ["ARRAY[]::uuid[]"],
-    "export_coupons": [SOMEBODY, "500", "md5('a')::uuid"],
-    "export_orders": [SOMEBODY, "500", "''"],
-    "export_locks": [SOMEBODY, "500", "''"],
-    "export_entries": [SOMEBODY, "500", "0"],
-    "export_journal": [SOMEBODY, "500", "''"],
-    "export_external_requests": [SOMEBODY, "500", "''", "''"],
+    "export_coupons": [CUSTOMER_KEYS, "500", "md5('a')::uuid"],
+    "export_orders": [CUSTOMER_KEYS, "500", "''"],
+    "export_locks": [CUSTOMER_KEYS, "500", "''"],
+    "export_entries": [CUSTOMER_KEYS, "500", "0"],
+    "export_journal": [CUSTOMER_KEYS, "500", "''"],
+    "export_external_requests": [CUSTOMER_KEYS, "500", "''", "''"],
     "page_refused": [
         "NULL::text", "NULL::timestamptz", "NULL::timestamptz", "NULL::text", "md5('p1')::uuid::text", "NULL::text",
         "NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text", "51", "NULL",
@@ -93,7 +93,7 @@ async def filled(database_url: str) -> str:
     return database_url
 
 
-async def test_what_is_deleted_and_what_is_erased_is_found_by_an_index(filled: str) -> None:
+async def test_rows_to_delete_or_erase_are_found_by_an_index(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         read = {
             name: scans(await plan_of(pool, name, package, arguments)) for name, (package, arguments) in PRUNES.items()
@@ -104,11 +104,11 @@ async def test_what_is_deleted_and_what_is_erased_is_found_by_an_index(filled: s
         }
         assert {name: tables for name, tables in read.items() if tables} == {}
         entries = "EXPLAIN (FORMAT JSON) SELECT entry_id FROM ledger_entries WHERE customer_key = ANY ($1) LIMIT 500"
-        plan: dict[str, Any] = json.loads(await pool.fetchval(entries.replace("$1", SOMEBODY)))[0]["Plan"]
+        plan: dict[str, Any] = json.loads(await pool.fetchval(entries.replace("$1", CUSTOMER_KEYS)))[0]["Plan"]
         assert indexes(plan) == ["ledger_entries_customer_key"]
 
 
-async def test_the_relay_deletes_what_is_older_than_its_retention_in_bounded_pieces(
+async def test_the_relay_deletes_rows_older_than_their_retention_in_limited_pieces(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_pruner, "ROWS_AT_ONCE", 7_000)
@@ -127,7 +127,7 @@ async def test_the_relay_deletes_what_is_older_than_its_retention_in_bounded_pie
             assert young - 5 <= await left(pool, table) <= young, table
 
 
-async def test_a_gateway_deletes_answers_and_jobs_that_ended_and_no_other(filled: str) -> None:
+async def test_a_gateway_deletes_only_old_answers_and_finished_jobs(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         runner = JobRunner(pool, Engine(pool), retention_seconds=7 * DAY)
         while await runner.prune():
@@ -137,7 +137,7 @@ async def test_a_gateway_deletes_answers_and_jobs_that_ended_and_no_other(filled
         assert 7 * 24 * 30 - 5 <= ended <= 7 * 24 * 30
 
 
-async def test_an_erasure_under_way_is_never_deleted_from_the_log(database_url: str) -> None:
+async def test_an_open_erasure_is_never_deleted_from_the_log(database_url: str) -> None:
     async with ledger(database_url) as pool:
         await pool.execute(
             "INSERT INTO erasures (erasure_id, pseudonym, requested_by, requested_at, free_text, customer_keys, "

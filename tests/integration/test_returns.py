@@ -1,4 +1,4 @@
-"""Returns in part and subscriptions on a real ledger: what is loaded, written, told and audited."""
+"""Partial returns and subscriptions on PostgreSQL: loaded, written, published and audited."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ def part(order_id: str, minute: int, *units: tuple[str, int], amount: str | None
 
 
 def cycle(number: int, code: str, **changes: Any) -> RedeemCoupons:
-    """A later order of subscription s1."""
+    """Return a later order of subscription s1."""
     made = redeem(f"S{number}", [code], **changes)
     return replace(made, order=replace(made.order, subscription_id="s1", cycle=number))
 
@@ -63,12 +63,12 @@ async def entries(pool: Pool, order_id: str) -> list[tuple[str, int, int]]:
     return [(row["kind"], row["used_uses"], row["used_minor"]) for row in rows]
 
 
-async def told(pool: Pool, order_id: str, event_type: str) -> list[dict[str, Any]]:
+async def published(pool: Pool, order_id: str, event_type: str) -> list[dict[str, Any]]:
     rows = await pool.fetch("SELECT type, key, data FROM outbox WHERE key = $1 ORDER BY position", order_id)
     return [orjson.loads(row["data"]) for row in rows if row["type"] == f"coupon.{event_type}"]
 
 
-async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
+async def test_partial_returns_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code]))
@@ -86,7 +86,7 @@ async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> No
     assert await entries(pool, "A") == [
         ("burned", 1, 1_250), ("returned", 0, -500), ("returned", 0, -500), ("restored", -1, -250),
     ]  # fmt: skip
-    restored = await told(pool, "A", "redemption_restored")
+    restored = await published(pool, "A", "redemption_restored")
     assert [(one["cause"], one["coupons"][0]["uses"], one["coupons"][0]["discount_amount"]) for one in restored] == [
         ("order.returned", 0, "5.00"),
         ("order.returned", 0, "5.00"),
@@ -103,8 +103,8 @@ async def test_parts_give_back_shares_and_the_last_one_the_use(pool: Pool) -> No
     assert "12.345" in orjson.loads(refused["verdict"])["refused"][0]["message"]
 
 
-async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
-    """They go with the insert: a row that was written over lies elsewhere in its table."""
+async def test_an_orders_lines_are_written_with_its_insert(pool: Pool) -> None:
+    """The lines are written with the insert: an updated row would be elsewhere in its table."""
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code]))
@@ -112,7 +112,7 @@ async def test_an_orders_lines_cost_no_second_write(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together: bool) -> None:
+async def test_two_partial_returns_in_one_batch_are_applied_in_order(pool: Pool, together: bool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     commands = [part("A", 3, amount="33.33"), redeem("A", [code]), part("A", 1, ("2", 1)), part("A", 2, ("1", 1))]
@@ -128,7 +128,7 @@ async def test_two_parts_in_one_batch_are_one_after_another(pool: Pool, together
     assert row["status"] == "placed"
 
 
-async def test_a_part_of_a_held_order_is_given_back_by_its_payment(pool: Pool) -> None:
+async def test_a_partial_return_of_a_held_order_is_given_back_at_payment(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code], hold=True, hold_seconds=3_600), part("A", 1, ("2", 1)))
@@ -136,10 +136,10 @@ async def test_a_part_of_a_held_order_is_given_back_by_its_payment(pool: Pool) -
     assert [(kind, minor) for kind, _, minor in await entries(pool, "A")] == [
         ("locked", 0), ("burned", 1_250), ("returned", -250),
     ]  # fmt: skip
-    assert len(await told(pool, "A", "redeemed")) == len(await told(pool, "A", "redemption_restored")) == 1
+    assert len(await published(pool, "A", "redeemed")) == len(await published(pool, "A", "redemption_restored")) == 1
 
 
-async def test_a_campaign_that_restores_only_on_cancellations_gives_no_share(pool: Pool) -> None:
+async def test_a_campaign_that_restores_only_on_cancellations_gives_back_no_share(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "keep")
     verdicts = await run(engine, redeem("A", [code]), part("A", 1, ("1", 1)), part("A", 2, ("1", 1), ("2", 1)))
@@ -148,7 +148,7 @@ async def test_a_campaign_that_restores_only_on_cancellations_gives_no_share(poo
     assert (cancelled.outcome, cancelled.discount_minor) == ("restored", 1_250)
 
 
-async def test_the_same_parts_from_two_engines_at_once_give_back_once(pool: Pool) -> None:
+async def test_the_same_partial_returns_on_two_engines_give_back_once(pool: Pool) -> None:
     engine = Engine(pool)
     codes = await issue(engine, "save10", 30)
     await run(engine, *(redeem(f"O{number}", [code]) for number, code in enumerate(codes)))
@@ -189,7 +189,7 @@ async def test_later_orders_of_a_subscription_take_no_use(pool: Pool) -> None:
         assert verdict.outcome == "redeemed", number
     assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 1
     assert await entries(pool, "S2") == [("burned", 0, 1_250)]
-    [first], [second] = await told(pool, "S1", "redeemed"), await told(pool, "S2", "redeemed")
+    [first], [second] = await published(pool, "S1", "redeemed"), await published(pool, "S2", "redeemed")
     assert "recurring" not in first["coupons"][0]
     assert second["coupons"][0]["recurring"] is True
     CouponRedeemed.model_validate_json(orjson.dumps(second))
@@ -207,7 +207,7 @@ async def test_later_orders_of_a_subscription_take_no_use(pool: Pool) -> None:
     assert other.refused[0].reason == Reason.EXHAUSTED
 
 
-async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) -> None:
+async def test_a_subscription_in_one_batch_gives_the_same_results_as_one_by_one(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "abo")
     held = {"hold": True, "hold_seconds": 3_600}
@@ -229,8 +229,8 @@ async def test_a_whole_subscription_in_one_batch_is_as_one_by_one(pool: Pool) ->
     )
 
 
-async def test_a_first_use_that_is_taken_back_meanwhile_covers_nothing(pool: Pool) -> None:
-    """However the two meet, a later order goes on with a use that stands, or takes one itself."""
+async def test_a_first_use_restored_meanwhile_covers_no_later_order(pool: Pool) -> None:
+    """Whatever the timing, a later order continues with an active use, or takes one itself."""
     engine = Engine(pool)
     codes = await issue(engine, "many", 20)
 
@@ -247,5 +247,5 @@ async def test_a_first_use_that_is_taken_back_meanwhile_covers_nothing(pool: Poo
     )
     for number, code in enumerate(codes):
         uses = await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code)
-        [redeemed] = await told(pool, f"S{number}-2", "redeemed")
+        [redeemed] = await published(pool, f"S{number}-2", "redeemed")
         assert (uses, redeemed["coupons"][0].get("recurring")) in {(0, True), (1, None)}

@@ -1,4 +1,4 @@
-"""Every example of the page of rules comes out on a real PostgreSQL as it says, all of them in one ledger."""
+"""Every example of docs/rules.md has its documented result on PostgreSQL, all in one ledger."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,13 +30,13 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def shared_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """One database for all examples."""
+    """Create one database for all examples."""
     yield postgres.create_database("rules_examples", template=migrated_template)
     postgres.drop_database("rules_examples")
 
 
 class Stage:
-    """One example on the ledger behind `pool`. Its orders, customers and rewards are its own, by their prefix."""
+    """One example on the ledger of `pool`. A prefix makes its orders, customers and rewards unique."""
 
     def __init__(self, pool: Pool, prefix: str, definitions: Sequence[CampaignDefinition], burn_on: str) -> None:
         self._pool, self._engine = pool, Engine(pool)
@@ -44,7 +44,7 @@ class Stage:
         self._campaigns: dict[str, Campaign] = {one.campaign_id: to_domain(one, 0) for one in definitions}
 
     async def play(self, step: Step) -> tuple[str, ...]:
-        """What comes of a step, in the words of a rehearsal, from the events in the outbox."""
+        """Execute a step. Return its events from the outbox, as the lines of a rehearsal."""
         before = await self._pool.fetchval("SELECT coalesce(max(position), 0) FROM outbox")
         if step.kind == "campaign":
             await save(self._pool, [step.given])
@@ -56,13 +56,13 @@ class Stage:
             await self._execute(commands)
         else:
             await self._execute(commands_of(step, self._filling, self._campaigns, self._settings))
-        return told_lines(await self._told(before), self._filling, self._campaigns)
+        return told_lines(await self._events(before), self._filling, self._campaigns)
 
     async def _execute(self, commands: Sequence[Command]) -> None:
         answers = await self._engine.execute(commands)
         assert all(isinstance(answer, Verdict) for answer in answers), answers
 
-    async def _told(self, before: int) -> list[Told]:
+    async def _events(self, before: int) -> list[Told]:
         rows = await self._pool.fetch(
             "SELECT type, data::text FROM outbox WHERE position > $1 ORDER BY position", before
         )
@@ -70,9 +70,9 @@ class Stage:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-async def test_an_example_comes_out_on_postgresql_as_it_says(shared_url: str, file: Path) -> None:
+async def test_an_example_has_its_documented_result_on_postgresql(shared_url: str, file: Path) -> None:
     script = script_of(file.name, file.read_text("utf-8"))
-    async with ledger(shared_url, *script.campaigns, connections=1) as pool:  # ends with a clean audit
+    async with ledger(shared_url, *script.campaigns, connections=1) as pool:  # checks the audit at the end
         stage = Stage(pool, f"{file.stem}/", script.campaigns, script.burn_on)
         for step in script.steps:
             lines = await stage.play(step)

@@ -1,4 +1,4 @@
-"""Webhook secrets and source headers at rest: encrypted, readable after an upgrade, rotated, and never lost."""
+"""Webhook secrets and source headers at rest: encrypted, readable after an upgrade, rotated and never lost."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ async def stored_secrets_of(pool: Pool) -> list[str]:
 
 
 async def whole_database(pool: Pool) -> str:
-    """Every row of every table, as text."""
+    """Return every row of every table as text."""
     tables = await pool.fetch(
         "SELECT format('%I', table_name) FROM information_schema.tables"
         " WHERE table_schema = 'couponry' AND table_type = 'BASE TABLE'"
@@ -96,7 +96,7 @@ async def deliver(pool: Pool) -> None:
         await Sender(pool, client, LOCAL).run_once()
 
 
-async def test_a_copy_of_the_database_holds_no_secret(keys: Keys, database_url: str) -> None:
+async def test_a_copy_of_the_database_contains_no_secret(keys: Keys, database_url: str) -> None:
     async with served(database_url, external(), webhooks_allow_private=True) as here:
         body = {"url": "http://127.0.0.1:9/hooks"}
         made = await here.client.post("/v1/webhooks", json=body, headers={"Idempotency-Key": "k1"})
@@ -167,7 +167,7 @@ async def rotate_everything(pool: Pool, size: int = 2) -> tuple[int, int]:
     return one.changed, two.changed
 
 
-async def test_a_rotation_in_pieces_leaves_nothing_under_the_old_key_and_changes_no_version(
+async def test_a_rotation_in_pieces_encrypts_everything_under_the_new_key_and_changes_no_version(
     keys: Keys, pool: Pool
 ) -> None:
     await save(pool, [external().model_copy(update={"campaign_id": f"ext{number}"}) for number in range(7)])
@@ -208,7 +208,7 @@ async def test_a_rotation_loses_no_secret_that_is_changed_meanwhile(keys: Keys, 
     assert ring.decrypt(await stored_header(pool), about("ext", "X-Token")) == "token-9"
 
 
-async def test_without_a_key_nothing_is_stored_and_the_sentence_says_what_to_do(keys: Keys, database_url: str) -> None:
+async def test_without_a_key_nothing_is_stored_and_the_error_says_what_to_do(keys: Keys, database_url: str) -> None:
     keys(None)
     async with served(database_url, webhooks_allow_private=True) as here:
         for request in (
@@ -223,9 +223,7 @@ async def test_without_a_key_nothing_is_stored_and_the_sentence_says_what_to_do(
 
 
 @pytest.mark.parametrize("wrong", [None, "none", NEW])
-async def test_a_missing_key_stops_sender_and_issuer_before_they_take_anything(
-    keys: Keys, pool: Pool, wrong: str | None
-) -> None:
+async def test_a_missing_key_stops_sender_and_issuer_at_the_start(keys: Keys, pool: Pool, wrong: str | None) -> None:
     async with CouponApi(code("EXT-1")) as api, receiving() as receiver:
         await save(pool, [external(api.url)])
         await endpoints.add(pool, receiver.url(), allow_private=True)
@@ -241,7 +239,7 @@ async def test_a_missing_key_stops_sender_and_issuer_before_they_take_anything(
         assert api.requests == []
         assert receiver.calls == []
         assert await pool.fetchval("SELECT count(*) FROM external_requests") == 0
-        # The rest goes on: lists, pauses and other campaigns need no key, and the header stays.
+        # Everything else works: lists, pauses and other campaigns need no key, and the header stays.
         before = await stored_header(pool)
         async with pool.acquire() as connection:
             assert len(await queries.campaigns(connection)) == 1
@@ -256,7 +254,7 @@ async def test_a_missing_key_stops_sender_and_issuer_before_they_take_anything(
         assert len(receiver.calls) == 2
 
 
-async def test_a_secret_that_was_copied_to_another_row_is_none_and_stops_nobody_else(keys: Keys, pool: Pool) -> None:
+async def test_a_secret_copied_to_another_row_is_refused_and_affects_no_other_endpoint(keys: Keys, pool: Pool) -> None:
     async with receiving() as receiver:
         one = await endpoints.add(pool, receiver.url(path="/one"), allow_private=True)
         two = await endpoints.add(pool, receiver.url(path="/two"), allow_private=True)
@@ -272,7 +270,7 @@ async def test_a_secret_that_was_copied_to_another_row_is_none_and_stops_nobody_
         assert "was copied" in await pool.fetchval("SELECT error FROM webhook_attempts WHERE error IS NOT NULL")
 
 
-async def test_a_header_that_is_damaged_gives_no_code_and_stops_nobody(keys: Keys, pool: Pool) -> None:
+async def test_a_damaged_header_affects_only_its_campaign(keys: Keys, pool: Pool) -> None:
     async with CouponApi(code("EXT-1")) as api:
         await save(pool, [external(api.url), definition("plain", issues_on=[{"event": "customer.signed_up"}])])
         await pool.execute(
@@ -287,14 +285,14 @@ async def test_a_header_that_is_damaged_gives_no_code_and_stops_nobody(keys: Key
     assert await pool.fetchval("SELECT count(*) FROM coupons WHERE campaign_id = 'plain'") == 1
 
 
-async def test_a_stored_text_taken_from_elsewhere_is_not_taken_for_a_header(keys: Keys, pool: Pool) -> None:
+async def test_an_encrypted_text_of_another_place_is_refused_as_a_header(keys: Keys, pool: Pool) -> None:
     await save(pool, [external()])
     other = external(token=await stored_header(pool)).model_copy(update={"campaign_id": "ext2"})
-    with pytest.raises(EncryptionError, match="Give the header's own value"):
+    with pytest.raises(EncryptionError, match="Give the header's plain value"):
         await save(pool, [other])
 
 
-def test_the_setting_is_read_from_a_secrets_folder_as_others_are(
+def test_the_setting_is_read_from_a_secrets_folder_like_others(
     keys: Keys, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys(None)
@@ -304,7 +302,7 @@ def test_the_setting_is_read_from_a_secrets_folder_as_others_are(
 
 
 @pytest.mark.parametrize("service", ["issuer", "notifier"])
-async def test_a_process_without_the_key_ends_with_code_2_and_names_it(
+async def test_a_process_without_the_key_exits_with_2_and_names_it(
     keys: Keys, pool: Pool, database_url: str, service: str
 ) -> None:
     await save(pool, [external()])
@@ -313,7 +311,7 @@ async def test_a_process_without_the_key_ends_with_code_2_and_names_it(
         **os.environ,
         VARIABLE: NEW,
         "COUPONRY_DATABASE_URL": database_url,
-        "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # it doesn't come so far
+        "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # not reached
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"services.{service}", env=environment, stderr=asyncio.subprocess.PIPE

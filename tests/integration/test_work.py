@@ -1,4 +1,4 @@
-"""Requests that take much work: refused alike on every way in, in batches that end in time, beside other requests."""
+"""Requests that need much work: refused on every channel, in batches of limited duration, without blocking others."""
 
 import asyncio
 import threading
@@ -48,7 +48,9 @@ def as_json(lines: int) -> dict[str, Any]:
     }
 
 
-async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_are_redeemed(database_url: str) -> None:
+async def test_a_request_that_takes_too_much_work_is_refused_and_recorded_and_others_are_redeemed(
+    database_url: str,
+) -> None:
     async with ledger(database_url, *SCATTERED) as pool:
         commands = [
             redeem("ORD1", ["C1"]), redeem("ORD2", CODES, order=large("ORD2")), redeem("ORD3", ["C1", "C3"]),
@@ -57,13 +59,13 @@ async def test_what_takes_too_much_is_refused_and_recorded_and_its_neighbours_ar
         verdicts = [one for one in answers if isinstance(one, Verdict)]
         assert [one.outcome for one in verdicts] == ["redeemed", "refused", "redeemed"]
         assert {one.reason for one in verdicts[1].refused} == {Reason.REQUEST_TOO_LARGE}
-        [_, again, _] = await Engine(pool).execute(commands)  # recorded as any verdict
+        [_, again, _] = await Engine(pool).execute(commands)  # recorded like any verdict
         assert isinstance(again, Verdict)
         assert again.refused == verdicts[1].refused
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.redemption_refused'") == 1
 
 
-async def test_over_http_it_is_a_problem_that_says_what_to_do(database_url: str) -> None:
+async def test_over_http_too_much_work_is_a_problem_that_says_what_to_do(database_url: str) -> None:
     async with served(database_url, *SCATTERED) as here:
         body = {"codes": CODES, "order": as_json(10_000)}
         for path in ("/v1/redemptions", "/v1/locks"):
@@ -76,7 +78,7 @@ async def test_over_http_it_is_a_problem_that_says_what_to_do(database_url: str)
         assert "request_too_large" in answer.text
 
 
-async def test_a_batch_that_takes_much_is_done_in_several_transactions(
+async def test_a_batch_with_much_work_is_split_into_several_transactions(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -85,7 +87,7 @@ async def test_a_batch_that_takes_much_is_done_in_several_transactions(
         before = await count(pool, "SELECT count(DISTINCT xmin::text) FROM journal")
         monkeypatch.setattr(pacing, "MAX_BATCH_WORK", 2 * (work.CODE + 2 * work.LINE))
         commands = [redeem(f"ORD{n}", [code]) for n, code in enumerate(codes)]
-        duplicate = redeem("ORD0", [codes[1]], command_id=commands[0].command_id)  # the same id for something else
+        duplicate = redeem("ORD0", [codes[1]], command_id=commands[0].command_id)  # the same id for another request
         answers = await engine.execute([*commands, commands[2], duplicate])
         assert [isinstance(one, Verdict) and one.outcome for one in answers[:6]] == ["redeemed"] * 6
         assert answers[6] == answers[2]
@@ -97,10 +99,10 @@ async def test_a_batch_that_takes_much_is_done_in_several_transactions(
         ]
 
 
-async def test_while_a_heavy_request_is_judged_others_are_answered(
+async def test_other_requests_are_answered_during_a_heavy_request(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The judgement waits, in its thread, until another request has been answered."""
+    """The decision waits in its thread until another request has been answered."""
     begun, answered = threading.Event(), threading.Event()
     judge = decide
 
@@ -118,16 +120,14 @@ async def test_while_a_heavy_request_is_judged_others_are_answered(
         monkeypatch.setattr(validation, "decide", judge)
         assert (await here.client.post("/v1/validate", json=light)).status_code == 200
         assert (await here.client.get("/v1/campaigns/c1")).status_code == 200
-        # It holds neither a transaction nor a row meanwhile.
+        # It holds neither a transaction nor a row while it waits.
         waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
         assert await count(here.pool, waits) == 0
         answered.set()
         assert (await heavy).json()["valid"] is True
 
 
-async def test_too_many_heavy_requests_at_once_are_told_to_come_back(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_heavy_requests_at_once_get_a_503(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
     judge = decide
 
@@ -150,7 +150,7 @@ async def test_too_many_heavy_requests_at_once_are_told_to_come_back(
         assert (await here.client.post("/v1/validate", json=body)).status_code == 200
 
 
-async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_when_nobody_waits_for_it() -> None:
+async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_after_a_cancellation() -> None:
     heavy, running, most = HeavyWork(side_by_side=1, waiting=3), 0, 0
     lock, release = threading.Lock(), threading.Event()
 

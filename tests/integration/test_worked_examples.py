@@ -1,4 +1,4 @@
-"""What the five reference systems publish as examples comes out on a real PostgreSQL, by the services' handlers."""
+"""Published examples of the five reference systems have the same results on PostgreSQL, by the services' handlers."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -27,19 +27,19 @@ from tests.worked_examples import Example, Told, of_issue, of_order, read_exampl
 pytestmark = pytest.mark.postgres
 
 BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
-"""When coupons that exist before the first step came to be."""
+"""Creation time of the coupons that exist before the first step."""
 
 LIMITS = ApiLimits(attempts=1, try_seconds=5, total_seconds=5, allow_private=True)
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with ledger(database_url, connections=4) as opened:  # ends with a clean audit
+    async with ledger(database_url, connections=4) as opened:  # checks the audit at the end
         yield opened
 
 
 @pytest.mark.parametrize("example", read_examples(), ids=lambda example: example.name)
-async def test_a_published_example_comes_out_as_published(pool: Pool, example: Example) -> None:
+async def test_a_published_example_has_its_published_result(pool: Pool, example: Example) -> None:
     settings = RedeemerSettings(kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x")
     orders = OrderHandler(pool, Engine(pool), settings)
     codes: list[str] = []
@@ -54,20 +54,20 @@ async def test_a_published_example_comes_out_as_published(pool: Pool, example: E
             if "order" in step:
                 event = received("order.placed", step["order"], event_id=str(number), source="/shop")
                 assert await orders.handle([event]) == []
-                told = of_order(await _told(pool, before), lines="lines" in expected)
+                actual = of_order(await _published(pool, before), lines="lines" in expected)
             else:
                 api.replies(answer(200, orjson.dumps(step.get("api_answers", {}))))
                 event = received("reward.earned", step["issue"], event_id=str(number), source="/loyalty")
                 assert await issuer.handle([event]) == []
-                events = await _told(pool, before)
+                events = await _published(pool, before)
                 codes += [data["code"] for kind, data in events if kind == "coupon.issued" and data["code"]]
-                told = of_issue(events, expected.get("code_like"))
-            assert told == expected, f"step {number}"
+                actual = of_issue(events, expected.get("code_like"))
+            assert actual == expected, f"step {number}"
     assert len(set(codes)) == len(codes)
 
 
 async def _make(pool: Pool, example: Example) -> None:
-    """The coupons that exist before the first step: nobody's made in bulk, somebody's taken from a pool."""
+    """Create the coupons that exist before the first step: in bulk without a holder, from a pool with one."""
     await save(pool, [example.campaign])
     for coupon in example.coupons:
         campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
@@ -82,6 +82,6 @@ async def _make(pool: Pool, example: Example) -> None:
         assert [one.code for one in verdict.accepted] == [code], verdict
 
 
-async def _told(pool: Pool, before: int) -> list[Told]:
+async def _published(pool: Pool, before: int) -> list[Told]:
     rows = await pool.fetch("SELECT type, data::text FROM outbox WHERE position > $1 ORDER BY position", before)
     return [(row["type"], orjson.loads(row["data"])) for row in rows]

@@ -1,4 +1,4 @@
-"""The audit tells what it found: packages, licences, and a vulnerability service that isn't there."""
+"""The audit reports packages, licences, and a vulnerability service that can't be reached."""
 
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ def dependency(name: str, *ids: str, known: bool = True) -> dict[str, Any]:
     return {"name": name, "version": "1", "vulns": [{"id": one, "fix_versions": ["2"]} for one in ids]}
 
 
-def test_a_service_that_knows_no_package_is_said_to_be_away_and_is_no_failure() -> None:
+def test_a_vulnerability_service_that_knows_no_package_counts_as_unreachable() -> None:
     result = audit.judge_vulnerabilities([dependency("a", known=False), dependency("b", known=False)])
     assert not result.problems
     assert "NOT CHECKED" in result.notes[0]
     assert not result.checked
 
 
-def test_a_vulnerability_and_a_package_that_was_left_out_are_problems() -> None:
+def test_a_vulnerability_and_a_skipped_package_are_problems() -> None:
     result = audit.judge_vulnerabilities(
         [dependency("a"), dependency("b", "PYSEC-1", "PYSEC-2"), dependency("c", known=False)]
     )
@@ -55,7 +55,7 @@ def test_a_licence_with_conditions_is_allowed_package_by_package(
     assert audit.refused_parts(package, licence) == refused
 
 
-def test_a_secret_in_a_file_is_found_and_the_baseline_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_secret_in_a_file_is_found_and_the_baseline_is_unchanged(tmp_path: Path) -> None:
     before = audit.BASELINE.read_bytes()
     planted, innocent = tmp_path / "settings.py", tmp_path / "other.py"
     planted.write_text(f'key = "{"AKIA" + "QYLPMN5HFIQR7XYA"}"\n')

@@ -1,4 +1,4 @@
-"""Conditions that cost too much, or that open files: refused when they are saved, or with what they look at."""
+"""Conditions that cost too much, or open files: refused when they are saved, or when they are evaluated."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.received_events import reward
 from tests.security.test_isolation import with_metadata
 
 LONG = {"l": [1] * 7_000}
-"""14 KB: metadata of that size is valid."""
+"""14 KB: metadata of this size is valid."""
 
 
 @pytest.mark.parametrize(
@@ -28,17 +28,17 @@ LONG = {"l": [1] * 7_000}
         '""',
     ],
 )
-def test_a_time_zone_that_could_lead_to_any_file_is_refused(zone: str) -> None:
+def test_a_time_zone_that_could_open_a_file_is_refused(zone: str) -> None:
     with pytest.raises(ConditionError, match="time zone"):
         compile_condition(f"at.getHours({zone}) < 24", REDEMPTION_VARIABLES)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Amsterdam", "UTC", "America/Argentina/Ushuaia", "+02:00", "-11:30"])
-def test_a_time_zone_that_is_one_is_taken(zone: str) -> None:
+def test_a_valid_time_zone_is_accepted(zone: str) -> None:
     compile_condition(f'at.getHours("{zone}") < 24', REDEMPTION_VARIABLES)
 
 
-async def test_an_order_whose_metadata_would_be_copied_too_often_is_refused_and_its_neighbours_are_redeemed(
+async def test_an_order_whose_metadata_needs_too_many_copies_is_refused_and_others_are_redeemed(
     database_url: str,
 ) -> None:
     condition = {"name": "list", "expression": "order.metadata.l.filter(x, x > 0).map(x, x).size() > 1"}
@@ -58,7 +58,7 @@ async def test_an_order_whose_metadata_would_be_copied_too_often_is_refused_and_
         assert [refused.reason for refused in many.refused] == [Reason.REQUEST_TOO_LARGE]
 
 
-async def test_a_reward_whose_conditions_would_take_too_much_is_a_dead_letter_and_its_neighbours_are_served(
+async def test_a_reward_with_too_much_work_is_a_dead_letter_and_others_are_issued(
     database_url: str,
 ) -> None:
     rules = [

@@ -1,4 +1,4 @@
-"""One bad command never harms its neighbours, whatever is wrong with it."""
+"""A bad command never affects the other commands of its batch."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ from shared.domain.model.commands import CancelOrder, Command, ExpireLock, LockC
 from shared.domain.model.customer import Customer
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import engine as engine_module
-from shared.ledger import validation, writing
+from shared.ledger import persist, validation
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Answer, Engine, Rejected
@@ -24,7 +24,7 @@ from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 pytestmark = pytest.mark.postgres
 
 LONG = secrets.token_hex(4_000)
-"""Random, so that it can't be compressed: longer than an index row takes."""
+"""Random, so that it can't be compressed: longer than the limit of an index row."""
 
 TOO_LARGE = 2**64
 
@@ -55,13 +55,13 @@ BAD: dict[str, Callable[[str], Command]] = {
     "a customer id too long for its index": lambda code: redeem("bad", [code], customer=Customer(LONG)),
     "a command id too long for its index": lambda code: redeem("bad", [code], command_id=f"/shop {LONG}"),
     "a time without a zone": lambda code: CancelOrder("/shop cancel", "neighbour 0", datetime(2026, 3, 1)),  # noqa: DTZ001
-    "a time that is none": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
-    "an order that is none": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
+    "an invalid time": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
+    "a missing order": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_the_neighbours_of_a_bad_command_are_executed(database_url: str, name: str) -> None:
+async def test_the_other_commands_of_a_batch_with_a_bad_one_are_executed(database_url: str, name: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 7)
@@ -82,7 +82,7 @@ def outcome(answer: Answer) -> str:
     return answer.outcome
 
 
-async def test_a_bug_of_a_decision_is_answered_as_one_and_counted(
+async def test_a_bug_in_a_decision_is_reported_as_a_bug_and_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_for(monkeypatch, lambda command: getattr(getattr(command, "order", None), "order_id", "") == "bad")
@@ -101,7 +101,7 @@ async def test_a_bug_of_a_decision_is_answered_as_one_and_counted(
         assert await count(pool, "SELECT count(*) FROM journal WHERE command_id = $1", "/shop bad") == 0
 
 
-async def test_where_every_command_meets_a_bug_each_is_rejected(
+async def test_if_every_command_meets_a_bug_each_is_rejected(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -112,11 +112,11 @@ async def test_where_every_command_meets_a_bug_each_is_rejected(
         assert [getattr(answer, "is_bug", False) for answer in answers] == [True] * 5
 
 
-async def test_a_value_that_cannot_be_encoded_amid_a_copy_harms_nobody_else(
+async def test_a_value_that_copy_cannot_encode_affects_only_its_command(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = writing.encode_verdict
-    monkeypatch.setattr(writing, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
+    encode = persist.encode_verdict
+    monkeypatch.setattr(persist, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
@@ -127,7 +127,7 @@ async def test_a_value_that_cannot_be_encoded_amid_a_copy_harms_nobody_else(
         assert isinstance(bad, Rejected)
 
 
-async def test_two_requests_of_one_id_of_which_one_is_bad(database_url: str) -> None:
+async def test_two_requests_with_one_id_and_one_of_them_bad(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -137,7 +137,7 @@ async def test_two_requests_of_one_id_of_which_one_is_bad(database_url: str) -> 
         assert [type(answer) for answer in answers] == [Rejected, Verdict, Rejected, Verdict]
 
 
-async def test_a_lock_that_cannot_be_expired_is_left_alone_and_holds_up_nobody(
+async def test_a_lock_that_cannot_be_expired_is_skipped_and_blocks_no_command(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -176,7 +176,7 @@ async def test_a_bug_in_expiring_does_not_end_the_janitor(database_url: str, mon
         await janitor
 
 
-async def test_a_stored_time_that_cannot_be_compared_harms_only_its_own_order(database_url: str) -> None:
+async def test_a_stored_time_that_cannot_be_compared_affects_only_its_order(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
@@ -196,7 +196,7 @@ async def locks_whose_time_is_over(pool: Pool, codes: list[str]) -> None:
 
 
 def fail_for(monkeypatch: pytest.MonkeyPatch, which: Callable[[Any], bool]) -> None:
-    """Make decisions on some commands raise, as a bug would."""
+    """Make decisions on some commands raise an error, like a bug."""
     decide = engine_module.decide
 
     def failing(command: Any, *rest: Any) -> Verdict:
@@ -216,7 +216,7 @@ def bugs(where: str) -> float:
     return BUGS.labels(where)._value.get()
 
 
-async def test_a_stored_campaign_that_cannot_be_read_harms_only_its_own_coupons(database_url: str) -> None:
+async def test_a_stored_campaign_that_cannot_be_read_affects_only_its_coupons(database_url: str) -> None:
     async with ledger(database_url, definition(), definition("odd", code={"shared_code": "ODD"})) as pool:
         [code] = await issue(Engine(pool), "save10")
         async with pool.acquire() as connection:

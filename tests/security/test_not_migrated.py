@@ -1,4 +1,4 @@
-"""A ledger without the tables that this version needs: nothing is executed, and nothing becomes a dead letter."""
+"""A ledger without the tables of this version: nothing is executed, and nothing becomes a dead letter."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which coupons a request gets: reasons of each in the documented order, limits, own locks, best offer wins."""
+"""Choose the coupons of a request: reasons in the documented order, limits, own locks, best offer wins."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ORDERED_REASONS = (
 
 @dataclass
 class Candidate:
-    """A coupon that a request may use; `lock` is the own hold that pays for it, `promised`: the request named it."""
+    """A coupon that a request may use. `lock`: the own lock that holds it; `promised`: the request named that lock."""
 
     coupon: Coupon
     offer: Offer
@@ -27,55 +27,58 @@ class Candidate:
 
 
 @dataclass
-class Asking:
-    """A request for coupons, however it came."""
+class Request:
+    """A request for coupons, from an order or a lock."""
 
-    who: str | None
+    customer_key: str | None
     order: str | None
     amount: int | None
-    """the order's; None without an order"""
+    """amount of the order; None without an order"""
     room: int = 0
-    """the amount less what coupons of earlier requests took off"""
+    """the amount minus the discounts of earlier requests"""
     replaced: Lock | None = None
     closed: bool = False
     day: date | None = None
-    """by which the uses count; None: today"""
-    beside: Sequence[Offer] = ()
-    """of the coupons that the order has already"""
+    """the day the uses count on; None: today"""
+    existing: Sequence[Offer] = ()
+    """campaigns of the coupons that the order has already"""
 
 
 class Choosing(Facts):
-    """Judges requests for coupons against the facts."""
+    """Decides requests for coupons, based on the facts."""
 
     def take_out(self, one: Candidate, order_id: str | None, emptied: str) -> None:
-        """The use comes out of the own lock that has it; a lock with nothing left is done."""
+        """Remove the use from the own lock that holds it; close a lock without uses."""
         if one.lock is not None:
             one.lock.uses = {code: minor for code, minor in one.lock.uses.items() if code != one.coupon.code}
             if not one.lock.uses:
                 one.lock.status, one.lock.order = emptied, order_id if order_id is not None else one.lock.order
 
     def named(
-        self, codes: Sequence[str], asking: Asking, at: datetime | None, standing: set[str]
+        self, codes: Sequence[str], request: Request, at: datetime | None, redeemed: set[str]
     ) -> tuple[dict[str, Candidate], dict[str, str]]:
-        """The coupons that a request names by their codes, and those of them that it can't have whatever is left."""
+        """Return the coupons named by their codes, and those refused for reasons other than limits."""
         candidates: dict[str, Candidate] = {}
         refused: dict[str, str] = {}
         for code in dict.fromkeys(code.strip().upper() for code in codes):
-            if code in standing:
+            if code in redeemed:
                 continue
             coupon = self.coupons.get(code)
             if coupon is None:
                 refused[code] = "not_found"
                 continue
             offer = self.offers[coupon.campaign]
-            nobody = asking.who is None
+            guest = request.customer_key is None
             reasons = [
                 ("voided", coupon.voided),
                 ("campaign_inactive", not offer.active),
                 ("not_started", is_early(offer.starts_at, at) or is_early(coupon.starts_at, at)),
-                ("wrong_customer", offer.holder_only and not nobody and not self.same(coupon.holder, asking.who)),
-                ("customer_required", nobody and (offer.holder_only or offer.per_customer is not None)),
-                ("order_mismatch", asking.closed),
+                (
+                    "wrong_customer",
+                    offer.holder_only and not guest and not self.same(coupon.holder, request.customer_key),
+                ),
+                ("customer_required", guest and (offer.holder_only or offer.per_customer is not None)),
+                ("order_mismatch", request.closed),
             ]
             if reason := first_of(reasons):
                 refused[code] = reason
@@ -86,12 +89,12 @@ class Choosing(Facts):
     def add_promised(
         self,
         command: RedeemCoupons,
-        asking: Asking,
-        standing: set[str],
+        request: Request,
+        redeemed: set[str],
         candidates: dict[str, Candidate],
         refused: dict[str, str],
     ) -> None:
-        """What the lock that the order refers to holds: limits and windows were judged when it was locked."""
+        """Add the coupons of the lock that the order names: limits and windows were checked when it was locked."""
         reference = command.lock_reference
         if reference is None or reference == f"order:{command.order.order_id}":
             return
@@ -101,20 +104,24 @@ class Choosing(Facts):
             return
         if lock.status == "burned":
             order = self.orders.get(command.order.order_id)
-            anew = order is not None and order.is_closed and not asking.closed
-            if lock.order != command.order.order_id or anew:
+            placed_again = order is not None and order.is_closed and not request.closed
+            if lock.order != command.order.order_id or placed_again:
                 refused[""] = "already_redeemed"
             return
         for code in lock.uses:
-            if code in standing:
+            if code in redeemed:
                 continue
             coupon = self.coupons[code]
             candidates.pop(code, None)
             refused.pop(code, None)
             reasons = [
                 ("voided", coupon.voided),
-                ("wrong_customer", None not in (lock.who, asking.who) and not self.same(lock.who, asking.who)),
-                ("order_mismatch", asking.closed or lock.order not in (None, command.order.order_id)),
+                (
+                    "wrong_customer",
+                    None not in (lock.customer_key, request.customer_key)
+                    and not self.same(lock.customer_key, request.customer_key),
+                ),
+                ("order_mismatch", request.closed or lock.order not in (None, command.order.order_id)),
                 ("lock_expired", not lock.holds),
             ]
             if reason := first_of(reasons):
@@ -123,25 +130,25 @@ class Choosing(Facts):
                 candidates[code] = Candidate(coupon, self.offers[coupon.campaign], lock=lock, promised=True)
 
     def choose(
-        self, asking: Asking, candidates: dict[str, Candidate], refused: dict[str, str]
+        self, request: Request, candidates: dict[str, Candidate], refused: dict[str, str]
     ) -> list[tuple[Candidate, int | None]]:
-        """Best offer wins; refusals are added to `refused`. In the order of application."""
+        """Return the best combination in the order of application; add refusals to `refused`."""
         viable = []
         for code, one in candidates.items():
-            one.untouched = 0 if asking.amount is None else min(one.offer.discount(asking.amount), asking.room)
+            one.untouched = 0 if request.amount is None else min(one.offer.discount(request.amount), request.room)
             reasons = [
-                ("not_combinable", clash(one.offer, asking.beside, len(asking.beside) + 1)),
-                ("no_effect", asking.amount is not None and not one.untouched),
+                ("not_combinable", clash(one.offer, request.existing, len(request.existing) + 1)),
+                ("no_effect", request.amount is not None and not one.untouched),
             ]
-            off = None if asking.amount is None else one.untouched
-            if reason := self.no_room(asking, one, [], off) or first_of(reasons):
+            off = None if request.amount is None else one.untouched
+            if reason := self.no_room(request, one, [], off) or first_of(reasons):
                 refused[code] = reason
             else:
                 viable.append(one)
         viable.sort(key=lambda one: (-one.offer.priority, -one.untouched, one.offer.name, one.coupon.code))
-        if asking.amount is None:
-            return self._without_order(asking, viable, refused)
-        choices = [self._apply(asking, some) for some in _subsets(viable) if self._allowed(asking, some)]
+        if request.amount is None:
+            return self._without_order(request, viable, refused)
+        choices = [self._apply(request, some) for some in _subsets(viable) if self._allowed(request, some)]
         taken, left, room = min(
             (choice for choice in choices if choice is not None),
             key=lambda choice: (
@@ -153,23 +160,23 @@ class Choosing(Facts):
         winners = [one for one, _ in taken]
         for one in viable:
             if one not in winners:
-                beaten = clash(one.offer, [other.offer for other in winners], len(winners) + len(asking.beside) + 1)
+                beaten = clash(one.offer, [other.offer for other in winners], len(winners) + len(request.existing) + 1)
                 off = min(one.offer.discount(left), room)
                 nothing = not beaten and not off
-                refused[one.coupon.code] = self.no_room(asking, one, taken, off) or (
+                refused[one.coupon.code] = self.no_room(request, one, taken, off) or (
                     "no_effect" if nothing else "better_offer_won"
                 )
         return list(taken)
 
     def _without_order(
-        self, asking: Asking, viable: Sequence[Candidate], refused: dict[str, str]
+        self, request: Request, viable: Sequence[Candidate], refused: dict[str, str]
     ) -> list[tuple[Candidate, int | None]]:
-        """None is better than another: those that don't go together keep each other out."""
+        """Without amounts no coupon is better than another: coupons that can't be combined refuse each other."""
         taken: list[tuple[Candidate, int | None]] = []
         for one in viable:
             others = [other.offer for other in viable if other is not one]
-            apart = clash(one.offer, others, len(viable) + len(asking.beside))
-            reason = "not_combinable" if apart else self.no_room(asking, one, taken, None)
+            clashes = clash(one.offer, others, len(viable) + len(request.existing))
+            reason = "not_combinable" if clashes else self.no_room(request, one, taken, None)
             if reason:
                 refused[one.coupon.code] = reason
             else:
@@ -177,57 +184,63 @@ class Choosing(Facts):
         return taken
 
     @staticmethod
-    def _allowed(asking: Asking, some: Sequence[Candidate]) -> bool:
-        number = len(some) + len(asking.beside)
+    def _allowed(request: Request, some: Sequence[Candidate]) -> bool:
+        number = len(some) + len(request.existing)
         return not any(
-            clash(one.offer, [*[other.offer for other in some if other is not one], *asking.beside], number)
+            clash(one.offer, [*[other.offer for other in some if other is not one], *request.existing], number)
             for one in some
         )
 
-    def _apply(self, asking: Asking, some: Sequence[Candidate]) -> tuple[list[tuple[Candidate, int]], int, int] | None:
-        """These one after another: each with its discount, and what is left of the order and of the room on it.
+    def _apply(
+        self, request: Request, some: Sequence[Candidate]
+    ) -> tuple[list[tuple[Candidate, int]], int, int] | None:
+        """Apply coupons one after another. Return each with its discount, the rest of the order, and the room left.
 
-        None where one of them has no room or takes nothing off.
+        Return None if one of them has no room or takes nothing off.
         """
         taken: list[tuple[Candidate, int]] = []
-        left, room = asking.amount or 0, asking.room
+        left, room = request.amount or 0, request.room
         for one in some:
             discount = min(one.offer.discount(left), room)
-            if not discount or self.no_room(asking, one, taken, discount):
+            if not discount or self.no_room(request, one, taken, discount):
                 return None
             left, room = left - discount, room - discount
             taken.append((one, discount))
         return taken, left, room
 
     def no_room(
-        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+        self, request: Request, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
     ) -> str | None:
-        """Why a limit leaves no room for this coupon, which takes `off`, after those `taken` in the same request."""
+        """Return the reason of a limit that refuses this coupon, with discount `off`, after those `taken` before it."""
         offer, code, name = one.offer, one.coupon.code, one.offer.name
         before = [other for other, _ in taken if other.offer.name == name]
         if not one.promised:
-            one.lock = self._own_lock(asking, code)
-        without = (asking.replaced,)
+            one.lock = self._own_lock(request, code)
+        without = (request.replaced,)
         of_customer = 0
-        if asking.who is not None:
-            of_customer = self.used(name, asking.who) + self.held(name, asking.who, (*without, one.lock))
-            of_customer += self._still_held(asking, one, who=asking.who)
-            of_customer += sum(not (other.lock and self.same(other.lock.who, asking.who)) for other in before)
-        mine = one.lock is not None and self.same(one.lock.who, asking.who)
-        over_customer = asking.who is not None and is_gone(of_customer, offer.per_customer)
-        money = self._no_money(asking, one, taken, off)
+        if request.customer_key is not None:
+            of_customer = self.used(name, request.customer_key) + self.held(
+                name, request.customer_key, (*without, one.lock)
+            )
+            of_customer += self._still_held(request, one, customer_key=request.customer_key)
+            of_customer += sum(
+                not (other.lock and self.same(other.lock.customer_key, request.customer_key)) for other in before
+            )
+        mine = one.lock is not None and self.same(one.lock.customer_key, request.customer_key)
+        over_customer = request.customer_key is not None and is_gone(of_customer, offer.per_customer)
+        money = self._no_money(request, one, taken, off)
         if one.promised:
             return first_of([("customer_limit", over_customer and not mine), (money or "no_effect", money is not None)])
         others = sum(
             code in lock.uses
             for reference, lock in self.locks.items()
-            if lock.holds and lock is not asking.replaced and not self._owns(asking, reference, lock)
+            if lock.holds and lock is not request.replaced and not self._owns(request, reference, lock)
         )
         used = self.used(name) + len(before)
-        held = self.held(name, None, (*without, one.lock)) + self._still_held(asking, one)
+        held = self.held(name, None, (*without, one.lock)) + self._still_held(request, one)
         held += self.used(name) + sum(other.lock is None for other in before)
-        that_day = self.used_on(name, asking.day) + sum(other.lock is None for other in before)
-        held_day = that_day + self.held_on(name, asking.day, asking.replaced)
+        that_day = self.used_on(name, request.day) + sum(other.lock is None for other in before)
+        held_day = that_day + self.held_on(name, request.day, request.replaced)
         return first_of(
             [
                 ("exhausted", is_gone(self.coupon_uses(code), offer.per_coupon)),
@@ -242,9 +255,9 @@ class Choosing(Facts):
         )
 
     def _no_money(
-        self, asking: Asking, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
+        self, request: Request, one: Candidate, taken: Sequence[tuple[Candidate, int | None]], off: int | None
     ) -> str | None:
-        """Whether the budget has no room for what a coupon takes off beyond what its own lock has set aside."""
+        """Return the reason if the budget has no room for the discount beyond what the coupon's own lock holds."""
         budget, name = one.offer.budget, one.offer.name
         needed, own = 1 if off is None else off, _own_money(one)
         if budget is None or needed <= own:
@@ -252,30 +265,33 @@ class Choosing(Facts):
         spent = self.spent(name) + sum(discount or 0 for other, discount in taken if other.offer.name == name)
         if spent + needed > budget:
             return "budget_exceeded"
-        aside = self.set_aside(name, asking.replaced) - own
+        aside = self.set_aside(name, request.replaced) - own
         aside -= sum(_own_money(other) for other, _ in taken if other.offer.name == name)
         return "locked_elsewhere" if spent + aside + needed > budget else None
 
-    def _still_held(self, asking: Asking, one: Candidate, who: str | None = None) -> int:
-        """What the own lock that pays for this use holds of the campaign beside it."""
+    def _still_held(self, request: Request, one: Candidate, customer_key: str | None = None) -> int:
+        """Return the other uses of the campaign in the own lock that holds this use."""
         lock = one.lock
-        if lock is None or (who is not None and not self.same(lock.who, who)):
+        if lock is None or (customer_key is not None and not self.same(lock.customer_key, customer_key)):
             return 0
         return sum(self.coupons[code].campaign == one.offer.name for code in lock.uses if code != one.coupon.code)
 
-    def _own_lock(self, asking: Asking, code: str) -> Lock | None:
+    def _own_lock(self, request: Request, code: str) -> Lock | None:
         own = [
             (lock.order is None, reference)
             for reference, lock in self.locks.items()
-            if lock.holds and lock is not asking.replaced and code in lock.uses and self._owns(asking, reference, lock)
+            if lock.holds
+            and lock is not request.replaced
+            and code in lock.uses
+            and self._owns(request, reference, lock)
         ]
         return self.locks[min(own)[1]] if own else None
 
-    def _owns(self, asking: Asking, reference: str, lock: Lock) -> bool:
-        """A lock never blocks its own order, nor its own customer where it is for no order."""
+    def _owns(self, request: Request, reference: str, lock: Lock) -> bool:
+        """Return whether a lock belongs to the request: to its order, or without an order to its customer."""
         if lock.order is not None:
-            return lock.order == asking.order and reference != f"order:{lock.order}"
-        return self.same(lock.who, asking.who)
+            return lock.order == request.order and reference != f"order:{lock.order}"
+        return self.same(lock.customer_key, request.customer_key)
 
 
 def _own_money(one: Candidate) -> int:
@@ -283,7 +299,7 @@ def _own_money(one: Candidate) -> int:
 
 
 def clash(offer: Offer, others: Sequence[Offer], number: int) -> bool:
-    """Whether it can't go with one of the others, the order having so many coupons then."""
+    """Return whether an offer can't be combined with the others, in an order with `number` coupons."""
     return any(
         offer.alone
         or other.alone
@@ -294,13 +310,13 @@ def clash(offer: Offer, others: Sequence[Offer], number: int) -> bool:
 
 
 def _subsets(viable: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
-    """Every choice there is, in the order of application each."""
+    """Yield every subset, each in the order of application."""
     for size in range(len(viable) + 1):
         yield from combinations(viable, size)
 
 
 def first_of(reasons: Sequence[tuple[str, bool]]) -> str | None:
-    """The first reason that applies, in the documented order."""
+    """Return the first reason that applies, in the documented order."""
     return min((reason for reason, applies in reasons if applies), key=ORDERED_REASONS.index, default=None)
 
 

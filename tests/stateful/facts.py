@@ -1,4 +1,4 @@
-"""The model's facts: who uses what, which lock holds what, who was issued what; and totals, counted when asked for."""
+"""The model's facts: uses, locks and issued coupons; and totals, which are counted when needed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from shared.domain.model.customer import Customer
 
 @dataclass(frozen=True)
 class Offer:
-    """A campaign's rules. A percentage takes `percent` off, otherwise `off_minor`; None is no limit."""
+    """A campaign's rules. A percentage takes `percent` off, otherwise `off_minor`; None means no limit."""
 
     name: str
     percent: int = 0
@@ -33,7 +33,7 @@ class Offer:
     active: bool = True
 
     def discount(self, left_minor: int) -> int:
-        """Half-up, never more than there is."""
+        """Return the discount, rounded half up and at most `left_minor`."""
         return (left_minor * self.percent + 50) // 100 if self.percent else min(self.off_minor, left_minor)
 
 
@@ -49,7 +49,7 @@ class Coupon:
 @dataclass
 class Lock:
     status: str
-    who: str | None
+    customer_key: str | None
     order: str | None
     uses: dict[str, int | None]
     """code → discount"""
@@ -85,10 +85,10 @@ class Order:
 
 @dataclass
 class Use:
-    who: str | None
+    customer_key: str | None
     discount: int
     day: date | None = None
-    """that it counts on; None: today"""
+    """the day it counts on; None: today"""
 
 
 class Facts:
@@ -100,7 +100,7 @@ class Facts:
         self.locks: dict[str, Lock] = {}
         self.orders: dict[str, Order] = {}
         self.uses: dict[tuple[str, str], Use] = {}
-        """(order, code) → the use that stands"""
+        """(order, code) → its active use"""
         self.issues: list[tuple[str, str | None]] = []
         """(campaign, customer)"""
         self.occasions: set[tuple[str, str]] = set()
@@ -109,10 +109,10 @@ class Facts:
             if offer.shared_code is not None:
                 self.coupons[offer.shared_code] = Coupon(offer.shared_code, offer.name)
 
-    # Who is who
+    # Customers
 
     def meet(self, customer: Customer | None) -> None:
-        """Whatever names a customer bears belong to one person from now on."""
+        """Make all identifiers of a customer belong to one person from now on."""
         names = _names(customer)
         for name in names:
             self._same.setdefault(name, name)
@@ -127,7 +127,7 @@ class Facts:
             name = self._same[name]
         return name
 
-    def who(self, customer: Customer | None) -> str | None:
+    def key_of(self, customer: Customer | None) -> str | None:
         names = _names(customer)
         return self.person(names[0]) if names else None
 
@@ -136,18 +136,21 @@ class Facts:
 
     # Totals
 
-    def used(self, campaign: str, who: str | None = None) -> int:
+    def used(self, campaign: str, customer_key: str | None = None) -> int:
         return sum(
-            self.coupons[code].campaign == campaign and (who is None or self.same(use.who, who))
+            self.coupons[code].campaign == campaign
+            and (customer_key is None or self.same(use.customer_key, customer_key))
             for (_, code), use in self.uses.items()
         )
 
-    def held(self, campaign: str, who: str | None = None, without: Sequence[Lock | None] = ()) -> int:
-        """Uses that locks hold; one whose time is over holds nothing."""
+    def held(self, campaign: str, customer_key: str | None = None, without: Sequence[Lock | None] = ()) -> int:
+        """Return the number of uses held by locks; an expired lock holds nothing."""
         return sum(
             self.coupons[code].campaign == campaign
             for lock in self.locks.values()
-            if lock.holds and all(lock is not one for one in without) and (who is None or self.same(lock.who, who))
+            if lock.holds
+            and all(lock is not one for one in without)
+            and (customer_key is None or self.same(lock.customer_key, customer_key))
             for code in lock.uses
         )
 
@@ -166,7 +169,7 @@ class Facts:
         return sum(use.discount for (_, code), use in self.uses.items() if self.coupons[code].campaign == campaign)
 
     def set_aside(self, campaign: str, without: Lock | None) -> int:
-        """What locks hold of a budget."""
+        """Return the part of a budget that locks hold."""
         return sum(
             discount or 0
             for lock in self.locks.values()
@@ -181,11 +184,13 @@ class Facts:
     def coupon_held(self, code: str) -> int:
         return sum(code in lock.uses for lock in self.locks.values() if lock.holds)
 
-    def issued(self, campaign: str, who: str | None = None) -> int:
-        return sum(name == campaign and (who is None or self.same(had, who)) for name, had in self.issues)
+    def issued(self, campaign: str, customer_key: str | None = None) -> int:
+        return sum(
+            name == campaign and (customer_key is None or self.same(had, customer_key)) for name, had in self.issues
+        )
 
     def change(self, name: str, **changes: Any) -> Offer:
-        """Other rules for a campaign from now on."""
+        """Change a campaign's rules from now on."""
         self.offers[name] = replace(self.offers[name], **changes)
         return self.offers[name]
 

@@ -1,4 +1,4 @@
-"""What the state machine found, one small story each: corners of the engine where commands of several kinds meet."""
+"""Cases that the state machine found: interactions of different commands."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ def reasons(answer: Answer) -> list[Reason]:
     return [refused.reason for refused in answer.refused]
 
 
-async def test_the_very_same_command_twice_in_a_batch_is_executed_once(database_url: str) -> None:
+async def test_the_same_command_twice_in_a_batch_is_executed_once(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         [code] = await issue(Engine(pool), "save10")
         command = redeem("A", [code])
@@ -33,7 +33,7 @@ async def test_the_very_same_command_twice_in_a_batch_is_executed_once(database_
         assert outcome(first) == "redeemed"
 
 
-async def test_a_command_keeps_its_verdict_though_another_comes_under_its_id_before_it(database_url: str) -> None:
+async def test_a_command_keeps_its_verdict_if_another_with_its_id_precedes_it(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -45,7 +45,7 @@ async def test_a_command_keeps_its_verdict_though_another_comes_under_its_id_bef
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind <> 'issued'") == 1
 
 
-async def test_a_guest_may_lock_again_what_the_same_reference_holds(database_url: str) -> None:
+async def test_a_guest_may_repeat_a_lock_under_the_same_reference(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -55,7 +55,7 @@ async def test_a_guest_may_lock_again_what_the_same_reference_holds(database_url
         assert await count(pool, "SELECT held_uses FROM coupons") == 1
 
 
-async def test_what_an_order_holds_counts_for_its_customer_whoever_a_later_event_names(database_url: str) -> None:
+async def test_a_hold_of_an_order_counts_for_its_customer_if_a_later_event_names_another(database_url: str) -> None:
     plain = definition()
     limited = definition("once", code={"shared_code": "ONCE"}, limits={"uses_per_coupon": None, "uses_per_customer": 1})
     async with ledger(database_url, plain, limited) as pool:
@@ -70,7 +70,7 @@ async def test_what_an_order_holds_counts_for_its_customer_whoever_a_later_event
         assert await count(pool, "SELECT max(held_uses) FROM meters") == 1
 
 
-async def test_all_in_one_batch_is_held_by_the_same_customer_too(database_url: str) -> None:
+async def test_a_hold_in_one_batch_counts_for_the_same_customer(database_url: str) -> None:
     limited = definition("once", code={"shared_code": "ONCE"}, limits={"uses_per_coupon": None, "uses_per_customer": 1})
     async with ledger(database_url, definition(), limited) as pool:
         engine = Engine(pool)
@@ -84,7 +84,7 @@ async def test_all_in_one_batch_is_held_by_the_same_customer_too(database_url: s
         assert [outcome(answer) for answer in answers] == ["held", "held", "refused"]
 
 
-async def test_a_coupon_is_not_locked_for_an_order_that_redeemed_it_already(database_url: str) -> None:
+async def test_a_coupon_cannot_be_locked_for_an_order_that_redeemed_it(database_url: str) -> None:
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": 9})
     async with ledger(database_url, hot) as pool:
         engine = Engine(pool)
@@ -93,7 +93,7 @@ async def test_a_coupon_is_not_locked_for_an_order_that_redeemed_it_already(data
         assert reasons(answer) == [Reason.ALREADY_REDEEMED]
 
 
-async def test_the_latest_cancellation_counts_though_it_was_cancelled_before(database_url: str) -> None:
+async def test_the_latest_of_several_cancellations_counts(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -106,7 +106,7 @@ async def test_the_latest_cancellation_counts_though_it_was_cancelled_before(dat
         assert reasons(answer) == [Reason.ORDER_MISMATCH]
 
 
-async def test_a_late_payment_loses_nothing_that_the_order_redeemed_after_its_hold(database_url: str) -> None:
+async def test_a_late_payment_keeps_what_the_order_redeemed_after_its_hold(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -117,14 +117,16 @@ async def test_a_late_payment_loses_nothing_that_the_order_redeemed_after_its_ho
         assert (outcome(paid), reasons(paid)) == ("recorded", [])
 
 
-async def test_a_coupon_that_nobody_used_can_be_voided_in_a_campaign_that_counts_uses(database_url: str) -> None:
+async def test_an_unused_coupon_can_be_voided_in_a_campaign_that_counts_uses(database_url: str) -> None:
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": None, "uses_total": 9})
     async with ledger(database_url, hot) as pool:
         [answer] = await Engine(pool).execute([VoidCoupon("/cli void", "HOT")])
         assert outcome(answer) == "voided"
 
 
-async def test_a_lock_made_while_a_batch_waits_for_its_coupon_is_let_go_with_all_it_holds(database_url: str) -> None:
+async def test_a_lock_made_while_a_batch_waits_for_its_coupon_is_released_with_all_its_coupons(
+    database_url: str,
+) -> None:
     async with ledger(database_url, definition()) as pool, await open_pool(database_url, role=None) as owner:
         one, other = await issue(Engine(pool), "save10", 2, customer=ANN)
 
@@ -153,7 +155,7 @@ async def test_a_lock_made_while_a_batch_waits_for_its_coupon_is_let_go_with_all
         ]
 
 
-async def test_a_shared_code_is_handed_out_once_for_an_occasion_under_whatever_command(database_url: str) -> None:
+async def test_a_shared_code_is_issued_once_per_occasion_by_any_command(database_url: str) -> None:
     everybody = definition("all", code={"shared_code": "ALL"}, limits={"uses_per_coupon": None})
     async with ledger(database_url, everybody) as pool:
         commands = [
@@ -165,7 +167,7 @@ async def test_a_shared_code_is_handed_out_once_for_an_occasion_under_whatever_c
         assert await count(pool, "SELECT count(*) FROM outbox WHERE type = 'coupon.issued'") == 1
 
 
-async def test_a_shared_code_is_handed_out_once_for_an_occasion_that_comes_to_several_engines_at_once(
+async def test_a_shared_code_is_issued_once_per_occasion_on_several_engines_at_once(
     database_url: str,
 ) -> None:
     everybody = definition("all", code={"shared_code": "ALL"}, limits={"uses_per_coupon": None})

@@ -1,4 +1,4 @@
-"""The engine on a real PostgreSQL against a plain model of the ledger: any commands, in batches of any size."""
+"""The engine on PostgreSQL compared with a simple model: random commands, in batches of any size."""
 
 import asyncio
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ references = st.integers(0, 2)
 
 @dataclass
 class Bench:
-    """What all examples share: one event loop, one database, and a number for each example."""
+    """Shared by all examples: one event loop, one database, and a counter that numbers the examples."""
 
     runner: asyncio.Runner
     pool: Pool
@@ -60,7 +60,7 @@ class Bench:
 
 
 class EngineMachine(RuleBasedStateMachine):
-    """Commands gather in `pending`; `run` executes them as one batch and compares every answer and every total."""
+    """Collects commands in `pending`; `run` executes them as one batch and compares every answer and every total."""
 
     bench: Bench
 
@@ -70,7 +70,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.model = Model(self.world.offers())
         self.engine = Engine(self.bench.pool)
         self.pending: list[tuple[Command, bool]] = []
-        """(command, whether its id was used for something else before)"""
+        """(command, whether its id was used for another command before)"""
         self.sent: list[Command] = []
         self.ids = count(1)
         self._await(save(self.bench.pool, [world.definition(offer) for offer in self.model.offers.values()]))
@@ -94,11 +94,15 @@ class EngineMachine(RuleBasedStateMachine):
 
     # Commands
 
-    @rule(campaign=st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True), who=customers, occasion=numbers)
-    def issue(self, campaign: list[int], who: int, occasion: int) -> None:
+    @rule(
+        campaign=st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True),
+        customer_number=customers,
+        occasion=numbers,
+    )
+    def issue(self, campaign: list[int], customer_number: int, occasion: int) -> None:
         command_id = self._id()
         names = [self.world.names[one] for one in campaign]
-        customer = self.world.customer(who)
+        customer = self.world.customer(customer_number)
         if customer is None:
             return
         key = f"{self.world.number} {occasion if occasion < 10 else command_id}"
@@ -108,14 +112,22 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(
         order=orders,
         picks=st.lists(numbers, min_size=1, max_size=5),
-        who=customers,
+        customer_number=customers,
         day=moments,
         atomic=st.booleans(),
         hold=st.booleans(),
         reference=st.none() | references,
     )
     def redeem(
-        self, *, order: int, picks: list[int], who: int, day: int, atomic: bool, hold: bool, reference: int | None
+        self,
+        *,
+        order: int,
+        picks: list[int],
+        customer_number: int,
+        day: int,
+        atomic: bool,
+        hold: bool,
+        reference: int | None,
     ) -> None:
         command = RedeemCoupons(
             self._id(),
@@ -123,7 +135,7 @@ class EngineMachine(RuleBasedStateMachine):
             tuple(
                 code.lower() if pick % 2 else f" {code} " for pick, code in zip(picks, self._codes(picks), strict=True)
             ),
-            self.world.customer(who),
+            self.world.customer(customer_number),
             None if reference is None else self.world.reference(reference),
             atomic=atomic,
             hold=hold,
@@ -147,18 +159,18 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(
         reference=references,
         picks=st.lists(numbers, min_size=1, max_size=4),
-        who=customers,
+        customer_number=customers,
         order=st.none() | orders,
         bound=st.booleans(),
     )
-    def lock(self, reference: int, picks: list[int], who: int, order: int | None, bound: bool) -> None:
+    def lock(self, reference: int, picks: list[int], customer_number: int, order: int | None, bound: bool) -> None:
         given = None if order is None else self.world.order(order, 1)
         command = LockCoupons(
             self._id(),
             self.world.reference(reference),
             tuple(self._codes(picks)),
             3_600,
-            self.world.customer(who),
+            self.world.customer(customer_number),
             given,
             given.order_id if given is not None and bound else None,
         )
@@ -166,7 +178,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(reference=references | st.integers(100, 103))
     def release(self, reference: int) -> None:
-        """By a caller's reference, or by the one of an order's own hold."""
+        """Release a lock by a caller's reference, or by the reference of an order's own hold."""
         name = f"order:{self.world.order_id(reference - 100)}" if reference >= 100 else self.world.reference(reference)
         self._add(ReleaseLock(self._id(), name))
 
@@ -182,14 +194,14 @@ class EngineMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(pick=numbers)
-    def use_an_id_for_something_else(self, pick: int) -> None:
+    def reuse_an_id(self, pick: int) -> None:
         command_id = self.sent[pick % len(self.sent)].command_id
         self._add(VoidCoupon(command_id, f"OTHER-{next(self.ids)}"), reused=True)
 
-    # What happens between batches
+    # Changes between batches
 
     @rule(reference=references | st.integers(100, 103))
-    def a_lock_runs_out_of_time(self, reference: int) -> None:
+    def expire_a_lock(self, reference: int) -> None:
         self.run()
         name = f"order:{self.world.order_id(reference - 100)}" if reference >= 100 else self.world.reference(reference)
         lock = self.model.locks.get(name)
@@ -203,7 +215,7 @@ class EngineMachine(RuleBasedStateMachine):
         )
 
     @rule(campaign=st.integers(0, 4), change=st.sampled_from(world.CHANGES))
-    def a_campaign_changes(self, campaign: int, change: dict[str, Any]) -> None:
+    def change_a_campaign(self, campaign: int, change: dict[str, Any]) -> None:
         self.run()
         offer = self.model.change(self.world.names[campaign], **change)
         self._await(save(self.bench.pool, [world.definition(offer)]))
@@ -223,9 +235,9 @@ class EngineMachine(RuleBasedStateMachine):
                 assert isinstance(answer, Rejected), (command, answer)
                 continue
             assert isinstance(answer, Verdict), (command, answer)
-            told = _told(command, answer)
-            wanted = _comparable(self.model.execute(command))
-            assert told == wanted, f"{command}\nthe engine: {told}\nthe model:  {wanted}"
+            actual = _in_model_terms(command, answer)
+            expected = _comparable(self.model.execute(command))
+            assert actual == expected, f"{command}\nthe engine: {actual}\nthe model:  {expected}"
             if isinstance(command, IssueCoupons) and command in fresh:
                 fresh.remove(command)
                 for coupon in answer.accepted:
@@ -258,8 +270,8 @@ class EngineMachine(RuleBasedStateMachine):
         assert report.findings == ()
 
 
-def _told(command: Command, verdict: Verdict) -> Answer:
-    """The verdict in the words of the model."""
+def _in_model_terms(command: Command, verdict: Verdict) -> Answer:
+    """Return the verdict as an answer of the model."""
     issue = isinstance(command, IssueCoupons)
     return _comparable(
         Answer(
@@ -277,11 +289,11 @@ def _told(command: Command, verdict: Verdict) -> Answer:
 
 
 def _comparable(answer: Answer) -> Answer:
-    """Refusals in any order; accepted coupons too, but where their order is that of application."""
+    """Return the answer with sorted refusals; accepted coupons are sorted too unless their order matters."""
     outcome = "nothing" if answer.outcome in {"recorded", "unchanged"} else answer.outcome
     accepted = answer.accepted
     if outcome in {"restored", "released"}:
-        # What a lock without an order holds has no discount, which is told as none or as nothing.
+        # A lock without an order has no discount, which is 0 or None.
         accepted = tuple(sorted((code, minor or 0) for code, minor in accepted))
     elif outcome == "redeemed":
         accepted = tuple(sorted(accepted, key=lambda one: one[0]))
@@ -300,7 +312,7 @@ def bench(database_url: str) -> Iterator[Bench]:
             runner.run(pool.close())
 
 
-def test_whatever_is_asked_the_engine_answers_as_a_plain_model_does(database_url: str) -> None:
+def test_the_engine_answers_any_commands_like_the_model(database_url: str) -> None:
     with bench(database_url) as shared:
         machine = type("Machine", (EngineMachine,), {"bench": shared})
         run_state_machine_as_test(

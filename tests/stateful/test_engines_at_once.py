@@ -1,4 +1,4 @@
-"""Three engines with commands by chance, all at once: whatever happens, no limit is passed and every sum is right."""
+"""Three engines with random commands at once: no limit is exceeded and every sum is right."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ ORDERS, REFERENCES = 8, 4
 
 
 class Chance:
-    """Makes commands on the same few coupons, orders, locks and people."""
+    """A generator of random commands on the same few coupons, orders, locks and customers."""
 
     def __init__(self, seed: int) -> None:
         self.world = world.World(seed)
@@ -80,7 +80,7 @@ class Chance:
 
 
 def capped(plain: CampaignDefinition, seed: int) -> CampaignDefinition:
-    """The campaign with a budget and caps on top: commands of five days meet every kind of period."""
+    """Return the campaign with a budget and caps: commands on five days meet every kind of period."""
     chance = random.Random(seed)
     written = plain.model_dump(mode="json")
     pers = chance.sample(["day", "week", "month"], 2)
@@ -96,9 +96,7 @@ def capped(plain: CampaignDefinition, seed: int) -> CampaignDefinition:
 
 
 @pytest.mark.parametrize("seed", range(1, 10))
-async def test_commands_of_several_engines_at_once_pass_no_limit_and_leave_every_sum_right(
-    database_url: str, seed: int
-) -> None:
+async def test_concurrent_engines_exceed_no_limit_and_keep_every_sum_right(database_url: str, seed: int) -> None:
     chance = Chance(seed)
     async with await open_pool(database_url, max_size=2 * ENGINES) as pool:
         definitions = [world.definition(offer) for offer in chance.world.offers()]
@@ -108,23 +106,23 @@ async def test_commands_of_several_engines_at_once_pass_no_limit_and_leave_every
         executed: list[Command] = []
         for _ in range(ROUNDS):
             shares = [[chance.batch() for _ in range(BATCHES)] for _ in engines]
-            # Every batch of the first engine comes to the last one as well: a redelivery that overtakes.
+            # The last engine also gets every batch of the first one: a redelivery that overtakes.
             shares[-1] = [*shares[-1], *shares[0]]
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(work(engine, share)) for engine, share in zip(engines, shares, strict=True)]
             for task in tasks:
                 for command, answer in task.result():
                     assert isinstance(answer, Verdict), answer
-                    assert told(answers.setdefault(command.command_id, answer)) == told(answer)
+                    assert comparable(answers.setdefault(command.command_id, answer)) == comparable(answer)
                     executed.append(command)
                     if isinstance(command, IssueCoupons):
                         chance.codes += [one.code for one in answer.accepted if one.code not in chance.codes]
             assert (await audit(pool)).findings == ()
         again = await engines[0].execute(executed)
-        assert [told(answer) for answer in again] == [told(answers[command.command_id]) for command in executed]
-        await events_say_what_the_entries_say(
-            pool, [answer for answer in answers.values() if isinstance(answer, Verdict)]
-        )
+        assert [comparable(answer) for answer in again] == [
+            comparable(answers[command.command_id]) for command in executed
+        ]
+        await check_events_match_entries(pool, [answer for answer in answers.values() if isinstance(answer, Verdict)])
 
 
 async def work(engine: Engine, batches: Sequence[Sequence[Command]]) -> list[tuple[Command, Answer]]:
@@ -134,17 +132,17 @@ async def work(engine: Engine, batches: Sequence[Sequence[Command]]) -> list[tup
     return done
 
 
-def told(answer: Answer) -> tuple[object, ...]:
-    """What is the same however often a command is executed."""
+def comparable(answer: Answer) -> tuple[object, ...]:
+    """Return the parts of an answer that are the same for a repeated command."""
     assert isinstance(answer, Verdict), answer
     return answer.outcome, answer.decided_at, answer.accepted, answer.refused, answer.discount_minor
 
 
-async def events_say_what_the_entries_say(pool: Pool, verdicts: Sequence[Verdict]) -> None:
-    """Each use and each restore is told once, and no other."""
+async def check_events_match_entries(pool: Pool, verdicts: Sequence[Verdict]) -> None:
+    """Check that each use and each restore is published exactly once."""
     rows = await pool.fetch("SELECT type, data::text FROM outbox WHERE topic = 'coupons.redemptions'")
     for event_type, kind in (("coupon.redeemed", "burned"), ("coupon.redemption_restored", "restored")):
-        said = sorted(
+        published = sorted(
             (data["order_id"], coupon["coupon_id"])
             for row in rows
             if row["type"] == event_type
@@ -154,6 +152,6 @@ async def events_say_what_the_entries_say(pool: Pool, verdicts: Sequence[Verdict
         entries = await pool.fetch(
             "SELECT order_id, coupon_id::text FROM ledger_entries WHERE kind = $1 AND used_uses <> 0", kind
         )
-        assert said == sorted((row[0], row[1]) for row in entries)
+        assert published == sorted((row[0], row[1]) for row in entries)
     assert await pool.fetchval("SELECT count(*) FROM journal") == len(verdicts)
     assert sum(verdict.outcome == "redeemed" for verdict in verdicts) > 0

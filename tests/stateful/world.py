@@ -1,4 +1,4 @@
-"""Campaigns, people and orders for the state machine: few of each, and tight limits, so that everything meets."""
+"""Campaigns, customers and orders for the state machine: few of each, with tight limits, so that they interact."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,7 @@ CUSTOMERS: tuple[tuple[str | None, str | None] | None, ...] = (
     ("bob", "bob"),
     ("carol", "bob"),
 )
-"""(customer id, e-mail): a guest, and people under several names that turn out to be one."""
+"""(customer id, e-mail): a guest, and customers with several identifiers that are merged."""
 
 CHANGES: tuple[dict[str, Any], ...] = (
     {"active": False},
@@ -40,12 +40,12 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"budget": 500},
     {"restored_on": frozenset()},
 )
-"""What may become of a campaign while it is used."""
+"""Changes of a campaign while it is used."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Names of one example: `number` keeps them apart from those of every other example in the database."""
+    """The names of one example; `number` distinguishes them from those of other examples in the database."""
 
     number: int
 
@@ -80,7 +80,7 @@ class World:
         return f"order-{self.number}-{number}"
 
     def order(self, number: int, day: int) -> Order:
-        """Every other order is so small that coupons run out of something to take off."""
+        """Return an order; every other one is smaller than the coupons' discounts."""
         lines = (Line("1", "p1", 1, 100), Line("2", "p2", 1, 50))
         if number % 2 == 0:
             lines = (Line("1", "p1", 2, 5_000), Line("2", "p2", 1, 2_500))
@@ -92,7 +92,7 @@ class World:
 
 
 def definition(offer: Offer) -> CampaignDefinition:
-    """The campaign as somebody would write it."""
+    """Return the campaign definition of an offer."""
     value = str(offer.percent) if offer.percent else f"{offer.off_minor / 100:.2f}"
     code = {"shared_code": offer.shared_code} if offer.shared_code else {"pattern": f"{offer.name.upper()}-########"}
     return plain_definition(

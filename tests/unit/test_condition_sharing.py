@@ -1,4 +1,4 @@
-"""Conditions that share what is converted for them, and that make lists in parts, come to what each comes to alone."""
+"""Conditions that share converted values, or build lists in parts, give the same results as separate ones."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def known(expression: str) -> Any:
 
 @pytest.mark.parametrize("metadata", [{"n": 1}, {"n": 1, "big": 2**70}, {}])
 @pytest.mark.parametrize("number", NUMBERS)
-def test_together_they_come_to_what_each_comes_to_alone(number: int, metadata: dict[str, Any]) -> None:
+def test_shared_evaluation_gives_the_same_results_as_separate_evaluation(number: int, metadata: dict[str, Any]) -> None:
     values = changed(lines=lines(number), metadata=metadata)
     together = Values(values)
     compiled = [one for one in map(known, EXPRESSIONS) if one is not None]
@@ -52,13 +52,13 @@ def test_together_they_come_to_what_each_comes_to_alone(number: int, metadata: d
         assert condition(together) is condition(values), (condition, number)
 
 
-def test_some_of_them_hold_and_some_do_not() -> None:
+def test_the_conditions_have_different_results() -> None:
     values = Values(changed(lines=lines(640), metadata={"n": 1}))
     results = [condition(values) for condition in map(known, EXPRESSIONS) if condition is not None]
     assert {True, False} == set(results)
 
 
-def test_the_lines_are_handed_over_once_for_all_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_are_converted_once_for_all_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     make = conditions._whole_environment(frozenset()).Activation
 
@@ -74,7 +74,7 @@ def test_the_lines_are_handed_over_once_for_all_conditions(monkeypatch: pytest.M
     assert len(made) == 1
 
 
-def test_lists_of_lines_are_written_in_parts_and_nothing_else_is() -> None:
+def test_only_lists_of_lines_are_rewritten_in_parts() -> None:
     written, macros = in_parts("order.lines.filter(l, l.a == '.map(').map(l, l.b)[0] == order.lines.map(l, 1)[0]")
     assert macros == 3
     assert written.count(".filter(l, l.a == '.map(').map(l, l.b)") == PARTS
@@ -87,13 +87,13 @@ def test_lists_of_lines_are_written_in_parts_and_nothing_else_is() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 63, 64, 65, 301, 10_000])
-def test_the_parts_are_the_lines(number: int) -> None:
+def test_the_parts_contain_all_lines_in_order(number: int) -> None:
     parts = parts_of(list(range(number)))
     assert len(parts) == PARTS
     assert [one for part in parts.values() for one in part] == list(range(number))
 
 
-def test_the_work_of_lists_grows_with_the_lines_and_not_with_their_square() -> None:
+def test_the_work_of_lists_grows_linearly_with_the_lines() -> None:
     condition = redemption("order.lines.filter(line, line.quantity > 0).size() > 0")
     small, large = (condition.work(Values(changed(lines=lines(number)))) for number in (600, 4_800))  # type: ignore[attr-defined]
     assert large < 30 * small

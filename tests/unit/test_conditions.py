@@ -1,4 +1,4 @@
-"""Conditions in CEL: what they come to, for values of any shape."""
+"""Conditions in CEL: their results for values of any type."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from tests.unit.condition_values import VALUES, changed, redemption
         ("order.amount > 100", True),
         ("order.quantity == 3 ? true : false", True),
         ("!(order.currency in ['USD', 'EUR'])", False),
-        # JSON's numbers: one number however it is written, and never a text.
+        # JSON numbers: 2 and 2.0 are equal, and differ from the text "2".
         ("order.metadata.tier == 2", True),
         ("order.metadata.tier == 2.0", True),
         ("order.metadata.ratio == 2", True),
@@ -35,7 +35,7 @@ from tests.unit.condition_values import VALUES, changed, redemption
         ("int(order.metadata.tier_text) == 2", True),
         ("order.metadata.vip", True),
         ("order.metadata.vip == 1", False),
-        # What isn't there, and what is null.
+        # Missing and null values.
         ("has(order.metadata.tier)", True),
         ("has(order.metadata.nowhere)", False),
         ("!has(order.metadata.nowhere)", True),
@@ -107,7 +107,7 @@ def test_a_condition_holds_or_does_not(expression: str, holds: bool | None) -> N
         "order.metadata.none.of.it == 1",
         "order.metadata.none < 1",
         "order.metadata.tier_text < 3",
-        "order.metadata.tier",  # true or false is asked for, and it is 2
+        "order.metadata.tier",  # its value is 2, not true or false
         "order.metadata.nowhere",
         "order.shipping_minor > 0",
         "order.lines[9].quantity == 1",
@@ -120,7 +120,7 @@ def test_a_condition_holds_or_does_not(expression: str, holds: bool | None) -> N
         "order.metadata.wish < 5",
     ],
 )
-def test_what_cannot_be_evaluated_does_not_hold(expression: str) -> None:
+def test_an_expression_that_cannot_be_evaluated_is_false(expression: str) -> None:
     assert redemption(expression)(VALUES) is False
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_evaluated_does_not_hold(expression: str) -> None:
         ("at > timestamp('2026-01-01T00:00:00Z')", {"at": None}, False),
     ],
 )
-def test_values_of_any_shape_give_true_or_false(expression: str, values: dict[str, Any], holds: bool) -> None:
+def test_values_of_any_type_give_true_or_false(expression: str, values: dict[str, Any], holds: bool) -> None:
     assert redemption(expression)(values) is holds
 
 
@@ -188,7 +188,7 @@ def test_a_condition_on_an_event_reads_its_data(expression: str, holds: bool) ->
     assert compile_condition(expression, EVENT_VARIABLES)({"event": data}) is holds
 
 
-def test_only_what_the_expression_names_is_handed_over() -> None:
+def test_only_the_values_that_the_expression_names_are_read() -> None:
     class Untouchable(dict[str, Any]):
         def __iter__(self) -> Any:
             raise AssertionError("read")
@@ -197,7 +197,7 @@ def test_only_what_the_expression_names_is_handed_over() -> None:
     assert redemption("order.metadata.tier == 2 && order.currency == 'EUR'")(values) is True
 
 
-def test_evaluating_changes_nothing_and_depends_on_nothing_before() -> None:
+def test_evaluation_has_no_side_effects() -> None:
     before = copy.deepcopy(VALUES)
     condition = redemption("order.metadata.tier == 2 && order.lines.exists(line, line.quantity == 2)")
     assert [condition(values) for values in (VALUES, {}, VALUES, changed(metadata={}), VALUES)] == [

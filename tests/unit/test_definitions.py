@@ -1,4 +1,4 @@
-"""Campaign definitions: what they become, and what is said of those that make no sense."""
+"""Campaign definitions: their conversion to the domain, and messages for invalid ones."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,11 @@ SAVE10: dict[str, Any] = {
     "issues_on": [{"event": "customer.signed_up"}, {"event": "reward.earned", "match": {"rule_id": "42"}}],
     "restore_on": ["order.cancelled"],
 }
-"""After the contract's campaign.json."""
+"""Based on the contract's campaign.json."""
 
 
 def changed(**sections: Any) -> CampaignDefinition:
-    """SAVE10 with fields of its sections replaced."""
+    """Return SAVE10 with fields of its sections replaced."""
     document = json.loads(json.dumps(SAVE10))
     for name, value in sections.items():
         document[name] = {**document.get(name, {}), **value} if isinstance(value, dict) else value
@@ -35,7 +35,7 @@ def changed(**sections: Any) -> CampaignDefinition:
 
 
 def parts(**fields: Any) -> dict[str, Any]:
-    """A code written as prefix, length and suffix instead of a pattern."""
+    """Return a code with prefix, length and suffix instead of a pattern."""
     return {"pattern": None, **fields}
 
 
@@ -49,11 +49,11 @@ def parts(**fields: Any) -> dict[str, Any]:
         (parts(length=12, charset="0123456789"), "############"),
     ],
 )
-def test_prefix_length_and_suffix_are_a_pattern(code: dict[str, Any], pattern: str | None) -> None:
+def test_prefix_length_and_suffix_become_a_pattern(code: dict[str, Any], pattern: str | None) -> None:
     assert to_domain(changed(code=code), 0).code == CodeRule(pattern, code.get("charset"), None)
 
 
-def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
+def test_the_contracts_campaign_is_converted_to_the_domain() -> None:
     made = to_domain(changed(), 7)
     assert (made.campaign_id, made.name, made.status, made.version) == ("save10", "Ten percent off", "active", 7)
     assert made.discount == DiscountOffer("percentage", "10", 10, 1, 0, 5_000)
@@ -74,7 +74,7 @@ def test_the_contracts_campaign_becomes_what_the_decision_reads() -> None:
     assert made.restore_on == {"order.cancelled"}
 
 
-def test_a_budget_is_in_the_campaigns_currency_and_caps_go_by_its_clock() -> None:
+def test_a_budget_uses_the_campaigns_currency_and_caps_its_clock() -> None:
     caps = [{"per": "day", "uses": 5}, {"per": "month", "each": "customer", "coupons": 2}]
     limits = {"spend_total": "5000.00", "caps": caps}
     made = to_domain(changed(limits=limits, window={"time_zone": "Asia/Tokyo"}), 0)
@@ -158,7 +158,10 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
             "`discount.value`: The amount '1.5' has 1 decimals, but JPY has 0",
         ),
         ({"window": {"starts_at": "2026-05-01", "ends_at": "2026-05-01"}}, "`window.ends_at`"),
-        ({"window": {"ends_at": "0001-01-01", "starts_at": None, "time_zone": "Asia/Tokyo"}}, "beyond the calendar"),
+        (
+            {"window": {"ends_at": "0001-01-01", "starts_at": None, "time_zone": "Asia/Tokyo"}},
+            "outside the supported years",
+        ),
         (
             {"code": {"pattern": "SAVE-##"}},
             "`code.pattern`: The pattern 'SAVE-##' makes 961 codes, too few for 100,000",
@@ -177,10 +180,13 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
         ),
         ({"code": parts(suffix="-X ", length=12)}, "`code.suffix`: The pattern '############-X ' must be printable"),
         ({"code": parts(prefix="A", charset="A?")}, "`code.charset`: The charset 'A?' may hold only"),
-        ({"code": {"pattern": None, "shared_code": "HELLO"}}, "`window.valid_for` doesn't go with `code.shared_code`"),
+        (
+            {"code": {"pattern": None, "shared_code": "HELLO"}},
+            "`window.valid_for` can't be combined with `code.shared_code`",
+        ),
         (
             {"code": {"pattern": None, "shared_code": "HELLO"}, "window": {"valid_for": None}},
-            "`eligibility.holder_only` doesn't go with `code.shared_code`",
+            "`eligibility.holder_only` can't be combined with `code.shared_code`",
         ),
         (
             {
@@ -188,7 +194,7 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
                 "window": {"valid_for": None},
                 "source": {"kind": "pool"},
             },
-            "`source.kind` doesn't go with `code.shared_code`",
+            "`source.kind` can't be combined with `code.shared_code`",
         ),
         (
             {"code": {"pattern": None, "shared_code": "A\u0007B"}, "window": {"valid_for": None}},
@@ -196,7 +202,7 @@ def test_a_date_alone_is_the_start_of_that_day_in_the_campaigns_time_zone(
         ),
     ],
 )
-def test_what_makes_no_sense_is_named_with_its_field(sections: dict[str, Any], says: str) -> None:
+def test_an_invalid_definition_is_refused_with_its_field(sections: dict[str, Any], says: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         to_domain(changed(**sections), 0)
     assert says in str(caught.value)
@@ -216,17 +222,17 @@ def test_what_makes_no_sense_is_named_with_its_field(sections: dict[str, Any], s
                 "issues_on": [{"event": "customer.signed_up", "to": "both"}],
                 "source": {"kind": "external", "url": "https://codes.example"},
             },
-            "`issues_on[0].to` is both, but an external source is asked by e-mail address",
+            "`issues_on[0].to` is both, but an external source needs an e-mail address",
         ),
     ],
 )
-def test_an_issue_rule_that_can_never_work_is_named_by_its_place(changes: dict[str, Any], says: str) -> None:
+def test_an_issue_rule_that_can_never_match_is_refused_with_its_place(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         to_domain(changed(**changes), 0)
     assert str(caught.value).startswith(says)
 
 
-def test_an_issue_rule_becomes_what_the_decision_reads() -> None:
+def test_an_issue_rule_is_converted_to_the_domain() -> None:
     rule = {"event": "customer.signed_up", "to": "both", "coupons": 3, "condition": 'event.channel == "web"'}
     (made,) = to_domain(changed(issues_on=[rule]), 0).issues_on
     assert (made.to, made.coupons) == ("both", 3)
@@ -236,7 +242,7 @@ def test_an_issue_rule_becomes_what_the_decision_reads() -> None:
     assert not made.condition.is_true({"event": {"channel": None}})
 
 
-def test_a_shared_code_needs_no_pattern_and_codes_from_elsewhere_need_none_either() -> None:
+def test_shared_codes_and_codes_of_other_sources_need_no_pattern() -> None:
     shared = changed(
         code={"pattern": None, "shared_code": "HELLO"},
         window={"valid_for": None},

@@ -163,7 +163,7 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
     }
     used |= {"customers_find", "customers_add"}
     not_of_a_batch = {
-        "definitions_take_alone",
+        "definitions_lock_exclusive",
         "campaigns_definitions",
         "campaigns_other_currency",
         "campaigns_save",

@@ -1,4 +1,4 @@
-"""The domain's words: who somebody is, and values that are compared by what they hold."""
+"""The domain's basic values: identifiers of customers, equality of values, ids and reasons."""
 
 from uuid import UUID
 
@@ -28,11 +28,11 @@ from tests.builders import line
         ),
     ],
 )
-def test_a_person_is_known_by_normalised_identifiers(customer: Customer, known_by: tuple[object, ...]) -> None:
+def test_a_customer_has_normalised_identifiers(customer: Customer, known_by: tuple[object, ...]) -> None:
     assert identifiers(customer) == known_by
 
 
-def test_values_are_equal_and_hashable_by_what_they_hold() -> None:
+def test_values_are_compared_and_hashed_by_their_fields() -> None:
     assert line("1") == Line("1", "product-1", 1, 10_000)
     assert len({line("1"), line("1"), line("2")}) == 2
 
@@ -44,7 +44,7 @@ def test_a_redemption_id_is_a_uuid_that_follows_from_its_command() -> None:
     assert UUID(made).version == 8
 
 
-def test_reasons_stand_in_the_documented_order() -> None:
+def test_reasons_have_the_documented_order() -> None:
     assert " ".join(sorted(Reason, key=lambda reason: PRECEDENCE[reason])) == (
         "request_too_large not_found voided campaign_inactive not_started expired outside_hours channel_mismatch "
         "wrong_customer customer_required segment_mismatch not_first_order order_mismatch validation_code_mismatch "

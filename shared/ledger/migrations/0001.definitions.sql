@@ -1,5 +1,5 @@
 -- Definitions and current state: campaigns, customers, coupons, orders, locks, meters.
--- There are no foreign keys on the hot path: `couponry audit` looks for orphans, and one lookup a row saved is a row more a batch.
+-- There are no foreign keys on the hot path, because each costs a lookup per row; `couponry audit` looks for orphans.
 
 CREATE TABLE campaigns (
     campaign_id text        PRIMARY KEY,
@@ -12,7 +12,7 @@ CREATE TABLE campaigns (
 
 CREATE UNIQUE INDEX campaigns_version ON campaigns (version);
 
--- One row a person. When two persons turn out to be one, the younger points to the older for good.
+-- One row per customer. When two rows turn out to be the same customer, the newer permanently points to the older.
 CREATE TABLE customers (
     customer_key uuid        PRIMARY KEY,
     merged_into  uuid,
@@ -28,7 +28,7 @@ CREATE TABLE customer_identifiers (
 );
 CREATE INDEX customer_identifiers_customer_key ON customer_identifiers (customer_key);
 
--- A coupon's own meter (held_uses, used_uses) stands on its row: the decision reads and locks that row anyway.
+-- A coupon's own meter (held_uses, used_uses) is on its row, because the decision reads and locks that row anyway.
 CREATE TABLE coupons (
     coupon_id   uuid        PRIMARY KEY,
     code        text,       -- as shown; null for a campaign without codes
@@ -44,13 +44,13 @@ CREATE TABLE coupons (
     occasion    text,       -- the natural key of what it was issued for: a reward's id
     issued_at   timestamptz,
     CONSTRAINT coupons_within_limit CHECK (uses_limit IS NULL OR held_uses + used_uses <= uses_limit)
-) WITH (fillfactor = 80);   -- room for the update of a use beside the row, so that no index is touched
+) WITH (fillfactor = 80);   -- room for updates on the same page, so that no index is changed
 CREATE UNIQUE INDEX coupons_code_key ON coupons (code_key) WHERE code_key IS NOT NULL;
 CREATE UNIQUE INDEX coupons_occasion ON coupons (occasion, campaign_id) WHERE occasion IS NOT NULL;
 CREATE INDEX coupons_holder_key ON coupons (holder_key) WHERE holder_key IS NOT NULL;
 CREATE INDEX coupons_pool ON coupons (campaign_id, coupon_id) WHERE status = 'pooled';
 
--- Running totals, only where a limit needs them. customer_key all zeros: the whole campaign.
+-- Running totals, only where a limit needs them. A customer_key of zeros means the whole campaign.
 CREATE TABLE meters (
     campaign_id    text    NOT NULL,
     customer_key   uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -66,7 +66,7 @@ CREATE TABLE meters (
     CONSTRAINT meters_within_uses CHECK (max_uses IS NULL OR held_uses + used_uses <= max_uses)
 ) WITH (fillfactor = 50);
 
--- An order that named a coupon or a lock, or that something happened to before it arrived. Orders without coupons leave no row.
+-- An order that named a coupon or a lock, or that had an event before it was placed. Orders without coupons have no row.
 CREATE TABLE orders (
     order_id     text        PRIMARY KEY,
     status       text        NOT NULL CHECK (status IN ('placed', 'paid', 'cancelled', 'returned')),
@@ -77,17 +77,17 @@ CREATE TABLE orders (
     returned_at  timestamptz,
     currency     text,
     amount_minor bigint,
-    customer     json,      -- as the order named them; only where a payment is waited for
-    requested_count integer NOT NULL DEFAULT 0,  -- likewise: the coupons that its requests named
+    customer     json,      -- as named by the order; only while a payment is pending
+    requested_count integer NOT NULL DEFAULT 0,  -- while a payment is pending: the coupons that its requests named
     seen_at      timestamptz NOT NULL DEFAULT now()
 );
 
--- Expiry is judged by its time, not by its status: a sweep only tidies up and publishes.
+-- A lock expires by its time, not by its status: a sweep only cleans up and publishes.
 CREATE TABLE locks (
     lock_reference text        PRIMARY KEY,
     status         text        NOT NULL CHECK (status IN ('open', 'burned', 'released', 'expired')),
     customer_key   uuid,
-    order_id       text,       -- the order it is bound to, then the one that burned it
+    order_id       text,       -- the order it is bound to, or the one that burned it
     expires_at     timestamptz NOT NULL
 );
 CREATE INDEX locks_open ON locks (expires_at) WHERE status = 'open';

@@ -1,7 +1,7 @@
--- What happened, for good: transfers and the journal; and what is to be told: the outbox.
+-- The permanent record (transfers and the journal) and the events to publish (the outbox).
 -- depends: 0001.definitions
 
--- One row for every change of a coupon. The four numbers are signed, so that every meter is a sum.
+-- One row per change of a coupon. The four numbers are signed, so that every meter is a sum.
 CREATE TABLE transfers (
     transfer_id    bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     recorded_at    timestamptz NOT NULL,
@@ -19,10 +19,10 @@ CREATE TABLE transfers (
     used_minor     bigint      NOT NULL,
     currency       text,
     lines          jsonb,      -- [[line id, discount in minor units], …]
-    round          smallint    -- how often this coupon had been restored to this order before; null where no order uses it
+    round          smallint    -- number of earlier restores of this coupon to this order; null without an order
 );
 CREATE INDEX transfers_coupon_id ON transfers (coupon_id);
--- The second line of defence behind the journal: an order uses a coupon once, and gets it back once, a round.
+-- A second check in addition to the journal: an order uses a coupon once and gets it back once per round.
 CREATE UNIQUE INDEX transfers_order_coupon ON transfers (order_id, coupon_id, kind, round) WHERE kind IN ('burned', 'restored');
 
 CREATE FUNCTION transfers_are_for_good() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -33,7 +33,7 @@ END $$;
 CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers
     FOR EACH STATEMENT EXECUTE FUNCTION transfers_are_for_good();
 
--- The verdict of every command ever executed. The same command again gets this verdict again.
+-- The verdict of every command ever executed. A repeated command gets the recorded verdict.
 CREATE TABLE journal (
     command_id  text        PRIMARY KEY,
     fingerprint bytea       NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE journal (
 CREATE INDEX journal_refused ON journal (decided_at) WHERE reasons <> '{}';
 CREATE INDEX journal_reasons ON journal USING gin (reasons) WHERE reasons <> '{}';
 
--- The events, in commit order: whoever inserts holds an advisory lock from before the first position is taken until the commit.
+-- The events, in commit order: a writer holds an advisory lock from before its first position until the commit.
 CREATE TABLE outbox (
     position    bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     event_id    uuid        NOT NULL,

@@ -1,4 +1,4 @@
--- The edges: webhooks that the notifier sends, and codes that an external source was asked for.
+-- External calls: webhooks that the notifier sends, and codes requested from external sources.
 -- depends: 0002.ledger
 
 CREATE TABLE webhook_endpoints (
@@ -37,7 +37,7 @@ CREATE TABLE webhook_attempts (
     PRIMARY KEY (delivery_id, attempt)
 );
 
--- One row a call to an external coupon API, written before the call and completed after it, each in a transaction of its own.
+-- One row per call to an external coupon API, written before the call and completed after it, each in its own transaction.
 CREATE TABLE external_requests (
     command_id      text        NOT NULL,
     campaign_id     text        NOT NULL,

@@ -1,4 +1,4 @@
--- Three roles: the owner migrates, the service works, the reader reads. Log-ins are members of one of them.
+-- Three roles: owner (migrations), service (all services), reader (read only). A login is a member of one of them.
 -- depends: 0003.edges
 
 DO $$
@@ -10,7 +10,7 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- another database of this cluster was migrated at the same moment
+                NULL;  -- another database of this cluster was migrated at the same time
             END;
         END IF;
     END LOOP;
@@ -28,4 +28,4 @@ GRANT INSERT, UPDATE ON campaigns, customers, customer_identifiers, coupons, met
 GRANT DELETE ON meters TO couponry_service;  -- a campaign that loses a limit loses its meters
 GRANT INSERT, UPDATE, DELETE ON lock_uses, webhook_endpoints, webhook_deliveries, external_requests TO couponry_service;
 GRANT INSERT ON transfers, journal, webhook_attempts TO couponry_service;
-GRANT INSERT, DELETE ON outbox TO couponry_service;  -- the relay deletes what was published long ago
+GRANT INSERT, DELETE ON outbox TO couponry_service;  -- the relay deletes old published events

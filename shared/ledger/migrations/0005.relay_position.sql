@@ -1,7 +1,7 @@
--- How far the relay came, as a memory beside the broker's: whose offsets expire, and which can be lost.
+-- The relay's position, kept in addition to the broker's offsets, which expire and can be lost.
 -- depends: 0004.roles
 
--- One row a relay group. The truth is the offset committed in the relay's Kafka transactions; this follows it.
+-- One row per relay group. The offset committed in the relay's Kafka transactions is authoritative; this follows it.
 CREATE TABLE relay_positions (
     relay           text        PRIMARY KEY,   -- its transactional id
     published_up_to bigint      NOT NULL DEFAULT 0 CHECK (published_up_to >= 0),

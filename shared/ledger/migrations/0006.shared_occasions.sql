@@ -1,4 +1,4 @@
--- What a shared code was handed out for: its one coupon can't say so for everybody who was given it.
+-- The occasions that a shared code was issued for, because its single coupon can't hold them all.
 -- depends: 0005.relay_position
 
 CREATE TABLE shared_occasions (

@@ -1,11 +1,11 @@
--- What the rules of promotions need: budgets, caps, segments, first orders, returns in part, subscriptions.
+-- Tables and columns for promotion rules: budgets, caps, segments, first orders, partial returns, subscriptions.
 -- depends: 0006.shared_occasions
 
--- A budget: the most that a campaign's coupons take off together, in minor units of its currency.
+-- A budget: the maximum total discount of a campaign's coupons, in minor units of its currency.
 ALTER TABLE meters ADD COLUMN max_minor bigint;
 ALTER TABLE meters ADD CONSTRAINT meters_within_minor CHECK (max_minor IS NULL OR held_minor + used_minor <= max_minor);
 
--- Running totals that begin anew: one row a period, only where a cap needs it. customer_key all zeros: the whole campaign.
+-- Running totals per period, only where a cap needs them. A customer_key of zeros means the whole campaign.
 CREATE TABLE period_meters (
     campaign_id    text    NOT NULL,
     customer_key   uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -20,26 +20,26 @@ CREATE TABLE period_meters (
     CONSTRAINT period_meters_within_uses CHECK (max_uses IS NULL OR held_uses + used_uses <= max_uses)
 ) WITH (fillfactor = 50);
 
--- The time by which an entry counts in a period; a use that is held, burned and restored counts in one and the same.
--- Null in entries older than this column: then the time they were recorded at.
+-- The time that decides in which period an entry counts; a use that is held, burned and restored counts in one period.
+-- Null in entries older than this column: the time they were recorded counts then.
 ALTER TABLE transfers ADD COLUMN counted_at timestamptz;
 ALTER TABLE lock_uses ADD COLUMN counted_at timestamptz;
 
--- A return in part gives a share of the discount back, and no use.
+-- A partial return gives back a share of the discount and no use.
 ALTER TABLE transfers DROP CONSTRAINT transfers_kind_check;
 ALTER TABLE transfers ADD CONSTRAINT transfers_kind_check
     CHECK (kind IN ('issued', 'locked', 'released', 'burned', 'returned', 'restored', 'voided')) NOT VALID;
 ALTER TABLE orders ADD COLUMN lines jsonb;     -- [[line id, quantity, unit price in minor units], …]
-ALTER TABLE orders ADD COLUMN returns jsonb;   -- what came back in parts: [[time, [[line id, quantity], …] or null, amount or null], …]
+ALTER TABLE orders ADD COLUMN returns jsonb;   -- partial returns: [[time, [[line id, quantity], …] or null, amount or null], …]
 
--- A recurring coupon's use covers the later orders of its subscription, as long as it stands.
+-- A recurring coupon's use covers the later orders of its subscription until it is restored.
 ALTER TABLE transfers ADD COLUMN subscription_id text;
 CREATE INDEX transfers_subscription_id ON transfers (subscription_id) WHERE subscription_id IS NOT NULL;
 
--- Groups that producers count a customer to; null where nobody ever said.
+-- Groups that producers assign a customer to; null if no event had any.
 ALTER TABLE customers ADD COLUMN segments text[];
 
--- Whether an order is somebody's first; the first few of a customer's, whoever asks, are the same ones.
+-- Finds out whether an order is a customer's first; ordered by id, so that every query sees the same few orders.
 CREATE INDEX orders_customer_key ON orders (customer_key, order_id COLLATE "C") WHERE customer_key IS NOT NULL;
 
 GRANT SELECT ON period_meters TO couponry_owner, couponry_service, couponry_readonly;

@@ -1,4 +1,4 @@
--- A recurring coupon that goes on with a subscription is held without a use until its order is paid; its hold, too, says for which.
+-- A recurring coupon that continues with a subscription is held without a use until its order is paid; the hold names the subscription.
 -- depends: 0007.rules
 
 ALTER TABLE lock_uses DROP CONSTRAINT lock_uses_uses_check;

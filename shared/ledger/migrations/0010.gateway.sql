@@ -1,18 +1,17 @@
--- What the HTTP gateway needs: who may call, and what was answered under an idempotency key.
+-- Tables of the HTTP gateway: API keys, and the answers kept under idempotency keys.
 -- depends: 0009.returned_entries
 
 CREATE TABLE api_keys (
     key_id      text        PRIMARY KEY,
     name        text        NOT NULL,
-    secret_hash bytea       NOT NULL,   -- SHA-256; the secret itself is told once and kept nowhere
+    secret_hash bytea       NOT NULL,   -- SHA-256; the secret itself is shown once and not stored
     scopes      text[]      NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     revoked_at  timestamptz
 );
 
--- One row a request that brought an Idempotency-Key. status and body are null until it was answered; then they are what
--- everybody gets who sends the same again. owner: the gateway process that answers it, which holds an advisory lock of
--- that number as long as it lives.
+-- One row per request with an Idempotency-Key. status and body are null until it is answered; a retry then gets them
+-- again. owner: the number of an advisory lock that the gateway process holds while it runs.
 CREATE TABLE http_answers (
     caller          text        NOT NULL,
     idempotency_key text        NOT NULL,

@@ -1,4 +1,4 @@
--- What people look for over HTTP: coupons of a campaign, campaigns of a group or for a product.
+-- Indexes for reads over HTTP: coupons of a campaign, campaigns of a group or for a product.
 -- depends: 0010.gateway
 
 CREATE INDEX coupons_campaign_id ON coupons (campaign_id, coupon_id);
@@ -10,5 +10,5 @@ CREATE INDEX transfers_campaign_id ON transfers (campaign_id, transfer_id) WHERE
 CREATE INDEX transfers_customer_key ON transfers (customer_key, transfer_id) WHERE kind IN ('burned', 'returned', 'restored');
 CREATE INDEX journal_refused_customer ON journal ((verdict ->> 'customer_key'), decided_at) WHERE reasons <> '{}';
 
--- The order of a redemption, by the id that its caller was told.
+-- The order of a redemption, by the id that its caller received.
 CREATE INDEX transfers_redemption_id ON transfers (redemption_id) WHERE kind = 'burned' AND order_id IS NOT NULL;

@@ -1,4 +1,4 @@
--- Webhooks that people manage over HTTP: secrets that rotate, endpoints that are removed, a log that is paged through.
+-- Webhooks managed over HTTP: rotating secrets, removed endpoints, and a paged log of deliveries.
 -- depends: 0011.reads
 
 ALTER TABLE webhook_endpoints ADD COLUMN previous_secret text;

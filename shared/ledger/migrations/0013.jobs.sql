@@ -1,4 +1,4 @@
--- Long work that a gateway was asked for: it goes on in parts, in whichever gateway has the lease.
+-- Long work requested over HTTP: done in parts by the gateway that has the lease.
 -- depends: 0012.webhooks
 
 CREATE TABLE jobs (

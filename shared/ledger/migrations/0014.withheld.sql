@@ -1,4 +1,4 @@
--- Events that could not be published: kept whole beside the outbox, so that those behind them go on.
+-- Events that can't be published, moved out of the outbox so that later events aren't blocked.
 -- depends: 0013.jobs
 
 CREATE TABLE outbox_withheld (

@@ -2,8 +2,8 @@
 -- that find all rows of a person.
 -- depends: 0013.jobs
 
--- One row an erasure. `identifiers` and `customer_keys` say whom to look for and are emptied when the work is done: what is left
--- is who asked, when, the pseudonym and how many rows were changed.
+-- One row per erasure. `identifiers` and `customer_keys` are emptied when the work is done. The requester, the times, the
+-- pseudonym and the number of changed rows remain.
 CREATE TABLE erasures (
     erasure_id    uuid        PRIMARY KEY,
     pseudonym     uuid        NOT NULL,
@@ -21,19 +21,19 @@ CREATE TABLE erasures (
 CREATE INDEX erasures_open ON erasures (requested_at) WHERE finished_at IS NULL;
 CREATE INDEX erasures_finished_at ON erasures (finished_at) WHERE finished_at IS NOT NULL;
 
--- All rows of a person, of every kind; these replace indexes that had some kinds only.
+-- All rows of a person, of every kind; these replace indexes on some kinds only.
 DROP INDEX transfers_customer_key;
 CREATE INDEX transfers_customer_key ON transfers (customer_key, transfer_id) WHERE customer_key IS NOT NULL;
 DROP INDEX journal_refused_customer;
 CREATE INDEX journal_customer_key ON journal ((verdict ->> 'customer_key'), decided_at) WHERE (verdict ->> 'customer_key') IS NOT NULL;
 CREATE INDEX locks_customer_key ON locks (customer_key) WHERE customer_key IS NOT NULL;
 
--- What the pruning of old rows reads.
+-- Read when old rows are deleted.
 CREATE INDEX webhook_deliveries_created_at ON webhook_deliveries (created_at);
 CREATE INDEX external_requests_asked_at ON external_requests (asked_at);
 CREATE INDEX jobs_ended ON jobs (updated_at) WHERE status IN ('done', 'failed');
 
--- An entry stays as it was written. One thing may change: the customer's key, into the pseudonym of an erasure that is open.
+-- An entry is never changed, with one exception: the customer's key may become the pseudonym of an open erasure.
 CREATE FUNCTION transfers_only_forget() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before transfers := OLD;
@@ -54,8 +54,8 @@ CREATE TRIGGER transfers_append_only BEFORE UPDATE ON transfers FOR EACH ROW EXE
 CREATE TRIGGER transfers_never_deleted BEFORE DELETE OR TRUNCATE ON transfers
     FOR EACH STATEMENT EXECUTE FUNCTION transfers_are_for_good();
 
--- The service may not update transfers. It may call this: the pseudonym on at most `most` entries of the person that an open
--- erasure is about. Returns how many it changed.
+-- The service may not update transfers. It may call this, which puts the pseudonym on at most `most` entries of the person of
+-- an open erasure. Returns the number of changed entries.
 CREATE FUNCTION erase_transfers(erasing uuid, most integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     open_erasure erasures;
@@ -70,9 +70,9 @@ BEGIN
     RETURN changed;
 END $$;
 
--- Nor may it update the journal. It may call this: verdicts without a person's data, which differ from the recorded ones in
--- customer key, metadata and the wording of refusals alone. The fingerprint, a hash of what was asked, goes too: its version 0 is
--- compared with none, so the same command still gets its verdict.
+-- The service may not update the journal either. It may call this, which stores verdicts that differ from the recorded ones only
+-- in customer key, metadata and the text of refusals. The fingerprint, a hash of the command, is removed too: version 0 is never
+-- compared, so the same command still gets its verdict.
 CREATE FUNCTION erase_verdicts(erasing uuid, command_ids text[], verdicts text[]) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     open_erasure erasures;

@@ -1,12 +1,12 @@
--- Who reads sees no secrets, and a key may be bound to groups of campaigns.
+-- Hide secrets from the reader role, and bind API keys to groups of campaigns.
 -- depends: 0013.jobs
 
 -- NULL: every campaign.
 ALTER TABLE api_keys ADD COLUMN campaign_groups text[];
 GRANT SELECT (campaign_groups) ON api_keys TO couponry_readonly;
 
--- Campaigns for people: validation codes and the values of headers are told as (hidden), whoever reads. The columns
--- beside `definition` are there so that a list needn't hide anything to tell a name.
+-- Campaigns for people: validation codes and the values of headers are shown as (hidden) to every reader. The columns in
+-- addition to `definition` let a list show a name without hiding anything first.
 CREATE VIEW campaign_terms AS
 SELECT campaign_id, status, version, created_at, updated_at,
     definition ->> 'name' AS name,
@@ -35,8 +35,8 @@ GRANT SELECT ON campaign_terms TO couponry_owner, couponry_service, couponry_rea
 REVOKE SELECT ON campaigns FROM couponry_readonly;
 GRANT SELECT (campaign_id, status, version, created_at, updated_at) ON campaigns TO couponry_readonly;
 
--- A fingerprint is a hash of a request with its validation code: beside the rest of the request, which the ledger has,
--- a short code could be found by trying.
+-- A fingerprint is a hash of a request with its validation code. The ledger has the rest of the request, so a short
+-- code could be found by trying all codes.
 DO $$
 DECLARE
     columns text;

@@ -1,6 +1,6 @@
--- Wrong guesses over HTTP (unknown codes, locks, customers), counted by all gateways together. One row for each caller
--- or address that guessed wrong and each slot of five seconds; gone a minute later. Nothing is lost with it, hence
--- UNLOGGED. And what one caller's jobs have still to make is looked up by caller.
+-- Wrong guesses over HTTP (unknown codes, locks, customers), counted by all gateways together. One row per caller or
+-- address and slot of five seconds, deleted a minute later. Losing the table does no harm, hence UNLOGGED. The
+-- index on jobs finds the coupons that a caller's jobs still have to make.
 -- depends: 0013.jobs
 
 CREATE UNLOGGED TABLE http_guesses (

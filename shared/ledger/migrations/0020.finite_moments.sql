@@ -1,5 +1,5 @@
--- Times of orders that PostgreSQL stored as infinity: a time at the very end of year 9999 was rounded up to it, and
--- can't be compared after it is read. Such times are refused at the door now.
+-- Repair times of orders that PostgreSQL stored as infinity: a time at the end of year 9999 was rounded up to it, and
+-- can't be compared after it is read. Such times are refused on input now.
 -- depends: 0013.jobs
 
 UPDATE orders SET

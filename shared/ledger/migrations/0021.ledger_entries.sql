@@ -21,14 +21,14 @@ ALTER FUNCTION transfers_are_for_good() RENAME TO ledger_entries_refuse_changes;
 ALTER FUNCTION transfers_only_forget() RENAME TO ledger_entries_allow_erasure;
 ALTER FUNCTION erase_transfers(uuid, integer) RENAME TO erase_ledger_entries;
 
--- The bodies of functions are text, so they are written again with the new names.
+-- Function bodies are text, so they are created again with the new names.
 CREATE OR REPLACE FUNCTION ledger_entries_refuse_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'ledger entries are append-only: % is not allowed; write a new entry instead', TG_OP
         USING ERRCODE = 'restrict_violation';
 END $$;
 
--- One change is allowed: the customer's key, into the pseudonym of an open erasure.
+-- One change is allowed: the customer's key may become the pseudonym of an open erasure.
 CREATE OR REPLACE FUNCTION ledger_entries_allow_erasure() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before ledger_entries := OLD;
@@ -44,7 +44,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Put the pseudonym on at most `most` entries of the customer that an open erasure is about. Return how many were changed.
+-- Put the pseudonym on at most `most` entries of the customer of an open erasure. Return the number of changed entries.
 CREATE OR REPLACE FUNCTION erase_ledger_entries(erasing uuid, most integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     open_erasure erasures;

@@ -1,4 +1,4 @@
--- A page of campaigns whose source has headers, by id. Few campaigns have a source with headers; asked by hand and at a start.
+-- A page of campaigns whose source has headers, by id. Runs rarely (at start and by hand), and few campaigns have such a source.
 SELECT campaign_id, (definition #> '{source,headers}')::text AS headers
 FROM campaigns
 WHERE campaign_id > $1 AND definition #> '{source,headers}' <> '{}'

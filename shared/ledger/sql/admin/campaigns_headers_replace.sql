@@ -1,4 +1,4 @@
--- The same headers under another key: no change of the campaign, so no version and no time.
+-- Store the same headers under another key. The campaign itself doesn't change, so version and time stay.
 UPDATE campaigns
 SET definition = jsonb_set(definition, '{source,headers}', wanted.after)
 FROM unnest($1::text[], $2::jsonb[], $3::jsonb[]) AS wanted (campaign_id, before, after)

@@ -1,4 +1,4 @@
--- Create or change campaigns; a definition that is already there as it is keeps its version, so no cache reads it again.
+-- Create or change campaigns. An unchanged definition keeps its version, so that no cache reads it again.
 INSERT INTO campaigns AS campaign (campaign_id, status, definition)
 SELECT campaign_id, status, definition
 FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS wanted (campaign_id, status, definition)

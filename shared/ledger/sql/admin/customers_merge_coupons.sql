@@ -1,2 +1,2 @@
--- The merged persons' coupons are held by the one who stays.
+-- Move the merged customers' coupons to the customer that remains.
 UPDATE coupons SET holder_key = $1 WHERE holder_key = ANY($2::uuid[])

@@ -1,5 +1,5 @@
--- One person's running totals are the sum of those they had under several names. Where that is beyond a limit, the limit
--- gives way to what has happened; the decision refuses anything further.
+-- Add the merged customers' totals to those of the customer that remains. Where the sum exceeds a limit, the limit is
+-- raised to the sum, which the CHECK constraint requires; the decision still refuses further uses.
 INSERT INTO meters AS meter (campaign_id, customer_key, issued_coupons, held_uses, used_uses, held_minor, used_minor, max_coupons, max_uses)
 SELECT campaign_id, $1::uuid, sum(issued_coupons), sum(held_uses), sum(used_uses), sum(held_minor), sum(used_minor),
        greatest(max(max_coupons), CASE WHEN max(max_coupons) IS NOT NULL THEN sum(issued_coupons) END),

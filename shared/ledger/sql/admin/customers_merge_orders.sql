@@ -1,2 +1,2 @@
--- The merged persons' orders are those of the one who stays.
+-- Move the merged customers' orders to the customer that remains.
 UPDATE orders SET customer_key = $1 WHERE customer_key = ANY($2::uuid[])

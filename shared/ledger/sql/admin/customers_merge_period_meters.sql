@@ -1,4 +1,4 @@
--- One person's periods are the sum of those they had under several names; a cap gives way to what has happened.
+-- Add the merged customers' totals of periods to those of the customer that remains; a lower cap is raised to the sum.
 INSERT INTO period_meters AS meter (campaign_id, customer_key, period, issued_coupons, held_uses, used_uses, max_coupons, max_uses)
 SELECT campaign_id, $1::uuid, period, sum(issued_coupons), sum(held_uses), sum(used_uses),
        greatest(max(max_coupons), CASE WHEN max(max_coupons) IS NOT NULL THEN sum(issued_coupons) END),

@@ -1,2 +1,2 @@
--- The merged persons' own periods are in the sum now; nobody counts in them any more.
+-- Empty the merged customers' own totals of periods, which are in the sum now.
 DELETE FROM period_meters WHERE customer_key = ANY($2::uuid[]) AND customer_key <> $1::uuid

@@ -1,4 +1,4 @@
--- One person is in every segment that they were in under several names.
+-- Give the customer that remains every segment of the merged customers.
 UPDATE customers SET segments = together.segments
 FROM (
     SELECT array_agg(DISTINCT segment ORDER BY segment) AS segments

@@ -1,4 +1,4 @@
--- A coupon's own meter against the sum of its ledger_entries.
+-- Compare a coupon's own meter with the sum of its ledger entries.
 WITH summed AS (
     SELECT coupon_id, sum(held_uses) AS held_uses, sum(used_uses) AS used_uses FROM ledger_entries GROUP BY coupon_id
 )

@@ -1,4 +1,4 @@
--- What the CHECK constraints promise, asked once more: nothing beyond its limit.
+-- Check again what the CHECK constraints guarantee: nothing is used beyond its limit.
 SELECT 'coupon ' || coupon_id AS what, 'at most ' || uses_limit AS expected, (held_uses + used_uses)::text AS found
 FROM coupons WHERE held_uses + used_uses > uses_limit
 UNION ALL

@@ -1,4 +1,4 @@
--- What coupons have held against what open locks hold.
+-- Compare the held uses of coupons with what open locks hold.
 WITH holding AS (
     SELECT coupon_id, sum(uses) AS uses FROM lock_uses JOIN locks USING (lock_reference) WHERE status = 'open' GROUP BY coupon_id
 )

@@ -1,4 +1,4 @@
--- Every meter against the sum of the ledger_entries it stands for; merged customers' entries count for whom they were merged into.
+-- Compare every meter with the sum of its ledger entries. Entries of merged customers count for the customer that remains.
 WITH change AS (
     SELECT campaign_id, coalesce(customers.merged_into, ledger_entries.customer_key) AS customer_key,
            (kind = 'issued')::integer AS issued, held_uses, used_uses, held_minor, used_minor

@@ -1,4 +1,4 @@
--- Transfers of campaigns whose limits need a meter that isn't there.
+-- Find ledger entries of campaigns whose limits need a meter that doesn't exist.
 WITH needed AS (
     SELECT campaign_id,
            coalesce(definition #>> '{limits,uses_total}', definition #>> '{limits,coupons_total}',

@@ -1,11 +1,11 @@
--- Every period's running total against the sum of the ledger_entries that count in it, by the campaign's clock; where one of the two is
--- missing it counts as nothing.
+-- Compare every period's total with the sum of the ledger entries that count in it, by the campaign's clock. A total or a sum
+-- that is missing counts as zero.
 WITH cap AS (
     SELECT campaign_id, coalesce(definition #>> '{window,time_zone}', 'UTC') AS zone, cap ->> 'per' AS per, cap ->> 'each' = 'customer' AS customers
     FROM campaigns, jsonb_array_elements(definition #> '{limits,caps}') AS cap
 ), old_hold AS (
-    -- Entries from before they had a time to count by: what was held counts when it was held, also where it is taken out; what
-    -- was used counts when it was burned, also where it is given back.
+    -- Entries older than the column counted_at: a held use counts at the time it was locked, also when it is released; a used
+    -- one counts at the time it was burned, also when it is restored.
     SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
     FROM ledger_entries
     WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)

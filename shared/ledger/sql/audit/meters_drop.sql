@@ -1,4 +1,4 @@
--- Meters that no limit needs any longer: nobody would keep them up, and a stale total is worse than none.
+-- Delete meters that no limit needs any longer. They would no longer be updated, and a stale total is worse than none.
 DELETE FROM meters
 USING unnest($1::text[], $2::boolean[], $3::boolean[]) AS campaign (campaign_id, whole, customers)
 WHERE meters.campaign_id = campaign.campaign_id

@@ -1,11 +1,11 @@
--- Periods reckoned anew from the ledger_entries, by the caps and the clock as they are now (named as `periods.period_of` names them).
--- A cap lower than what has happened gives way to what has happened; the decision refuses anything further.
+-- Compute totals of periods from the ledger entries again, by the current caps and clock (named as `periods.period_of` names them).
+-- A cap below what is already used or held is stored as that total; the decision refuses further uses.
 WITH cap AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::integer[])
         AS cap (campaign_id, zone, per, customers, max_coupons, max_uses)
 ), old_hold AS (
-    -- Entries from before they had a time to count by: what was held counts when it was held, also where it is taken out; what
-    -- was used counts when it was burned, also where it is given back.
+    -- Entries older than the column counted_at: a held use counts at the time it was locked, also when it is released; a used
+    -- one counts at the time it was burned, also when it is restored.
     SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
     FROM ledger_entries
     WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)

@@ -1,2 +1,2 @@
--- A batch shares the ground it stands on with other batches; a change of campaigns or of who is who takes it alone.
+-- Share an advisory lock with other batches; changes of campaigns and merges of customers take it exclusively.
 SELECT pg_advisory_xact_lock_shared($1)

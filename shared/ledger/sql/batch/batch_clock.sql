@@ -1,2 +1,2 @@
--- The one clock that decides. Read after the batch was let in, so that no decision is older than the campaigns it reads.
+-- Read the only clock that decides. Read after the batch got its lock, so that no decision is older than its campaigns.
 SELECT clock_timestamp()

@@ -1,2 +1,2 @@
--- Whether any campaign changed since the cache was filled.
+-- The newest version of any campaign, which shows whether the cache is stale.
 SELECT coalesce(max(version), 0) FROM campaigns

@@ -1,4 +1,4 @@
--- The coupons that a batch names by code and those that its locks and orders hold, locked in the order of their ids.
+-- Lock the coupons that a batch names by code and those of its locks and orders, in the order of their ids.
 SELECT coupon_id::text, code, code_key, campaign_id, status, holder_key::text, used_uses, held_uses, starts_at, ends_at
 FROM coupons
 WHERE code_key = ANY($1::text[]) OR coupon_id = ANY($2::uuid[])

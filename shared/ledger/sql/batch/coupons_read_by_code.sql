@@ -1,4 +1,4 @@
--- Coupons that are only looked at: shared codes that are handed out, and codes that an external source claims are new.
+-- Read coupons without locking them: shared codes that are issued, and codes that an external source claims are new.
 SELECT coupon_id::text, code, code_key, campaign_id, status, holder_key::text, used_uses, held_uses, starts_at, ends_at
 FROM coupons
 WHERE code_key = ANY($1::text[])

@@ -1,5 +1,5 @@
--- The customers of a batch whose segments or first orders are asked for, locked in sorted order: of two first orders at once
--- the second waits here, and then sees the first.
+-- Lock the batch's customers whose segments or first orders are needed, in sorted order. Of two concurrent first orders
+-- the second waits here and then sees the first.
 SELECT customer_key::text, segments
 FROM customers
 WHERE customer_key = ANY($1::uuid[])

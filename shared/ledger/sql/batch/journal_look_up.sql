@@ -1,4 +1,4 @@
--- Commands that were executed before, with what was answered.
+-- Find commands that were executed before, with their recorded verdicts.
 SELECT command_id, fingerprint, verdict::text
 FROM journal
 WHERE command_id = ANY($1::text[])

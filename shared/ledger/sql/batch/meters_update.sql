@@ -1,4 +1,4 @@
--- Running totals after the batch: one update a meter, however many commands changed it.
+-- Write totals after the batch: one update per meter, however many commands changed it.
 UPDATE meters SET issued_coupons = total.issued_coupons, held_uses = total.held_uses, used_uses = total.used_uses,
                   held_minor = total.held_minor, used_minor = total.used_minor
 FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[])

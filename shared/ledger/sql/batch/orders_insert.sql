@@ -1,4 +1,4 @@
--- Orders that the batch is the first to hear of. Inserting locks them: a second process waits here and then finds them.
+-- Insert new orders, which locks them: a second process waits here and then finds them.
 INSERT INTO orders (order_id, status, customer_key, placed_at, paid_at, cancelled_at, returned_at, currency, amount_minor, lines)
 SELECT order_id, status, customer_key, placed_at, paid_at, cancelled_at, returned_at, currency, amount_minor, lines
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::bigint[],

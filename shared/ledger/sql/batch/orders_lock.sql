@@ -1,4 +1,4 @@
--- Orders that were known before, locked in sorted order.
+-- Lock existing orders, in sorted order.
 SELECT order_id, status, customer_key::text, placed_at, paid_at, cancelled_at, returned_at, currency, amount_minor,
        customer::text, requested_count, lines::text, returns::text
 FROM orders

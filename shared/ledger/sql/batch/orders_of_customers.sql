@@ -1,6 +1,6 @@
--- Orders of these customers that stand, a few of each: one more than the batch has orders tells whether there is another.
--- Those that the batch itself inserted count as it decides them, not before. The least ids, so that a refusal names the same
--- order however large its batch is.
+-- A few open orders of each of these customers: one more than the batch has orders shows whether there is another.
+-- Orders that the batch itself inserted count when they are decided, not before. Ordered by id, so that a refusal names
+-- the same order whatever the size of the batch.
 SELECT wanted.customer_key::text, standing.order_id
 FROM unnest($1::uuid[]) AS wanted (customer_key)
 CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- What became of orders that were known before, or that were noted before they were placed.
+-- Write the new state of orders that existed before, or that had an event before they were placed.
 UPDATE orders SET
     status = change.status, customer_key = change.customer_key, placed_at = change.placed_at, paid_at = change.paid_at,
     cancelled_at = change.cancelled_at, returned_at = change.returned_at, currency = change.currency,

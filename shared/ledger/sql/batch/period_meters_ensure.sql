@@ -1,4 +1,4 @@
--- A period that nothing was counted in yet gets its row before it is locked, or two batches each see zero and both accept.
+-- Insert missing totals of periods before locking, or two batches would each see zero and both accept.
 INSERT INTO period_meters (campaign_id, customer_key, period, max_coupons, max_uses)
 SELECT campaign_id, customer_key, period, max_coupons, max_uses
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::integer[], $5::integer[])

@@ -1,4 +1,4 @@
--- Running totals of periods after the batch: one update each, however many commands counted in it.
+-- Write totals of periods after the batch: one update each, however many commands counted in it.
 UPDATE period_meters AS meter
 SET issued_coupons = total.issued_coupons, held_uses = total.held_uses, used_uses = total.used_uses
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::integer[], $5::integer[], $6::integer[])

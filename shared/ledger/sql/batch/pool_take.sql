@@ -1,4 +1,4 @@
--- Codes imported beforehand, as many of each campaign as the batch may need. Two batches never wait for each other's.
+-- Take as many imported codes of each campaign as the batch may need. Two batches never wait for each other's codes.
 SELECT wanted.campaign_id, coupon.coupon_id::text, coupon.code
 FROM unnest($1::text[], $2::integer[]) AS wanted (campaign_id, count)
 CROSS JOIN LATERAL (

@@ -1,3 +1,3 @@
--- What a shared code was handed out for. An occasion that is there already breaks the key: the batch runs again and sees it.
+-- Record the occasions that a shared code was issued for. An existing occasion breaks the key: the batch runs again and sees it.
 INSERT INTO shared_occasions (occasion, campaign_id)
 SELECT occasion, campaign_id FROM unnest($1::text[], $2::text[]) AS handed_out (occasion, campaign_id)

@@ -1,2 +1,2 @@
--- Which relay leads; the row is kept as it is until the commit, so that no other takes over in between.
+-- The relay that leads. The row stays locked until the commit, so that no other relay takes over in between.
 SELECT leader FROM relay_positions WHERE relay = $1 FOR SHARE

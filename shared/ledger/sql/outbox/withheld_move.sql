@@ -1,4 +1,4 @@
--- Moves one event that can't be published from the outbox to the withheld ones; no row when it is there no more.
+-- Move one event that can't be published to the withheld events. Returns no row if it is no longer in the outbox.
 WITH moved AS (
     DELETE FROM outbox WHERE position = $1
     RETURNING position, event_id, topic, key, type, source, subject, time, traceparent, data

@@ -1,4 +1,4 @@
--- A step of an erasure is done: how far it came, and how many rows it changed.
+-- Record how far an erasure is, and how many rows a step changed.
 UPDATE erasures
 SET stage = $2, cursor = $3::jsonb, updated_at = now(),
     counts = counts

@@ -1,4 +1,4 @@
--- The next piece of kept HTTP answers, with those that may name somebody. All that are kept are texts in UTF-8.
+-- The next chunk of kept HTTP answers, with the text of those that may name the person. All kept answers are UTF-8 text.
 SELECT caller, idempotency_key,
     CASE WHEN lower(body) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(body, '[^0-9]', '', 'g') LIKE ANY($3::text[])) THEN body END AS text
 FROM (

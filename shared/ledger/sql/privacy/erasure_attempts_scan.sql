@@ -1,4 +1,4 @@
--- The next piece of webhook attempts, with the errors that may name somebody.
+-- The next chunk of webhook attempts, with the errors that may name the person.
 SELECT delivery_id, attempt,
     CASE WHEN attempted_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(error, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
          THEN error END AS text

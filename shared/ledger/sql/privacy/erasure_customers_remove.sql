@@ -1,2 +1,2 @@
--- Nothing refers to the person's own keys any more.
+-- Delete the person's own keys, to which nothing refers any more.
 DELETE FROM customers WHERE customer_key = ANY($1::uuid[])

@@ -1,5 +1,5 @@
--- The next piece of webhook deliveries, with those that may name somebody. By what they tell of, not by when they were written:
--- the notifier may be behind. An earlier erasure's own event still has to reach its readers as it is.
+-- The next chunk of webhook deliveries, with the text of those that may name the person. Selected by the time of the event,
+-- not of the row, because the notifier may lag. An earlier erasure's own event must reach its readers unchanged.
 SELECT delivery_id,
     CASE WHEN type <> 'customer.erased' AND $4::timestamptz IS NOT NULL AND (lower(payload) LIKE ANY($2::text[])
                                                OR (cardinality($3::text[]) > 0 AND regexp_replace(payload, '[^0-9]', '', 'g') LIKE ANY($3::text[])))

@@ -1,2 +1,2 @@
--- Some of the person's ledger entries. The function is the only way in which an entry can be changed.
+-- Put the pseudonym on some of the person's ledger entries. This function is the only way to change an entry.
 SELECT erase_ledger_entries($1, $2)

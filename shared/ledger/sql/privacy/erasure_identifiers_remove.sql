@@ -1,2 +1,2 @@
--- From here on nobody is known by these names; whoever comes with them is somebody new.
+-- Delete the person's identifiers. An event with one of them is from a new customer from now on.
 DELETE FROM customer_identifiers WHERE customer_key = ANY($1::uuid[])

@@ -1,2 +1,2 @@
--- Verdicts without the person. The function is the only way in which the journal can be changed.
+-- Replace verdicts by ones without the person. This function is the only way to change the journal.
 SELECT erase_verdicts($1, $2::text[], $3::text[])

@@ -1,2 +1,2 @@
--- What the person holds is the pseudonym's: it is burned or released on the pseudonym's meters.
+-- Open locks of the person: they become the pseudonym's, and are burned or released on its meters.
 UPDATE locks SET customer_key = $1 WHERE customer_key = ANY($2::uuid[]) AND status = 'open'

@@ -1,2 +1,2 @@
--- The person's running totals are the pseudonym's by now; their own are empty.
+-- Delete the person's own totals. They are empty: the pseudonym has them now.
 DELETE FROM meters WHERE customer_key = ANY($1::uuid[])

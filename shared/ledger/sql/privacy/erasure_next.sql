@@ -1,2 +1,2 @@
--- The oldest erasure that is under way, and not among those that can't be worked on just now.
+-- The oldest open erasure, except those that can't be worked on at the moment.
 SELECT erasure_id::text FROM erasures WHERE finished_at IS NULL AND erasure_id <> ALL($1::uuid[]) ORDER BY requested_at LIMIT 1

@@ -1,4 +1,4 @@
--- The erasure under way of whoever is named so: a rerun goes on with it.
+-- The open erasure of the person with these identifiers; a second request continues it.
 SELECT erasure_id::text FROM erasures
 WHERE finished_at IS NULL AND identifiers @> jsonb_build_array(jsonb_build_array($1::text, $2::text))
 ORDER BY requested_at

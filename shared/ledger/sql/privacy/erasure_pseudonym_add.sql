@@ -1,2 +1,2 @@
--- The person that an erased one's rows belong to from now on: nobody is named so.
+-- Add the customer that owns an erased person's rows from now on. It has no identifier.
 INSERT INTO customers (customer_key) VALUES ($1)

@@ -1,4 +1,4 @@
--- The next piece of what external sources were asked, with the errors that may name somebody.
+-- The next chunk of requests to external sources, with the errors that may name the person.
 SELECT command_id, campaign_id,
     CASE WHEN asked_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(error, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
          THEN error END AS text

@@ -1,4 +1,4 @@
--- The next piece of what shared codes were handed out for.
+-- The next chunk of the occasions of shared codes.
 SELECT occasion, campaign_id, CASE WHEN lower(occasion) LIKE ANY($2::text[])
                                      OR (cardinality($3::text[]) > 0 AND regexp_replace(occasion, '[^0-9]', '', 'g') LIKE ANY($3::text[])) THEN occasion END AS text
 FROM shared_occasions

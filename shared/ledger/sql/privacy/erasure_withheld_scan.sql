@@ -1,5 +1,5 @@
--- The next piece of the withheld events, with those that may name somebody.
--- An earlier erasure's own event still has to reach its readers as it is.
+-- The next chunk of the withheld events, with those that may name the person.
+-- An earlier erasure's own event must reach its readers unchanged.
 SELECT position,
     CASE WHEN type <> 'customer.erased' AND (time <= $4 OR type = 'coupon.redemption_notified') AND (lower(data::text) LIKE ANY($2::text[])
                               OR (cardinality($3::text[]) > 0 AND regexp_replace(data::text, '[^0-9]', '', 'g') LIKE ANY($3::text[])))

@@ -1,4 +1,4 @@
--- The coupons that one person holds, by their own ends, the latest first. What their campaigns' ends make of that is reckoned afterwards.
+-- The coupons that a customer holds, by their own ends, latest first. The ends of their campaigns are applied afterwards.
 SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.name AS campaign_name,
     campaigns.status AS campaign_status, campaigns.time_window AS campaign_window, coupons.status, coupons.uses_limit, coupons.held_uses, coupons.used_uses,
     coupons.starts_at, coupons.ends_at, coupons.issued_at, clock_timestamp() AS now

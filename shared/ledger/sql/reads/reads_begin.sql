@@ -1,2 +1,2 @@
--- Filters that aren't asked for are null; planned with the values at hand, the others find their index.
+-- Plan each statement with its values: with null for unused filters, the others still find their index.
 SET LOCAL plan_cache_mode = force_custom_plan

@@ -1,4 +1,4 @@
--- One person by any of their identifiers: every name they are known by.
+-- One customer by any identifier, with all identifiers.
 SELECT person.customer_key::text, customers.created_at,
     ARRAY(
         SELECT kind || ' ' || value FROM customer_identifiers

@@ -1,4 +1,4 @@
--- The ledger's entries, counted by kind and currency. Reads all of them: for people, not for services.
+-- Count the ledger entries by kind and currency. Reads all of them: for people, not for services.
 SELECT kind, currency, count(*) AS entries, count(DISTINCT redemption_id) AS redemptions, sum(used_minor)::bigint AS used_minor
 FROM ledger_entries
 GROUP BY kind, currency

@@ -1,4 +1,4 @@
--- Events in the outbox, counted by type; those published long ago are no longer among them.
+-- Count the events in the outbox by type. Events published long ago are deleted and don't count.
 SELECT type, count(*) AS events
 FROM outbox
 GROUP BY type

@@ -1,4 +1,4 @@
--- How many customers redeemed coupons of a campaign, and how many of them on more than one order.
+-- Count the customers who redeemed coupons of a campaign, and those who did so on more than one order.
 SELECT campaign_id, count(*) AS customers, count(*) FILTER (WHERE orders > 1) AS returning
 FROM (
     SELECT campaign_id, customer_key, count(DISTINCT order_id) AS orders

@@ -1,4 +1,4 @@
--- How many coupons of each campaign were issued; shared codes, which are nobody's in particular, count as one.
+-- Count the issued coupons of each campaign. A shared code counts as one.
 SELECT campaign_id, count(*) AS issued
 FROM coupons
 WHERE status <> 'pooled' AND ($1::text IS NULL OR campaign_id = $1)

@@ -1,4 +1,4 @@
--- What became of campaigns' coupons on orders, by campaign and currency; the window may be open on either side.
+-- Sum up campaigns' coupons on orders, by campaign and currency. Either end of the window may be open.
 SELECT campaign_id, currency,
     count(*) FILTER (WHERE kind = 'burned' AND used_uses > 0) AS redeemed,
     count(*) FILTER (WHERE kind = 'restored') AS restored,

@@ -1,4 +1,4 @@
--- How many coupons of each campaign orders were refused, by reason.
+-- Count the refused coupons of each campaign by reason.
 SELECT refused ->> 'campaign_id' AS campaign_id, refused ->> 'reason' AS reason, count(*) AS refused
 FROM journal CROSS JOIN LATERAL json_array_elements(journal.verdict -> 'refused') AS refused
 WHERE journal.reasons <> '{}' AND journal.kind IN ('RedeemCoupons', 'PayOrder')

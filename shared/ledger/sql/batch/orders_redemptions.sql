@@ -1,5 +1,5 @@
--- What each order has of each coupon: the sum of its burns, returns in part and restores, how often it was burned more than
--- restored (a recurring coupon stands without a use), and how often it was restored.
+-- What each order has of each coupon: the sum of its burns, partial returns and restores, how many more burns than
+-- restores there are (a recurring coupon may be redeemed without a use), and the number of restores.
 WITH entries AS (  -- an index each
     SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
     UNION ALL

@@ -1,4 +1,4 @@
--- The step that has something left to do: a batch may have written rows of the person after it was done. Null where none has.
+-- The first step that has rows left, since a batch may have written some after the step was done. Null if none has.
 SELECT CASE
     WHEN EXISTS (SELECT FROM coupons WHERE holder_key = ANY($1::uuid[])) THEN 'coupons'
     WHEN EXISTS (SELECT FROM orders WHERE customer_key = ANY($1::uuid[])) THEN 'orders'

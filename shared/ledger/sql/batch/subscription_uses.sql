@@ -1,4 +1,4 @@
--- How many uses of a recurring coupon stand for each subscription: its later orders go on with them and take none.
+-- Count the active uses of a recurring coupon per subscription: its later orders continue with them and take none.
 SELECT subscription_id, coupon_id::text, sum(used_uses)::integer AS uses
 FROM ledger_entries
 WHERE subscription_id = ANY($1::text[])
