@@ -43,6 +43,8 @@ def parse_since(text: str) -> datetime:
 Since = Annotated[
     datetime | None,
     typer.Option(
-        parser=parse_since, metavar="WHEN", help="Only since this time: 2026-11-22, 2026-11-22T09:30:00Z, or 2h, 7d for 2 hours, 7 days ago."
+        parser=parse_since,
+        metavar="WHEN",
+        help="Only since this time: 2026-11-22, 2026-11-22T09:30:00Z, or 2h, 7d for 2 hours, 7 days ago.",
     ),
 ]

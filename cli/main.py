@@ -25,7 +25,9 @@ ENTRIES: Final = {
     "coupons": Entry(
         "cli.commands.coupons:app", "Show, validate, lock, burn, release, void coupons.", WORK, alone=False
     ),
-    "explain": Entry("cli.commands.explain:app", "Show every rule for a code and an order, and the values it saw.", LOOK),
+    "explain": Entry(
+        "cli.commands.explain:app", "Show every rule for a code and an order, and the values it saw.", LOOK
+    ),
     "customers": Entry(
         "cli.commands.customers:app", "Show a customer's wallet; export or erase a customer.", LOOK, alone=False
     ),
@@ -39,7 +41,9 @@ ENTRIES: Final = {
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
     "topics": Entry("cli.commands.topics:app", "Create the topics.", SET_UP, alone=False),
     "webhooks": Entry("cli.commands.webhooks:app", "Manage the endpoints of webhooks.", SET_UP, alone=False),
-    "secrets": Entry("cli.commands.secrets:app", "Create encryption keys, encrypt stored secrets.", SET_UP, alone=False),
+    "secrets": Entry(
+        "cli.commands.secrets:app", "Create encryption keys, encrypt stored secrets.", SET_UP, alone=False
+    ),
     "keys": Entry("cli.commands.keys:app", "Manage the API keys of the gateway.", SET_UP, alone=False),
     "issuer": Entry("cli.commands.services:issuer", "Issues coupons for rewards and sign-ups.", ONE_SERVICE),
     "redeemer": Entry("cli.commands.services:redeemer", "Redeems coupons for orders.", ONE_SERVICE),

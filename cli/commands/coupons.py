@@ -181,7 +181,9 @@ def create(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     *,
     number: Annotated[int, typer.Option("--count", min=1, max=MOST_CREATED, help="The number of coupons.")],
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write the codes to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write the codes to this file.")
+    ] = None,
     repeat: CommandId = None,
 ) -> None:
     """Create coupons without a holder, to print or to hand out. Prints their codes, one a line.

@@ -100,7 +100,8 @@ def erase(
     who: CustomerName,
     *,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="TEXT", help="Who requested it, for the log. Default: the name of your account.")
+        str | None,
+        typer.Option("--by", metavar="TEXT", help="Who requested it, for the log. Default: the name of your account."),
     ] = None,
     free_text: Annotated[
         bool,

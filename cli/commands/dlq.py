@@ -117,9 +117,7 @@ async def _replay(names: Sequence[str] | None, topic: str | None, error: str | N
         by_name = {name_of(letter): letter for letter in letters}
         missing = [name for name in names if name not in by_name]
         if missing:
-            raise CommandFailedError(
-                f"There is no dead letter {missing[0]}; `couponry dlq list` shows all of them."
-            )
+            raise CommandFailedError(f"There is no dead letter {missing[0]}; `couponry dlq list` shows all of them.")
         letters = [by_name[name] for name in dict.fromkeys(names)]
     async with broker() as settings:
         sent = await send_again(settings, letters)

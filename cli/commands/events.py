@@ -24,7 +24,9 @@ app = new_app()
 
 @app.command()
 def events(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="A topic such as coupons.redemptions, without the prefix.")],
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="A topic such as coupons.redemptions, without the prefix.")
+    ],
     *,
     limit: Limit = 100,
 ) -> None:

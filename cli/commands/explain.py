@@ -55,7 +55,9 @@ def explain(
         with open_input(order) as opened:
             data, asked_about = read_order(opened)
         given = data.customer
-        named = named or (None if given is None else Customer(given.customer_id, given.email, given.mobile, given.segments))
+        named = named or (
+            None if given is None else Customer(given.customer_id, given.email, given.mobile, given.segments)
+        )
         command = RedeemCoupons(
             name, asked_about, (checked,), named, at=data.placed_at,
             validation_code=validation_code or data.validation_code,

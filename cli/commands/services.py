@@ -24,7 +24,9 @@ def _service(name: str) -> typer.Typer:
     @app.command(name, help=f"{_HELP[name]}\n\nSettings: COUPONRY_… variables; see the README of services/{name}.")
     def service() -> None:
         wanted = ServiceSettings if name == "gateway" else Settings
-        find_settings(wanted)  # uses a running stack where no variable names a server; fails with a clear message where there is none
+        find_settings(
+            wanted
+        )  # uses a running stack where no variable names a server; fails with a clear message where there is none
         runpy.run_module(f"services.{name}", run_name="__main__", alter_sys=True)
 
     return app

@@ -38,7 +38,9 @@ Over HTTP, with a key that has every scope (kept in {file}):
 The whole API: {url}/docs
 """
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0: the port of the last run if it is free, else any free port.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="0: the port of the last run if it is free, else any free port.")
+]
 
 app = new_app()
 

@@ -17,7 +17,9 @@ from shared.webhooks.endpoints import ALL_TYPES
 
 app = new_app("Manage the endpoints that receive redemptions as webhooks.")
 
-EndpointId = Annotated[UUID, typer.Argument(metavar="ENDPOINT", help="The endpoint's id, as `couponry webhooks list` shows it.")]
+EndpointId = Annotated[
+    UUID, typer.Argument(metavar="ENDPOINT", help="The endpoint's id, as `couponry webhooks list` shows it.")
+]
 
 
 class _WebhookSettings(CommonSettings):
@@ -100,7 +102,9 @@ async def _enable(endpoint_id: UUID) -> None:
 @app.command()
 def disable(
     endpoint_id: EndpointId,
-    reason: Annotated[str, typer.Option(help="The reason, shown by `couponry webhooks list`.")] = "Disabled from the command line.",
+    reason: Annotated[
+        str, typer.Option(help="The reason, shown by `couponry webhooks list`.")
+    ] = "Disabled from the command line.",
 ) -> None:
     """Disable an endpoint. Its deliveries wait until it is enabled again."""
     run(_disable(endpoint_id, reason))

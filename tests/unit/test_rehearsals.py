@@ -139,7 +139,7 @@ steps:
         ("TEN is held for the order",),
         ("TEN takes 2.00 USD off",),
         ("TEN is held for the order",),
-        ("TEN is let go",),
+        ("TEN is released",),
     ]
 
 
@@ -186,7 +186,7 @@ steps:
         ("XMAS is held for the order",),
         ("XMAS takes 5.00 USD off",),
         ("XMAS is held for the order",),
-        ("XMAS is held no longer: nobody paid in time", "XMAS is held for the order"),
+        ("XMAS is no longer held: not paid in time", "XMAS is held for the order"),
     ]
 
 
