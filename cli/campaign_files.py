@@ -87,7 +87,7 @@ def _is_json(name: str, text: str) -> bool:
 
 
 def _campaigns(found: TreeBuilder) -> Iterator[Node]:
-    """Yield the campaigns of all documents. A document is a campaign, a list, or a mapping with the list `campaigns`."""
+    """Yield all campaigns. A document is one campaign, a list, or a mapping with the list `campaigns`."""
     for document in found.documents:
         fields = document.fields or {}
         if document.text == "null":

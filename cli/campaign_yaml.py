@@ -76,7 +76,7 @@ class _Reader:
             builder.scalar(line, NOTHING)
 
     def place(self, mark: _Mark | None) -> tuple[int, int]:
-        """Return line and column from 1. The parser may place a missing end after the last line; this returns the last."""
+        """Return line and column from 1. A position after the last line becomes the end of the last line."""
         if mark is None:
             return 1, 1
         last = len(self._lines)

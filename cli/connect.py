@@ -68,8 +68,8 @@ def database_errors(url: str) -> Iterator[None]:
         raise CommandFailedError(tls_refusal(error)) from error
     except (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError) as error:
         raise DatabaseAwayError(
-            f"PostgreSQL at {address_of(url)} is out of disk space or can't use its files ({describe(error)}): fix that "
-            "there. Nothing was lost; run the same command again."
+            f"PostgreSQL at {address_of(url)} is out of disk space or can't use its files ({describe(error)}). Fix "
+            "that first. Nothing was lost; run the same command again."
         ) from error
     except UNAVAILABLE as error:
         if SSL_REJECTED in str(error):

@@ -10,7 +10,7 @@ import typer
 
 from cli.connect import ledger
 from cli.errors import CommandFailedError, UsageProblemError
-from cli.executing import SOURCE, says_how_to_repeat
+from cli.executing import SOURCE, hint_to_repeat
 from cli.files import InputFile
 from cli.output import count
 from shared.domain.coupons import code_patterns as patterns
@@ -89,7 +89,7 @@ async def create_coupons(campaign_id: str, number: int, short_id: str, output: I
         for part, start in enumerate(range(0, number, MAX_CREATED)):
             size = min(MAX_CREATED, number - start)
             command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, size)
-            with says_how_to_repeat(short_id):
+            with hint_to_repeat(short_id):
                 verdict = await _executed(engine, command, f"The {count(made, 'coupon')} created before are valid.")
             _write(output, [coupon.code for coupon in verdict.accepted], short_id)
             made += len(verdict.accepted)

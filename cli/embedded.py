@@ -130,15 +130,15 @@ class EmbeddedStack:
             lock = os.fdopen(open_private(self.data_dir / "lock", os.O_RDWR | os.O_CREAT), "w", encoding="ascii")
         except OSError as error:
             raise ServerError(
-                f"{self.data_dir} can't hold the stack's data ({error.strerror}): choose another folder with --data-dir."
+                f"{self.data_dir} can't hold the stack's data ({error.strerror}): choose another with --data-dir."
             ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             raise ServerError(
-                f"A stack is already running in {self.data_dir}: use it, stop it with Ctrl-C in its terminal, or choose "
-                "another folder with --data-dir."
+                f"A stack is already running in {self.data_dir}: use it, stop it with Ctrl-C in its terminal, or "
+                "choose another folder with --data-dir."
             ) from None
         self._lock = lock
 

@@ -146,7 +146,7 @@ class EmbeddedPostgres:
         return f"postgresql://{SUPERUSER}:{password}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def prepare(self) -> None:
-        """Create the cluster if there is none, and clean up after a killed run. Blocks for a second or two the first time."""
+        """Create the cluster if there is none, and clean up after a killed run. The first call takes seconds."""
         private_folder(self.folder)
         self._check_owner()
         if self._account != "-":

@@ -64,7 +64,7 @@ async def _save(definitions: list[CampaignDefinition]) -> list[Saved]:
             if error.constraint_name != "coupons_code_key":
                 raise
             raise CommandFailedError(
-                "A shared code already belongs to another coupon; nothing was loaded. `couponry campaigns plan` shows which."
+                "A shared code belongs to another coupon; nothing was loaded. `couponry campaigns plan` shows which."
             ) from error
 
 

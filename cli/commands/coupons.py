@@ -210,7 +210,7 @@ def import_file(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Add existing codes to a campaign: to its pool, or, where codes are generated, as coupons that can be used at once.
+    """Add existing codes to a campaign: to its pool or, where codes are generated, as coupons ready to use.
 
     Importing the same file twice adds its codes once.
 

@@ -22,7 +22,7 @@ Groups = Annotated[
     list[str] | None,
     typer.Option(
         "--group", metavar="GROUP",
-        help="A group of campaigns (their field `group`) that the key is limited to; repeatable. Default: all campaigns.",
+        help="A group of campaigns (their field `group`) that the key is bound to; repeatable. Default: all.",
     ),
 ]  # fmt: skip
 

@@ -11,8 +11,8 @@ from shared.runtime.settings import ServiceSettings, Settings
 
 _HELP: Final = {
     "issuer": "Issue coupons for rewards and sign-ups, until Ctrl-C. Any number of issuers share the work.",
-    "redeemer": "Redeem, hold and restore coupons for orders, until Ctrl-C. Any number of redeemers share the work.",
-    "notifier": "Publish redemptions as notifications and webhooks, until Ctrl-C. Any number of notifiers share the work.",
+    "redeemer": "Redeem and restore coupons for orders, until Ctrl-C. Any number of redeemers share the work.",
+    "notifier": "Send notifications and webhooks, until Ctrl-C. Any number of notifiers share the work.",
     "relay": "Publish the ledger's events in order, until Ctrl-C. A second relay is a standby for the first.",
     "gateway": "Serve HTTP requests, until Ctrl-C. Any number of gateways share the work.",
 }

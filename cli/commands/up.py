@@ -111,7 +111,7 @@ def _show(stack: RunningStack, key: str) -> None:
     show_table(("runs", "at", "log"), [(name, at, _relative(path)) for name, at, path in rows])
     say(FIRST_STEPS)
     say(HTTP.format(file=_relative(servers.data_dir / where.KEY_FILE), key=key, url=url))
-    for name in where.DECIDING:
+    for name in where.SERVER_VARIABLES:
         if os.environ.get(name):
             say(f"{name} is set: in a terminal where it is set, other commands use it instead of this stack.\n")
     say("Press Ctrl-C to stop everything; the data is kept.")

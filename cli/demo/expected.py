@@ -17,7 +17,7 @@ COMPUTING_SECONDS: Final = 300.0
 
 
 def import_replay() -> ModuleType:
-    """Import `examples.complete_journey.replay` from the checkout this package is installed from, or from the current folder.
+    """Import `examples.complete_journey.replay` from the checkout of this package, or from the current folder.
 
     Raises CommandFailedError without a checkout (an installed package has no examples) or without the study's data.
     """

@@ -1,7 +1,8 @@
 """Show the demo's progress: bars on a terminal, otherwise one line per phase."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
 from cli.demo.run import PhaseDone
 from cli.demo.streams import StreamReader

@@ -13,13 +13,13 @@ from typing import Self
 import httpx
 
 from cli.processes import log_tail
-from cli.supervisor import Patience, SupervisedProcess, Supervisor
+from cli.supervisor import RestartPolicy, SupervisedProcess, Supervisor
 
 READY_SECONDS = 90.0
 """A consumer is ready again when the group has noticed that it died: its session timeout, and a start on a busy
 machine."""
 
-HURRIED = Patience(longest_delay_seconds=1.0, most_quick_deaths=100)
+HURRIED = RestartPolicy(longest_delay_seconds=1.0, most_quick_deaths=100)
 """Here processes die because somebody kills them: that is no reason to wait longer each time."""
 
 LOG_LINES = 15
@@ -61,7 +61,7 @@ class Fleet:
             {**self._environment, **told},
             {service: number},
             self._folder / str(len(self._supervisors)),
-            patience=HURRIED,
+            policy=HURRIED,
             say=self.deaths.append,
             named_members=named,
         )

@@ -14,7 +14,7 @@ import pytest
 
 from cli.embedded import FILES, running_stack
 from cli.private_files import prepare_data_folder
-from cli.where import DECIDING
+from cli.where import SERVER_VARIABLES
 from shared.runtime.encryption import VARIABLE
 
 COUPONRY = str(Path(sys.executable).with_name("couponry"))
@@ -24,7 +24,7 @@ def environment() -> dict[str, str]:
     """A terminal where nothing is set, and the checkout is importable from any folder."""
     root = str(Path(__file__).resolve().parents[2])
     return {
-        **{name: text for name, text in os.environ.items() if name not in (*DECIDING, VARIABLE)},
+        **{name: text for name, text in os.environ.items() if name not in (*SERVER_VARIABLES, VARIABLE)},
         "PYTHONPATH": root,
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cli.rehearsal.play import script_of, result_lines
+from cli.rehearsal.play import result_lines, script_of
 from cli.rehearsal.script import Filling, Step
 from cli.rehearsal.stage import commands_of, imported, settings_of
 from cli.rehearsal.words import PublishedEvent

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.supervisor import Patience, ServiceFailedError, Supervisor
+from cli.supervisor import RestartPolicy, ServiceFailedError, Supervisor
 
-HURRIED = Patience(first_delay_seconds=0.01, longest_delay_seconds=0.05, most_quick_deaths=3)
+HURRIED = RestartPolicy(first_delay_seconds=0.01, longest_delay_seconds=0.05, most_quick_deaths=3)
 SERVES = """
 import http.server, os
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -30,7 +30,7 @@ def supervisor(program: str, log_dir: Path, *, count: int = 1, stop_seconds: flo
         return [sys.executable, "-c", program]
 
     return Supervisor(
-        {"PLACE": "here"}, {"demo": count}, log_dir, patience=HURRIED, command=command, stop_seconds=stop_seconds
+        {"PLACE": "here"}, {"demo": count}, log_dir, policy=HURRIED, command=command, stop_seconds=stop_seconds
     )
 
 

@@ -192,7 +192,7 @@ def test_numbers_that_differ_anywhere_are_not_the_same() -> None:
 
 
 def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.DECIDING:
+    for name in where.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     where.choose_data_dir(tmp_path)
     with pytest.raises(SettingsError, match="couponry up"):
@@ -203,7 +203,7 @@ def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_stack_that_has_ended_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.DECIDING:
+    for name in where.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "stack.json").write_text('{"database_url": "postgresql://x", "bootstrap_servers": "y:1", "pid": 1}')
     where.choose_data_dir(tmp_path)
