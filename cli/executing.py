@@ -59,7 +59,7 @@ def customer_of(text: str | None) -> Customer | None:
     if not text.strip() or len(text) > MAX_ID_LENGTH:
         raise UsageProblemError(f"A customer's identifier must have 1 to {MAX_ID_LENGTH} characters.")
     if CONTROL_CHARACTERS.search(text.strip()):
-        raise UsageProblemError("A customer's identifier must not contain control characters.")
+        raise UsageProblemError("A customer's identifier must have no control characters.")
     if kind == "mobile" and e164(text) is None:
         raise UsageProblemError(f"{text!r} is not a phone number; write it with its country code, like +4930123456.")
     return Customer(
@@ -76,7 +76,7 @@ def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
     if any(not code.strip() or len(code) > MAX_ID_LENGTH for code in codes):
         raise UsageProblemError(f"A code must have 1 to {MAX_ID_LENGTH} characters.")
     if any(CONTROL_CHARACTERS.search(code.strip()) for code in codes):
-        raise UsageProblemError("A code must not contain control characters.")
+        raise UsageProblemError("A code must have no control characters.")
     return tuple(codes)
 
 

@@ -181,7 +181,7 @@ class Filling:
         number = int(code[1:])
         if number > len(self.issued):
             raise ScriptError(
-                f"Step {step.number}: there is no {code}; only {len(self.issued)} codes were issued before."
+                f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before."
             )
         return self.issued[number - 1]
 

@@ -130,7 +130,7 @@ def test_the_newest_events_of_a_topic_are_printed_as_they_can_be_published_again
     assert len(couponry("events", "orders", "--limit", "2").out.splitlines()) == 2
     unknown = couponry("events", "order")
     assert unknown.exit_code == 2
-    assert "choose among" in unknown.err
+    assert "choose one of" in unknown.err
 
 
 def test_a_file_with_bad_lines_is_refused_whole_with_their_numbers(couponry: Couponry, topics: KafkaSettings) -> None:

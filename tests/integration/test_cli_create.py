@@ -125,8 +125,8 @@ def test_codes_that_exist_are_read_from_lines_or_a_column_and_can_be_used_at_onc
         (b"name,code\nx,A\n\ny\n", "line 4: has no 'code'"),
         (b"name,code\nx,\n", "line 2: a code has 1 to 255"),
         (b"OK-1\n\xff\xfe\n", "line 2: not UTF-8"),
-        (b"code\n", "holds no codes"),
-        (b"\n", "holds no codes"),
+        (b"code\n", "has no codes"),
+        (b"\n", "has no codes"),
     ],
 )
 def test_a_file_that_cannot_be_taken_names_the_line_and_adds_nothing(

@@ -143,7 +143,7 @@ def test_without_an_order_what_needs_one_is_left_open(
 
     assert called.exit_code == 0
     assert "eligibility.min_order_amount needs an order" in called.words
-    assert called.out.rstrip().endswith("Good, as far as can be said without an order.")
+    assert called.out.rstrip().endswith("Valid, as far as this can be checked without an order.")
     assert counts(database_url) == before
 
     alone = couponry("explain", codes["picky"], "--json").json
@@ -189,7 +189,7 @@ def test_a_code_that_stands_on_the_order_changes_nothing(couponry: Couponry, cod
 
     assert called.exit_code == 0
     assert "Order 'A' has redeemed it already, so nothing is judged again." in called.words
-    assert called.out.rstrip().endswith("The order has it already; the same order again changes nothing.")
+    assert called.out.rstrip().endswith("Already redeemed for this order; the same order again changes nothing.")
     assert couponry("explain", codes["used"], "--order", "-", "--json", given=given).json["outcome"] == "unchanged"
 
     other = couponry("explain", codes["used"], "--order", "-", given=json.dumps(ORDER))
@@ -208,10 +208,10 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ("", "this is no valid JSON (Expecting value: line 1 column 1 (char 0)); `couponry example order` prints one."),
-        ("{", "this is no valid JSON"),
-        ("\x00\xff", "this is no valid JSON"),
-        ("[" * 100_000, "this is no valid JSON"),
+        ("", "not valid JSON (Expecting value: line 1 column 1 (char 0)); `couponry example order` prints one."),
+        ("{", "not valid JSON"),
+        ("\x00\xff", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ("[]", "an order is a JSON object; `couponry example order` prints one."),
         (event(type="order.paid"), "This is an event of type 'order.paid', not order.placed;"),
         (event(type=["order.placed"]), "This is an event of type ['order.placed'], not order.placed;"),
@@ -247,7 +247,7 @@ def test_an_order_that_cannot_be_read_is_a_sentence(
         (("SAVE10", "--order", "nowhere.json"), 2, "There is no file nowhere.json; check the path."),
         (("SAVE10", "--order", "/"), 2, "/ is a folder; name a file in it."),
         ((" ",), 2, "A code must have 1 to"),
-        (("SAVE10", "--customer", "+1"), 2, "is no phone number"),
+        (("SAVE10", "--customer", "+1"), 2, "is not a phone number"),
         ((), 2, "Missing argument 'CODE'"),
         (("A\x00B",), 2, "must have no control characters"),
     ],

@@ -109,7 +109,7 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
             "limits.spend_total: The amount '5.001' has 3 decimals, but USD has 2",
         ),
         ("", "campaign.json is empty"),
-        ('{"campaign_id": ', "campaign.json:1:17: this is no valid JSON"),
+        ('{"campaign_id": ', "campaign.json:1:17: not valid JSON"),
     ],
 )
 def test_a_wrong_campaign_file_names_place_and_field_and_loads_nothing(
@@ -164,7 +164,7 @@ def test_a_coupon_goes_from_lock_to_burn_and_shows_its_whole_history(couponry: C
 def test_a_released_lock_holds_nothing_and_letting_go_twice_is_once(couponry: Couponry, codes: list[str]) -> None:
     reference = couponry("coupons", "lock", codes[0], "--customer", "customer_123", "--json").json["lock_reference"]
     assert couponry("coupons", "show", codes[0], "--json").json["holds"][0]["lock_reference"] == reference
-    assert couponry("coupons", "release", reference).words.startswith("Let go:")
+    assert couponry("coupons", "release", reference).words.startswith("Released:")
     assert couponry("coupons", "release", reference).words.startswith("Nothing to do")
     assert couponry("coupons", "show", codes[0], "--json").json["holds"] == []
     assert couponry("coupons", "release", "lock_unknown").exit_code == 1
@@ -271,7 +271,7 @@ def test_redemptions_are_listed_newest_first_and_filtered(
     assert len(couponry("redemptions", "list", "--limit", "1", "--json").json) == 1
     assert "redeemed 12.50 USD" in couponry("redemptions", "list").words
     assert couponry("redemptions", "list", "--reason", "nonsense").exit_code == 2
-    assert "somebody tried that code" in couponry("coupons", "show", "nope").words
+    assert "requests named that code" in couponry("coupons", "show", "nope").words
 
 
 def test_the_audit_finds_a_meter_that_somebody_changed(couponry: Couponry, codes: list[str], database_url: str) -> None:

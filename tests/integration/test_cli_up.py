@@ -98,7 +98,7 @@ def test_up_runs_everything_others_find_it_and_ctrl_c_ends_all_of_it(up: subproc
     gone = subprocess.run(
         [COUPONRY, "audit"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
-    assert (gone.returncode, gone.stderr.startswith("No stack runs in .couponry")) == (2, True)
+    assert (gone.returncode, gone.stderr.startswith("No stack is running in .couponry")) == (2, True)
 
 
 def readable_by_others(folder: Path) -> list[str]:

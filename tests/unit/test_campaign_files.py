@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.campaign_files import MOST_BYTES, MOST_TOLD, read_campaigns
+from cli.campaign_files import MOST_BYTES, MOST_SHOWN, read_campaigns
 from cli.errors import CommandFailedError, UsageProblemError
 from cli.files import InputFile
 from cli.main import app
@@ -22,7 +22,7 @@ discount: {kind: fixed, value: "5.00", currency: USD}
 ONE_JSON = {"campaign_id": "a", "discount": {"kind": "fixed", "value": "5.00", "currency": "USD"}}
 
 
-ANCHORS = "anchors and aliases (&, *) aren't read here; write out what they stand for."
+ANCHORS = "anchors and aliases (&, *) are not supported; write the values out."
 
 
 def read(text: str | bytes, name: str = "f.yaml") -> list[CampaignDefinition]:
@@ -108,8 +108,8 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (f"{ONE}name: ~\n", ['f.yaml:3: ~ means nothing to some and a text to others; write null or "~".']),
-        (f"{ONE}name: Null\n", ['f.yaml:3: Null means nothing to some and a text to others; write null or "Null".']),
+        (f"{ONE}name: ~\n", ['f.yaml:3: ~ is ambiguous: null to some YAML parsers, a text to others; write null or "~".']),
+        (f"{ONE}name: Null\n", ['f.yaml:3: Null is ambiguous: null to some YAML parsers, a text to others; write null or "Null".']),
         (f"{ONE}recurring: yes\n", ["f.yaml:3: campaign 'a', recurring: must be true or false."]),
         (f"{ONE}name: 12\n", ["f.yaml:3: campaign 'a', name: must be a text; put it in quotes."]),
         (f"{ONE}name: null\n", ["f.yaml:3: campaign 'a', name: must be a text."]),
@@ -123,9 +123,9 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         ),
         (
             f"{ONE}code:\n  pattern: ####-####\n",
-            ["f.yaml:4: only a comment stands here; write null, or put a text that begins with # in quotes."],
+            ["f.yaml:4: the value is only a comment; write null, or put a text that begins with # in quotes."],
         ),
-        (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: stands already on line 3; keep one of the two."]),
+        (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: already set on line 3; keep one of the two."]),
         (
             f"{ONE}name: &x a\ngroup: *x\n",
             [f"f.yaml:{line}: {ANCHORS}" for line in (3, 4)],
@@ -133,13 +133,13 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (
             f"{ONE}name: !!str 12\n",
             [
-                "f.yaml:3: tags (!) aren't read here; leave it out, and put a number that is meant as a text in "
+                "f.yaml:3: tags (!) are not supported; remove the tag, and put a number that is meant as a text in "
                 "quotes."
             ],
         ),
         (
             f"{ONE}limits: {{uses_total: 1",
-            ["f.yaml:3:23: this is no valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
+            ["f.yaml:3:23: not valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
         ),
         (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a text, not a list or a mapping."]),
         (
@@ -149,26 +149,26 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
                 'for example "125.00".'
             ],
         ),
-        (f"{ONE}\tname: a\n", ["f.yaml:3:1: this is no valid YAML (while scanning for the next token found character "
+        (f"{ONE}\tname: a\n", ["f.yaml:3:1: not valid YAML (while scanning for the next token found character "
          "that cannot start any token)."]),
-        (f"{ONE}name: a: b\n", ["f.yaml:3:8: this is no valid YAML (mapping values are not allowed in this context)."]),
+        (f"{ONE}name: a: b\n", ["f.yaml:3:8: not valid YAML (mapping values are not allowed in this context)."]),
         (f"{ONE}name: \a\n",
-         ["f.yaml:3:7: this is no valid YAML (control characters are not allowed); remove that character."]),
+         ["f.yaml:3:7: not valid YAML (control characters are not allowed); remove that character."]),
         (f'{ONE}name: "\\0"\n',
          ["f.yaml:1: campaign 'a': a text holds the character NUL (\\u0000), which no database can store; remove it."]),
         ("- " * 5_000, ["f.yaml:1:201: nested more than 100 deep; a campaign needs only a few."]),
         ("hello", ["f.yaml:1: must be a campaign, with campaign_id and discount; correct or remove it."]),
-        ("", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
-        ("---\n# nothing\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
-        ("campaigns: []\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
+        ("", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
+        ("---\n# nothing\n", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
+        ("campaigns: []\n", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
         (
             f"campaigns: 5\nother: 1\n---\n{ONE}",
             [
                 "f.yaml:1: campaigns: must be a list of campaigns.",
-                "f.yaml:2: other: doesn't go beside campaigns; remove it.",
+                "f.yaml:2: other: not allowed next to campaigns; remove it.",
             ],
         ),
-        (b"name: \xff\n", ["f.yaml:1: this is no UTF-8 text; save the file as UTF-8."]),
+        (b"name: \xff\n", ["f.yaml:1: not UTF-8 text; save the file as UTF-8."]),
     ],
 )  # fmt: skip
 def test_a_yaml_trap_is_named_with_its_line(text: str | bytes, says: list[str]) -> None:
@@ -179,7 +179,7 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
     lines = ["a: &a [x]"] + [f"{to}: &{to} [{', '.join([f'*{of}'] * 9)}]" for of, to in pairwise("abcdefghi")]
     said = told("\n".join(lines))
     assert said[0] == f"f.yaml:1: {ANCHORS}"
-    assert len(said) == MOST_TOLD + 1
+    assert len(said) == MOST_SHOWN + 1
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
     [
         (
             '{"campaign_id": "a",\n',
-            ["f.json:2:1: this is no valid JSON (Expecting property name enclosed in double quotes)."],
+            ["f.json:2:1: not valid JSON (Expecting property name enclosed in double quotes)."],
         ),
-        ('{"a": 1}\n\n{"b":}', ["f.json:3:6: this is no valid JSON (Expecting value)."]),
-        ("campaign_id: a", ["f.json:1:1: this is no valid JSON (Expecting value)."]),
-        ("[" * 5_000, ["f.json:1:1: nested too deep; a campaign needs only a few levels."]),
+        ('{"a": 1}\n\n{"b":}', ["f.json:3:6: not valid JSON (Expecting value)."]),
+        ("campaign_id: a", ["f.json:1:1: not valid JSON (Expecting value)."]),
+        ("[" * 5_000, ["f.json:1:1: nested too deeply; a campaign needs only a few levels."]),
         ('{"a":' * 150 + "1" + "}" * 150, ["f.json:1:501: nested more than 100 deep; a campaign needs only a few."]),
         ('{"campaign_id": "a"}', ["f.json:1: campaign 'a', discount: is missing."]),
         (
@@ -204,13 +204,13 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
         ),
         (
             '{"campaign_id": "a", "campaign_id": "b"}',
-            ["f.json:1: campaign_id: stands already on line 1; keep one of the two."],
+            ["f.json:1: campaign_id: already set on line 1; keep one of the two."],
         ),
         (
             json.dumps(ONE_JSON | {"nmae": 1, "name": "\\ud800"}, indent=1).replace("\\\\", "\\"),
             [
-                "f.json:8: campaign 'a', nmae: is no field that is known here; correct or remove it.",
-                r"f.json:9: holds half of a character (a lone surrogate such as \ud800); correct the text.",
+                "f.json:8: campaign 'a', nmae: is not a field of a script; correct or remove it.",
+                r"f.json:9: contains half a character (a lone surrogate such as \ud800); correct the text.",
             ],
         ),
     ],
@@ -255,19 +255,19 @@ def test_everything_wrong_in_a_file_is_told_at_once_in_its_order() -> None:
     )
     assert told(text) == [
         "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
-        "f.yaml:6: campaign 'b', limits.spent: is no field that is known here; correct or remove it.",
-        "f.yaml:7: campaign 'b', campaign_id: stands already on line 4; give each campaign an id of its own.",
-        "f.yaml:9: campaign 'b', code.shared_code: stands already on line 3; give each campaign a code of its own.",
-        "f.yaml:10: campaign 'a', campaign_id: stands already on line 1; give each campaign an id of its own.",
+        "f.yaml:6: campaign 'b', limits.spent: is not a field of a script; correct or remove it.",
+        "f.yaml:7: campaign 'b', campaign_id: already used on line 4; give each campaign an id of its own.",
+        "f.yaml:9: campaign 'b', code.shared_code: already used on line 3; give each campaign a code of its own.",
+        "f.yaml:10: campaign 'a', campaign_id: already used on line 1; give each campaign an id of its own.",
         "f.yaml:12: campaign 'd', discount: is missing.",
         "f.yaml:13: campaign 'd', discount: is missing.",
-        "f.yaml:13: campaign 'd', campaign_id: stands already on line 12; give each campaign an id of its own.",
+        "f.yaml:13: campaign 'd', campaign_id: already used on line 12; give each campaign an id of its own.",
     ]
 
 
 def test_a_mistake_made_a_thousand_times_is_told_twenty_times() -> None:
     said = told(f"{ONE}applies_to:\n  product_ids:\n" + "  - 7\n" * 1_000)
-    assert len(said) == MOST_TOLD + 1
+    assert len(said) == MOST_SHOWN + 1
     assert said[-1] == "… and 980 more."
 
 
@@ -276,12 +276,12 @@ def test_a_file_with_more_mistakes_than_anybody_reads_says_how_many() -> None:
     listed = [f'{{"campaign_id": "{n}", "discount": 1,\n"applies_to": {{"product_ids": [{wrong}]}}}}' for n in "abc"]
     said = told(f"[{','.join(listed)}]", "f.json")
     assert said[0] == "f.json:1: campaign 'a', discount: must be an object."
-    assert said[-1] == f"… and {3 * 50_001 - MOST_TOLD:,} more."
+    assert said[-1] == f"… and {3 * 50_001 - MOST_SHOWN:,} more."
 
 
 def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
     said = told(f'{ONE}"\\e[2J": 1\n')
-    assert said == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
+    assert said == ["f.yaml:3: campaign 'a', '\\x1b[2J': is not a field of a script; correct or remove it."]
 
 
 def test_a_file_that_is_too_large_is_refused_packed_or_not() -> None:

@@ -65,12 +65,12 @@ def test_an_unknown_command_is_wrong_usage_with_a_suggestion() -> None:
         (SettingsError("COUPONRY_X is not set."), 2, "COUPONRY_X is not set."),
         (MoneyError("No such currency."), 2, "No such currency."),
         (asyncpg.UndefinedTableError("no relation"), 1, "`couponry migrate`"),
-        (asyncpg.InvalidPasswordError("no"), 1, "refuses the log-in"),
-        (asyncpg.InvalidCatalogNameError("no"), 1, "no such database"),
+        (asyncpg.InvalidPasswordError("no"), 1, "refuses the login"),
+        (asyncpg.InvalidCatalogNameError("no"), 1, "does not exist"),
         (asyncpg.InvalidParameterValueError('role "couponry_service" does not exist'), 1, "`couponry migrate`"),
         (asyncpg.ReadOnlySQLTransactionError("read only"), 1, "PostgreSQL refused: read only."),
         (TopicAuthorizationFailedError(), 1, "The broker refused"),
-        (ConnectionResetError("reset"), 1, "went away"),
+        (ConnectionResetError("reset"), 1, "was lost"),
         (ZeroDivisionError("division by zero"), 70, "This is a bug in Couponry: ZeroDivisionError: division by zero."),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_stack_that_has_ended_is_not_found(monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "stack.json").write_text('{"database_url": "postgresql://x", "bootstrap_servers": "y:1", "pid": 1}')
     where.choose_data_dir(tmp_path)
-    with pytest.raises(SettingsError, match="No stack runs in"):
+    with pytest.raises(SettingsError, match="No stack is running in"):
         where.find_settings(DatabaseSettings)
 
 

@@ -244,17 +244,17 @@ def test_the_form_of_a_code_is_told_only_of_a_code_that_has_it(code: str, rule: 
 
 ONE_OF = "order, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal text, for example "125.00".'
-LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
+LISTED = "give lists of codes by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
 
 
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        ("order", "Step 1 is no mapping; write it as `order: {…}` and `then: …`."),
+        ("order", "Step 1 is not a mapping; write it as `order: {…}` and `then: …`."),
         ("{then: nothing}", f"Step 1 has nothing; give exactly one of {ONE_OF}."),
         ("{ordr: {}}", f"Step 1 has ordr; give exactly one of {ONE_OF}."),
         ("{order: {}, paid: {}}", f"Step 1 has order, paid; give exactly one of {ONE_OF}."),
-        ("{order: 5}", "Step 1: order holds the event's fields, like {order_id: A1}."),
+        ("{order: 5}", "Step 1: order needs the event's fields, like {order_id: A1}."),
         ("{order: {amount: ten}}", f"Step 1, order: amount: {AN_AMOUNT}"),
         (
             "{order: {amount: 10.005, coupon_codes: [TEN]}}",
@@ -283,9 +283,9 @@ LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
         ("{order: {amount: 10, coupon_codes: [$1]}}", "Step 1: there is no $1; 0 codes were issued before."),
         ("{signed_up: {customer: null}}", "Step 1, signed_up: customer: must be an object."),
         ("{reward: {points: many}}", "Step 1, reward: points: must be a whole number."),
-        ("{paid: {}}", "Step 1: paid of which order? Place one before, or give order_id."),
+        ("{paid: {}}", "Step 1: paid needs an order. Place one in an earlier step, or give order_id."),
         ("{cancelled: {order_id: 5}}", "Step 1, cancelled: order_id: must be a text."),
-        ("{void: {}}", "Step 1: void holds a code, like `void: TEN` or `void: $1`."),
+        ("{void: {}}", "Step 1: void needs a code, like `void: TEN` or `void: $1`."),
         ("{void: $3}", "Step 1: there is no $3; 0 codes were issued before."),
         ("{codes: {eleven: [A]}}", "Step 1: there is no campaign 'eleven' to import codes for."),
         ("{codes: [A]}", f"Step 1: {LISTED}"),
@@ -293,10 +293,10 @@ LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
         ("{codes: {ten: [7]}}", f"Step 1: {LISTED}"),
         (
             "{campaign: {campaign_id: eleven, discount: {kind: percentage, value: 11}, code: {shared_code: ten}}}",
-            "Step 1: The code 'ten' is campaign 'ten''s already; give 'eleven' another one.",
+            "Step 1: The code 'ten' already belongs to campaign 'ten'; give 'eleven' another one.",
         ),
-        ("{order: {amount: 10}, then: 5}", "Step 1: `then` is a line or a list of lines."),
-        ("{order: {amount: 10}, then: [5]}", "Step 1: `then` is a line or a list of lines."),
+        ("{order: {amount: 10}, then: 5}", "Step 1: `then` must be a line or a list of lines."),
+        ("{order: {amount: 10}, then: [5]}", "Step 1: `then` must be a line or a list of lines."),
     ],
 )
 def test_a_step_that_cant_be_played_is_named_with_what_to_do(step: str, told: str) -> None:
@@ -316,7 +316,7 @@ A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remo
         ("", f"f.yaml: campaigns is missing; {KNOWN}"),
         ("- 5\n", f"f.yaml: campaigns is missing; {KNOWN}"),
         (STEPS, f"f.yaml: campaigns is missing; {KNOWN}"),
-        (f"{TEN}step: []\n", f"f.yaml: step is no field that is known here; {KNOWN}"),
+        (f"{TEN}step: []\n", f"f.yaml: step is not a field of a script; {KNOWN}"),
         (TEN, "f.yaml: steps is missing; list at least one, like `- order: {amount: 100.00, coupon_codes: [TEN]}`."),
         (f"campaigns: 5\n{STEPS}", f"f.yaml:1: {A_CAMPAIGN}"),
         (f"{TEN}steps: [{{campaign: ten}}]\n", f"f.yaml:4: {A_CAMPAIGN}"),
@@ -327,14 +327,14 @@ A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remo
         (
             f"campaigns:\n  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n"
             f"  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n{STEPS}",
-            "f.yaml:3: campaign 'a', campaign_id: stands already on line 2; give each campaign an id of its own.",
+            "f.yaml:3: campaign 'a', campaign_id: already used on line 2; give each campaign an id of its own.",
         ),
         (f"{TEN}burn_on: shipped\n{STEPS}", "f.yaml: burn_on must be placed or paid."),
-        (f"{TEN}{STEPS}---\n{TEN}", "f.yaml: one script a file; put what follows --- into another file."),
-        (f"{TEN}{STEPS}{STEPS}", "f.yaml:5: steps: stands already on line 4; keep one of the two."),
+        (f"{TEN}{STEPS}---\n{TEN}", "f.yaml: a file holds one script; move everything after --- to another file."),
+        (f"{TEN}{STEPS}{STEPS}", "f.yaml:5: steps: already set on line 4; keep one of the two."),
         (
             "a: [1\n",
-            "f.yaml:2:1: this is no valid YAML (while parsing a flow sequence did not find expected ',' or ']').",
+            "f.yaml:2:1: not valid YAML (while parsing a flow sequence did not find expected ',' or ']').",
         ),
     ],
 )
@@ -345,7 +345,7 @@ def test_a_script_that_cant_be_read_is_told_why_with_its_line(text: str, told: s
 
 
 def test_a_script_is_utf_8() -> None:
-    with pytest.raises(CommandFailedError, match=r"^f: this is no UTF-8 text; save the file as UTF-8\.$"):
+    with pytest.raises(CommandFailedError, match=r"^f: not UTF-8 text; save the file as UTF-8\.$"):
         read_script(InputFile("f", io.BytesIO(b"\xff\xfe")))
 
 
@@ -365,7 +365,7 @@ def test_the_command_fails_where_something_else_comes_of_a_step() -> None:
         [
             "  1  order      TEN takes 10.00 USD off",
             "                expected: TEN takes 11.00 USD off",
-            "1 step came out otherwise than expected.",
+            "1 step had a different result than expected.",
         ],
     )
 
@@ -383,7 +383,7 @@ def test_the_command_gives_json() -> None:
 
 def test_the_command_says_in_one_line_what_is_wrong_with_a_script() -> None:
     told = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}steps: [{{paid: {{}}}}]\n")
-    assert (told.exit_code, told.output) == (1, "-: Step 1: paid of which order? Place one before, or give order_id.\n")
+    assert (told.exit_code, told.output) == (1, "-: Step 1: paid needs an order. Place one in an earlier step, or give order_id.\n")
 
 
 def test_the_command_says_where_there_is_no_file(tmp_path: Path) -> None:
