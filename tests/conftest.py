@@ -33,11 +33,11 @@ structlog.configure(
     ]
 )
 
-# Secrets at rest are encrypted in every test, as in production; the key is nobody's.
+# Secrets at rest are encrypted in every test, as in production; this key is only for tests.
 os.environ.setdefault("COUPONRY_ENCRYPTION_KEYS", base64.urlsafe_b64encode(bytes(range(32))).decode())
 
 taken: set[str] = set()
-"""Which servers this run took; of the workers' too, where several processes share the tests."""
+"""Descriptions of the servers of this run, including those of the worker processes."""
 
 
 def pytest_report_header() -> list[str]:
@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
-    """The broker of this run: `kafka.bootstrap_servers`; `stop`, `kill`, `start` where it is ours. Leave it running."""
+    """The broker of this run. `stop`, `kill` and `start` work if this run started it. Leave it running."""
     with start_kafka() as broker:
         taken.add(f"broker: {broker.description}")
         yield broker
@@ -73,7 +73,7 @@ def kafka() -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """The PostgreSQL of this run: `postgres.admin_url`, `create_database`; `stop`, `kill`, `start` where it is ours."""
+    """The PostgreSQL of this run. `stop`, `kill` and `start` work if this run started it."""
     with start_postgres() as server:
         taken.add(f"database: {server.description}")
         yield server
@@ -81,7 +81,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Postgres) -> Iterator[str]:
-    """The name of a database migrated once, which `database_url` copies. Never connect to it: a copy needs it idle."""
+    """The name of a migrated database that `database_url` copies. Never connect to it: a copy needs it idle."""
     from shared.ledger.migrate import migrate
 
     name = f"couponry_template_{os.getpid()}"
@@ -92,9 +92,7 @@ def migrated_template(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """A fresh, migrated database of this test's own, as its superuser; dropped afterwards, whatever is still
-    connected.
-    """
+    """The URL of a new, migrated database for one test, as superuser. It is dropped after the test."""
     name = f"test_{uuid.uuid4().hex}"
     yield postgres.create_database(name, template=migrated_template)
     postgres.drop_database(name)
@@ -102,13 +100,13 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix for topics and groups that no other test, of this run or another, has."""
+    """A unique prefix for the topics and groups of one test."""
     return f"t{uuid.uuid4().hex[:12]}."
 
 
 @pytest.fixture
 def environment(kafka: Broker, database_url: str, topic_prefix: str) -> dict[str, str]:
-    """What a service process needs to work on this test's database and topics; merge it into `os.environ`."""
+    """The variables for a service process on this test's database and topics; merge them into `os.environ`."""
     return {
         **kafka.environment,
         "COUPONRY_DATABASE_URL": database_url,

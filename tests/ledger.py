@@ -1,4 +1,4 @@
-"""A ledger for tests: a pool on a fresh database, campaigns and coupons to work with, and what the rows say."""
+"""A ledger for tests: a pool on a new database, with campaigns and coupons."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -24,7 +24,7 @@ PLACED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def definition(campaign_id: str = "save10", **changes: Any) -> CampaignDefinition:
-    """A campaign: ten percent off, one use a coupon, combinable; `changes` replace whole sections."""
+    """Return a campaign: ten percent off, one use a coupon, combinable. `changes` replace whole sections."""
     return CampaignDefinition.model_validate_json(
         orjson.dumps(
             {
@@ -44,7 +44,7 @@ def definition(campaign_id: str = "save10", **changes: Any) -> CampaignDefinitio
 
 @asynccontextmanager
 async def ledger(database_url: str, *definitions: CampaignDefinition, connections: int = 4) -> AsyncIterator[Pool]:
-    """A pool with the service's rights, the given campaigns loaded; when the test is done the audit must be clean."""
+    """Load the campaigns and yield a pool with the service's rights. On exit, the audit must be clean."""
     async with await open_pool(database_url, max_size=connections) as pool:
         await save(pool, definitions)
         yield pool
@@ -52,7 +52,7 @@ async def ledger(database_url: str, *definitions: CampaignDefinition, connection
 
 
 async def issue(engine: Engine, campaign_id: str, count: int = 1, customer: Customer | None = None) -> list[str]:
-    """Codes of `count` new coupons, one command each; each goes to a customer of its own unless one is given."""
+    """Issue `count` coupons, one command each, and return their codes. Each has its own customer unless one is given."""
     commands = [
         IssueCoupons(
             command_id=f"/test issue {campaign_id} {number} {customer}",
@@ -69,7 +69,7 @@ async def issue(engine: Engine, campaign_id: str, count: int = 1, customer: Cust
 
 
 def redeem(order_id: str, codes: Sequence[str], *, command_id: str | None = None, **changes: Any) -> RedeemCoupons:
-    """An order of 125.00 USD in two lines that names `codes`."""
+    """Return a command for an order of 125.00 USD in two lines that names `codes`."""
     order = Order(
         order_id=order_id,
         currency="USD",
@@ -88,7 +88,7 @@ def redeem(order_id: str, codes: Sequence[str], *, command_id: str | None = None
 
 @contextmanager
 def taking_nobody_in(postgres: Postgres, database_url: str) -> Iterator[None]:
-    """Meanwhile every connection to the database has ended, and none is taken."""
+    """Close every connection to the database and refuse new ones until the context ends."""
     name = database_url.rpartition("/")[2]
     allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
@@ -99,5 +99,5 @@ def taking_nobody_in(postgres: Postgres, database_url: str) -> Iterator[None]:
 
 
 async def count(pool: Pool, query: str, *arguments: object) -> Any:
-    """One number from the ledger."""
+    """Return one value from the ledger."""
     return await pool.fetchval(query, *arguments)

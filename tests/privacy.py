@@ -1,4 +1,4 @@
-"""A person who did everything that leaves a row, and a search of the whole database for their names."""
+"""A customer with rows in every table, and a search of the whole database for their identifiers."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ LIMITED = definition(
 
 
 async def everything(database_url: str) -> dict[str, str]:
-    """Every value of every column of every table as text: `table.column` → all of it, in lower case."""
+    """Return the values of every column as one lower-case text: `table.column` → text."""
     found = {}
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         columns = await pool.fetch(
@@ -55,7 +55,7 @@ async def everything(database_url: str) -> dict[str, str]:
 
 
 async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[str, list[str]]:
-    """Where any of `names` still stands."""
+    """Return the columns that contain any of `names`, with the names found."""
     texts = await everything(database_url)
     return {
         place: hits for place, text in texts.items() if (hits := [name for name in names if name.lower() in text])
@@ -63,7 +63,7 @@ async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[st
 
 
 async def given(engine: Engine, number: int, customer: Customer) -> str:
-    """The code of a new coupon. Its command's id names nobody: such ids are references, which an erasure keeps."""
+    """Issue a coupon and return its code. Its command id contains no name: an erasure keeps command ids."""
     cause = Cause("reward.earned", "/rewards", str(number))
     [answer] = await engine.execute([IssueCoupons(f"/rewards {number}", cause, customer, ("save10",), PLACED_AT)])
     assert isinstance(answer, Verdict)
@@ -71,8 +71,10 @@ async def given(engine: Engine, number: int, customer: Customer) -> str:
 
 
 async def live(engine: Engine, pool: Pool) -> None:
-    """Let Ann, known under two names that turn out to be one, do everything that leaves a row."""
-    one, two, three = [await given(engine, number, who) for number, who in enumerate((ANN, ANN_ELSEWHERE, BOB))]
+    """Write rows to every table for Ann, who is first known as two customers that are merged later."""
+    one, two, three = [
+        await given(engine, number, customer) for number, customer in enumerate((ANN, ANN_ELSEWHERE, BOB))
+    ]
     cause = Cause("customer.signed_up", "/signup", "s-1")
     issued = IssueCoupons(
         "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")
@@ -124,7 +126,7 @@ async def live(engine: Engine, pool: Pool) -> None:
 
 
 async def forget_what_readers_are_told(pool: Pool) -> None:
-    """`customer.erased` has the customer id, until outbox and deliveries are pruned."""
+    """Delete the published `customer.erased` events, which contain the customer id until they are pruned."""
     await pool.execute("DELETE FROM outbox WHERE type = 'customer.erased'")
     await pool.execute("DELETE FROM webhook_deliveries WHERE type = 'customer.erased'")
 

@@ -180,9 +180,7 @@ class Filling:
             return code
         number = int(code[1:])
         if number > len(self.issued):
-            raise ScriptError(
-                f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before."
-            )
+            raise ScriptError(f"Step {step.number}: there is no {code}; {len(self.issued)} codes were issued before.")
         return self.issued[number - 1]
 
     def later(self) -> datetime:

@@ -383,7 +383,10 @@ def test_the_command_gives_json() -> None:
 
 def test_the_command_says_in_one_line_what_is_wrong_with_a_script() -> None:
     told = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}steps: [{{paid: {{}}}}]\n")
-    assert (told.exit_code, told.output) == (1, "-: Step 1: paid needs an order. Place one in an earlier step, or give order_id.\n")
+    assert (told.exit_code, told.output) == (
+        1,
+        "-: Step 1: paid needs an order. Place one in an earlier step, or give order_id.\n",
+    )
 
 
 def test_the_command_says_where_there_is_no_file(tmp_path: Path) -> None:
