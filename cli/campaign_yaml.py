@@ -107,9 +107,7 @@ class _Reader:
         if value in ("true", "false", NOTHING) or _NUMBER.fullmatch(value):
             return value
         if value in _OTHER_NULLS:
-            self._builder.problem(
-                line, f'{value} is ambiguous: null to some YAML parsers, a text to others; write null or "{value}"'
-            )
+            self._builder.problem(line, f'{value} is ambiguous in YAML; write null or "{value}"')
         return json.dumps(value)
 
     def _refuse_extras(self, event: yaml.NodeEvent, line: int) -> None:

@@ -52,7 +52,7 @@ async def ledger(database_url: str, *definitions: CampaignDefinition, connection
 
 
 async def issue(engine: Engine, campaign_id: str, count: int = 1, customer: Customer | None = None) -> list[str]:
-    """Issue `count` coupons, one command each, and return their codes. Each has its own customer unless one is given."""
+    """Issue `count` coupons, one command each, and return their codes. Each gets its own customer by default."""
     commands = [
         IssueCoupons(
             command_id=f"/test issue {campaign_id} {number} {customer}",

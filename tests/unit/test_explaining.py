@@ -346,7 +346,7 @@ def test_a_minimum_is_not_compared_with_an_amount_in_another_currency() -> None:
     assert found(explanation, "discount").outcome == "not judged"
 
 
-def test_without_an_order_what_needs_one_is_left_open() -> None:
+def test_without_an_order_rules_that_need_one_are_not_checked() -> None:
     world = one(currency="USD", min_order_minor=5_000, scope=SHOES, conditions=(NEVER,))
     explanation = explained_alone(world)
 

@@ -25,7 +25,7 @@ from shared.domain.model.money import MoneyError, decimals, format_minor, parse_
         ("9999999999999999.99", "USD", 999_999_999_999_999_999),
     ],
 )
-def test_an_amount_is_taken_by_its_digits(amount: str, currency: str, minor: int) -> None:
+def test_an_amount_keeps_its_digits(amount: str, currency: str, minor: int) -> None:
     assert parse_minor(amount, currency) == minor
 
 
