@@ -1,7 +1,6 @@
-"""What every test can ask for: a real broker, a real PostgreSQL, a migrated database and topic names of its own.
+"""Fixtures for all tests: a real broker, a real PostgreSQL, a migrated database and unique topic names.
 
-Servers start when the first test asks, so a run of pure tests starts none. Which one is taken stands in
-tests/backends.
+Servers start when the first test needs them, so unit tests start none. tests/backends describes how they are chosen.
 """
 
 import base64
@@ -16,15 +15,15 @@ import structlog
 
 from tests.backends import BackendError, Broker, Folders, Postgres, describe_choices, start_kafka, start_postgres
 
-# CI tries the same examples each time, so that a failure there is one that can be had again; a person's runs look
-# further. A slow machine is no failure.
+# CI uses the same examples in each run, so that its failures can be reproduced; local runs use new ones. There is no
+# deadline, because a slow machine must not fail a test.
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Folders.in_memory()
 
-# Tracebacks as services print them; structlog's own default prints local variables, which takes seconds.
+# Tracebacks as services print them; structlog's default also prints local variables, which takes seconds.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,

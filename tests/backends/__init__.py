@@ -3,8 +3,8 @@
     with start_kafka() as broker, start_postgres() as postgres:
         broker.bootstrap_servers, postgres.create_database("mine")
 
-The first available choice is used, unless an argument or a variable (COUPONRY_TEST_BROKER, COUPONRY_TEST_DATABASE) forces
-one:
+The first available choice is used, unless an argument or a variable (COUPONRY_TEST_BROKER, COUPONRY_TEST_DATABASE)
+forces one:
 
 | choice | broker | PostgreSQL |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""`couponry campaigns plan`: what a load would change, found without changing anything, on a real PostgreSQL."""
+"""Test `couponry campaigns plan` on a real PostgreSQL: it shows what a load would change, and changes nothing."""
 
 import asyncio
 import json

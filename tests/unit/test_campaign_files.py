@@ -1,4 +1,4 @@
-"""Campaign files: every way to write one, every trap of YAML, and what is problems, with its line, of what is wrong."""
+"""Test campaign files: formats, traps of YAML, and the messages for problems with their lines."""
 
 import gzip
 import io
@@ -30,7 +30,7 @@ def read(text: str | bytes, name: str = "f.yaml") -> list[CampaignDefinition]:
 
 
 def problems_of(text: str | bytes, name: str = "f.yaml") -> list[str]:
-    """What is problems of a wrong file, a line each."""
+    """Return the lines of the message for an invalid file."""
     with pytest.raises(CommandFailedError) as caught:
         read(text, name)
     return str(caught.value).splitlines()

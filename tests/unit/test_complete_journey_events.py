@@ -136,8 +136,8 @@ def test_all_records_are_readable_except_the_malformed_and_the_reused(wallet: re
                 continue
             event = received(record)
             sent += 1
-            said = event.data.model_dump_json().encode()
-            reused += seen.setdefault(event.command_id, said) != said
+            data = event.data.model_dump_json().encode()
+            reused += seen.setdefault(event.command_id, data) != data
     assert reused == recipe.REUSED_IDS
     assert sent == 61_294 + 6_129 + 1_107 + 110 + recipe.PLAIN_ORDERS + 3 + 1 + recipe.REUSED_IDS
 

@@ -1,4 +1,4 @@
-"""Rehearsals: every example of the page of rules plays as it says, and a script that can't be played is message why."""
+"""Test rehearsals: the examples of docs/rules.md have their expected results; invalid scripts are reported."""
 
 import io
 import json
