@@ -90,7 +90,7 @@ async def create_coupons(campaign_id: str, number: int, short_id: str, output: I
             size = min(MAX_CREATED, number - start)
             command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, size)
             with hint_to_repeat(short_id):
-                verdict = await _executed(engine, command, f"The {count(made, 'coupon')} created before are valid.")
+                verdict = await _executed(engine, command, f"Created before: {count(made, 'coupon')}.")
             _write(output, [coupon.code for coupon in verdict.accepted], short_id)
             made += len(verdict.accepted)
             typer.echo(f"{made:,} of {count(number, 'coupon')} created.", err=True)

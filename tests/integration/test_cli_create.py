@@ -35,10 +35,10 @@ def test_codes_are_printed_as_they_are_created_and_the_same_id_prints_the_same(c
     codes = made.out.split()
     assert (made.exit_code, len(codes), len(set(codes))) == (0, 2_300, 2_300)
     assert made.err.splitlines() == [
-        "To go on after an interruption, and to see the same codes again: --id run 1",
-        "1,000 of 2,300 coupons made.",
-        "2,000 of 2,300 coupons made.",
-        "2,300 of 2,300 coupons made.",
+        "To continue after an interruption, or to print the same codes again: --id run 1",
+        "1,000 of 2,300 coupons created.",
+        "2,000 of 2,300 coupons created.",
+        "2,300 of 2,300 coupons created.",
     ]
     assert couponry("coupons", "create", "flyer", "--count", "2300", "--id", "run 1").out.split() == codes
     assert couponry("coupons", "create", "flyer", "--count", "2000", "--id", "run 1").out.split() == codes[:2_000]
@@ -53,7 +53,7 @@ def test_codes_go_to_a_file_that_can_be_imported_elsewhere(couponry: Couponry, t
     made = couponry("coupons", "create", "flyer", "--count", "3", "--output", str(file))
     assert (made.exit_code, made.out, len(file.read_text().split())) == (0, "", 3)
     again = couponry("coupons", "import", "flyer", str(file))
-    assert again.words.startswith("0 codes added to flyer. 3 codes left out, as they exist already: ")
+    assert again.words.startswith("0 codes added to flyer. 3 codes left out, because they exist already: ")
     assert couponry("coupons", "create", "flyer", "--count", "1", "--output", str(tmp_path)).exit_code == 2
 
 
@@ -69,7 +69,9 @@ def test_a_number_of_coupons_over_a_limit_is_refused(couponry: Couponry) -> None
     load(couponry, "few", limits={"coupons_total": 1_500})
     refused = couponry("coupons", "create", "few", "--count", "2000")
     assert (refused.exit_code, len(refused.out.split())) == (1, 1_000)
-    assert "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. 1,000 coupons made before" in refused.err
+    assert (
+        "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. Created before: 1,000 coupons." in refused.err
+    )
 
 
 @pytest.mark.parametrize(

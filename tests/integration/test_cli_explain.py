@@ -91,7 +91,7 @@ def test_a_valid_code_is_shown_with_its_discount(
     assert "limits.uses_per_coupon holds limit 1, used 0, held 0" in called.words
     assert "discount holds discount 4.50, currency USD" in called.words
     assert "Its campaign doesn't ask for window.hours, eligibility.channels," in called.words
-    assert called.out.rstrip().endswith("Good: 4.50 USD off.")
+    assert called.out.rstrip().endswith("Valid: 4.50 USD off.")
     assert counts(database_url) == before
 
 
@@ -157,13 +157,13 @@ def test_an_order_comes_from_a_pipe_as_an_event_or_as_its_data(
     called = couponry("explain", codes["save10"], "--order", "-", given=json.dumps(document))
 
     assert called.exit_code == 0
-    assert "Good: 4.50 USD off." in called.out
+    assert "Valid: 4.50 USD off." in called.out
 
 
 def test_the_example_order_can_be_explained(couponry: Couponry, codes: dict[str, str]) -> None:
     example = couponry("example", "order", "--code", "ANOTHER").out
 
-    assert "Good: 12.50 USD off." in couponry("explain", codes["save10"], "--order", "-", given=example).out
+    assert "Valid: 12.50 USD off." in couponry("explain", codes["save10"], "--order", "-", given=example).out
 
 
 def test_numeric_amounts_keep_their_digits_and_metadata_keeps_its_types(couponry: Couponry, database_url: str) -> None:
@@ -210,11 +210,11 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
         ("{", "not valid JSON"),
         ("\x00\xff", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
-        ("[]", "an order is a JSON object; `couponry example order` prints one."),
+        ("[]", "an order must be a JSON object; `couponry example order` prints one."),
         (event(type="order.paid"), "This is an event of type 'order.paid', not order.placed;"),
         (event(type=["order.placed"]), "This is an event of type ['order.placed'], not order.placed;"),
-        (event(data=None), "The event has no data that is a JSON object;"),
-        (event(data="order"), "The event has no data that is a JSON object;"),
+        (event(data=None), "The event's `data` must be a JSON object;"),
+        (event(data="order"), "The event's `data` must be a JSON object;"),
         ({}, "currency: is missing. amount: is missing."),
         (event(data={"currency": "USD"}), "data.amount: is missing."),
         (ORDER | {"amount": "1.234"}, "'1.234' has 3 decimals, but USD has 2"),
@@ -243,7 +243,7 @@ def test_an_unreadable_order_is_reported_in_one_line(
     ("arguments", "exit_code", "message"),
     [
         (("SAVE10", "--order", "nowhere.json"), 2, "There is no file nowhere.json; check the path."),
-        (("SAVE10", "--order", "/"), 2, "/ is a folder; name a file in it."),
+        (("SAVE10", "--order", "/"), 2, "/ is a folder; give a file in it."),
         ((" ",), 2, "A code must have 1 to"),
         (("SAVE10", "--customer", "+1"), 2, "is not a phone number"),
         ((), 2, "Missing argument 'CODE'"),

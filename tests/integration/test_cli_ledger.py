@@ -108,7 +108,7 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
             json.dumps(campaign("a", limits={"spend_total": "5.001"}, eligibility=LIMITED)),
             "limits.spend_total: The amount '5.001' has 3 decimals, but USD has 2",
         ),
-        ("", "campaign.json is empty"),
+        ("", "campaign.json has no campaigns"),
         ('{"campaign_id": ', "campaign.json:1:17: not valid JSON"),
     ],
 )
@@ -215,7 +215,7 @@ def test_validate_shows_the_result_and_changes_no_row(couponry: Couponry, codes:
         (("lock", "A", "--amount", "5.001", "--currency", "USD"), "3 decimals"),
         (("lock", "A", "--currency", "USD"), "--currency alone"),
         (("lock", "A", "--line", "5:x", "--currency", "USD"), "PRODUCT:QUANTITY:PRICE"),
-        (("lock", "A", "--customer", "+1"), "no phone number"),
+        (("lock", "A", "--customer", "+1"), "not a phone number"),
         (("lock", "A", "--id", " "), "--id must be"),
         (("lock",), "Missing argument"),
         (("lock", "A", "--seconds", "0"), "--seconds"),
@@ -258,7 +258,7 @@ def test_redemptions_are_listed_newest_first_and_filtered(
             await engine.execute([redeem("ORD1", [codes[0]])])
             await engine.execute([redeem("ORD2", [codes[0], "NOPE"])])
 
-    assert couponry("redemptions", "list").words == "Nothing yet."
+    assert couponry("redemptions", "list").words == "No redemptions yet."
     asyncio.run(orders())
     listed = [
         (one["order_id"], one["outcome"], one["reason"]) for one in couponry("redemptions", "list", "--json").json

@@ -37,7 +37,7 @@ def test_an_unavailable_forced_choice_fails_without_a_fallback(monkeypatch: pyte
 
 def test_a_forced_apache_without_java_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BackendError, match="no java"):
+    with pytest.raises(BackendError, match="java is not on the PATH"):
         start_kafka("apache")
 
 
