@@ -1,4 +1,4 @@
-"""How every command's typer app is made, so that all of them look alike."""
+"""Build the typer apps of all commands, so that they look alike."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
@@ -8,15 +8,15 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 CommandId = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="Repeat an earlier command: the same id gets the same answer."),
+    typer.Option("--id", metavar="ID", help="Repeat an earlier command: the same id gets the same result."),
 ]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Print at most so many.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Print at most this many.")]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def new_app(help_text: str | None = None) -> typer.Typer:
-    """An app for one command or a group of them."""
+    """Return a typer app for one command or a group of commands."""
     return typer.Typer(
         help=help_text,
         add_completion=False,
@@ -28,14 +28,14 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 
 
 def parse_since(text: str) -> datetime:
-    """A moment from "2026-11-22", "2026-11-22T09:30:00Z" or "90m", "2h", "7d" ago. Raises BadParameter."""
+    """Return the time that "2026-11-22", "2026-11-22T09:30:00Z" or "7d" (7 days ago) means. Raises BadParameter."""
     try:
         if text[-1:] in _UNITS and text[:-1].isdigit():
             return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is no moment; write it as 2026-11-22, 2026-11-22T09:30:00Z, 90m, 2h or 7d."
+            f"{text!r} is not a valid time. Use 2026-11-22, 2026-11-22T09:30:00Z, 90m, 2h or 7d."
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
@@ -43,6 +43,8 @@ def parse_since(text: str) -> datetime:
 Since = Annotated[
     datetime | None,
     typer.Option(
-        parser=parse_since, metavar="WHEN", help="From then on: 2026-11-22, 2026-11-22T09:30:00Z, or 2h, 7d ago."
+        parser=parse_since,
+        metavar="WHEN",
+        help="Only since this time: 2026-11-22, 2026-11-22T09:30:00Z, or 2h, 7d for 2 hours, 7 days ago.",
     ),
 ]

@@ -1,6 +1,6 @@
-"""Campaign definitions from a file, YAML or JSON, judged as a whole: everything to put right is told at once, by line.
+"""Read campaign definitions from a YAML or JSON file and report all its problems at once, each with its line.
 
-What a file may hold is told in `docs/campaign-files.md`.
+The file format is described in `docs/campaign-files.md`.
 """
 
 import json
@@ -20,50 +20,50 @@ from shared.domain.model.coupon import code_key
 from shared.ledger.definitions import DefinitionError, to_domain
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Unpacked: a campaign with three full lists of 100,000 product ids is about 5 MB and read in seconds, this much in
-a minute.
+"""Unpacked. A campaign with three full lists of 100,000 product ids has about 5 MB and is read in seconds; a file of
+the largest size takes a minute.
 """
 
-MOST_TOLD: Final = 20
-"""Problems told one by one: about a screen. Who has more has the same one many times."""
+MOST_SHOWN: Final = 20
+"""Problems shown one by one: about a screen. A file with more usually has the same problem many times."""
 
 MOST_KEPT: Final = 10_000
-"""Problems kept before they are put in order: a file of the largest size can have millions."""
+"""Problems kept before they are sorted; a file of the largest size can have millions."""
 
 _YAML: Final = (".yaml", ".yml")
 _JSON: Final = (".json", ".ndjson", ".jsonl")
-_NAMED: Final = re.compile(r"`([a-z_.]+)`|\b([a-z_]+(?:\.[a-z_]+)+)|^([a-z_]+)")  # a field in a sentence
+_NAMED: Final = re.compile(r"`([a-z_.]+)`|\b([a-z_]+(?:\.[a-z_]+)+)|^([a-z_]+)")  # a field named in a sentence
 
 
 def read_campaigns(file: InputFile) -> list[CampaignDefinition]:
-    """The campaigns in `file`, all of which make sense.
+    """Return the campaigns in `file`, all valid.
 
-    Raises CommandFailedError with a line for each thing that is wrong: `FILE:LINE: campaign 'id', field: what to do`.
+    Raises CommandFailedError with one line per problem: `FILE:LINE: campaign 'id', field: what to do`.
     """
     read = judge_all(file.name, _read(file))
     if not read:
         raise CommandFailedError(
-            f"{file.name} is empty; write a campaign into it (`couponry example campaign` prints one)."
+            f"{file.name} has no campaigns; add one (`couponry example campaign` prints an example)."
         )
     return read
 
 
 def judge_all(name: str, found: TreeBuilder) -> list[CampaignDefinition]:
-    """The campaigns in what was read from the file `name`; as `read_campaigns` otherwise."""
+    """Return the campaigns in the tree that was read from the file `name`. Raises as `read_campaigns` does."""
     nodes = list(_campaigns(found))
     read, problems, uncounted = [], found.problems, 0
-    spoilt = {problem.line for problem in problems}  # what follows from them on the same line need not be told
+    spoilt = {problem.line for problem in problems}  # further problems on the same line follow from these
     for node in nodes:
         judged = _judge(node)
         if isinstance(judged, CampaignDefinition):
             read.append(judged)
         else:
             problems += [problem for problem in judged if problem.line not in spoilt]
-            if len(problems) > MOST_KEPT:  # campaigns come in the file's order, so those that are told are among them
+            if len(problems) > MOST_KEPT:  # in the file's order, so the shown ones are among those kept
                 uncounted, problems = uncounted + len(problems) - MOST_KEPT, problems[:MOST_KEPT]
-    problems += _twice(nodes)
+    problems += _duplicates(nodes)
     if problems:
-        raise CommandFailedError(_told(name, problems, uncounted))
+        raise CommandFailedError(_summary(name, problems, uncounted))
     return read
 
 
@@ -73,7 +73,7 @@ def _read(file: InputFile) -> TreeBuilder:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise CommandFailedError(f"{file.name}:{line}: this is no UTF-8 text; save the file as UTF-8.") from None
+        raise CommandFailedError(f"{file.name}:{line}: not UTF-8 text; save the file as UTF-8.") from None
     try:
         return read_json(text) if _is_json(file.name, text) else read_yaml(text)
     except FileSyntaxError as error:
@@ -81,23 +81,23 @@ def _read(file: InputFile) -> TreeBuilder:
 
 
 def _is_json(name: str, text: str) -> bool:
-    """By the name where that says it; else JSON begins with a bracket."""
+    """Decide by the file name's suffix, else by the first character."""
     suffixes = PurePath(name.lower().removesuffix(".gz")).suffix
     return suffixes in _JSON or (suffixes not in _YAML and text.lstrip()[:1] in ("{", "["))
 
 
 def _campaigns(found: TreeBuilder) -> Iterator[Node]:
-    """The campaigns of all documents: one itself, a list of them, or such a list under `campaigns`."""
+    """Yield all campaigns. A document is one campaign, a list, or a mapping with the list `campaigns`."""
     for document in found.documents:
         fields = document.fields or {}
         if document.text == "null":
-            continue  # nothing between two lines of `---`
+            continue  # an empty document between two `---` lines
         if document.items is not None:
             yield from document.items
         elif "campaigns" in fields and "campaign_id" not in fields:
             for name, (line, _) in fields.items():
                 if name != "campaigns":
-                    found.problem(line, f"{printable(name)}: doesn't go beside campaigns; remove it")
+                    found.problem(line, f"{printable(name)}: not allowed next to campaigns; remove it")
             line, listed = fields["campaigns"]
             if listed.items is None:
                 found.problem(line, "campaigns: must be a list of campaigns")
@@ -107,7 +107,7 @@ def _campaigns(found: TreeBuilder) -> Iterator[Node]:
 
 
 def _judge(node: Node) -> CampaignDefinition | list[FileProblem]:
-    """The campaign that `node` is, or everything that is wrong with its shape, or the first thing with its sense."""
+    """Return the campaign in `node`, or all problems of its fields, or else the first problem of their combination."""
     if node.fields is None:
         return [FileProblem(node.line, "must be a campaign, with campaign_id and discount; correct or remove it")]
     label = _label(node)
@@ -118,7 +118,7 @@ def _judge(node: Node) -> CampaignDefinition | list[FileProblem]:
     try:
         to_domain(definition, 0)
     except DefinitionError as error:
-        return [_nonsense(node, label, str(error).rstrip("."))]
+        return [_inconsistent(node, label, str(error).rstrip("."))]
     return definition
 
 
@@ -130,14 +130,14 @@ def _label(node: Node) -> str:
 
 
 def _sentence(line: int, *subjects_and_rest: str) -> FileProblem:
-    """`campaign 'a', limits: must be an object`, without the subjects that are empty."""
+    """Return `campaign 'a', limits: must be an object`, leaving out empty subjects."""
     *subjects, rest = subjects_and_rest
     subject = ", ".join(filter(None, subjects))
     return FileProblem(line, f"{subject}: {rest}" if subject else rest)
 
 
 def _placed(root: Node, label: str, problem: Problem) -> FileProblem:
-    """A problem of the campaign's shape, with its line and its field's name."""
+    """Return a problem of one field, with its line and the field's name."""
     place = locate(root, problem.loc)
     line, name, expected = place.line, place.name, problem.expected
     if problem.kind == "missing" and problem.loc:
@@ -150,15 +150,15 @@ def _placed(root: Node, label: str, problem: Problem) -> FileProblem:
     return _sentence(line, label, name, expected)
 
 
-def _nonsense(root: Node, label: str, sentence: str) -> FileProblem:
-    """A problem of the campaign's sense, whose sentence names the field in backticks."""
+def _inconsistent(root: Node, label: str, sentence: str) -> FileProblem:
+    """Return a problem of a whole campaign, whose sentence names the field in backticks."""
     line = _line_named(root, sentence) or root.line
     named = re.match(r"`([a-z_.]+)`: ", sentence)
     return _sentence(line, label, named[1], sentence[named.end() :]) if named else _sentence(line, label, sentence)
 
 
 def _line_named(root: Node, sentence: str) -> int | None:
-    """The line of the first field that `sentence` names and `root` has, be it only in part."""
+    """Return the line of the first field that `sentence` names and `root` has, at least in part."""
     for match in _NAMED.finditer(sentence):
         place = locate(root, tuple((match[1] or match[2] or match[3]).split(".")))
         if place.node is not root:
@@ -166,8 +166,8 @@ def _line_named(root: Node, sentence: str) -> int | None:
     return None
 
 
-def _twice(nodes: list[Node]) -> Iterator[FileProblem]:
-    """What only one campaign of a file may have: its id, and its shared code; also where the rest of it is wrong."""
+def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
+    """Find ids and shared codes used by two campaigns of a file, also in campaigns with other problems."""
     for field, noun in (("campaign_id", "an id"), ("code.shared_code", "a code")):
         seen: dict[str, tuple[Node, int]] = {}
         for node in nodes:
@@ -177,13 +177,13 @@ def _twice(nodes: list[Node]) -> Iterator[FileProblem]:
             value = json.loads(found.text or "")
             owner, first = seen.setdefault(code_key(value) if field == "code.shared_code" else value, (node, line))
             if owner is not node:
-                told = f"stands already on line {first}; give each campaign {noun} of its own"
-                yield _sentence(line, _label(node), field, told)
+                problem = f"already used on line {first}; give each campaign {noun} of its own"
+                yield _sentence(line, _label(node), field, problem)
 
 
-def _told(name: str, problems: list[FileProblem], more: int) -> str:
+def _summary(name: str, problems: list[FileProblem], more: int) -> str:
     ordered = sorted(problems, key=lambda problem: problem.line)
-    lines = [f"{name}:{line}: {text}." for line, text in ordered[:MOST_TOLD]]
+    lines = [f"{name}:{line}: {text}." for line, text in ordered[:MOST_SHOWN]]
     if more := more + len(ordered) - len(lines):
         lines.append(f"… and {more:,} more.")
     return "\n".join(lines)

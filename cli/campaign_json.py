@@ -1,4 +1,4 @@
-"""JSON with the line of everything in it: one document, or several after each other, as files with one a line have."""
+"""Read JSON with line numbers: one document, or several in a row, such as one a line."""
 
 import json
 import re
@@ -8,22 +8,22 @@ from cli.campaign_tree import FileSyntaxError, Node, TreeBuilder
 
 _WORD: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
-# Numbers are only looked at here, not reckoned: the model's reader takes them from the text, by their digits.
+# Numbers stay texts here: the model reads their digits from the file's text.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 def read_json(text: str) -> TreeBuilder:
-    """Every document of `text`. Raises FileSyntaxError with line and column."""
+    """Read every document of `text`. Raises FileSyntaxError with line and column."""
     builder = TreeBuilder()
-    at, line = _BLANK.match(text).end(), 1  # type: ignore[union-attr]  # nothing is a match too
+    at, line = _BLANK.match(text).end(), 1  # type: ignore[union-attr]  # matches the empty text too
     line += text.count("\n", 0, at)
     while at < len(text):
         try:
             _, end = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            raise FileSyntaxError(error.lineno, error.colno, f"this is no valid JSON ({error.msg})") from None
+            raise FileSyntaxError(error.lineno, error.colno, f"not valid JSON ({error.msg})") from None
         except RecursionError:
-            raise FileSyntaxError(line, 1, "nested too deep; a campaign needs only a few levels") from None
+            raise FileSyntaxError(line, 1, "nested too deeply; a campaign needs only a few levels") from None
         _build(builder, text, at, end, line)
         after = _BLANK.match(text, end).end()  # type: ignore[union-attr]
         line += text.count("\n", at, after)
@@ -32,7 +32,7 @@ def read_json(text: str) -> TreeBuilder:
 
 
 def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> None:
-    """Add the one document between `start` and `end`, which is valid JSON and begins on `line`."""
+    """Add the document between `start` and `end`, which is valid JSON and begins on `line`."""
     counted, line_start = start, text.rfind("\n", 0, start) + 1
     for match in _WORD.finditer(text, start, end):
         word = match[0]
@@ -50,7 +50,7 @@ def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> 
             builder.begin(line, match.start() - line_start + 1, node)
         else:
             if "\\u" in word and not _is_unicode(word):
-                builder.problem(line, r"holds half of a character (a lone surrogate such as \ud800); correct the text")
+                builder.problem(line, r"contains half a character (a lone surrogate such as \ud800); correct the text")
                 word = '""'
             builder.scalar(line, word)
 

@@ -1,4 +1,4 @@
-"""A plan of campaigns as people read it: what is created, what is changed and to what effect, what stays."""
+"""Print a plan of campaigns: which are created, changed (with the effects), or unchanged."""
 
 import json
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from cli.output import count, say
 from shared.ledger.planning import FieldChange, Planned
 
 MOST_NAMED: Final = 20
-"""Unchanged campaigns that are named one by one."""
+"""Up to this many unchanged campaigns are listed by name."""
 
 MOST_CHARACTERS: Final = 60
 MOST_ENTRIES: Final = 3
-"""Of a value and of a list that changed: what fits a line; `--json` has all of it."""
+"""The parts of a changed value and list that fit on a line; `--json` has all of them."""
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
-    """Print the plan: a campaign a line, beneath it its fields, beneath each what its change does."""
+    """Print one line per campaign, followed by its changed fields and the effect of each change."""
     unchanged = sum(one.change == "unchanged" for one in planned)
     for one in planned:
         if one.change != "unchanged" or unchanged <= MOST_NAMED:
@@ -36,13 +36,13 @@ def _show_one(planned: Planned) -> None:
         if change.field in effects:
             say(f"        {effects[change.field]}")
     if planned.change == "changed" and not planned.fields:
-        say("    No field differs; it would only be written anew, as this version of Couponry writes it.")
+        say("    No field differs; it would only be stored again in the format of this version of Couponry.")
     if planned.conflict is not None:
         say(f"    CONFLICT  {planned.conflict}")
 
 
 def difference(change: FieldChange) -> str:
-    """`1 → 2`; for long lists what came and what went: `14,477 → 14,478 entries (new: "510509")`."""
+    """Return `1 → 2`; for long lists the added and removed entries: `14,477 → 14,478 entries (new: "510509")`."""
     before, after = change.before, change.after
     if isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) > MOST_ENTRIES:
         was, now = {shown(one): None for one in before}, {shown(one): None for one in after}
@@ -53,12 +53,12 @@ def difference(change: FieldChange) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    told = ", ".join(names[:MOST_ENTRIES])
-    return told if len(names) <= MOST_ENTRIES else f"{told} and {len(names) - MOST_ENTRIES:,} more"
+    listed = ", ".join(names[:MOST_ENTRIES])
+    return listed if len(names) <= MOST_ENTRIES else f"{listed} and {len(names) - MOST_ENTRIES:,} more"
 
 
 def shown(value: JsonValue) -> str:
-    """A value as short as it can be told: texts as they are where nothing about them can be mistaken."""
+    """Return a value as short text: JSON, but without quotes where a text can't be mistaken for something else."""
     if isinstance(value, str) and value.isprintable() and value.strip() == value and value not in ("", "null"):
         text = value
     else:

@@ -1,7 +1,7 @@
-"""What stands in a campaign file and on which line: one tree for YAML and JSON, whose scalars are JSON texts.
+"""The tree of a YAML or JSON file, with the line of each value. Scalars are JSON texts.
 
-A scalar keeps its digits: `10.50` is never a float on its way from the file to the model. Nothing here knows what a
-campaign is.
+A number keeps its digits: `10.50` never becomes a float on its way from the file to the model. Nothing here depends on
+campaigns.
 """
 
 import json
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 MOST_DEPTH: Final = 100
-"""Levels of nesting: a campaign has four, its metadata perhaps a few more; the model's own reader ends at about 200."""
+"""Levels of nesting: a campaign has four, its metadata perhaps a few more. Pydantic's own limit is about 200."""
 
 NOTHING: Final = "null"
 
 
 class FileSyntaxError(Exception):
-    """The file can't be read at all; line and column count from 1."""
+    """The file can't be parsed; line and column count from 1."""
 
     def __init__(self, line: int, column: int, text: str) -> None:
         super().__init__(text)
@@ -24,7 +24,7 @@ class FileSyntaxError(Exception):
 
 
 class FileProblem(NamedTuple):
-    """One thing to put right, on one line (from 1)."""
+    """One problem to fix, with its line (from 1)."""
 
     line: int
     text: str
@@ -41,12 +41,12 @@ class Node:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a text, not a number, a boolean, null, a list or a mapping."""
+        """Return whether the value is a text, not a number, a boolean, null, a list or a mapping."""
         return self.text is not None and self.text.startswith('"')
 
 
 class Entry(NamedTuple):
-    """A mapping's value, and the line of its key: where somebody looks for the field."""
+    """A mapping's value, and the line of its key."""
 
     line: int
     node: Node
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class TreeBuilder:
-    """Builds trees from what a reader meets, one after another; what can be told and read on is in `problems`."""
+    """A builder of trees from a parser's events. `problems` are those that don't stop the parser."""
 
     documents: list[Node] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
@@ -63,30 +63,30 @@ class TreeBuilder:
 
     @property
     def wants_key(self) -> bool:
-        """Whether the next scalar is a mapping's key."""
+        """Return whether the next scalar is a mapping's key."""
         return bool(self._open) and self._open[-1].fields is not None and self._key is None
 
     def key(self, line: int, name: str) -> None:
-        """A mapping's next key."""
+        """Add a mapping's next key."""
         self._key = (line, name)
 
     def scalar(self, line: int, text: str) -> None:
-        """A value as a JSON text."""
+        """Add a scalar, given as JSON text."""
         self._add(Node(line, text=text))
 
     def begin(self, line: int, column: int, node: Node) -> None:
-        """A list or a mapping; what follows belongs to it until `end`. Raises FileSyntaxError beyond MOST_DEPTH."""
+        """Open a list or a mapping; values belong to it until `end`. Raises FileSyntaxError beyond MOST_DEPTH."""
         if len(self._open) >= MOST_DEPTH:
             raise FileSyntaxError(line, column, f"nested more than {MOST_DEPTH} deep; a campaign needs only a few")
         self._add(node)
         self._open.append(node)
 
     def end(self) -> None:
-        """The innermost list or mapping is complete."""
+        """Close the innermost list or mapping."""
         self._open.pop()
 
     def problem(self, line: int, text: str) -> None:
-        """Note something to put right."""
+        """Record a problem to fix."""
         self.problems.append(FileProblem(line, text))
 
     def _add(self, node: Node) -> None:
@@ -103,13 +103,13 @@ class TreeBuilder:
         line, name = self._key
         self._key = None
         if name in fields:
-            self.problem(line, f"{printable(name)}: stands already on line {fields[name].line}; keep one of the two")
+            self.problem(line, f"{printable(name)}: already set on line {fields[name].line}; keep one of the two")
         else:
             fields[name] = Entry(line, node)
 
 
 def to_json(node: Node) -> str:
-    """The tree as JSON; numbers with the digits that the file has."""
+    """Return the tree as JSON; numbers keep the digits of the file."""
     return "".join(_json(node))
 
 
@@ -133,19 +133,19 @@ def _json(node: Node) -> Iterator[str]:
 
 
 class Place(NamedTuple):
-    """Where a part of a tree is: its line, its name as people write it, and the part itself."""
+    """The place of a value in a tree: its line, its dotted name, and the value."""
 
     line: int
     name: str
     node: Node
     whole: bool
-    """False: the path leads further than the tree does, to what is missing."""
+    """False if the path goes on to a value that is missing in the tree."""
 
 
 def locate(root: Node, path: tuple[int | str, ...]) -> Place:
-    """The place of `path` in the tree, or of as much of it as there is.
+    """Return the place of `path`, or of the part of it that exists in the tree.
 
-    Parts that aren't in the tree are passed over: pydantic names the alternatives of a union in its paths too.
+    Parts that aren't in the tree are skipped, because pydantic's paths also name the alternatives of a union.
     """
     line, name, node, whole = root.line, "", root, True
     for part in path:
@@ -161,6 +161,6 @@ def locate(root: Node, path: tuple[int | str, ...]) -> Place:
 
 
 def printable(name: str) -> str:
-    """A key as it may be shown in a terminal: without control characters, and not endless."""
+    """Return a key to print in a terminal: without control characters, at most 80 characters."""
     shown = name if name.isprintable() and name else repr(name)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"

@@ -1,7 +1,7 @@
-"""YAML as a campaign file needs it: texts stay texts, and nothing that means two things to two readers is read.
+"""Read a subset of YAML in which every value has one meaning.
 
-Only what JSON has is special: `true`, `false`, `null`, whole and decimal numbers. So `no`, `2026-01-01`, `12:30`, `1e3`
-and `0x10` are texts, where YAML's own rules, which differ between its versions, would make something else of them.
+Only JSON's special values are special: `true`, `false`, `null`, whole and decimal numbers. So `no`, `2026-01-01`,
+`12:30`, `1e3` and `0x10` are texts. YAML's own rules differ between versions and give some of them other types.
 """
 
 import json
@@ -14,17 +14,17 @@ from cli.campaign_tree import NOTHING, FileSyntaxError, Node, TreeBuilder
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _OTHER_NULLS: Final = frozenset({"~", "Null", "NULL"})
-_LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as one
+_LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # the parser's line ends
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster; wheels have it
 
-_ANCHORS: Final = "anchors and aliases (&, *) aren't read here; write out what they stand for"
-_TAGS: Final = "tags (!) aren't read here; leave it out, and put a number that is meant as a text in quotes"
+_ANCHORS: Final = "anchors and aliases (&, *) are not supported; write the values out"
+_TAGS: Final = "tags (!) are not supported; remove the tag, and put a number that is meant as a text in quotes"
 _KEYS: Final = "a field's name must be a text, not a list or a mapping"
-_ONLY_A_COMMENT: Final = "only a comment stands here; write null, or put a text that begins with # in quotes"
+_ONLY_A_COMMENT: Final = "the value is only a comment; write null, or put a text that begins with # in quotes"
 
 
 def read_yaml(text: str) -> TreeBuilder:
-    """Every document of `text`. Raises FileSyntaxError with line and column."""
+    """Read every document of `text`. Raises FileSyntaxError with line and column."""
     builder = TreeBuilder()
     reader = _Reader(builder, _LINE_END.split(text))
     try:
@@ -33,17 +33,17 @@ def read_yaml(text: str) -> TreeBuilder:
     except yaml.reader.ReaderError as error:
         before = _LINE_END.split(text[: error.position])
         raise FileSyntaxError(
-            len(before), len(before[-1]) + 1, f"this is no valid YAML ({error.reason}); remove that character"
+            len(before), len(before[-1]) + 1, f"not valid YAML ({error.reason}); remove that character"
         ) from None
     except yaml.MarkedYAMLError as error:
         problem = f"{error.context or ''} {error.problem or ''}".strip()
         line, column = reader.place(error.problem_mark or error.context_mark)
-        raise FileSyntaxError(line, column, f"this is no valid YAML ({problem})") from None
+        raise FileSyntaxError(line, column, f"not valid YAML ({problem})") from None
     return builder
 
 
 class _Mark(Protocol):
-    """Where something stands, from 0; the two parsers have a class of their own each."""
+    """A position, from 0. The two parsers have different classes for it."""
 
     @property
     def line(self) -> int: ...
@@ -52,14 +52,14 @@ class _Mark(Protocol):
 
 
 class _Reader:
-    """Turns the parser's events into a tree. `lines` are the file's."""
+    """A reader that turns the parser's events into a tree. `lines` are those of the file."""
 
     def __init__(self, builder: TreeBuilder, lines: list[str]) -> None:
         self._builder = builder
         self._lines = lines
 
     def take(self, event: yaml.Event) -> None:
-        """One event, in the order of the file."""
+        """Add one event; events come in the order of the file."""
         builder = self._builder
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
@@ -76,14 +76,14 @@ class _Reader:
             builder.scalar(line, NOTHING)
 
     def place(self, mark: _Mark | None) -> tuple[int, int]:
-        """Line and column from 1. The parser may place what is missing at the end on a line that isn't there."""
+        """Return line and column from 1. A position after the last line becomes the end of the last line."""
         if mark is None:
             return 1, 1
         last = len(self._lines)
         return (mark.line + 1, mark.column + 1) if mark.line < last else (last, len(self._lines[-1]) + 1)
 
     def _value_at(self, event: yaml.Event) -> tuple[int, int]:
-        """Line and column of what can only be a value. Raises FileSyntaxError where it stands for a field's name."""
+        """Return line and column of a value. Raises FileSyntaxError if a field's name is expected there."""
         line, column = self.place(event.start_mark)
         if self._builder.wants_key:
             raise FileSyntaxError(line, column, _KEYS)
@@ -99,7 +99,7 @@ class _Reader:
             builder.scalar(line, self._plain(event.value, line, column) if plain else json.dumps(event.value))
 
     def _plain(self, value: str, line: int, column: int) -> str:
-        """What a scalar without quotes stands for, as a JSON text."""
+        """Return an unquoted scalar as JSON text."""
         if not value:
             if self._lines[line - 1][column - 1 :].lstrip(" \t").startswith("#"):
                 self._builder.problem(line, _ONLY_A_COMMENT)
@@ -107,7 +107,7 @@ class _Reader:
         if value in ("true", "false", NOTHING) or _NUMBER.fullmatch(value):
             return value
         if value in _OTHER_NULLS:
-            self._builder.problem(line, f'{value} means nothing to some and a text to others; write null or "{value}"')
+            self._builder.problem(line, f'{value} is ambiguous in YAML; write null or "{value}"')
         return json.dumps(value)
 
     def _refuse_extras(self, event: yaml.NodeEvent, line: int) -> None:

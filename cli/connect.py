@@ -1,4 +1,4 @@
-"""The ledger and the broker for one command: found, opened, closed, and a clear word when they are away."""
+"""Connect a command to the ledger and the broker, with clear messages when they are unavailable."""
 
 import asyncio
 import logging
@@ -24,14 +24,14 @@ APPLICATION: Final = "couponry-cli"
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` to its end in an event loop of its own. Only errors are logged: a person is told in words."""
+    """Run `work` to its end in a new event loop. Only errors are logged; commands print messages of their own."""
     configure_logging(load_settings(_Logging), "couponry")
     for name in ("aiokafka", "kafka"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # an absent broker is one sentence, not a page of attempts
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a missing broker is reported once, not at each attempt
     try:
         return asyncio.run(work)
     except asyncio.CancelledError:
-        raise CommandFailedError("The command was interrupted before it was done; give it again.") from None
+        raise CommandFailedError("The command was interrupted before it finished. Run it again.") from None
 
 
 class _Logging(CommonSettings):
@@ -41,7 +41,7 @@ class _Logging(CommonSettings):
 
 @asynccontextmanager
 async def ledger(role: str | None = SERVICE_ROLE) -> AsyncIterator[Pool]:
-    """A pool on the ledger that `find_settings` finds. Raises DatabaseAwayError, and asyncpg's own refusals."""
+    """Open a pool on the ledger that `find_settings` finds. Raises DatabaseAwayError, and asyncpg's own errors."""
     url = find_settings(DatabaseSettings).database_url.get_secret_value()
     with database_errors(url):
         async with await open_pool(url, max_size=2, role=role, application_name=APPLICATION) as pool:
@@ -50,14 +50,14 @@ async def ledger(role: str | None = SERVICE_ROLE) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def reading() -> AsyncIterator[Connection]:
-    """A connection that can only read, as the log-in itself: a member of any of the ledger's roles will do."""
+    """Open a read-only connection. The login may be a member of any of the ledger's roles."""
     async with ledger(role=None) as pool, pool.acquire() as connection, connection.transaction(readonly=True):
         yield connection
 
 
 @contextmanager
 def database_errors(url: str) -> Iterator[None]:
-    """Turn an absent database into a sentence that names it."""
+    """Turn connection errors of the database into messages with its address."""
     try:
         yield
     except asyncpg.exceptions.ClientConfigurationError as error:
@@ -68,20 +68,20 @@ def database_errors(url: str) -> Iterator[None]:
         raise CommandFailedError(tls_refusal(error)) from error
     except (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError) as error:
         raise DatabaseAwayError(
-            f"PostgreSQL at {address_of(url)} is short of room or can't use its files ({describe(error)}): mend that "
-            "there. Nothing was lost; the same command can be given again."
+            f"PostgreSQL at {address_of(url)} is out of disk space or can't use its files ({describe(error)}). Fix "
+            "that first. Nothing was lost; run the same command again."
         ) from error
     except UNAVAILABLE as error:
         if SSL_REJECTED in str(error):
             raise CommandFailedError(tls_refusal(error)) from error
         raise DatabaseAwayError(
             f"PostgreSQL doesn't answer at {address_of(url)} ({describe(error)}): start it, or correct "
-            "COUPONRY_DATABASE_URL. Nothing was lost; the same command can be given again."
+            "COUPONRY_DATABASE_URL. Nothing was lost; run the same command again."
         ) from error
 
 
 def address_of(url: str) -> str:
-    """Host, port and database of a URL, without its log-in; all hosts, where it names several for a failover."""
+    """Return host, port and database of a URL, without login; all hosts if it names several for a failover."""
     parts = urlsplit(url)
     if "," in parts.netloc:
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -90,7 +90,7 @@ def address_of(url: str) -> str:
 
 @asynccontextmanager
 async def broker() -> AsyncIterator[KafkaSettings]:
-    """The broker's settings, for work that connects by itself. Raises BrokerAwayError."""
+    """Check access to the broker and yield its settings, to connect with. Raises BrokerAwayError."""
     settings = find_settings(KafkaSettings)
     with broker_errors(settings):
         await check_access(settings)
@@ -99,7 +99,7 @@ async def broker() -> AsyncIterator[KafkaSettings]:
 
 @contextmanager
 def broker_errors(settings: KafkaSettings) -> Iterator[None]:
-    """Turn an absent broker into a sentence that names it, and what it refuses into what it said."""
+    """Turn connection errors of the broker into messages with its address, and its refusals into messages."""
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
@@ -107,5 +107,5 @@ def broker_errors(settings: KafkaSettings) -> Iterator[None]:
             raise CommandFailedError(f"The broker refused: {describe(error)}.") from error
         raise BrokerAwayError(
             f"The broker doesn't answer at {settings.kafka_bootstrap_servers} ({describe(error)}): start it, or "
-            "correct COUPONRY_KAFKA_BOOTSTRAP_SERVERS. The same command can be given again."
+            "correct COUPONRY_KAFKA_BOOTSTRAP_SERVERS. Then run the same command again."
         ) from error

@@ -1,4 +1,4 @@
-"""A coupon's history as people read it."""
+"""Print a coupon's history."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ ID_SHOWN = 16
 
 
 def show_history(history: CouponHistory, as_json: bool) -> None:
-    """Print what a code is, who holds it, and what happened to it."""
+    """Print a coupon, its locks, and everything that happened to its code."""
     if as_json:
         show_json(history)
         return
     if history.coupon is None:
-        say(f"There is no coupon {history.code!r}, but somebody tried that code:")
+        say(f"There is no coupon {history.code!r}, but requests named that code:")
     else:
         show_facts(_facts(history.coupon))
     if history.holds:
@@ -24,8 +24,8 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
             right=("uses",),
         )
     show_table(
-        ("when (UTC)", "what", "order", "asked for by"),
-        [(moment(one.at), _told(one), one.order_id, short_id(one.command_id)) for one in history.happenings],
+        ("when (UTC)", "what", "order", "requested by"),
+        [(moment(one.at), _description(one), one.order_id, short_id(one.command_id)) for one in history.happenings],
         whole=("when (UTC)",),
     )
     if history.cut:
@@ -43,7 +43,7 @@ def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
         yield "campaign is", coupon.campaign_status
     yield "status", coupon.status
     yield "uses", f"{coupon.used_uses:,} {limit}, {coupon.held_uses:,} held"
-    yield "holder", ", ".join(coupon.holder) or "nobody in particular"
+    yield "holder", ", ".join(coupon.holder) or "none"
     if coupon.starts_at is not None or coupon.ends_at is not None:
         yield "good from", f"{day(coupon.starts_at) or 'ever'} to {day(coupon.ends_at) or 'ever'}"
     yield "issued for", coupon.occasion
@@ -51,12 +51,12 @@ def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
 
 
 def short_id(command_id: str) -> str:
-    """A command's source and the beginning of its id; `--json` has all of it."""
+    """Return a command's source and the beginning of its id; `--json` has the whole id."""
     source, blank, rest = command_id.partition(" ")
     return f"{source}{blank}{rest}" if len(rest) <= ID_SHOWN else f"{source}{blank}{rest[: ID_SHOWN - 1]}…"
 
 
-def _told(one: Happening) -> str:
+def _description(one: Happening) -> str:
     if one.kind == "refused":
         return f"refused, {one.reason}: {one.message}"
     parts = [one.kind]

@@ -1,4 +1,4 @@
-"""Codes from files, and coupons made from them or by a campaign's pattern, many at once."""
+"""Read codes from files, and create many coupons from them or from a campaign's pattern."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ import typer
 
 from cli.connect import ledger
 from cli.errors import CommandFailedError, UsageProblemError
-from cli.executing import SOURCE, says_how_to_repeat
+from cli.executing import SOURCE, hint_to_repeat
 from cli.files import InputFile
 from cli.output import count
 from shared.domain.coupons import code_patterns as patterns
@@ -27,7 +27,10 @@ from shared.runtime.printable import printable
 
 
 def read_codes(file: InputFile) -> list[str]:
-    """The codes in `file`: one a line, or the column `code` of a CSV file. Raises CommandFailedError with the line."""
+    """Return the codes in `file`: one a line, or the column `code` of a CSV file.
+
+    Raises CommandFailedError with the line.
+    """
     codes: list[str] = []
     column: Column | None = None
     for number, line in file.lines():
@@ -39,7 +42,7 @@ def read_codes(file: InputFile) -> list[str]:
         except ValueError as error:
             raise CommandFailedError(f"{file.name}, line {number}: {error}") from None
     if not codes:
-        raise CommandFailedError(f"{file.name} holds no codes; write one a line.")
+        raise CommandFailedError(f"{file.name} has no codes; write one a line.")
     return codes
 
 
@@ -52,7 +55,7 @@ def _text(file: InputFile, number: int, line: bytes) -> str:
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[IO[str]]:
-    """`path` to be written anew, or standard output. Raises UsageProblemError."""
+    """Open `path` to overwrite it, or standard output for None. Raises UsageProblemError."""
     if path is None:
         yield sys.stdout
         return
@@ -63,7 +66,7 @@ def open_output(path: Path | None) -> Iterator[IO[str]]:
     try:
         yield file
     finally:
-        with suppress(OSError):  # what counts was flushed, and a write that failed has been told
+        with suppress(OSError):  # all codes were flushed, and a failed write has been reported
             file.close()
 
 
@@ -73,28 +76,28 @@ def _write(output: IO[str], codes: Iterable[str], short_id: str) -> None:
         output.flush()
     except OSError as error:
         raise CommandFailedError(
-            f"The codes can't be written ({error.strerror or error}). Nothing is lost: --id {short_id} with the same "
-            "command gives them again."
+            f"The codes can't be written ({error.strerror or error}). Nothing is lost: the same command with "
+            f"--id {short_id} prints them again."
         ) from None
 
 
 async def create_coupons(campaign_id: str, number: int, short_id: str, output: IO[str]) -> None:
-    """Make `number` coupons and write their codes to `output`, as they are committed. Raises CommandFailedError."""
+    """Create `number` coupons and write their codes to `output` as they are committed. Raises CommandFailedError."""
     async with ledger() as pool:
         await _check_pattern(pool, campaign_id, number)
         engine, made = Engine(pool), 0
         for part, start in enumerate(range(0, number, MAX_CREATED)):
-            asked = min(MAX_CREATED, number - start)
-            command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, asked)
-            with says_how_to_repeat(short_id):
-                verdict = await _executed(engine, command, f"{count(made, 'coupon')} made before it are good.")
+            size = min(MAX_CREATED, number - start)
+            command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, size)
+            with hint_to_repeat(short_id):
+                verdict = await _executed(engine, command, f"Created before: {count(made, 'coupon')}.")
             _write(output, [coupon.code for coupon in verdict.accepted], short_id)
             made += len(verdict.accepted)
-            typer.echo(f"{made:,} of {count(number, 'coupon')} made.", err=True)
+            typer.echo(f"{made:,} of {count(number, 'coupon')} created.", err=True)
 
 
 async def _check_pattern(pool: Pool, campaign_id: str, number: int) -> None:
-    """So many coupons at once that somebody could guess one are not made. The engine judges everything else."""
+    """Refuse a number of coupons that would make codes easy to guess. The engine checks everything else."""
     async with pool.acquire() as connection:
         found = await queries.campaign(connection, campaign_id)
     if found is None:
@@ -108,9 +111,9 @@ async def _check_pattern(pool: Pool, campaign_id: str, number: int) -> None:
 
 
 async def import_coupons(campaign_id: str, codes: Sequence[str], short_id: str) -> tuple[int, list[str]]:
-    """Add `codes`: to the pool of a campaign that has one, else as coupons that can be used at once.
+    """Add `codes` to the pool of a campaign that has one, else as coupons that can be used at once.
 
-    Returns how many were added, and those left out as they exist already. Raises CommandFailedError.
+    Returns the number of added codes, and the codes left out because they exist already. Raises CommandFailedError.
     """
     async with ledger() as pool:
         async with pool.acquire() as connection:
@@ -124,14 +127,14 @@ async def import_coupons(campaign_id: str, codes: Sequence[str], short_id: str) 
         for part, start in enumerate(range(0, len(codes), MAX_CREATED)):
             chunk = tuple(codes[start : start + MAX_CREATED])
             command = CreateCoupons(f"{SOURCE} {short_id}/{part}", campaign_id, codes=chunk)
-            verdict = await _executed(engine, command, f"{count(added, 'code')} of the file were added before.")
+            verdict = await _executed(engine, command, f"Added before it: {count(added, 'code')} of the file.")
             added += len(verdict.accepted)
             left_out += [refused.code for refused in verdict.refused if refused.code is not None]
         return added, left_out
 
 
 async def _executed(engine: Engine, command: CreateCoupons, before: str) -> Verdict:
-    """The verdict; a refusal of all of it is a CommandFailedError that ends with `before`."""
+    """Return the verdict. If all of it is refused, raises CommandFailedError with a text that ends with `before`."""
     [answer] = await engine.execute([command])
     if isinstance(answer, Rejected):
         raise CommandFailedError(f"{answer.text} {before}")

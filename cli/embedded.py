@@ -1,7 +1,7 @@
-"""The embedded stack: PostgreSQL and a Kafka-protocol broker on a laptop, with their data in a folder.
+"""Run PostgreSQL and a Kafka-protocol broker on a laptop, with their data in a folder.
 
-For development only. A folder belongs to one running stack at a time, and may be used again and again, also after
-everything was killed.
+For development only. A folder belongs to one running stack at a time, and can be used again, also after everything was
+killed.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 __all__ = ["EmbeddedStack", "EmbeddedStackUnavailableError", "Endpoints", "ServerError", "running_stack"]
 
 FILES: Final = ("postgres", "broker", "logs", "lock", "stack.json", KEY_FILE, ENCRYPTION_KEY_FILE)
-"""All that a stack keeps in its folder."""
+"""Everything that a stack keeps in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a stack can be reached. `database_url` holds a password: show it to nobody."""
+    """The addresses of a stack. `database_url` contains a password: don't print it."""
 
     database_url: str
     bootstrap_servers: str
@@ -36,11 +36,11 @@ class Endpoints:
 
 
 class EmbeddedStack:
-    """Both servers, with their data under `data_dir`; use it as `async with EmbeddedStack(folder) as stack`.
+    """Both servers, with their data under `data_dir`. Use it as `async with EmbeddedStack(folder) as stack`.
 
-    Ports are those given, else those of the last run when free, else any. `stack.json` in the folder tells other
-    terminals where the running stack is (`running_stack`), readable by its owner alone. `say` is called with a
-    sentence at each step.
+    Ports are the given ones, else those of the last run if they are free, else any. Other terminals find the running
+    stack by `stack.json` in the folder (`running_stack`), which only its owner can read. `say` is called with a
+    message at each step.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class EmbeddedStack:
 
     @property
     def database_url(self) -> str:
-        """The ledger's database, as superuser; holds a password."""
+        """The URL of the ledger's database, as superuser, with the password."""
         return self.postgres.url()
 
     @property
     def bootstrap_servers(self) -> str:
-        """The broker, as `COUPONRY_KAFKA_BOOTSTRAP_SERVERS` takes it."""
+        """The broker's address for `COUPONRY_KAFKA_BOOTSTRAP_SERVERS`."""
         return self.broker.bootstrap_servers
 
     @property
     def environment(self) -> dict[str, str]:
-        """What service processes need to find the stack."""
+        """The environment variables with which services find the stack."""
         return {"COUPONRY_DATABASE_URL": self.database_url, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
 
     async def __aenter__(self) -> Self:
@@ -98,11 +98,10 @@ class EmbeddedStack:
         await asyncio.to_thread(self.postgres.prepare)
         for folder in self.postgres.opened:
             self._say(
-                f"Other accounts may now walk through {folder}: PostgreSQL refuses to run as root and must get there"
+                f"Other accounts can now pass through {folder}: PostgreSQL refuses to run as root and needs access"
             )
         await asyncio.to_thread(self.broker.prepare)
-        # Launched from this thread, which lives as long as the process: the kernel ends the servers with the thread
-        # that started them.
+        # Launched from the main thread: the kernel ends the servers together with the thread that started them.
         self.postgres.launch()
         self.broker.launch()
         await asyncio.gather(
@@ -114,7 +113,7 @@ class EmbeddedStack:
         self._say(f"PostgreSQL answers on port {self.postgres.port}, the broker on port {self.broker.port}")
 
     def stop(self) -> None:
-        """Stop both servers, the broker first, and give the folder back. Bounded; safe to call twice."""
+        """Stop both servers, the broker first, and unlock the folder. Takes a bounded time; safe to call twice."""
         try:
             self.broker.process.stop()
         finally:
@@ -131,15 +130,15 @@ class EmbeddedStack:
             lock = os.fdopen(open_private(self.data_dir / "lock", os.O_RDWR | os.O_CREAT), "w", encoding="ascii")
         except OSError as error:
             raise ServerError(
-                f"{self.data_dir} can't hold the stack's data ({error.strerror}): take another folder with --data-dir."
+                f"{self.data_dir} can't hold the stack's data ({error.strerror}): choose another with --data-dir."
             ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             raise ServerError(
-                f"A stack is already running in {self.data_dir}: use it, end it with Ctrl-C in its terminal, or take "
-                "another folder with --data-dir."
+                f"A stack is already running in {self.data_dir}: use it, stop it with Ctrl-C in its terminal, or "
+                "choose another folder with --data-dir."
             ) from None
         self._lock = lock
 
@@ -149,7 +148,7 @@ class EmbeddedStack:
 
 
 def running_stack(data_dir: Path) -> Endpoints | None:
-    """Where the stack that runs in `data_dir` can be reached, or None when none runs there."""
+    """Return the addresses of the stack that runs in `data_dir`, or None if none runs there."""
     endpoints = _read_endpoints(data_dir)
     if endpoints is None:
         return None
@@ -169,6 +168,6 @@ def _read_endpoints(data_dir: Path) -> Endpoints | None:
 
 
 def _port_if_free(address: str) -> int:
-    """The port at the end of an address when nothing listens on it, else 0."""
+    """Return the port at the end of an address if nothing listens on it, else 0."""
     port = address.rpartition(":")[2]
     return int(port) if port.isdigit() and port_is_free(int(port)) else 0

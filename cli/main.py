@@ -1,4 +1,4 @@
-"""The `couponry` command: which subcommands there are, and where they live."""
+"""The `couponry` command and the list of its subcommands."""
 
 from importlib import metadata
 from pathlib import Path
@@ -19,33 +19,37 @@ ENTRIES: Final = {
     "up": Entry("cli.commands.up:app", "Run everything on this machine: PostgreSQL, a broker, all services.", RUN),
     "demo": Entry("cli.commands.demo:app", "Replay a year of grocery shopping and check every number.", RUN),
     "example": Entry("cli.commands.example:app", "Print an example: a campaign, or an event to publish.", RUN),
-    "campaigns": Entry("cli.commands.campaigns:app", "Load campaigns and look at them.", WORK, alone=False),
+    "campaigns": Entry("cli.commands.campaigns:app", "Load, plan, list and show campaigns.", WORK, alone=False),
     "rehearse": Entry("cli.commands.rehearse:app", "Play orders against campaigns in memory; needs no server.", WORK),
     "publish": Entry("cli.commands.publish:app", "Send the events of a file to their topics.", WORK),
     "coupons": Entry(
-        "cli.commands.coupons:app", "Look at, judge, lock, burn, release, void coupons.", WORK, alone=False
+        "cli.commands.coupons:app", "Show, validate, lock, burn, release, void coupons.", WORK, alone=False
     ),
-    "explain": Entry("cli.commands.explain:app", "See every rule for a code and an order, and what it saw.", LOOK),
+    "explain": Entry(
+        "cli.commands.explain:app", "Show every rule for a code and an order, and the values it saw.", LOOK
+    ),
     "customers": Entry(
-        "cli.commands.customers:app", "Look at a customer's wallet; export or erase a customer.", LOOK, alone=False
+        "cli.commands.customers:app", "Show a customer's wallet; export or erase a customer.", LOOK, alone=False
     ),
-    "redemptions": Entry("cli.commands.redemptions:app", "See what was redeemed, and why not.", LOOK, alone=False),
+    "redemptions": Entry("cli.commands.redemptions:app", "List redemptions and refusals.", LOOK, alone=False),
     "events": Entry("cli.commands.events:app", "Print the newest events of a topic.", LOOK),
-    "dlq": Entry("cli.commands.dlq:app", "Look at dead letters and send them again.", LOOK, alone=False),
+    "dlq": Entry("cli.commands.dlq:app", "List, show and replay dead letters.", LOOK, alone=False),
     "outbox": Entry(
-        "cli.commands.outbox:app", "Look at events that could not be published, and publish them.", LOOK, alone=False
+        "cli.commands.outbox:app", "List events that could not be published, and publish them again.", LOOK, alone=False
     ),
-    "audit": Entry("cli.commands.audit:app", "Rebuild every total from the ledger and compare.", LOOK),
+    "audit": Entry("cli.commands.audit:app", "Rebuild every total from the ledger entries and compare.", LOOK),
     "migrate": Entry("cli.commands.migrate:app", "Create or update the ledger's tables.", SET_UP),
-    "topics": Entry("cli.commands.topics:app", "Create the topics as they are laid out.", SET_UP, alone=False),
-    "webhooks": Entry("cli.commands.webhooks:app", "Say who is told of redemptions over HTTP.", SET_UP, alone=False),
-    "secrets": Entry("cli.commands.secrets:app", "Encrypt stored secrets, change the key.", SET_UP, alone=False),
-    "keys": Entry("cli.commands.keys:app", "Say who may call the gateway.", SET_UP, alone=False),
-    "issuer": Entry("cli.commands.services:issuer", "Rewards and sign-ups become coupons.", ONE_SERVICE),
-    "redeemer": Entry("cli.commands.services:redeemer", "Orders use coupons.", ONE_SERVICE),
-    "notifier": Entry("cli.commands.services:notifier", "Redemptions become notifications and webhooks.", ONE_SERVICE),
-    "relay": Entry("cli.commands.services:relay", "The ledger's events reach the broker.", ONE_SERVICE),
-    "gateway": Entry("cli.commands.services:gateway", "HTTP in front of the engine.", ONE_SERVICE),
+    "topics": Entry("cli.commands.topics:app", "Create the topics.", SET_UP, alone=False),
+    "webhooks": Entry("cli.commands.webhooks:app", "Manage the endpoints of webhooks.", SET_UP, alone=False),
+    "secrets": Entry(
+        "cli.commands.secrets:app", "Create encryption keys, encrypt stored secrets.", SET_UP, alone=False
+    ),
+    "keys": Entry("cli.commands.keys:app", "Manage the API keys of the gateway.", SET_UP, alone=False),
+    "issuer": Entry("cli.commands.services:issuer", "Issues coupons for rewards and sign-ups.", ONE_SERVICE),
+    "redeemer": Entry("cli.commands.services:redeemer", "Redeems coupons for orders.", ONE_SERVICE),
+    "notifier": Entry("cli.commands.services:notifier", "Sends notifications and webhooks.", ONE_SERVICE),
+    "relay": Entry("cli.commands.services:relay", "Publishes the ledger's events.", ONE_SERVICE),
+    "gateway": Entry("cli.commands.services:gateway", "Serves the HTTP APIs.", ONE_SERVICE),
 }
 
 app = typer.Typer(
@@ -70,17 +74,17 @@ def couponry(
         Path,
         typer.Option(
             envvar=where.DATA_DIR_VARIABLE,
-            help="The folder of `couponry up`; a stack that runs there is found without any setting.",
+            help="The folder of `couponry up`. A stack that runs there is found without any setting.",
         ),
     ] = where.DEFAULT_DATA_DIR,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Coupons as events: issue, lock, redeem, burn and restore against one Postgres ledger.
 
-    Start with `couponry up`, then call the others in a second terminal in the same folder: they find the running stack
-    by themselves. Elsewhere they go by COUPONRY_DATABASE_URL and COUPONRY_KAFKA_BOOTSTRAP_SERVERS; where one of
-    these is set, a stack in this folder isn't looked at.
+    Start with `couponry up`, then run other commands in a second terminal in the same folder: they find the running
+    stack by themselves. Elsewhere, set COUPONRY_DATABASE_URL and COUPONRY_KAFKA_BOOTSTRAP_SERVERS. If one of these is
+    set, a stack in this folder is ignored.
     """
     where.choose_data_dir(data_dir)

@@ -1,4 +1,4 @@
-"""An order from a file: an order.placed event, whole as a CloudEvent or its `data` alone."""
+"""Read an order from a file: an order.placed event, either the CloudEvent or only its `data`."""
 
 import json
 from datetime import UTC, datetime
@@ -16,13 +16,13 @@ from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 
 MAX_ORDER_BYTES = 4 * 1024 * 1024
-"""Above any order that a broker takes."""
+"""Larger than any order that a broker accepts."""
 
-_LATER_THAN_NOW = datetime(9999, 12, 31, tzinfo=UTC)  # is judged as now
+_LATER_THAN_NOW = datetime(9999, 12, 31, tzinfo=UTC)  # the engine uses the current time instead
 
 
 class OrderAskedAbout(OrderPlaced):
-    """An order that a question is about: it may do without an id and a time of its own."""
+    """An order to check coupons for. Its id and its time are optional."""
 
     order_id: Identifier = Field(default_factory=lambda: f"question-{uuid4()}")
     placed_at: Moment = _LATER_THAN_NOW
@@ -33,14 +33,14 @@ class _CloudEvent(BaseModel):
 
 
 def read_order(file: InputFile) -> tuple[OrderAskedAbout, Order]:
-    """The order in `file`, as it is written and as it is decided on. Raises CommandFailedError."""
+    """Return the order in `file` as an event model and as a domain object. Raises CommandFailedError."""
     content = file.content(MAX_ORDER_BYTES)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CommandFailedError(f"{file.name}: this is no valid JSON ({error}); {_HOW}") from None
+        raise CommandFailedError(f"{file.name}: not valid JSON ({error}); {_HOW}") from None
     if not isinstance(document, dict):
-        raise CommandFailedError(f"{file.name}: an order is a JSON object; {_HOW}")
+        raise CommandFailedError(f"{file.name}: an order must be a JSON object; {_HOW}")
     try:
         data = _read(content, document)
         return data, order_of(data)
@@ -52,12 +52,12 @@ _HOW = "`couponry example order` prints one."
 
 
 def _read(content: bytes, document: dict[str, object]) -> OrderAskedAbout:
-    """Read from the bytes again, so that amounts that are numbers keep their digits. Raises InvalidDocumentError."""
+    """Parse the bytes again, so that amounts given as numbers keep their digits. Raises InvalidDocumentError."""
     if "specversion" in document or "data" in document:
         if (kind := document.get("type", "order.placed")) != "order.placed":
             raise InvalidDocumentError(f"This is an event of type {kind!r}, not order.placed; {_HOW}")
         if not isinstance(document.get("data"), dict):
-            raise InvalidDocumentError(f"The event has no data that is a JSON object; {_HOW}")
+            raise InvalidDocumentError(f"The event's `data` must be a JSON object; {_HOW}")
         data = parse(_CloudEvent, content).data
     else:
         data = parse(OrderAskedAbout, content)

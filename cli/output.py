@@ -1,7 +1,7 @@
-"""What commands print: tables no wider than 100 columns, or JSON.
+"""Print the output of commands: tables up to 100 columns wide, or JSON.
 
-Codes, ids, error texts and dead letters come from outside. Whatever of them could steer a terminal is escaped here, in
-JSON by JSON's own escapes, which change nothing of what it says.
+Codes, ids, error texts and dead letters come from outside. Their terminal control characters are escaped here; in JSON
+by JSON's own escapes, which don't change the values.
 """
 
 import dataclasses
@@ -20,30 +20,30 @@ from shared.domain.model.money import shown
 from shared.runtime.printable import printable, printable_json
 
 MAX_WIDTH: Final = 100
-"""Fits a terminal beside another, and a page."""
+"""Fits a page, and a terminal next to another one."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that is never wider than MAX_WIDTH; a pipe is taken to be that wide."""
+    """Return a console at most MAX_WIDTH columns wide; a pipe is exactly that wide."""
     made = Console(stderr=stderr, highlight=False)
     made.width = min(made.width, MAX_WIDTH) if made.is_terminal else MAX_WIDTH
     return made
 
 
 def say(text: str = "") -> None:
-    """A line or more on standard output, as it is but for what would steer a terminal."""
+    """Print one or more lines to standard output, with control characters escaped."""
     console().print(printable(text), markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """A line or more on standard error, likewise."""
+    """Print one or more lines to standard error, with control characters escaped."""
     console(stderr=True).print(printable(text), markup=False, soft_wrap=True)
 
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), whole: Iterable[str] = ()
 ) -> Table:
-    """A table of texts. Columns in `right` are aligned to the right, those in `whole` are never broken."""
+    """Return a table of texts. Columns in `right` are right-aligned, those in `whole` are never wrapped."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(
@@ -55,7 +55,7 @@ def table(
 
 
 def _cell(content: object) -> Text:
-    """A cell. Never a plain text: rich would take `[red]` in it for markup."""
+    """Return a cell as Text: in a plain string rich would interpret `[red]` as markup."""
     if isinstance(content, Text):
         content.plain = printable(content.plain)
         return content
@@ -70,7 +70,7 @@ def show_table(
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Print names and values below each other; a value of None is left out."""
+    """Print names and values, one pair a line, leaving out values that are None."""
     made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
@@ -93,12 +93,12 @@ def _plain(value: Any) -> Any:
 
 
 def moment(value: datetime | None) -> str:
-    """A time in UTC, to the second: `2026-11-22 09:30:00`."""
+    """Return a time in UTC, to the second: `2026-11-22 09:30:00`; empty for None."""
     return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def day(value: datetime | None) -> str:
-    """A time as short as it can be told: the day alone where it is midnight in UTC, to the minute otherwise."""
+    """Return a time in UTC: only the day if it is midnight, otherwise to the minute; empty for None."""
     if value is None:
         return ""
     utc = value.astimezone(UTC)
@@ -106,10 +106,10 @@ def day(value: datetime | None) -> str:
 
 
 def money(minor: int | None, currency: str | None) -> str:
-    """An amount with its currency: `12.50 USD`; nothing where there is none."""
+    """Return an amount with its currency: `12.50 USD`; empty if one of them is None."""
     return "" if minor is None or currency is None else f"{shown(minor, currency)} {currency}"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 coupon`, `2,000 coupons`."""
+    """Return a number with its noun: `1 coupon`, `2,000 coupons`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,6 +1,6 @@
-"""A server as a child process: its log in a file, watched until it answers, stopped or killed by its own pid.
+"""Run a server as a child process: log to a file, wait until it answers, stop or kill it by its pid.
 
-The embedded stack and the test backends share it. Nothing here knows what the server is.
+The embedded stack and the test backends share this module. Nothing here depends on the kind of server.
 """
 
 import contextlib
@@ -22,22 +22,22 @@ LOOPBACK = "127.0.0.1"
 
 
 class ServerError(RuntimeError):
-    """A server did not start or did not stop; the text says which, why and where its log is."""
+    """A server did not start or did not stop; the text names the server, the reason and its log."""
 
 
 class EndedWhileStartingError(ServerError):
-    """The process ended before it answered; worth another try, unlike one that runs and stays silent."""
+    """The process ended before it answered. Starting it again may help, unlike for one that runs without answering."""
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on now; another process may take it before you do."""
+    """Return a free TCP port on loopback. Another process may take it before the caller does."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+    """Return whether a server can listen on this loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,16 +48,16 @@ def port_is_free(port: int) -> bool:
 
 
 def attached_command(command: Sequence[str], *, at_parents_death: signal.Signals, account: str = "-") -> list[str]:
-    """The command line that runs `command` so that it ends with this process.
+    """Return a command line that runs `command` and ends it together with this process.
 
-    Start it from a thread that lives as long as this process: the kernel goes by the thread.
+    Start it from a thread that lives as long as this process: the kernel watches the thread.
     """
     python = [sys.executable, "-I", "-S", str(ATTACHED)]
     return [*python, str(os.getpid()), str(int(at_parents_death)), account, "--", *command]
 
 
 def log_tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log file, or an empty string when there is none."""
+    """Return the last lines of a log file, an empty string if there is no file."""
     try:
         with path.open(encoding="utf-8", errors="replace") as log:
             return "".join(deque(log, maxlen=lines)).rstrip()
@@ -69,9 +69,8 @@ def log_tail(path: Path, lines: int = 12) -> str:
 class ServerProcess:
     """One server program.
 
-    `command` is called at each start, because a port may be chosen anew. `answers` returns normally once the server
-    serves requests and raises anything until then. `stop_signals` are tried in turn, `stop_seconds` apart, before
-    SIGKILL.
+    `command` is called at each start, because the port may change. `answers` raises any exception until the server
+    serves requests. `stop_signals` are sent one after another, with `stop_seconds` between them, before SIGKILL.
     """
 
     name: str
@@ -84,26 +83,26 @@ class ServerProcess:
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
     stop_seconds: float = 10.0
     start_seconds: float = 60.0
-    # A server just killed leaves children and sockets behind for a moment, so a start that ends at once is tried
-    # again.
+    # Children and sockets of a killed server exist for a moment longer, so a quick failure to start is retried.
     start_attempts: int = 5
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
-        """The server's own pid; raises ServerError when it isn't running."""
+        """The server's pid. Raises ServerError if it isn't running."""
         if not self.alive or self._process is None:
             raise ServerError(f"{self.name} is not running; its log is {self.log_path}")
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process exists; it may not answer yet."""
+        """True if the process exists; it may not answer yet."""
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:
-        """Start the process and return at once. Call it from the main thread: the kernel ends the server with the
-        thread that started it.
+        """Start the process and return at once.
+
+        Call it from the main thread: the kernel ends the server together with the thread that started it.
         """
         if self.alive:
             raise ServerError(f"{self.name} is already running with pid {self.pid}")
@@ -117,12 +116,13 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 cwd=self.working_folder,
                 env={**os.environ, **self.environment},
-                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we stop the servers in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the servers in order
             )
 
     def wait_until_it_answers(self) -> None:
-        """Block until the server serves requests; ServerError with the log's end after `start_seconds`, or when it
-        exits before.
+        """Block until the server serves requests.
+
+        Raises ServerError with the end of the log after `start_seconds`, or if the server exits before.
         """
         deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
@@ -141,7 +141,7 @@ class ServerProcess:
         )
 
     def start(self) -> None:
-        """Launch and wait until it answers, trying again a bounded number of times when it ends while starting."""
+        """Launch the server and wait until it answers; up to `start_attempts` times if it ends while starting."""
         for attempt in range(1, self.start_attempts + 1):
             self.launch()
             try:
@@ -154,7 +154,7 @@ class ServerProcess:
                 return
 
     def stop(self) -> None:
-        """End the server in good order; bounded, and by SIGKILL at last. Does nothing when it isn't running."""
+        """Stop the server in order, with SIGKILL as the last step. Does nothing if it isn't running."""
         if self._process is None:
             return
         for number in self.stop_signals:
@@ -166,7 +166,7 @@ class ServerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End the server as a power cut would (SIGKILL), and reap it."""
+        """Kill the server with SIGKILL, as a power cut would, and wait for its end."""
         if self._process is None:
             return
         if self._process.poll() is None:

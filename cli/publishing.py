@@ -1,4 +1,4 @@
-"""Sending a file of events to their topics: all lines checked first, then sent in their order."""
+"""Send a file of events to their topics: check all lines first, then send them in order."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from shared.messaging.records import Record
 from shared.runtime.settings import KafkaSettings
 
 INPUT_TOPICS: Final = (REWARDS.name, SIGNUPS.name, ORDERS.name)
-"""What people may publish to without saying so: the other topics are written by Couponry alone."""
+"""Topics that don't need --topic. The other topics are written only by Couponry."""
 
 STRUCTURED: Final = (("content-type", b"application/cloudevents+json; charset=utf-8"),)
 EVENTS_A_SEND: Final = 1_000
@@ -30,14 +30,14 @@ PROBLEMS_SHOWN: Final = 10
 
 @dataclass(slots=True)
 class Published:
-    """How much was sent: events by topic (without prefix), and how long it took."""
+    """The number of events sent by topic (without prefix), and the seconds it took."""
 
     events: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
 
 class EventFile:
-    """A file of events, one structured CloudEvent a line. `topic` overrides the topic that an event's type says."""
+    """A file of events, one structured CloudEvent a line. `topic` replaces the topic of each event's type."""
 
     def __init__(self, file: InputFile, settings: KafkaSettings, topic: str | None) -> None:
         self._file = file
@@ -46,9 +46,9 @@ class EventFile:
         self._codec = codec_of(settings)
 
     def check(self, seen: Callable[[int], None], *, as_is: bool = False) -> int:
-        """How many events there are; `seen` hears each line's number. Raises CommandFailedError naming bad lines.
+        """Check all lines and return the number of events. Raises CommandFailedError with the invalid lines.
 
-        `as_is`: only whether each line's topic can be told.
+        `seen` is called with the number of each line. `as_is`: only check that each line has a topic.
         """
         problems: list[str] = []
         bad = lines = 0
@@ -61,17 +61,17 @@ class EventFile:
                 if len(problems) < PROBLEMS_SHOWN:
                     problems.append(f"{self._file.name}, line {number}: {problem}")
         if not lines:
-            raise CommandFailedError(f"{self._file.name} holds no events; write one a line.")
+            raise CommandFailedError(f"{self._file.name} has no events; write one a line.")
         if bad > len(problems):
             problems.append(f"And {bad - len(problems):,} more.")
         if bad:
-            way_out = "" if as_is else "; --as-is sends all as they are"
+            way_out = "" if as_is else "; --as-is sends all lines unchecked"
             problems.append(f"Nothing was sent: {count(bad, 'line')} of {lines:,} can't be read{way_out}.")
             raise CommandFailedError("\n".join(problems))
         return lines
 
     def messages(self) -> Iterator[tuple[int, str, Message]]:
-        """(line number, topic without prefix, record) of each line. To be checked first."""
+        """Yield (line number, topic without prefix, record) of each line. Call `check` first."""
         for number, line in self._file.lines():
             event = _document(line)
             topic = self._topic or _topic_of(event)
@@ -80,18 +80,16 @@ class EventFile:
 
     def _no_topic(self, line: bytes) -> str | None:
         known = self._topic or _topic_of(_document(line))
-        return None if known else "it doesn't say what type of event it is, so name its topic with --topic."
+        return None if known else "the event has no known type; name its topic with --topic."
 
     def _problem(self, line: bytes) -> str | None:
         event = _document(line)
         topic = self._topic or _topic_of(event)
         if topic is None:
-            # The codec says best what is wrong with an event that doesn't even say what it is.
+            # The codec has the best error message for an event without a known type.
             topic = ORDERS.name
         elif self._topic is None and topic not in INPUT_TOPICS:
-            return (
-                f"{event['type']} is written by Couponry itself; to send it all the same, name its topic with --topic."
-            )
+            return f"{event['type']} is published by Couponry itself; to send it anyway, name its topic with --topic."
         try:
             self._codec.decode(Record(self._prefix + topic, 0, 0, 0, None, line, STRUCTURED))
         except UnreadableRecord as error:
@@ -100,10 +98,10 @@ class EventFile:
 
 
 async def send(events: EventFile, settings: KafkaSettings, sent: Callable[[int], None]) -> Published:
-    """Send all of `events` in their order; `sent` hears how many after each batch.
+    """Send all of `events` in order. `sent` is called with the number of events after each batch.
 
-    Raises KafkaError and TimeoutError when the broker is away: then some were sent, and sending the file again is
-    harmless, because events are known by their ids.
+    Raises KafkaError and TimeoutError if the broker is unavailable. Some events were sent then; sending the file again
+    is harmless, because duplicates are recognized by their ids.
     """
     published = Published()
     began = time.monotonic()
@@ -126,7 +124,7 @@ async def _send_batch(producer: Producer, batch: list[tuple[int, str, Message]],
     for (number, topic, _), result in zip(batch, results, strict=True):
         if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
             raise CommandFailedError(
-                f"Line {number}: the event is larger than the broker takes; lines before it were sent."
+                f"Line {number}: the event is larger than the broker accepts. The lines before it were sent."
             )
         if result is not None:
             raise result
@@ -148,7 +146,7 @@ def _topic_of(event: dict[str, Any]) -> str | None:
 
 
 def _key(event: dict[str, Any]) -> bytes | None:
-    """What the topics are keyed by: the order, else the customer; failing both, the event's subject."""
+    """Return the record's key: the order's id, else the customer's, else the event's subject."""
     data = event.get("data")
     if isinstance(data, dict):
         customer = data.get("customer")

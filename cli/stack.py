@@ -1,4 +1,4 @@
-"""A laptop's whole installation: embedded servers, tables, topics and one process a service."""
+"""Run the whole stack on a laptop: embedded servers, tables, topics, and one process per service."""
 
 import asyncio
 import os
@@ -22,34 +22,34 @@ from shared.runtime.encryption import VARIABLE, make_key
 from shared.runtime.settings import KafkaSettings
 
 SERVICES: Final[Mapping[str, int]] = {"issuer": 1, "redeemer": 1, "notifier": 1, "relay": 1}
-"""One of each: two cores are busy with these, and more is a matter of configuration."""
+"""One process per service keeps two cores busy. A deployment can run more."""
 
 HTTP_PORT: Final = 8080
 
 READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10
-"""Below what the supervisor waits before it kills."""
+"""Shorter than the supervisor waits before it kills a service."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """Servers that answer, tables and topics that exist, services that are ready."""
+    """A running stack: its servers answer, tables and topics exist, services are ready."""
 
     servers: EmbeddedStack
     services: Supervisor
     applied: list[str]
     topics: TopicsReport
     http_port: int = 0
-    """Where the gateway listens; 0 where none runs."""
+    """The gateway's port; 0 if no gateway runs."""
 
     @property
     def kafka(self) -> KafkaSettings:
-        """How to reach the broker."""
+        """The settings to connect to the broker."""
         return kafka_of(self.servers)
 
 
 def kafka_of(servers: EmbeddedStack) -> KafkaSettings:
-    """How to reach the embedded broker, whatever the environment says of others."""
+    """Return the settings of the embedded broker, regardless of those in the environment."""
     return KafkaSettings(kafka_bootstrap_servers=servers.bootstrap_servers, kafka_security_protocol="PLAINTEXT")
 
 
@@ -61,9 +61,9 @@ async def running(
     http_port: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[RunningStack]:
-    """Start everything in order, and end it in reverse. `environment` is added for the services.
+    """Start everything in order, and stop it in reverse. `environment` is added for the services.
 
-    `http_port`: start a gateway there too; 0 is 8080 where that is free, else any.
+    `http_port`: also start a gateway on this port; 0 means 8080 if it is free, else any.
     """
     async with servers:
         say("Bringing tables and topics up to date")
@@ -91,20 +91,20 @@ async def running(
 
 
 async def first_key(servers: EmbeddedStack) -> str:
-    """An API key that may do everything, made at the first start and kept in the stack's folder for its owner alone."""
+    """Return an API key with every scope, created at the first start and kept in a private file."""
     file = servers.data_dir / KEY_FILE
     async with await open_pool(servers.database_url, max_size=1) as pool:
         if file.exists():
             key = file.read_text(encoding="ascii").strip()
             if await Keys(pool).caller(key) is not None:
                 return key
-        made = await create(pool, "made by couponry up", SCOPES)
+        made = await create(pool, "created by couponry up", SCOPES)
     write_private(file, f"{made.key}\n")
     return made.key
 
 
 def encryption_keys(data_dir: Path) -> str:
-    """Return the keys of secrets at rest: the environment's, else one made at the first start, kept in the folder."""
+    """Return the encryption keys of the environment, else one created at the first start and kept in a file."""
     file = data_dir / ENCRYPTION_KEY_FILE
     if os.environ.get(VARIABLE):
         return os.environ[VARIABLE]

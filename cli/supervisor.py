@@ -1,7 +1,7 @@
-"""Run service processes side by side: a log file each, restarted when they die, ended together within a bound.
+"""Run service processes: one log file each, restarted when they die, stopped together within a time limit.
 
-For a laptop and for tests; in a deployment the platform does this. A service that ends because its settings are wrong
-isn't started again, one that keeps dying at once is given up: both end the whole with a sentence that says why.
+For a laptop and for tests; in a deployment the platform does this. A service with wrong settings isn't restarted, and
+one that keeps dying soon after its start is given up. Both stop the whole stack with a message that says why.
 """
 
 import asyncio
@@ -22,30 +22,30 @@ from cli.private_files import open_private, private_folder
 from cli.processes import LOOPBACK, ServerError, attached_command, free_port, log_tail, port_is_free
 from shared.runtime.errors import EXIT_BAD_SETTINGS
 
-LOG_BYTES = 20_000_000  # an older log is kept once, as `.1`, and what was there before is gone
+LOG_BYTES = 20_000_000  # one older log is kept, as `.1`
 
 
 class ServiceFailedError(ServerError):
-    """A service can't be kept running; the text says which, why and where its log is."""
+    """A service can't be kept running; the text names the service, the reason and its log."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How a dying service is treated: the delay before a restart doubles while deaths are quick."""
+class RestartPolicy:
+    """The delays between restarts, which double while the service keeps dying quickly, and their limit."""
 
     first_delay_seconds: float = 0.2
     longest_delay_seconds: float = 10.0
-    stable_seconds: float = 5.0  # a process that lived this long died of something new
+    stable_seconds: float = 5.0  # a death after this long is not counted as quick
     most_quick_deaths: int = 10
 
 
 def service_command(name: str) -> list[str]:
-    """The command line of a service; `-P` keeps the folder we happen to stand in out of the import path."""
+    """Return the command line of a service. `-P` keeps the current folder out of the import path."""
     return [sys.executable, "-P", "-m", f"services.{name}"]
 
 
 class SupervisedProcess:
-    """One process of a service: `name`, `number` (from 0), its `pid`, how often it was restarted, and its log."""
+    """One process of a service: `name`, `number` (from 0), `pid`, the number of `restarts`, and its log."""
 
     def __init__(
         self, name: str, number: int, command: Sequence[str], environment: Mapping[str, str], log_dir: Path
@@ -66,11 +66,11 @@ class SupervisedProcess:
 
     @property
     def pid(self) -> int | None:
-        """The running process's pid; None while it is down."""
+        """The pid of the running process; None while it is down."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def run_once(self) -> int:
-        """Start the process and wait for its end; its exit code, negative for a signal."""
+        """Start the process, wait for its end, and return its exit code, negative for a signal."""
         if not port_is_free(self.health_port):
             self.health_port = free_port()
         log = _open_log(self.log_path)
@@ -81,27 +81,27 @@ class SupervisedProcess:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._environment, "COUPONRY_HEALTH_PORT": str(self.health_port)},
-                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we forward it
+                start_new_session=True,  # Ctrl-C in a terminal reaches only this process, which forwards it
             )
         finally:
             os.close(log)
-        if self._ending:  # asked to end while it was being started
+        if self._ending:  # stop was requested while it was being started
             self.send(signal.SIGTERM)
         return await self._process.wait()
 
     def end(self) -> None:
-        """Ask the process to end in good order, also one that is just being started."""
+        """Ask the process to stop in order, also if it is just being started."""
         self._ending = True
         self.send(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when the process is down."""
+        """Send a signal. Does nothing while the process is down."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def is_ready(self, client: httpx.AsyncClient) -> bool:
-        """Whether its /readyz says so now."""
+        """Return whether /readyz of the process reports that it is ready."""
         try:
             reply = await client.get(f"http://{LOOPBACK}:{self.health_port}/readyz")
         except httpx.TransportError:
@@ -110,15 +110,14 @@ class SupervisedProcess:
 
 
 class Supervisor:
-    """Keeps `services` (name → number of processes) running; use it as `async with Supervisor(...) as supervisor`.
+    """A supervisor that keeps `services` (name → number of processes) running. Use it as `async with Supervisor(…)`.
 
-    `environment` is added to this process's own. Every process gets a health port of its own. `command` gives the
-    command line of a service by its name. `say` is called with a sentence whenever a process dies, comes back or is
-    given up.
+    `environment` is added to that of this process. Every process gets its own health port. `command` returns the
+    command line of a service. `say` is called with a message whenever a process dies, restarts or is given up.
 
-    `named_members` gives each process a name of its own in its consumer group, so that one that was
-    killed has its partitions back when it is started again, at once and on any broker; but one that is gone for good
-    keeps them for the session timeout.
+    `named_members` makes each process a static member of its consumer group: a process that was killed gets its
+    partitions back as soon as it is restarted, on any broker; one that never restarts keeps them for the session
+    timeout.
     """
 
     def __init__(
@@ -128,7 +127,7 @@ class Supervisor:
         log_dir: Path,
         *,
         stop_seconds: float = 15.0,
-        patience: Patience | None = None,
+        policy: RestartPolicy | None = None,
         command: Callable[[str], Sequence[str]] = service_command,
         say: Callable[[str], None] = lambda _: None,
         named_members: bool = False,
@@ -142,7 +141,7 @@ class Supervisor:
             for number in range(count)
         ]
         self._stop_seconds = stop_seconds
-        self._patience = patience or Patience()
+        self._policy = policy or RestartPolicy()
         self._say = say
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -157,8 +156,9 @@ class Supervisor:
         await asyncio.shield(self.stop())
 
     async def wait(self, until: asyncio.Event | None = None) -> None:
-        """Return when `until` is set (never, without one); ServiceFailedError as soon as a service can't be kept
-        running.
+        """Wait until `until` is set, for ever without it.
+
+        Raises ServiceFailedError as soon as a service can't be kept running.
         """
         waiting = asyncio.create_task((until or asyncio.Event()).wait())
         try:
@@ -169,8 +169,9 @@ class Supervisor:
             task.result()
 
     async def ready(self, within_seconds: float = 60.0) -> None:
-        """Return once every process says it is ready; ServiceFailedError when one isn't in time, or can't be kept
-        running.
+        """Wait until every process is ready.
+
+        Raises ServiceFailedError if one isn't ready in time or can't be kept running.
         """
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
             deadline = time.monotonic() + within_seconds
@@ -187,7 +188,7 @@ class Supervisor:
                     await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        """End every process: SIGTERM, then SIGKILL for what is still there after `stop_seconds`. Safe to call twice."""
+        """Stop every process: SIGTERM, then SIGKILL for those running after `stop_seconds`. Safe to call twice."""
         self._stopping.set()
         for process in self.processes:
             process.end()
@@ -197,36 +198,36 @@ class Supervisor:
         if late:
             for process in self.processes:
                 if process.pid is not None:
-                    self._say(f"{process.title} did not end within {self._stop_seconds:.0f} s and was killed")
+                    self._say(f"{process.title} did not stop within {self._stop_seconds:.0f} s and was killed")
                     process.send(signal.SIGKILL)
             await asyncio.wait(late, timeout=self._stop_seconds)
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
     async def _keep(self, process: SupervisedProcess) -> None:
-        """Run the process again and again until we stop; bounded by `most_quick_deaths` in a row."""
+        """Run and restart the process until the supervisor stops, or after `most_quick_deaths` in a row."""
         quick_deaths = 0
         while not self._stopping.is_set():
             started = time.monotonic()
             code = await process.run_once()
             if self._stopping.is_set():
                 return
-            quick_deaths = 0 if time.monotonic() - started >= self._patience.stable_seconds else quick_deaths + 1
+            quick_deaths = 0 if time.monotonic() - started >= self._policy.stable_seconds else quick_deaths + 1
             if code == EXIT_BAD_SETTINGS:
                 raise ServiceFailedError(f"{process.title} refused its settings: {log_tail(process.log_path, 3)}")
-            if quick_deaths >= self._patience.most_quick_deaths:
+            if quick_deaths >= self._policy.most_quick_deaths:
                 raise ServiceFailedError(
                     f"{process.title} died {quick_deaths} times in a row and was given up; the end of its log "
                     f"{process.log_path}:\n{log_tail(process.log_path)}"
                 )
-            self._say(f"{process.title} ended with {_describe(code)}; starting it again")
+            self._say(f"{process.title} ended with {_describe(code)}; restarting it")
             process.restarts += 1
             await self._pause(quick_deaths)
 
     async def _pause(self, quick_deaths: int) -> None:
-        """Wait before a restart: at once after a long life, longer after each quick death, no longer than we run."""
-        delay = self._patience.first_delay_seconds * 2 ** max(0, quick_deaths - 1)
+        """Wait before a restart, longer after each quick death, but no longer than until the supervisor stops."""
+        delay = self._policy.first_delay_seconds * 2 ** max(0, quick_deaths - 1)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), min(delay, self._patience.longest_delay_seconds))
+            await asyncio.wait_for(self._stopping.wait(), min(delay, self._policy.longest_delay_seconds))
 
 
 def _member(name: str, number: int, named: bool) -> dict[str, str]:
@@ -238,7 +239,7 @@ def _describe(code: int) -> str:
 
 
 def _open_log(path: Path) -> int:
-    """A descriptor that appends to the log; a log grown too long is put aside first."""
+    """Open the log for appending and return its descriptor; a log that is too large is rotated first."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
     return open_private(path)

@@ -1,7 +1,6 @@
-"""What every test can ask for: a real broker, a real PostgreSQL, a migrated database and topic names of its own.
+"""Fixtures for all tests: a real broker, a real PostgreSQL, a migrated database and unique topic names.
 
-Servers start when the first test asks, so a run of pure tests starts none. Which one is taken stands in
-tests/backends.
+Servers start when the first test needs them, so unit tests start none. tests/backends describes how they are chosen.
 """
 
 import base64
@@ -16,15 +15,15 @@ import structlog
 
 from tests.backends import BackendError, Broker, Folders, Postgres, describe_choices, start_kafka, start_postgres
 
-# CI tries the same examples each time, so that a failure there is one that can be had again; a person's runs look
-# further. A slow machine is no failure.
+# CI uses the same examples in each run, so that its failures can be reproduced; local runs use new ones. There is no
+# deadline, because a slow machine must not fail a test.
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Folders.in_memory()
 
-# Tracebacks as services print them; structlog's own default prints local variables, which takes seconds.
+# Tracebacks as services print them; structlog's default also prints local variables, which takes seconds.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,
@@ -33,11 +32,11 @@ structlog.configure(
     ]
 )
 
-# Secrets at rest are encrypted in every test, as in production; the key is nobody's.
+# Secrets at rest are encrypted in every test, as in production; this key is only for tests.
 os.environ.setdefault("COUPONRY_ENCRYPTION_KEYS", base64.urlsafe_b64encode(bytes(range(32))).decode())
 
 taken: set[str] = set()
-"""Which servers this run took; of the workers' too, where several processes share the tests."""
+"""Descriptions of the servers of this run, including those of the worker processes."""
 
 
 def pytest_report_header() -> list[str]:
@@ -65,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
-    """The broker of this run: `kafka.bootstrap_servers`; `stop`, `kill`, `start` where it is ours. Leave it running."""
+    """The broker of this run. `stop`, `kill` and `start` work if this run started it. Leave it running."""
     with start_kafka() as broker:
         taken.add(f"broker: {broker.description}")
         yield broker
@@ -73,7 +72,7 @@ def kafka() -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """The PostgreSQL of this run: `postgres.admin_url`, `create_database`; `stop`, `kill`, `start` where it is ours."""
+    """The PostgreSQL of this run. `stop`, `kill` and `start` work if this run started it."""
     with start_postgres() as server:
         taken.add(f"database: {server.description}")
         yield server
@@ -81,7 +80,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Postgres) -> Iterator[str]:
-    """The name of a database migrated once, which `database_url` copies. Never connect to it: a copy needs it idle."""
+    """The name of a migrated database that `database_url` copies. Never connect to it: a copy needs it idle."""
     from shared.ledger.migrate import migrate
 
     name = f"couponry_template_{os.getpid()}"
@@ -92,9 +91,7 @@ def migrated_template(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
-    """A fresh, migrated database of this test's own, as its superuser; dropped afterwards, whatever is still
-    connected.
-    """
+    """The URL of a new, migrated database for one test, as superuser. It is dropped after the test."""
     name = f"test_{uuid.uuid4().hex}"
     yield postgres.create_database(name, template=migrated_template)
     postgres.drop_database(name)
@@ -102,13 +99,13 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix for topics and groups that no other test, of this run or another, has."""
+    """A unique prefix for the topics and groups of one test."""
     return f"t{uuid.uuid4().hex[:12]}."
 
 
 @pytest.fixture
 def environment(kafka: Broker, database_url: str, topic_prefix: str) -> dict[str, str]:
-    """What a service process needs to work on this test's database and topics; merge it into `os.environ`."""
+    """The variables for a service process on this test's database and topics; merge them into `os.environ`."""
     return {
         **kafka.environment,
         "COUPONRY_DATABASE_URL": database_url,

@@ -1,7 +1,7 @@
-"""Every row of the life of an order as a case: how an order gets there, the event, and what it comes to.
+"""Every row of an order's life cycle as a test case: the steps before, the event, and the result.
 
 An order of 100.00 USD in two lines with a coupon of ten percent: 6.00 off the first line, 2.00 off each of the two
-units of the second. It is placed at minute 10; what follows lies between 20 and 40, placing it anew at 50.
+units of the second. It is placed at minute 10; further events are between minutes 20 and 40, placing it again is at 50.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _SETUPS: Final[dict[Phase, tuple[str, ...]]] = {
 }
 _EVENTS: Final[dict[OrderEvent, str]] = {
     OrderEvent.PLACED: "place",
-    OrderEvent.PLACED_ANEW: "place anew",
+    OrderEvent.PLACED_ANEW: "place again",
     OrderEvent.PAID: "pay",
     OrderEvent.PAID_EARLIER: "pay",
     OrderEvent.CANCELLED: "cancel",
@@ -44,30 +44,30 @@ _EVENTS: Final[dict[OrderEvent, str]] = {
 STEPS: Final = (
     *dict.fromkeys(_EVENTS.values()),
     "hold",
-    "hold anew",
+    "hold again",
     "hold for no time",
     "pay late",
     "use",
-    "use anew",
+    "use again",
 )
-"""Everything that `command_of` knows to do to an order, but for what only sets a case up."""
+"""Every step that `command_of` supports, without those that only prepare a case."""
 
 _EARLIER: Final = (
     OrderEvent.PAID_EARLIER, OrderEvent.CANCELLED_EARLIER, OrderEvent.RETURNED_EARLIER, OrderEvent.PART_EARLIER,
 )  # fmt: skip
-_ANEW: Final[dict[Phase, str]] = {
-    Phase.PLACED: "place anew",
-    Phase.HELD: "hold anew",
-    Phase.LAPSED: "hold anew for no time",
+_AGAIN: Final[dict[Phase, str]] = {
+    Phase.PLACED: "place again",
+    Phase.HELD: "hold again",
+    Phase.LAPSED: "hold again for no time",
 }
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row, the steps before its event, the event's step, and what is then.
+    """A row, the steps before its event, the event's step, and the expected result.
 
-    `uses` of the coupon are (held, used), `left_minor` is what is left of the discount it took off, `told` the types of
-    events, in their order, without "coupon.".
+    `uses` of the coupon are (held, used), `left_minor` is the remaining discount, `told` are the types of the published
+    events, in order, without "coupon.".
     """
 
     row: Row
@@ -83,7 +83,7 @@ class Case:
 
 
 def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
-    """A step as a command."""
+    """Return the command of a step."""
 
     def place(minute: int, hold_seconds: int | None = None) -> Command:
         placed_at = PLACED_AT + timedelta(minutes=minute)
@@ -101,8 +101,8 @@ def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
         return ReturnOrder(command_id, order_id, False, PLACED_AT + timedelta(minutes=minute), lines=units)
 
     placings = {
-        "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place anew": (50, None),
-        "hold anew": (50, 3_600), "hold anew for no time": (50, 0), "use": (10, None), "use anew": (50, None),
+        "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place again": (50, None),
+        "hold again": (50, 3_600), "hold again for no time": (50, 0), "use": (10, None), "use again": (50, None),
     }  # fmt: skip
     parts = {"part": 25, "early part": 5, "late part": 60}
     others: dict[str, tuple[type[PayOrder] | type[CancelOrder] | type[ReturnOrder], int]] = {
@@ -124,10 +124,10 @@ def _case(row: Row) -> Case:
     setup, event = _SETUPS[phase], _EVENTS[row.event]
     if row.event == OrderEvent.PAID and phase not in (*_OPEN, Phase.UNKNOWN, Phase.NOTED):
         event = "pay late"
-    elif row.event in _EARLIER and phase == Phase.NOTED:  # it used the coupon, and nobody said what it costs
-        setup = ("use", "cancel", "use anew") if row.event == OrderEvent.PAID_EARLIER else ("use",)
+    elif row.event in _EARLIER and phase == Phase.NOTED:  # it used the coupon, and no event gave its amount
+        setup = ("use", "cancel", "use again") if row.event == OrderEvent.PAID_EARLIER else ("use",)
     elif row.event == OrderEvent.PAID_EARLIER and phase in _OPEN:
-        setup = (*setup, "cancel", _ANEW[phase])
+        setup = (*setup, "cancel", _AGAIN[phase])
     elif row.event == OrderEvent.PLACED and phase in (Phase.HELD, Phase.LAPSED):
         event = "hold"
     elif row.event == OrderEvent.PART_LAST:
@@ -140,7 +140,7 @@ _Expected = tuple[str, tuple[int, int], int, tuple[str, ...]]
 
 
 def _expected(row: Row) -> _Expected:
-    """Outcome, (held, used), what is left of the discount, events."""
+    """Return the expected outcome, (held, used), remaining discount and events."""
     effects: dict[tuple[Effect, Phase], _Expected] = {
         (Effect.JUDGE, Phase.LAPSED): ("held", _HELD, 0, ("locked",)),
         (Effect.JUDGE, Phase.NOTED): ("redeemed", _USED, 800, ("redeemed", "redemption_restored")),
@@ -156,7 +156,7 @@ def _expected(row: Row) -> _Expected:
         return "refused", _FREE, 0, ("redemption_refused",)
     if (row.effect, row.phase) in effects:
         return effects[row.effect, row.phase]
-    # What was noted of the order is, in these cases, the very part that is the event.
+    # In these cases, the part recorded for the order is the same part that the event returns.
     nothing = (Effect.NOTHING, Effect.NOTE_TIME, Effect.JUDGE)
     known = row.effect in nothing or (row.phase, row.event) == (Phase.NOTED, OrderEvent.PART)
     if row.phase == Phase.NOTED and row.event in _EARLIER:

@@ -1,4 +1,4 @@
-"""Events as a service gets them from the consumer, built from their wire form."""
+"""Build events as a service receives them from the consumer."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from shared.messaging.records import ReceivedEvent, Record
 
 
 def received(event_type: str, data: dict[str, Any], *, event_id: str = "1", source: str = "/test") -> ReceivedEvent:
-    """An event of `event_type` with `data` as it stands on the wire."""
+    """Return an event of `event_type` with `data` in wire format."""
     entry = BY_TYPE[event_type]
     record = Record(entry.topic.name, 0, 0, 0, None, json.dumps(data).encode())
     model = entry.model.model_validate_json(record.value or b"")
@@ -16,19 +16,19 @@ def received(event_type: str, data: dict[str, Any], *, event_id: str = "1", sour
 
 
 def reward(event_id: str = "1", **fields: Any) -> ReceivedEvent:
-    """A `reward.earned` of customer c1; `fields` are added to the least that such an event must say."""
+    """Return a `reward.earned` of customer c1; `fields` are added to the required ones."""
     data = {"reward_id": f"rw-{event_id}", "customer": {"customer_id": "c1"}, "earned_at": "2026-01-02T03:04:05Z"}
     return received("reward.earned", data | fields, event_id=event_id, source="/loyalty")
 
 
 def signup(event_id: str = "1", **fields: Any) -> ReceivedEvent:
-    """A `customer.signed_up` of customer c1."""
+    """Return a `customer.signed_up` of customer c1."""
     data = {"customer": {"customer_id": "c1"}, "signed_up_at": "2026-01-02T03:04:05Z"}
     return received("customer.signed_up", data | fields, event_id=event_id, source="/signup")
 
 
 def placed(event_id: str = "1", **fields: Any) -> ReceivedEvent:
-    """An `order.placed` of order O1, 10.00 USD, without lines or coupons."""
+    """Return an `order.placed` of order O1, 10.00 USD, without lines or coupons."""
     data = {"order_id": "O1", "placed_at": "2026-01-02T03:04:05Z", "currency": "USD", "amount": "10.00"}
     return received("order.placed", data | fields, event_id=event_id, source="/shop")
 

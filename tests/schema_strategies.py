@@ -1,14 +1,14 @@
-"""Events as the schemas allow them, by chance: built from the models themselves, so a new field is in here by itself.
+"""Hypothesis strategies for random events, built from the models, so that new fields are included automatically.
 
-    event_data("order.placed")       data that its model takes and `problem()` finds nothing wrong with
+    event_data("order.placed")       data that its model accepts and `problem()` finds valid
     event_json("order.placed")       the same as UTF-8 JSON
-    nasty_event_json("order.placed") bytes that its model refuses: one valid event with one thing made wrong
+    nasty_event_json("order.placed") bytes that its model refuses: a valid event with one change
     data_of(model)                   data of any pydantic model of `schemas`, for example a campaign's parts
     METADATA, IDENTIFIERS, MOMENTS   the single kinds of value
 
 Extremes come often: texts of the greatest length in characters of one to four bytes, upper case that is longer, JSON
 escapes, edges of 64 bits, the first and the last moment, offsets of nearly a day, documents at the limit of size and
-depth. What is too long for Hypothesis to draw is one piece repeated. For the fuzz harness and the engine's tests:
+depth. Texts that are too long for Hypothesis repeat one piece. For the fuzz harness and the engine's tests:
 
     @given(event_data("order.placed"))
     def test_it(data): ...
@@ -34,10 +34,10 @@ from schemas.common import Event
 from schemas.parsing import InvalidDocumentError, parse
 
 PIECES: Final = ("x", "é", "字", "😀", "ΐ", "ß", '"', "\\", "%", "\u200d", "\u2028", "\ufeff", "\u202e", "=", "'", " x")
-"""What long texts are made of: one to four bytes, longer in upper case, escaped in JSON, invisible, or turning."""
+"""Pieces of long texts: one to four bytes, longer in upper case, escaped in JSON, invisible, or right-to-left."""
 
 CONTROLS: Final = ("\n", "\t", "\x1b[2J", "\x7f", "\x85")
-"""What no identifier may hold that comes in, and Couponry's own events may."""
+"""Control characters, which incoming identifiers must not contain."""
 
 
 def _fits(text: str) -> bool:
@@ -45,7 +45,7 @@ def _fits(text: str) -> bool:
 
 
 def texts(shortest: int, longest: int, pieces: tuple[str, ...] = PIECES) -> st.SearchStrategy[str]:
-    """Texts of that many characters, often the longest."""
+    """Return texts of `shortest` to `longest` characters, often the longest."""
     drawn = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=shortest, max_size=min(longest, 12))
     length = st.sampled_from([longest, longest, max(shortest, 1), min(longest, 9)])
     repeated = st.builds(lambda piece, size: (piece * size)[:size], st.sampled_from(pieces), length)
@@ -61,7 +61,7 @@ _EXTREME_OFFSETS: Final = st.sampled_from([timezone(timedelta(minutes=1_439)), t
 
 
 def moments(latest: datetime = limits.LATEST) -> st.SearchStrategy[str]:
-    """Moments in RFC 3339, in many zones."""
+    """Return RFC 3339 times in many zones."""
     usual = st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)).map(lambda one: one.replace(tzinfo=UTC))  # noqa: DTZ001
     ends = st.sampled_from(
         [limits.EARLIEST, latest, latest - timedelta(microseconds=1), datetime(2000, 2, 29, tzinfo=UTC)]
@@ -97,7 +97,7 @@ def _deep(leaf: Any, depth: int) -> Any:
 
 
 def documents(max_bytes: int, check: Callable[[Any], None]) -> st.SearchStrategy[dict[str, Any]]:
-    """JSON objects that can be handed on: flat, nested, of the greatest depth, of the greatest size."""
+    """Return valid JSON objects: flat, nested, of the greatest depth, of the greatest size."""
     nested = st.recursive(
         _SINGLES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3)
     )
@@ -149,7 +149,7 @@ def _integer(constraints: Mapping[str, Any]) -> st.SearchStrategy[int]:
 
 
 def _constraints(metadata: Any) -> dict[str, Any]:
-    """The bounds that `Field` set, and what marks a moment."""
+    """Return the bounds set by `Field`, and the mark of a time."""
     found: dict[str, Any] = {}
     for one in metadata:
         for name in ("ge", "le", "min_length", "max_length", "pattern"):
@@ -163,7 +163,7 @@ def _constraints(metadata: Any) -> dict[str, Any]:
 
 
 def _of(annotation: Any, constraints: Mapping[str, Any], name: str) -> st.SearchStrategy[Any]:
-    """Values of a field of this type; `name` is the field's."""
+    """Return values for a field of this type and name."""
     if hasattr(annotation, "__metadata__"):
         return _of(annotation.__origin__, dict(constraints) | _constraints(annotation.__metadata__), name)
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -191,7 +191,7 @@ def _map(values: Any, name: str) -> st.SearchStrategy[Any]:
 
 
 def _list(inner: Any, constraints: Mapping[str, Any], name: str) -> st.SearchStrategy[Any]:
-    """Short lists, and now and then the longest, which is one entry repeated (each under a line id of its own)."""
+    """Return short lists, and sometimes the longest: one entry repeated, with distinct line ids."""
     longest = constraints.get("max_length", limits.MAX_CODES)
     entry = _of(inner, {}, name)
     long = st.builds(_repeated, entry, st.sampled_from([min(longest, 100)] * 4 + [longest]))
@@ -209,7 +209,7 @@ def _repeated(entry: Any, times: int) -> list[Any]:
 
 @cache
 def data_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-    """Data of `model`, as JSON has it. What fields must be to one another is not looked at: see `event_data`."""
+    """Return JSON data of `model`. Rules between fields are ignored; `event_data` respects them."""
     needed: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
@@ -219,17 +219,17 @@ def data_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _repaired(data: dict[str, Any]) -> dict[str, Any]:
-    """Fields that go together, which no schema says."""
+    """Repair combinations of fields that the schema can't express."""
     customer = data.get("customer")
     if isinstance(customer, dict) and not any(customer.get(name) for name in ("customer_id", "email", "mobile")):
-        data["customer"] = {**customer, "customer_id": "somebody"}
+        data["customer"] = {**customer, "customer_id": "customer_1"}
     if data.get("cycle") is not None and data.get("subscription_id") is None:
         data["subscription_id"] = "a subscription"
     return data
 
 
 def is_valid(type_name: str, document: bytes) -> bool:
-    """Whether an event of that type is taken."""
+    """Return whether the model of the type accepts the document."""
     try:
         event = parse(BY_TYPE[type_name].model, document)
     except InvalidDocumentError:
@@ -239,14 +239,14 @@ def is_valid(type_name: str, document: bytes) -> bool:
 
 @cache
 def event_data(type_name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Valid data of events of that type."""
+    """Return valid data of events of the type."""
     drawn = data_of(BY_TYPE[type_name].model).map(_repaired)
     return drawn.filter(lambda data: is_valid(type_name, orjson.dumps(data)))
 
 
 @cache
 def event_json(type_name: str) -> st.SearchStrategy[bytes]:
-    """Valid data of events of that type, as UTF-8 JSON."""
+    """Return valid data of events of the type, as UTF-8 JSON."""
     return event_data(type_name).map(orjson.dumps)
 
 
@@ -256,14 +256,14 @@ NASTY: Final[tuple[Any, ...]] = (
     "0001-01-01T00:00:00Z", "2026-11-22T09:30:00", {"tracking": 2**64}, {"a": [[2**70]]}, {"a": float("nan")},
     {"large": "x" * 20_000}, {"n" * 256: 1}, "1e400", "-5.00", ["x"] * 20_000, {"a": "\ud800"}, {"a": "\0"},
 )  # fmt: skip
-"""What is put in a valid event's place, one at a time."""
+"""Values to replace one value of a valid event with."""
 
 _DEEP: Final = {"a": _deep(0, 900)}
 
 
 @cache
 def nasty_event_json(type_name: str) -> st.SearchStrategy[bytes]:
-    """Invalid events of that type: valid ones in which something was replaced, removed, or cut off."""
+    """Return invalid events of the type: valid ones with one value replaced, removed or cut off."""
 
     def made_wrong(data: dict[str, Any], draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
         places = list(_places(data))
@@ -284,7 +284,7 @@ def nasty_event_json(type_name: str) -> st.SearchStrategy[bytes]:
 
 
 def _places(node: Any) -> list[tuple[Any, Any]]:
-    """Every place of a document, as (its object or list, key or index); of long lists the first few."""
+    """Return every place of a document as (object or list, key or index); only the first few of long lists."""
     if isinstance(node, dict):
         keys: list[Any] = list(node)
     elif isinstance(node, list):
@@ -295,7 +295,7 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
 
 
 def example_of(strategy: st.SearchStrategy[Any], number: int) -> Any:
-    """One value of `strategy`, the same for the same number. For harnesses that aren't Hypothesis tests."""
+    """Return one value of `strategy`, the same for the same number. For use outside of Hypothesis tests."""
     found: list[Any] = []
 
     @seed(number)

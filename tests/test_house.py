@@ -1,4 +1,4 @@
-"""The house as code: what holds for every file, whoever wrote it. Import rules are import-linter's, style is ruff's."""
+"""House rules that hold for every file. import-linter checks imports, ruff checks style."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""Reads worked_examples.yaml, whose header says what an example is made of."""
+"""Read worked_examples.yaml; its header describes the format."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ Told = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Example:
-    """One example; `coupons` and `steps` as the file has them."""
+    """One example, with `coupons` and `steps` as in the file."""
 
     name: str
     system: str
@@ -29,19 +29,19 @@ class Example:
     steps: list[dict[str, Any]]
 
     def with_url(self, url: str) -> CampaignDefinition:
-        """The campaign, its external source being at `url`."""
+        """Return the campaign with `url` as the address of its external source."""
         if self.campaign.source.kind != "external":
             return self.campaign
         return self.campaign.model_copy(update={"source": self.campaign.source.model_copy(update={"url": url})})
 
     def issuing_ahead(self) -> CampaignDefinition:
-        """The campaign as it must be for a given code to become a certain customer's coupon: taken from a pool."""
+        """Return the campaign with a pool, so that a test can issue a given code to a given customer."""
         source = self.campaign.source.model_copy(update={"kind": "pool"})
         return self.campaign.model_copy(update={"source": source})
 
 
 def read_examples() -> list[Example]:
-    """All of them, in the order of the file."""
+    """Return all examples, in the order of the file."""
     return [
         Example(
             one["name"],
@@ -55,7 +55,7 @@ def read_examples() -> list[Example]:
 
 
 def of_order(events: list[Told], *, lines: bool) -> dict[str, Any]:
-    """What the events of an order come to, in the terms of `expect`; with what each line gets where `lines` says so."""
+    """Summarize the events of an order in the terms of `expect`, with the discount of each line if `lines`."""
     discount, refused, shares = "0.00", {}, Counter[str]()
     for kind, data in events:
         if kind == "coupon.redeemed":
@@ -64,21 +64,21 @@ def of_order(events: list[Told], *, lines: bool) -> dict[str, Any]:
                 shares[line["line_id"]] += int(Decimal(line["discount_amount"]) * 100)
         elif kind == "coupon.redemption_refused":
             refused |= {coupon["code"]: coupon["reason"] for coupon in data["coupons"]}
-    told: dict[str, Any] = {"discount": discount, "refused": refused}
+    result: dict[str, Any] = {"discount": discount, "refused": refused}
     if lines:
-        told["lines"] = {line_id: f"{cents / 100:.2f}" for line_id, cents in shares.items() if cents}
-    return told
+        result["lines"] = {line_id: f"{cents / 100:.2f}" for line_id, cents in shares.items() if cents}
+    return result
 
 
 def of_issue(events: list[Told], code_like: str | None) -> dict[str, Any]:
-    """What the events of a reward come to, in the terms of `expect`; `code_like` where every code matches it."""
+    """Summarize the events of a reward in the terms of `expect`, with `code_like` if every code matches it."""
     codes = [data["code"] for kind, data in events if kind == "coupon.issued"]
     refused = [data["reason"] for kind, data in events if kind == "coupon.issue_refused"]
-    told: dict[str, Any] = {"coupons": len(codes)}
+    result: dict[str, Any] = {"coupons": len(codes)}
     if refused:
-        told["refused"] = refused[0]
+        result["refused"] = refused[0]
     if codes and not any(codes):
-        told["without_code"] = True
+        result["without_code"] = True
     elif code_like is not None and all(code and re.fullmatch(code_like, code) for code in codes):
-        told["code_like"] = code_like
-    return told
+        result["code_like"] = code_like
+    return result

@@ -13,9 +13,9 @@ app = new_app()
 
 @app.command()
 def audit(as_json: AsJson = False) -> None:
-    """Rebuild every total from the ledger's entries and compare; any time, on a live system.
+    """Rebuild every total from the ledger entries and compare. Safe on a live system.
 
-    Reads only, and takes no lock that a service would wait for. Exit code 1 when something is found.
+    Only reads, and takes no lock that a service would wait for. The exit code is 1 when something is wrong.
     """
     report = run(_audit())
     if as_json:
@@ -33,11 +33,11 @@ async def _audit() -> AuditReport:
 
 def show_report(report: AuditReport) -> None:
     """Print what was checked and what was found."""
-    looked_at = ", ".join(f"{number:,} {what}" for what, number in report.checked.items())
+    checked = ", ".join(f"{number:,} {what}" for what, number in report.checked.items())
     if report.clean:
-        say(f"The ledger is right: {looked_at}; {len(CHECKS)} checks, nothing found.")
+        say(f"The ledger is right: {checked}; {len(CHECKS)} checks, nothing found.")
         return
-    say(f"The ledger is wrong ({looked_at}):")
+    say(f"The ledger is wrong ({checked}):")
     show_table(
         ("what must hold", "where", "expected", "found"),
         [(CHECKS.get(one.check, one.check), one.what, one.expected, one.found) for one in report.findings],

@@ -34,19 +34,19 @@ CampaignFile = Annotated[
 @app.command()
 def load(
     file: CampaignFile,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the file is right; load nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the file; load nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create or change campaigns: all of the file, or nothing of it.
+    """Create or change campaigns: the whole file is loaded, or nothing is.
 
-    Loading the same file twice changes nothing, and campaigns that it doesn't name stay as they are. A change takes
-    effect at once; what stands redeemed stays. `couponry campaigns plan FILE` shows it beforehand.
+    Loading the same file twice changes nothing, and campaigns that the file doesn't name stay as they are. A change
+    takes effect at once; redeemed coupons stay redeemed. `couponry campaigns plan FILE` shows the change beforehand.
 
-    Examples: `couponry example campaign --yaml > welcome.yaml`, then `couponry campaigns load welcome.yaml`.
+    Example: `couponry example campaign --yaml > welcome.yaml`, then `couponry campaigns load welcome.yaml`.
     """
     definitions = _read(file)
     if check:
-        say(f"{file}: {count(len(definitions), 'campaign')}, all right. Nothing was loaded.")
+        say(f"{file}: {count(len(definitions), 'campaign')}, no problems found. Nothing was loaded.")
         return
     _show_saved(run(_save(definitions)), as_json)
 
@@ -64,7 +64,7 @@ async def _save(definitions: list[CampaignDefinition]) -> list[Saved]:
             if error.constraint_name != "coupons_code_key":
                 raise
             raise CommandFailedError(
-                "A shared code is another coupon's already; nothing was loaded. `couponry campaigns plan` says which."
+                "A shared code belongs to another coupon; nothing was loaded. `couponry campaigns plan` shows which."
             ) from error
 
 
@@ -83,12 +83,12 @@ def _show_saved(saved: list[Saved], as_json: bool) -> None:
 
 @app.command()
 def plan(file: CampaignFile, as_json: AsJson = False) -> None:
-    """Show what `load` would change, field by field, and what that does to coupons that are out. Changes nothing.
+    """Show what `load` would change, field by field, and how that affects issued coupons. Changes nothing.
 
-    Campaigns in the ledger that the file doesn't name are left alone, by this and by `load`. The exit code is 0 when
-    the file is right, whether anything would change or not; --json is for programs.
+    Campaigns that the file doesn't name are left as they are, by this command and by `load`. The exit code is 0 when
+    the file is valid, whether anything would change or not; use --json in programs.
 
-    Example: `couponry campaigns plan welcome.yaml`, then, when that is what you mean, the same with `load`.
+    Example: `couponry campaigns plan welcome.yaml`, then `couponry campaigns load welcome.yaml`.
     """
     planned = run(_plan(_read(file)))
     if as_json:
@@ -113,7 +113,7 @@ def list_campaigns(as_json: AsJson = False) -> None:
         show_json([line.definition.model_dump(mode="json") for line in lines])
         return
     if not lines:
-        say("No campaigns yet: load one with `couponry campaigns load FILE`.")
+        say("No campaigns yet. Load one with `couponry campaigns load FILE`.")
         return
     show_table(
         ("campaign", "status", "discount", "window (UTC)", "issued on"),
@@ -139,10 +139,10 @@ async def _all() -> list[queries.CampaignLine]:
 def show(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print its definition, ready to be changed and loaded again.")
+        bool, typer.Option("--json", help="Print its definition, ready to edit and load again.")
     ] = False,
 ) -> None:
-    """Show a campaign and what became of its coupons.
+    """Show a campaign and the numbers of its coupons and uses.
 
     Example: `couponry campaigns show save10 --json > save10.json`
     """
@@ -159,7 +159,7 @@ def show(
             ("discount", discount(definition)),
             ("window", window(definition) or "always"),
             ("limits", limits(definition) or "none"),
-            ("issued on", occasions(definition) or "nothing; coupons come from elsewhere"),
+            ("issued on", occasions(definition) or "no event; coupons are made another way"),
             ("codes from", definition.source.kind),
             ("loaded", f"{moment(line.created_at)} UTC, last changed {moment(line.updated_at)}"),
             ("coupons", f"{counts.coupons:,} issued, {counts.voided:,} of them voided"),
@@ -174,13 +174,13 @@ async def _one(campaign_id: str) -> tuple[queries.CampaignLine, queries.Campaign
         line = await queries.campaign(connection, campaign_id)
         if line is None:
             raise CommandFailedError(
-                f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows those there are."
+                f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows all of them."
             )
         return line, await queries.campaign_counts(connection, campaign_id)
 
 
 def discount(definition: CampaignDefinition) -> str:
-    """What it takes off: `10 %, at most 50.00 USD`, `1.00 USD`."""
+    """Return the discount as text: `10 %, at most 50.00 USD`, `1.00 USD`."""
     offer = definition.discount
     currency = offer.currency or definition.eligibility.currency or ""
     text = f"{offer.value} %" if offer.kind == "percentage" else f"{offer.value} {currency}"
@@ -188,7 +188,7 @@ def discount(definition: CampaignDefinition) -> str:
 
 
 def window(definition: CampaignDefinition) -> str:
-    """When it is good, in UTC: `2026-01-01 to 2027-01-01, 30 days each`; empty for always."""
+    """Return the campaign's window in UTC: `2026-01-01 to 2027-01-01, 30 d each`; empty where there is none."""
     found = to_domain(definition, 0).window
     parts = []
     if found.starts_at is not None or found.ends_at is not None:
@@ -199,7 +199,7 @@ def window(definition: CampaignDefinition) -> str:
 
 
 def limits(definition: CampaignDefinition) -> str:
-    """The limits that are set, in words."""
+    """Return the limits that are set, as text: `1 use a coupon, 500 uses in all`."""
     found = definition.limits
     named = {
         "a coupon": found.uses_per_coupon and count(found.uses_per_coupon, "use"),
@@ -212,7 +212,7 @@ def limits(definition: CampaignDefinition) -> str:
 
 
 def occasions(definition: CampaignDefinition) -> str:
-    """What issues its coupons: `reward.earned (rule_id=42)`."""
+    """Return the events that issue its coupons: `reward.earned (rule_id=42)`."""
     texts = []
     for rule in definition.issues_on:
         match = ", ".join(f"{name}={value}" for name, value in rule.match.items())

@@ -39,14 +39,14 @@ LONGEST_LOCK_SECONDS = 366 * 24 * 60 * 60
 REFUSED_SHOWN = 5
 MOST_CREATED = 10_000_000
 
-Seconds = Annotated[int, typer.Option(min=1, max=LONGEST_LOCK_SECONDS, help="How long the uses are held.")]
+Seconds = Annotated[int, typer.Option(min=1, max=LONGEST_LOCK_SECONDS, help="How long the uses are held, in seconds.")]
 
-app = new_app("Look at, judge, lock, burn, release, void, make coupons.")
+app = new_app("Show, validate, lock, burn, release, void and create coupons.")
 
 
 @app.command()
 def show(code: Annotated[str, typer.Argument(metavar="CODE")], as_json: AsJson = False) -> None:
-    """Show a coupon and everything that ever happened to it, refusals included.
+    """Show a coupon and its whole history, refusals included.
 
     Example: `couponry coupons show WELCOME-7K2M-QX9D`
     """
@@ -58,7 +58,7 @@ async def _history(code: str) -> queries.CouponHistory:
         history = await queries.coupon_history(connection, code)
     if history is None:
         raise CommandFailedError(
-            f"There is no coupon {code!r}, and nobody ever tried that code; check how it is written."
+            f"There is no coupon {code!r}, and no request ever named that code. Check the spelling."
         )
     return history
 
@@ -74,22 +74,22 @@ def validate(
     line: WithLines = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge coupons and change nothing: what would they take off this order, now?
+    """Show what coupons would take off an order now. Changes nothing.
 
-    Without an amount only what needs no order is judged. Exit code 1 when none of them is good.
+    Without an amount only the rules that need no order are checked. The exit code is 1 when no coupon is valid.
 
     Example: `couponry coupons validate SAVE10 --amount 125.00 --currency USD --customer customer_123`
     """
     order_id = order or f"validate-{uuid4()}"
     judged_on = order_of(order_id, amount, currency, line)
-    name, who = f"{SOURCE} {uuid4()}", customer_of(customer)
+    name, named = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if judged_on is None:
-        command = LockCoupons(name, lock_reference(name), codes_of(codes), 1, who, None, order)
+        command = LockCoupons(name, lock_reference(name), codes_of(codes), 1, named, None, order)
     else:
-        command = RedeemCoupons(name, judged_on, codes_of(codes), who, channel="cli")
-    headline = "Good for this order:" if judged_on else "Good, as far as can be said without an order:"
-    # The order and the lock exist nowhere: nothing may look as if there were one.
+        command = RedeemCoupons(name, judged_on, codes_of(codes), named, channel="cli")
+    headline = "Valid for this order:" if judged_on else "Valid, as far as this can be checked without an order:"
+    # The order and the lock exist only in this question, so they must not be printed as if they were stored.
     verdict = replace(run(_judged(command)), order_id=order, lock_reference=None, redemption_id=None, expires_at=None)
     show_verdict(verdict, headline, as_json=as_json)
 
@@ -112,7 +112,7 @@ def lock(
     repeat: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold one use of each coupon for a while, all or nothing; prints the lock's reference.
+    """Hold one use of each coupon for a while, all or nothing. Prints the lock's reference.
 
     Example: `couponry coupons lock SAVE10 --customer customer_123 --seconds 900`
     """
@@ -127,7 +127,7 @@ def lock(
 def burn(
     reference: Annotated[str, typer.Argument(metavar="LOCK")],
     *,
-    order: Annotated[str, typer.Option("--order", metavar="ID", help="The order that uses what the lock holds.")],
+    order: Annotated[str, typer.Option("--order", metavar="ID", help="The order that uses the held coupons.")],
     amount: Annotated[str, typer.Option("--amount", metavar="AMOUNT", help="What the order's goods cost: 125.00.")],
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="The amount's currency: USD.")],
     customer: ForCustomer = None,
@@ -135,7 +135,7 @@ def burn(
     repeat: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Use what a lock holds on an order, all or nothing.
+    """Use the coupons that a lock holds, for an order, all or nothing.
 
     Example: `couponry coupons burn lock_0199f6a35c1e7b43 --order ORD457 --amount 125.00 --currency USD`
     """
@@ -152,13 +152,13 @@ def burn(
 def release(
     reference: Annotated[str, typer.Argument(metavar="LOCK")], repeat: CommandId = None, as_json: AsJson = False
 ) -> None:
-    """Let a lock go: what it held can be used again.
+    """Release a lock: the uses that it held are available again.
 
     Example: `couponry coupons release lock_0199f6a35c1e7b43`
     """
     short, name = command_id(repeat)
     verdict = run(execute(ReleaseLock(name, reference), short))
-    headline = "Nothing to do: it was let go before." if verdict.outcome == "unchanged" else "Let go:"
+    headline = "Nothing to do: the lock was released before." if verdict.outcome == "unchanged" else "Released:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 
 
@@ -166,13 +166,13 @@ def release(
 def void(
     code: Annotated[str, typer.Argument(metavar="CODE")], repeat: CommandId = None, as_json: AsJson = False
 ) -> None:
-    """Take a coupon out of use, for good. What was redeemed stays redeemed.
+    """Take a coupon out of use permanently. What was redeemed stays redeemed.
 
     Example: `couponry coupons void SAVE10-7K2M-QX9D`
     """
     short, name = command_id(repeat)
     verdict = run(execute(VoidCoupon(name, code), short))
-    headline = "Nothing to do: it was voided before." if verdict.outcome == "unchanged" else "Voided:"
+    headline = "Nothing to do: the coupon was voided before." if verdict.outcome == "unchanged" else "Voided:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 
 
@@ -180,19 +180,21 @@ def void(
 def create(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     *,
-    number: Annotated[int, typer.Option("--count", min=1, max=MOST_CREATED, help="How many coupons.")],
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write the codes there.")] = None,
+    number: Annotated[int, typer.Option("--count", min=1, max=MOST_CREATED, help="The number of coupons.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write the codes to this file.")
+    ] = None,
     repeat: CommandId = None,
 ) -> None:
-    """Make coupons that are nobody's yet, to print or to hand out; prints their codes, one a line.
+    """Create coupons without a holder, to print or to hand out. Prints their codes, one a line.
 
-    They are made a thousand at a time, each thousand whole or not at all. The same `--id` again prints the same codes,
-    and makes those that are missing.
+    They are created in batches of a thousand, each batch completely or not at all. The same `--id` again prints the
+    same codes and creates the missing ones.
 
     Example: `couponry coupons create flyer --count 10000 --output codes.txt`
     """
     short, _ = command_id(repeat)
-    typer.echo(f"To go on after an interruption, and to see the same codes again: --id {short}", err=True)
+    typer.echo(f"To continue after an interruption, or to print the same codes again: --id {short}", err=True)
     with open_output(output) as opened:
         run(create_coupons(campaign_id, number, short, opened))
 
@@ -208,9 +210,9 @@ def import_file(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Add codes that exist to a campaign: to its pool, or, where codes are generated, as coupons to be used at once.
+    """Add existing codes to a campaign: to its pool or, where codes are generated, as coupons ready to use.
 
-    The same file twice adds them once.
+    Importing the same file twice adds its codes once.
 
     Example: `couponry coupons import partner-codes codes.txt`
     """
@@ -223,4 +225,4 @@ def import_file(
     say(f"{count(added, 'code')} added to {campaign_id}.")
     if refused:
         some = ", ".join(refused[:REFUSED_SHOWN]) + (", …" if len(refused) > REFUSED_SHOWN else "")
-        say(f"{count(len(refused), 'code')} left out, as they exist already: {some}")
+        say(f"{count(len(refused), 'code')} left out, because they exist already: {some}")

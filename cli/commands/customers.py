@@ -24,20 +24,20 @@ from shared.messaging.tail import MAX_LISTED
 from shared.runtime.errors import OperatorError
 from shared.runtime.settings import SettingsError
 
-Who = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
-UNKNOWN: Final = "a customer is known from the first reward, sign-up or coupon order on"
+CustomerName = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
+UNKNOWN: Final = "a customer is known from the first reward, sign-up or order with a coupon"
 
 KEPT: Final = "references_kept"
 
-app = new_app("Look at a customer's wallet; export or erase what is kept about a customer.")
+app = new_app("Show a customer's wallet; export or erase the data kept about a customer.")
 
 
 @app.command()
 def show(
-    who: Who,
+    who: CustomerName,
     as_json: AsJson = False,
 ) -> None:
-    """Show who a customer is and which coupons they hold.
+    """Show a customer's identifiers and the coupons they hold.
 
     Examples: `couponry customers show customer_123`, `couponry customers show john.smith@email.com`
     """
@@ -77,7 +77,7 @@ async def _wallet(who: str) -> queries.Wallet:
 
 
 @app.command()
-def export(who: Who) -> None:
+def export(who: CustomerName) -> None:
     """Print everything that the ledger keeps about a customer, as one JSON document (GDPR Art. 15).
 
     Example: `couponry customers export customer_123 > customer_123.json`
@@ -87,34 +87,35 @@ def export(who: Who) -> None:
 
 async def _export(who: str) -> None:
     async with ledger(role=None) as pool:
-        person = await exporting.find_person(pool, names_of(who))
-        if person is None:
+        customer_key = await exporting.find_person(pool, names_of(who))
+        if customer_key is None:
             raise CommandFailedError(_unknown(who))
-        async for part in exporting.document(pool, person):
+        async for part in exporting.document(pool, customer_key):
             sys.stdout.buffer.write(part)
         sys.stdout.flush()
 
 
 @app.command()
 def erase(
-    who: Who,
+    who: CustomerName,
     *,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="TEXT", help="Who asked for it, for the log; else your log-in's name.")
+        str | None,
+        typer.Option("--by", metavar="TEXT", help="Who requested it, for the log. Default: the name of your account."),
     ] = None,
     free_text: Annotated[
         bool,
         typer.Option(
             "--free-text/--no-free-text",
-            help="Also look through the free text of other people's requests, which reads the whole journal.",
+            help="Also search the free text of other customers' requests, which reads the whole journal.",
         ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what names a customer; what counts is kept under a pseudonym (GDPR Art. 17). It can't be undone.
+    """Remove what identifies a customer; the totals are kept under a pseudonym (GDPR Art. 17). It can't be undone.
 
-    Interrupted, it is finished by the same command, or by a gateway. Kafka topics can't be changed: dead letters that
-    name the customer are listed, with the time until which they stay.
+    After an interruption, the same command or a gateway finishes it. Kafka topics can't be changed: dead letters that
+    name the customer are listed, with the time until which they are kept.
 
     Example: `couponry customers erase customer_123 --by "request 4711"`
     """
@@ -143,13 +144,13 @@ def erase(
         ]
     )
     days = {topic.name: topic.retention_ms // 86_400_000 for topic in EVENT_TOPICS}
-    say("Kafka keeps what was published, by default for " + ", ".join(f"{days[name]} days ({name})" for name in days))
+    say("Kafka keeps published events, by default for " + ", ".join(f"{days[name]} days ({name})" for name in days))
     if letters is None:
-        say("The broker couldn't be read, so dead letters were not looked through; `couponry dlq list` shows them.")
+        say("The broker couldn't be reached, so dead letters were not searched; `couponry dlq list` shows them.")
     elif letters:
-        say(f"{count(len(letters), 'dead letter')} name the customer; don't replay them:")
+        say(f"{count(len(letters), 'dead letter')} name the customer. Don't replay them:")
         show_table(
-            ("letter", "stays until (UTC), by default"),
+            ("letter", "kept until (UTC), by default"),
             [(name_of(letter), moment(_until(letter))) for letter in letters],
             whole=("letter",),
         )
@@ -163,22 +164,22 @@ async def _erase(who: str, by: str, free_text: bool) -> tuple[erasing.Erasure, l
             raise CommandFailedError(str(error)) from None
         if erasure_id is None:
             raise CommandFailedError(_unknown(who))
-        traces = await erasing.traces_of(pool, erasure_id)  # afterwards nobody knows whom to look for
+        traces = await erasing.traces_of(pool, erasure_id)  # the erasure removes the names that the search needs
         letters = None if traces is None else await _letters(traces)
         await erasing.run(pool, erasure_id)
         erasure = await erasing.find(pool, erasure_id)
     if erasure is None:
-        raise CommandFailedError(f"Erasure {erasure_id} is done, and its row is pruned already.")
+        raise CommandFailedError(f"Erasure {erasure_id} is finished, but its row has been pruned already.")
     return erasure, letters
 
 
 async def _letters(traces: Traces) -> list[DeadLetter] | None:
-    """Dead letters that name the person; None where the broker is away."""
+    """Return the dead letters that name the customer, None if the broker can't be reached."""
     found: list[DeadLetter] = []
     try:
         async with broker() as settings:
             for topic in queues(settings, None):
-                with suppress(OperatorError):  # a topic that isn't there holds nothing
+                with suppress(OperatorError):  # the topic doesn't exist, so it has no dead letters
                     found += await list_dead_letters(settings, topic, limit=MAX_LISTED)
     except (BrokerAwayError, SettingsError):
         return None
@@ -199,6 +200,6 @@ def _unknown(who: str) -> str:
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """What a text may be: an id first of all, else what it looks like."""
+    """Return the identifiers that `who` may mean: an id first, then an e-mail address or number that it looks like."""
     named = customer_of(who)
     return (("id", who.strip()), *identifiers(named or Customer()))

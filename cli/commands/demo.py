@@ -1,4 +1,4 @@
-"""`couponry demo`: a year of grocery shopping, simulated after real households, replayed; every number checked."""
+"""`couponry demo`: replay a year of grocery shopping, simulated after real households, and check every number."""
 
 import asyncio
 import shutil
@@ -14,7 +14,7 @@ from cli.apps import new_app
 from cli.campaign_files import read_campaigns
 from cli.commands.audit import show_report
 from cli.connect import run
-from cli.demo.expected import Reckoning, import_replay
+from cli.demo.expected import ExpectedNumbers, import_replay
 from cli.demo.report import Row, as_table, compare
 from cli.demo.run import Replayed, rates, replay_all
 from cli.demo.show import Screen
@@ -32,7 +32,7 @@ from shared.runtime.shutdown import stop_on_signals
 
 KEPT_FOLDER: Final = Path(".couponry-demo")
 BATCH_RECORDS: Final = "2000"
-"""Larger batches than a shop needs: what matters here is when the last one is done, not how soon the first."""
+"""Larger batches than a shop needs: the demo is about throughput, not latency."""
 
 app = new_app()
 
@@ -41,14 +41,15 @@ app = new_app()
 def demo(
     keep: Annotated[
         bool,
-        typer.Option("--keep", help=f"Keep data and logs in {KEPT_FOLDER}, to look at them with the other commands."),
+        typer.Option("--keep", help=f"Keep data and logs in {KEPT_FOLDER}, to inspect them with the other commands."),
     ] = False,
 ) -> None:
     """Replay a year of grocery shopping on a stack of its own and check every number.
 
     2,469 households, 27 campaigns, 108,590 coupons (the Complete Journey study), and noise: events sent twice, orders
-    without coupons, broken records. At the end the ledger is audited, and what the streams say is compared with the
-    ledger and with numbers reckoned apart from both. Exit code 1 when anything differs. Takes about a minute.
+    without coupons, broken records. At the end the ledger is audited, and the published events are compared with the
+    ledger and with numbers computed independently of both. The exit code is 1 when a number differs. Takes about a
+    minute.
     """
     replay = import_replay()
     folder = _new_folder(keep=keep)
@@ -62,7 +63,7 @@ def demo(
     _throw_away(folder, unless=keep or not right)
     if folder.exists():
         say(
-            f"\nKept in {folder}. Look around: `couponry --data-dir {folder} up` in one terminal, and in another "
+            f"\nKept in {folder}. To inspect it: `couponry --data-dir {folder} up` in one terminal, and in another "
             f"`couponry --data-dir {folder} redemptions list`."
         )
     if not right:
@@ -70,11 +71,11 @@ def demo(
 
 
 def _new_folder(*, keep: bool) -> Path:
-    """Where this run's data goes. A run that goes well leaves nothing, unless asked to."""
+    """Return the folder for this run's data: a temporary one, or KEPT_FOLDER with `keep`."""
     if not keep:
         return Path(tempfile.mkdtemp(prefix="couponry-demo-"))
     if KEPT_FOLDER.exists():
-        raise CommandFailedError(f"{KEPT_FOLDER} holds an earlier demo; remove it first: rm -r {KEPT_FOLDER}")
+        raise CommandFailedError(f"{KEPT_FOLDER} holds an earlier demo. Remove it first: rm -r {KEPT_FOLDER}")
     return KEPT_FOLDER
 
 
@@ -84,7 +85,7 @@ def _throw_away(folder: Path, *, unless: bool) -> None:
 
 
 async def _demo(replay: ModuleType, folder: Path) -> bool:
-    """Run it; whether every number is right."""
+    """Run the demo and return whether every number is right."""
     stopping = asyncio.Event()
     began = time.monotonic()
     with stop_on_signals(stopping), Screen(console(stderr=True)) as screen:
@@ -101,7 +102,7 @@ async def _demo(replay: ModuleType, folder: Path) -> bool:
 
 
 async def _all(replay: ModuleType, folder: Path, screen: Screen) -> tuple[Replayed, list[Row], AuditReport]:
-    reckoning = await Reckoning.begin(replay)
+    expected = await ExpectedNumbers.start(replay)
     try:
         servers = EmbeddedStack(folder, say=screen.say)
         async with running(servers, environment={"COUPONRY_BATCH_MAX_RECORDS": BATCH_RECORDS}, say=screen.say) as stack:
@@ -116,9 +117,9 @@ async def _all(replay: ModuleType, folder: Path, screen: Screen) -> tuple[Replay
                 for task in (work, failing):
                     task.cancel()
                 await asyncio.gather(work, failing, return_exceptions=True)
-        return replayed, compare(replayed.reader, ledger, await reckoning.numbers()), report
+        return replayed, compare(replayed.reader, ledger, await expected.numbers()), report
     finally:
-        await reckoning.end()
+        await expected.stop()
 
 
 async def _replay(
@@ -147,5 +148,5 @@ def _report(replayed: Replayed, rows: list[Row], report: AuditReport, seconds: f
     if different:
         say(f"WRONG: these numbers differ: {', '.join(different)}")
     elif report.clean:
-        say("Every number is the same, from the streams, the ledger, and the study itself.")
+        say("Every number is the same in the streams, in the ledger, and computed from the study itself.")
     return not different and report.clean

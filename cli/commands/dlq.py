@@ -21,14 +21,14 @@ from shared.runtime.settings import KafkaSettings
 LONG_NUMBER: Final = re.compile(rb"[0-9.]{16}")
 VALUE_SHOWN_BYTES: Final = 4_000
 
-app = new_app("Look at dead letters and send them again.")
+app = new_app("List, show and replay dead letters.")
 
 OnTopic = Annotated[
     str | None,
-    typer.Option("--topic", metavar="TOPIC", help="Only those of this topic: orders, or orders.redeemer.dlq."),
+    typer.Option("--topic", metavar="TOPIC", help="Only dead letters of this topic: orders, or orders.redeemer.dlq."),
 ]
 WithError = Annotated[
-    str | None, typer.Option("--error", metavar="CLASS", help="Only those with this error class: bad_data, …")
+    str | None, typer.Option("--error", metavar="CLASS", help="Only dead letters with this error class: bad_data, …")
 ]
 LetterId = Annotated[
     str, typer.Argument(metavar="LETTER", help="As `couponry dlq list` shows it: orders.redeemer.dlq/0/17")
@@ -39,7 +39,7 @@ LetterId = Annotated[
 def list_letters(
     *, topic: OnTopic = None, error: WithError = None, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
-    """List the newest dead letters: where they came from and what was wrong with them.
+    """List the newest dead letters: where they came from and why they failed.
 
     Example: `couponry dlq list --topic orders`
     """
@@ -59,7 +59,7 @@ def list_letters(
 
 @app.command()
 def show(letter: LetterId, as_json: AsJson = False) -> None:
-    """Show one dead letter whole: headers and value as they were read."""
+    """Show one dead letter completely: headers and value as they were read."""
     found = run(_one(letter))
     if as_json:
         show_json(document(found))
@@ -87,28 +87,28 @@ def replay(
     letters: Annotated[list[str] | None, typer.Argument(metavar="LETTER")] = None,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="All of them, or all that --topic and --error leave.")
+        bool, typer.Option("--all", help="All dead letters, or all that match --topic and --error.")
     ] = False,
     topic: OnTopic = None,
     error: WithError = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters to the topics they came from, as they were; after what was wrong has been put right.
+    """Send dead letters to the topics they came from, unchanged, after the cause has been fixed.
 
-    Twice does no harm: an event that was executed is known by its id. A letter stays listed; one that still can't be
-    read comes back as a new one.
+    Replaying twice does no harm: an event that was executed is recognized by its id. A replayed letter stays listed;
+    a record that still can't be read becomes a new dead letter.
 
     Examples: `couponry dlq replay orders.redeemer.dlq/0/17`, `couponry dlq replay --all --topic orders`
     """
     if bool(letters) == everything:
-        raise UsageProblemError("Name letters as `couponry dlq list` shows them, or say --all; not both.")
+        raise UsageProblemError("Name letters as `couponry dlq list` shows them, or give --all, not both.")
     sent, left_out = run(_replay(letters, topic, error))
     if as_json:
         show_json({"sent": sent, "left_out": left_out})
         return
-    say(f"{count(sent, 'record')} sent to where they came from.")
+    say(f"{count(sent, 'record')} sent to the topics they came from.")
     if left_out:
-        say(f"{count(left_out, 'letter')} left out: too large to be kept, so only the topic they came from has them.")
+        say(f"{count(left_out, 'letter')} left out: too large to be kept, so only the topic they came from holds them.")
 
 
 async def _replay(names: Sequence[str] | None, topic: str | None, error: str | None) -> tuple[int, int]:
@@ -117,9 +117,7 @@ async def _replay(names: Sequence[str] | None, topic: str | None, error: str | N
         by_name = {name_of(letter): letter for letter in letters}
         missing = [name for name in names if name not in by_name]
         if missing:
-            raise CommandFailedError(
-                f"There is no dead letter {missing[0]}; `couponry dlq list` shows those there are."
-            )
+            raise CommandFailedError(f"There is no dead letter {missing[0]}; `couponry dlq list` shows all of them.")
         letters = [by_name[name] for name in dict.fromkeys(names)]
     async with broker() as settings:
         sent = await send_again(settings, letters)
@@ -127,10 +125,10 @@ async def _replay(names: Sequence[str] | None, topic: str | None, error: str | N
 
 
 async def _letters(topic: str | None, error: str | None, limit: int) -> list[DeadLetter]:
-    """The newest `limit` that fit, oldest first."""
+    """Return the newest `limit` dead letters that match, oldest first."""
     async with broker() as settings:
         names = queues(settings, topic)
-        # With a filter, the newest that fit may lie far behind the newest of all.
+        # With a filter, the newest matches may be much older than the newest dead letters.
         depth = limit if error is None else MAX_LISTED
         found = await asyncio.gather(*(list_dead_letters(settings, name, limit=depth) for name in names))
     letters = [letter for some in found for letter in some if error is None or letter.error_class == error]
@@ -138,14 +136,14 @@ async def _letters(topic: str | None, error: str | None, limit: int) -> list[Dea
 
 
 def queues(settings: KafkaSettings, topic: str | None) -> list[str]:
-    """The dead-letter topics that `topic` means; all without one. Raises UsageProblemError."""
+    """Return the dead-letter topics that `topic` means, all of them for None. Raises UsageProblemError."""
     known = [one.name for one in all_topics(settings.topic_prefix) if one.name.endswith(".dlq")]
     if topic is None:
         return known
     chosen = [name for name in known if topic in (name, name.removeprefix(settings.topic_prefix))]
     chosen = chosen or [name for name in known if name.startswith(f"{settings.topic(topic)}.")]
     if not chosen:
-        raise UsageProblemError(f"There are no dead letters of {topic!r}; choose among {', '.join(known)}.")
+        raise UsageProblemError(f"{topic!r} has no dead-letter topic; choose one of {', '.join(known)}.")
     return chosen
 
 
@@ -154,21 +152,21 @@ async def _one(name: str) -> DeadLetter:
     for letter in await _letters(topic, None, MAX_LISTED):
         if name_of(letter) == name:
             return letter
-    raise CommandFailedError(f"There is no dead letter {name}; `couponry dlq list` shows those there are.")
+    raise CommandFailedError(f"There is no dead letter {name}; `couponry dlq list` shows all of them.")
 
 
 def name_of(letter: DeadLetter) -> str:
-    """What a letter is called: `<dead-letter topic>/<partition>/<offset>`."""
+    """Return a letter's name: `<dead-letter topic>/<partition>/<offset>`."""
     return f"{letter.topic}/{letter.partition}/{letter.position}"
 
 
 def origin(letter: DeadLetter) -> str:
-    """Where the record stood: `<topic>/<partition>/<offset>`."""
+    """Return the record's original place: `<topic>/<partition>/<offset>`."""
     return f"{letter.record.topic}/{letter.record.partition}/{letter.record.offset}"
 
 
 def document(letter: DeadLetter) -> dict[str, object]:
-    """A letter for JSON; bytes as text, unreadable ones escaped."""
+    """Return a letter as a JSON document; bytes are text, with those that aren't UTF-8 escaped."""
     return {
         "letter": name_of(letter),
         "origin": {
@@ -189,20 +187,20 @@ def document(letter: DeadLetter) -> dict[str, object]:
 
 
 def text_of(content: bytes) -> str:
-    """Bytes as text, what is no UTF-8 as `\\xff`."""
+    """Return bytes as text, with those that aren't UTF-8 as `\\xff`."""
     return content.decode("utf-8", "backslashreplace")
 
 
 def _shown(value: bytes, *, omitted: bool) -> str:
     if omitted:
-        return "too large to be kept; the topic it came from has it"
+        return "too large to be kept; the topic it came from holds it"
     if not value:
         return "empty"
     if len(value) <= VALUE_SHOWN_BYTES:
-        if LONG_NUMBER.search(value):  # reading it might round it, and it may be what is wrong
+        if LONG_NUMBER.search(value):  # parsing could round it, and it may be the cause of the error
             return text_of(value)
         try:
             return orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
         except orjson.JSONDecodeError:
             return text_of(value)
-    return f"{text_of(value[:VALUE_SHOWN_BYTES])}… ({len(value):,} bytes in all; --json shows them)"
+    return f"{text_of(value[:VALUE_SHOWN_BYTES])}… ({len(value):,} bytes in all; --json shows all of them)"

@@ -24,23 +24,25 @@ app = new_app()
 
 @app.command()
 def events(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Such as coupons.redemptions, without any prefix.")],
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="A topic such as coupons.redemptions, without the prefix.")
+    ],
     *,
     limit: Limit = 100,
 ) -> None:
-    """Print the newest committed events of a topic, oldest first: one structured CloudEvent a line.
+    """Print the newest committed events of a topic, oldest first, as one structured CloudEvent a line.
 
-    That is what `couponry publish` takes, and what `jq` reads.
+    `couponry publish` and `jq` read this format.
 
     Example: `couponry events coupons.redemption-notifications`
     """
     known = [one.name for one in EVENT_TOPICS]
     if topic not in known:
-        raise UsageProblemError(f"There is no topic {topic!r}; choose among {', '.join(known)}.")
+        raise UsageProblemError(f"There is no topic {topic!r}; choose one of {', '.join(known)}.")
     lines, unreadable = run(_lines(topic, limit))
     sys.stdout.writelines(lines)
     if unreadable:
-        text = f"{count(unreadable, 'record')} left out that can't be read; `couponry dlq list` may say why."
+        text = f"{count(unreadable, 'record')} left out: can't be read. `couponry dlq list` may show why."
         complain(text)
 
 
@@ -61,7 +63,7 @@ def _line(codec: Codec, record: Record) -> str | None:
 
 
 def document(event: ReceivedEvent) -> dict[str, object]:
-    """The event in structured mode; attributes that it doesn't have are left out."""
+    """Return the event in structured mode, without the attributes that it doesn't have."""
     attributes = {
         "specversion": SPECVERSION,
         "id": event.id,
@@ -72,5 +74,5 @@ def document(event: ReceivedEvent) -> dict[str, object]:
         "traceparent": event.traceparent,
         "datacontenttype": "application/json",
     }
-    told = {name: value for name, value in attributes.items() if value is not None}
-    return told | {"data": orjson.Fragment(event.data.model_dump_json())}
+    present = {name: value for name, value in attributes.items() if value is not None}
+    return present | {"data": orjson.Fragment(event.data.model_dump_json())}

@@ -1,4 +1,4 @@
-"""`couponry example`: something to begin with."""
+"""`couponry example`: print a campaign or an event to start with."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ app = new_app()
 
 
 class Kind(StrEnum):
-    """What there is an example of."""
+    """The documents that `couponry example` can print."""
 
     CAMPAIGN = "campaign"
     SIGNUP = "signup"
@@ -31,15 +31,15 @@ class Kind(StrEnum):
 def example(
     kind: Annotated[Kind, typer.Argument()],
     *,
-    customer: Annotated[str, typer.Option(metavar="ID", help="Whom the event is about.")] = "customer_123",
-    order: Annotated[str, typer.Option(metavar="ID", help="Which order the event is about.")] = "ORD456",
+    customer: Annotated[str, typer.Option(metavar="ID", help="The customer the event is about.")] = "customer_123",
+    order: Annotated[str, typer.Option(metavar="ID", help="The order the event is about.")] = "ORD456",
     code: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="A code the order names; again for more.")
+        list[str] | None, typer.Option(metavar="CODE", help="A code that the order names; repeatable.")
     ] = None,
     lock: Annotated[str | None, typer.Option(metavar="LOCK", help="The lock that the order burns.")] = None,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="The campaign as YAML instead of JSON.")] = False,
 ) -> None:
-    """Print an example: a campaign to load, or an event to publish (each with an id of its own, so it counts anew).
+    """Print an example: a campaign to load, or an event to publish. Each event has a new id, so none is a duplicate.
 
     Sign up and get a coupon: `couponry example campaign | couponry campaigns load -`, then `couponry example signup |
     couponry publish -`, then `couponry customers show customer_123`.
@@ -49,7 +49,7 @@ def example(
     Use it: `couponry example order --code CODE | couponry publish -`, then `couponry redemptions list`.
     """
     if as_yaml and kind is not Kind.CAMPAIGN:
-        raise UsageProblemError("--yaml is for a campaign; events are JSON, one a line. Leave it out.")
+        raise UsageProblemError("--yaml is only for a campaign; events are JSON, one a line. Leave it out.")
     if kind is Kind.CAMPAIGN:
         if as_yaml:
             sys.stdout.write(CAMPAIGN_YAML)

@@ -1,4 +1,4 @@
-"""`couponry explain`: every rule for a code, with its verdict and what it saw."""
+"""`couponry explain`: check a code and show every rule with its verdict and the values it saw."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ def explain(
         typer.Option(
             "--order",
             metavar="FILE",
-            help="The order: an order.placed event, or its data alone; - reads from a pipe.",
+            help="The order: an order.placed event, or only its data; - reads from a pipe.",
         ),
     ] = None,
     customer: ForCustomer = None,
@@ -39,25 +39,27 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every rule for a code: whether it holds for this order, now, and the numbers it saw. Changes nothing.
+    """Show every rule for a code: whether it passes for this order now, and the values it saw. Changes nothing.
 
-    Without an order only what needs none is judged. The order's own time counts, where it has one; the codes and the
-    lock that it names don't. Exit code 1 when the code isn't good.
+    Without an order only the rules that need none are checked. The order's own time is used where it has one; the
+    codes and the lock that it names are ignored. The exit code is 1 when the code is refused.
 
     Example: `couponry example order --code SAVE10 > order.json`, then `couponry explain SAVE10 --order order.json`
     """
-    [asked] = codes_of([code])
-    name, who = f"{SOURCE} {uuid4()}", customer_of(customer)
+    [checked] = codes_of([code])
+    name, named = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if order is None:
-        command = LockCoupons(name, lock_reference(name), (asked,), 1, who, validation_code=validation_code)
+        command = LockCoupons(name, lock_reference(name), (checked,), 1, named, validation_code=validation_code)
     else:
         with open_input(order) as opened:
             data, asked_about = read_order(opened)
-        named = data.customer
-        who = who or (None if named is None else Customer(named.customer_id, named.email, named.mobile, named.segments))
+        given = data.customer
+        named = named or (
+            None if given is None else Customer(given.customer_id, given.email, given.mobile, given.segments)
+        )
         command = RedeemCoupons(
-            name, asked_about, (asked,), who, at=data.placed_at,
+            name, asked_about, (checked,), named, at=data.placed_at,
             validation_code=validation_code or data.validation_code,
         )  # fmt: skip
     explanation = run(_explained(command))
@@ -75,9 +77,9 @@ async def _explained(command: LockCoupons | RedeemCoupons) -> Explanation:
 
 
 def _document(explanation: Explanation) -> dict[str, Any]:
-    """The explanation as JSON: numbers by their names. `outcome`: "good", "unchanged", or why it is refused.
+    """Return the explanation as a JSON document. `outcome` is "good", "unchanged", or the reason of the refusal.
 
-    `discount_minor` is null without an order, and where nothing is taken off.
+    `discount_minor` is null without an order, and where the code takes nothing off.
     """
     verdict = explanation.verdict
     return {
@@ -91,7 +93,7 @@ def _document(explanation: Explanation) -> dict[str, Any]:
 
 
 def _show(explanation: Explanation) -> None:
-    """What was asked as a table, then each refusal in its own words: the first is what a request would be told."""
+    """Print the checked rules as a table, then the message of each refusal. A request gets the first of them."""
     asked = [one for one in explanation.findings if one.outcome != "not asked"]
     show_table(
         ("rule", "verdict", "saw"), [(one.field, _verdict(one), _saw(one)) for one in asked], whole=("rule", "verdict")
@@ -104,9 +106,9 @@ def _show(explanation: Explanation) -> None:
     verdict = explanation.verdict
     if verdict.accepted:
         off = money(verdict.discount_minor, verdict.currency)
-        say(f"Good: {off} off." if off else "Good, as far as can be said without an order.")
+        say(f"Valid: {off} off." if off else "Valid, as far as this can be checked without an order.")
     elif not verdict.refused:
-        say("The order has it already; the same order again changes nothing.")
+        say("Already redeemed for this order; the same order again changes nothing.")
 
 
 def _verdict(finding: Finding) -> str:
@@ -114,7 +116,7 @@ def _verdict(finding: Finding) -> str:
 
 
 def _saw(finding: Finding) -> str:
-    """The numbers, or a sentence where there are none; not one that is printed below."""
+    """Return the values a rule saw, or its message, unless that is printed below the table."""
     if finding.saw:
         return ", ".join(f"{name} {seen or 'none'}" for name, seen in finding.saw)
     return finding.message if finding.reason is None else ""

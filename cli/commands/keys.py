@@ -1,4 +1,4 @@
-"""`couponry keys`: who may call the gateway."""
+"""`couponry keys`: manage the API keys of the gateway."""
 
 from typing import Annotated
 
@@ -11,38 +11,38 @@ from cli.output import moment, say, show_json, show_table
 from services.gateway.access import keys
 from services.gateway.access.callers import SCOPES
 
-app = new_app("Make, list and revoke the API keys of the gateway.")
+app = new_app("Create, list and revoke the API keys of the gateway.")
 
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", metavar="SCOPE", help=f"What it may do: {', '.join(SCOPES)}; again for more."),
+    typer.Option("--scope", metavar="SCOPE", help=f"What the key may do: {', '.join(SCOPES)}; repeatable."),
 ]
 
 Groups = Annotated[
     list[str] | None,
     typer.Option(
         "--group", metavar="GROUP",
-        help="A group of campaigns (their field `group`) that it is bound to; again for more. Without: all campaigns.",
+        help="A group of campaigns (their field `group`) that the key is bound to; repeatable. Default: all.",
     ),
 ]  # fmt: skip
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, so that it is known later.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that says what the key is for.")],
     *,
     scope: Scopes = None,
     group: Groups = None,
     everything: Annotated[bool, typer.Option("--all", help="Every scope.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is shown once: what is stored is its hash.
+    """Create a key. It is shown only once, because only its hash is stored.
 
-    Examples: `couponry keys create checkout --scope validate --scope redeem`, and for a shop that sees and manages the
-    campaigns of its own group only: `couponry keys create shop-a --all --group shop-a`
+    Examples: `couponry keys create checkout --scope validate --scope redeem`, and for a shop that sees and manages only
+    the campaigns of its own group: `couponry keys create shop-a --all --group shop-a`
     """
     if everything == bool(scope):
-        raise UsageProblemError(f"Give --all, or each --scope it needs: {', '.join(SCOPES)}.")
+        raise UsageProblemError(f"Give --all, or each --scope that the key needs: {', '.join(SCOPES)}.")
     try:
         made = run(_create(name, list(SCOPES) if everything else scope or [], group or None))
     except keys.ApiKeyError as error:
@@ -51,7 +51,7 @@ def create(
         show_json({"key_id": made.key_id, "key": made.key})
         return
     typer.echo(made.key)
-    typer.echo("Keep it now: it can't be shown again. Send it as `Authorization: Bearer <key>`.", err=True)
+    typer.echo("Save it now: it can't be shown again. Send it as `Authorization: Bearer <key>`.", err=True)
 
 
 async def _create(name: str, scopes: list[str], groups: list[str] | None) -> keys.NewKey:
@@ -79,10 +79,10 @@ def list_keys(*, as_json: AsJson = False) -> None:
         )
         return
     if not found:
-        say("There are no keys; make one with `couponry keys create`.")
+        say("There are no keys; create one with `couponry keys create`.")
         return
     show_table(
-        ("key", "name", "scopes", "groups", "made", "revoked"),
+        ("key", "name", "scopes", "groups", "created", "revoked"),
         [
             (
                 one.key_id,
@@ -105,7 +105,7 @@ async def _list() -> list[keys.Key]:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, the part after cpn_.")]) -> None:
-    """Take a key out of use, for good. Gateways notice within five seconds."""
+    """Revoke a key permanently. Gateways refuse it within five seconds."""
     try:
         run(_revoke(key_id.removeprefix("cpn_").partition("_")[0]))
     except keys.ApiKeyError as error:

@@ -13,8 +13,8 @@ app = new_app()
 def migrate() -> None:
     """Create the ledger's tables, or bring them up to date.
 
-    Safe to run at any time, by any number of processes. COUPONRY_DATABASE_URL must log in as the owner of the database,
-    with the right to create roles.
+    Safe to run at any time and by several processes at once. COUPONRY_DATABASE_URL must log in as the owner of the
+    database, with the right to create roles.
     """
     applied = bring_up_to_date(find_settings(DatabaseSettings).database_url.get_secret_value())
     for name in applied:

@@ -10,19 +10,19 @@ from cli.errors import CommandFailedError, UsageProblemError
 from cli.output import count, moment, say, show_json, show_table
 from shared.ledger.withheld import WithheldEvent, list_withheld, publish_again
 
-app = new_app("Look at events that could not be published, and publish them.")
+app = new_app("List events that could not be published, and publish them again.")
 
 
 @app.command("list")
 def list_events(
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those published again since; they are kept for a while.")
+        bool, typer.Option("--all", help="Also list events that were published again since; they are kept for a while.")
     ] = False,
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest events that the relay withheld because they could not be published, and why.
+    """List the newest events that the relay withheld because they could not be published, with the error.
 
     Example: `couponry outbox list`
     """
@@ -55,18 +55,18 @@ def list_events(
 def publish(
     positions: Annotated[list[int] | None, typer.Argument(metavar="POSITION", min=1, max=2**63 - 1)] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="All that are withheld.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All withheld events.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put withheld events into the outbox again, after what was wrong has been put right; the relay publishes them.
+    """Put withheld events into the outbox again, after the cause has been fixed. The relay publishes them.
 
-    Each keeps its id and is put there once, whatever is repeated. One that still can't be published is withheld again,
-    under its new position.
+    Each event keeps its id and is put there once, even if the command is repeated. An event that still can't be
+    published is withheld again, at its new position.
 
     Examples: `couponry outbox publish 4711`, `couponry outbox publish --all`
     """
     if bool(positions) == everything:
-        raise UsageProblemError("Name positions as `couponry outbox list` shows them, or say --all; not both.")
+        raise UsageProblemError("Name positions as `couponry outbox list` shows them, or give --all, not both.")
     published = run(_publish(positions or None))
     if as_json:
         show_json({"published": published})
@@ -86,6 +86,6 @@ async def _publish(positions: list[int] | None) -> list[int]:
     if missing:
         done = f" ({count(len(published), 'other')} put into the outbox again)" if published else ""
         raise CommandFailedError(
-            f"No event is withheld at position {missing[0]}{done}; `couponry outbox list` shows those there are."
+            f"No event is withheld at position {missing[0]}{done}; `couponry outbox list` shows all of them."
         )
     return published

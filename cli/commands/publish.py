@@ -29,23 +29,23 @@ def publish(
     *,
     topic: Annotated[
         str | None,
-        typer.Option(metavar="TOPIC", help="Send everything there, instead of where each event's type belongs."),
+        typer.Option(metavar="TOPIC", help="Send everything to this topic instead of the topic of each event's type."),
     ] = None,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="Check nothing: what can't be read becomes a dead letter.")
+        bool, typer.Option("--as-is", help="Don't check the events: what can't be read becomes a dead letter.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the events of a file to their topics, in their order.
+    """Send the events of a file to their topics, in the order of the file.
 
-    All lines are checked before the first one is sent. Sending a file twice does no harm: events are known by
+    All lines are checked before the first one is sent. Sending a file twice does no harm: duplicates are recognized by
     their ids.
 
     Examples: `couponry publish orders.ndjson.gz`, `couponry example signup | couponry publish -`
     """
     known = [one.name for one in EVENT_TOPICS]
     if topic is not None and topic not in known:
-        raise UsageProblemError(f"There is no topic {topic!r}; choose among {', '.join(known)}.")
+        raise UsageProblemError(f"There is no topic {topic!r}; choose one of {', '.join(known)}.")
     published = run(_publish(file, topic, as_is=as_is))
     total = published.events.total()
     if as_json:
@@ -68,7 +68,7 @@ async def _publish(file: Path, topic: str | None, *, as_is: bool) -> Published:
 
 @contextlib.contextmanager
 def _bar(what: str, total: int | None) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """A bar on a terminal, nothing elsewhere. Gives (set the position, move it on)."""
+    """Show a progress bar if standard error is a terminal. Yields two functions: set the position, advance it."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

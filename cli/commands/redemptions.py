@@ -10,27 +10,27 @@ from cli.output import moment, money, say, show_json, show_table
 from shared.domain.model.reasons import Reason
 from shared.ledger import queries
 
-app = new_app("See what was redeemed, and why not.")
+app = new_app("List redemptions and refusals.")
 
 
 @app.callback()
 def redemptions() -> None:
-    """See what was redeemed, and why not."""
+    """List redemptions and refusals."""
 
 
 @app.command("list")
 def list_redemptions(
     *,
-    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="Only refusals.")] = False,
     reason: Annotated[
         Reason | None,
-        typer.Option(metavar="REASON", help="Only what was refused for this reason: expired, exhausted, …"),
+        typer.Option(metavar="REASON", help="Only refusals for this reason: expired, exhausted, …"),
     ] = None,
     since: Since = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what became of coupons on orders, the newest first: redeemed, given back, refused.
+    """List what happened to coupons on orders, newest first: redeemed, restored, refused.
 
     Examples: `couponry redemptions list --refused --since 2h`, `couponry redemptions list --reason expired --json`
     """
@@ -39,23 +39,23 @@ def list_redemptions(
         show_json(lines)
         return
     if not lines:
-        say("Nothing yet." if since is None and reason is None else "Nothing like that.")
+        say("No redemptions yet." if since is None and reason is None else "No redemption matches.")
         return
     show_table(
         ("when (UTC)", "order", "code", "what"),
-        [(moment(line.at), line.order_id, line.code, _told(line)) for line in lines],
+        [(moment(line.at), line.order_id, line.code, _description(line)) for line in lines],
         whole=("when (UTC)", "order", "code"),
     )
     if len(lines) == limit:
-        say(f"The newest {limit:,}; --limit shows more.")
+        say(f"Only the newest {limit:,} are shown; --limit shows more.")
 
 
 async def _lines(**wanted: object) -> list[queries.RedemptionLine]:
     async with reading() as connection:
-        return await queries.redemptions(connection, **wanted)  # type: ignore[arg-type]  # as the options have them
+        return await queries.redemptions(connection, **wanted)  # type: ignore[arg-type]  # typed by the options
 
 
-def _told(line: queries.RedemptionLine) -> str:
+def _description(line: queries.RedemptionLine) -> str:
     if line.outcome == "refused":
         return f"refused, {line.reason}: {line.message}"
     return f"{line.outcome} {money(line.discount_minor, line.currency)}"

@@ -22,10 +22,10 @@ def rehearse(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Play orders, payments, returns, sign-ups against campaigns, in memory: nothing is stored, no server is needed.
+    """Play orders, payments, returns and sign-ups against campaigns in memory. Needs no server and stores nothing.
 
-    The rules are the ones that judge in earnest. A step may say what is expected (`then`); exit code 1 when something
-    else comes of it. The examples in `docs/rules.md` are such files.
+    The rules are those that the services run. A step may name its expected result (`then`); the exit code is 1 when the
+    result differs. The examples in `docs/rules.md` are such files.
 
     Example: `couponry rehearse examples/rules/discount.value.yaml`
     """
@@ -52,6 +52,6 @@ def _show(played: list[Played]) -> None:
             say(f"{'':<16}expected: {' / '.join(one.step.then or ())}")
     wrong = sum(one.as_expected is False for one in played)
     if wrong:
-        say(f"{count(wrong, 'step')} came out otherwise than expected.")
+        say(f"{count(wrong, 'step')} had a different result than expected.")
     elif any(one.as_expected for one in played):
         say("All as expected.")

@@ -1,4 +1,4 @@
-"""`couponry secrets`: make a key, encrypt what is stored under another one."""
+"""`couponry secrets`: create an encryption key, and rotate stored secrets to it."""
 
 from typing import Annotated, Final
 
@@ -16,24 +16,24 @@ from shared.webhooks import stored_secrets
 app = new_app("Encrypt webhook secrets and source headers at rest.")
 
 PIECE: Final = 200
-"""Rows of one transaction: some milliseconds, in which no campaign is saved."""
+"""Rows per transaction. One takes some milliseconds, during which no campaign can be saved."""
 
 
 @app.command("generate")
 def generate() -> None:
-    """Print a new key for COUPONRY_ENCRYPTION_KEYS. It is kept nowhere: whoever loses it loses the secrets under it."""
+    """Print a new key for COUPONRY_ENCRYPTION_KEYS. It is not stored: without it, the secrets it encrypts are lost."""
     typer.echo(make_key())
 
 
 @app.command("rotate")
 def rotate_all(
-    size: Annotated[int, typer.Option("--batch", min=1, max=5_000, help="Rows of one transaction.")] = PIECE,
+    size: Annotated[int, typer.Option("--batch", min=1, max=5_000, help="Rows per transaction.")] = PIECE,
     as_json: AsJson = False,
 ) -> None:
     """Encrypt every stored secret under the first key of COUPONRY_ENCRYPTION_KEYS.
 
-    Give the new key first and keep the old one behind it (`new,old`) in every process; then run this; then remove the
-    old key. `none,old` decrypts everything. It can be stopped and given again at any time.
+    Set the new key before the old one (`new,old`) in every process, then run this command, then remove the old key.
+    `none,old` decrypts everything. The command can be stopped and repeated at any time.
     """
     rotated = run(_rotate(size))
     missed = sum(one.missed for one in rotated.values())
@@ -41,21 +41,21 @@ def rotate_all(
         show_json(rotated)
     else:
         rows = [(name, one.seen, one.changed, one.missed, len(one.damaged)) for name, one in rotated.items()]
-        show_table(("secrets of", "looked at", "encrypted anew", "missed", "damaged"), rows)
+        show_table(("secrets of", "checked", "encrypted again", "missed", "damaged"), rows)
         for sentence in (text for one in rotated.values() for text in one.damaged):
             say(sentence)
     if missed:
         raise CommandFailedError(
-            f"{missed} secrets were changed by others while they were encrypted anew: give the command again before an "
-            "old key is removed."
+            f"{missed} secrets were changed by another process while they were being encrypted. Repeat the command "
+            "before you remove an old key."
         )
 
 
 async def _rotate(size: int) -> dict[str, Rotated]:
-    async with ledger() as pool:  # finds the key of a stack in this folder too
+    async with ledger() as pool:  # also finds the key of a stack in this folder
         if keyring().encrypts is None:
             raise CommandFailedError(
-                f"{VARIABLE} is not set: make a key with `couponry secrets generate`, and set it before the old ones."
+                f"{VARIABLE} is not set. Create a key with `couponry secrets generate`, and set it before the old ones."
             )
         return {
             "webhook endpoints": await rotate(lambda after, most: stored_secrets.rotate_piece(pool, after, most), size),

@@ -11,25 +11,25 @@ from cli.output import count, say, show_json, show_table
 from schemas.topics import DAY_MS, Topic, all_topics
 from shared.messaging.topics_admin import BROKERS_DEFAULT, TopicsReport, create_topics
 
-app = new_app("Create the topics as they are laid out.")
+app = new_app("Create the topics.")
 
 
 @app.callback()
 def topics() -> None:
-    """Create the topics as they are laid out."""
+    """Create the topics."""
 
 
 @app.command()
 def create(
     replication: Annotated[
-        int, typer.Option(min=-1, max=100, help="Copies of each partition; -1 takes the broker's default.")
+        int, typer.Option(min=-1, max=100, help="Copies of each partition; -1 uses the broker's default.")
     ] = BROKERS_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Create every topic that doesn't exist, and say how all of them are laid out.
+    """Create every topic that doesn't exist, and show the layout of all of them.
 
-    Existing topics are left as they are; where one differs from what is wanted, that is said. `--json` also gives the
-    reason for each layout.
+    Existing topics are not changed; differences from the wanted layout are reported. `--json` also gives the reason for
+    each layout.
     """
     wanted, report = run(_create(replication))
     if as_json:
@@ -44,7 +44,7 @@ def create(
         right=("partitions",),
     )
     for one in report.differences:
-        say(f"{one.topic}: {one.what} is {one.found}, wanted is {one.wanted}; alter it with your broker's own tools.")
+        say(f"{one.topic}: {one.what} is {one.found} instead of {one.wanted}. Change it with your broker's own tools.")
 
 
 async def _create(replication: int) -> tuple[list[Topic], TopicsReport]:
@@ -54,7 +54,7 @@ async def _create(replication: int) -> tuple[list[Topic], TopicsReport]:
 
 
 def kept(topic: Topic) -> str:
-    """How long records stay: `14 days`, `for ever`."""
+    """Return the time for which records are kept: `14 days`, `for ever`."""
     return "for ever" if topic.retention_ms < 0 else count(topic.retention_ms // DAY_MS, "day")
 
 

@@ -1,4 +1,4 @@
-"""`couponry up`: everything on this machine, ended together."""
+"""`couponry up`: run everything on this machine until Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -29,16 +29,18 @@ In a second terminal, in this folder:
 """
 
 HTTP = """\
-Over HTTP, with the key that may do everything here (kept in {file}):
+Over HTTP, with a key that has every scope (kept in {file}):
 
   export KEY={key}
   curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
     -d '{{"codes": ["THE-CODE-SHOWN"]}}' {url}/v1/validate
 
-All of it: {url}/docs
+The whole API: {url}/docs
 """
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0: that of the last time where it is free, else any.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="0: the port of the last run if it is free, else any free port.")
+]
 
 app = new_app()
 
@@ -47,24 +49,24 @@ app = new_app()
 def up(
     *,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where data and logs are kept; as `couponry --data-dir DIR up`.")
+        Path | None, typer.Option(help="The folder for data and logs; same as `couponry --data-dir DIR up`.")
     ] = None,
     postgres_port: Port = 0,
     kafka_port: Port = 0,
     http_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the gateway. 0: 8080 where it is free, else any.")
+        int, typer.Option(min=0, max=65535, help="The port of the gateway. 0: 8080 if it is free, else any free port.")
     ] = 0,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: PostgreSQL, a broker, all services, and HTTP in front of them.
+    """Run everything on this machine until Ctrl-C: PostgreSQL, a broker, all services and the HTTP gateway.
 
-    For development. Data stays in the folder and is there again at the next `couponry up`. Other commands called
-    in the same folder find the running stack by themselves.
+    For development. The data is kept in the folder for the next `couponry up`. Other commands that are run in the same
+    folder find the running stack by themselves.
     """
     if data_dir is not None:
         where.choose_data_dir(data_dir)
     servers = EmbeddedStack(where.data_dir(), postgres_port=postgres_port, kafka_port=kafka_port, say=_say)
     run(_up(servers, http_port))
-    say("Everything has ended. The data is kept; `couponry up` goes on with it.")
+    say("Everything has stopped. The data is kept; `couponry up` continues with it.")
 
 
 def _say(text: str) -> None:
@@ -75,11 +77,11 @@ async def _up(servers: EmbeddedStack, http_port: int) -> None:
     stopping, started = asyncio.Event(), asyncio.Event()
     with stop_on_signals(stopping):
         work = asyncio.create_task(_run(servers, http_port, stopping, started))
-        asked = asyncio.create_task(stopping.wait())
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         if stopping.is_set() and not started.is_set():
-            work.cancel()  # asked to stop while still starting: what runs already is ended in order all the same
+            work.cancel()  # stopped during the start: what is running already is still stopped in order
         with contextlib.suppress(asyncio.CancelledError):
             await work
 
@@ -89,7 +91,7 @@ async def _run(servers: EmbeddedStack, http_port: int, stopping: asyncio.Event, 
         started.set()
         _show(stack, await first_key(servers))
         await stack.services.wait(stopping)
-        _say("Ending everything (Ctrl-C again: at once)")
+        _say("Stopping everything (Ctrl-C again: at once)")
 
 
 def _show(stack: RunningStack, key: str) -> None:
@@ -109,10 +111,10 @@ def _show(stack: RunningStack, key: str) -> None:
     show_table(("runs", "at", "log"), [(name, at, _relative(path)) for name, at, path in rows])
     say(FIRST_STEPS)
     say(HTTP.format(file=_relative(servers.data_dir / where.KEY_FILE), key=key, url=url))
-    for name in where.DECIDING:
+    for name in where.SERVER_VARIABLES:
         if os.environ.get(name):
-            say(f"{name} is set: in a terminal where it is, other commands go by it and not to this stack.\n")
-    say("Ctrl-C ends everything; the data stays.")
+            say(f"{name} is set: in a terminal where it is set, other commands use it instead of this stack.\n")
+    say("Press Ctrl-C to stop everything; the data is kept.")
 
 
 def _relative(path: Path) -> Path:

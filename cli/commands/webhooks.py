@@ -15,13 +15,15 @@ from shared.runtime.settings import CommonSettings, load_settings
 from shared.webhooks import endpoints
 from shared.webhooks.endpoints import ALL_TYPES
 
-app = new_app("Say who is told of redemptions over HTTP.")
+app = new_app("Manage the endpoints that receive redemptions as webhooks.")
 
-EndpointId = Annotated[UUID, typer.Argument(metavar="ENDPOINT", help="Its id, as `couponry webhooks list` shows it.")]
+EndpointId = Annotated[
+    UUID, typer.Argument(metavar="ENDPOINT", help="The endpoint's id, as `couponry webhooks list` shows it.")
+]
 
 
 class _WebhookSettings(CommonSettings):
-    """The one setting of the notifier that matters where an endpoint is added."""
+    """The only setting of the notifier that adding an endpoint needs."""
 
     webhooks_allow_private: bool = False
 
@@ -32,12 +34,12 @@ def add(
     event: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TYPE", help=f"Only these types; again for more. Known: {', '.join(endpoints.EVENT_TYPES)}."
+            metavar="TYPE", help=f"Only events of this type; repeatable. One of: {', '.join(endpoints.EVENT_TYPES)}."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell URL of redemptions from now on, signed as Standard Webhooks are. Prints the secret, once.
+    """Send redemptions to URL from now on, signed according to Standard Webhooks. Prints the secret once.
 
     Example: `couponry webhooks add https://shop.example/hooks --event coupon.redemption_notified`
     """
@@ -46,7 +48,7 @@ def add(
         show_json(new)
         return
     show_facts([("endpoint", new.endpoint_id), ("secret", new.secret)])
-    say("The receiver checks signatures with the secret. It is shown only now: keep it safe.")
+    say("The receiver verifies signatures with the secret. It is shown only now: keep it safe.")
 
 
 async def _add(url: str, event_types: list[str]) -> endpoints.NewEndpoint:
@@ -58,13 +60,13 @@ async def _add(url: str, event_types: list[str]) -> endpoints.NewEndpoint:
 
 @app.command("list")
 def list_endpoints(as_json: AsJson = False) -> None:
-    """List who is told of what, and how many deliveries wait or failed."""
+    """List the endpoints, their events, and the numbers of waiting and failed deliveries."""
     found = run(_all())
     if as_json:
         show_json(found)
         return
     if not found:
-        say("Nobody is told: add an endpoint with `couponry webhooks add URL`.")
+        say("No endpoints. Add one with `couponry webhooks add URL`.")
         return
     for one in found:
         show_facts(
@@ -86,9 +88,9 @@ async def _all() -> list[endpoints.Endpoint]:
 
 @app.command()
 def enable(endpoint_id: EndpointId) -> None:
-    """Tell an endpoint again; what waited is sent."""
+    """Enable an endpoint again and send the deliveries that waited."""
     run(_enable(endpoint_id))
-    say(f"{endpoint_id} is told again.")
+    say(f"Endpoint {endpoint_id} enabled.")
 
 
 async def _enable(endpoint_id: UUID) -> None:
@@ -100,11 +102,13 @@ async def _enable(endpoint_id: UUID) -> None:
 @app.command()
 def disable(
     endpoint_id: EndpointId,
-    reason: Annotated[str, typer.Option(help="Why, for whoever lists it later.")] = "Disabled from the command line.",
+    reason: Annotated[
+        str, typer.Option(help="The reason, shown by `couponry webhooks list`.")
+    ] = "Disabled from the command line.",
 ) -> None:
-    """Tell an endpoint nothing more until it is enabled again; what is meant for it waits."""
+    """Disable an endpoint. Its deliveries wait until it is enabled again."""
     run(_disable(endpoint_id, reason))
-    say(f"{endpoint_id} is told nothing more; `couponry webhooks enable {endpoint_id}` undoes it.")
+    say(f"Endpoint {endpoint_id} disabled; `couponry webhooks enable {endpoint_id}` enables it again.")
 
 
 async def _disable(endpoint_id: UUID, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The numbers that must come out, reckoned by a script that knows nothing of the engine, in a process of its own."""
+"""The expected numbers of the demo, computed independently by a script that doesn't use the engine."""
 
 import asyncio
 import importlib
@@ -13,26 +13,26 @@ import orjson
 from cli.errors import CommandFailedError
 
 PACKAGE: Final = "examples.complete_journey"
-RECKONING_SECONDS: Final = 300.0
+COMPUTING_SECONDS: Final = 300.0
 
 
 def import_replay() -> ModuleType:
-    """`examples.complete_journey.replay`, from the checkout that we are installed from or stand in.
+    """Import `examples.complete_journey.replay` from the checkout of this package, or from the current folder.
 
-    Raises CommandFailedError: the examples are no part of an installed package, or the study isn't installed.
+    Raises CommandFailedError without a checkout (an installed package has no examples) or without the study's data.
     """
     if not _importable() and (Path.cwd() / "examples" / "complete_journey" / "replay.py").is_file():
         sys.path.insert(0, str(Path.cwd()))
         importlib.invalidate_caches()
     if not _importable():
         raise CommandFailedError(
-            "The demo's data is no part of the installed package: clone the repository and run `make demo` there."
+            "The installed package doesn't contain the demo's data: clone the repository and run `make demo` there."
         )
     study = importlib.import_module(f"{PACKAGE}.study")
     try:
         study.table_path("campaigns")
     except study.StudyNotInstalledError as error:
-        raise CommandFailedError(f"{error} (the demo checks itself against them).") from None
+        raise CommandFailedError(f"{error} (the demo compares its numbers with them).") from None
     return importlib.import_module(f"{PACKAGE}.replay")
 
 
@@ -44,20 +44,20 @@ def _importable() -> bool:
 
 
 def _root_of(replay: ModuleType) -> Path:
-    """The checkout that the script is run in."""
+    """Return the checkout that the script runs in."""
     return Path(replay.__file__ or "").resolve().parents[2]
 
 
-class Reckoning:
-    """The script at work; begun early, because it takes a few seconds beside the rest."""
+class ExpectedNumbers:
+    """The running script. Start it early: it takes a few seconds, in parallel with the replay."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._output = asyncio.create_task(process.communicate())
 
     @classmethod
-    async def begin(cls, replay: ModuleType) -> "Reckoning":
-        """Start the script that stands beside `replay`."""
+    async def start(cls, replay: ModuleType) -> "ExpectedNumbers":
+        """Start the script `expected`, which is in the same package as `replay`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -70,22 +70,22 @@ class Reckoning:
         return cls(process)
 
     async def numbers(self) -> dict[str, Any]:
-        """What it found. Raises CommandFailedError with what it said when it failed."""
+        """Return the script's result. Raises CommandFailedError with its last line of output if it failed."""
         try:
-            async with asyncio.timeout(RECKONING_SECONDS):
+            async with asyncio.timeout(COMPUTING_SECONDS):
                 output, errors = await self._output
         except TimeoutError:
             raise CommandFailedError(
-                f"The independent numbers were not there after {RECKONING_SECONDS:.0f} s."
+                f"The expected numbers were not computed within {COMPUTING_SECONDS:.0f} s."
             ) from None
         if self._process.returncode != 0:
-            said = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            raise CommandFailedError(f"The independent numbers could not be reckoned: {said}")
+            last_line = errors.decode(errors="replace").strip().rpartition("\n")[2]
+            raise CommandFailedError(f"The expected numbers could not be computed: {last_line}")
         found: dict[str, Any] = orjson.loads(output)
         return found
 
-    async def end(self) -> None:
-        """End the script where it still runs."""
+    async def stop(self) -> None:
+        """Kill the script if it is still running."""
         if self._process.returncode is None:
             self._process.kill()
         await asyncio.gather(self._output, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The replay: phase by phase sent, waited for, and counted at the other end."""
+"""Replay the study: send each phase, wait until it is handled, and count the published events."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, Final, Protocol
 
 from cli.demo.streams import StreamReader
-from cli.demo.waiting import Standing, Watcher
+from cli.demo.waiting import Progress, Watcher
 from shared.ledger.database import Pool
 from shared.messaging.producer import Message, Producer
 from shared.runtime.settings import KafkaSettings
@@ -19,7 +19,7 @@ RECORDS_A_SEND: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PhaseDone:
-    """A phase that is over: how many records were sent, and seconds until they were sent and until all was handled."""
+    """A finished phase: the records sent, the seconds until they were sent and until all were handled."""
 
     name: str
     records: int
@@ -28,17 +28,17 @@ class PhaseDone:
 
 
 class Watching(Protocol):
-    """Who wants to see how it goes."""
+    """The receiver of progress reports."""
 
     def begins(self, name: str, records: int) -> None: ...
     def sent(self, records: int) -> None: ...
-    def stands(self, standing: Standing, reader: StreamReader) -> None: ...
+    def progressed(self, progress: Progress, reader: StreamReader) -> None: ...
     def ends(self, done: PhaseDone) -> None: ...
 
 
 @dataclass(slots=True)
 class Replayed:
-    """The outcome: what the streams said, and how long each phase took."""
+    """The result: the reader with its counts, and the duration of each phase."""
 
     reader: StreamReader
     phases: list[PhaseDone] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Replayed:
 async def replay_all(replay: ModuleType, settings: KafkaSettings, pool: Pool, watching: Watching) -> Replayed:
     """Send every phase of `replay` (examples.complete_journey.replay) and wait until it is handled.
 
-    Raises CommandFailedError when something doesn't arrive; the text says what.
+    Raises CommandFailedError if something doesn't arrive; the text says what.
     """
     wallet = replay.Wallet()
     stopping = asyncio.Event()
@@ -64,7 +64,7 @@ async def replay_all(replay: ModuleType, settings: KafkaSettings, pool: Pool, wa
         try:
             sending = asyncio.create_task(_phases(replay.phases(wallet), settings, pool, reader, watching))
             await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():  # it only ends when it fails
+            if reading.done():  # it only returns early when it fails
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
                 await reading
@@ -85,7 +85,7 @@ async def _phases(
             began = time.monotonic()
             await _send(phase.records(), settings, producer, watching)
             sent_seconds = time.monotonic() - began
-            await watcher.until_handled(lambda standing: watching.stands(standing, reader))
+            await watcher.until_handled(lambda progress: watching.progressed(progress, reader))
             done.append(PhaseDone(phase.name, phase.count, sent_seconds, time.monotonic() - began))
             watching.ends(done[-1])
     return done
@@ -98,10 +98,10 @@ async def _send(records: Iterator[Any], settings: KafkaSettings, producer: Produ
             if result is not None:
                 raise result
         watching.sent(len(batch))
-        await asyncio.sleep(0)  # the reader's turn
+        await asyncio.sleep(0)  # lets the reader run
 
 
 def rates(replayed: Replayed) -> Mapping[str, float]:
-    """Events a second, in and out."""
+    """Return the events per second, in and out."""
     seconds = replayed.seconds or 1.0
     return {"in": replayed.records / seconds, "out": replayed.reader.events / seconds}

@@ -1,19 +1,20 @@
-"""How the demo shows where it is: bars on a terminal, a line a phase elsewhere."""
+"""Show the demo's progress: bars on a terminal, otherwise one line per phase."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
 from cli.demo.run import PhaseDone
 from cli.demo.streams import StreamReader
-from cli.demo.waiting import Standing
+from cli.demo.waiting import Progress
 
 
 class Screen:
-    """Use it as `with`. `say` prints a line above the bars."""
+    """The progress on standard error. Use it as `with Screen(console) as screen`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
+        self._bars = Bars(
             TextColumn("{task.description:<26}"),
             BarColumn(bar_width=28),
             TextColumn("{task.completed:>9,.0f} / {task.total:,.0f}"),
@@ -29,40 +30,40 @@ class Screen:
         self._handled_now = 0
 
     def __enter__(self) -> "Screen":
-        self._progress.start()
+        self._bars.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._progress.stop()
+        self._bars.stop()
 
     def say(self, text: str) -> None:
-        """Print a line."""
+        """Print a line above the bars."""
         self._console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def begins(self, name: str, records: int) -> None:
-        """A phase begins; it will send `records`."""
+        """Show that a phase begins, which sends `records`."""
         self._handled_before = self._handled_now
-        self._sent = self._progress.add_task(f"{name}: sent", total=records, note="")
-        self._handled = self._progress.add_task(f"{name}: handled", total=records, note="")
+        self._sent = self._bars.add_task(f"{name}: sent", total=records, note="")
+        self._handled = self._bars.add_task(f"{name}: handled", total=records, note="")
 
     def sent(self, records: int) -> None:
-        """So many more were sent."""
+        """Add `records` to those sent."""
         if self._sent is not None:
-            self._progress.update(self._sent, advance=records)
+            self._bars.update(self._sent, advance=records)
 
-    def stands(self, standing: Standing, reader: StreamReader) -> None:
-        """How far the services are, and what the streams said so far."""
-        self._handled_now = standing.handled
+    def progressed(self, progress: Progress, reader: StreamReader) -> None:
+        """Show how far the services are, and how many coupons were issued and redeemed."""
+        self._handled_now = progress.handled
         if self._handled is not None:
             issued, redeemed = reader.types["coupon.issued"], reader.coupons["coupon.redeemed"]
             note = f"{issued:,} issued, {redeemed:,} redeemed"
-            self._progress.update(self._handled, completed=standing.handled - self._handled_before, note=note)
+            self._bars.update(self._handled, completed=progress.handled - self._handled_before, note=note)
 
     def ends(self, done: PhaseDone) -> None:
-        """A phase is over."""
+        """Show that a phase is finished."""
         for task in (self._sent, self._handled):
             if task is not None:
-                self._progress.remove_task(task)
+                self._bars.remove_task(task)
         self._sent = self._handled = None
         self.say(
             f"{done.name:<13} {done.records:>7,} records sent in {done.send_seconds:4.1f} s, "

@@ -1,7 +1,7 @@
-"""What the streams say: a read-committed reader that counts, each event id once.
+"""Count the published events with a read-committed consumer, each event id once.
 
-It reads everything that Couponry writes, from the beginning, and believes nothing else. What it finds is compared with
-the ledger and with numbers reckoned apart from both.
+The reader reads everything that Couponry publishes, from the beginning, and uses no other source. Its counts are
+compared with the ledger and with numbers computed independently of both.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ Event = Mapping[str, Any]
 
 
 class StreamReader:
-    """Reads and counts. `on_issued` is given the data of each coupon.issued event, once.
+    """A reader that counts events. `on_issued` is called once with the data of each coupon.issued event.
 
-    `events` is how many different events were read, `repeated` how many records said one of them again.
+    `events` is the number of distinct events read, `duplicates` the number of records that repeated one of them.
     """
 
     def __init__(self, settings: KafkaSettings, on_issued: Callable[[Event], None] = lambda _: None) -> None:
@@ -52,16 +52,16 @@ class StreamReader:
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES,
         )
-        # A commit is acknowledged before its markers are in all partitions, and until then a read-committed reader's
-        # end lies before what was committed. This one asks for the ends behind that.
+        # A commit is acknowledged before its markers are in all partitions. Until then, the end offset of a
+        # read-committed consumer excludes the committed records, so another consumer asks for the real end offsets.
         self._ends = AIOKafkaConsumer(**client_options(settings, "couponry-demo-ends"), enable_auto_commit=False)
         self._seen: set[bytes] = set()
         self._origins: set[tuple[str, int, int]] = set()
         self._orders: set[str] = set()
-        self.repeated = 0
+        self.duplicates = 0
         self.types: Counter[str] = Counter()
         self.coupons: Counter[str] = Counter()
-        """coupons in events of each type: an event of an order may be about several"""
+        """Coupons in the events of each type: one event can name several."""
         self.discount = Decimal(0)
         self.refused: Counter[str] = Counter()
         self.dead_letters: Counter[str] = Counter()
@@ -73,7 +73,7 @@ class StreamReader:
 
     @property
     def orders(self) -> int:
-        """Different orders that anything was said of."""
+        """The number of distinct orders with events."""
         return len(self._orders)
 
     async def __aenter__(self) -> Self:
@@ -89,12 +89,12 @@ class StreamReader:
             await self._ends.stop()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read until asked to stop."""
+        """Read until `stopping` is set."""
         while not stopping.is_set():
             await self.run_once()
 
     async def run_once(self) -> int:
-        """Read what there is, waiting a moment where there is nothing. Returns the number of records."""
+        """Read one batch, waiting up to POLL_MS for records, and return the number of records."""
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_A_POLL)
         for partition, records in found.items():
             take = self._take if partition.topic in self._outputs else self._take_dead_letter
@@ -104,12 +104,12 @@ class StreamReader:
         return sum(map(len, found.values()))
 
     async def at_end(self) -> bool:
-        """Whether all that is written by now has been read, or passed over as aborted."""
+        """Return whether everything written so far has been read, or skipped as aborted."""
         ends = await self._ends.end_offsets(self._partitions)
         return all([await self._consumer.position(one) >= end for one, end in ends.items()])
 
     async def ends(self, topics: Mapping[str, int]) -> dict[TopicPartition, int]:
-        """The offsets at which these topics (as on the broker, with their number of partitions) end now."""
+        """Return the end offsets of `topics`, which are given as full name -> number of partitions."""
         wanted = [TopicPartition(topic, number) for topic, count in topics.items() for number in range(count)]
         ends: dict[TopicPartition, int] = await self._ends.end_offsets(wanted)
         return ends
@@ -118,7 +118,7 @@ class StreamReader:
         headers = dict(record.headers)
         event_id = headers["ce_id"]
         if event_id in self._seen:
-            self.repeated += 1
+            self.duplicates += 1
             return
         self._seen.add(event_id)
         kind = headers["ce_type"].decode()
@@ -143,6 +143,6 @@ class StreamReader:
             self.dead_letters["unknown"] += 1
             return
         origin = (letter.record.topic, letter.record.partition, letter.record.offset)
-        if origin not in self._origins:  # a crash between writing a letter and committing writes it again
+        if origin not in self._origins:  # a crash between writing a letter and committing offsets writes it again
             self._origins.add(origin)
             self.dead_letters[letter.record.topic.removeprefix(self._prefix)] += 1

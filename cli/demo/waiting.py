@@ -1,4 +1,4 @@
-"""Waiting until all that was sent is handled: read, decided, published, and read again at the other end."""
+"""Wait until everything that was sent is handled: read, decided, published, and read again from the topics."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from shared.messaging.connection import client_options
 from shared.runtime.settings import KafkaSettings
 
 PATIENCE_SECONDS: Final = 60.0
-"""Nothing moved for so long: nothing will. A service that died is back within ten."""
+"""Seconds without progress after which waiting is given up. A service that died is back within ten."""
 
 LONGEST_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.25
@@ -28,21 +28,24 @@ PARTITIONS: Final = {topic.name: topic.partitions for topic in EVENT_TOPICS}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far everything is. `behind`: records not yet handled, by service; `unpublished`: events not read back yet."""
+class Progress:
+    """The progress of the services.
+
+    `lag`: records not yet handled, by service; `unpublished`: events of the ledger that were not read back yet.
+    """
 
     handled: int
-    behind: dict[str, int]
+    lag: dict[str, int]
     unpublished: int
     at_end: bool
 
     @property
     def done(self) -> bool:
-        return not any(self.behind.values()) and self.unpublished == 0 and self.at_end
+        return not any(self.lag.values()) and self.unpublished == 0 and self.at_end
 
     def problem(self) -> str:
-        """What is missing, in words."""
-        missing = [f"{name} has {number:,} records to go" for name, number in self.behind.items() if number]
+        """Return a text that says what is missing."""
+        missing = [f"{name} has a lag of {number:,} records" for name, number in self.lag.items() if number]
         if self.unpublished:
             missing.append(f"{self.unpublished:,} events of the ledger were not read back (is the relay running?)")
         if not missing:
@@ -51,7 +54,7 @@ class Standing:
 
 
 class Watcher:
-    """Looks how far the services are. Use it as `async with`."""
+    """An observer of the services' progress. Use it as `async with Watcher(…) as watcher`."""
 
     def __init__(
         self, settings: KafkaSettings, pool: Pool, reader: StreamReader, patience_seconds: float = PATIENCE_SECONDS
@@ -69,46 +72,46 @@ class Watcher:
     async def __aexit__(self, *_error: object) -> None:
         await self._admin.close()
 
-    async def until_handled(self, watch: Callable[[Standing], None]) -> None:
-        """Return when everything sent so far is handled; `watch` hears how far it is.
+    async def until_handled(self, watch: Callable[[Progress], None]) -> None:
+        """Return when everything sent so far is handled. `watch` is called with the progress on the way.
 
-        Raises CommandFailedError, saying what is missing, when nothing moves any more or it takes too long.
+        Raises CommandFailedError, saying what is missing, after too long without progress or in all.
         """
         began = moved = time.monotonic()
         last: tuple[object, ...] = ()
         while True:
-            standing = await self.look()
-            watch(standing)
-            if standing.done:
+            progress = await self.look()
+            watch(progress)
+            if progress.done:
                 return
             now = time.monotonic()
-            reached = (standing.handled, self._reader.events, *standing.behind.values())
+            reached = (progress.handled, self._reader.events, *progress.lag.values())
             if reached != last:
                 last, moved = reached, now
             if now - moved > self._patience_seconds or now - began > LONGEST_SECONDS:
-                raise CommandFailedError(f"Gave up after {now - began:.0f} s: {standing.problem()}.")
+                raise CommandFailedError(f"Gave up after {now - began:.0f} s: {progress.problem()}.")
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def look(self) -> Standing:
-        """How far everything is now. What comes later is looked at first, so that `done` is never said too early."""
+    async def look(self) -> Progress:
+        """Return the progress now, checked in an order in which `done` can't be reported too early."""
         handled = 0
-        behind: dict[str, int] = {}
+        lag: dict[str, int] = {}
         for service, topics in INPUTS.items():
             ends = await self._reader.ends({self._settings.topic(name): PARTITIONS[name] for name in topics})
             committed = await self._committed(service)
-            behind[service] = sum(max(0, end - committed.get(one, 0)) for one, end in ends.items())
+            lag[service] = sum(max(0, end - committed.get(one, 0)) for one, end in ends.items())
             handled += sum(min(end, committed.get(one, 0)) for one, end in ends.items())
-        behind["notifier"] = await self._notifier_behind()
-        at_end = not any(behind.values()) and await self._reader.at_end()
-        # Asked last: whatever a service had written by the time it was found to be through is counted.
+        lag["notifier"] = await self._notifier_lag()
+        at_end = not any(lag.values()) and await self._reader.at_end()
+        # Counted last: it includes everything a service had written when its lag was found to be 0.
         written: int = await self._pool.fetchval("SELECT count(*) FROM outbox")
-        return Standing(handled, behind, written - self._reader.events, at_end)
+        return Progress(handled, lag, written - self._reader.events, at_end)
 
-    async def _notifier_behind(self) -> int:
-        """Records of the redemption stream that we have read and the notifier has not handled yet.
+    async def _notifier_lag(self) -> int:
+        """Return how many records of the redemption stream were read here, but not yet handled by the notifier.
 
-        The ends of its partitions would not do: behind the last event stands a mark that a transaction was committed,
-        which no consumer commits.
+        The end offsets of the partitions can't be used: the last record is followed by a commit marker, and no
+        consumer commits the offset after it.
         """
         committed = await self._committed("notifier")
         topic = self._settings.topic(COUPONS_REDEMPTIONS.name)
@@ -116,7 +119,7 @@ class Watcher:
         return sum(max(0, end - committed.get(one, 0)) for one, end in read.items())
 
     async def _committed(self, service: str) -> dict[TopicPartition, int]:
-        """What the service's group has committed; nothing while the broker looks for the group's coordinator."""
+        """Return the committed offsets of the service's group; empty while the group has no coordinator."""
         try:
             found: dict[TopicPartition, Any] = await self._admin.list_consumer_group_offsets(
                 self._settings.group(service)

@@ -1,1 +1,1 @@
-"""Rehearsals: events played against campaigns in memory, judged by the code that judges in earnest, stored nowhere."""
+"""Rehearsals: events played against campaigns in memory, decided by the same code as in the services."""

@@ -1,7 +1,7 @@
-"""A ledger in memory, for rehearsals: it decides as the real one does, and forgets everything at the end.
+"""A ledger in memory for rehearsals: it decides as the real one does and stores nothing.
 
-What the real one reads from its tables (who somebody is, codes drawn or imported, what stands) is kept in a few dicts.
-Its clock is the script's, so that what is to come can be rehearsed.
+The data that the real one reads from tables (customers, codes, redemptions) is kept in a few dicts. Its clock is the
+script's, so that future events can be rehearsed.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from datetime import datetime
 import orjson
 
 from cli.rehearsal.script import Script, ScriptError
-from cli.rehearsal.words import Told
+from cli.rehearsal.words import PublishedEvent
 from schemas.campaigns import CampaignDefinition
 from shared.domain.coupons import code_patterns as codes
 from shared.domain.coupons.issue import referred_key
@@ -26,17 +26,17 @@ from shared.ledger.events import events_of
 
 
 class MemoryLedger:
-    """Campaigns, and what became of them."""
+    """The campaigns of a script with the state of their coupons."""
 
     def __init__(self, script: Script) -> None:
         self.state = State()
-        self._people: dict[tuple[str, str], str] = {}
+        self._customer_keys: dict[tuple[str, str], str] = {}
         self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
             self.load(definition)
 
     def load(self, definition: CampaignDefinition) -> None:
-        """A campaign as it is from now on. What was used stays used; a limit counts from when it was first set."""
+        """Add or change a campaign. Uses stay counted; a new limit counts from when it was first set."""
         campaign = to_domain(definition, 0)
         self.state.campaigns[campaign.campaign_id] = campaign
         for coupon in self.state.coupons.values():
@@ -47,32 +47,34 @@ class MemoryLedger:
             self._share(shared, campaign.campaign_id)
 
     def import_codes(self, campaign_id: str, listed: Sequence[str]) -> None:
-        """Codes into a campaign's pool. Those that exist already are left out."""
+        """Add codes to a campaign's pool, without those that exist already."""
         new = {
             code_key(code): code for code in listed if code_key(code) not in self.state.taken | self.state.coupon_ids
         }
         pooled = [(derived_id("pooled", campaign_id, key), code) for key, code in new.items()]
-        self._pools[campaign_id] = sorted([*self._pools.get(campaign_id, ()), *pooled])  # in the real one's order
+        self._pools[campaign_id] = sorted(
+            [*self._pools.get(campaign_id, ()), *pooled]
+        )  # in the order of the real ledger
         self.state.taken |= dict.fromkeys(new, campaign_id)
 
-    def execute(self, commands: Sequence[Command], now: datetime) -> list[Told]:
-        """Decide the commands one after another; the events that are told of them."""
-        told = self._expire(now) if commands else []
+    def execute(self, commands: Sequence[Command], now: datetime) -> list[PublishedEvent]:
+        """Decide the commands one after another and return the events they publish."""
+        events = self._expire(now) if commands else []
         for command in commands:
             customer: Customer | None = getattr(command, "customer", None)
-            person = self._person(customer)
-            self.state.customers[command.command_id] = person
-            if person is not None and isinstance(command, RedeemCoupons):
-                self.state.orders_of.setdefault(person, set())
+            customer_key = self._customer_key(customer)
+            self.state.customers[command.command_id] = customer_key
+            if customer_key is not None and isinstance(command, RedeemCoupons):
+                self.state.orders_of.setdefault(customer_key, set())
             if isinstance(command, IssueCoupons):
-                self.state.customers[referred_key(command.command_id)] = self._person(command.referred)
+                self.state.customers[referred_key(command.command_id)] = self._customer_key(command.referred)
                 self._supply(command)
             elif isinstance(command, CreateCoupons):
                 self._take_given(command)
-            told += self._decide(command, now)
-        return told
+            events += self._decide(command, now)
+        return events
 
-    def _decide(self, command: Command, now: datetime) -> list[Told]:
+    def _decide(self, command: Command, now: datetime) -> list[PublishedEvent]:
         verdict = decide(command, self.state, now)
         evolve(self.state, verdict)
         return [(event.type, orjson.loads(event.data)) for event in events_of(command, verdict, self.state)]
@@ -84,28 +86,33 @@ class MemoryLedger:
         if owner is None:
             self._add(Coupon(derived_id("shared", campaign_id, key), code, campaign_id))
         elif owner != campaign_id:
-            raise ScriptError(f"The code {code!r} is campaign {owner!r}'s already; give {campaign_id!r} another one.")
+            raise ScriptError(
+                f"The code {code!r} already belongs to campaign {owner!r}; give {campaign_id!r} another one."
+            )
 
     def _add(self, coupon: Coupon) -> None:
         coupon.uses_limit = self.state.campaigns[coupon.campaign_id].limits.uses_per_coupon
         self.state.coupons[coupon.coupon_id] = coupon
         self.state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
 
-    def _expire(self, now: datetime) -> list[Told]:
-        over = [
+    def _expire(self, now: datetime) -> list[PublishedEvent]:
+        expired = [
             one.lock_reference for one in self.state.locks.values() if one.status == "open" and one.expires_at <= now
         ]
-        return [told for one in over for told in self._decide(ExpireLock(f"expire {one}", one), now)]
+        return [event for one in expired for event in self._decide(ExpireLock(f"expire {one}", one), now)]
 
-    def _person(self, customer: Customer | None) -> str | None:
-        """One person is whoever shares an identifier; two who turn out to be one stay two in a rehearsal."""
+    def _customer_key(self, customer: Customer | None) -> str | None:
+        """Return the key of the customer who has one of the identifiers.
+
+        Not supported in a rehearsal: merging two customers that turn out to be the same.
+        """
         names = () if customer is None else identifiers(customer)
         if not names:
             return None
-        known = [self._people[name] for name in names if name in self._people]
-        person = known[0] if known else f"{names[0][0]} {names[0][1]}"
-        self._people |= {name: self._people.get(name, person) for name in names}
-        return person
+        known = [self._customer_keys[name] for name in names if name in self._customer_keys]
+        key = known[0] if known else f"{names[0][0]} {names[0][1]}"
+        self._customer_keys |= {name: self._customer_keys.get(name, key) for name in names}
+        return key
 
     def _supply(self, command: IssueCoupons) -> None:
         for campaign_id in command.campaign_ids:

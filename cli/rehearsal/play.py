@@ -1,4 +1,4 @@
-"""Plays a script, step by step."""
+"""Read a script and play it, step by step."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,20 +13,20 @@ from cli.files import InputFile
 from cli.rehearsal.memory import MemoryLedger
 from cli.rehearsal.script import Filling, Script, ScriptError, Step, steps_of
 from cli.rehearsal.stage import commands_of, imported, settings_of
-from cli.rehearsal.words import Told, lines_of
+from cli.rehearsal.words import PublishedEvent, lines_of
 from schemas.campaigns import CampaignDefinition
 from shared.domain.coupons.code_patterns import DEFAULT_CHARSET
 from shared.domain.model.campaign import Campaign, CodeRule
 
 MAX_SCRIPT_BYTES = 1024 * 1024
-"""A script is read by people."""
+"""Far above any script that a person writes."""
 
 _KNOWN = ("field", "says", "burn_on", "campaigns", "steps")
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A step with what became of it. `as_expected` is None where nothing was expected."""
+    """A step with its result. `as_expected` is None where the script expects nothing."""
 
     step: Step
     lines: tuple[str, ...]
@@ -37,25 +37,25 @@ class Played:
 
 
 def read_script(file: InputFile) -> Script:
-    """The script in `file` (YAML or JSON). Raises CommandFailedError with every problem by its line."""
+    """Return the script in `file` (YAML or JSON). Raises CommandFailedError with every problem and its line."""
     try:
         return script_of(file.name, file.content(MAX_SCRIPT_BYTES).decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise CommandFailedError(f"{file.name}: this is no UTF-8 text; save the file as UTF-8.") from None
+        raise CommandFailedError(f"{file.name}: not UTF-8 text; save the file as UTF-8.") from None
 
 
 def script_of(name: str, text: str) -> Script:
-    """The script that `text` is; `name` is what errors call it. Raises CommandFailedError."""
+    """Return the script in `text`; errors call it `name`. Raises CommandFailedError."""
     try:
         found = read_yaml(text)
     except FileSyntaxError as error:
         raise CommandFailedError(f"{name}:{error.line}:{error.column}: {error}.") from None
     if len(found.documents) > 1:
-        raise CommandFailedError(f"{name}: one script a file; put what follows --- into another file.")
+        raise CommandFailedError(f"{name}: a file holds one script; move everything after --- to another file.")
     fields = (found.documents[0].fields if found.documents else None) or {}
     unknown = [key for key in fields if key not in _KNOWN]
     if unknown or "campaigns" not in fields:
-        what = f"{unknown[0]} is no field that is known here" if unknown else "campaigns is missing"
+        what = f"{unknown[0]} is not a field of a script" if unknown else "campaigns is missing"
         raise CommandFailedError(f"{name}: {what}; a script has {', '.join(_KNOWN)}.")
     campaigns = judge_all(name, TreeBuilder([fields["campaigns"].node], found.problems))
     plain = {key: _plain(entry.node) for key, entry in fields.items() if key != "campaigns"}
@@ -70,7 +70,7 @@ def script_of(name: str, text: str) -> Script:
 
 
 def _with_campaigns(name: str, step: Step, steps: Node) -> Step:
-    """A step that changes a campaign gets it whole and judged."""
+    """Replace the campaign in a `campaign` step by its checked definition."""
     if step.kind != "campaign":
         return step
     node = ((steps.items or [])[step.number - 1].fields or {})["campaign"].node
@@ -79,7 +79,7 @@ def _with_campaigns(name: str, step: Step, steps: Node) -> Step:
 
 
 def _plain(node: Node) -> Any:
-    """As Python has it; decimal numbers stay the texts that they are."""
+    """Return the node as a Python value; decimal numbers stay texts."""
     return json.loads(to_json(node), parse_float=str)
 
 
@@ -89,9 +89,9 @@ def play(script: Script) -> Iterator[Played]:
     for step in script.steps:
         if step.kind == "campaign":
             if not isinstance(step.given, CampaignDefinition):
-                raise ScriptError(f"Step {step.number}: campaign holds a whole campaign.")
+                raise ScriptError(f"Step {step.number}: `campaign` needs a complete campaign.")
             _load(ledger, step, step.given)
-            events: list[Told] = []
+            events: list[PublishedEvent] = []
         elif step.kind == "codes":
             pooled, commands = imported(step, filling, ledger.state.campaigns)
             for campaign_id, listed in pooled.items():
@@ -99,7 +99,7 @@ def play(script: Script) -> Iterator[Played]:
             events = ledger.execute(commands, filling.now)
         else:
             events = ledger.execute(commands_of(step, filling, ledger.state.campaigns, settings), filling.now)
-        yield Played(step, told_lines(events, filling, ledger.state.campaigns))
+        yield Played(step, result_lines(events, filling, ledger.state.campaigns))
 
 
 def _load(ledger: MemoryLedger, step: Step, definition: CampaignDefinition) -> None:
@@ -109,8 +109,8 @@ def _load(ledger: MemoryLedger, step: Step, definition: CampaignDefinition) -> N
         raise ScriptError(f"Step {step.number}: {error}") from None
 
 
-def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Campaign]) -> tuple[str, ...]:
-    """What became of a step. A code that was drawn is shown as `$1`, `$2`, and in which form it was drawn."""
+def result_lines(events: list[PublishedEvent], filling: Filling, campaigns: Mapping[str, Campaign]) -> tuple[str, ...]:
+    """Return the result of a step. A generated code is shown as `$1`, `$2`, with the pattern of its campaign."""
     forms: dict[str, str | None] = {}
     for kind, data in events:
         if kind == "coupon.issued" and data["code"] and data["caused_by"]["type"] != "coupons.create":
@@ -122,7 +122,7 @@ def told_lines(events: list[Told], filling: Filling, campaigns: Mapping[str, Cam
 
 
 def form_of(code: str, rule: CodeRule) -> str | None:
-    """The pattern that `code` was drawn by, None where the campaign gives none, or where the code isn't of it."""
+    """Return the pattern that `code` was generated from; None without a pattern, or if the code doesn't match it."""
     if rule.pattern is None or len(code) != len(rule.pattern):
         return None
     charset = rule.charset or DEFAULT_CHARSET

@@ -1,4 +1,4 @@
-"""A rehearsal's script: campaigns, and what happens one step after another, with what is expected of each.
+"""A rehearsal's script: campaigns and steps, each with its expected result.
 
     campaigns:
       - {campaign_id: ten, discount: {kind: percentage, value: 10}, code: {shared_code: TEN}}
@@ -6,10 +6,10 @@
       - order: {amount: 100.00, coupon_codes: [TEN]}
         then: TEN takes 10.00 USD off
 
-A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a `campaign` as it is from then
-on, a code to `void`, or `codes` imported for a campaign. What an event leaves out is filled in: an order of ann's in
-USD, a minute after the step before; `paid`, `cancelled` and `returned` are of the last order. `$1` stands for the first
-code that was issued, `$2` for the second.
+A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a new version of a `campaign`, a
+code to `void`, or `codes` to import for a campaign. Missing fields of an event are filled in: the customer ann, USD, a
+minute after the previous step; `paid`, `cancelled` and `returned` refer to the last order. `$1` means the first code
+that was issued, `$2` the second.
 """
 
 import re
@@ -31,7 +31,7 @@ EVENTS: Final = {
     "reward": "reward.earned",
 }
 OTHERS: Final = ("campaign", "void", "codes")
-_MOMENTS: Final = {
+_TIME_FIELDS: Final = {
     "order": "placed_at",
     "paid": "paid_at",
     "cancelled": "cancelled_at",
@@ -41,18 +41,18 @@ _MOMENTS: Final = {
 }
 
 BEGINNING: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
-"""A Monday at noon, UTC: when the first step happens unless it says otherwise."""
+"""A Monday at noon, UTC: the time of the first step unless it gives one."""
 
 _ISSUED: Final = re.compile(r"\$[1-9][0-9]*")
 
 
 class ScriptError(ValueError):
-    """A script that can't be played. The text says which step, and what to do."""
+    """A script that can't be played. The text names the step and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happens: `kind` is a name of EVENTS or OTHERS. `then`: the lines that are expected, None: any."""
+    """One step: `kind` is a key of EVENTS or one of OTHERS; `then` are the expected lines, None for any."""
 
     number: int
     kind: str
@@ -62,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Campaigns and steps. `field` is the campaign's field that the script shows, for the page of all rules."""
+    """Campaigns and steps. `field` is the campaign field that the script documents in docs/rules.md."""
 
     campaigns: tuple[CampaignDefinition, ...]
     steps: tuple[Step, ...]
@@ -72,12 +72,12 @@ class Script:
 
 
 def steps_of(listed: Any) -> Iterator[Step]:
-    """The steps of a script as its file has them. Raises ScriptError."""
+    """Yield the steps of a script from its file's list. Raises ScriptError."""
     if not isinstance(listed, list) or not listed:
         raise ScriptError("steps is missing; list at least one, like `- order: {amount: 100.00, coupon_codes: [TEN]}`.")
     for number, step in enumerate(listed, start=1):
         if not isinstance(step, dict):
-            raise ScriptError(f"Step {number} is no mapping; write it as `order: {{…}}` and `then: …`.")
+            raise ScriptError(f"Step {number} is not a mapping; write it as `order: {{…}}` and `then: …`.")
         then = step.get("then")
         kinds = [name for name in step if name != "then"]
         if len(kinds) != 1 or kinds[0] not in (*EVENTS, *OTHERS):
@@ -87,11 +87,11 @@ def steps_of(listed: Any) -> Iterator[Step]:
 
 
 def codes_of(step: Step) -> dict[str, list[str]]:
-    """The codes of a `codes` step by campaign. Raises ScriptError."""
+    """Return the codes of a `codes` step by campaign. Raises ScriptError."""
     given = step.given if isinstance(step.given, dict) else {}
     if given and all(isinstance(listed, list) and listed and all(map(_is_code, listed)) for listed in given.values()):
         return dict(given)
-    raise ScriptError(f"Step {step.number}: codes are listed by campaign, as texts, like {{ten: [TEN-1, TEN-2]}}.")
+    raise ScriptError(f"Step {step.number}: give lists of codes by campaign, as texts, like {{ten: [TEN-1, TEN-2]}}.")
 
 
 def _is_code(code: Any) -> bool:
@@ -107,12 +107,12 @@ def _lines(then: Any, number: int) -> tuple[str, ...] | None:
         return None if then is None else (then,)
     if isinstance(then, list) and all(isinstance(line, str) for line in then):
         return tuple(then)
-    raise ScriptError(f"Step {number}: `then` is a line or a list of lines.")
+    raise ScriptError(f"Step {number}: `then` must be a line or a list of lines.")
 
 
 @dataclass(slots=True)
 class Filling:
-    """What steps leave out, from what came before. `prefix` goes before ids, so that scripts may share a ledger."""
+    """The values for fields that steps leave out. `prefix` is put before ids, so that scripts can share a ledger."""
 
     prefix: str = ""
     now: datetime = BEGINNING - timedelta(minutes=1)
@@ -120,24 +120,24 @@ class Filling:
     orders: int = 0
     issued: list[str] = field(default_factory=list)
     drawn: dict[str, str] = field(default_factory=dict)
-    asked: int = 0
+    external_codes: int = 0
 
     def event(self, step: Step) -> dict[str, Any]:
-        """The `data` of a step's event, complete. Raises ScriptError."""
+        """Return the complete `data` of a step's event. Raises ScriptError."""
         if not isinstance(step.given, Mapping):
-            raise ScriptError(f"Step {step.number}: {step.kind} holds the event's fields, like {{order_id: A1}}.")
+            raise ScriptError(f"Step {step.number}: {step.kind} needs the event's fields, like {{order_id: A1}}.")
         data: dict[str, Any] = dict(step.given)
-        moment = _MOMENTS[step.kind]
-        data.setdefault(moment, self.later().isoformat())
-        with suppress(ValueError, TypeError):  # whoever reads the event says what is wrong with it
-            self.now = max(self.now, datetime.fromisoformat(str(data[moment])))
+        time_field = _TIME_FIELDS[step.kind]
+        data.setdefault(time_field, self.later().isoformat())
+        with suppress(ValueError, TypeError):  # the event's reader reports what is wrong
+            self.now = max(self.now, datetime.fromisoformat(str(data[time_field])))
         if step.kind == "order":
             self._order(step, data)
         elif step.kind in ("paid", "cancelled", "returned"):
             data["order_id"] = self._prefixed(data.get("order_id")) or self.last_order
             if not data["order_id"]:
                 raise ScriptError(
-                    f"Step {step.number}: {step.kind} of which order? Place one before, or give order_id."
+                    f"Step {step.number}: {step.kind} needs an order. Place one in an earlier step, or give order_id."
                 )
         else:
             data["customer"] = self._customer(data.get("customer", "ann"))
@@ -147,7 +147,7 @@ class Filling:
         return data
 
     def _order(self, step: Step, data: dict[str, Any]) -> None:
-        """What is wrong with what is given is left as it is: whoever reads the event says so."""
+        """Fill in an order. Wrong values are left as they are: the event's reader reports them."""
         self.orders += 1
         data["order_id"] = self._prefixed(data.get("order_id", f"order-{self.orders}"))
         self.last_order = str(data["order_id"])
@@ -165,7 +165,7 @@ class Filling:
             data["coupon_codes"] = [self.code(step, code) for code in codes]
 
     def _customer(self, given: Any) -> Any:
-        """A customer by id alone, or with more; null stays nobody."""
+        """Return the customer with a prefixed id. A text is an id; null stays null (a guest)."""
         named = {"customer_id": given} if isinstance(given, str) else given
         if not isinstance(named, dict) or "customer_id" not in named:
             return named
@@ -175,7 +175,7 @@ class Filling:
         return f"{self.prefix}{name}" if isinstance(name, str) and name else name
 
     def code(self, step: Step, code: Any) -> Any:
-        """A code; `$2` is the second that was issued. Raises ScriptError where there is none."""
+        """Return a code; `$2` is the second that was issued. Raises ScriptError if fewer were issued."""
         if not isinstance(code, str) or not _ISSUED.fullmatch(code):
             return code
         number = int(code[1:])
@@ -184,23 +184,23 @@ class Filling:
         return self.issued[number - 1]
 
     def later(self) -> datetime:
-        """A minute after the step before."""
+        """Move the clock one minute past the previous step and return it."""
         self.now += timedelta(minutes=1)
         return self.now
 
     def external_code(self) -> str:
-        """The next code that an external source answers with."""
-        self.asked += 1
-        return f"{self.prefix}EXTERNAL-{self.asked}"
+        """Return the next code of a simulated external source."""
+        self.external_codes += 1
+        return f"{self.prefix}EXTERNAL-{self.external_codes}"
 
     def note(self, code: str, drawn: bool) -> None:
-        """A code was issued; one that was `drawn` is another one each time the script is played."""
+        """Remember an issued code. A `drawn` (random) code differs each time the script is played."""
         self.issued.append(code)
         if drawn:
             self.drawn[code] = f"${len(self.issued)}"
 
     def shown(self, text: str) -> str:
-        """`text` with what differs from ledger to ledger taken out: codes that were drawn, and the prefix."""
+        """Return `text` without the parts that differ between ledgers: random codes and the prefix."""
         for code, name in self.drawn.items():
             text = text.replace(code, name)
         return text.replace(self.prefix, "") if self.prefix else text

@@ -1,4 +1,4 @@
-"""From a step to what the services would ask of the ledger: the same reading, the same commands."""
+"""Build the commands of a step, with the code that the services use."""
 
 import json
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ _NOWHERE = Record("", 0, 0, 0, None, None)
 
 
 def settings_of(burn_on: str) -> RedeemerSettings:
-    """The redeemer's settings, as far as a rehearsal has any."""
+    """Return the redeemer's settings for a rehearsal."""
     when: Literal["placed", "paid"] = "paid" if burn_on == "paid" else "placed"
-    return RedeemerSettings.model_construct(burn_on=when)  # there is no server to be reached
+    return RedeemerSettings.model_construct(burn_on=when)  # without the servers that validation requires
 
 
 def commands_of(
     step: Step, filling: Filling, campaigns: Mapping[str, Campaign], settings: RedeemerSettings
 ) -> list[Command]:
-    """What a step asks of the ledger. Raises ScriptError for an event that no service could read."""
+    """Return the commands of a step. Raises ScriptError for an event that no service can read."""
     command_id = f"{filling.prefix}/rehearsal {step.number}"
     if step.kind == "void":
         if not isinstance(step.given, str) or not step.given.strip():
-            raise ScriptError(f"Step {step.number}: void holds a code, like `void: TEN` or `void: $1`.")
+            raise ScriptError(f"Step {step.number}: void needs a code, like `void: TEN` or `void: $1`.")
         filling.later()
         return [VoidCoupon(command_id, filling.code(step, step.given))]
     event = received(step, filling.event(step), filling.prefix)
@@ -49,7 +49,7 @@ def commands_of(
 def imported(
     step: Step, filling: Filling, campaigns: Mapping[str, Campaign]
 ) -> tuple[dict[str, list[str]], list[Command]]:
-    """A `codes` step: the codes for pools by campaign, and what is asked of the ledger for campaigns without one."""
+    """Return a `codes` step's codes for pools, by campaign, and the commands for campaigns without a pool."""
     pooled: dict[str, list[str]] = {}
     commands: list[Command] = []
     at = filling.later()
@@ -65,20 +65,20 @@ def imported(
 
 
 def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campaign]) -> Command:
-    """The command with what external sources answer: made up here, where the issuer would ask."""
+    """Return the command with codes from external sources, which a rehearsal makes up instead of requesting them."""
     if not isinstance(command, IssueCoupons) or not command.customer.email:
         return command
-    asked = [campaigns[one] for one in command.campaign_ids if one in campaigns]
+    named = [campaigns[one] for one in command.campaign_ids if one in campaigns]
     answers = [
         (one.campaign_id, "" if one.source.without_code else filling.external_code())
-        for one in asked
+        for one in named
         if one.source.kind == "external"
     ]
     return replace(command, external_codes=tuple(answers))
 
 
 def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:
-    """The step's event as a service receives it."""
+    """Return the step's event as a service receives it. Raises ScriptError."""
     kind = EVENTS[step.kind]
     try:
         model = parse(BY_TYPE[kind].model, json.dumps(data).encode())

@@ -1,24 +1,24 @@
-"""What became of a step, in a line each, from the events that are told of it."""
+"""Describe the result of a step, one line per coupon, from the events that it publishes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cli.output import count
 
-Told = tuple[str, dict[str, Any]]
-"""(type, data) of an event"""
+PublishedEvent = tuple[str, dict[str, Any]]
+"""The (type, data) of an event."""
 
 NOTHING = "nothing"
-NOBODY = "nobody"
+NO_CUSTOMER = "no customer"
 
-_TOLD = ("condition", "winner")
-"""Details of a refusal that say what its reason leaves open: which condition, which other coupon."""
+_SHOWN_DETAILS = ("condition", "winner")
+"""Details of a refusal that its reason doesn't name: the condition, the other coupon."""
 
 
-def lines_of(events: Iterable[Told], forms: Mapping[str, str | None]) -> tuple[str, ...]:
-    """One line a coupon; coupons that one customer gets of one campaign at once are one line. Never empty.
+def lines_of(events: Iterable[PublishedEvent], forms: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return one line per coupon; coupons of one campaign issued to one customer share a line. Never empty.
 
-    `forms`: the patterns by which issued codes were drawn.
+    `forms`: the pattern of each issued code.
     """
     issued: dict[tuple[str, str], list[str]] = {}
     lines: list[str] = []
@@ -33,7 +33,7 @@ def lines_of(events: Iterable[Told], forms: Mapping[str, str | None]) -> tuple[s
 
 def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[str, str | None]) -> str:
     listed = ", ".join(code or "without a code" for code in codes)
-    if customer == NOBODY:
+    if customer == NO_CUSTOMER:
         return f"{count(len(codes), 'new coupon')} of {campaign_id}: {listed}"
     coupons = "a coupon" if len(codes) == 1 else f"{len(codes)} coupons"
     form = forms.get(codes[0])
@@ -50,13 +50,15 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
             yield from (_restored(coupon) for coupon in data["coupons"])
         case "coupon.issue_refused":
             of_campaign = f" of {data['campaign_id']}" if data["campaign_id"] else ""
-            yield f"{_customer(data)} gets nothing{of_campaign}: {data['reason']}"
+            customer = _customer(data)
+            outcome = "no coupon is created" if customer == NO_CUSTOMER else f"{customer} gets nothing"
+            yield f"{outcome}{of_campaign}: {data['reason']}"
         case "coupon.locked":
             yield from (f"{coupon['code']} is held for the order" for coupon in data["coupons"])
         case "coupon.released":
-            yield from (f"{coupon['code']} is let go" for coupon in data["coupons"])
+            yield from (f"{coupon['code']} is released" for coupon in data["coupons"])
         case "coupon.lock_expired":
-            yield from (f"{coupon['code']} is held no longer: nobody paid in time" for coupon in data["coupons"])
+            yield from (f"{coupon['code']} is no longer held: not paid in time" for coupon in data["coupons"])
         case "coupon.voided":
             yield f"{data['code']} is void"
         case "coupon.exhausted":
@@ -67,13 +69,13 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
 
 
 def _customer(data: dict[str, Any]) -> str:
-    return str((data.get("customer") or {}).get("customer_id") or NOBODY)
+    return str((data.get("customer") or {}).get("customer_id") or NO_CUSTOMER)
 
 
 def _refused(coupon: dict[str, Any]) -> str:
     details = coupon["details"]
-    told = [f"{name} {details[name]}" for name in _TOLD if name in details]
-    return f"{coupon['code']} is refused: {coupon['reason']}" + (f" ({', '.join(told)})" if told else "")
+    shown = [f"{name} {details[name]}" for name in _SHOWN_DETAILS if name in details]
+    return f"{coupon['code']} is refused: {coupon['reason']}" + (f" ({', '.join(shown)})" if shown else "")
 
 
 def _redeemed(coupon: dict[str, Any], currency: str) -> str:

@@ -1,9 +1,10 @@
-"""The real broker and the real PostgreSQL that tests, benchmarks and examples run on.
+"""Start the real broker and the real PostgreSQL for tests, benchmarks and examples.
 
     with start_kafka() as broker, start_postgres() as postgres:
         broker.bootstrap_servers, postgres.create_database("mine")
 
-Taken in this order, unless a choice forces one (an argument, or COUPONRY_TEST_BROKER / COUPONRY_TEST_DATABASE):
+The first available choice is used, unless an argument or a variable (COUPONRY_TEST_BROKER, COUPONRY_TEST_DATABASE)
+forces one:
 
 | choice | broker | PostgreSQL |
 |---|---|---|
@@ -12,7 +13,7 @@ Taken in this order, unless a choice forces one (an argument, or COUPONRY_TEST_B
 | `apache` | Apache Kafka as a Java process, its jars by Maven | |
 | `embedded` | the development broker of the embedded extra | PostgreSQL 18 of the embedded extra |
 
-A forced choice that can't be had fails; it never falls back to another one.
+A forced choice that isn't available fails; there is no fallback to another one.
 """
 
 from tests.backends.choice import describe_choices, start_kafka, start_postgres

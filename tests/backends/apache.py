@@ -1,5 +1,6 @@
-"""Apache Kafka itself as a Java process: one node, broker and controller in one (KRaft), data in a temporary folder; or
-several nodes that are one cluster.
+"""Run Apache Kafka as a Java process: one node that is broker and controller (KRaft), or a cluster of several nodes.
+
+The data is in a temporary folder.
 """
 
 import fcntl
@@ -24,26 +25,29 @@ JAVA_LEAST = 17
 
 
 def unavailable() -> str | None:
-    """Why Apache Kafka can't be started here, in a sentence; None when it can, as far as one knows without trying."""
+    """Return why Apache Kafka can't be started here; None if nothing is known to prevent it."""
     java = shutil.which("java")
     if java is None:
-        return f"there is no java on the PATH (Kafka 4 needs Java {JAVA_LEAST})"
+        return f"java is not on the PATH (Kafka 4 needs Java {JAVA_LEAST})"
     version = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
     found = re.search(r'version "(\d+)', version)
     if found is None or int(found[1]) < JAVA_LEAST:
         return f"java is too old: Kafka 4 needs Java {JAVA_LEAST}"
     if not _jars().is_dir() and shutil.which("mvn") is None:
-        return "there is no mvn on the PATH to fetch Kafka's jars with"
+        return "mvn is not on the PATH to download Kafka's jars"
     return None
 
 
 def _jars() -> Path:
-    """The folder of the jars this pom asks for: another pom, another folder, so that a stale one is never used."""
+    """Return the folder for the jars of this pom. A changed pom has a new folder, so stale jars are never used."""
     return CACHE / f"jars-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
 
 
 def resolve_jars() -> Path:
-    """Kafka's jars, by Maven on first use; one process fetches, others wait. A folder that exists is complete."""
+    """Return the folder of Kafka's jars, downloaded by Maven on first use.
+
+    One process downloads while others wait. A folder that exists is complete.
+    """
     jars = _jars()
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
@@ -63,12 +67,12 @@ def resolve_jars() -> Path:
 
 
 def version(jars: Path) -> str:
-    """Kafka's version by its jar's name."""
+    """Return Kafka's version, taken from a jar's name."""
     return next(jars.glob("kafka-clients-*.jar")).stem.removeprefix("kafka-clients-")
 
 
 def ask_metadata(port: int) -> None:
-    """Raise unless the broker lists itself in a Metadata reply (version 1): it then takes clients' requests."""
+    """Raise unless the broker lists itself in a Metadata reply (version 1); from then on it serves clients."""
     request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
     with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
@@ -79,7 +83,7 @@ def ask_metadata(port: int) -> None:
 
 
 def one_node_properties(listen: str, advertise: str, controller: str) -> dict[str, str]:
-    """The settings of a node that is broker and controller in one; every address is `host:port`."""
+    """Return the settings of a node that is both broker and controller. Addresses are `host:port`."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -88,14 +92,13 @@ def one_node_properties(listen: str, advertise: str, controller: str) -> dict[st
         "listeners": f"PLAINTEXT://{listen},CONTROLLER://{controller}",
         "advertised.listeners": f"PLAINTEXT://{advertise}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        # Topics are never made by being named: a typing error must not look like an empty topic.
+        # Topics are not created automatically: a mistyped name must not look like an empty topic.
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed node may come back once its own session has run out: 9 s by default, and nobody else is there to
-        # lead.
+        # A killed node can only return after its session has expired (9 s by default); there is no other leader.
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "1000",
-        # One node can't hold three copies; few partitions start faster.
+        # One node can't hold three replicas; few partitions start faster.
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",
@@ -107,7 +110,7 @@ def one_node_properties(listen: str, advertise: str, controller: str) -> dict[st
 
 
 class ApacheKafka(ProcessMixin, Broker):
-    """One Apache Kafka node on loopback. As part of a cluster it has `controller`, host:port, and `overrides`."""
+    """One Apache Kafka node on loopback. A cluster passes its `controller` (host:port) and `overrides` of settings."""
 
     def __init__(
         self, *, heap_mb: int = 512, controller: str | None = None, overrides: Mapping[str, str] | None = None
@@ -138,12 +141,12 @@ class ApacheKafka(ProcessMixin, Broker):
         self._properties.write_text(text, encoding="utf-8")
 
     def _format_options(self) -> list[str]:
-        """What else the storage is formatted with."""
+        """Return further options to format the storage with."""
         return []
 
     def _format(self) -> None:
-        """Make the node's storage; Kafka refuses to start on a folder that was not formatted."""
-        cluster_id = "MkU3OEVBNTcwNTJENDM2Qk"  # any 16 bytes in base64: nothing else ever joins this cluster
+        """Format the node's storage; Kafka refuses to start without it."""
+        cluster_id = "MkU3OEVBNTcwNTJENDM2Qk"  # any 16 bytes in base64: no other node joins this cluster
         tool = [
             "kafka.tools.StorageTool",
             "format",
@@ -160,7 +163,7 @@ class ApacheKafka(ProcessMixin, Broker):
 
 @contextmanager
 def apache_cluster(count: int) -> Iterator[list[ApacheKafka]]:
-    """`count` running nodes that are one cluster; what they keep for themselves is on three of them."""
+    """Run a cluster of `count` nodes; its internal topics have three replicas."""
     controllers = [f"{LOOPBACK}:{free_port()}" for _ in range(count)]
     common = {
         "controller.quorum.voters": ",".join(f"{number}@{address}" for number, address in enumerate(controllers, 1)),
@@ -172,7 +175,7 @@ def apache_cluster(count: int) -> Iterator[list[ApacheKafka]]:
     try:
         for number, controller in enumerate(controllers, 1):
             nodes.append(ApacheKafka(heap_mb=256, controller=controller, overrides={**common, "node.id": str(number)}))
-        for node in nodes:  # none answers before most of them are there
+        for node in nodes:  # none answers before most of them are running
             node.process.launch()
         for node in nodes:
             node.process.wait_until_it_answers()

@@ -1,4 +1,4 @@
-"""Which server is taken, and starting it."""
+"""Choose the servers for a test run and start them."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ DATABASE_CHOICE = "COUPONRY_TEST_DATABASE"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to a server. `unavailable` gives the reason why it can't be had here, None when it probably can."""
+    """One way to get a server. `unavailable` returns why it can't be used here, None if it probably can."""
 
     name: str
     title: str
@@ -48,10 +48,10 @@ DATABASES = (
 
 
 def start_kafka(choice: str | None = None) -> Broker:
-    """Start a broker (or take the given one) and say which; raises BackendError when none, or not the chosen one, can
-    be had.
+    """Start a broker (or use the given one) and print which.
 
-    Call it from the main thread: the broker ends with the thread that started it, should that be killed.
+    Raises BackendError if the chosen one, or any, can't be started. Call it from the main thread: the broker ends
+    together with the thread that started it.
     """
     broker = _start(BROKERS, choice or os.environ.get(BROKER_CHOICE), "broker")
     assert isinstance(broker, Broker)
@@ -59,19 +59,19 @@ def start_kafka(choice: str | None = None) -> Broker:
 
 
 def start_postgres(choice: str | None = None) -> Postgres:
-    """Start a PostgreSQL (or take the given one) and say which; as `start_kafka` otherwise."""
+    """Start a PostgreSQL (or use the given one) and print which. Otherwise like `start_kafka`."""
     postgres = _start(DATABASES, choice or os.environ.get(DATABASE_CHOICE), "database")
     assert isinstance(postgres, Postgres)
     return postgres
 
 
 def describe_choices() -> list[str]:
-    """A line each for the broker and the database that would be taken now, starting nothing."""
+    """Return one line each for the broker and the database that would be used now, without starting them."""
     lines = []
     for kind, options, variable in (("broker", BROKERS, BROKER_CHOICE), ("database", DATABASES, DATABASE_CHOICE)):
         forced = os.environ.get(variable)
-        taken = next(iter(_candidates(options, forced, kind)))
-        lines.append(f"{kind}: {taken.title}" + (f" ({variable}={forced})" if forced else ""))
+        first = next(iter(_candidates(options, forced, kind)))
+        lines.append(f"{kind}: {first.title}" + (f" ({variable}={forced})" if forced else ""))
     return lines
 
 
@@ -79,12 +79,10 @@ def _candidates(options: tuple[Option, ...], forced: str | None, kind: str) -> l
     if forced:
         named = [option for option in options if option.name == forced]
         if not named:
-            raise BackendError(
-                f"There is no {kind} called {forced!r}; there are: {', '.join(o.name for o in options)}."
-            )
+            raise BackendError(f"Unknown {kind} {forced!r}; choose one of {', '.join(o.name for o in options)}.")
         reason = named[0].unavailable()
         if reason:
-            raise BackendError(f"The {kind} {forced!r} was asked for, but {reason}.")
+            raise BackendError(f"The {kind} {forced!r} can't be used: {reason}.")
         return named
     return [option for option in options if option.unavailable() is None]
 

@@ -1,8 +1,7 @@
-"""Servers in containers, through testcontainers, where a container engine answers.
+"""Run servers in containers, with testcontainers, if a container engine is running.
 
-testcontainers' own reaper container removes them when this process is killed. Ports are chosen before the start,
-because a restarted container would otherwise come back on another one, and because Kafka must advertise the port
-clients use.
+testcontainers' reaper container removes them if this process is killed. Ports are chosen before the start, so that a
+restarted container keeps its port, and because Kafka must advertise the port that clients use.
 """
 
 import contextlib
@@ -29,16 +28,16 @@ START_SECONDS = 120.0
 
 
 def engine_answers() -> bool:
-    """Whether a container engine can be used from here; never raises, and takes a few seconds at most."""
+    """Return whether a container engine can be used. Never raises, and takes a few seconds at most."""
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if address.startswith("unix://") and not _listens(address.removeprefix("unix://")):
-        return False  # found out here, because the client library leaks a socket when it finds out
+        return False  # checked here, because the client library leaks a socket in this case
     try:
         import docker
 
         with contextlib.closing(docker.from_env(timeout=ANSWER_SECONDS)) as client:
             return bool(client.ping())
-    except Exception:  # whatever is wrong with it, there is no engine for us
+    except Exception:  # any error means that the engine can't be used
         return False
 
 
@@ -53,7 +52,7 @@ def _listens(path: str) -> bool:
 
 
 class _Container(Backend):
-    """A container that keeps its port and its data from start to start."""
+    """A container that keeps its port and its data when it is restarted."""
 
     _container: "DockerContainer"
     _answers: Callable[[], None]
@@ -89,7 +88,10 @@ def _container(image: str, inner_port: int, outer_port: int, environment: dict[s
     from testcontainers.core.container import DockerContainer
 
     container = DockerContainer(image).with_envs(**environment)
-    container.ports[inner_port] = (LOOPBACK, outer_port)  # on loopback alone; with_bind_ports would listen everywhere
+    container.ports[inner_port] = (
+        LOOPBACK,
+        outer_port,
+    )  # only on loopback; with_bind_ports would listen on all interfaces
     return container
 
 

@@ -1,4 +1,4 @@
-"""The embedded pair as test backends: throw-away data, the same programs a laptop's `couponry up` runs."""
+"""Run the embedded servers as test backends, with temporary data: the programs that `couponry up` runs."""
 
 from cli.embedded_servers import EmbeddedBroker, EmbeddedPostgres
 from tests.backends.handles import Broker, Postgres, ProcessMixin, temporary_folder

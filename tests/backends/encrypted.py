@@ -1,4 +1,4 @@
-"""Servers that want TLS and a password: Apache Kafka with SASL_SSL and SCRAM, PostgreSQL with `hostssl` alone.
+"""Run servers that require TLS and a password: Apache Kafka with SASL_SSL and SCRAM, PostgreSQL with only `hostssl`.
 
 Each test run has an authority of its own; nothing here is good for anything else.
 """
@@ -40,12 +40,12 @@ class Authority:
         authority.cert_pem.write_to_path(self.ca_file)
         self.chain = b"".join(one.bytes() for one in server.cert_chain_pems).decode()
         key = load_pem_private_key(server.private_key_pem.bytes(), None)
-        # Kafka reads PKCS#8 alone; PostgreSQL reads it as well.
+        # Kafka reads only PKCS#8; PostgreSQL reads it as well.
         self.key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 class EncryptedKafka(ApacheKafka):
-    """One Apache Kafka node whose clients come by SASL_SSL with SCRAM-SHA-512; `environment` is what they need."""
+    """One Apache Kafka node for clients with SASL_SSL and SCRAM-SHA-512; `environment` has their settings."""
 
     def __init__(self, authority: Authority, *, heap_mb: int = 512) -> None:
         self.password = secrets.token_hex(16)
@@ -67,7 +67,9 @@ class EncryptedKafka(ApacheKafka):
         }
 
     def _answers(self) -> None:
-        ask_metadata(self._internal_port)  # the node's own listener; clients are told of the encrypted one alone
+        ask_metadata(
+            self._internal_port
+        )  # the node's internal listener; only the encrypted one is advertised to clients
 
     def _write_properties(self, controller: str, overrides: Mapping[str, str]) -> None:
         internal = f"{LOOPBACK}:{self._internal_port}"
@@ -97,26 +99,28 @@ class EncryptedKafka(ApacheKafka):
 
 @cache
 def postgres_with_tls() -> Path | None:
-    """The programs of a PostgreSQL of this machine that was built with OpenSSL; the wheel's wasn't."""
+    """Return the programs of an installed PostgreSQL built with OpenSSL, None without one. The wheel's has no TLS."""
     found = shutil.which("postgres")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in folders:
         config = folder / "pg_config"
         if config.exists() and (folder / "initdb").exists():
-            told = subprocess.run([config, "--configure"], capture_output=True, text=True, timeout=30, check=False)
-            if "openssl" in told.stdout:
+            configured = subprocess.run(
+                [config, "--configure"], capture_output=True, text=True, timeout=30, check=False
+            )
+            if "openssl" in configured.stdout:
                 return folder
     return None
 
 
 class EncryptedPostgres(ProcessMixin, Postgres):
-    """A PostgreSQL that takes encrypted connections with a password and no others."""
+    """A PostgreSQL that accepts only encrypted connections with a password."""
 
     def __init__(self, authority: Authority) -> None:
         programs = postgres_with_tls()
         if programs is None:
-            raise BackendError("there is no PostgreSQL with OpenSSL on this machine")
+            raise BackendError("no PostgreSQL with OpenSSL is installed on this machine")
         self.folder = temporary_folder("postgres-tls")
         self.folder.chmod(0o711)
         self.port = free_port()
@@ -140,9 +144,9 @@ class EncryptedPostgres(ProcessMixin, Postgres):
         self.description = f"PostgreSQL with TLS on port {self.port}"
 
     def url_with(self, *, database: str = "postgres", password: str | None = None, **options: str) -> str:
-        """A URL of a database here; `options` replace those that verify the server."""
-        told = {"sslmode": "verify-full", "sslrootcert": str(self._authority.ca_file)} | options
-        query = "&".join(f"{name}={value}" for name, value in told.items() if value)
+        """Return a URL of a database of this server; `options` replace those that verify the server."""
+        parameters = {"sslmode": "verify-full", "sslrootcert": str(self._authority.ca_file)} | options
+        query = "&".join(f"{name}={value}" for name, value in parameters.items() if value)
         return f"postgresql://postgres:{password or self.password}@{LOOPBACK}:{self.port}/{database}?{query}"
 
     def _make_cluster(self) -> None:

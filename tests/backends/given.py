@@ -1,4 +1,4 @@
-"""Servers somebody else runs, named by environment variables. Tests use them and never stop them."""
+"""Use servers named by environment variables. Tests never stop them."""
 
 import os
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ class _NotOurs:
     description: str
 
     def start(self) -> None:
-        """It runs already, or nothing here could start it."""
+        """Do nothing: the server is already running."""
 
     def stop(self) -> None:
         raise NotOursError(f"{self.description} was given by an environment variable: tests never stop it")
@@ -22,11 +22,11 @@ class _NotOurs:
         self.stop()
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the server keeps running."""
 
 
 class GivenKafka(_NotOurs, Broker):
-    """The broker of COUPONRY_KAFKA_BOOTSTRAP_SERVERS, with every other COUPONRY_KAFKA_ setting handed on to clients."""
+    """The broker of COUPONRY_KAFKA_BOOTSTRAP_SERVERS. Clients also get every other COUPONRY_KAFKA_ setting."""
 
     def __init__(self) -> None:
         self.bootstrap_servers = os.environ[BROKER_VARIABLE]
@@ -38,7 +38,7 @@ class GivenKafka(_NotOurs, Broker):
 
 
 class GivenPostgres(_NotOurs, Postgres):
-    """The server of COUPONRY_DATABASE_URL; its log-in must be allowed to create databases and roles."""
+    """The server of COUPONRY_DATABASE_URL; its login must have the right to create databases and roles."""
 
     def __init__(self) -> None:
         self.admin_url = os.environ[DATABASE_VARIABLE]

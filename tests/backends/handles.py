@@ -1,4 +1,4 @@
-"""What a test gets: a broker and a PostgreSQL it may stop, kill and start again, whoever runs them."""
+"""Handles for tests: a broker and a PostgreSQL that can be stopped, killed and started again."""
 
 import os
 import shutil
@@ -18,20 +18,20 @@ from cli.processes import ServerProcess
 FOLDER_PREFIX = "couponry-tests-"
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 6 * 1024**3
-"""Far above what a whole run of the tests leaves in both servers' folders."""
+"""More than the data of both servers after a whole test run."""
 
 
 class Folders:
-    """Where servers keep their data: `root`, the machine's temporary folder until `in_memory` finds a better one."""
+    """The folder for the servers' data: `root` is the temporary folder of the machine, or memory after `in_memory`."""
 
     root = Path(tempfile.gettempdir())
 
     @classmethod
     def in_memory(cls) -> None:
-        """A new database is some 400 files: half a second on a common disk, a fiftieth of that in memory.
+        """Keep the data in memory if there is enough: a new database has about 400 files, created fifty times faster.
 
-        The servers run as they do anywhere, fsync and all; what they acknowledged survives a kill as it does in the
-        page cache of a disk. What is measured (`make bench`) stays on the disk.
+        The servers run with fsync as usual; acknowledged data survives a kill, as in the page cache of a disk.
+        Benchmarks (`make bench`) stay on the disk.
         """
         if not os.access(MEMORY, os.W_OK):
             return
@@ -40,17 +40,15 @@ class Folders:
 
 
 class BackendError(RuntimeError):
-    """A backend that was asked for can't be had here; the text says why and what to do."""
+    """A requested backend can't be used here; the text says why and what to do."""
 
 
 class NotOursError(BackendError):
-    """A server somebody else runs was to be stopped; tests that need to do that skip."""
+    """A test tried to stop a server that this run didn't start; such tests are skipped."""
 
 
 def temporary_folder(name: str) -> Path:
-    """A folder for a server's data, named after this process; folders of processes that were killed are removed on
-    the way.
-    """
+    """Create a folder for a server's data, named after this process, and remove those of killed processes."""
     root = Folders.root
     for folder in root.glob(f"{FOLDER_PREFIX}*"):
         owner = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
@@ -60,13 +58,13 @@ def temporary_folder(name: str) -> Path:
 
 
 class Backend(ABC):
-    """A running server. Use it as a context manager, or call `close`: it stops the server and removes its data."""
+    """A running server. Leaving its context or calling `close` stops the server and removes its data."""
 
     description: str
 
     @property
     def pid(self) -> int:
-        """The server's own pid; NotOursError when it isn't a process of this machine that we started."""
+        """The server's pid. Raises NotOursError if this run didn't start it as a process."""
         raise NotOursError(f"{self.description} has no pid here")
 
     @abstractmethod
@@ -75,15 +73,15 @@ class Backend(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End in good order."""
+        """Stop the server in order."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End as a power cut would: SIGKILL, nothing flushed, nobody told."""
+        """Kill the server with SIGKILL, as a power cut would; it flushes nothing."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it and remove its data; safe to call twice."""
+        """Stop the server and remove its data. Safe to call twice."""
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +93,7 @@ class Backend(ABC):
 
 
 class Broker(Backend):
-    """A Kafka-protocol broker. `environment` is what a client process needs to reach it."""
+    """A Kafka-protocol broker. `environment` has the settings of a client process."""
 
     bootstrap_servers: str
 
@@ -105,21 +103,21 @@ class Broker(Backend):
 
 
 class Postgres(Backend):
-    """A PostgreSQL server and somebody who may create databases on it."""
+    """A PostgreSQL server, with an account that may create databases."""
 
     admin_url: str
 
     def url(self, database: str) -> str:
-        """The URL of another database of this server."""
+        """Return the URL of another database of this server."""
         return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{quote(database)}"))
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
-        """Create a database (a copy of `template`, to which nobody may be connected) and return its URL."""
+        """Create a database as a copy of `template`, which must have no connections, and return its URL."""
         self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, ending whatever is connected to it; no error when there is none."""
+        """Drop a database if it exists, closing its connections."""
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _run(self, statement: sql.Composed) -> None:
@@ -128,7 +126,7 @@ class Postgres(Backend):
 
 
 class ProcessMixin(Backend):
-    """A server that is a child process of ours, with its data in a temporary folder."""
+    """A server as a child process, with its data in a temporary folder."""
 
     process: ServerProcess
     folder: Path

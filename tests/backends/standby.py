@@ -1,4 +1,4 @@
-"""A PostgreSQL and its standby, both from the wheel: what a failover leaves is seen on real servers."""
+"""Run a PostgreSQL and its standby, both from the wheel, to test failovers on real servers."""
 
 import os
 import shutil
@@ -16,16 +16,16 @@ from cli.processes import LOOPBACK, attached_command
 from tests.backends.handles import BackendError, temporary_folder
 
 STANDBY = "standby"
-"""What the standby is called in `synchronous_standby_names`."""
+"""The name of the standby in `synchronous_standby_names`."""
 
 COPY_SECONDS = 120
 PROMOTE_SECONDS = 60
 
 
 class StandbyPair:
-    """A primary, and a standby made by pg_basebackup. Use as a context manager: it ends both and removes their data.
+    """A primary and a standby made by pg_basebackup. Leaving its context stops both and removes their data.
 
-    `copy` and `follow` begin the replication, over a port that the caller may cut; `wait_for_standby` makes it
+    `copy` and `follow` start the replication, over a port that the caller can cut; `wait_for_standby` makes it
     synchronous.
     """
 
@@ -47,7 +47,7 @@ class StandbyPair:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def copy(self, port: int) -> None:
-        """Copy the primary over `port`, which its standby will follow."""
+        """Copy the primary over `port`, which the standby will use for replication."""
         folder = self.folder / "standby"
         folder.mkdir()
         password = self.folder / "primary" / "password"
@@ -63,7 +63,7 @@ class StandbyPair:
         self.standby.process.start()
 
     def wait_for_standby(self) -> None:
-        """From now on a COMMIT waits for the standby; returns once the primary sees it."""
+        """Make COMMIT wait for the standby, and return once the primary sees it."""
         with psycopg.connect(self.primary.url("postgres"), autocommit=True) as admin:
             admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
             admin.execute("SELECT pg_reload_conf()")
@@ -103,7 +103,7 @@ class StandbyPair:
 
 
 def through(url: str, port: int) -> str:
-    """`url` with another port: that of a proxy before its server."""
+    """Return `url` with another port, such as that of a proxy."""
     parts = urlsplit(url)
     login = parts.netloc.rpartition("@")[0]
     return urlunsplit(parts._replace(netloc=f"{login}@{LOOPBACK}:{port}"))

@@ -13,12 +13,12 @@ from typing import Self
 import httpx
 
 from cli.processes import log_tail
-from cli.supervisor import Patience, SupervisedProcess, Supervisor
+from cli.supervisor import RestartPolicy, SupervisedProcess, Supervisor
 
 READY_SECONDS = 90.0
 """A restarted consumer is ready after the group's session timeout, plus a start on a busy machine."""
 
-HURRIED = Patience(longest_delay_seconds=1.0, most_quick_deaths=100)
+HURRIED = RestartPolicy(longest_delay_seconds=1.0, most_quick_deaths=100)
 """The tests kill the processes, so the supervisor must not wait longer after each death."""
 
 LOG_LINES = 15
@@ -59,7 +59,7 @@ class Fleet:
             {**self._environment, **variables},
             {service: number},
             self._folder / str(len(self._supervisors)),
-            patience=HURRIED,
+            policy=HURRIED,
             say=self.deaths.append,
             named_members=named,
         )

@@ -1,4 +1,4 @@
-"""Calling `couponry` from tests: in this process, with the environment a terminal would have."""
+"""Call `couponry` from tests: in this process, with the environment of a terminal."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from cli.main import app
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a command said. Neither may ever hold a traceback."""
+    """The output and exit code of a command. Its output must never contain a traceback."""
 
     exit_code: int
     out: str
@@ -27,13 +27,13 @@ class Called:
 
     @property
     def words(self) -> str:
-        """Standard output with every run of blanks and line ends as one blank, as tables break lines."""
+        """Standard output with whitespace collapsed, because tables wrap lines."""
         return " ".join(self.out.split())
 
 
 @contextmanager
 def logging_restored() -> Iterator[None]:
-    """A command sets up logging for its process; put back what this process had."""
+    """Restore the logging configuration, which a command changes for its process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
@@ -45,7 +45,7 @@ def logging_restored() -> Iterator[None]:
 
 
 def call(environment: Mapping[str, str], *arguments: str, given: str | bytes | None = None) -> Called:
-    """`couponry ARGUMENTS` with `given` on standard input."""
+    """Call `couponry ARGUMENTS` with `given` on standard input."""
     with logging_restored():
         result = CliRunner().invoke(app, list(arguments), env=dict(environment), input=given, prog_name="couponry")
     assert "Traceback" not in result.output, result.output

@@ -1,4 +1,4 @@
-"""A broker that is killed and comes back, under a consumer and under a relay."""
+"""Test a consumer and a relay while their broker is killed and restarted."""
 
 from collections.abc import Iterator
 
@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[Broker]:
-    """A broker of this module's own: it comes back sooner without the topics of every other test."""
+    """Start a broker for this module only: it restarts faster without the topics of other tests."""
     with start_kafka() as broker:
         skip_where_a_kill_loses_records(broker)
         yield broker
 
 
-async def test_a_broker_that_restarts_costs_no_event_and_its_silence_is_no_progress(
+async def test_a_broker_restart_loses_no_event_and_counts_as_no_progress(
     settings: RelaySettings,  # noqa: F811
     kafka: Broker,
 ) -> None:
@@ -39,14 +39,14 @@ async def test_a_broker_that_restarts_costs_no_event_and_its_silence_is_no_progr
         except NotOursError as reason:
             pytest.skip(str(reason))
         silent_since = health.seconds_since_progress()
-        await until(lambda: health.seconds_since_progress() > silent_since + 2, task)  # ten polls that find nothing
+        await until(lambda: health.seconds_since_progress() > silent_since + 2, task)  # ten empty polls
         kafka.start()  # not in a thread: the broker would end with it
         await write_orders(settings, range(100, 200))
         await until(lambda: len(set(handler.order_ids)) >= 200, task)
     assert set(handler.order_ids) == set(names(range(200)))
 
 
-async def test_a_broker_killed_under_a_relay_costs_no_event_and_doubles_none(
+async def test_a_broker_killed_under_a_relay_loses_no_event_and_duplicates_none(
     settings: RelaySettings,  # noqa: F811
     pool: Pool,  # noqa: F811
     environment: dict[str, str],

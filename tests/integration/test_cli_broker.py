@@ -1,4 +1,4 @@
-"""The commands that need the broker, on a real one: topics, publishing, dead letters; and the demo's reader."""
+"""Test the commands that need a broker, on a real one: topics, publishing, dead letters; and the demo's reader."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ Couponry = Callable[..., Called]
 
 @pytest.fixture
 def couponry(environment: dict[str, str]) -> Couponry:
-    """`couponry(…)` on this test's ledger and topics."""
+    """Call `couponry(…)` on this test's ledger and topics."""
 
     def called(*arguments: str, given: str | bytes | None = None) -> Called:
         return call(environment, *arguments, given=given)
@@ -48,13 +48,13 @@ def settings(environment: dict[str, str], topic_prefix: str) -> KafkaSettings:
 
 @pytest.fixture
 def topics(settings: KafkaSettings) -> KafkaSettings:
-    """The topics exist."""
+    """Create the topics."""
     asyncio.run(create_topics(settings))
     return settings
 
 
 def records(settings: KafkaSettings, topic: str) -> list[Any]:
-    """Everything on a topic (its name without prefix), partition by partition."""
+    """Return the records of a topic (name without prefix), partition by partition."""
 
     async def read() -> list[Any]:
         name = settings.topic(topic)
@@ -80,7 +80,7 @@ def records(settings: KafkaSettings, topic: str) -> list[Any]:
 
 
 def events(couponry: Couponry, kind: str, count: int) -> str:
-    """`count` example events, one a line, each about a customer or an order of its own."""
+    """Return `count` example events, one a line, each with a different customer or order."""
     return "".join(
         couponry("example", kind, "--customer", f"c{number}", "--order", f"O{number}").out for number in range(count)
     )
@@ -101,8 +101,8 @@ def test_topics_are_created_once_and_shown_with_their_layout(couponry: Couponry,
 def test_events_go_to_their_topics_with_their_keys(couponry: Couponry, topics: KafkaSettings, tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text(events(couponry, "signup", 2) + events(couponry, "order", 3) + events(couponry, "paid", 1))
-    told = couponry("publish", str(file), "--json").json
-    assert told["by_topic"] == {"orders": 4, "signups": 2}
+    published = couponry("publish", str(file), "--json").json
+    assert published["by_topic"] == {"orders": 4, "signups": 2}
     assert sorted(record.key for record in records(topics, "signups")) == [b"c0", b"c1"]
     sent = records(topics, "orders")
     assert sorted(record.key for record in sent) == [b"O0", b"O0", b"O1", b"O2"]
@@ -115,38 +115,38 @@ def test_events_go_to_their_topics_with_their_keys(couponry: Couponry, topics: K
     assert couponry("publish", "-", given=events(couponry, "reward", 1)).words.startswith("Sent 1 event (1 to rewards)")
 
 
-def test_the_newest_events_of_a_topic_are_printed_as_they_can_be_published_again(
+def test_the_newest_events_of_a_topic_are_printed_in_a_format_that_can_be_published(
     couponry: Couponry, topics: KafkaSettings
 ) -> None:
     assert couponry("events", "orders").out == ""
     sent = events(couponry, "order", 3)
     couponry("publish", "-", "--as-is", "--topic", "orders", given=f"{sent}nonsense\n")
     called = couponry("events", "orders")
-    told = [json.loads(line) for line in called.out.splitlines()]
-    assert sorted(one["data"]["order_id"] for one in told) == ["O0", "O1", "O2"]
-    assert sorted(one["id"] for one in told) == sorted(json.loads(line)["id"] for line in sent.splitlines())
+    printed = [json.loads(line) for line in called.out.splitlines()]
+    assert sorted(one["data"]["order_id"] for one in printed) == ["O0", "O1", "O2"]
+    assert sorted(one["id"] for one in printed) == sorted(json.loads(line)["id"] for line in sent.splitlines())
     assert "1 record left out" in called.err
     assert couponry("publish", "-", given=called.out).words.startswith("Sent 3 events (3 to orders)")
     assert len(couponry("events", "orders", "--limit", "2").out.splitlines()) == 2
     unknown = couponry("events", "order")
     assert unknown.exit_code == 2
-    assert "choose among" in unknown.err
+    assert "choose one of" in unknown.err
 
 
-def test_a_file_with_bad_lines_is_refused_whole_with_their_numbers(couponry: Couponry, topics: KafkaSettings) -> None:
+def test_a_file_with_invalid_lines_is_refused_with_their_numbers(couponry: Couponry, topics: KafkaSettings) -> None:
     good = events(couponry, "order", 2)
     issued = json.dumps({"specversion": "1.0", "id": "1", "source": "/x", "type": "coupon.issued", "data": {}})
     called = couponry("publish", "-", given=f"{good}\nnonsense\n{{}}\n{issued}\n")
     assert (called.exit_code, called.out) == (1, "")
-    for line, told in ((4, "No CloudEvent"), (5, "specversion: is missing"), (6, "coupon.issued is written by")):
-        assert f"standard input, line {line}: {told}" in called.err, called.err
+    for line, problem in ((4, "No CloudEvent"), (5, "specversion: is missing"), (6, "coupon.issued is written by")):
+        assert f"standard input, line {line}: {problem}" in called.err, called.err
     assert "3 lines of 5" in called.err
     assert records(topics, "orders") == []
     assert couponry("publish", "-", given="").exit_code == 1
     assert couponry("publish", "-", "--topic", "nope", given=good).exit_code == 2
 
 
-def test_as_is_sends_what_cannot_be_read(couponry: Couponry, topics: KafkaSettings) -> None:
+def test_as_is_sends_unreadable_lines(couponry: Couponry, topics: KafkaSettings) -> None:
     without_topic = couponry("publish", "-", "--as-is", given=events(couponry, "order", 1) + "nonsense\n")
     assert without_topic.exit_code == 1
     assert "line 2" in without_topic.err
@@ -185,7 +185,7 @@ def test_dead_letters_are_listed_shown_and_sent_again(couponry: Couponry, topics
     assert couponry("dlq", "replay", f"{rewards}.issuer.dlq/0/0", "--json").json == {"sent": 1, "left_out": 0}
 
 
-def test_an_absent_broker_is_one_sentence(environment: dict[str, str]) -> None:
+def test_an_unavailable_broker_is_reported_in_one_line(environment: dict[str, str]) -> None:
     away = {**environment, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     order = call(away, "example", "order").out
     for arguments in (("topics", "create"), ("dlq", "list"), ("publish", "-")):
@@ -194,9 +194,7 @@ def test_an_absent_broker_is_one_sentence(environment: dict[str, str]) -> None:
         assert "The broker doesn't answer at 127.0.0.1:1" in called.err
 
 
-def test_what_was_written_but_never_published_is_named_when_patience_ends(
-    topics: KafkaSettings, database_url: str
-) -> None:
+def test_events_that_are_never_published_are_named_when_waiting_ends(topics: KafkaSettings, database_url: str) -> None:
     async def watch() -> str:
         async with ledger(database_url, definition()) as pool:
             await issue(Engine(pool), "save10", 2)

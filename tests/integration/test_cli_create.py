@@ -1,4 +1,4 @@
-"""`couponry coupons create` and `import`: coupons made in bulk, from a pattern or from a file."""
+"""Test `couponry coupons create` and `import`: many coupons from a pattern or from a file."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Couponry = Callable[..., Called]
 
 @pytest.fixture
 def couponry(database_url: str) -> Couponry:
-    """`couponry(…)` on this test's ledger, where the campaign `flyer` is loaded."""
+    """Call `couponry(…)` on this test's ledger, with the campaign `flyer`."""
 
     def called(*arguments: str, given: str | bytes | None = None) -> Called:
         return call({"COUPONRY_DATABASE_URL": database_url}, *arguments, given=given)
@@ -30,15 +30,15 @@ def load(couponry: Couponry, campaign_id: str, **changes: Any) -> None:
     assert couponry("campaigns", "load", "-", given=json.dumps(document)).exit_code == 0
 
 
-def test_codes_are_printed_as_they_are_made_and_the_same_id_gives_the_same(couponry: Couponry) -> None:
+def test_codes_are_printed_as_they_are_created_and_the_same_id_prints_the_same(couponry: Couponry) -> None:
     made = couponry("coupons", "create", "flyer", "--count", "2300", "--id", "run 1")
     codes = made.out.split()
     assert (made.exit_code, len(codes), len(set(codes))) == (0, 2_300, 2_300)
     assert made.err.splitlines() == [
-        "To go on after an interruption, and to see the same codes again: --id run 1",
-        "1,000 of 2,300 coupons made.",
-        "2,000 of 2,300 coupons made.",
-        "2,300 of 2,300 coupons made.",
+        "To continue after an interruption, or to print the same codes again: --id run 1",
+        "1,000 of 2,300 coupons created.",
+        "2,000 of 2,300 coupons created.",
+        "2,300 of 2,300 coupons created.",
     ]
     assert couponry("coupons", "create", "flyer", "--count", "2300", "--id", "run 1").out.split() == codes
     assert couponry("coupons", "create", "flyer", "--count", "2000", "--id", "run 1").out.split() == codes[:2_000]
@@ -53,7 +53,7 @@ def test_codes_go_to_a_file_that_can_be_imported_elsewhere(couponry: Couponry, t
     made = couponry("coupons", "create", "flyer", "--count", "3", "--output", str(file))
     assert (made.exit_code, made.out, len(file.read_text().split())) == (0, "", 3)
     again = couponry("coupons", "import", "flyer", str(file))
-    assert again.words.startswith("0 codes added to flyer. 3 codes left out, as they exist already: ")
+    assert again.words.startswith("0 codes added to flyer. 3 codes left out, because they exist already: ")
     assert couponry("coupons", "create", "flyer", "--count", "1", "--output", str(tmp_path)).exit_code == 2
 
 
@@ -65,11 +65,13 @@ def test_codes_that_cannot_be_written_are_not_lost(couponry: Couponry, tmp_path:
     assert "2 issued" in couponry("campaigns", "show", "flyer").words
 
 
-def test_what_does_not_fit_whole_is_refused_with_its_numbers(couponry: Couponry) -> None:
+def test_a_number_of_coupons_over_a_limit_is_refused(couponry: Couponry) -> None:
     load(couponry, "few", limits={"coupons_total": 1_500})
     refused = couponry("coupons", "create", "few", "--count", "2000")
     assert (refused.exit_code, len(refused.out.split())) == (1, 1_000)
-    assert "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. 1,000 coupons made before" in refused.err
+    assert (
+        "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. Created before: 1,000 coupons." in refused.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,14 +84,16 @@ def test_what_does_not_fit_whole_is_refused_with_its_numbers(couponry: Couponry)
         ({"code": {"pattern": "F-#######"}}, "too few for 30,000 coupons"),
     ],
 )
-def test_a_campaign_that_can_have_none_made_says_why(couponry: Couponry, changes: dict[str, Any], says: str) -> None:
+def test_a_campaign_without_creatable_coupons_is_refused_with_a_reason(
+    couponry: Couponry, changes: dict[str, Any], says: str
+) -> None:
     load(couponry, "other", **changes)
     made = couponry("coupons", "create", "other", "--count", "30000")
     assert (made.exit_code, made.out) == (1, "")
     assert says in " ".join(made.err.split())
 
 
-def test_an_unknown_campaign_is_told_so(couponry: Couponry, tmp_path: Path) -> None:
+def test_an_unknown_campaign_is_refused(couponry: Couponry, tmp_path: Path) -> None:
     (tmp_path / "codes").write_text("A-1\n")
     assert "There is no campaign 'nope'" in couponry("coupons", "create", "nope", "--count", "1").err
     assert "There is no campaign 'nope'" in couponry("coupons", "import", "nope", str(tmp_path / "codes")).err
@@ -105,7 +109,7 @@ def test_an_unknown_campaign_is_told_so(couponry: Couponry, tmp_path: Path) -> N
         ("Straße\n".encode(), ["Straße"]),
     ],
 )
-def test_codes_that_exist_are_read_from_lines_or_a_column_and_can_be_used_at_once(
+def test_existing_codes_are_read_from_lines_or_a_column_and_can_be_used_at_once(
     couponry: Couponry, content: bytes, codes: list[str]
 ) -> None:
     added = couponry("coupons", "import", "flyer", "-", given=content)
@@ -125,11 +129,11 @@ def test_codes_that_exist_are_read_from_lines_or_a_column_and_can_be_used_at_onc
         (b"name,code\nx,A\n\ny\n", "line 4: has no 'code'"),
         (b"name,code\nx,\n", "line 2: a code must have 1 to 255"),
         (b"OK-1\n\xff\xfe\n", "line 2: not UTF-8"),
-        (b"code\n", "holds no codes"),
-        (b"\n", "holds no codes"),
+        (b"code\n", "has no codes"),
+        (b"\n", "has no codes"),
     ],
 )
-def test_a_file_that_cannot_be_taken_names_the_line_and_adds_nothing(
+def test_an_invalid_code_file_is_refused_with_its_line_and_adds_nothing(
     couponry: Couponry, content: bytes, says: str
 ) -> None:
     refused = couponry("coupons", "import", "flyer", "-", given=content)

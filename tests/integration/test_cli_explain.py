@@ -1,4 +1,4 @@
-"""`couponry explain` on a real PostgreSQL: every rule with its verdict, and nothing written."""
+"""Test `couponry explain` on a real PostgreSQL: every rule has its verdict, and nothing is written."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ Couponry = Callable[..., Called]
 
 @pytest.fixture
 def couponry(database_url: str) -> Couponry:
-    """`couponry(…)` on this test's ledger."""
+    """Call `couponry(…)` on this test's ledger."""
 
     def called(*arguments: str, given: str | bytes | None = None) -> Called:
         return call({"COUPONRY_DATABASE_URL": database_url}, *arguments, given=given)
@@ -39,7 +39,7 @@ def couponry(database_url: str) -> Couponry:
 
 @pytest.fixture
 def codes(database_url: str) -> dict[str, str]:
-    """A code of each campaign; that of `used` has been used on order A."""
+    """Return a code of each campaign; that of `used` is redeemed for order A."""
 
     async def issued() -> dict[str, str]:
         picky = {"eligibility": {"min_order_amount": "50.00", "currency": "USD"}, "applies_to": SHOES}
@@ -54,7 +54,7 @@ def codes(database_url: str) -> dict[str, str]:
 
 
 def counts(database_url: str) -> dict[str, int]:
-    """How many rows each table has that a decision writes, and how far the outbox has come."""
+    """Return the row counts of the tables that a decision writes, and the last position of the outbox."""
 
     async def read() -> dict[str, int]:
         connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
@@ -74,14 +74,14 @@ def written(tmp_path: Path, document: object) -> str:
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """ORDER as a CloudEvent."""
+    """Return ORDER as a CloudEvent."""
     return {
         "specversion": "1.0", "id": "1", "source": "/shop", "type": "order.placed",
         "data": {"order_id": "O1", "placed_at": "2026-03-01T12:00:00Z", **ORDER},
     } | changes  # fmt: skip
 
 
-def test_a_good_code_is_told_with_what_it_takes_off(
+def test_a_valid_code_is_shown_with_its_discount(
     couponry: Couponry, codes: dict[str, str], tmp_path: Path, database_url: str
 ) -> None:
     before = counts(database_url)
@@ -91,11 +91,11 @@ def test_a_good_code_is_told_with_what_it_takes_off(
     assert "limits.uses_per_coupon holds limit 1, used 0, held 0" in called.words
     assert "discount holds discount 4.50, currency USD" in called.words
     assert "Its campaign doesn't ask for window.hours, eligibility.channels," in called.words
-    assert called.out.rstrip().endswith("Good: 4.50 USD off.")
+    assert called.out.rstrip().endswith("Valid: 4.50 USD off.")
     assert counts(database_url) == before
 
 
-def test_every_rule_that_refuses_is_told_not_just_the_first(
+def test_every_refusing_rule_is_shown_and_not_only_the_first(
     couponry: Couponry, codes: dict[str, str], tmp_path: Path, database_url: str
 ) -> None:
     before = counts(database_url)
@@ -112,22 +112,22 @@ def test_every_rule_that_refuses_is_told_not_just_the_first(
     assert counts(database_url) == before
 
 
-def test_as_json_the_numbers_have_their_names(couponry: Couponry, codes: dict[str, str], tmp_path: Path) -> None:
+def test_json_names_every_number(couponry: Couponry, codes: dict[str, str], tmp_path: Path) -> None:
     called = couponry("explain", codes["picky"], "--order", written(tmp_path, ORDER), "--json")
-    told = called.json
+    explanation = called.json
 
     assert called.exit_code == 1
-    assert (told["code"], told["outcome"]) == (codes["picky"], "below_minimum")
-    assert told["message"] == "The order's 45.00 USD is below the minimum of 50.00 USD."
-    [minimum] = [one for one in told["findings"] if one["rule"] == "eligibility.min_order_amount"]
+    assert (explanation["code"], explanation["outcome"]) == (codes["picky"], "below_minimum")
+    assert explanation["message"] == "The order's 45.00 USD is below the minimum of 50.00 USD."
+    [minimum] = [one for one in explanation["findings"] if one["rule"] == "eligibility.min_order_amount"]
     assert minimum == {
         "rule": "eligibility.min_order_amount",
         "outcome": "refused",
         "reason": "below_minimum",
-        "message": told["message"],
+        "message": explanation["message"],
         "saw": {"minimum": "50.00", "amount": "45.00"},
     }
-    assert {one["outcome"] for one in told["findings"]} == {"holds", "refused", "not_asked", "not_judged"}
+    assert {one["outcome"] for one in explanation["findings"]} == {"holds", "refused", "not_asked", "not_judged"}
 
     good = couponry("explain", codes["save10"], "--order", written(tmp_path, ORDER), "--json")
     assert good.exit_code == 0
@@ -135,7 +135,7 @@ def test_as_json_the_numbers_have_their_names(couponry: Couponry, codes: dict[st
     assert (good.json["discount_minor"], good.json["currency"]) == (450, "USD")
 
 
-def test_without_an_order_what_needs_one_is_left_open(
+def test_without_an_order_rules_that_need_one_are_not_checked(
     couponry: Couponry, codes: dict[str, str], database_url: str
 ) -> None:
     before = counts(database_url)
@@ -143,7 +143,7 @@ def test_without_an_order_what_needs_one_is_left_open(
 
     assert called.exit_code == 0
     assert "eligibility.min_order_amount needs an order" in called.words
-    assert called.out.rstrip().endswith("Good, as far as can be said without an order.")
+    assert called.out.rstrip().endswith("Valid, as far as this can be checked without an order.")
     assert counts(database_url) == before
 
     alone = couponry("explain", codes["picky"], "--json").json
@@ -157,18 +157,16 @@ def test_an_order_comes_from_a_pipe_as_an_event_or_as_its_data(
     called = couponry("explain", codes["save10"], "--order", "-", given=json.dumps(document))
 
     assert called.exit_code == 0
-    assert "Good: 4.50 USD off." in called.out
+    assert "Valid: 4.50 USD off." in called.out
 
 
-def test_the_example_order_can_be_asked_about(couponry: Couponry, codes: dict[str, str]) -> None:
+def test_the_example_order_can_be_explained(couponry: Couponry, codes: dict[str, str]) -> None:
     example = couponry("example", "order", "--code", "ANOTHER").out
 
-    assert "Good: 12.50 USD off." in couponry("explain", codes["save10"], "--order", "-", given=example).out
+    assert "Valid: 12.50 USD off." in couponry("explain", codes["save10"], "--order", "-", given=example).out
 
 
-def test_an_amount_that_is_a_number_keeps_its_digits_and_metadata_its_kinds(
-    couponry: Couponry, database_url: str
-) -> None:
+def test_numeric_amounts_keep_their_digits_and_metadata_keeps_its_types(couponry: Couponry, database_url: str) -> None:
     condition = {"name": "light", "expression": "order.metadata.kilos < 1.5 && order.amount_minor == 1234567890123456"}
 
     async def issued() -> str:
@@ -183,13 +181,13 @@ def test_an_amount_that_is_a_number_keeps_its_digits_and_metadata_its_kinds(
     assert called.exit_code == 0
 
 
-def test_a_code_that_stands_on_the_order_changes_nothing(couponry: Couponry, codes: dict[str, str]) -> None:
+def test_a_code_already_redeemed_for_the_order_changes_nothing(couponry: Couponry, codes: dict[str, str]) -> None:
     given = json.dumps(event(data=ORDER | {"order_id": "A", "placed_at": "2026-03-01T12:00:00Z"}))
     called = couponry("explain", codes["used"], "--order", "-", given=given)
 
     assert called.exit_code == 0
     assert "Order 'A' has redeemed it already, so nothing is judged again." in called.words
-    assert called.out.rstrip().endswith("The order has it already; the same order again changes nothing.")
+    assert called.out.rstrip().endswith("Already redeemed for this order; the same order again changes nothing.")
     assert couponry("explain", codes["used"], "--order", "-", "--json", given=given).json["outcome"] == "unchanged"
 
     other = couponry("explain", codes["used"], "--order", "-", given=json.dumps(ORDER))
@@ -206,17 +204,17 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
-        ("", "this is no valid JSON (Expecting value: line 1 column 1 (char 0)); `couponry example order` prints one."),
-        ("{", "this is no valid JSON"),
-        ("\x00\xff", "this is no valid JSON"),
-        ("[" * 100_000, "this is no valid JSON"),
-        ("[]", "an order is a JSON object; `couponry example order` prints one."),
+        ("", "not valid JSON (Expecting value: line 1 column 1 (char 0)); `couponry example order` prints one."),
+        ("{", "not valid JSON"),
+        ("\x00\xff", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "an order must be a JSON object; `couponry example order` prints one."),
         (event(type="order.paid"), "This is an event of type 'order.paid', not order.placed;"),
         (event(type=["order.placed"]), "This is an event of type ['order.placed'], not order.placed;"),
-        (event(data=None), "The event has no data that is a JSON object;"),
-        (event(data="order"), "The event has no data that is a JSON object;"),
+        (event(data=None), "The event's `data` must be a JSON object;"),
+        (event(data="order"), "The event's `data` must be a JSON object;"),
         ({}, "currency: is missing. amount: is missing."),
         (event(data={"currency": "USD"}), "data.amount: is missing."),
         (ORDER | {"amount": "1.234"}, "'1.234' has 3 decimals, but USD has 2"),
@@ -230,32 +228,32 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
         (ORDER | {"amount": float("nan")}, "amount: must be"),
     ],
 )
-def test_an_order_that_cannot_be_read_is_a_sentence(
-    couponry: Couponry, tmp_path: Path, document: object, told: str
+def test_an_unreadable_order_is_reported_in_one_line(
+    couponry: Couponry, tmp_path: Path, document: object, message: str
 ) -> None:
     file = written(tmp_path, document)
     called = couponry("explain", "SAVE10", "--order", file)
 
     assert (called.exit_code, called.out) == (1, "")
     assert file in called.err
-    assert told in called.err
+    assert message in called.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "told"),
+    ("arguments", "exit_code", "message"),
     [
         (("SAVE10", "--order", "nowhere.json"), 2, "There is no file nowhere.json; check the path."),
-        (("SAVE10", "--order", "/"), 2, "/ is a folder; name a file in it."),
+        (("SAVE10", "--order", "/"), 2, "/ is a folder; give a file in it."),
         ((" ",), 2, "A code must have 1 to"),
-        (("SAVE10", "--customer", "+1"), 2, "is no phone number"),
+        (("SAVE10", "--customer", "+1"), 2, "is not a phone number"),
         ((), 2, "Missing argument 'CODE'"),
         (("A\x00B",), 2, "must have no control characters"),
     ],
 )
-def test_a_question_that_cannot_be_asked_is_a_sentence(
-    couponry: Couponry, arguments: tuple[str, ...], exit_code: int, told: str
+def test_wrong_arguments_are_reported_in_one_line(
+    couponry: Couponry, arguments: tuple[str, ...], exit_code: int, message: str
 ) -> None:
     called = couponry("explain", *arguments)
 
     assert (called.exit_code, called.out) == (exit_code, "")
-    assert told in " ".join(called.err.split())
+    assert message in " ".join(called.err.split())

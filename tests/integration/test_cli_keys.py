@@ -1,4 +1,4 @@
-"""`couponry keys`: made once, shown once, listed without their secrets, revoked for good."""
+"""Test `couponry keys`: keys are shown once, listed without their secrets, revoked permanently."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def scopes_of(database_url: str, key: str) -> frozenset[str] | None:
     return asyncio.run(look())
 
 
-def test_a_key_is_made_listed_and_revoked(couponry: Couponry, database_url: str) -> None:
+def test_a_key_is_created_listed_and_revoked(couponry: Couponry, database_url: str) -> None:
     made = couponry("keys", "create", "checkout", "--scope", "validate", "--scope", "redeem")
     key = made.out.strip()
     assert made.exit_code == 0
@@ -54,7 +54,7 @@ def test_a_key_with_every_scope_as_json(couponry: Couponry, database_url: str) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["x"], "--scope"),
         (["x", "--all", "--scope", "read"], "--scope"),
@@ -62,11 +62,11 @@ def test_a_key_with_every_scope_as_json(couponry: Couponry, database_url: str) -
         ([" ", "--all"], "say what it is for"),
     ],
 )
-def test_what_can_be_no_key_is_told(couponry: Couponry, arguments: list[str], told: str) -> None:
+def test_an_invalid_key_is_refused_with_a_reason(couponry: Couponry, arguments: list[str], message: str) -> None:
     called = couponry("keys", "create", *arguments)
     assert called.exit_code == 2
-    assert told in called.err
+    assert message in called.err
 
 
-def test_where_there_are_no_keys_it_says_how_to_make_one(couponry: Couponry) -> None:
+def test_without_keys_the_list_says_how_to_create_one(couponry: Couponry) -> None:
     assert "couponry keys create" in couponry("keys", "list").out

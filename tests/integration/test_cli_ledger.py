@@ -1,4 +1,4 @@
-"""The commands that need only the ledger, on a real PostgreSQL."""
+"""Test the commands that need only the ledger, on a real PostgreSQL."""
 
 import asyncio
 import gzip
@@ -25,7 +25,7 @@ Couponry = Callable[..., Called]
 
 @pytest.fixture
 def couponry(database_url: str) -> Couponry:
-    """`couponry(…)` on this test's ledger."""
+    """Call `couponry(…)` on this test's ledger."""
 
     def called(*arguments: str, given: str | bytes | None = None) -> Called:
         return call({"COUPONRY_DATABASE_URL": database_url}, *arguments, given=given)
@@ -35,7 +35,7 @@ def couponry(database_url: str) -> Couponry:
 
 @pytest.fixture
 def codes(database_url: str) -> list[str]:
-    """Three codes of the campaign save10, held by HOLDER."""
+    """Issue three coupons of save10 to HOLDER and return their codes."""
 
     async def issued() -> list[str]:
         async with ledger(database_url, definition()) as pool:
@@ -45,7 +45,7 @@ def codes(database_url: str) -> list[str]:
 
 
 def rows(database_url: str) -> dict[str, list[Any]]:
-    """Everything in every table of the ledger."""
+    """Return all rows of every table of the ledger."""
 
     async def read() -> dict[str, list[Any]]:
         connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
@@ -59,7 +59,7 @@ def rows(database_url: str) -> dict[str, list[Any]]:
 
 
 def execute(database_url: str, statement: str, *arguments: object) -> None:
-    """One statement as the superuser, past everything that guards the ledger."""
+    """Execute one statement as the superuser, without the ledger's protections."""
 
     async def run() -> None:
         connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
@@ -96,7 +96,7 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ('{"campaign_id": "a"}', "campaign.json:1: campaign 'a', discount: is missing."),
         (
@@ -108,22 +108,22 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
             json.dumps(campaign("a", limits={"spend_total": "5.001"}, eligibility=LIMITED)),
             "limits.spend_total: The amount '5.001' has 3 decimals, but USD has 2",
         ),
-        ("", "campaign.json is empty"),
-        ('{"campaign_id": ', "campaign.json:1:17: this is no valid JSON"),
+        ("", "campaign.json has no campaigns"),
+        ('{"campaign_id": ', "campaign.json:1:17: not valid JSON"),
     ],
 )
-def test_a_wrong_campaign_file_names_place_and_field_and_loads_nothing(
-    couponry: Couponry, tmp_path: Path, content: str, told: str
+def test_an_invalid_campaign_file_is_refused_with_line_and_field(
+    couponry: Couponry, tmp_path: Path, content: str, message: str
 ) -> None:
     file = tmp_path / "campaign.json"
     file.write_text(content)
     called = couponry("campaigns", "load", str(file))
     assert (called.exit_code, called.out) == (1, "")
-    assert told in called.err
+    assert message in called.err
     assert couponry("campaigns", "list", "--json").json == []
 
 
-def test_a_file_that_is_not_there_is_wrong_usage(couponry: Couponry, tmp_path: Path) -> None:
+def test_a_missing_file_is_a_usage_error(couponry: Couponry, tmp_path: Path) -> None:
     called = couponry("campaigns", "load", str(tmp_path / "none.json"))
     assert called.exit_code == 2
     assert called.err.startswith("There is no file")
@@ -134,9 +134,9 @@ def test_a_shown_campaign_can_be_changed_and_loaded_again(couponry: Couponry, co
     assert shown == campaign("save10")
     changed = couponry("campaigns", "load", "-", given=json.dumps(shown | {"status": "paused"}))
     assert changed.words == "changed save10"
-    told = couponry("campaigns", "show", "save10").words
-    assert "status paused" in told
-    assert "3 issued, 0 of them voided" in told
+    shown = couponry("campaigns", "show", "save10").words
+    assert "status paused" in shown
+    assert "3 issued, 0 of them voided" in shown
     unknown = couponry("campaigns", "show", "nope")
     assert (unknown.exit_code, unknown.err.count("\n")) == (1, 1)
 
@@ -145,7 +145,7 @@ def test_a_coupon_goes_from_lock_to_burn_and_shows_its_whole_history(couponry: C
     code = codes[0]
     locked = couponry("coupons", "lock", code, "--customer", "customer_123", "--seconds", "600", "--json").json
     assert (locked["outcome"], locked["accepted"][0]["code"]) == ("locked", code)
-    refused = couponry("coupons", "lock", code.lower(), "--customer", "somebody_else")
+    refused = couponry("coupons", "lock", code.lower(), "--customer", "another_customer")
     assert refused.exit_code == 1
     assert "Refused (locked_elsewhere)" in refused.words
     reference = locked["lock_reference"]
@@ -154,17 +154,19 @@ def test_a_coupon_goes_from_lock_to_burn_and_shows_its_whole_history(couponry: C
     assert (burned.exit_code, burned.json["discount_minor"]) == (0, 1250)
     assert couponry("coupons", "void", code).words.startswith("Voided:")
     history = couponry("coupons", "show", f" {code.lower()} ", "--json").json
-    told = [(one["kind"], one["order_id"]) for one in history["happenings"]]
-    assert told == [("issued", None), ("locked", None), ("refused", None), ("burned", "ORD1"), ("voided", None)]
+    happenings = [(one["kind"], one["order_id"]) for one in history["happenings"]]
+    assert happenings == [("issued", None), ("locked", None), ("refused", None), ("burned", "ORD1"), ("voided", None)]
     assert history["coupon"]["status"] == "voided"
     assert (history["coupon"]["used_uses"], history["coupon"]["held_uses"]) == (1, 0)
     assert "id customer_123" in couponry("coupons", "show", code).words
 
 
-def test_a_released_lock_holds_nothing_and_letting_go_twice_is_once(couponry: Couponry, codes: list[str]) -> None:
+def test_a_released_lock_holds_nothing_and_a_second_release_changes_nothing(
+    couponry: Couponry, codes: list[str]
+) -> None:
     reference = couponry("coupons", "lock", codes[0], "--customer", "customer_123", "--json").json["lock_reference"]
     assert couponry("coupons", "show", codes[0], "--json").json["holds"][0]["lock_reference"] == reference
-    assert couponry("coupons", "release", reference).words.startswith("Let go:")
+    assert couponry("coupons", "release", reference).words.startswith("Released:")
     assert couponry("coupons", "release", reference).words.startswith("Nothing to do")
     assert couponry("coupons", "show", codes[0], "--json").json["holds"] == []
     assert couponry("coupons", "release", "lock_unknown").exit_code == 1
@@ -179,9 +181,7 @@ def test_the_same_id_repeats_a_command_and_refuses_another(couponry: Couponry, c
     assert "used before for a request with different content" in other.err
 
 
-def test_validate_says_what_would_happen_and_leaves_every_row_as_it_was(
-    couponry: Couponry, codes: list[str], database_url: str
-) -> None:
+def test_validate_shows_the_result_and_changes_no_row(couponry: Couponry, codes: list[str], database_url: str) -> None:
     before = rows(database_url)
     good = couponry(
         "coupons", "validate", codes[0], "--amount", "125.00", "--currency", "USD", "--customer", "new_customer"
@@ -209,25 +209,25 @@ def test_validate_says_what_would_happen_and_leaves_every_row_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("lock", "A", "--amount", "5.00"), "give --currency"),
         (("lock", "A", "--amount", "5.001", "--currency", "USD"), "3 decimals"),
         (("lock", "A", "--currency", "USD"), "--currency alone"),
         (("lock", "A", "--line", "5:x", "--currency", "USD"), "PRODUCT:QUANTITY:PRICE"),
-        (("lock", "A", "--customer", "+1"), "no phone number"),
+        (("lock", "A", "--customer", "+1"), "not a phone number"),
         (("lock", "A", "--id", " "), "--id must be"),
         (("lock",), "Missing argument"),
         (("lock", "A", "--seconds", "0"), "--seconds"),
     ],
 )
-def test_wrong_usage_is_told_with_exit_code_2(couponry: Couponry, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_reported_with_exit_code_2(couponry: Couponry, arguments: tuple[str, ...], message: str) -> None:
     called = couponry("coupons", *arguments)
     assert called.exit_code == 2
-    assert told in " ".join(called.err.replace("│", " ").split())
+    assert message in " ".join(called.err.replace("│", " ").split())
 
 
-def test_a_pool_is_filled_once_however_often_its_file_is_imported(couponry: Couponry, tmp_path: Path) -> None:
+def test_importing_a_file_twice_fills_the_pool_once(couponry: Couponry, tmp_path: Path) -> None:
     pool = json.dumps(campaign("partner", source={"kind": "pool"}, code={}))
     couponry("campaigns", "load", "-", given=f"{pool}\n")
     file = tmp_path / "codes.txt"
@@ -239,7 +239,7 @@ def test_a_pool_is_filled_once_however_often_its_file_is_imported(couponry: Coup
     assert couponry("coupons", "import", "nope", str(file)).exit_code == 1
 
 
-def test_a_customer_is_found_by_any_of_their_names(couponry: Couponry, codes: list[str]) -> None:
+def test_a_customer_is_found_by_any_identifier(couponry: Couponry, codes: list[str]) -> None:
     couponry("coupons", "lock", codes[0], "--customer", "customer_123")
     for name in ("customer_123", "John.Smith@Email.com", "+919999988886", "id:customer_123"):
         wallet = couponry("customers", "show", name, "--json").json
@@ -258,11 +258,13 @@ def test_redemptions_are_listed_newest_first_and_filtered(
             await engine.execute([redeem("ORD1", [codes[0]])])
             await engine.execute([redeem("ORD2", [codes[0], "NOPE"])])
 
-    assert couponry("redemptions", "list").words == "Nothing yet."
+    assert couponry("redemptions", "list").words == "No redemptions yet."
     asyncio.run(orders())
-    told = [(one["order_id"], one["outcome"], one["reason"]) for one in couponry("redemptions", "list", "--json").json]
-    assert sorted(told[:2]) == [("ORD2", "refused", "exhausted"), ("ORD2", "refused", "not_found")]
-    assert told[2:] == [("ORD1", "redeemed", None)]
+    listed = [
+        (one["order_id"], one["outcome"], one["reason"]) for one in couponry("redemptions", "list", "--json").json
+    ]
+    assert sorted(listed[:2]) == [("ORD2", "refused", "exhausted"), ("ORD2", "refused", "not_found")]
+    assert listed[2:] == [("ORD1", "redeemed", None)]
     assert len(couponry("redemptions", "list", "--refused", "--json").json) == 2
     found = couponry("redemptions", "list", "--reason", "not_found", "--json").json
     assert [(one["code"], one["reason"]) for one in found] == [("NOPE", "not_found")]
@@ -271,10 +273,10 @@ def test_redemptions_are_listed_newest_first_and_filtered(
     assert len(couponry("redemptions", "list", "--limit", "1", "--json").json) == 1
     assert "redeemed 12.50 USD" in couponry("redemptions", "list").words
     assert couponry("redemptions", "list", "--reason", "nonsense").exit_code == 2
-    assert "somebody tried that code" in couponry("coupons", "show", "nope").words
+    assert "requests named that code" in couponry("coupons", "show", "nope").words
 
 
-def test_the_audit_finds_a_meter_that_somebody_changed(couponry: Couponry, codes: list[str], database_url: str) -> None:
+def test_the_audit_finds_a_changed_meter(couponry: Couponry, codes: list[str], database_url: str) -> None:
     assert "nothing found" in couponry("audit").words
     execute(database_url, "UPDATE coupons SET used_uses = 1 WHERE code = $1", codes[0])
     called = couponry("audit", "--json")
@@ -300,7 +302,7 @@ def test_webhooks_are_added_disabled_and_enabled(couponry: Couponry) -> None:
     assert couponry("webhooks", "enable", "0199f6a2-6000-7000-8000-000000000001").exit_code == 1
 
 
-def test_an_absent_database_is_one_sentence_without_its_password() -> None:
+def test_an_unavailable_database_is_reported_in_one_line_without_its_password() -> None:
     away = {"COUPONRY_DATABASE_URL": "postgresql://me:hidden@127.0.0.1:1/couponry"}
     for arguments in (("audit",), ("campaigns", "list"), ("coupons", "lock", "A", "--id", "mine"), ("migrate",)):
         called = call(away, *arguments)
@@ -310,7 +312,7 @@ def test_an_absent_database_is_one_sentence_without_its_password() -> None:
     assert "--id mine" in call(away, "coupons", "lock", "A", "--id", "mine").err
 
 
-def test_a_ledger_without_tables_says_how_to_make_them(postgres: Any) -> None:
+def test_without_tables_the_message_says_how_to_create_them(postgres: Any) -> None:
     url = postgres.create_database("cli_without_tables")
     try:
         environment = {"COUPONRY_DATABASE_URL": url}
@@ -328,10 +330,10 @@ def test_a_ledger_without_tables_says_how_to_make_them(postgres: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [("not a url", "can't be read"), ("postgresql://u:p@127.0.0.1:1/x?sslmode=perhaps", "can't be read")],
 )
-def test_a_database_url_that_is_none_says_how_to_write_one(url: str, told: str) -> None:
+def test_an_invalid_database_url_is_refused_with_the_right_format(url: str, message: str) -> None:
     called = call({"COUPONRY_DATABASE_URL": url}, "audit")
     assert called.exit_code in (1, 2)
-    assert told in called.err
+    assert message in called.err

@@ -1,4 +1,4 @@
-"""`couponry outbox`: what is withheld, and publishing it again."""
+"""Test `couponry outbox`: list withheld events and publish them again."""
 
 import asyncio
 import uuid
@@ -27,7 +27,7 @@ def couponry(database_url: str) -> Couponry:
 
 @pytest.fixture
 def three_withheld(database_url: str) -> None:
-    """Positions 1 to 3 are withheld; the second one's key and error would steer a terminal."""
+    """Withhold positions 1 to 3; key and error of the second contain terminal control characters."""
     rows = [
         OutboxRow(
             event_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
@@ -53,7 +53,7 @@ def three_withheld(database_url: str) -> None:
     asyncio.run(prepare())
 
 
-def test_nothing_withheld_is_a_sentence(couponry: Couponry) -> None:
+def test_no_withheld_events_is_reported_in_one_line(couponry: Couponry) -> None:
     assert couponry("outbox", "list").words == "No event is withheld."
     assert couponry("outbox", "list", "--json").json == []
     assert couponry("outbox", "publish", "--all", "--json").json == {"published": []}
@@ -78,6 +78,6 @@ def test_withheld_events_are_listed_and_published_once(couponry: Couponry) -> No
     assert couponry("outbox", "publish", "--all", "--json").json == {"published": [1]}
 
 
-def test_what_is_no_position_is_wrong_usage(couponry: Couponry) -> None:
+def test_an_invalid_position_is_a_usage_error(couponry: Couponry) -> None:
     for arguments in ((), ("1", "--all"), ("0",), ("x",), ("99999999999999999999",)):
         assert couponry("outbox", "publish", *arguments).exit_code == 2, arguments

@@ -1,4 +1,4 @@
-"""`couponry campaigns plan`: what a load would change, told without changing anything, on a real PostgreSQL."""
+"""Test `couponry campaigns plan` on a real PostgreSQL: it shows what a load would change, and changes nothing."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ Couponry = Callable[..., Called]
 
 @pytest.fixture
 def couponry(database_url: str) -> Couponry:
-    """`couponry(…)` on this test's ledger."""
+    """Call `couponry(…)` on this test's ledger."""
 
     def called(*arguments: str, given: str | bytes | None = None) -> Called:
         return call({"COUPONRY_DATABASE_URL": database_url}, *arguments, given=given)
@@ -39,7 +39,7 @@ def couponry(database_url: str) -> Couponry:
 
 @pytest.fixture
 def live(database_url: str) -> str:
-    """A database with the campaign save10: three coupons of anna's, two of them used, the third held; one of ben's."""
+    """Issue coupons of save10: three to anna, of them two used and one held, and one to ben."""
 
     async def happened() -> None:
         async with ledger(database_url, definition(limits=LIVE)) as pool:
@@ -56,7 +56,7 @@ def live(database_url: str) -> str:
 
 
 def planned(couponry: Couponry, **changes: Any) -> dict[str, Any]:
-    """The plan for save10 with these changes."""
+    """Return the plan for save10 with these changes."""
     given = json.dumps(campaign("save10", **{"limits": LIVE} | changes))
     called = couponry("campaigns", "plan", "-", "--json", given=given)
     assert called.exit_code == 0, called.err
@@ -68,7 +68,7 @@ def effects(couponry: Couponry, **changes: Any) -> dict[str, str]:
     return {effect["field"]: effect["text"] for effect in planned(couponry, **changes)["effects"]}
 
 
-def test_a_plan_shows_fields_and_effects_and_leaves_every_row_as_it_was(couponry: Couponry, live: str) -> None:
+def test_a_plan_shows_fields_and_effects_and_changes_no_row(couponry: Couponry, live: str) -> None:
     before = rows(live)
     given = json.dumps([campaign("save10", limits=LIVE | {"uses_per_coupon": 2}), campaign("new")])
     called = couponry("campaigns", "plan", "-", given=given)
@@ -105,12 +105,12 @@ def test_a_plan_shows_fields_and_effects_and_leaves_every_row_as_it_was(couponry
         ({"coupons_per_customer": 4}, "coupons_per_customer", "1 customer who had no coupon left to get can get one"),
     ],
 )  # fmt: skip
-def test_a_changed_limit_is_told_with_the_ledgers_numbers(
+def test_a_changed_limit_is_shown_with_the_numbers_of_the_ledger(
     couponry: Couponry, live: str, limits: dict[str, Any], field: str, says: str
 ) -> None:
-    told = effects(couponry, limits=LIVE | limits)
-    assert list(told) == [f"limits.{field}"]
-    assert told[f"limits.{field}"].startswith(says)
+    found = effects(couponry, limits=LIVE | limits)
+    assert list(found) == [f"limits.{field}"]
+    assert found[f"limits.{field}"].startswith(says)
 
 
 def test_a_lowered_use_of_coupons_counts_those_at_the_new_limit(couponry: Couponry, live: str) -> None:
@@ -145,7 +145,7 @@ def test_a_lowered_use_of_coupons_counts_those_at_the_new_limit(couponry: Coupon
         ({"stacking": {"policy": "exclusive"}}, "stacking.policy", "For every use from now on, also with coupons"),
     ],
 )  # fmt: skip
-def test_any_other_change_says_for_what_it_holds(
+def test_other_changes_name_what_they_apply_to(
     couponry: Couponry, live: str, changes: dict[str, Any], field: str, says: str
 ) -> None:
     assert effects(couponry, **changes)[field].startswith(says)
@@ -155,43 +155,43 @@ def test_the_same_campaign_in_yaml_and_in_json_is_the_same(couponry: Couponry) -
     as_json, as_yaml = couponry("example", "campaign").out, couponry("example", "campaign", "--yaml").out
     assert couponry("campaigns", "load", "-", given=as_yaml).words.startswith("created welcome")
     assert couponry("campaigns", "load", "-", given=as_yaml).words == "unchanged welcome"
-    # Amounts are their digits: 10 and "10" are one text, 10.0 would be another.
+    # Amounts are compared by their digits: 10 equals "10", but 10.0 differs.
     assert couponry("campaigns", "load", "-", given=as_json).words == "unchanged welcome"
     assert couponry("campaigns", "plan", "-", given=as_json).words.startswith("unchanged welcome 1 campaign: 0 created")
 
 
-def test_a_shared_code_that_is_another_coupons_is_seen_beforehand_and_refused(couponry: Couponry) -> None:
+def test_a_shared_code_of_another_coupon_is_planned_as_a_conflict_and_refused(couponry: Couponry) -> None:
     def shared(campaign_id: str) -> str:
         return json.dumps(campaign(campaign_id, code={"shared_code": "HELLO"}))
 
     couponry("campaigns", "load", "-", given=shared("one"))
-    told = couponry("campaigns", "plan", "-", given=shared("two"))
-    assert (told.exit_code, "a coupon of campaign 'one' has that code already" in told.words) == (0, True)
+    called = couponry("campaigns", "plan", "-", given=shared("two"))
+    assert (called.exit_code, "a coupon of campaign 'one' has that code already" in called.words) == (0, True)
     refused = couponry("campaigns", "load", "-", given=shared("two"))
     assert refused.exit_code == 1
-    assert refused.err.startswith("A shared code is another coupon's already; nothing was loaded.")
+    assert refused.err.startswith("A shared code belongs to another coupon; nothing was loaded.")
     assert "CONFLICT" not in couponry("campaigns", "plan", "-", given=shared("one")).out
 
 
-def test_headers_may_be_secret_so_a_plan_names_them_only(couponry: Couponry) -> None:
+def test_a_plan_does_not_print_headers(couponry: Couponry) -> None:
     source = {"kind": "external", "url": "https://partner.example/codes", "headers": {"Authorization": "Bearer one"}}
     couponry("campaigns", "load", "-", given=json.dumps(campaign("ext", source=source, code={})))
     source["headers"] = {"Authorization": "Bearer two"}
     given = json.dumps(campaign("ext", source=source, code={}))
     for more in ([], ["--json"]):
-        told = couponry("campaigns", "plan", "-", *more, given=given)
-        assert (told.exit_code, "source.headers" in told.out, "Bearer" in told.out) == (0, True, False)
+        called = couponry("campaigns", "plan", "-", *more, given=given)
+        assert (called.exit_code, "source.headers" in called.out, "Bearer" in called.out) == (0, True, False)
 
 
 def test_a_row_that_an_older_version_wrote_is_planned_as_it_is_loaded(couponry: Couponry, database_url: str) -> None:
     given = json.dumps(campaign("old"))
     couponry("campaigns", "load", "-", given=given)
     execute(database_url, "UPDATE campaigns SET definition = definition - 'recurring'")
-    assert "No field differs; it would only be written anew" in couponry("campaigns", "plan", "-", given=given).words
+    assert "No field differs; it would only be stored again" in couponry("campaigns", "plan", "-", given=given).words
     assert couponry("campaigns", "load", "-", given=given).words == "changed old"
 
 
-def test_a_wrong_file_is_told_as_load_tells_it(couponry: Couponry) -> None:
+def test_an_invalid_file_is_reported_as_by_load(couponry: Couponry) -> None:
     for command in ("plan", "load"):
         called = couponry("campaigns", command, "-", given="campaign_id: a\nname: 5\n")
         assert (called.exit_code, called.out) == (1, "")
@@ -201,11 +201,11 @@ def test_a_wrong_file_is_told_as_load_tells_it(couponry: Couponry) -> None:
         ]
 
 
-def test_a_long_list_tells_what_came_and_what_went(couponry: Couponry) -> None:
+def test_a_changed_long_list_shows_added_and_removed_entries(couponry: Couponry) -> None:
     before, after = [f"p{n}" for n in range(10)], [f"p{n}" for n in range(1, 11)]
     couponry("campaigns", "load", "-", given=json.dumps(campaign("a", applies_to={"product_ids": before})))
-    told = couponry("campaigns", "plan", "-", given=json.dumps(campaign("a", applies_to={"product_ids": after})))
-    assert "applies_to.product_ids: 10 → 10 entries (new: p10; gone: p0)" in told.words
+    called = couponry("campaigns", "plan", "-", given=json.dumps(campaign("a", applies_to={"product_ids": after})))
+    assert "applies_to.product_ids: 10 → 10 entries (new: p10; gone: p0)" in called.words
 
 
 def test_the_page_shows_what_its_commands_print(

@@ -1,4 +1,4 @@
-"""`couponry customers export` and `erase`, on a real ledger and broker."""
+"""Test `couponry customers export` and `erase` on a real ledger and broker."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def couponry(environment: dict[str, str]) -> Couponry:
 
 @pytest.fixture
 def known(database_url: str) -> None:
-    """Ann holds three coupons."""
+    """Issue three coupons to Ann."""
     asyncio.run(_issued(database_url, 3))
 
 
@@ -100,7 +100,7 @@ def test_dead_letters_that_name_the_customer_are_listed_with_the_time_they_stay(
     assert "14 days (orders)" in erased.words
 
 
-def test_without_a_broker_the_ledger_is_erased_all_the_same(database_url: str, known: None) -> None:
+def test_without_a_broker_the_ledger_is_still_erased(database_url: str, known: None) -> None:
     away = {"COUPONRY_DATABASE_URL": database_url, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     erased = call(away, "customers", "erase", "ann_smith_77")
     assert erased.exit_code == 0, erased.err
@@ -124,7 +124,7 @@ def test_an_erasure_that_is_killed_is_finished_by_the_same_command(database_url:
 
 
 async def _once_begun(database_url: str) -> Any:
-    """The erasure's row, as soon as some of the coupons were changed."""
+    """Wait until some coupons are changed, and return the erasure's row."""
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         until = time.monotonic() + 60
         while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""`couponry up`: one command, everything runs; other commands in the folder find it; Ctrl-C ends all of it."""
+"""Test `couponry up`: it runs everything, other commands in the folder find it, and Ctrl-C stops all of it."""
 
 import json
 import os
@@ -14,23 +14,23 @@ import pytest
 
 from cli.embedded import FILES, running_stack
 from cli.private_files import prepare_data_folder
-from cli.where import DECIDING
+from cli.where import SERVER_VARIABLES
 from shared.runtime.encryption import VARIABLE
 
 COUPONRY = str(Path(sys.executable).with_name("couponry"))
 
 
 def environment() -> dict[str, str]:
-    """A terminal where nothing is set, and the checkout is importable from any folder."""
+    """Return an environment without settings, in which the checkout can be imported from any folder."""
     root = str(Path(__file__).resolve().parents[2])
     return {
-        **{name: text for name, text in os.environ.items() if name not in (*DECIDING, VARIABLE)},
+        **{name: text for name, text in os.environ.items() if name not in (*SERVER_VARIABLES, VARIABLE)},
         "PYTHONPATH": root,
     }
 
 
 def couponry(folder: Path, *arguments: str, given: str = "") -> str:
-    """What a command says that is called in `folder`; it must succeed."""
+    """Call a command in `folder`, which must succeed, and return its output."""
     done = subprocess.run(
         [COUPONRY, *arguments],
         cwd=folder, env=environment(), input=given, capture_output=True, text=True, timeout=60, check=False,
@@ -40,7 +40,7 @@ def couponry(folder: Path, *arguments: str, given: str = "") -> str:
 
 
 def eventually(found: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until `found`, within a bound."""
+    """Wait until `found` returns True, at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline, "it never came"
@@ -49,7 +49,7 @@ def eventually(found: Callable[[], bool], seconds: float = 30.0) -> None:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """`couponry up` in a folder of its own, started and ready."""
+    """Start `couponry up` in a new folder and wait until it is ready."""
     process = subprocess.Popen(
         [COUPONRY, "up"],
         cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -98,11 +98,11 @@ def test_up_runs_everything_others_find_it_and_ctrl_c_ends_all_of_it(up: subproc
     gone = subprocess.run(
         [COUPONRY, "audit"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
-    assert (gone.returncode, gone.stderr.startswith("No stack runs in .couponry")) == (2, True)
+    assert (gone.returncode, gone.stderr.startswith("No stack is running in .couponry")) == (2, True)
 
 
 def readable_by_others(folder: Path) -> list[str]:
-    """What others than the owner may list or read; walking through is allowed to PostgreSQL's account, under root."""
+    """Return the paths that other accounts can list or read. Under root, PostgreSQL's account may pass through."""
     wrong = []
     for path in (folder, *folder.rglob("*")):
         mode = path.stat().st_mode
@@ -112,7 +112,7 @@ def readable_by_others(folder: Path) -> list[str]:
     return wrong
 
 
-def test_up_corrects_what_an_earlier_version_left_readable(tmp_path: Path) -> None:
+def test_up_makes_files_private_that_an_earlier_version_left_readable(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     for path, mode in (("logs", 0o755), ("broker", 0o755), ("broker/data", 0o755), ("postgres", 0o755)):
         (folder / path).mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_up_corrects_what_an_earlier_version_left_readable(tmp_path: Path) -> No
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_folder_with_somebody_elses_files_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_keeps_its_mode(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "logs").mkdir(parents=True)
     (home / "letter.txt").write_text("")
@@ -141,7 +141,7 @@ def test_a_folder_with_somebody_elses_files_keeps_its_mode(tmp_path: Path) -> No
 
 
 def _wallet(folder: Path) -> list[str]:
-    """The codes that c1 holds; none before c1 is known."""
+    """Return the codes that c1 holds, none before c1 is known."""
     done = subprocess.run(
         [COUPONRY, "customers", "show", "c1", "--json"],
         cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,

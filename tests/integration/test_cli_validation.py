@@ -1,4 +1,4 @@
-"""Judging without doing, where it is not simply the engine's decision: one person under two names, many old locks."""
+"""Test validation where it differs from the engine: customers to merge, and many expired locks."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.ledger import count, definition, issue, ledger, redeem
 pytestmark = pytest.mark.postgres
 
 
-async def test_it_says_what_the_engine_then_says(database_url: str) -> None:
+async def test_validation_gives_the_verdict_that_the_engine_gives_later(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         codes = await issue(Engine(pool), "save10", 2)
         command = redeem("A", [*codes, "NOPE"])
@@ -23,7 +23,7 @@ async def test_it_says_what_the_engine_then_says(database_url: str) -> None:
         assert (judged.outcome, judged.accepted, judged.refused) == (done.outcome, done.accepted, done.refused)
 
 
-async def test_a_customer_known_as_two_persons_is_judged_as_the_first_and_stays_two(database_url: str) -> None:
+async def test_a_customer_known_as_two_is_validated_as_the_first_and_not_merged(database_url: str) -> None:
     async with ledger(database_url, definition(eligibility={"holder_only": True})) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10", 1, Customer("one"))
@@ -34,7 +34,7 @@ async def test_a_customer_known_as_two_persons_is_judged_as_the_first_and_stays_
         assert await count(pool, "SELECT count(*) FROM customers WHERE merged_into IS NOT NULL") == 0
 
 
-async def test_it_answers_while_more_locks_have_expired_than_a_batch_takes_along(database_url: str) -> None:
+async def test_validation_works_with_more_expired_locks_than_a_batch_releases(database_url: str) -> None:
     async with ledger(database_url, definition(limits={})) as pool:
         [code] = await issue(Engine(pool), "save10", 1)
         many = [
@@ -48,7 +48,7 @@ async def test_it_answers_while_more_locks_have_expired_than_a_batch_takes_along
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 0
 
 
-async def test_an_issue_is_judged_without_a_code_being_spent(database_url: str) -> None:
+async def test_validating_an_issue_spends_no_code(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         command = IssueCoupons("/test 1", Cause("reward.earned", "/test", "1"), Customer("one"), ("save10", "nope"))
         verdict = await validate(pool, command)

@@ -1,4 +1,4 @@
-"""The embedded stack of a laptop: its data outlives it, a killed one leaves nothing behind that stands in the way."""
+"""Test the embedded stack: its data survives a restart, and a killed stack doesn't block the next one."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ asyncio.run(main())
 
 
 async def hold_a_stack(folder: Path) -> tuple[asyncio.subprocess.Process, list[psutil.Process]]:
-    """Another process with a stack in `folder`, and its two servers."""
+    """Start a process with a stack in `folder`, and return it with its two servers."""
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDS_A_STACK, str(folder), stdout=asyncio.subprocess.PIPE
     )
@@ -62,7 +62,7 @@ async def write_a_record(bootstrap_servers: str) -> None:
 
 
 async def until_saved(path: Path) -> None:
-    """The embedded broker answers before it writes: wait until its file is newer than now."""
+    """Wait until the broker has saved, because it acknowledges records before it writes them."""
     now = time.time()
     async with asyncio.timeout(30):
         while not path.exists() or path.stat().st_mtime < now:
@@ -80,7 +80,7 @@ async def read_the_record(bootstrap_servers: str) -> bytes | None:
         await consumer.stop()
 
 
-async def test_rows_and_records_outlive_the_stack(tmp_path: Path) -> None:
+async def test_rows_and_records_survive_a_restart_of_the_stack(tmp_path: Path) -> None:
     async with EmbeddedStack(tmp_path) as stack:
         write_a_row(stack.database_url)
         await write_a_record(stack.bootstrap_servers)
@@ -89,7 +89,7 @@ async def test_rows_and_records_outlive_the_stack(tmp_path: Path) -> None:
         assert await read_the_record(stack.bootstrap_servers) == b"seven"
 
 
-async def test_rows_and_the_records_the_broker_had_saved_outlive_a_kill_of_everything(tmp_path: Path) -> None:
+async def test_rows_and_saved_records_survive_a_kill_of_everything(tmp_path: Path) -> None:
     owner, servers = await hold_a_stack(tmp_path)
     endpoints = running_stack(tmp_path)
     assert endpoints is not None
@@ -122,7 +122,7 @@ async def test_a_stack_starts_while_the_servers_of_a_killed_one_are_still_ending
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-async def test_a_folder_is_one_running_stacks_alone(tmp_path: Path) -> None:
+async def test_a_folder_has_one_running_stack(tmp_path: Path) -> None:
     async with EmbeddedStack(tmp_path):
         with pytest.raises(ServerError, match="already running"):
             await EmbeddedStack(tmp_path).__aenter__()
@@ -138,14 +138,14 @@ async def test_another_terminal_finds_the_running_stack_and_no_stopped_one(tmp_p
     assert running_stack(tmp_path) is None
 
 
-async def test_the_database_wants_its_password(tmp_path: Path) -> None:
+async def test_the_database_requires_its_password(tmp_path: Path) -> None:
     async with EmbeddedStack(tmp_path) as stack:
         password = stack.database_url.split(":")[2].split("@")[0]
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(stack.database_url.replace(password, "guessed"))
 
 
-async def test_a_stale_pid_file_that_names_a_stranger_harms_nobody(tmp_path: Path) -> None:
+async def test_a_stale_pid_file_with_the_pid_of_another_program_does_no_harm(tmp_path: Path) -> None:
     async with EmbeddedStack(tmp_path):
         pass
     stranger = await asyncio.create_subprocess_exec("sleep", "600")

@@ -82,8 +82,8 @@ async def test_two_engines_cancel_reuse_and_place_again_at_once_and_spend_once(d
         cancels: list[Command] = [
             command_of("cancel", f"/shop {n} cancel", f"O{n}", code) for n, code in enumerate(codes)
         ]
-        elsewhere = [command_of("place anew", f"/shop {n} else", f"P{n}", code) for n, code in enumerate(codes)]
-        placed_again = [command_of("place anew", f"/shop {n} again", f"O{n}", code) for n, code in enumerate(codes)]
+        elsewhere = [command_of("place again", f"/shop {n} else", f"P{n}", code) for n, code in enumerate(codes)]
+        placed_again = [command_of("place again", f"/shop {n} again", f"O{n}", code) for n, code in enumerate(codes)]
         await asyncio.gather(
             *(_run(engine, batch) for engine, batch in zip(engines, (cancels, elsewhere), strict=True))
         )

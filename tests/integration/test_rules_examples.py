@@ -6,10 +6,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cli.rehearsal.play import script_of, told_lines
+from cli.rehearsal.play import result_lines, script_of
 from cli.rehearsal.script import Filling, Step
 from cli.rehearsal.stage import commands_of, imported, settings_of
-from cli.rehearsal.words import Told
+from cli.rehearsal.words import PublishedEvent
 from examples.rules.page import FOLDER
 from schemas.campaigns import CampaignDefinition
 from shared.domain.model.campaign import Campaign
@@ -56,13 +56,13 @@ class Stage:
             await self._execute(commands)
         else:
             await self._execute(commands_of(step, self._filling, self._campaigns, self._settings))
-        return told_lines(await self._events(before), self._filling, self._campaigns)
+        return result_lines(await self._events(before), self._filling, self._campaigns)
 
     async def _execute(self, commands: Sequence[Command]) -> None:
         answers = await self._engine.execute(commands)
         assert all(isinstance(answer, Verdict) for answer in answers), answers
 
-    async def _events(self, before: int) -> list[Told]:
+    async def _events(self, before: int) -> list[PublishedEvent]:
         rows = await self._pool.fetch(
             "SELECT type, data::text FROM outbox WHERE position > $1 ORDER BY position", before
         )

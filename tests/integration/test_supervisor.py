@@ -1,4 +1,4 @@
-"""The supervisor, with small programs in the place of services."""
+"""Test the supervisor with small programs instead of services."""
 
 import asyncio
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.supervisor import Patience, ServiceFailedError, Supervisor
+from cli.supervisor import RestartPolicy, ServiceFailedError, Supervisor
 
-HURRIED = Patience(first_delay_seconds=0.01, longest_delay_seconds=0.05, most_quick_deaths=3)
+HURRIED = RestartPolicy(first_delay_seconds=0.01, longest_delay_seconds=0.05, most_quick_deaths=3)
 SERVES = """
 import http.server, os
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -30,7 +30,7 @@ def supervisor(program: str, log_dir: Path, *, count: int = 1, stop_seconds: flo
         return [sys.executable, "-c", program]
 
     return Supervisor(
-        {"PLACE": "here"}, {"demo": count}, log_dir, patience=HURRIED, command=command, stop_seconds=stop_seconds
+        {"PLACE": "here"}, {"demo": count}, log_dir, policy=HURRIED, command=command, stop_seconds=stop_seconds
     )
 
 
@@ -50,7 +50,7 @@ async def test_every_process_gets_its_own_health_port_log_and_the_environment(tm
         assert f"starts {second.pid} here" in second.log_path.read_text()
 
 
-async def test_a_killed_process_comes_back_under_another_pid(tmp_path: Path) -> None:
+async def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
     async with supervisor(SERVES, tmp_path) as running:
         await running.ready()
         process = running.processes[0]
@@ -62,7 +62,7 @@ async def test_a_killed_process_comes_back_under_another_pid(tmp_path: Path) -> 
         assert process.restarts == 1
 
 
-async def test_nothing_runs_any_more_after_the_end(tmp_path: Path) -> None:
+async def test_no_process_runs_after_the_supervisor_stops(tmp_path: Path) -> None:
     async with supervisor(SERVES, tmp_path, count=3) as running:
         await running.ready()
         pids = [process.pid for process in running.processes]
@@ -77,13 +77,13 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_process_just_being_started_is_ended_too(tmp_path: Path) -> None:
+async def test_a_process_that_is_being_started_is_stopped_too(tmp_path: Path) -> None:
     async with supervisor(SERVES, tmp_path) as running:
         await asyncio.sleep(0)
     assert running.processes[0].pid is None
 
 
-async def test_a_service_that_keeps_dying_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
+async def test_a_service_that_keeps_dying_is_given_up_and_its_log_is_shown(tmp_path: Path) -> None:
     async with supervisor("raise SystemExit('no luck today')", tmp_path) as running:
         with pytest.raises(ServiceFailedError, match=r"demo-0 died 3 times in a row(.|\n)*no luck today"):
             await running.wait()

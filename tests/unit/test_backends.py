@@ -1,4 +1,4 @@
-"""The test backends themselves: what is taken, and what a forced choice does."""
+"""Test which backends are chosen, and forced choices."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.backends import BackendError, Folders, describe_choices, start_kafka
 from tests.backends.handles import NotOursError, temporary_folder
 
 
-def test_a_broker_given_by_its_variable_is_taken_before_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_broker_is_used_before_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COUPONRY_TEST_BROKER", raising=False)
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
     broker = start_kafka()
@@ -29,7 +29,7 @@ def test_a_given_broker_is_never_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
         broker.kill()
 
 
-def test_a_forced_choice_that_cannot_be_had_fails_instead_of_falling_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_forced_choice_fails_without_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", raising=False)
     with pytest.raises(BackendError, match="COUPONRY_KAFKA_BOOTSTRAP_SERVERS is not set"):
         start_kafka("given")
@@ -37,7 +37,7 @@ def test_a_forced_choice_that_cannot_be_had_fails_instead_of_falling_back(monkey
 
 def test_a_forced_apache_without_java_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BackendError, match="no java"):
+    with pytest.raises(BackendError, match="java is not on the PATH"):
         start_kafka("apache")
 
 
@@ -49,8 +49,8 @@ def test_an_unknown_choice_names_the_known_ones(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_killed_runs_data_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Folders, "root", tmp_path)
-    nobodys = 2**22 + 1  # above the greatest pid Linux gives out
-    left = tmp_path / f"couponry-tests-{nobodys}-kafka-x"
+    unused_pid = 2**22 + 1  # above the largest pid of Linux
+    left = tmp_path / f"couponry-tests-{unused_pid}-kafka-x"
     left.mkdir()
     mine = temporary_folder("kafka")
     assert not left.exists()

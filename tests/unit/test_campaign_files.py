@@ -1,4 +1,4 @@
-"""Campaign files: every way to write one, every trap of YAML, and what is said, with its line, of what is wrong."""
+"""Test campaign files: formats, traps of YAML, and the messages for problems with their lines."""
 
 import gzip
 import io
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.campaign_files import MOST_BYTES, MOST_TOLD, read_campaigns
+from cli.campaign_files import MOST_BYTES, MOST_SHOWN, read_campaigns
 from cli.errors import CommandFailedError, UsageProblemError
 from cli.files import InputFile
 from cli.main import app
@@ -22,15 +22,15 @@ discount: {kind: fixed, value: "5.00", currency: USD}
 ONE_JSON = {"campaign_id": "a", "discount": {"kind": "fixed", "value": "5.00", "currency": "USD"}}
 
 
-ANCHORS = "anchors and aliases (&, *) aren't read here; write out what they stand for."
+ANCHORS = "anchors and aliases (&, *) are not supported; write the values out."
 
 
 def read(text: str | bytes, name: str = "f.yaml") -> list[CampaignDefinition]:
     return read_campaigns(InputFile(name, io.BytesIO(text if isinstance(text, bytes) else text.encode())))
 
 
-def told(text: str | bytes, name: str = "f.yaml") -> list[str]:
-    """What is said of a wrong file, a line each."""
+def problems_of(text: str | bytes, name: str = "f.yaml") -> list[str]:
+    """Return the lines of the message for an invalid file."""
     with pytest.raises(CommandFailedError) as caught:
         read(text, name)
     return str(caught.value).splitlines()
@@ -77,7 +77,7 @@ def test_a_packed_file_is_read_like_a_plain_one() -> None:
 @pytest.mark.parametrize(
     "written", ["no", "yes", "on", "NO", "2026-01-01", "12:30", "1e3", "0x10", "010", ".5", "1_000"]
 )
-def test_what_yaml_makes_something_else_of_stays_the_text_it_is(written: str) -> None:
+def test_texts_that_yaml_would_convert_stay_texts(written: str) -> None:
     assert read(f"{ONE}name: {written}\nmetadata: {{seen: {written}}}\n")[0].name == written
     assert read(f"{ONE}metadata: {{seen: {written}}}\n")[0].metadata == {"seen": written}
 
@@ -86,13 +86,13 @@ def test_what_yaml_makes_something_else_of_stays_the_text_it_is(written: str) ->
     ("written", "value"),
     [("true", True), ("false", False), ("null", None), ("", None), ("7", 7), ("-7", -7), ("7.5", 7.5), ('"7"', "7")],
 )
-def test_only_what_json_has_is_more_than_a_text(written: str, value: object) -> None:
+def test_only_values_of_json_are_not_texts(written: str, value: object) -> None:
     found = read(f"{ONE}metadata:\n  seen: {written}\n")[0].metadata["seen"]
     assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize("amount", ["10.50", "1234567890123456.78", "0.10", "5", '"10.50"'])
-def test_an_amount_is_taken_by_its_digits(amount: str) -> None:
+def test_an_amount_keeps_its_digits(amount: str) -> None:
     text = ONE.replace('"5.00"', amount)
     assert read(text)[0].discount.value == amount.strip('"')
     as_json = json.dumps(ONE_JSON).replace('"5.00"', amount)
@@ -108,8 +108,8 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (f"{ONE}name: ~\n", ['f.yaml:3: ~ means nothing to some and a text to others; write null or "~".']),
-        (f"{ONE}name: Null\n", ['f.yaml:3: Null means nothing to some and a text to others; write null or "Null".']),
+        (f"{ONE}name: ~\n", ['f.yaml:3: ~ is ambiguous in YAML; write null or "~".']),
+        (f"{ONE}name: Null\n", ['f.yaml:3: Null is ambiguous in YAML; write null or "Null".']),
         (f"{ONE}recurring: yes\n", ["f.yaml:3: campaign 'a', recurring: must be true or false."]),
         (f"{ONE}name: 12\n", ["f.yaml:3: campaign 'a', name: must be a text; put it in quotes."]),
         (f"{ONE}name: null\n", ["f.yaml:3: campaign 'a', name: must be a text."]),
@@ -123,9 +123,9 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         ),
         (
             f"{ONE}code:\n  pattern: ####-####\n",
-            ["f.yaml:4: only a comment stands here; write null, or put a text that begins with # in quotes."],
+            ["f.yaml:4: the value is only a comment; write null, or put a text that begins with # in quotes."],
         ),
-        (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: stands already on line 3; keep one of the two."]),
+        (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: already set on line 3; keep one of the two."]),
         (
             f"{ONE}name: &x a\ngroup: *x\n",
             [f"f.yaml:{line}: {ANCHORS}" for line in (3, 4)],
@@ -133,13 +133,13 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (
             f"{ONE}name: !!str 12\n",
             [
-                "f.yaml:3: tags (!) aren't read here; leave it out, and put a number that is meant as a text in "
+                "f.yaml:3: tags (!) are not supported; remove the tag, and put a number that is meant as a text in "
                 "quotes."
             ],
         ),
         (
             f"{ONE}limits: {{uses_total: 1",
-            ["f.yaml:3:23: this is no valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
+            ["f.yaml:3:23: not valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
         ),
         (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a text, not a list or a mapping."]),
         (
@@ -149,37 +149,37 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
                 'for example "125.00".'
             ],
         ),
-        (f"{ONE}\tname: a\n", ["f.yaml:3:1: this is no valid YAML (while scanning for the next token found character "
+        (f"{ONE}\tname: a\n", ["f.yaml:3:1: not valid YAML (while scanning for the next token found character "
          "that cannot start any token)."]),
-        (f"{ONE}name: a: b\n", ["f.yaml:3:8: this is no valid YAML (mapping values are not allowed in this context)."]),
+        (f"{ONE}name: a: b\n", ["f.yaml:3:8: not valid YAML (mapping values are not allowed in this context)."]),
         (f"{ONE}name: \a\n",
-         ["f.yaml:3:7: this is no valid YAML (control characters are not allowed); remove that character."]),
+         ["f.yaml:3:7: not valid YAML (control characters are not allowed); remove that character."]),
         (f'{ONE}name: "\\0"\n',
          ["f.yaml:1: campaign 'a': a text holds the character NUL (\\u0000), which no database can store; remove it."]),
         ("- " * 5_000, ["f.yaml:1:201: nested more than 100 deep; a campaign needs only a few."]),
         ("hello", ["f.yaml:1: must be a campaign, with campaign_id and discount; correct or remove it."]),
-        ("", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
-        ("---\n# nothing\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
-        ("campaigns: []\n", ["f.yaml is empty; write a campaign into it (`couponry example campaign` prints one)."]),
+        ("", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
+        ("---\n# nothing\n", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
+        ("campaigns: []\n", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),
         (
             f"campaigns: 5\nother: 1\n---\n{ONE}",
             [
                 "f.yaml:1: campaigns: must be a list of campaigns.",
-                "f.yaml:2: other: doesn't go beside campaigns; remove it.",
+                "f.yaml:2: other: not allowed next to campaigns; remove it.",
             ],
         ),
-        (b"name: \xff\n", ["f.yaml:1: this is no UTF-8 text; save the file as UTF-8."]),
+        (b"name: \xff\n", ["f.yaml:1: not UTF-8 text; save the file as UTF-8."]),
     ],
 )  # fmt: skip
-def test_a_yaml_trap_is_named_with_its_line(text: str | bytes, says: list[str]) -> None:
-    assert told(text) == says
+def test_a_yaml_trap_is_reported_with_its_line(text: str | bytes, says: list[str]) -> None:
+    assert problems_of(text) == says
 
 
-def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
+def test_a_billion_laughs_attack_is_refused() -> None:
     lines = ["a: &a [x]"] + [f"{to}: &{to} [{', '.join([f'*{of}'] * 9)}]" for of, to in pairwise("abcdefghi")]
-    said = told("\n".join(lines))
-    assert said[0] == f"f.yaml:1: {ANCHORS}"
-    assert len(said) == MOST_TOLD + 1
+    problems = problems_of("\n".join(lines))
+    assert problems[0] == f"f.yaml:1: {ANCHORS}"
+    assert len(problems) == MOST_SHOWN + 1
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
     [
         (
             '{"campaign_id": "a",\n',
-            ["f.json:2:1: this is no valid JSON (Expecting property name enclosed in double quotes)."],
+            ["f.json:2:1: not valid JSON (Expecting property name enclosed in double quotes)."],
         ),
-        ('{"a": 1}\n\n{"b":}', ["f.json:3:6: this is no valid JSON (Expecting value)."]),
-        ("campaign_id: a", ["f.json:1:1: this is no valid JSON (Expecting value)."]),
-        ("[" * 5_000, ["f.json:1:1: nested too deep; a campaign needs only a few levels."]),
+        ('{"a": 1}\n\n{"b":}', ["f.json:3:6: not valid JSON (Expecting value)."]),
+        ("campaign_id: a", ["f.json:1:1: not valid JSON (Expecting value)."]),
+        ("[" * 5_000, ["f.json:1:1: nested too deeply; a campaign needs only a few levels."]),
         ('{"a":' * 150 + "1" + "}" * 150, ["f.json:1:501: nested more than 100 deep; a campaign needs only a few."]),
         ('{"campaign_id": "a"}', ["f.json:1: campaign 'a', discount: is missing."]),
         (
@@ -204,19 +204,19 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
         ),
         (
             '{"campaign_id": "a", "campaign_id": "b"}',
-            ["f.json:1: campaign_id: stands already on line 1; keep one of the two."],
+            ["f.json:1: campaign_id: already set on line 1; keep one of the two."],
         ),
         (
             json.dumps(ONE_JSON | {"nmae": 1, "name": "\\ud800"}, indent=1).replace("\\\\", "\\"),
             [
                 "f.json:8: campaign 'a', nmae: is no field that is known here; correct or remove it.",
-                r"f.json:9: holds half of a character (a lone surrogate such as \ud800); correct the text.",
+                r"f.json:9: contains half a character (a lone surrogate such as \ud800); correct the text.",
             ],
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_json_is_named_with_its_line(text: str, says: list[str]) -> None:
-    assert told(text, "f.json") == says
+def test_problems_in_json_are_reported_with_their_lines(text: str, says: list[str]) -> None:
+    assert problems_of(text, "f.json") == says
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_what_is_wrong_in_json_is_named_with_its_line(text: str, says: list[str]
         ),
     ],
 )
-def test_what_makes_no_sense_is_named_with_its_fields_line(text: str, says: str) -> None:
-    assert told(text)[0].startswith(says)
+def test_an_inconsistent_campaign_is_reported_with_the_line_of_the_field(text: str, says: str) -> None:
+    assert problems_of(text)[0].startswith(says)
 
 
-def test_everything_wrong_in_a_file_is_told_at_once_in_its_order() -> None:
+def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
     shared = "  code: {shared_code: HELLO}\n"
     text = (
         f"- {indented(ONE)}\n{shared}"
@@ -253,35 +253,35 @@ def test_everything_wrong_in_a_file_is_told_at_once_in_its_order() -> None:
         f"- campaign_id: d\n"
         f"- campaign_id: d\n"
     )
-    assert told(text) == [
+    assert problems_of(text) == [
         "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
         "f.yaml:6: campaign 'b', limits.spent: is no field that is known here; correct or remove it.",
-        "f.yaml:7: campaign 'b', campaign_id: stands already on line 4; give each campaign an id of its own.",
-        "f.yaml:9: campaign 'b', code.shared_code: stands already on line 3; give each campaign a code of its own.",
-        "f.yaml:10: campaign 'a', campaign_id: stands already on line 1; give each campaign an id of its own.",
+        "f.yaml:7: campaign 'b', campaign_id: already used on line 4; give each campaign an id of its own.",
+        "f.yaml:9: campaign 'b', code.shared_code: already used on line 3; give each campaign a code of its own.",
+        "f.yaml:10: campaign 'a', campaign_id: already used on line 1; give each campaign an id of its own.",
         "f.yaml:12: campaign 'd', discount: is missing.",
         "f.yaml:13: campaign 'd', discount: is missing.",
-        "f.yaml:13: campaign 'd', campaign_id: stands already on line 12; give each campaign an id of its own.",
+        "f.yaml:13: campaign 'd', campaign_id: already used on line 12; give each campaign an id of its own.",
     ]
 
 
-def test_a_mistake_made_a_thousand_times_is_told_twenty_times() -> None:
-    said = told(f"{ONE}applies_to:\n  product_ids:\n" + "  - 7\n" * 1_000)
-    assert len(said) == MOST_TOLD + 1
-    assert said[-1] == "… and 980 more."
+def test_of_a_thousand_problems_twenty_are_shown() -> None:
+    problems = problems_of(f"{ONE}applies_to:\n  product_ids:\n" + "  - 7\n" * 1_000)
+    assert len(problems) == MOST_SHOWN + 1
+    assert problems[-1] == "… and 980 more."
 
 
-def test_a_file_with_more_mistakes_than_anybody_reads_says_how_many() -> None:
+def test_a_file_with_too_many_problems_says_how_many_more() -> None:
     wrong = ",".join(["7"] * 50_000)
     listed = [f'{{"campaign_id": "{n}", "discount": 1,\n"applies_to": {{"product_ids": [{wrong}]}}}}' for n in "abc"]
-    said = told(f"[{','.join(listed)}]", "f.json")
-    assert said[0] == "f.json:1: campaign 'a', discount: must be an object."
-    assert said[-1] == f"… and {3 * 50_001 - MOST_TOLD:,} more."
+    problems = problems_of(f"[{','.join(listed)}]", "f.json")
+    assert problems[0] == "f.json:1: campaign 'a', discount: must be an object."
+    assert problems[-1] == f"… and {3 * 50_001 - MOST_SHOWN:,} more."
 
 
 def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
-    said = told(f'{ONE}"\\e[2J": 1\n')
-    assert said == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
+    problems = problems_of(f'{ONE}"\\e[2J": 1\n')
+    assert problems == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
 
 
 def test_a_file_that_is_too_large_is_refused_packed_or_not() -> None:

@@ -1,4 +1,4 @@
-"""The command line where it needs neither ledger nor broker: its help, its options, its words for what goes wrong."""
+"""Test the parts of the command line that need no server: help, options, error messages."""
 
 import gzip
 import subprocess
@@ -30,16 +30,16 @@ from shared.messaging.records import Record
 from shared.runtime.settings import DatabaseSettings, SettingsError
 
 
-def test_every_command_is_listed_and_says_what_it_does() -> None:
+def test_every_command_is_listed_and_has_help() -> None:
     listed = CliRunner().invoke(app, ["--help"], prog_name="couponry").output
     for name in ENTRIES:
         assert f" {name} " in listed
-        told = CliRunner().invoke(app, [name, "--help"], prog_name="couponry")
-        assert told.exit_code == 0, name
-        assert f"Usage: couponry {name}" in told.output
+        called = CliRunner().invoke(app, [name, "--help"], prog_name="couponry")
+        assert called.exit_code == 0, name
+        assert f"Usage: couponry {name}" in called.output
 
 
-def test_the_list_of_commands_imports_none_of_them() -> None:
+def test_listing_the_commands_imports_none_of_them() -> None:
     program = """
 import sys
 from typer.testing import CliRunner
@@ -52,32 +52,32 @@ print([name for name in ("asyncpg", "aiokafka", "pydantic", "psycopg", "httpx") 
 
 
 def test_an_unknown_command_is_wrong_usage_with_a_suggestion() -> None:
-    told = CliRunner().invoke(app, ["coupon"])
-    assert told.exit_code == 2
-    assert "'coupons'" in told.output
+    called = CliRunner().invoke(app, ["coupon"])
+    assert called.exit_code == 2
+    assert "'coupons'" in called.output
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (CommandFailedError("It is so."), 1, "It is so."),
         (UsageProblemError("Do it so."), 2, "Do it so."),
         (SettingsError("COUPONRY_X is not set."), 2, "COUPONRY_X is not set."),
         (MoneyError("No such currency."), 2, "No such currency."),
         (asyncpg.UndefinedTableError("no relation"), 1, "`couponry migrate`"),
-        (asyncpg.InvalidPasswordError("no"), 1, "refuses the log-in"),
-        (asyncpg.InvalidCatalogNameError("no"), 1, "no such database"),
+        (asyncpg.InvalidPasswordError("no"), 1, "refuses the login"),
+        (asyncpg.InvalidCatalogNameError("no"), 1, "does not exist"),
         (asyncpg.InvalidParameterValueError('role "couponry_service" does not exist'), 1, "`couponry migrate`"),
         (asyncpg.ReadOnlySQLTransactionError("read only"), 1, "PostgreSQL refused: read only."),
         (TopicAuthorizationFailedError(), 1, "The broker refused"),
-        (ConnectionResetError("reset"), 1, "went away"),
+        (ConnectionResetError("reset"), 1, "was lost"),
         (ZeroDivisionError("division by zero"), 70, "This is a bug in Couponry: ZeroDivisionError: division by zero."),
     ],
 )
-def test_whatever_goes_wrong_is_one_line_and_an_exit_code(error: Exception, code: int, told: str) -> None:
+def test_every_error_is_one_line_and_an_exit_code(error: Exception, code: int, message: str) -> None:
     found, sentence = explain(error)
     assert found == code
-    assert told in sentence
+    assert message in sentence
     assert "\n" not in sentence
 
 
@@ -88,8 +88,8 @@ def test_a_bug_shows_no_traceback_unless_asked_for(monkeypatch: pytest.MonkeyPat
     def root() -> None:
         """A group."""
 
-    told = CliRunner().invoke(broken, ["boom"])
-    assert (told.exit_code, "Traceback" in told.output, "This is a bug" in told.output) == (70, False, True)
+    called = CliRunner().invoke(broken, ["boom"])
+    assert (called.exit_code, "Traceback" in called.output, "This is a bug" in called.output) == (70, False, True)
     monkeypatch.setenv("COUPONRY_TRACEBACK", "1")
     assert "Traceback" in CliRunner().invoke(broken, ["boom"]).output
 
@@ -113,17 +113,17 @@ def break_down() -> None:
         (None, None),
     ],
 )
-def test_a_customer_is_named_by_id_mail_or_number(text: str | None, customer: Customer | None) -> None:
+def test_a_customer_is_named_by_id_email_or_phone_number(text: str | None, customer: Customer | None) -> None:
     assert customer_of(text) == customer
 
 
 @pytest.mark.parametrize("text", ["", " ", "id:", "x" * 256, "+12"])
-def test_a_text_that_names_nobody_is_wrong_usage(text: str) -> None:
+def test_an_invalid_customer_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageProblemError):
         customer_of(text)
 
 
-def test_an_order_costs_its_amount_or_what_its_lines_cost() -> None:
+def test_an_orders_amount_is_given_or_the_sum_of_its_lines() -> None:
     lines = order_of("O", None, "USD", ["urn:p:1:2:50.00", "7:1:25"])
     assert lines is not None
     assert (lines.amount_minor, [line.product_id for line in lines.lines]) == (12_500, ["urn:p:1", "7"])
@@ -141,7 +141,7 @@ def test_the_same_command_opens_the_same_lock() -> None:
     assert command_id(None)[0] != command_id(None)[0]
 
 
-def test_a_moment_is_a_day_a_time_or_so_long_ago() -> None:
+def test_a_time_is_a_day_a_timestamp_or_a_duration_ago() -> None:
     assert parse_since("2026-11-22") == datetime(2026, 11, 22, tzinfo=UTC)
     assert parse_since("2026-11-22T09:30:00+02:00") == datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
     before, found, after = datetime.now(UTC), parse_since("2h"), datetime.now(UTC)
@@ -151,7 +151,7 @@ def test_a_moment_is_a_day_a_time_or_so_long_ago() -> None:
             parse_since(text)
 
 
-def test_a_file_is_read_again_and_again_packed_or_not(tmp_path: Path) -> None:
+def test_a_file_can_be_read_several_times_packed_or_not(tmp_path: Path) -> None:
     content = b"one\n\n  two \nthree"
     for name, written in (("plain", content), ("packed", gzip.compress(content))):
         (tmp_path / name).write_bytes(written)
@@ -162,7 +162,7 @@ def test_a_file_is_read_again_and_again_packed_or_not(tmp_path: Path) -> None:
             assert file.content() == content
 
 
-def test_a_damaged_packed_file_is_told_so(tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"line\n" * 1_000)[:-20])
     with open_input(tmp_path / "cut.gz") as file, pytest.raises(UsageProblemError, match="damaged"):
         list(file.lines())
@@ -178,12 +178,12 @@ def test_an_example_event_can_be_read_and_is_new_each_time(kind: str) -> None:
     assert events[0].subject == ("c1" if topic != "orders" else "O1")
 
 
-def test_the_example_campaign_is_one() -> None:
+def test_the_example_campaign_is_valid() -> None:
     document = CliRunner().invoke(app, ["example", "campaign"]).output
     assert CampaignDefinition.model_validate_json(document).campaign_id == "welcome"
 
 
-def test_numbers_that_differ_anywhere_are_not_the_same() -> None:
+def test_numbers_that_differ_in_one_source_are_not_the_same() -> None:
     assert Row("", 5, 5, 5).same
     assert Row("", 5, None, 5).same
     assert not Row("", 5, 5, 4).same
@@ -192,7 +192,7 @@ def test_numbers_that_differ_anywhere_are_not_the_same() -> None:
 
 
 def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.DECIDING:
+    for name in where.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     where.choose_data_dir(tmp_path)
     with pytest.raises(SettingsError, match="couponry up"):
@@ -202,12 +202,12 @@ def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPat
         where.find_settings(DatabaseSettings)
 
 
-def test_a_stack_that_has_ended_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.DECIDING:
+def test_a_stopped_stack_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in where.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "stack.json").write_text('{"database_url": "postgresql://x", "bootstrap_servers": "y:1", "pid": 1}')
     where.choose_data_dir(tmp_path)
-    with pytest.raises(SettingsError, match="No stack runs in"):
+    with pytest.raises(SettingsError, match="No stack is running in"):
         where.find_settings(DatabaseSettings)
 
 

@@ -1,4 +1,4 @@
-"""The example's committed files, and the records that are made of them."""
+"""Test the committed files of the example and the records built from them."""
 
 import gzip
 import importlib.util
@@ -26,7 +26,7 @@ study_only = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def wallet() -> replay.Wallet:
-    """A wallet with a made-up code for every coupon that an order wishes to use."""
+    """Return a wallet with a made-up code for every coupon that an order wants to use."""
     wallet = replay.Wallet()
     for wish in wishes():
         for campaign_id in wish["coupons"]:
@@ -39,7 +39,7 @@ def wishes() -> list[dict[str, Any]]:
 
 
 def issued(customer_id: str, campaign_id: str, coupon_id: str | None = None) -> dict[str, Any]:
-    """The `data` of a coupon.issued event, as far as a wallet reads it."""
+    """Return the fields of a coupon.issued event that a wallet reads."""
     coupon_id = coupon_id or f"{customer_id} {campaign_id}"
     code = f"CODE-{coupon_id}"
     return {"coupon_id": coupon_id, "code": code, "campaign_id": campaign_id, "customer": {"customer_id": customer_id}}
@@ -61,7 +61,7 @@ def test_the_committed_files_stay_well_under_three_megabytes() -> None:
     assert sum(file.stat().st_size for file in files) < 1_500_000
 
 
-def test_every_campaign_is_a_good_definition_of_its_own() -> None:
+def test_every_campaign_is_a_valid_definition() -> None:
     definitions = [parse(CampaignDefinition, line) for line in replay.lines("campaigns")]
     assert len({definition.campaign_id for definition in definitions}) == len(definitions) == 1_197
     assert sum(len(definition.applies_to.product_ids) for definition in definitions) == 111_332
@@ -126,7 +126,7 @@ def test_a_phase_yields_as_many_records_as_it_says_and_the_same_each_time(wallet
         assert records == list(phase.records())
 
 
-def test_everything_that_is_sent_is_readable_but_the_malformed_and_the_reused(wallet: replay.Wallet) -> None:
+def test_all_records_are_readable_except_the_malformed_and_the_reused(wallet: replay.Wallet) -> None:
     broken = {tuple(record[:4]) for record in malformed.records()}
     seen: dict[str, bytes] = {}
     reused = sent = 0
@@ -136,8 +136,8 @@ def test_everything_that_is_sent_is_readable_but_the_malformed_and_the_reused(wa
                 continue
             event = received(record)
             sent += 1
-            said = event.data.model_dump_json().encode()
-            reused += seen.setdefault(event.command_id, said) != said
+            data = event.data.model_dump_json().encode()
+            reused += seen.setdefault(event.command_id, data) != data
     assert reused == recipe.REUSED_IDS
     assert sent == 61_294 + 6_129 + 1_107 + 110 + recipe.PLAIN_ORDERS + 3 + 1 + recipe.REUSED_IDS
 
@@ -149,7 +149,7 @@ def test_a_malformed_record_can_not_be_read(record: malformed.Malformed) -> None
 
 
 def amounts(event: ReceivedEvent) -> list[int]:
-    """The order's amounts in minor units. Raises MoneyError for what its currency can't have."""
+    """Return the order's amounts in minor units. Raises MoneyError for one that is not valid in its currency."""
     assert isinstance(event.data, OrderPlaced)
     texts = [event.data.amount, *(line.unit_price for line in event.data.lines or ())]
     return [parse_minor(text, event.data.currency) for text in texts]
@@ -170,7 +170,7 @@ def test_an_order_is_not_sent_without_its_codes() -> None:
         replay.with_codes(wishes()[:1], replay.Wallet())
 
 
-def test_a_tenth_is_sent_again_and_the_choice_does_not_hang_on_the_order_of_the_list() -> None:
+def test_a_tenth_is_sent_again_and_the_choice_does_not_depend_on_the_order() -> None:
     names = [f"order-{number}" for number in range(1_000)]
     chosen = recipe.repeats("orders", names)
     assert len({repeat.subject for repeat in chosen}) == 100

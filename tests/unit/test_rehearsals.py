@@ -1,4 +1,4 @@
-"""Rehearsals: every example of the page of rules plays as it says, and a script that can't be played is told why."""
+"""Test rehearsals: the examples of docs/rules.md have their expected results; invalid scripts are reported."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def script(file: Path) -> Script:
 
 
 def lines(text: str) -> list[tuple[str, ...]]:
-    """What comes of each step of a script."""
+    """Return the result of each step of a script."""
     return [one.lines for one in play(script_of("f.yaml", text))]
 
 
@@ -42,7 +42,7 @@ def lines(text: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_an_example_comes_out_as_it_says(file: Path) -> None:
+def test_an_example_has_its_expected_results(file: Path) -> None:
     for one in play(script(file)):
         assert one.step.then is None or one.lines == one.step.then, f"step {one.step.number}"
 
@@ -53,7 +53,7 @@ def test_every_field_has_one_example_and_every_example_a_field() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_an_example_says_what_its_field_means_uses_it_and_expects_something_of_every_event(file: Path) -> None:
+def test_an_example_describes_its_field_uses_it_and_expects_a_result_of_every_event(file: Path) -> None:
     played = script(file)
     assert played.says.endswith((".", ".)"))
     campaigns = [*played.campaigns, *(step.given for step in played.steps if step.kind == "campaign")]
@@ -63,7 +63,7 @@ def test_an_example_says_what_its_field_means_uses_it_and_expects_something_of_e
 
 
 def uses(document: object, path: list[str]) -> bool:
-    """Whether a campaign gives the field itself."""
+    """Return whether a campaign sets the field at `path`."""
     if isinstance(document, tuple):
         return any(uses(one, path) for one in document)
     if not path:
@@ -74,24 +74,24 @@ def uses(document: object, path: list[str]) -> bool:
 def test_the_examples_show_most_reasons_and_share_no_campaign_and_no_code() -> None:
     ids: Counter[str] = Counter()
     codes: Counter[str] = Counter()
-    told = ""
+    message = ""
     for file in FILES:
         played = script(file)
         ids.update(campaign.campaign_id for campaign in played.campaigns)
         codes.update(campaign.code.shared_code.upper() for campaign in played.campaigns if campaign.code.shared_code)
-        told += file.read_text("utf-8")
+        message += file.read_text("utf-8")
     assert [name for name, times in (ids + codes).items() if times > 1] == []
-    assert len([reason for reason in Reason if f": {reason.value}" in told]) >= 18
+    assert len([reason for reason in Reason if f": {reason.value}" in message]) >= 18
 
 
-def test_the_page_of_rules_is_what_the_code_and_the_examples_make_it() -> None:
+def test_the_page_of_rules_is_generated_from_the_code_and_the_examples() -> None:
     assert PAGE.read_text("utf-8") == page(), "run python -m examples.rules.page"
 
 
 # What is filled in
 
 
-def test_an_order_is_anns_in_usd_and_codes_are_named_in_the_order_of_their_issue() -> None:
+def test_an_order_defaults_to_ann_and_usd_and_codes_are_numbered_by_issue() -> None:
     text = f"""{TEN}steps:
   - reward: {{}}
   - reward: {{customer: bob}}
@@ -106,7 +106,7 @@ def test_an_order_is_anns_in_usd_and_codes_are_named_in_the_order_of_their_issue
     ]
 
 
-def test_an_order_costs_what_its_lines_cost_and_payment_cancellation_and_return_are_of_the_last() -> None:
+def test_an_amount_defaults_to_the_sum_of_lines_and_events_to_the_last_order() -> None:
     text = f"""{TEN}steps:
   - order:
       lines: [{{product_id: a, unit_price: 0.50, quantity: 3}}, {{product_id: b, unit_price: 8.50}}]
@@ -139,11 +139,11 @@ steps:
         ("TEN is held for the order",),
         ("TEN takes 2.00 USD off",),
         ("TEN is held for the order",),
-        ("TEN is let go",),
+        ("TEN is released",),
     ]
 
 
-def test_codes_are_imported_as_coupons_or_into_a_pool_and_voided_for_good() -> None:
+def test_codes_are_imported_as_coupons_or_into_a_pool_and_voided() -> None:
     text = """\
 campaigns:
   - {campaign_id: ten, discount: {kind: percentage, value: 10}}
@@ -169,7 +169,7 @@ steps:
     ]
 
 
-def test_the_clock_is_the_scripts_so_that_what_is_to_come_can_be_rehearsed() -> None:
+def test_the_script_sets_the_clock_so_the_future_can_be_rehearsed() -> None:
     text = """\
 campaigns:
   - {campaign_id: xmas, discount: {kind: fixed, value: 5}, code: {shared_code: XMAS}, window: {starts_at: "2099-12-24"}}
@@ -186,7 +186,7 @@ steps:
         ("XMAS is held for the order",),
         ("XMAS takes 5.00 USD off",),
         ("XMAS is held for the order",),
-        ("XMAS is held no longer: nobody paid in time", "XMAS is held for the order"),
+        ("XMAS is no longer held: not paid in time", "XMAS is held for the order"),
     ]
 
 
@@ -213,7 +213,7 @@ steps:
     ]
 
 
-def test_nobody_refers_themselves_under_another_name() -> None:
+def test_customers_cannot_refer_themselves_under_another_identifier() -> None:
     text = """\
 campaigns:
   - {campaign_id: ref, discount: {kind: fixed, value: 5}, issues_on: [{event: customer.signed_up, to: referrer}]}
@@ -236,7 +236,7 @@ steps:
         ("A-7", CodeRule(None), None),
     ],
 )
-def test_the_form_of_a_code_is_told_only_of_a_code_that_has_it(code: str, rule: CodeRule, form: str | None) -> None:
+def test_the_pattern_of_a_code_is_shown_only_if_the_code_matches(code: str, rule: CodeRule, form: str | None) -> None:
     assert form_of(code, rule) == form
 
 
@@ -244,17 +244,17 @@ def test_the_form_of_a_code_is_told_only_of_a_code_that_has_it(code: str, rule: 
 
 ONE_OF = "order, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal text, for example "125.00".'
-LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
+LISTED = "give lists of codes by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "message"),
     [
-        ("order", "Step 1 is no mapping; write it as `order: {…}` and `then: …`."),
+        ("order", "Step 1 is not a mapping; write it as `order: {…}` and `then: …`."),
         ("{then: nothing}", f"Step 1 has nothing; give exactly one of {ONE_OF}."),
         ("{ordr: {}}", f"Step 1 has ordr; give exactly one of {ONE_OF}."),
         ("{order: {}, paid: {}}", f"Step 1 has order, paid; give exactly one of {ONE_OF}."),
-        ("{order: 5}", "Step 1: order holds the event's fields, like {order_id: A1}."),
+        ("{order: 5}", "Step 1: order needs the event's fields, like {order_id: A1}."),
         ("{order: {amount: ten}}", f"Step 1, order: amount: {AN_AMOUNT}"),
         (
             "{order: {amount: 10.005, coupon_codes: [TEN]}}",
@@ -283,9 +283,9 @@ LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
         ("{order: {amount: 10, coupon_codes: [$1]}}", "Step 1: there is no $1; 0 codes were issued before."),
         ("{signed_up: {customer: null}}", "Step 1, signed_up: customer: must be an object."),
         ("{reward: {points: many}}", "Step 1, reward: points: must be a whole number."),
-        ("{paid: {}}", "Step 1: paid of which order? Place one before, or give order_id."),
+        ("{paid: {}}", "Step 1: paid needs an order. Place one in an earlier step, or give order_id."),
         ("{cancelled: {order_id: 5}}", "Step 1, cancelled: order_id: must be a text."),
-        ("{void: {}}", "Step 1: void holds a code, like `void: TEN` or `void: $1`."),
+        ("{void: {}}", "Step 1: void needs a code, like `void: TEN` or `void: $1`."),
         ("{void: $3}", "Step 1: there is no $3; 0 codes were issued before."),
         ("{codes: {eleven: [A]}}", "Step 1: there is no campaign 'eleven' to import codes for."),
         ("{codes: [A]}", f"Step 1: {LISTED}"),
@@ -293,16 +293,16 @@ LISTED = "codes are listed by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
         ("{codes: {ten: [7]}}", f"Step 1: {LISTED}"),
         (
             "{campaign: {campaign_id: eleven, discount: {kind: percentage, value: 11}, code: {shared_code: ten}}}",
-            "Step 1: The code 'ten' is campaign 'ten''s already; give 'eleven' another one.",
+            "Step 1: The code 'ten' already belongs to campaign 'ten'; give 'eleven' another one.",
         ),
-        ("{order: {amount: 10}, then: 5}", "Step 1: `then` is a line or a list of lines."),
-        ("{order: {amount: 10}, then: [5]}", "Step 1: `then` is a line or a list of lines."),
+        ("{order: {amount: 10}, then: 5}", "Step 1: `then` must be a line or a list of lines."),
+        ("{order: {amount: 10}, then: [5]}", "Step 1: `then` must be a line or a list of lines."),
     ],
 )
-def test_a_step_that_cant_be_played_is_named_with_what_to_do(step: str, told: str) -> None:
+def test_an_invalid_step_is_reported_with_what_to_do(step: str, message: str) -> None:
     with pytest.raises((ScriptError, CommandFailedError)) as caught:
         lines(f"{TEN}steps: [{step}]\n")
-    assert str(caught.value).removeprefix("f.yaml: ") == told
+    assert str(caught.value).removeprefix("f.yaml: ") == message
 
 
 STEPS = "steps: [{order: {amount: 10}}]\n"
@@ -311,12 +311,12 @@ A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remo
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", f"f.yaml: campaigns is missing; {KNOWN}"),
         ("- 5\n", f"f.yaml: campaigns is missing; {KNOWN}"),
         (STEPS, f"f.yaml: campaigns is missing; {KNOWN}"),
-        (f"{TEN}step: []\n", f"f.yaml: step is no field that is known here; {KNOWN}"),
+        (f"{TEN}step: []\n", f"f.yaml: step is not a field of a script; {KNOWN}"),
         (TEN, "f.yaml: steps is missing; list at least one, like `- order: {amount: 100.00, coupon_codes: [TEN]}`."),
         (f"campaigns: 5\n{STEPS}", f"f.yaml:1: {A_CAMPAIGN}"),
         (f"{TEN}steps: [{{campaign: ten}}]\n", f"f.yaml:4: {A_CAMPAIGN}"),
@@ -327,64 +327,67 @@ A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remo
         (
             f"campaigns:\n  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n"
             f"  - {{campaign_id: a, discount: {{kind: free_shipping}}}}\n{STEPS}",
-            "f.yaml:3: campaign 'a', campaign_id: stands already on line 2; give each campaign an id of its own.",
+            "f.yaml:3: campaign 'a', campaign_id: already used on line 2; give each campaign an id of its own.",
         ),
         (f"{TEN}burn_on: shipped\n{STEPS}", "f.yaml: burn_on must be placed or paid."),
-        (f"{TEN}{STEPS}---\n{TEN}", "f.yaml: one script a file; put what follows --- into another file."),
-        (f"{TEN}{STEPS}{STEPS}", "f.yaml:5: steps: stands already on line 4; keep one of the two."),
+        (f"{TEN}{STEPS}---\n{TEN}", "f.yaml: a file holds one script; move everything after --- to another file."),
+        (f"{TEN}{STEPS}{STEPS}", "f.yaml:5: steps: already set on line 4; keep one of the two."),
         (
             "a: [1\n",
-            "f.yaml:2:1: this is no valid YAML (while parsing a flow sequence did not find expected ',' or ']').",
+            "f.yaml:2:1: not valid YAML (while parsing a flow sequence did not find expected ',' or ']').",
         ),
     ],
 )
-def test_a_script_that_cant_be_read_is_told_why_with_its_line(text: str, told: str) -> None:
+def test_an_unreadable_script_is_reported_with_its_line(text: str, message: str) -> None:
     with pytest.raises(CommandFailedError) as caught:
         script_of("f.yaml", text)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_a_script_is_utf_8() -> None:
-    with pytest.raises(CommandFailedError, match=r"^f: this is no UTF-8 text; save the file as UTF-8\.$"):
+    with pytest.raises(CommandFailedError, match=r"^f: not UTF-8 text; save the file as UTF-8\.$"):
         read_script(InputFile("f", io.BytesIO(b"\xff\xfe")))
 
 
 # The command
 
 
-def test_the_command_shows_each_step_and_says_that_all_is_as_expected(tmp_path: Path) -> None:
+def test_the_command_shows_each_step_and_that_all_is_as_expected(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text(GOOD, "utf-8")
-    told = CliRunner().invoke(app, ["rehearse", str(tmp_path / "f.yaml")])
-    assert (told.exit_code, told.output) == (0, "  1  order      TEN takes 10.00 USD off\nAll as expected.\n")
+    message = CliRunner().invoke(app, ["rehearse", str(tmp_path / "f.yaml")])
+    assert (message.exit_code, message.output) == (0, "  1  order      TEN takes 10.00 USD off\nAll as expected.\n")
 
 
-def test_the_command_fails_where_something_else_comes_of_a_step() -> None:
-    told = CliRunner().invoke(app, ["rehearse", "-"], input=GOOD.replace("10.00 USD off", "11.00 USD off"))
-    assert (told.exit_code, told.output.splitlines()) == (
+def test_the_command_fails_if_a_step_has_another_result() -> None:
+    message = CliRunner().invoke(app, ["rehearse", "-"], input=GOOD.replace("10.00 USD off", "11.00 USD off"))
+    assert (message.exit_code, message.output.splitlines()) == (
         1,
         [
             "  1  order      TEN takes 10.00 USD off",
             "                expected: TEN takes 11.00 USD off",
-            "1 step came out otherwise than expected.",
+            "1 step had a different result than expected.",
         ],
     )
 
 
-def test_the_command_promises_nothing_where_nothing_is_expected() -> None:
-    told = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}{STEPS}")
-    assert (told.exit_code, told.output) == (0, "  1  order      nothing\n")
+def test_the_command_reports_no_success_if_nothing_is_expected() -> None:
+    message = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}{STEPS}")
+    assert (message.exit_code, message.output) == (0, "  1  order      nothing\n")
 
 
 def test_the_command_gives_json() -> None:
-    told = CliRunner().invoke(app, ["rehearse", "-", "--json"], input=GOOD)
-    assert told.exit_code == 0
-    assert json.loads(told.output) == [{"step": 1, "kind": "order", "then": ["TEN takes 10.00 USD off"]}]
+    message = CliRunner().invoke(app, ["rehearse", "-", "--json"], input=GOOD)
+    assert message.exit_code == 0
+    assert json.loads(message.output) == [{"step": 1, "kind": "order", "then": ["TEN takes 10.00 USD off"]}]
 
 
-def test_the_command_says_in_one_line_what_is_wrong_with_a_script() -> None:
-    told = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}steps: [{{paid: {{}}}}]\n")
-    assert (told.exit_code, told.output) == (1, "-: Step 1: paid of which order? Place one before, or give order_id.\n")
+def test_the_command_reports_an_invalid_script_in_one_line() -> None:
+    message = CliRunner().invoke(app, ["rehearse", "-"], input=f"{TEN}steps: [{{paid: {{}}}}]\n")
+    assert (message.exit_code, message.output) == (
+        1,
+        "-: Step 1: paid needs an order. Place one in an earlier step, or give order_id.\n",
+    )
 
 
-def test_the_command_says_where_there_is_no_file(tmp_path: Path) -> None:
+def test_the_command_reports_a_missing_file(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["rehearse", str(tmp_path / "none.yaml")]).exit_code == 2
