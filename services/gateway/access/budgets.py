@@ -81,12 +81,12 @@ class Budget:
 
     @property
     def is_unused(self) -> bool:
-        """Whether the budget can be dropped without losing anything."""
+        """True if the budget can be dropped without losing anything."""
         return self.is_idle and not self.failures
 
     @property
     def is_idle(self) -> bool:
-        """Whether no attempt is in progress or waits."""
+        """True if no attempt is in progress or waits."""
         return not self.under_way and not self._queue
 
     def check(self) -> None:

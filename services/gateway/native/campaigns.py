@@ -31,7 +31,7 @@ _TAKEN: Final = "code.shared_code: another coupon already has this code; choose 
 
 EXAMPLE: Final[dict[str, Any]] = {
     "campaign_id": "save10",
-    "name": "Ten percent for everybody",
+    "name": "Ten percent off",
     "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
     "eligibility": {"min_order_amount": "20.00", "currency": "USD"},
     "limits": {"uses_per_coupon": 1},
