@@ -20,7 +20,7 @@ Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 log = get_logger("gateway")
 MOST_FAILED_ALONE: Final = 8
-"""If so many requests of a batch fail alone and none succeeds, the error counts for the whole batch."""
+"""If this many requests of a batch fail alone and none succeeds, the error counts for the whole batch."""
 
 
 class OverloadedError(Exception):

@@ -116,7 +116,7 @@ async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference:
 
 
 @router.delete("/locks/{lock_reference}", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def delete(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
+async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
     """Release the lock, as `POST /v1/locks/{lock_reference}/release` does."""
     return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
