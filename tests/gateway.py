@@ -1,4 +1,4 @@
-"""A gateway for tests: the whole application on a real ledger, asked over HTTP without a socket."""
+"""A gateway for tests: the whole application on a real ledger, called over HTTP without a socket."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ from tests.ledger import ledger
 
 @dataclass
 class Served:
-    """A gateway that answers. `client` sends a key with every scope."""
+    """A running gateway. `client` sends a key with all scopes."""
 
     client: httpx.AsyncClient
     gateway: Gateway
@@ -33,26 +33,26 @@ class Served:
     key: str
 
     async def key_for(self, *scopes: str) -> dict[str, str]:
-        """Headers of a new key."""
+        """Create a key and return the headers that send it."""
         made = await keys.create(self.pool, "a test's", scopes)
         return {"Authorization": f"Bearer {made.key}"}
 
     def another(self) -> httpx.AsyncClient:
-        """A client without any key."""
+        """Return a client without a key."""
         return client_of(self.gateway, {})
 
 
 def client_of(gateway: Gateway, headers: dict[str, str]) -> httpx.AsyncClient:
-    """A client of the application."""
+    """Return a client of the application."""
     transport = httpx.ASGITransport(create_app(gateway), raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://couponry.test", headers=headers)
 
 
 @asynccontextmanager
 async def listening(here: Served, **limits: Any) -> AsyncIterator[str]:
-    """The application on a port of its own, for clients that need one; call them in another thread.
+    """Serve the application on a separate port, for clients that need one; run those in another thread.
 
-    `limits` replace those of the settings.
+    `limits` replace the limits of the settings.
     """
     settings = here.gateway.settings
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
@@ -71,7 +71,7 @@ async def listening(here: Served, **limits: Any) -> AsyncIterator[str]:
 async def served(
     database_url: str, *definitions: CampaignDefinition, scopes: Sequence[str] = SCOPES, **settings: Any
 ) -> AsyncIterator[Served]:
-    """A gateway on a fresh ledger with these campaigns; when the test is done the audit must be clean."""
+    """Run a gateway on a new ledger with these campaigns. At the end, the audit must find nothing."""
     async with ledger(database_url, *definitions, connections=8) as pool:
         gateway = Gateway(pool, GatewaySettings(database_url=SecretStr(database_url), **settings))
         housekeeper = Housekeeper(gateway.idempotency, database_url)

@@ -1,7 +1,7 @@
-"""The micro-batcher: what arrives while a batch is under way goes into the next.
+"""The micro-batcher: requests that arrive while a batch runs form the next batch.
 
-A hot coupon's row is locked until a transaction is committed, so one transaction a request would let a crowd pass one
-by one; together they cost one commit. Nobody waits for others to come: an idle batcher runs a request at once.
+A coupon's row is locked until its transaction commits. With one transaction per request, many requests for one coupon
+would wait for one commit each; in a batch, they share one. An idle batcher runs a request at once.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 log = get_logger("gateway")
 MOST_FAILED_ALONE: Final = 8
-"""Requests of one batch that may fail one by one, none of it succeeding, before its error counts as everybody's."""
+"""If this many requests of a batch fail alone and none succeeds, the error counts for the whole batch."""
 
 
 class OverloadedError(Exception):
-    """So much waits already that another request would wait too long."""
+    """The queue is full; another request would wait too long."""
 
 
 NOT_NOW: Final[tuple[type[BaseException], ...]] = (
@@ -36,15 +36,15 @@ NOT_NOW: Final[tuple[type[BaseException], ...]] = (
     asyncpg.LockNotAvailableError,
     asyncpg.InsufficientResourcesError,
 )
-"""Errors of the moment, not of a request: the same request later is right."""
+"""Temporary errors that don't depend on the request: a retry later can succeed."""
 
 
 class MicroBatcher(Generic[Asked, Answered]):
-    """Runs `work` on up to `size` of what is asked at a time, `batches` of them side by side, `waiting` in the queue.
+    """Runs `work` on batches of up to `size` requests, `batches` of them concurrently, with `waiting` in the queue.
 
-    `work` answers a list with one answer each, in the same order. What it raises of `for_all`, everybody of that batch
-    gets. Anything else is somebody's own: the batch is halved until the one is found, and the others are answered. So
-    `work` must be one that may be done again, in part and in smaller batches.
+    `work` returns one answer per request, in the same order. An error in `for_all` is raised for all requests of the
+    batch. For any other error the batch is halved until the request that causes it is found; the others get their
+    answers. So `work` must be safe to repeat, in part and in smaller batches.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class MicroBatcher(Generic[Asked, Answered]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, asked: Asked) -> Answered:
-        """The answer to `asked`. Raises OverloadedError, and whatever `work` raises.
+        """Return the answer to `asked`. Raises OverloadedError and the errors of `work`.
 
-        Who gives up waiting is left out of a batch that has not begun; one that has begun runs on.
+        A cancelled request is left out of a batch that has not begun; a batch that has begun continues.
         """
         if len(self._queue) >= self._waiting:
             raise OverloadedError(f"{len(self._queue)} requests are waiting")
@@ -82,7 +82,7 @@ class MicroBatcher(Generic[Asked, Answered]):
         return await answer
 
     async def drained(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no batch is running or queued."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
@@ -91,10 +91,10 @@ class MicroBatcher(Generic[Asked, Answered]):
             while self._queue:
                 await self.run_once()
         finally:
-            self._under_way -= 1  # in the same moment as the last look: what comes later starts a run of its own
+            self._under_way -= 1  # no await since the queue was seen empty, so that a later request starts a new run
 
     async def run_once(self) -> None:
-        """Run one batch of what waits."""
+        """Run one batch from the queue."""
         batch: list[tuple[Asked, asyncio.Future[Answered]]] = []
         while self._queue and len(batch) < self._size:
             one = self._queue.popleft()
@@ -105,7 +105,7 @@ class MicroBatcher(Generic[Asked, Answered]):
         await self._settle(batch, _Failures())
 
     async def _settle(self, batch: Sequence[tuple[Asked, "asyncio.Future[Answered]"]], failed: "_Failures") -> None:
-        """Answer each of a batch, or raise to each what is its own."""
+        """Give each request of a batch its answer or its error."""
         if failed.for_all is not None:
             self._raise_to(batch, failed.for_all, failed)
             return
@@ -145,7 +145,7 @@ class MicroBatcher(Generic[Asked, Answered]):
 
 @dataclass
 class _Failures:
-    """What became of one batch so far."""
+    """The failures of one batch so far."""
 
     alone: int = 0
     succeeded: bool = False

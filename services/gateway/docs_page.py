@@ -1,4 +1,4 @@
-"""`/docs`: every route on one page, from the OpenAPI document. Plain HTML: no script, nothing from another host."""
+"""`/docs`: every route on one page, from the OpenAPI document. Plain HTML without scripts or external resources."""
 
 import base64
 import html
@@ -34,7 +34,7 @@ def add_to(app: FastAPI) -> None:
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """Return the document as a page."""
+    """Render the OpenAPI document as an HTML page."""
     info = document["info"]
     by_tag: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
@@ -47,12 +47,10 @@ def page(document: Mapping[str, Any]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
         f"<body><h1>{title}</h1><p>{_prose(info.get('description', ''))}</p>"
-        "<p>Send a key as <code>Authorization: Bearer KEY</code>, as <code>X-API-Key</code> or as the password of "
-        "Basic authentication. <code>couponry keys create</code> makes one, with its scopes. The APIs of Paddle "
-        "Classic, Gameball, Capillary, Voucherify and SiteVibes are served beside this one: docs/gateway in the "
-        "repository.</p>"
-        '<p>Every field of every body and answer: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1), '
-        "for any tool that reads it.</p>"
+        "<p>Send an API key as <code>Authorization: Bearer KEY</code>, as <code>X-API-Key</code> or as the password of "
+        "Basic authentication. Create one with <code>couponry keys create</code>. Couponry also serves the APIs of "
+        "Paddle Classic, Gameball, Capillary, Voucherify and SiteVibes: see docs/gateway in the repository.</p>"
+        '<p>All fields of all requests and responses: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
         f"{''.join(parts)}</body></html>"
     )
 
@@ -84,7 +82,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
 
 
 def _prose(text: str) -> str:
-    """Escape a text, and show what stands between backticks as code."""
+    """Escape a text, and mark text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

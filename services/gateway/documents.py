@@ -1,7 +1,7 @@
-"""What every JSON body passes before a model reads it, native or a facade's: one reader, one set of limits.
+"""Checks of every JSON body, of the native API and the facades, before a model reads it.
 
-Models bound their own fields; here is what no field sees: a name that stands twice (of which readers take one or the
-other), numbers that others can't read, nesting.
+Models check their own fields. The checks here are of the whole document: duplicate names in one object (readers differ
+in which one they use), numbers that other programs can't read, and nesting.
 """
 
 import json
@@ -15,18 +15,18 @@ from schemas.limits import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 from services.gateway.problems import Problem
 
 DEEPEST: Final = MAX_DEPTH + 8
-"""Of a whole body: metadata is the deepest thing in one, and stands at most eight levels in."""
+"""Levels of a whole body. Metadata is its deepest part, and begins at most eight levels in."""
 
 MOST_DIGITS: Final = 400
-"""Of one number: more than a float has."""
+"""Digits of one number; a float has fewer."""
 
 
 class _RefusedError(Exception):
-    """The document is JSON that isn't taken; the text is a sentence without its subject."""
+    """The document is valid JSON, but not accepted. The text is a sentence without its subject."""
 
 
 def check(content: bytes) -> None:
-    """Raise a Problem (422) for JSON that isn't taken; what is no JSON at all is left to its reader."""
+    """Raise a Problem (422) for JSON that is not accepted. Invalid JSON passes; the model reports it."""
     try:
         read(content, digits=False)
     except ValueError:
@@ -34,9 +34,9 @@ def check(content: bytes) -> None:
 
 
 def read(content: bytes, *, digits: bool) -> Any:
-    """The document; its numbers as texts of their digits where `digits`.
+    """Parse the document; with `digits`, numbers become texts of their digits.
 
-    Raises ValueError for what is no JSON, a Problem (422) for JSON that isn't taken.
+    Raises ValueError for invalid JSON, and a Problem (422) for JSON that is not accepted.
     """
     try:
         document = json.loads(
@@ -61,7 +61,7 @@ def _problem(sentence: str) -> Problem:
 
 
 def written(document: Any) -> bytes:
-    """The document as it is kept and sent. A campaign of an older version may keep an integer beyond 64 bits."""
+    """Serialize the document. Campaigns saved by an older version may hold integers of more than 64 bits."""
     try:
         return orjson.dumps(document, option=orjson.OPT_UTC_Z)
     except TypeError:
@@ -73,15 +73,15 @@ _TOO_DEEP: Final = f"is nested deeper than {DEEPEST} levels; make it flatter"
 
 def _integer(text: str) -> int:
     if len(text) > MOST_DIGITS or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
-        raise _RefusedError("holds an integer of more than 64 bits, which few can read; write it as a text")
+        raise _RefusedError("has an integer of more than 64 bits, which many programs can't read; write it as a text")
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
-    # Within 64 bits even so: PostgreSQL's jsonb writes 1e300 out, as an integer of 301 digits.
+    # Floats are limited to the range of 64 bits too, because PostgreSQL's jsonb writes 1e300 with 301 digits.
     if len(text) > MOST_DIGITS or not math.isfinite(number) or not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise _RefusedError("holds a number that is too large or too long for its readers; write it as a text")
+        raise _RefusedError("has a number that is too large or too long; write it as a text")
     return number
 
 
@@ -91,19 +91,19 @@ def _digits(text: str) -> str:
 
 
 def _constant(name: str) -> Any:
-    raise _RefusedError(f"holds {name}, which is no JSON; leave it out")
+    raise _RefusedError(f"has {name}, which is not valid JSON; leave it out")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise _RefusedError(f"says {twice[:100]!r} twice in one object; keep one of the two")
+        [(duplicate, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise _RefusedError(f"has {duplicate[:100]!r} twice in one object; keep one of the two")
     return found
 
 
 def _check_depth(document: Any) -> None:
-    """Raise _RefusedError for one that is nested too deep. Without recursion, so that no depth is too deep for it."""
+    """Raise _RefusedError for a document that is nested too deep. Not recursive, so that any depth can be checked."""
     level = [document]
     for _ in range(DEEPEST + 1):
         level = [inner for one in level if isinstance(one, dict | list) for inner in _members(one)]

@@ -1,4 +1,4 @@
-"""Go on with erasures that a request began and didn't finish, or that a killed process left."""
+"""Continue erasures that a request began and didn't finish, or that a killed process left."""
 
 import asyncio
 from typing import Final
@@ -15,16 +15,16 @@ log = get_logger("gateway")
 
 IDLE_SECONDS: Final = 5.0
 BETWEEN_SECONDS: Final = 0.02
-"""Between two pieces: an erasure is in no hurry, and orders come first."""
+"""Pause between two parts, because an erasure is not urgent and orders are."""
 
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
 class ErasureRunner:
-    """Works on the oldest erasure under way, a piece at a time. Any number may run at once.
+    """Works on the oldest open erasure, one part at a time. Several runners may run at once.
 
-    A bug that one erasure meets stops neither the others nor the gateway; it is logged, and tried again when there is
-    nothing else to do.
+    An erasure that fails because of a bug stops neither the other erasures nor the gateway. The bug is logged, and the
+    erasure is retried after all others.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -32,7 +32,7 @@ class ErasureRunner:
         self._stuck: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set; a piece that has begun is ended. A ledger that is away is waited for."""
+        """Work until `stopping` is set; a part that has begun is finished. If the ledger is unavailable, retry."""
         while not stopping.is_set():
             try:
                 busy = await self.run_once()
@@ -42,7 +42,7 @@ class ErasureRunner:
             await sleep_unless(stopping, BETWEEN_SECONDS if busy else IDLE_SECONDS)
 
     async def run_once(self) -> bool:
-        """Do one piece of the oldest erasure under way; False where there is none."""
+        """Do one part of the oldest open erasure. Return False if there is none."""
         erasure_id = await erasing.next_open(self._pool, self._stuck)
         if erasure_id is None:
             self._stuck.clear()
@@ -53,6 +53,6 @@ class ErasureRunner:
         except LedgerUnavailableError:
             raise
         except Exception:
-            log.exception("a bug: an erasure doesn't go on", erasure_id=erasure_id)
+            log.exception("bug: an erasure can't continue", erasure_id=erasure_id)
             self._stuck.add(erasure_id)
         return True

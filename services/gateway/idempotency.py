@@ -1,10 +1,10 @@
-"""Idempotency keys: the same request again gets the first answer, byte for byte; another one under its key is refused.
+"""Idempotency keys: a retry gets the first response, byte for byte. Another request under the same key is refused.
 
-    begin → (a kept answer | ours to answer) → the route → keep → send
+    begin → (a kept response | ours to answer) → the route → keep → send
 
-An answer is kept before it is sent, so a client that saw one sees the same for ever. A process that dies in between has
-answered nobody: whoever repeats the request has it executed again, under the same command id, and the journal knows
-what came of it. Requests begin and end in batches, as commands do.
+A response is kept before it is sent, so every retry gets the response that the client may have seen. If a process dies
+before that, no response was sent. A retry then executes the request again under the same command id, and the journal
+has the verdict. Requests begin and end in batches, as commands do.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ log = get_logger("gateway")
 
 PACKAGE: Final = "services.gateway"
 LOCK_CLASS: Final = 0x0C0F
-"""The first half of the advisory locks by which gateways say that they are alive; the second is each one's number."""
+"""The first half of the advisory locks that show which gateways are alive; the second half is the gateway's number."""
 
 PRUNED_AT_A_TIME: Final = 5_000
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 KEY: Final = re.compile(r"[!-~]{1,255}")
 
 SECRET: Final = b'"whsec_'
-"""How a webhook's secret begins, in an answer that tells one."""
+"""The start of a webhook's secret in a response."""
 
 _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 
@@ -46,7 +46,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """What was answered, or is about to be."""
+    """A response that is kept for retries."""
 
     status: int
     media_type: str
@@ -55,7 +55,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """What the ledger says of a request that begins: ours (no answer yet), answered, another's, of other content."""
+    """The ledger's record of a request: ours to answer, answered before, in progress elsewhere, or another request."""
 
     fingerprint: bytes
     answer: KeptAnswer | None
@@ -63,23 +63,23 @@ class _Begun:
 
 
 def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
-    """What was asked, in 16 bytes."""
+    """Return a hash of the request, 16 bytes."""
     asked = blake2b(f"{method} {target}\n{content_type}\n".encode(), digest_size=16)
     asked.update(body)
     return asked.digest()
 
 
 def check_key(key: str) -> str:
-    """The key. Raises a Problem (422)."""
+    """Return a valid key. Raises a Problem (422)."""
     if KEY.fullmatch(key) is None:
         raise Problem(
-            422, "invalid_request", "Idempotency-Key must have 1 to 255 visible ASCII characters, none of them a blank."
+            422, "invalid_request", "Idempotency-Key must have 1 to 255 visible ASCII characters without spaces."
         )
     return key
 
 
 class IdempotencyStore:
-    """Keeps what was answered under idempotency keys. `owner` is this process's number among the gateways."""
+    """Keeps responses by idempotency key. `owner` is the number of this gateway process."""
 
     def __init__(self, pool: Pool, batch_size: int, retention_seconds: float) -> None:
         self._pool = pool
@@ -90,9 +90,9 @@ class IdempotencyStore:
         self._keeping: MicroBatcher[tuple[Place, KeptAnswer], None] = MicroBatcher(self._keep_all, size=batch_size)
 
     async def begin(self, place: Place, asked: bytes) -> KeptAnswer | None:
-        """The answer that this request got before; None where it is ours to answer: then `keep` or `give_up` it.
+        """Return the kept response; None if the request is ours to answer. Then call `keep` or `give_up`.
 
-        Raises a Problem: 409 while another answers it, 422 where the key was used for something else.
+        Raises a Problem: 409 while the request is in progress, 422 if the key was used for another request.
         """
         if place in self._under_way:
             raise _in_flight()
@@ -108,14 +108,14 @@ class IdempotencyStore:
         if begun.fingerprint != asked:
             raise Problem(
                 422, "idempotency_key_reused",
-                "This Idempotency-Key was used for a request with other content; give each request its own.",
+                "This Idempotency-Key was used for a different request. Use a new key for each request.",
             )  # fmt: skip
         if begun.answer is None:
             raise _in_flight()
         return begun.answer
 
     async def keep(self, place: Place, answer: KeptAnswer) -> None:
-        """Keep what is about to be sent; an answer that tells a webhook's secret is kept encrypted."""
+        """Keep a response before it is sent. A response with a webhook's secret is encrypted."""
         try:
             if SECRET in answer.body:
                 answer = replace(answer, body=keyring().encrypt(answer.body.decode(), _about(place)).encode())
@@ -124,11 +124,11 @@ class IdempotencyStore:
             self._under_way.discard(place)
 
     def give_up(self, place: Place) -> None:
-        """There is no answer to keep; the same request may be tried again."""
+        """End a request without a response to keep, so that it can be retried."""
         self._under_way.discard(place)
 
     async def prune(self) -> int:
-        """Delete some of the answers that are older than the retention, PRUNED_AT_A_TIME at most. Return how many."""
+        """Delete at most PRUNED_AT_A_TIME responses that are older than the retention. Return how many."""
         status = await self._pool.execute(sql("answers_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME)
         return int(status.rpartition(" ")[2])
 
@@ -180,16 +180,16 @@ class IdempotencyStore:
 
 
 class Housekeeper:
-    """Says that this process lives, and puts old answers away."""
+    """Holds the lock that shows that this process is alive, and deletes old responses."""
 
-    def __init__(self, repeats: IdempotencyStore, database_url: str, *, pause_seconds: float = 5.0) -> None:
-        self._repeats = repeats
+    def __init__(self, store: IdempotencyStore, database_url: str, *, pause_seconds: float = 5.0) -> None:
+        self._store = store
         self._url = database_url
         self._pause_seconds = pause_seconds
         self._connection: Connection | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until asked to stop. A database that is away is for the next time."""
+        """Run until `stopping` is set. If the database is unavailable, retry."""
         try:
             while not stopping.is_set():
                 try:
@@ -201,20 +201,20 @@ class Housekeeper:
             self.let_go()
 
     def let_go(self) -> None:
-        """This process answers nothing any more."""
+        """Release the lock: this process answers no more requests."""
         if self._connection is not None:
             self._connection.terminate()
 
     async def run_once(self) -> int:
-        """Hold the lock by which others know that this process lives; returns how many old answers were put away.
+        """Take the lock that shows that this process is alive. Return how many old responses were deleted.
 
-        It is held by a connection of its own, so that it goes when the process does.
+        The lock has its own connection, so that it is released when the process ends.
         """
         if self._connection is None or self._connection.is_closed():
             settings = {"application_name": "couponry-gateway-alive", "role": SERVICE_ROLE}
             self._connection = await asyncpg.connect(self._url, server_settings=settings, timeout=CONNECT_SECONDS)
-        await self._connection.fetchval(sql("owner_take", PACKAGE), LOCK_CLASS, self._repeats.owner)
-        return await self._repeats.prune()
+        await self._connection.fetchval(sql("owner_take", PACKAGE), LOCK_CLASS, self._store.owner)
+        return await self._store.prune()
 
 
 def _about(place: Place) -> str:
@@ -224,6 +224,6 @@ def _about(place: Place) -> str:
 def _in_flight() -> Problem:
     return Problem(
         409, "idempotency_key_in_flight",
-        "A request under this Idempotency-Key is being answered; ask again in a moment.",
+        "A request with this Idempotency-Key is in progress. Retry in a moment.",
         headers={"Retry-After": "1"},
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Jobs: more coupons than one call makes, in parts of a thousand, by whichever gateway has time.
+"""Jobs that create more coupons than one request can, in parts of 1,000, in any gateway.
 
-A part is a command whose id follows from the job and the part's number, so a part that is done twice is done once, and
-a job of a gateway that was killed goes on in another one, where it stopped.
+A part is a command whose id consists of the job and the part's number. So a part that is executed twice has one effect,
+and another gateway can continue the job of a killed one.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ log = get_logger("gateway")
 
 PACKAGE: Final = "services.gateway"
 MOST_COUPONS: Final = 1_000_000
-"""Of one job: a thousand parts, a few minutes of work."""
+"""Coupons of one job: a thousand parts, a few minutes of work."""
 
 LEASE_SECONDS: Final = 60.0
-"""Far above what a part takes; after a kill the job waits for so long at most."""
+"""Much longer than a part takes. After a gateway was killed, its job waits for at most so long."""
 
 IDLE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
@@ -42,7 +42,7 @@ _AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands. `done` of `total` coupons are made; `problem` is why it failed."""
+    """A job. `done`: coupons created so far, of `total`. `problem`: why it failed."""
 
     job_id: str
     caller: str
@@ -55,27 +55,27 @@ class Job:
     updated_at: datetime
 
     def part(self, number: int) -> CreateCoupons:
-        """The command of one part."""
+        """Return the command of one part."""
         count = min(MAX_CREATED, self.total - number * MAX_CREATED)
         return CreateCoupons(f"/couponry/job {self.job_id}/{number}", self.campaign_id, count, channel="http")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """What one caller may have waiting: jobs that aren't done, and coupons that they have still to make."""
+    """Limits of one caller: open jobs, and coupons that they have yet to create."""
 
     jobs: int
     coupons: int
 
 
 class QueueFullError(Exception):
-    """The caller has too much waiting; the text says what the limits are."""
+    """The caller has too many open jobs. The text contains the limits."""
 
 
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int, *, limits: QueueLimits) -> Job:
-    """Add a job, or find it where it was added before. Raises QueueFullError."""
+    """Add a job, or return the one that was added before. Raises QueueFullError."""
     async with pool.acquire() as connection, connection.transaction():
-        # One caller's requests wait for one another, so that each sees what those before it added.
+        # Requests of one caller wait for each other, so that each one counts the jobs of those before it.
         await connection.execute(sql("job_take_turn", PACKAGE), LOCK_CLASS, caller)
         await connection.execute(
             sql("job_add", PACKAGE), job_id, caller, campaign_id, total, limits.jobs, limits.coupons
@@ -83,27 +83,27 @@ async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int
         record = await connection.fetchrow(sql("job_find", PACKAGE), job_id)
     if record is None:
         raise QueueFullError(
-            f"At most {limits.jobs:,} jobs of one caller wait or run at a time, with at most {limits.coupons:,} "
-            "coupons to make. Wait until some are done."
+            f"At most {limits.jobs:,} jobs of one caller may wait or run at a time, with at most {limits.coupons:,} "
+            "coupons to create. Wait until some are done."
         )
     return Job(**record)
 
 
 async def find(pool: Pool, job_id: str) -> Job | None:
-    """The job of that id."""
+    """Return the job, or None if it doesn't exist."""
     record = await pool.fetchrow(sql("job_find", PACKAGE), job_id)
     return None if record is None else Job(**record)
 
 
 async def codes(pool: Pool, job: Job) -> AsyncIterator[list[str]]:
-    """The codes that the job has made so far, a part at a time, in their order."""
+    """Yield the codes that the job has created so far, in order, one list per part."""
     for number in range(-(-job.done // MAX_CREATED)):
         records = await pool.fetch(sql("job_part", PACKAGE), job.part(number).command_id)
         yield [record["code"] for record in records]
 
 
 class JobRunner:
-    """Works on what waits, a part of a job at a time, and deletes what ended long ago. Any number may run at once."""
+    """Works on waiting jobs, one part at a time, and deletes old jobs. Several runners may run at once."""
 
     def __init__(self, pool: Pool, engine: Engine, *, retention_seconds: float = RETENTION_SECONDS) -> None:
         self._pool = pool
@@ -112,7 +112,7 @@ class JobRunner:
         self._pruned_at = -PRUNE_SECONDS
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until asked to stop; a part that has begun is ended. A ledger that is away is waited for."""
+        """Work until `stopping` is set; a part that has begun is finished. If the ledger is unavailable, retry."""
         while not stopping.is_set():
             try:
                 busy = await self.run_once()
@@ -122,7 +122,7 @@ class JobRunner:
             except _AWAY as error:
                 log.warning("jobs wait for the ledger", error=repr(error))
                 busy = False
-            except Exception:  # a job that meets a bug is tried again after its lease, behind all others
+            except Exception:  # after a bug, the job is retried when its lease has ended, after all others
                 telemetry.BUGS.labels("job").inc()
                 log.exception("bug: a part of a job was not done")
                 busy = False
@@ -130,12 +130,12 @@ class JobRunner:
                 await sleep_unless(stopping, IDLE_SECONDS)
 
     async def prune(self) -> int:
-        """Delete PRUNED_AT_A_TIME jobs at most that ended before the retention. Return how many."""
+        """Delete at most PRUNED_AT_A_TIME jobs that ended before the retention. Return how many."""
         status = await self._pool.execute(sql("jobs_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME)
         return int(status.rpartition(" ")[2])
 
     async def run_once(self) -> bool:
-        """One part of the oldest job that nobody is at; False where there is none."""
+        """Do one part of the oldest job that is not leased. Return False if there is none."""
         record = await self._pool.fetchrow(sql("job_claim", PACKAGE), LEASE_SECONDS)
         if record is None:
             return False
@@ -146,7 +146,7 @@ class JobRunner:
         if isinstance(answer, Rejected):
             problem = answer.text
         elif not answer.accepted:
-            problem = answer.refused[0].message if answer.refused else "No coupon was made."
+            problem = answer.refused[0].message if answer.refused else "No coupon was created."
         done = job.done if problem is not None else min((number + 1) * MAX_CREATED, job.total)
         await self._pool.execute(sql("job_advance", PACKAGE), job.job_id, done, problem)
         return True

@@ -1,9 +1,9 @@
-"""What went wrong, as RFC 9457 has it: `application/problem+json` with a code that machines read.
+"""Errors as RFC 9457 problems: `application/problem+json` with a `code` for programs.
 
     {"type": "urn:couponry:problem:expired", "title": …, "status": 422, "detail": …, "code": "expired", …}
 
-A refusal of the engine is a problem under its reason's code. Facades catch the same `Problem` and tell it in their own
-words.
+A refusal of the engine is a problem whose code is the reason. Facades catch the same `Problem` and render it in their
+own error format.
 """
 
 from collections.abc import Mapping
@@ -21,28 +21,28 @@ MEDIA_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = 20
 
 TITLES: Final[Mapping[str, str]] = {
-    "invalid_json": "The body is no valid JSON.",
-    "invalid_request": "The request isn't as it should be.",
-    "unauthorized": "The request doesn't say who it is from.",
-    "forbidden": "This key may not do that.",
-    "not_found": "There is no such thing.",
-    "method_not_allowed": "The path doesn't take this method.",
+    "invalid_json": "The body is not valid JSON.",
+    "invalid_request": "The request is invalid.",
+    "unauthorized": "Authentication failed.",
+    "forbidden": "The API key has no permission for this request.",
+    "not_found": "Not found.",
+    "method_not_allowed": "The path doesn't support this method.",
     "too_large": "The body is too large.",
-    "unsupported_media_type": "The body is of no type that is read here.",
+    "unsupported_media_type": "The media type of the body is not supported.",
     "idempotency_key_reused": "The idempotency key was used for another request.",
-    "idempotency_key_in_flight": "A request under this idempotency key is being answered.",
+    "idempotency_key_in_flight": "A request with this idempotency key is in progress.",
     "rate_limited": "Too many requests.",
-    "internal_error": "Something is wrong here.",
-    "unavailable": "Not at the moment.",
-    "conflict": "It can't be done as things stand.",
+    "internal_error": "Internal error.",
+    "unavailable": "Temporarily unavailable.",
+    "conflict": "The request conflicts with the current state.",
 }
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
-    """A request that gets no good answer.
+    """An error response.
 
-    `details` are further members of the problem, JSON-like. `unknown`: how many things it says there are none of, which
-    counts as guessing; 1 for a 404.
+    `details`: further members of the problem, JSON-like. `unknown`: how many names in the request don't exist; each
+    counts as a guess. It is 1 for a 404 by default.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
 
     @property
     def title(self) -> str:
-        """One sentence for every problem of this code."""
+        """Return the sentence that all problems of this code share."""
         if self.code in TITLES and (self.code != Reason.NOT_FOUND or "reason" not in self.details):
             return TITLES[self.code]
-        return SENTENCES[Reason(self.code)] if self.code in set(Reason) else "The request can't be met."
+        return SENTENCES[Reason(self.code)] if self.code in set(Reason) else "The request can't be fulfilled."
 
     def document(self) -> dict[str, Any]:
-        """The problem as RFC 9457 writes it."""
+        """Return the problem as an RFC 9457 document."""
         return {
             "type": f"urn:couponry:problem:{self.code}",
             "title": self.title,
@@ -83,28 +83,28 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
 
 
 def response_of(problem: Problem) -> Response:
-    """The problem as an answer."""
+    """Render the problem as a response."""
     return Response(orjson.dumps(problem.document()), problem.status, problem.headers, MEDIA_TYPE)
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
-    """The handler of `Problem`."""
+    """Handle a `Problem`."""
     return response_of(cast("Problem", error))
 
 
 async def answer_invalid(request: Request, error: Exception) -> Response:
-    """The handler of what FastAPI finds wrong with a request."""
+    """Handle a request that FastAPI finds invalid."""
     return response_of(problem_of(cast("RequestValidationError", error)))
 
 
 async def answer_http(request: Request, error: Exception) -> Response:
-    """The handler of what the framework itself refuses: an unknown path, a method that isn't there."""
+    """Handle errors of the framework, such as an unknown path or an unsupported method."""
     error = cast("HTTPException", error)
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
     code = codes.get(error.status_code, "invalid_request")
     detail = {
-        404: f"There is nothing at {request.url.path}; the paths are in /docs.",
-        405: f"{request.url.path} doesn't take {request.method}.",
+        404: f"No route matches {request.method} {request.url.path}. See /docs.",
+        405: f"{request.url.path} doesn't support {request.method}.",
     }.get(error.status_code, str(error.detail))
     headers = dict(error.headers or {})
     if error.status_code == 405:
@@ -113,7 +113,7 @@ async def answer_http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """All methods that the path takes; the framework's own answer names those of one route alone."""
+    """Return all methods that the path supports; the framework's own response lists those of one route only."""
     found: set[str] = set()
     for route in [route for router in request.app.state.routers for route in router.routes]:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
@@ -122,20 +122,20 @@ def _methods(request: Request) -> set[str]:
 
 
 def problem_of(error: RequestValidationError) -> Problem:
-    """All that is wrong with a request, with the place of each: the first `MAX_ERRORS`."""
+    """Return the problem for an invalid request, with the place of each of the first `MAX_ERRORS` errors."""
     found = error.errors()
     broken = next((one for one in found if one["type"] == "json_invalid"), None)
     if broken is not None:
         why = broken.get("ctx", {}).get("error", "it can't be read")
         where = broken["loc"][-1]
-        return Problem(400, "invalid_json", f"The body is no valid JSON at character {where}: {why}.")
+        return Problem(400, "invalid_json", f"The body is not valid JSON at character {where}: {why}.")
     errors = [{"place": _place(one["loc"]), "problem": _sentence(one)} for one in found[:MAX_ERRORS]]
     detail = " ".join(f"{one['place']}: {one['problem']}." for one in errors[:5])
     return Problem(422, "invalid_request", detail, details={"errors": errors})
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """`body.order.lines[2].quantity`, `query.limit`."""
+    """Format a location, for example `body.order.lines[2].quantity` or `query.limit`."""
     place = ""
     for part in location:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
@@ -146,6 +146,6 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "is missing"
     if error["type"] == "extra_forbidden":
-        return "is no field that is known here; correct or remove it"
+        return "is an unknown field; correct or remove it"
     text = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must", 1).rstrip(".")
     return f"{text[:1].lower()}{text[1:]}"

@@ -1,7 +1,7 @@
-"""Campaigns as the caller of the request at hand sees them: one bound to groups sees no other campaigns.
+"""Access to campaigns by the groups of the caller. A caller that is bound to groups sees no other campaigns.
 
-Routes reach campaigns through here, commands go through `bound`, lists and reports give `groups()` to their SQL. Who
-the caller is comes from the guard, so a route has nothing to remember.
+Routes load campaigns with this module, commands pass through `bound`, and lists and reports pass `groups()` to their
+SQL. The guard sets the caller, so a route can't forget it.
 """
 
 from collections.abc import Callable
@@ -23,38 +23,38 @@ SomeCommand = TypeVar("SomeCommand", bound=Command)
 
 
 class _HiddenError(Exception):
-    """The campaign is of a group that the caller isn't bound to."""
+    """The campaign belongs to a group that the caller isn't bound to."""
 
 
 def groups() -> list[str] | None:
-    """The caller's groups as SQL takes them; NULL asks nothing."""
+    """Return the caller's groups as an SQL parameter; NULL for all campaigns."""
     bound_to = groups_at_hand()
     return None if bound_to is None else sorted(bound_to)
 
 
 def sees(group: str | None) -> bool:
-    """Whether campaigns of this group exist for the caller."""
+    """Return whether the caller may see campaigns of this group."""
     caller = CALLING.get()
     return caller is None or caller.sees(group)
 
 
 def bound(command: SomeCommand) -> SomeCommand:
-    """The command as the caller may give it: other groups' campaigns don't exist for it."""
+    """Restrict the command to the caller's groups: campaigns of other groups don't exist for it."""
     bound_to = groups_at_hand()
     return command if bound_to is None else replace(command, groups=bound_to)  # type: ignore[arg-type]
 
 
 async def campaign(gateway: "Gateway", campaign_id: str) -> CampaignLine | None:
-    """The campaign, its secrets hidden; None where none of that id exists for the caller."""
+    """Return the campaign with its secrets masked; None if it doesn't exist for the caller."""
     async with gateway.pool.acquire() as connection:
         found = await queries.campaign(connection, campaign_id)
     return found if found is not None and sees(found.definition.group) else None
 
 
 async def save(gateway: "Gateway", definition: CampaignDefinition, *, new: bool) -> CampaignDefinition:
-    """Make the campaign, or change it where not `new`; returns it with its group.
+    """Create the campaign, or, if not `new`, create or change it. Return it with its group.
 
-    Raises a Problem where its group isn't the caller's, and as `campaigns.save`.
+    Raises a Problem if its group isn't the caller's, and the errors of `campaigns.save`.
     """
     definition = grouped(definition)
     if new or groups_at_hand() is None:
@@ -67,9 +67,9 @@ async def save(gateway: "Gateway", definition: CampaignDefinition, *, new: bool)
 async def change(
     gateway: "Gateway", campaign_id: str, to: Callable[[CampaignDefinition], CampaignDefinition]
 ) -> tuple[CampaignDefinition, Saved] | None:
-    """As `campaigns.change`; None too where the campaign doesn't exist for the caller.
+    """Change a campaign, as `campaigns.change` does. Return None if it doesn't exist for the caller.
 
-    Raises a Problem where its group isn't the caller's afterwards.
+    Raises a Problem if its new group isn't the caller's.
     """
 
     def changed(before: CampaignDefinition) -> CampaignDefinition:
@@ -84,16 +84,18 @@ async def change(
 
 
 def grouped(definition: CampaignDefinition) -> CampaignDefinition:
-    """The definition with the caller's group, where they have one and it names none.
+    """Return the definition with the caller's only group, if it has no group.
 
-    Raises a Problem (403, 422) where its group isn't one of the caller's.
+    Raises a Problem (403, 422) if its group isn't one of the caller's.
     """
     caller: Caller | None = CALLING.get()
     if caller is None or caller.groups is None or definition.group in caller.groups:
         return definition
     mine = ", ".join(sorted(caller.groups))
     if definition.group is not None:
-        raise Problem(403, "forbidden", f"group: the key is bound to the groups {mine}; name one of them.")
+        raise Problem(403, "forbidden", f"group: the key is bound to the groups {mine}; use one of them.")
     if len(caller.groups) > 1:
-        raise Problem(422, "invalid_request", f"group: is missing; the key is bound to {mine}: name one of them.")
+        raise Problem(
+            422, "invalid_request", f"group: is missing; the key is bound to {mine}; use one of these groups."
+        )
     return definition.model_copy(update={"group": next(iter(caller.groups))})

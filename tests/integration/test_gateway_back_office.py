@@ -1,4 +1,4 @@
-"""Campaigns and coupons over HTTP: what a back office does with them."""
+"""Campaigns and coupons over HTTP, as a back office uses them."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ SAVE10: dict[str, Any] = {
 ORDER = {"order_id": "ORD1", "currency": "USD", "amount": "125.00"}
 
 
-async def test_a_campaign_is_made_shown_changed_paused_and_archived(database_url: str) -> None:
+async def test_a_campaign_is_created_shown_changed_paused_and_archived(database_url: str) -> None:
     async with served(database_url) as here:
         made = await here.client.post("/v1/campaigns", json=SAVE10)
         assert (made.status_code, made.json()["change"]) == (201, "created")
@@ -48,7 +48,7 @@ async def test_a_campaign_is_made_shown_changed_paused_and_archived(database_url
         assert (await here.client.post("/v1/campaigns/save10/archive")).json()["status"] == "archived"
 
 
-async def test_what_is_wrong_with_a_campaign_is_said_with_its_place(database_url: str) -> None:
+async def test_errors_in_a_campaign_have_their_place(database_url: str) -> None:
     async with served(database_url, definition("one", code={"shared_code": "TAKEN"})) as here:
         misspelt = await here.client.post("/v1/campaigns", json=SAVE10 | {"limit": {}})
         assert misspelt.json()["errors"][0]["place"] == "limit"
@@ -81,7 +81,7 @@ async def test_campaigns_are_listed_in_pages(database_url: str) -> None:
             assert answer.status_code == 422, cursor
 
 
-async def test_secret_headers_are_never_shown_and_stay_when_they_come_back_hidden(database_url: str) -> None:
+async def test_secret_headers_are_never_shown_and_are_kept_when_sent_back_hidden(database_url: str) -> None:
     source = {"kind": "external", "url": "https://codes.example.com", "headers": {"X-Token": "secret"}}
     async with served(database_url, definition("ext", source=source, code={})) as here:
         shown = (await here.client.get("/v1/campaigns/ext")).json()
@@ -97,7 +97,7 @@ async def test_secret_headers_are_never_shown_and_stay_when_they_come_back_hidde
         assert unknown.status_code == 422
 
 
-async def test_coupons_are_issued_to_somebody_or_nobody_one_or_many(database_url: str) -> None:
+async def test_coupons_are_issued_with_or_without_a_customer(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         john = {"customer_id": "john"}
         one = await here.client.post("/v1/coupons", json={"campaign_id": "save10", "customer": john})
@@ -117,8 +117,8 @@ async def test_coupons_are_issued_to_somebody_or_nobody_one_or_many(database_url
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
-async def test_what_would_be_refused_by_other_readers_is_not_kept(database_url: str) -> None:
-    """An integer of more than 64 bits in what a campaign hands on could never be told again."""
+async def test_a_payload_that_other_readers_would_refuse_is_not_stored(database_url: str) -> None:
+    """An integer of more than 64 bits in a payload could be stored, but not returned."""
     async with served(database_url) as here:
         wanted = SAVE10 | {"discount": {"kind": "custom", "payload": {"n": 2**70}}}
         answer = await here.client.post("/v1/campaigns", json=wanted)
@@ -129,7 +129,7 @@ async def test_what_would_be_refused_by_other_readers_is_not_kept(database_url: 
         assert (await here.client.get("/v1/campaigns")).status_code == 200
 
 
-async def test_an_occasion_issues_once(database_url: str) -> None:
+async def test_an_occasion_issues_only_once(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         body = {"campaign_id": "save10", "customer": {"email": "a@example.com"}, "occasion": "birthday 2026"}
         assert len((await here.client.post("/v1/coupons", json=body)).json()["coupons"]) == 1
@@ -147,16 +147,16 @@ async def test_an_occasion_issues_once(database_url: str) -> None:
         {"campaign_id": "save10", "codes": []},
         {"campaign_id": "save10", "codes": ["A"], "count": 1},
         {"campaign_id": "save10", "customer": {"customer_id": "john"}, "count": 101},
-        {"campaign_id": "save10", "occasion": "nobody's"},
+        {"campaign_id": "save10", "occasion": "birthday"},
     ],
 )
-async def test_what_can_not_be_issued_is_said(database_url: str, body: dict[str, Any]) -> None:
+async def test_an_invalid_issue_request_is_refused(database_url: str, body: dict[str, Any]) -> None:
     async with served(database_url, definition()) as here:
         answer = await here.client.post("/v1/coupons", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-async def test_a_coupon_is_looked_up_with_its_history_and_taken_out_of_use(database_url: str) -> None:
+async def test_a_coupon_is_shown_with_its_history_and_voided(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         issued = await here.client.post("/v1/coupons", json={"campaign_id": "save10", "customer": {"customer_id": "j"}})
         code = issued.json()["coupons"][0]["code"]
@@ -167,10 +167,10 @@ async def test_a_coupon_is_looked_up_with_its_history_and_taken_out_of_use(datab
         voided = await here.client.post(f"/v1/coupons/{code}/void")
         assert voided.json()["status"] == "voided"
         assert (await here.client.post(f"/v1/coupons/{code}/void")).json()["status"] == "voided"
-        told = (await here.client.get(f"/v1/coupons/{code}/history")).json()
-        assert [one["what"] for one in told["happenings"]] == ["issued", "burned", "refused", "voided"]
-        assert [one["discount_amount"] for one in told["happenings"]][1] == "12.50"
-        assert told["happenings"][2]["reason"] == "exhausted"
+        document = (await here.client.get(f"/v1/coupons/{code}/history")).json()
+        assert [one["what"] for one in document["happenings"]] == ["issued", "burned", "refused", "voided"]
+        assert [one["discount_amount"] for one in document["happenings"]][1] == "12.50"
+        assert document["happenings"][2]["reason"] == "exhausted"
         for path in ("/v1/coupons/NOPE", "/v1/coupons/NOPE/history"):
             assert (await here.client.get(path)).status_code == 404
         assert (await here.client.post("/v1/coupons/NOPE/void")).status_code == 404

@@ -1,4 +1,4 @@
-"""Capillary's redemption: the text's own request, each coupon with its own status, and who is notified."""
+"""Capillary's redemption: the published request, a status for each coupon, and notifications."""
 
 from typing import Any
 
@@ -68,11 +68,11 @@ async def ask(here: Served, *coupons: dict[str, Any], **headers: str) -> httpx.R
 
 
 def statuses(answer: httpx.Response) -> list[int]:
-    told = answer.json()["response"]["coupons"]["coupon"]
-    return [one["item_status"]["code"] for one in (told if isinstance(told, list) else [told])]
+    document = answer.json()["response"]["coupons"]["coupon"]
+    return [one["item_status"]["code"] for one in (document if isinstance(document, list) else [document])]
 
 
-async def test_the_texts_example_is_answered_in_its_shapes(database_url: str) -> None:
+async def test_the_published_example_gets_the_vendors_response(database_url: str) -> None:
     campaign = definition("uatNightly4", discount={"kind": "fixed", "value": "46389", "currency": "INR"})
     async with served(database_url, campaign, region="IN", currency="INR") as here:
         await here.client.post("/v1/coupons", json={"campaign_id": "uatNightly4", "codes": ["UZHYF"]})
@@ -83,11 +83,11 @@ async def test_the_texts_example_is_answered_in_its_shapes(database_url: str) ->
         assert "line 7, column 23" in commented.json()["response"]["status"]["message"]
         answer = await here.client.post(PATH, content=WITHOUT_COMMENTS, headers=headers)
         assert answer.status_code == 200
-        told = answer.json()["response"]
-        assert told["status"] == {"success": "true", "code": 200, "message": "Success"}
-        redemption_id = told["coupons"]["coupon"].pop("redemption_id")
+        document = answer.json()["response"]
+        assert document["status"] == {"success": "true", "code": 200, "message": "Success"}
+        redemption_id = document["coupons"]["coupon"].pop("redemption_id")
         assert redemption_id
-        assert told["coupons"]["coupon"] == {
+        assert document["coupons"]["coupon"] == {
             "customer": {"mobile": "919999988886", "email": "john@example.com", "external_id": "0000011110"},
             "code": "UZHYF",
             "discount_code": "uatNightly4",
@@ -143,7 +143,7 @@ async def test_reasons_have_the_vendors_codes(database_url: str) -> None:
         assert statuses(await ask(here, coupon("IF", "G", customer={"mobile": "12"}))) == [721]
 
 
-async def test_only_a_request_with_one_coupon_is_notified_and_custom_fields_go_along(database_url: str) -> None:
+async def test_only_a_request_with_one_coupon_is_notified_with_its_custom_fields(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         codes = await issue(Engine(here.pool), "save10", 3)
         fields = {"field": [{"name": "Sport", "value": "Soccer"}, {"name": "custom_field2", "value": "50"}]}
@@ -158,7 +158,7 @@ async def test_only_a_request_with_one_coupon_is_notified_and_custom_fields_go_a
         assert orjson.loads(kept) == {"custom_fields": {"Sport": "Soccer", "custom_field2": "50"}}
 
 
-async def test_more_than_a_hundred_coupons_are_too_many(database_url: str) -> None:
+async def test_more_than_a_hundred_coupons_are_refused(database_url: str) -> None:
     async with served(database_url) as here:
         answer = await ask(here, *[coupon(f"C{number}") for number in range(101)])
         assert (answer.status_code, answer.json()["response"]["status"]["code"]) == (400, 629)
@@ -166,7 +166,7 @@ async def test_more_than_a_hundred_coupons_are_too_many(database_url: str) -> No
         assert statuses(most) == [702] * 100
 
 
-async def test_a_repeated_request_redeems_nothing_twice(database_url: str) -> None:
+async def test_a_retried_request_redeems_nothing_twice(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         codes = await issue(Engine(here.pool), "save10", 2)
         bodies = [coupon(codes[0]), coupon(codes[1])]
@@ -178,7 +178,7 @@ async def test_a_repeated_request_redeems_nothing_twice(database_url: str) -> No
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"root": {}}', b'{"root": {"coupon": []}}'])
-async def test_what_can_not_be_read_is_told_in_the_vendors_shape(database_url: str, body: bytes) -> None:
+async def test_an_unreadable_body_gets_an_error_in_the_vendors_format(database_url: str, body: bytes) -> None:
     async with served(database_url) as here:
         answer = await here.client.post(PATH, content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in {400, 422}

@@ -1,4 +1,4 @@
-"""Coupons at the checkout over HTTP: the whole life of one, and what is said when it can't go on."""
+"""Coupons at the checkout over HTTP: the whole life of a coupon, and its errors."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ async def one_code(here: Served, campaign_id: str = "save10") -> str:
     return code
 
 
-async def test_a_coupon_lives_from_validation_over_a_lock_to_its_burning(database_url: str) -> None:
+async def test_a_coupon_is_validated_locked_burned_and_restored(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         code = await one_code(here)
         validated = await here.client.post("/v1/validate", json={"codes": [code], "order": ORDER})
@@ -52,20 +52,20 @@ async def test_a_coupon_lives_from_validation_over_a_lock_to_its_burning(databas
         assert again.json()["outcome"] == "redeemed"
 
 
-async def test_a_lock_that_is_let_go_holds_nothing(database_url: str) -> None:
+async def test_a_released_lock_holds_nothing(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         code = await one_code(here)
         locked = await here.client.post("/v1/locks", json={"codes": [code], "lock_reference": "checkout-1"})
         assert locked.json()["lock_reference"] == "checkout-1"
         assert (await here.client.delete("/v1/locks/checkout-1")).json()["outcome"] == "released"
         assert (await here.client.post("/v1/locks/checkout-1/release")).json()["outcome"] == "unchanged"
-        unknown = await here.client.post("/v1/locks/nobody/release")
+        unknown = await here.client.post("/v1/locks/unknown/release")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "lock_not_found")
         redeemed = await here.client.post("/v1/redemptions", json={"codes": [code], "order": ORDER})
         assert redeemed.status_code == 200
 
 
-async def test_validating_says_what_is_refused_and_changes_nothing(database_url: str) -> None:
+async def test_validating_returns_refusals_and_changes_nothing(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         code = await one_code(here)
         for _ in range(2):
@@ -82,7 +82,7 @@ async def test_validating_says_what_is_refused_and_changes_nothing(database_url:
         assert await here.pool.fetchval("SELECT count(*) FROM ledger_entries WHERE kind <> 'issued'") == 0
 
 
-async def test_explaining_shows_every_rule(database_url: str) -> None:
+async def test_explaining_returns_every_rule(database_url: str) -> None:
     async with served(database_url, definition(eligibility={"min_order_amount": "200.00", "currency": "USD"})) as here:
         code = await one_code(here)
         answer = await here.client.post("/v1/explain", json={"code": code, "order": ORDER})
@@ -108,7 +108,7 @@ async def test_explaining_shows_every_rule(database_url: str) -> None:
         (b'{"codes": ["A"], "customer": {"mobile": "12"}}', 422, "invalid_request", "customer"),
     ],
 )
-async def test_a_bad_body_is_a_problem_that_says_where(
+async def test_an_invalid_body_is_a_problem_with_its_place(
     database_url: str, body: bytes, status: int, code: str, place: str | None
 ) -> None:
     async with served(database_url) as here:
@@ -120,7 +120,7 @@ async def test_a_bad_body_is_a_problem_that_says_where(
             assert problem["errors"][0]["place"] == place
 
 
-async def test_an_amount_that_is_a_number_is_taken_by_its_digits(database_url: str) -> None:
+async def test_an_amount_that_is_a_number_keeps_its_digits(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         code = await one_code(here)
         body = f'{{"codes": ["{code}"], "order": {{"currency": "KWD", "amount": 123456789012.345}}}}'
@@ -128,13 +128,13 @@ async def test_an_amount_that_is_a_number_is_taken_by_its_digits(database_url: s
         assert answer.json()["discount_amount"] == "12345678901.235"
 
 
-async def test_a_form_is_told_to_come_as_json(database_url: str) -> None:
+async def test_a_form_is_refused_with_415(database_url: str) -> None:
     async with served(database_url) as here:
         answer = await here.client.post("/v1/validate", data={"codes": "A"})
         assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
 
-async def test_of_many_at_once_as_many_get_the_coupon_as_it_has_uses(database_url: str) -> None:
+async def test_concurrent_redemptions_never_exceed_the_uses_of_a_coupon(database_url: str) -> None:
     campaign = definition(code={"shared_code": "HOT"}, limits={"uses_per_coupon": 100})
     async with served(database_url, campaign) as here:
 
@@ -150,7 +150,7 @@ async def test_of_many_at_once_as_many_get_the_coupon_as_it_has_uses(database_ur
         assert used == 100
 
 
-async def test_the_document_names_every_route_and_its_problems(database_url: str) -> None:
+async def test_the_openapi_document_has_the_routes_and_their_problems(database_url: str) -> None:
     async with served(database_url) as here:
         document = (await here.another().get("/openapi.json")).json()
         assert document["openapi"] == "3.1.0"

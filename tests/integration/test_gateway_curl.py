@@ -1,4 +1,4 @@
-"""The request examples of the five texts, sent with curl as they stand but for address and key."""
+"""The published request examples of the five APIs, sent with curl; only the address and the key differ."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ pytestmark = [
 
 
 async def curl(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """(status, document) of one call."""
+    """Run curl. Return the status and the parsed body."""
     process = await asyncio.create_subprocess_exec(
         "curl", "--silent", "--max-time", "30", "--write-out", "\n%{http_code}", *arguments,
         stdout=asyncio.subprocess.PIPE,
@@ -33,33 +33,33 @@ async def coupon(here: Served, campaign: str, code: str) -> None:
     assert answer.status_code == 201
 
 
-async def test_capillarys_example_gets_a_400_with_its_comments_and_works_without(database_url: str) -> None:
+async def test_capillarys_example_is_a_400_with_comments_and_redeems_without_them(database_url: str) -> None:
     async with served(database_url, definition(), region="IN") as here, listening(here) as url:
         await coupon(here, "save10", "UZHYF")
         call = (
             "--location", f"{url}/capillary/v1.1/coupon/redeem", "--header", "Accept: application/json",
             "--header", "Content-Type: application/json", "--user", f"shop:{here.key}",
         )  # fmt: skip
-        status, told = await curl(*call, "--data", EXAMPLE)
-        assert (status, told["response"]["status"]["success"]) == (400, "false")
-        assert "line 7" in told["response"]["status"]["message"]
-        status, told = await curl(*call, "--data", WITHOUT_COMMENTS)
-        assert (status, told["response"]["coupons"]["coupon"]["item_status"]["code"]) == (200, 700)
-        assert told["response"]["coupons"]["coupon"]["customer"]["mobile"] == "919999988886"
+        status, document = await curl(*call, "--data", EXAMPLE)
+        assert (status, document["response"]["status"]["success"]) == (400, "false")
+        assert "line 7" in document["response"]["status"]["message"]
+        status, document = await curl(*call, "--data", WITHOUT_COMMENTS)
+        assert (status, document["response"]["coupons"]["coupon"]["item_status"]["code"]) == (200, 700)
+        assert document["response"]["coupons"]["coupon"]["customer"]["mobile"] == "919999988886"
 
 
-async def test_paddles_example_makes_its_coupons(database_url: str) -> None:
+async def test_paddles_example_creates_its_coupons(database_url: str) -> None:
     async with served(database_url) as here, listening(here) as url:
         fields = (
             "vendor_id=12345", f"vendor_auth_code={here.key}", "coupon_prefix=TEST-", "num_coupons=5",
             "description=Coupons created via the API.", "coupon_type=product", "product_ids=510509,511520,508649",
             "discount_type=percentage", "discount_amount=25", "allowed_uses=1", "group=My-Test-Group",
         )  # fmt: skip
-        told = await curl(
+        document = await curl(
             "-X", "POST", *[part for one in fields for part in ("-d", one)],
             f"{url}/paddle/api/2.1/product/create_coupon",
         )  # fmt: skip
-        assert (told[0], told[1]["success"], len(told[1]["response"]["coupon_codes"])) == (200, True, 5)
+        assert (document[0], document[1]["success"], len(document[1]["response"]["coupon_codes"])) == (200, True, 5)
 
 
 async def test_gameballs_examples_generate_validate_and_lock(database_url: str) -> None:
@@ -86,15 +86,15 @@ async def test_gameballs_examples_generate_validate_and_lock(database_url: str) 
 
 async def test_sitevibes_example_gets_its_code(database_url: str) -> None:
     async with served(database_url, definition("test-coupon-1")) as here, listening(here) as url:
-        status, told = await curl(
+        status, document = await curl(
             "-H", f"X-Auth-Token: {here.key}", "-H", "Content-Type: application/json",
             "-d", '{\n  "email": "john.smith@email.com"\n}', f"{url}/sitevibes/coupon-manager/test-coupon-1",
         )  # fmt: skip
         assert status == 200
-        assert told["coupon_code"].startswith("TEST-COUPON-1-")
+        assert document["coupon_code"].startswith("TEST-COUPON-1-")
 
 
-async def test_voucherifys_example_makes_its_voucher(database_url: str) -> None:
+async def test_voucherifys_example_creates_its_voucher(database_url: str) -> None:
     example = """{
 "category" :
 "New Customers",
@@ -114,8 +114,8 @@ async def test_voucherifys_example_makes_its_voucher(database_url: str) -> None:
 }
 }"""
     async with served(database_url) as here, listening(here) as url:
-        status, told = await curl(
+        status, document = await curl(
             "-H", "X-App-Id: shop", "-H", f"X-App-Token: {here.key}", "-H", "Content-Type: application/json",
             "-d", example, f"{url}/voucherify/v1/vouchers",
         )  # fmt: skip
-        assert (status, told["code"], told["discount"]["percent_off"]) == (200, "NEW123", 10)
+        assert (status, document["code"], document["discount"]["percent_off"]) == (200, "NEW123", 10)

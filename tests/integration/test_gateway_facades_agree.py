@@ -1,4 +1,4 @@
-"""One engine behind six APIs: what one makes the others read, and one list has every redemption."""
+"""Six APIs of one engine: each can read the coupons of the others, and all redemptions are in one list."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ MADE_BY = ("native", "paddle", "voucherify")
 
 
 async def make(here: Served, api: str) -> str:
-    """A coupon of 25 percent with three uses, until 2037, made through one API: its code."""
+    """Create a coupon of 25 percent with three uses until 2037 with one API. Return its code."""
     if api == "native":
         campaign = {
             "campaign_id": "native",
@@ -28,11 +28,11 @@ async def make(here: Served, api: str) -> str:
         answer = await here.client.post("/v1/coupons", json={"campaign_id": "native"})
         return str(answer.json()["coupons"][0]["code"])
     if api == "paddle":
-        told = {
+        payload = {
             "vendor_id": "1", "vendor_auth_code": here.key, "coupon_type": "checkout", "discount_type": "percentage",
             "discount_amount": "25", "allowed_uses": "3", "expires": "2037-01-01",
         }  # fmt: skip
-        answer = await here.another().post("/paddle/api/2.1/product/create_coupon", data=told)
+        answer = await here.another().post("/paddle/api/2.1/product/create_coupon", data=payload)
         return str(answer.json()["response"]["coupon_codes"][0])
     body = {
         "type": "DISCOUNT_VOUCHER", "discount": {"type": "PERCENT", "percent_off": 25}, "redemption": {"quantity": 3},
@@ -43,7 +43,7 @@ async def make(here: Served, api: str) -> str:
 
 
 @pytest.mark.parametrize("api", MADE_BY)
-async def test_what_one_api_makes_every_other_reads_the_same(database_url: str, api: str) -> None:
+async def test_a_coupon_created_with_one_api_reads_the_same_in_the_others(database_url: str, api: str) -> None:
     async with served(database_url) as here:
         code = await make(here, api)
         coupon = (await here.client.get(f"/v1/coupons/{code}")).json()
@@ -57,8 +57,8 @@ async def test_what_one_api_makes_every_other_reads_the_same(database_url: str, 
         assert voucher["expiration_date"] == "2037-01-01T00:00:00Z"
 
         path = f"/gameball/api/v4.0/integrations/coupons/{code}/validate"
-        told = await here.another().post(path, json={"customerId": "c"}, headers={"SecretKey": here.key})
-        properties = told.json()["coupon"]
+        payload = await here.another().post(path, json={"customerId": "c"}, headers={"SecretKey": here.key})
+        properties = payload.json()["coupon"]
         assert (properties["type"], properties["value"], properties["usageLimit"]) == ("percentage_discount", 25, 3)
         assert properties["expiryDate"] == "2037-01-01T00:00:00Z"
 
@@ -70,7 +70,7 @@ async def test_what_one_api_makes_every_other_reads_the_same(database_url: str, 
         assert (item["item_status"]["code"], item["coupon_value"], item["is_absolute"]) == (700, "25", "false")
 
 
-async def test_redemptions_of_every_channel_stand_in_one_list(database_url: str) -> None:
+async def test_redemptions_of_all_channels_are_in_one_list(database_url: str) -> None:
     async with served(database_url, definition("all", code={"shared_code": "ALL"}, limits={})) as here:
         order = {"order_id": "native", "currency": "USD", "amount": "100.00"}
         await here.client.post("/v1/redemptions", json={"codes": ["ALL"], "order": order})
@@ -79,12 +79,12 @@ async def test_redemptions_of_every_channel_stand_in_one_list(database_url: str)
         burn = {"transactionId": "gameball", "coupons": ["ALL"]}
         secret = {"SecretKey": here.key}
         await here.another().post("/gameball/api/v4.0/integrations/coupons/burn", json=burn, headers=secret)
-        told: dict[str, Any] = {
+        payload: dict[str, Any] = {
             "redeemables": [{"object": "voucher", "id": "ALL"}],
             "order": {"source_id": "voucherify", "amount": 10_000},
         }
         headers = {"X-App-Id": "1", "X-App-Token": here.key}
-        await here.another().post("/voucherify/v1/redemptions", json=told, headers=headers)
+        await here.another().post("/voucherify/v1/redemptions", json=payload, headers=headers)
         listed = (await here.client.get("/v1/redemptions")).json()["items"]
         assert [one["order_id"] for one in listed] == ["voucherify", "gameball", "capillary", "native"]
         assert {one["outcome"] for one in listed} == {"redeemed"}

@@ -1,4 +1,4 @@
-"""Gameball's coupon calls: the life of a coupon in its words, with its codes."""
+"""Gameball's coupon calls: the life of a coupon, and the vendor's error codes."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ class Shop:
     async def post(self, path: str, body: dict[str, Any], **more: Any) -> httpx.Response:
         return await self.client.post(f"{BASE}{path}", json=body, headers=self.headers, **more)
 
-    async def generated(self, who: str = "customer_123") -> str:
-        answer = await self.post("/coupons/predefined", {"customerId": who, "ruleId": 42})
+    async def generated(self, customer_id: str = "customer_123") -> str:
+        answer = await self.post("/coupons/predefined", {"customerId": customer_id, "ruleId": 42})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["code"])
 
@@ -48,7 +48,7 @@ async def test_a_coupon_is_generated_validated_locked_and_burned_by_an_order(dat
         locked = (await shop.post(f"/coupons/{code}/validate", {"customerId": "customer_123", "lock": True})).json()
         assert locked["isValid"] is True
         assert locked["dateToExpire"] is not None
-        other = (await shop.post(f"/coupons/{code}/validate", {"customerId": "somebody", "lock": True})).json()
+        other = (await shop.post(f"/coupons/{code}/validate", {"customerId": "customer_456", "lock": True})).json()
         assert (other["isValid"], other["reason"], other["code"]) == (False, "locked_elsewhere", 2001)
 
         ordered = await shop.post(
@@ -66,7 +66,7 @@ async def test_a_coupon_is_generated_validated_locked_and_burned_by_an_order(dat
         assert (gone["isValid"], gone["code"]) == (False, 3011)
 
 
-async def test_a_lock_is_asked_for_in_the_query_too_with_its_minutes(database_url: str) -> None:
+async def test_a_lock_and_its_minutes_can_be_query_parameters(database_url: str) -> None:
     async with served(database_url, SAVE10) as here:
         shop = Shop(here)
         code = await shop.generated()
@@ -85,7 +85,7 @@ async def test_a_lock_is_asked_for_in_the_query_too_with_its_minutes(database_ur
         assert (unknown.status_code, unknown.json()["code"]) == (404, 9006)
 
 
-async def test_burning_takes_coupons_or_a_lock_and_a_transaction_burns_once(database_url: str) -> None:
+async def test_coupons_or_a_lock_are_burned_once_per_transaction(database_url: str) -> None:
     async with served(database_url, SAVE10) as here:
         shop = Shop(here)
         first, second = await shop.generated("a"), await shop.generated("b")
@@ -115,7 +115,7 @@ async def test_burning_takes_coupons_or_a_lock_and_a_transaction_burns_once(data
         ({"transactionId": "T", "lockReference": "nope"}, 9006),
     ],
 )
-async def test_what_can_not_be_burned_has_the_vendors_code(database_url: str, body: dict[str, Any], code: int) -> None:
+async def test_a_refused_burn_has_the_vendors_code(database_url: str, body: dict[str, Any], code: int) -> None:
     async with served(database_url) as here:
         answer = await Shop(here).post("/coupons/burn", body)
         assert answer.json()["code"] == code, answer.text
@@ -123,7 +123,7 @@ async def test_what_can_not_be_burned_has_the_vendors_code(database_url: str, bo
         assert set(answer.json()) == {"code", "type", "message", "requestId"}
 
 
-async def test_every_type_and_property_of_a_coupon_is_told(database_url: str) -> None:
+async def test_all_types_and_properties_of_a_coupon_are_returned(database_url: str) -> None:
     usd = {"currency": "USD"}
     terms: dict[str, dict[str, Any]] = {
         "fixed_discount": {"kind": "fixed", "value": "20.50", "currency": "USD"},
@@ -148,10 +148,10 @@ async def test_every_type_and_property_of_a_coupon_is_told(database_url: str) ->
     async with served(database_url, *campaigns) as here:
         shop = Shop(here)
         for kind in terms:
-            told = (await shop.post(f"/coupons/{kind}/validate", {"customerId": "c"})).json()
-            assert told["isValid"], told
-            assert told["coupon"]["type"] == kind
-            assert (told["coupon"]["usageLimit"], told["coupon"]["limitPerCustomer"]) == (100, 1)
+            document = (await shop.post(f"/coupons/{kind}/validate", {"customerId": "c"})).json()
+            assert document["isValid"], document
+            assert document["coupon"]["type"] == kind
+            assert (document["coupon"]["usageLimit"], document["coupon"]["limitPerCustomer"]) == (100, 1)
         fixed = (await shop.post("/coupons/fixed_discount/validate", {"customerId": "c"})).json()
         assert (fixed["discountType"], fixed["discountAmount"]) == ("fixed", 20.5)
         coupon = fixed["coupon"]
@@ -161,7 +161,7 @@ async def test_every_type_and_property_of_a_coupon_is_told(database_url: str) ->
         assert coupon["entitledCollectionIds"] == ["c1"]
 
 
-async def test_who_calls_is_told_by_the_vendors_headers(database_url: str) -> None:
+async def test_the_caller_is_identified_by_the_vendors_headers(database_url: str) -> None:
     async with served(database_url) as here:
         client = here.another()
         body = {"customerId": "c"}
@@ -175,7 +175,7 @@ async def test_who_calls_is_told_by_the_vendors_headers(database_url: str) -> No
         assert (lock.status_code, lock.json()["code"]) == (403, 1002)
 
 
-async def test_a_rule_that_no_campaign_has_gives_nothing(database_url: str) -> None:
+async def test_a_rule_without_a_campaign_issues_nothing(database_url: str) -> None:
     async with served(database_url, SAVE10) as here:
         answer = await Shop(here).post("/coupons/predefined", {"customerId": "c", "ruleId": 7})
         assert (answer.status_code, answer.json()["code"]) == (404, 4004)

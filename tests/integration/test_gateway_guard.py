@@ -1,4 +1,4 @@
-"""What every request passes first: keys and scopes, rates, and idempotency keys."""
+"""The guard of all routes: keys and scopes, rates, and idempotency keys."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio
 ORDER = {"order_id": "ORD1", "currency": "USD", "amount": "125.00"}
 
 
-async def test_without_a_key_nothing_is_answered_and_the_answer_says_how(database_url: str) -> None:
+async def test_a_request_without_a_key_gets_a_401_that_explains_how_to_send_one(database_url: str) -> None:
     async with served(database_url) as here:
         answer = await here.another().post("/v1/validate", json={"codes": ["A"]})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -29,7 +29,7 @@ async def test_without_a_key_nothing_is_answered_and_the_answer_says_how(databas
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_key_is_taken_as_bearer_as_basic_and_in_its_own_header(database_url: str) -> None:
+async def test_a_key_is_accepted_as_bearer_as_basic_and_in_its_own_header(database_url: str) -> None:
     async with served(database_url) as here:
         basic = base64.b64encode(f"shop:{here.key}".encode()).decode()
         alone = base64.b64encode(f"{here.key}:".encode()).decode()
@@ -47,13 +47,13 @@ async def test_a_key_is_taken_as_bearer_as_basic_and_in_its_own_header(database_
     "header",
     ["", "Bearer", "Bearer x", "Basic !!", "Basic eDp5", "Digest a", "Bearer cpn_000000000000_" + "a" * 43],
 )
-async def test_what_is_no_key_is_told_so(database_url: str, header: str) -> None:
+async def test_an_invalid_key_gets_a_401(database_url: str, header: str) -> None:
     async with served(database_url) as here:
         answer = await here.another().post("/v1/validate", json={"codes": ["A"]}, headers={"Authorization": header})
         assert answer.status_code == 401
 
 
-async def test_a_key_does_what_its_scopes_say_and_nothing_else(database_url: str) -> None:
+async def test_a_key_is_limited_to_its_scopes(database_url: str) -> None:
     async with served(database_url) as here:
         headers = await here.key_for("validate")
         body = {"codes": ["A"], "order": ORDER}
@@ -63,7 +63,7 @@ async def test_a_key_does_what_its_scopes_say_and_nothing_else(database_url: str
         assert "'redeem'" in refused.json()["detail"]
 
 
-async def test_a_revoked_key_is_no_key_after_a_moment(database_url: str) -> None:
+async def test_a_revoked_key_is_refused(database_url: str) -> None:
     async with served(database_url) as here:
         made = await keys.create(here.pool, "gone", ["read"])
         await keys.revoke(here.pool, made.key_id)
@@ -72,7 +72,7 @@ async def test_a_revoked_key_is_no_key_after_a_moment(database_url: str) -> None
             await keys.revoke(here.pool, made.key_id)
 
 
-async def test_too_many_requests_are_told_when_to_come_back(database_url: str) -> None:
+async def test_too_many_requests_get_a_429_with_retry_after(database_url: str) -> None:
     async with served(database_url, http_rate_per_minute=3) as here:
         answers = [await here.client.post("/v1/validate", json={"codes": ["A"]}) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -98,7 +98,7 @@ async def test_the_same_request_under_its_key_gets_the_first_answer_byte_for_byt
         assert elsewhere.json()["code"] == "idempotency_key_reused"
 
 
-async def test_a_refusal_is_an_answer_that_is_kept(database_url: str) -> None:
+async def test_a_refusal_is_kept_for_retries(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         headers = {"Idempotency-Key": "k1"}
         body = {"codes": ["SAVE10-NONE"], "order": ORDER}
@@ -109,7 +109,7 @@ async def test_a_refusal_is_an_answer_that_is_kept(database_url: str) -> None:
         assert again.headers["content-type"] == "application/problem+json"
 
 
-async def test_keys_of_two_callers_are_two_keys(database_url: str) -> None:
+async def test_idempotency_keys_of_two_callers_are_independent(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         codes = await issue(Engine(here.pool), "save10", 2)
         other = await here.key_for("redeem")
@@ -121,7 +121,7 @@ async def test_keys_of_two_callers_are_two_keys(database_url: str) -> None:
             assert answer.status_code == 200, answer.text
 
 
-async def test_while_a_request_is_answered_the_same_again_is_told_to_wait(database_url: str) -> None:
+async def test_a_retry_while_the_request_is_in_progress_gets_a_409(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body = {"codes": [code], "order": ORDER}
@@ -142,7 +142,7 @@ async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_
         its_keeper = Housekeeper(died.idempotency, database_url)
         await its_keeper.run_once()
         key_id = here.key.split("_")[1]
-        # It executes the command and dies before it keeps the answer.
+        # It executes the command and dies before it keeps the response.
         async with client_of(died, {"Authorization": f"Bearer {here.key}"}) as client:
             first = await client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
         await here.pool.execute("UPDATE http_answers SET status = NULL, media_type = NULL, body = NULL")
@@ -161,7 +161,7 @@ async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e4"])
-async def test_a_key_that_is_none_is_told_so(database_url: str, key: str) -> None:
+async def test_an_invalid_idempotency_key_is_refused(database_url: str, key: str) -> None:
     async with served(database_url) as here:
         answer = await here.client.post(
             "/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": key.encode("latin-1")}
@@ -175,7 +175,7 @@ async def test_a_key_that_is_none_is_told_so(database_url: str, key: str) -> Non
         assert (streamed.status_code, streamed.json()["code"]) == (422, "invalid_request")
 
 
-async def test_old_answers_are_put_away(database_url: str) -> None:
+async def test_old_responses_are_deleted(database_url: str) -> None:
     async with served(database_url) as here:
         await here.client.post("/v1/validate", json={"codes": ["A"]}, headers={"Idempotency-Key": "old"})
         connection = await asyncpg.connect(database_url, server_settings={"search_path": "couponry"})
@@ -186,7 +186,7 @@ async def test_old_answers_are_put_away(database_url: str) -> None:
         assert await here.pool.fetchval("SELECT idempotency_key FROM http_answers") == "new"
 
 
-async def test_a_body_that_is_too_large_is_not_read(database_url: str) -> None:
+async def test_a_body_that_is_too_large_is_refused(database_url: str) -> None:
     async with served(database_url) as here:
         answer = await here.client.post(
             "/v1/validate", content=b" " * 3_000_000, headers={"Content-Type": "application/json"}
@@ -194,7 +194,7 @@ async def test_a_body_that_is_too_large_is_not_read(database_url: str) -> None:
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
-async def test_unknown_paths_and_methods_are_problems_too(database_url: str) -> None:
+async def test_unknown_paths_and_methods_are_problems(database_url: str) -> None:
     async with served(database_url) as here:
         assert (await here.client.get("/v1/nothing")).json()["code"] == "not_found"
         put = await here.client.put("/v1/campaigns")
@@ -209,13 +209,13 @@ async def test_unknown_paths_and_methods_are_problems_too(database_url: str) -> 
         ("/capillary/v1.1/coupon/redeem", 500, "response"),
     ],
 )
-async def test_a_bug_is_told_as_one_and_nothing_of_it_is_kept(
+async def test_a_bug_is_a_500_and_its_response_is_not_kept(
     database_url: str, monkeypatch: pytest.MonkeyPatch, path: str, status: int, where: str
 ) -> None:
     body = {"codes": ["A"]} if path == "/v1/validate" else {"customerId": "john", "root": {"coupon": {"code": "A"}}}
 
     async def broken(*_: object) -> None:
-        raise KeyError("nobody thought of it")
+        raise KeyError("unexpected")
 
     async with served(database_url, definition()) as here:
         headers = {"Idempotency-Key": "k", "apikey": here.key}
@@ -225,11 +225,11 @@ async def test_a_bug_is_told_as_one_and_nothing_of_it_is_kept(
             answer = await here.client.post(path, json=body, headers=headers)
         assert answer.status_code == status
         assert where in answer.json()
-        assert "nobody thought of it" not in answer.text
+        assert "unexpected" not in answer.text
         assert (await here.client.post(path, json=body, headers=headers)).content != answer.content
 
 
-async def test_a_client_that_leaves_amid_its_request_is_no_bug(
+async def test_a_client_that_disconnects_during_its_request_is_not_a_bug(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with served(database_url) as here, listening(here) as url:
@@ -251,9 +251,7 @@ async def test_a_client_that_leaves_amid_its_request_is_no_bug(
         assert "bug" not in caplog.text
 
 
-async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
-    postgres: Postgres, database_url: str
-) -> None:
+async def test_an_unavailable_database_gets_a_503_and_a_retry_succeeds(postgres: Postgres, database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body, headers = {"codes": [code], "order": ORDER}, {"Idempotency-Key": "k"}
@@ -266,7 +264,7 @@ async def test_while_the_database_takes_nobody_in_the_answer_is_to_come_again(
         assert (back.status_code, back.json()["outcome"]) == (200, "redeemed")
 
 
-async def test_answers_are_counted_by_api_and_status(database_url: str) -> None:
+async def test_responses_are_counted_by_api_and_status(database_url: str) -> None:
     async with served(database_url) as here:
         before = counted("Couponry", "200"), counted("Couponry", "401"), counted("SiteVibes coupon API", "401")
         await here.client.post("/v1/validate", json={"codes": ["A"]})

@@ -1,4 +1,4 @@
-"""More coupons than one call makes, and codes that are brought in as a stream."""
+"""Jobs that create many coupons, and codes that are imported as a stream."""
 
 import asyncio
 import json
@@ -17,21 +17,21 @@ MANY = {"campaign_id": "save10", "count": 2_500}
 
 
 async def worked(here: Served) -> int:
-    """Work until nothing waits; how many parts that took."""
+    """Run jobs until none waits. Return the number of parts."""
     runner, parts = JobRunner(here.pool, here.gateway.engine), 0
     while await runner.run_once():
         parts += 1
     return parts
 
 
-async def test_a_job_makes_what_one_call_does_not_and_its_codes_are_streamed(database_url: str) -> None:
+async def test_a_job_creates_many_coupons_and_its_codes_are_streamed(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         begun = await here.client.post("/v1/coupons", json=MANY)
         assert (begun.status_code, begun.json()["status"], begun.json()["done"]) == (202, "waiting", 0)
         path = f"/v1/jobs/{begun.json()['job_id']}"
         assert await JobRunner(here.pool, here.gateway.engine).run_once()
-        amid = (await here.client.get(path)).json()
-        assert (amid["status"], amid["done"]) == ("running", 1_000)
+        running = (await here.client.get(path)).json()
+        assert (running["status"], running["done"]) == ("running", 1_000)
         assert await worked(here) == 2
         done = (await here.client.get(path)).json()
         assert (done["status"], done["done"], done["problem"]) == ("done", 2_500, None)
@@ -46,7 +46,7 @@ async def test_a_job_makes_what_one_call_does_not_and_its_codes_are_streamed(dat
         assert await here.pool.fetchval("SELECT count(*) FROM coupons") == 2_500
 
 
-async def test_the_same_request_is_the_same_job(database_url: str) -> None:
+async def test_a_retried_request_returns_the_same_job(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         headers = {"Idempotency-Key": "k"}
         first = await here.client.post("/v1/coupons", json=MANY, headers=headers)
@@ -58,21 +58,21 @@ async def test_the_same_request_is_the_same_job(database_url: str) -> None:
         assert await here.pool.fetchval("SELECT count(*) FROM jobs") == 1
 
 
-async def test_a_job_goes_on_where_a_gateway_that_died_left_it(database_url: str) -> None:
+async def test_a_job_continues_after_its_gateway_died(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         job_id = (await here.client.post("/v1/coupons", json=MANY)).json()["job_id"]
         job = await find(here.pool, job_id)
         assert job is not None
-        # It took the job, made the first part, and died before it noted that.
+        # It leased the job, created the first part, and died before it recorded that.
         await here.pool.execute("UPDATE jobs SET status = 'running', lease_until = now() + interval '1 hour'")
         await Engine(here.pool).execute([job.part(0)])
-        assert await worked(here) == 0, "somebody else has the lease"
+        assert await worked(here) == 0, "another gateway has the lease"
         await here.pool.execute("UPDATE jobs SET lease_until = now() - interval '1 second'")
         assert await worked(here) == 3
         assert await here.pool.fetchval("SELECT count(*) FROM coupons") == 2_500
 
 
-async def test_two_runners_share_the_work_and_make_nothing_twice(database_url: str) -> None:
+async def test_two_runners_share_the_work_and_create_nothing_twice(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         for _ in range(3):
             await here.client.post("/v1/coupons", json=MANY)
@@ -81,7 +81,7 @@ async def test_two_runners_share_the_work_and_make_nothing_twice(database_url: s
         assert await here.pool.fetchval("SELECT bool_and(status = 'done' AND done = total) FROM jobs")
 
 
-async def test_a_job_that_can_not_be_says_why_at_once_or_when_it_fails(database_url: str) -> None:
+async def test_an_impossible_job_is_refused_at_once_or_fails_with_the_reason(database_url: str) -> None:
     campaigns = [
         definition("shared", code={"shared_code": "ALL"}),
         definition("short", code={"pattern": "S-#######"}),
@@ -95,13 +95,15 @@ async def test_a_job_that_can_not_be_says_why_at_once_or_when_it_fails(database_
         assert too_many.status_code == 422
         few = await here.client.post("/v1/coupons", json={"campaign_id": "few", "count": 2_000})
         await worked(here)
-        told = (await here.client.get(f"/v1/jobs/{few.json()['job_id']}")).json()
-        assert (told["status"], told["done"]) == ("failed", 1_000)
-        assert "few" in told["problem"]
+        document = (await here.client.get(f"/v1/jobs/{few.json()['job_id']}")).json()
+        assert (document["status"], document["done"]) == ("failed", 1_000)
+        assert "few" in document["problem"]
         assert (await here.client.get("/v1/jobs/0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10")).status_code == 404
 
 
-async def bring(here: Served, body: bytes, kind: str = "text/csv", **query: object) -> tuple[int, dict[str, object]]:
+async def import_codes(
+    here: Served, body: bytes, kind: str = "text/csv", **query: object
+) -> tuple[int, dict[str, object]]:
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 777):
             yield body[start : start + 777]
@@ -112,30 +114,30 @@ async def bring(here: Served, body: bytes, kind: str = "text/csv", **query: obje
     return answer.status_code, answer.json()
 
 
-async def test_codes_are_brought_in_as_csv_ndjson_and_plain_lines(database_url: str) -> None:
+async def test_codes_are_imported_as_csv_ndjson_and_plain_lines(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         csv = "\ufeffname;Code\r\n" + "".join(f"n{number};C-{number}\r\n" for number in range(2_100))
-        assert await bring(here, csv.encode()) == (200, {"added": 2_100, "existing": 0, "next_line": 2_102})
+        assert await import_codes(here, csv.encode()) == (200, {"added": 2_100, "existing": 0, "next_line": 2_102})
         plain = "\n".join(f"C-{number}" for number in range(2_000, 2_200))
-        assert await bring(here, plain.encode(), "text/plain") == (
+        assert await import_codes(here, plain.encode(), "text/plain") == (
             200, {"added": 100, "existing": 100, "next_line": 201},
         )  # fmt: skip
         ndjson = b'{"code": "N-1", "note": "x"}\n\n"N-2"\n{"code": "with,comma"}\n'
-        assert (await bring(here, ndjson, "application/x-ndjson"))[1]["added"] == 3
+        assert (await import_codes(here, ndjson, "application/x-ndjson"))[1]["added"] == 3
         assert (await here.client.get("/v1/coupons/c-2099")).json()["status"] == "active"
 
 
-async def test_a_wrong_line_is_named_and_nothing_of_its_thousand_is_added(database_url: str) -> None:
+async def test_an_invalid_line_is_reported_and_nothing_of_its_chunk_is_added(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         lines = [f"C-{number}" for number in range(2_500)]
         lines[1_700] = "x" * 300
-        status, told = await bring(here, "\n".join(lines).encode(), "text/plain")
-        assert (status, told["line"], told["added"], told["next_line"]) == (422, 1_701, 1_000, 1_001)
-        assert "line 1701" in str(told["detail"])
+        status, document = await import_codes(here, "\n".join(lines).encode(), "text/plain")
+        assert (status, document["line"], document["added"], document["next_line"]) == (422, 1_701, 1_000, 1_001)
+        assert "line 1701" in str(document["detail"])
         lines[1_700] = "C-1700"
-        again = await bring(here, "\n".join(lines).encode(), "text/plain", from_line=told["next_line"])
+        again = await import_codes(here, "\n".join(lines).encode(), "text/plain", from_line=document["next_line"])
         assert again == (200, {"added": 1_500, "existing": 0, "next_line": 2_501})
-        whole = await bring(here, "\n".join(lines).encode(), "text/plain")
+        whole = await import_codes(here, "\n".join(lines).encode(), "text/plain")
         assert whole == (200, {"added": 0, "existing": 2_500, "next_line": 2_501})
 
 
@@ -152,30 +154,30 @@ async def test_a_wrong_line_is_named_and_nothing_of_its_thousand_is_added(databa
         (b"x" * 70_000, "text/plain"),
     ],
 )
-async def test_what_is_no_code_is_named_by_its_line(database_url: str, body: bytes, kind: str) -> None:
+async def test_an_invalid_code_is_reported_with_its_line(database_url: str, body: bytes, kind: str) -> None:
     async with served(database_url, definition()) as here:
-        status, told = await bring(here, body, kind)
-        assert (status, told["code"]) == (422, "invalid_request")
-        assert str(told["detail"]).startswith("line ")
+        status, document = await import_codes(here, body, kind)
+        assert (status, document["code"]) == (422, "invalid_request")
+        assert str(document["detail"]).startswith("line ")
         assert await here.pool.fetchval("SELECT count(*) FROM coupons") == 0
 
 
-async def test_an_empty_stream_is_a_mistake(database_url: str) -> None:
+async def test_an_empty_stream_is_refused(database_url: str) -> None:
     async with served(database_url, definition()) as here:
-        status, told = await bring(here, b"")
-        assert (status, told["detail"]) == (422, "The body is empty; send the codes, one a line.")
-        assert await bring(here, b"A\n", from_line=5) == (200, {"added": 0, "existing": 0, "next_line": 2})
+        status, document = await import_codes(here, b"")
+        assert (status, document["detail"]) == (422, "The body is empty; send one code per line.")
+        assert await import_codes(here, b"A\n", from_line=5) == (200, {"added": 0, "existing": 0, "next_line": 2})
 
 
-async def test_codes_go_to_the_pool_of_a_campaign_that_has_one(database_url: str) -> None:
+async def test_codes_are_imported_into_the_pool_of_a_pool_campaign(database_url: str) -> None:
     async with served(database_url, definition(source={"kind": "pool"}, code={})) as here:
-        assert (await bring(here, b"code\nP-1\nP-2\n"))[1]["added"] == 2
-        assert (await bring(here, b"code\nP-1\nP-3\n"))[1] == {"added": 1, "existing": 1, "next_line": 4}
+        assert (await import_codes(here, b"code\nP-1\nP-2\n"))[1]["added"] == 2
+        assert (await import_codes(here, b"code\nP-1\nP-3\n"))[1] == {"added": 1, "existing": 1, "next_line": 4}
         given = await here.client.post("/v1/coupons", json={"campaign_id": "save10", "customer": {"customer_id": "j"}})
         assert given.json()["coupons"][0]["code"].startswith("P-")
 
 
-async def test_a_stream_of_another_kind_or_for_no_campaign_is_refused(database_url: str) -> None:
+async def test_a_stream_with_another_media_type_or_an_unknown_campaign_is_refused(database_url: str) -> None:
     async with served(database_url) as here:
-        assert (await bring(here, b"A\n", "application/json"))[0] == 415
-        assert (await bring(here, b"A\n"))[0] == 404
+        assert (await import_codes(here, b"A\n", "application/json"))[0] == 415
+        assert (await import_codes(here, b"A\n"))[0] == 404

@@ -1,4 +1,4 @@
-"""Paddle Classic's coupon calls, by its own Python client and by forms: every field with its rule."""
+"""Paddle Classic's coupon calls, with its Python client and with forms: the rules of every field."""
 
 import asyncio
 import warnings
@@ -26,8 +26,8 @@ GOOD = {
 
 
 async def form(here: Served, call: str, version: str = "2.1", **fields: str) -> httpx.Response:
-    told = {"vendor_id": "12345", "vendor_auth_code": here.key} | fields
-    return await here.another().post(f"/paddle/api/{version}/product/{call}", data=told)
+    data = {"vendor_id": "12345", "vendor_auth_code": here.key} | fields
+    return await here.another().post(f"/paddle/api/{version}/product/{call}", data=data)
 
 
 async def created(here: Served, **fields: str) -> list[str]:
@@ -48,7 +48,7 @@ def order(amount: str, product: str = "510509", **more: Any) -> dict[str, Any]:
     return {"order_id": f"O-{amount}-{product}", "currency": "USD", "lines": [line]} | more
 
 
-async def test_the_texts_example_makes_five_coupons(database_url: str) -> None:
+async def test_the_published_example_creates_five_coupons(database_url: str) -> None:
     async with served(database_url) as here:
         codes = await created(
             here,
@@ -68,7 +68,7 @@ async def test_the_texts_example_makes_five_coupons(database_url: str) -> None:
         assert other.json()["refused"][0]["reason"] == "no_eligible_product"
 
 
-async def test_the_real_client_creates_updates_lists_and_deletes(database_url: str) -> None:
+async def test_the_vendors_client_creates_updates_lists_and_deletes(database_url: str) -> None:
     async with served(database_url, paddle_path="/paddle.com") as here, listening(here) as url:
 
         def client_of(key: str) -> PaddleClient:
@@ -104,7 +104,7 @@ async def test_the_real_client_creates_updates_lists_and_deletes(database_url: s
         assert (again[0]["allowed_uses"], again[0]["discount_amount"]) == (5, 11.0)
         assert after == []
         with pytest.raises(PaddleException) as missing:
-            await asyncio.to_thread(client_of(here.key).delete_coupon, coupon_code="NOBODYS")
+            await asyncio.to_thread(client_of(here.key).delete_coupon, coupon_code="UNKNOWN")
         assert missing.value.code == 135
         with pytest.raises(PaddleException) as wrong:
             await asyncio.to_thread(client_of("wrong").list_coupons, product_id=1)
@@ -140,7 +140,7 @@ async def test_the_real_client_creates_updates_lists_and_deletes(database_url: s
         ({"minimum_threshold": "much"}, 129),
     ],
 )
-async def test_what_a_field_may_not_be_has_the_vendors_number(
+async def test_an_invalid_field_has_the_vendors_error_code(
     database_url: str, fields: dict[str, str], number: int
 ) -> None:
     async with served(database_url) as here:
@@ -148,7 +148,7 @@ async def test_what_a_field_may_not_be_has_the_vendors_number(
         assert await here.pool.fetchval("SELECT count(*) FROM campaigns") == 0
 
 
-async def test_a_threshold_has_to_be_exceeded_and_an_expiry_is_the_start_of_its_day(database_url: str) -> None:
+async def test_a_threshold_must_be_exceeded_and_an_expiry_is_the_start_of_its_day(database_url: str) -> None:
     async with served(database_url) as here:
         [code] = await created(here, minimum_threshold="100.00")
         for amount, valid in (("100.00", False), ("100.01", True)):
@@ -158,12 +158,12 @@ async def test_a_threshold_has_to_be_exceeded_and_an_expiry_is_the_start_of_its_
         for placed, reason in (("2030-05-31T23:59:59Z", None), ("2030-06-01T00:00:00Z", None)):
             body = {"codes": [ends], "order": order("10.00", placed_at=placed)}
             answer = (await here.client.post("/v1/validate", json=body)).json()
-            assert answer["valid"] is (reason is None)  # a time that is still to come is judged as now
+            assert answer["valid"] is (reason is None)  # a time in the future counts as now
         shown = (await here.client.get(f"/v1/coupons/{ends}")).json()
         assert shown["ends_at"] == "2030-06-01T00:00:00Z"
 
 
-async def test_a_code_is_one_coupons_and_a_group_is_made_on_demand(database_url: str) -> None:
+async def test_a_code_is_unique_and_a_group_is_created_on_demand(database_url: str) -> None:
     async with served(database_url, definition("other", code={"shared_code": "TAKEN-1"})) as here:
         assert await created(here, coupon_code="MINE-1", group="g") == ["MINE-1"]
         assert await refused(here, **(GOOD | {"coupon_code": "mine-1"})) == 132
@@ -178,7 +178,7 @@ async def test_a_code_is_one_coupons_and_a_group_is_made_on_demand(database_url:
         assert await refused(here, "update_coupon", group="g", allowed_uses="7") == 135
 
 
-async def test_an_update_changes_what_it_names_and_takes_away_what_is_blank(database_url: str) -> None:
+async def test_an_update_changes_given_fields_and_removes_blank_ones(database_url: str) -> None:
     async with served(database_url) as here:
         [code] = await created(here, expires="2030-01-01", minimum_threshold="50")
         answer = await form(
@@ -194,12 +194,12 @@ async def test_an_update_changes_what_it_names_and_takes_away_what_is_blank(data
         assert (terms["recurring"], terms["discount"]["value"]) == (True, "30")
         both = {"coupon_code": code, "group": "g"}
         assert await refused(here, "update_coupon", **both) == 116
-        assert await refused(here, "update_coupon", coupon_code="NOBODYS") == 135
+        assert await refused(here, "update_coupon", coupon_code="UNKNOWN") == 135
         several = await created(here, num_coupons="2")
         assert await refused(here, "update_coupon", coupon_code=several[0], allowed_uses="2") == 116
 
 
-async def test_an_unused_coupon_gets_another_code_a_used_one_keeps_it(database_url: str) -> None:
+async def test_an_unused_coupon_can_be_renamed_a_used_one_can_not(database_url: str) -> None:
     async with served(database_url) as here:
         [code] = await created(here, allowed_uses="2")
         await form(here, "update_coupon", coupon_code=code, new_coupon_code="RENAMED")
@@ -210,20 +210,20 @@ async def test_an_unused_coupon_gets_another_code_a_used_one_keeps_it(database_u
         assert await refused(here, "update_coupon", coupon_code="RENAMED", new_coupon_code="AGAIN-1") == 131
 
 
-async def test_who_calls_is_told_by_vendor_id_and_auth_code(database_url: str) -> None:
+async def test_the_caller_is_identified_by_vendor_id_and_auth_code(database_url: str) -> None:
     async with served(database_url) as here:
         client = here.another()
-        for told in (
+        for data in (
             {},
             {"vendor_id": "1"},
             {"vendor_auth_code": here.key},
             {"vendor_id": "1", "vendor_auth_code": "x"},
         ):
-            answer = await client.post("/paddle/api/2.0/product/list_coupons", data={"product_id": "1"} | told)
+            answer = await client.post("/paddle/api/2.0/product/list_coupons", data={"product_id": "1"} | data)
             assert answer.json()["error"]["code"] == 102
         key = (await here.key_for("read"))["Authorization"].removeprefix("Bearer ")
-        told = {"vendor_id": "1", "vendor_auth_code": key}
-        answer = await client.post("/paddle/api/2.1/product/create_coupon", json=GOOD | told)
+        data = {"vendor_id": "1", "vendor_auth_code": key}
+        answer = await client.post("/paddle/api/2.1/product/create_coupon", json=GOOD | data)
         assert answer.json()["error"]["code"] == 107
         bad = await client.post(
             "/paddle/api/2.1/product/create_coupon", content=b"{", headers={"Content-Type": "application/json"}

@@ -53,7 +53,7 @@ async def test_only_a_key_with_the_scope_privacy_may_export_or_erase(database_ur
         assert (await here.client.get("/v1/customers/ann@example.com/wallet", headers=headers)).status_code == 200
 
 
-async def test_an_erasure_that_takes_long_is_accepted_and_goes_on_in_any_gateway(
+async def test_a_long_erasure_is_accepted_and_any_gateway_continues_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "AT_ONCE_SECONDS", -1.0)
@@ -63,7 +63,9 @@ async def test_an_erasure_that_takes_long_is_accepted_and_goes_on_in_any_gateway
         assert accepted.status_code == 202
         assert accepted.json()["status"] == "running"
         again = await here.client.delete("/v1/customers/ann@example.com")
-        assert again.json()["erasure_id"] == accepted.json()["erasure_id"], "asked again, it is the same erasure"
+        assert again.json()["erasure_id"] == accepted.json()["erasure_id"], (
+            "a repeated request returns the same erasure"
+        )
         runner = ErasureRunner(here.pool)
         while await runner.run_once():
             pass
@@ -71,12 +73,14 @@ async def test_an_erasure_that_takes_long_is_accepted_and_goes_on_in_any_gateway
         assert shown.json()["status"] == "done"
 
 
-async def test_a_bug_that_one_erasure_meets_stops_no_other(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_one_erasure_does_not_stop_the_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(privacy, "AT_ONCE_SECONDS", -1.0)
     async with served(database_url, definition()) as here:
         await known(here)
         await issue(here.gateway.engine, "save10", 2, Customer("bob"))
-        ids = [(await here.client.delete(f"/v1/customers/{who}")).json()["erasure_id"] for who in ("ann", "bob")]
+        ids = [(await here.client.delete(f"/v1/customers/{name}")).json()["erasure_id"] for name in ("ann", "bob")]
         real = erasing.work
 
         async def work(pool: Pool, erasure_id: str) -> bool:
@@ -110,7 +114,7 @@ ORDER = {"order_id": "O-1", "currency": "USD", "amount": "125.00", "metadata": {
 JOHNS_NAMES = ("john_smith_5", "john.smith@example.com", "+919999988886", "9999988886", "99999-88886")
 
 
-async def test_what_every_api_keeps_of_a_customer_is_gone_after_an_erasure(database_url: str) -> None:
+async def test_an_erasure_removes_the_customer_from_the_data_of_every_api(database_url: str) -> None:
     campaigns = (definition(), definition("shared", code={"shared_code": "SHARED"}, limits={"uses_per_customer": 2}))
     async with served(database_url, *campaigns, region="IN") as here:
 
@@ -148,10 +152,10 @@ async def test_what_every_api_keeps_of_a_customer_is_gone_after_an_erasure(datab
         await delete_erasure_events(here.pool)
         assert await named_in(database_url, JOHNS_NAMES) == {}
         kept = {row[0] for row in await here.pool.fetch("SELECT idempotency_key FROM http_answers")}
-        assert not kept & {"k-1", "k-4", "k-5", "k-9"}, "hashes of the person's own requests"
+        assert not kept & {"k-1", "k-4", "k-5", "k-9"}, "hashes of the customer's requests"
         again = await post("/v1/redemptions", order, "k-4")
         assert again.get("outcome", again.get("code")) is not None
-        assert await named_in(database_url, ("john_smith_5",)) == {}, "the journal answers a repeat"
+        assert await named_in(database_url, ("john_smith_5",)) == {}, "the journal answers a retry"
 
 
 async def test_an_export_waits_for_others_and_is_then_asked_to_come_later(

@@ -1,4 +1,4 @@
-"""What is looked at over HTTP: coupons, wallets, redemptions with their failures, reports, as JSON and as CSV."""
+"""Reads over HTTP: coupons, wallets, redemptions and refusals, reports, as JSON and as CSV."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def pages(here: Served, path: str, **query: Any) -> list[dict[str, Any]]:
-    """Every item of a list, page by page."""
+    """Return all items of a list, page by page."""
     items: list[dict[str, Any]] = []
     cursor: str | None = None
     for _ in range(100):
@@ -29,18 +29,18 @@ async def pages(here: Served, path: str, **query: Any) -> list[dict[str, Any]]:
     raise AssertionError("the list never ends")
 
 
-async def redeem(here: Served, code: str, order_id: str, who: str | None = None) -> int:
+async def redeem(here: Served, code: str, order_id: str, customer_id: str | None = None) -> int:
     body: dict[str, Any] = {
         "codes": [code],
         "order": {"order_id": order_id, "currency": "USD", "amount": "100.00"},
     }
-    if who is not None:
-        body["customer"] = {"customer_id": who}
+    if customer_id is not None:
+        body["customer"] = {"customer_id": customer_id}
     return (await here.client.post("/v1/redemptions", json=body)).status_code
 
 
 async def shop(here: Served) -> list[str]:
-    """Seven coupons; three redeemed, one of them restored, and some refusals."""
+    """Issue seven coupons, redeem three, restore one of them, and cause some refusals."""
     codes = await issue(Engine(here.pool), "save10", 7, Customer("john", "john@example.com"))
     assert await redeem(here, codes[0], "O1", "john") == 200
     assert await redeem(here, codes[0], "O2", "john") == 422
@@ -59,12 +59,12 @@ CAMPAIGNS = (
 )
 
 
-async def test_redemptions_of_every_kind_stand_in_one_list_in_pages(database_url: str) -> None:
+async def test_redemptions_of_every_kind_are_listed_in_pages(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         codes = await shop(here)
         every = await pages(here, "/v1/redemptions")
-        told = [(one["outcome"], one["order_id"]) for one in every]
-        assert told == [
+        listed = [(one["outcome"], one["order_id"]) for one in every]
+        assert listed == [
             ("restored", "O3"), ("refused", "O6"), ("refused", "O5"), ("redeemed", "O4"), ("redeemed", "O3"),
             ("refused", "O2"), ("redeemed", "O1"),
         ]  # fmt: skip
@@ -87,7 +87,7 @@ async def test_redemptions_of_every_kind_stand_in_one_list_in_pages(database_url
         ({"campaign_id": "save10", "outcome": "refused"}, ["O2"]),
         ({"customer": "john"}, ["O3", "O3", "O2", "O1"]),
         ({"customer": "JOHN@example.com", "outcome": "redeemed"}, ["O3", "O1"]),
-        ({"customer": "nobody"}, []),
+        ({"customer": "unknown"}, []),
         ({"order_id": "O3"}, ["O3", "O3"]),
         ({"code": "nope"}, ["O5"]),
         ({"since": "2100-01-01T00:00:00Z"}, []),
@@ -119,27 +119,27 @@ async def test_coupons_are_listed_by_customer_campaign_group_and_state(database_
         assert [states[code] for code in codes] == ["used", "usable", "used", "voided", "usable", "usable", "usable"]
         assert states["PAUSED"] == "campaign_inactive"
         for query, count in (
-            ({"customer": "john"}, 7), ({"customer": "nobody"}, 0), ({"campaign_id": "paused"}, 1),
+            ({"customer": "john"}, 7), ({"customer": "unknown"}, 0), ({"campaign_id": "paused"}, 1),
             ({"group": "spring"}, 7), ({"group": "none"}, 0), ({"state": "used"}, 2), ({"state": "pooled"}, 0),
             ({"state": "usable", "campaign_id": "save10"}, 4),
         ):  # fmt: skip
             assert len(await pages(here, "/v1/coupons", limit=2, **query)) == count, query
 
 
-async def test_a_wallet_is_one_persons_however_named(database_url: str) -> None:
+async def test_a_wallet_is_found_by_any_identifier_of_the_customer(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         await shop(here)
-        for who in ("john", "John@Example.com", "id:john"):
-            told = await here.client.get(f"/v1/customers/{who}/wallet")
-            assert len(told.json()["coupons"]) == 7
-        assert (await here.client.get("/v1/customers/nobody/wallet")).status_code == 404
+        for name in ("john", "John@Example.com", "id:john"):
+            shown = await here.client.get(f"/v1/customers/{name}/wallet")
+            assert len(shown.json()["coupons"]) == 7
+        assert (await here.client.get("/v1/customers/unknown/wallet")).status_code == 404
 
 
-async def test_a_report_says_what_became_of_a_campaign(database_url: str) -> None:
+async def test_a_report_has_the_numbers_of_a_campaign(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         await shop(here)
-        told = (await here.client.get("/v1/reports/campaigns/save10")).json()
-        assert told == {
+        report = (await here.client.get("/v1/reports/campaigns/save10")).json()
+        assert report == {
             "campaign_id": "save10",
             "issued": 7,
             "redeemed": 3,
@@ -156,7 +156,7 @@ async def test_a_report_says_what_became_of_a_campaign(database_url: str) -> Non
         assert (await here.client.get("/v1/reports/campaigns/nope")).status_code == 404
 
 
-async def test_lists_come_as_csv_too(database_url: str) -> None:
+async def test_lists_are_available_as_csv(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         await shop(here)
         await redeem(here, "=cmd()", "=1+1", "mary")
@@ -175,19 +175,19 @@ async def test_lists_come_as_csv_too(database_url: str) -> None:
     [("a", "a"), ("=a", "'=a"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("\ta", "'\ta"), ("-1.50", "-1.50"),
      (None, ""), (5, 5)],
 )  # fmt: skip
-async def test_no_cell_is_a_formula(value: object, written: object) -> None:
+async def test_cells_are_never_formulas(value: object, written: object) -> None:
     assert cell(value) == written
 
 
 @pytest.mark.parametrize("path", ["/v1/coupons", "/v1/redemptions"])
-async def test_a_cursor_that_is_none_is_told_so(database_url: str, path: str) -> None:
+async def test_an_invalid_cursor_is_refused(database_url: str, path: str) -> None:
     async with served(database_url) as here:
         for cursor in ("nonsense", "WzFd", "WyJub3QgYSB1dWlkIl0", "W3RydWVd", "Wy01LCIiLCIiLCIiXQ", "WzFdWzFd"):
             answer = await here.client.get(path, params={"cursor": cursor})
             assert answer.status_code == 422, cursor
 
 
-async def test_looking_needs_the_scope_to_read(database_url: str) -> None:
+async def test_reads_need_the_scope_read(database_url: str) -> None:
     async with served(database_url) as here:
         headers = await here.key_for("redeem")
         for path in ("/v1/coupons", "/v1/redemptions", "/v1/reports/campaigns", "/v1/customers/x/wallet"):

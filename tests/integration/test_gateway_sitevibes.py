@@ -1,4 +1,4 @@
-"""SiteVibes asks for a code when a customer takes a reward: a new one at every call, or no reward."""
+"""SiteVibes' requests for a code when a customer takes a reward: a new code at every call, or an error."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ PATH = "/sitevibes/coupon-manager"
 JOHN = {"email": "john.smith@email.com"}
 
 
-async def test_every_call_gives_a_code_of_its_own(database_url: str) -> None:
+async def test_every_call_returns_a_new_code(database_url: str) -> None:
     async with served(database_url, definition("test-coupon-1")) as here:
         client, headers = here.another(), {"X-Auth": here.key}
         answers = await asyncio.gather(
@@ -25,7 +25,7 @@ async def test_every_call_gives_a_code_of_its_own(database_url: str) -> None:
         assert all(set(answer.json()) == {"coupon_code"} for answer in answers)
 
 
-async def test_a_campaign_without_codes_answers_with_an_empty_one(database_url: str) -> None:
+async def test_a_campaign_without_codes_returns_an_empty_code(database_url: str) -> None:
     source = {"kind": "generated", "without_code": True}
     campaign = definition("by-post", discount={"kind": "custom", "payload": {}}, source=source, code={})
     async with served(database_url, campaign) as here:
@@ -41,12 +41,12 @@ async def test_a_campaign_without_codes_answers_with_an_empty_one(database_url: 
         ("paused", JOHN, 409, "campaign_inactive"),
         ("once", JOHN, 409, "customer_limit"),
         ("shared", JOHN, 422, "conflict"),
-        ("once", {"email": "nobody"}, 422, "invalid_request"),
+        ("once", {"email": "no address"}, 422, "invalid_request"),
         ("once", {}, 422, "invalid_request"),
         ("once", [], 422, "invalid_request"),
     ],
 )
-async def test_a_refusal_is_no_success(
+async def test_a_refusal_has_no_2xx_status(
     database_url: str, campaign: str, body: dict[str, Any], status: int, error: str
 ) -> None:
     campaigns = [
@@ -62,7 +62,7 @@ async def test_a_refusal_is_no_success(
         assert "coupon_code" not in answer.json()
 
 
-async def test_without_a_key_in_any_header_there_is_no_reward(database_url: str) -> None:
+async def test_a_request_without_a_key_in_any_header_gets_a_401(database_url: str) -> None:
     async with served(database_url, definition("one")) as here:
         for headers in ({}, {"X-Auth": "secret"}, {"Authorization": "Bearer x"}):
             answer = await here.another().post(f"{PATH}/one", json=JOHN, headers=headers)

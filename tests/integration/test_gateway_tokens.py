@@ -1,4 +1,4 @@
-"""Bearer tokens of an issuer: taken when its published key signed them for us, and for no other reason."""
+"""Bearer tokens of an issuer: accepted only if its published key signed them for this audience."""
 
 import json
 import threading
@@ -20,16 +20,16 @@ ISSUER, AUDIENCE = "https://login.example.com", "couponry"
 
 
 class Issuer:
-    """Publishes one key at `url` and counts how often it is asked for it."""
+    """Publishes one key at `url` and counts the requests for it."""
 
     def __init__(self) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.asked = 0
+        self.requests = 0
         issuer = self
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += 1
+                issuer.requests += 1
                 body = json.dumps({"keys": [issuer.published()]}).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -37,7 +37,7 @@ class Issuer:
                 self.wfile.write(body)
 
             def log_message(self, *args: Any) -> None:
-                """Not in a test's output."""
+                """Print nothing into a test's output."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
@@ -46,14 +46,14 @@ class Issuer:
         return RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True) | {"kid": "k1", "use": "sig", "alg": "RS256"}
 
     def token(self, *, key: Any = None, algorithm: str = "RS256", kid: str = "k1", **claims: Any) -> str:
-        told = {
+        payload = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": "checkout",
             "exp": datetime.now(UTC) + timedelta(minutes=5),
             "scope": "validate redeem openid",
         } | claims
-        kept = {name: value for name, value in told.items() if value is not None}
+        kept = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(kept, key or self.key, algorithm, headers={"kid": kid})
 
 
@@ -77,16 +77,16 @@ async def status_of(here: Served, token: str, path: str = "/v1/validate") -> tup
     return answer.status_code, answer.json().get("code", "")
 
 
-async def test_a_token_of_the_issuer_may_do_what_its_scope_says(database_url: str, issuer: Issuer) -> None:
+async def test_a_token_of_the_issuer_is_limited_to_its_scope(database_url: str, issuer: Issuer) -> None:
     async with served(database_url, **settings(issuer)) as here:
         assert (await status_of(here, issuer.token()))[0] == 200
         assert (await status_of(here, issuer.token(), "/v1/redemptions")) == (404, "not_found")
         assert await status_of(here, issuer.token(scope="read"), "/v1/redemptions") == (403, "forbidden")
         assert await status_of(here, issuer.token(scope=None)) == (403, "forbidden")
-        assert issuer.asked == 1, "the issuer's keys are remembered"
+        assert issuer.requests == 1, "the issuer's keys are cached"
 
 
-async def test_what_the_issuer_did_not_sign_for_us_and_now_is_refused(database_url: str, issuer: Issuer) -> None:
+async def test_invalid_tokens_are_refused(database_url: str, issuer: Issuer) -> None:
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     past = datetime.now(UTC) - timedelta(minutes=5)
     public = jwt.utils.base64url_encode(json.dumps(issuer.published()).encode()).decode()
@@ -107,22 +107,20 @@ async def test_what_the_issuer_did_not_sign_for_us_and_now_is_refused(database_u
             assert await status_of(here, token) == (401, "unauthorized"), token
 
 
-async def test_a_key_that_the_issuer_does_not_have_is_not_asked_for_with_every_token(
-    database_url: str, issuer: Issuer
-) -> None:
+async def test_an_unknown_key_id_is_not_requested_for_every_token(database_url: str, issuer: Issuer) -> None:
     async with served(database_url, **settings(issuer)) as here:
         for number in range(5):
             assert await status_of(here, issuer.token(kid=f"unknown-{number}")) == (401, "unauthorized")
-        assert issuer.asked <= 3
-        assert (await status_of(here, issuer.token()))[0] == 200, "known keys are good all the same"
+        assert issuer.requests <= 3
+        assert (await status_of(here, issuer.token()))[0] == 200, "known keys are still accepted"
 
 
-async def test_an_issuer_that_is_away_is_for_later(database_url: str, issuer: Issuer) -> None:
-    told = settings(issuer) | {"oauth_jwks_url": "http://127.0.0.1:9/keys"}
-    async with served(database_url, **told) as here:
+async def test_an_unavailable_issuer_gets_a_503(database_url: str, issuer: Issuer) -> None:
+    unreachable = settings(issuer) | {"oauth_jwks_url": "http://127.0.0.1:9/keys"}
+    async with served(database_url, **unreachable) as here:
         assert await status_of(here, issuer.token()) == (503, "unavailable")
 
 
-async def test_without_an_issuer_no_token_is_taken(database_url: str, issuer: Issuer) -> None:
+async def test_tokens_are_refused_without_an_issuer(database_url: str, issuer: Issuer) -> None:
     async with served(database_url) as here:
         assert await status_of(here, issuer.token()) == (401, "unauthorized")

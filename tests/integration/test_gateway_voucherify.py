@@ -1,4 +1,4 @@
-"""Voucherify's calls, by its own Python client and by hand, from a voucher's making to its rollback."""
+"""Voucherify's calls, with its Python client and with httpx, from the creation of a voucher to its rollback."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.ledger import definition
 
 pytestmark = pytest.mark.asyncio
 
-TEXTS_EXAMPLE = {
+PUBLISHED_EXAMPLE = {
     "category": "New Customers",
     "type": "DISCOUNT_VOUCHER",
     "discount": {"percent_off": 10.0, "type": "PERCENT"},
@@ -27,7 +27,7 @@ PERCENT = {"type": "DISCOUNT_VOUCHER", "discount": {"type": "PERCENT", "percent_
 
 
 class Api:
-    """The facade asked by hand."""
+    """A client of the facade."""
 
     def __init__(self, here: Served) -> None:
         self.client = here.another()
@@ -46,34 +46,34 @@ class Api:
 
 
 def redeemables(*codes: str, amount: int | None = 12_500, order: str = "O1", **more: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {"redeemables": [{"object": "voucher", "id": code} for code in codes]} | more
+    document: dict[str, Any] = {"redeemables": [{"object": "voucher", "id": code} for code in codes]} | more
     if amount is not None:
-        told["order"] = {"source_id": order, "amount": amount}
-    return told
+        document["order"] = {"source_id": order, "amount": amount}
+    return document
 
 
-async def test_the_texts_example_makes_the_voucher_that_it_describes(database_url: str) -> None:
+async def test_the_published_example_creates_its_voucher(database_url: str) -> None:
     async with served(database_url) as here:
         api = Api(here)
-        made = (await api.post("/vouchers", TEXTS_EXAMPLE)).json()
+        made = (await api.post("/vouchers", PUBLISHED_EXAMPLE)).json()
         assert (made["code"], made["category"], made["type"]) == ("NEW123", "New Customers", "DISCOUNT_VOUCHER")
         assert made["discount"]["percent_off"] == 10
         assert (made["start_date"], made["expiration_date"]) == ("2020-08-01T00:00:00Z", "2020-08-30T23:59:59Z")
         assert (made["redemption"]["quantity"], made["active"]) == (1, True)
         assert (await api.get("/vouchers/NEW123")).json() == made
-        told = (await api.post("/validations", redeemables("NEW123"))).json()
-        assert told["valid"] is False
-        assert told["redeemables"][0]["result"]["error"]["key"] == "voucher_expired"
-        again = await api.post("/vouchers", TEXTS_EXAMPLE)
+        document = (await api.post("/validations", redeemables("NEW123"))).json()
+        assert document["valid"] is False
+        assert document["redeemables"][0]["result"]["error"]["key"] == "voucher_expired"
+        again = await api.post("/vouchers", PUBLISHED_EXAMPLE)
         assert (again.status_code, again.json()["key"]) == (400, "duplicate_resource_key")
 
 
-async def test_the_real_client_lives_through_a_vouchers_life(database_url: str) -> None:
+async def test_the_vendors_client_creates_redeems_and_rolls_back_vouchers(database_url: str) -> None:
     async with served(database_url) as here, listening(here) as url:
         configuration = Configuration(host=f"{url}/voucherify")
         configuration.api_key["X-App-Id"], configuration.api_key["X-App-Token"] = "shop", here.key
 
-        def asked(work: Callable[[ApiClient], Any]) -> Any:
+        def run(work: Callable[[ApiClient], Any]) -> Any:
             with ApiClient(configuration) as client:
                 return work(client)
 
@@ -119,7 +119,7 @@ async def test_the_real_client_lives_through_a_vouchers_life(database_url: str) 
                 vouchers.get_voucher("HELLO"),
             )
 
-        made, checked, used, back, campaign, published, listed, shown = await asyncio.to_thread(asked, life)
+        made, checked, used, back, campaign, published, listed, shown = await asyncio.to_thread(run, life)
         assert (made.code, made.discount.amount_off) == ("HELLO", 2_000)
         assert (checked.valid, checked.order.total_discount_amount) == (True, 2_000)
         assert used.redemptions[0].result == "SUCCESS"
@@ -152,7 +152,7 @@ async def test_stacked_vouchers_are_redeemed_and_rolled_back_together(database_u
         assert (unknown.status_code, unknown.json()["key"]) == (404, "not_found")
 
 
-async def test_a_session_holds_what_was_validated(database_url: str) -> None:
+async def test_a_session_locks_the_validated_vouchers(database_url: str) -> None:
     async with served(database_url) as here:
         api = Api(here)
         code = await api.voucher()
@@ -165,7 +165,7 @@ async def test_a_session_holds_what_was_validated(database_url: str) -> None:
         assert used.json()["redemptions"][0]["result"] == "SUCCESS"
 
 
-async def test_failures_stand_in_the_list_with_their_keys(database_url: str) -> None:
+async def test_failures_are_listed_with_their_keys(database_url: str) -> None:
     async with served(database_url) as here:
         api = Api(here)
         code = await api.voucher()
@@ -187,13 +187,13 @@ async def test_a_voucher_is_disabled_and_enabled(database_url: str) -> None:
         api = Api(here)
         code = await api.voucher()
         assert (await api.post(f"/vouchers/{code}/disable")).json()["active"] is False
-        told = (await api.post("/validations", redeemables(code))).json()
-        assert told["redeemables"][0]["result"]["error"]["key"] == "voucher_disabled"
+        document = (await api.post("/validations", redeemables(code))).json()
+        assert document["redeemables"][0]["result"]["error"]["key"] == "voucher_disabled"
         assert (await api.post(f"/vouchers/{code}/enable")).json()["active"] is True
         one = (await api.post("/campaigns/many/vouchers?vouchers_count=2")).json()["codes"][0]
         assert (await api.post(f"/vouchers/{one}/disable")).json()["active"] is False
-        for_good = await api.post(f"/vouchers/{one}/enable")
-        assert (for_good.status_code, for_good.json()["key"]) == (400, "invalid_payload")
+        refused = await api.post(f"/vouchers/{one}/enable")
+        assert (refused.status_code, refused.json()["key"]) == (400, "invalid_payload")
         assert (await api.post("/vouchers/NOPE/disable")).status_code == 404
 
 
@@ -207,15 +207,15 @@ async def test_a_voucher_is_disabled_and_enabled(database_url: str) -> None:
         ({"type": "UNIT", "unit_off": 1, "unit_type": "prod_5h1pp1ng"}, ("free_shipping", "100")),
     ],
 )
-async def test_a_discount_reads_the_same_natively_and_back(
+async def test_a_discount_is_the_same_in_the_native_api_and_back(
     database_url: str, discount: dict[str, Any], native: tuple[str, str]
 ) -> None:
     async with served(database_url) as here:
         api = Api(here)
         code = await api.voucher(discount=discount)
         [campaign] = (await here.client.get("/v1/campaigns")).json()["items"]
-        told = campaign["definition"]["discount"]
-        assert (told["kind"], told["value"] or "100") == native
+        document = campaign["definition"]["discount"]
+        assert (document["kind"], document["value"] or "100") == native
         shown = (await api.get(f"/vouchers/{code}")).json()["discount"]
         assert {name: shown[name] for name in discount} == discount
 
@@ -235,14 +235,16 @@ async def test_a_discount_reads_the_same_natively_and_back(
         ("/redemptions", redeemables("A", amount=-1)),
     ],
 )
-async def test_what_can_not_be_is_told_in_the_vendors_shape(database_url: str, path: str, body: dict[str, Any]) -> None:
+async def test_an_invalid_request_gets_an_error_in_the_vendors_format(
+    database_url: str, path: str, body: dict[str, Any]
+) -> None:
     async with served(database_url) as here:
         answer = await Api(here).post(path, body)
         assert (answer.status_code, answer.json()["key"]) == (400, "invalid_payload"), answer.text
         assert {"code", "key", "message", "details", "request_id"} <= set(answer.json())
 
 
-async def test_who_calls_is_told_by_app_id_and_token(database_url: str) -> None:
+async def test_the_caller_is_identified_by_app_id_and_token(database_url: str) -> None:
     async with served(database_url) as here:
         client = here.another()
         for headers in ({}, {"X-App-Id": "x"}, {"X-App-Id": "x", "X-App-Token": "y"}):

@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: endpoints, secrets that rotate, the log of what was sent, and sending it again."""
+"""Webhooks over HTTP: endpoints, rotation of secrets, the log of deliveries, and redelivery."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def added(here: Served, receiver: Receiver, *types: str) -> tuple[str, str]:
-    """(endpoint's id, secret) of a new endpoint."""
+    """Add an endpoint. Return its id and secret."""
     body: dict[str, Any] = {"url": receiver.url()} | ({"event_types": list(types)} if types else {})
     answer = await here.client.post("/v1/webhooks", json=body)
     assert answer.status_code == 201, answer.text
@@ -22,13 +22,13 @@ async def added(here: Served, receiver: Receiver, *types: str) -> tuple[str, str
 
 
 async def send(here: Served) -> None:
-    """Send everything that is due."""
+    """Send all due deliveries."""
     async with sending(here.pool) as sender:
         while await sender.run_once():
             pass
 
 
-async def test_a_test_reaches_the_one_endpoint_and_stands_in_its_log(database_url: str) -> None:
+async def test_a_test_event_reaches_one_endpoint_and_is_in_its_log(database_url: str) -> None:
     async with served(database_url, webhooks_allow_private=True) as here, receiving() as receiver:
         endpoint, secret = await added(here, receiver)
         other, _ = await added(here, receiver)
@@ -60,7 +60,7 @@ async def test_after_a_rotation_both_secrets_sign_for_a_while(database_url: str)
             Webhook(new).verify(receiver.calls[1].body, receiver.calls[1].headers)
 
 
-async def test_what_was_delivered_or_failed_is_sent_again(database_url: str) -> None:
+async def test_delivered_and_failed_events_can_be_sent_again(database_url: str) -> None:
     async with served(database_url, webhooks_allow_private=True) as here, receiving() as receiver:
         endpoint, _ = await added(here, receiver)
         await enqueue(here.pool)
@@ -103,7 +103,7 @@ async def test_an_endpoint_is_changed_disabled_enabled_and_removed(database_url:
         assert await here.pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 0
 
 
-async def test_the_log_is_paged_through(database_url: str) -> None:
+async def test_deliveries_are_listed_in_pages(database_url: str) -> None:
     async with served(database_url, webhooks_allow_private=True) as here, receiving() as receiver:
         endpoint, _ = await added(here, receiver)
         events = await enqueue(here.pool, 5)
@@ -111,9 +111,9 @@ async def test_the_log_is_paged_through(database_url: str) -> None:
         cursor = None
         while True:
             query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-            told = (await here.client.get(f"/v1/webhooks/{endpoint}/deliveries", params=query)).json()
-            seen += [one["event_id"] for one in told["items"]]
-            if (cursor := told["next_cursor"]) is None:
+            document = (await here.client.get(f"/v1/webhooks/{endpoint}/deliveries", params=query)).json()
+            seen += [one["event_id"] for one in document["items"]]
+            if (cursor := document["next_cursor"]) is None:
                 break
         assert seen == events[::-1]
         failed = await here.client.get(f"/v1/webhooks/{endpoint}/deliveries", params={"status": "failed"})
@@ -132,7 +132,7 @@ async def test_the_log_is_paged_through(database_url: str) -> None:
         {"url": "https://example.com", "event_types": ["coupon.eaten"]},
     ],
 )
-async def test_what_can_be_no_endpoint_is_told_why(database_url: str, body: dict[str, Any]) -> None:
+async def test_an_invalid_endpoint_is_refused(database_url: str, body: dict[str, Any]) -> None:
     async with served(database_url) as here:
         answer = await here.client.post("/v1/webhooks", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -1,4 +1,4 @@
-"""CSV that goes out is no formula for any spreadsheet, and what comes in again is what went out."""
+"""Exported CSV has no formulas for any spreadsheet, and can be imported again unchanged."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ TEXTS = st.text(st.sampled_from("'\"=+-@|%\uff1d;, \t\r\nab1.\u200b") | st.chara
 
 
 def cells(text: str, delimiter: str, **how: object) -> Iterator[str]:
-    """Every cell that a reader with this delimiter sees, without what it may drop around it."""
+    """Yield every cell that a reader with this delimiter sees."""
     for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **how):  # type: ignore[arg-type]
         yield from row
 
@@ -41,13 +41,13 @@ def is_formula(cell: str) -> bool:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("row", [("{}",), ("a,b", "{}", "c"), ("a", "b;c", "{}", "{}")])
-def test_no_reader_finds_a_formula(text: str, delimiter: str, row: tuple[str, ...]) -> None:
+def test_readers_with_any_delimiter_find_no_formula(text: str, delimiter: str, row: tuple[str, ...]) -> None:
     written = csv_text([["code"] * len(row), [cell.format(text) for cell in row]])
     for how in ({}, {"quoting": csv.QUOTE_NONE}):
         assert [cell for cell in cells(written, delimiter, **how) if is_formula(cell)] == []
 
 
-def test_numbers_stay_numbers_and_harmless_texts_stay_what_they_are() -> None:
+def test_numbers_and_harmless_texts_are_not_changed() -> None:
     for text in ("-5.00", "+5", "12", "SAVE10", "a-b", "a=b", "x, y", "name@example.com", "", "O'Neill"):
         assert guarded(text) == text
     assert csv_text([[-5, 1.5, None, True]]) == "-5,1.5,,True\r\n"
@@ -56,13 +56,13 @@ def test_numbers_stay_numbers_and_harmless_texts_stay_what_they_are() -> None:
 @given(TEXTS)
 @example("'=1")
 @example("'\n'=1")
-def test_what_is_guarded_comes_back_as_it_was(text: str) -> None:
+def test_escaped_texts_can_be_restored(text: str) -> None:
     assert bare(guarded(text)) == text
     assert not is_formula(guarded(text)) or guarded(text) == text
 
 
 @given(TEXTS)
-def test_whatever_defusedcsv_guards_is_guarded_here(text: str) -> None:
+def test_every_text_that_defusedcsv_escapes_is_escaped(text: str) -> None:
     written = io.StringIO()
     defused_writer(written).writerow(["first", text])
     [[_, defused]] = csv.reader(io.StringIO(written.getvalue(), newline=""))
@@ -70,19 +70,19 @@ def test_whatever_defusedcsv_guards_is_guarded_here(text: str) -> None:
         assert guarded(text).startswith("'")
 
 
-def test_a_column_of_codes_in_a_file_is_read_without_its_apostrophes() -> None:
+def test_codes_in_a_csv_column_are_read_without_their_apostrophes() -> None:
     for delimiter in ",;\t":
         column = column_of(f"name{delimiter}code")
         assert column is not None
         assert code_in(f"x{delimiter}'=1+1", column) == "=1+1"
         assert code_in(f"x{delimiter}''=1+1", column) == "'=1+1"
         assert code_in(f"x{delimiter}O'NEILL", column) == "O'NEILL"
-    assert code_in("'=1+1", None) == "'=1+1"  # a plain list of codes is no CSV
+    assert code_in("'=1+1", None) == "'=1+1"  # a plain list of codes is not CSV
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("pattern", ["+A-########", "=1+1-########", "x;=1-########", "|########"])
-async def test_a_job_s_codes_exported_and_imported_again_are_the_same_codes(database_url: str, pattern: str) -> None:
+async def test_exported_codes_of_a_job_can_be_imported_again(database_url: str, pattern: str) -> None:
     jobs, again = definition("jobs", code={"pattern": pattern}), definition("again")
     async with served(database_url, jobs, again) as here:
         job = (await here.client.post("/v1/coupons", json={"campaign_id": "jobs", "count": 1_001})).json()["job_id"]
@@ -100,15 +100,15 @@ async def test_a_job_s_codes_exported_and_imported_again_are_the_same_codes(data
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("code", ["=1+1", "x;=1", "\uff1d1+1", "|1", "a,b;@c", '"=1"'])
-async def test_redemptions_as_csv_hold_no_formula(database_url: str, code: str) -> None:
+async def test_redemptions_as_csv_have_no_formulas(database_url: str, code: str) -> None:
     async with served(database_url, definition(code={"shared_code": code}, limits={})) as here:
         order = {"order_id": f"x;{code}", "currency": "USD", "amount": "5.00"}
         answer = await here.client.post("/v1/redemptions", json={"codes": [code], "order": order})
         assert answer.status_code == 200, answer.text
         await here.client.post(f"/v1/orders/{order['order_id']}/cancel")
-        told = (await here.client.get("/v1/redemptions", params={"format": "csv"})).text
-        rows = list(csv.DictReader(io.StringIO(told)))
+        document = (await here.client.get("/v1/redemptions", params={"format": "csv"})).text
+        rows = list(csv.DictReader(io.StringIO(document)))
         assert [bare(row["code"]) for row in rows] == [code, code]
         assert [row["discount_amount"] for row in rows] == ["-0.50", "0.50"]
-        texts = [cell for delimiter in ",;\t" for cell in cells(told, delimiter)]
+        texts = [cell for delimiter in ",;\t" for cell in cells(document, delimiter)]
         assert [cell for cell in texts if is_formula(cell) and cell != "-0.50"] == []

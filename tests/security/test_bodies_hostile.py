@@ -1,4 +1,4 @@
-"""Whatever a body, a path or a query says, no answer is a 5xx, an error is the facade's own, and neighbours succeed."""
+"""For any body, path or query: no response is a 5xx, errors have the facade's format, and other requests succeed."""
 
 import asyncio
 import copy
@@ -24,7 +24,7 @@ RAW = {
     "@2^64@": "18446744073709551616", "@-2^70@": str(-(2**70)), "@300 digits@": "9" * 300, "@5000 digits@": "9" * 5_000,
     "@1e400@": "1e400", "@-1e400@": "-1e400", "@NaN@": "NaN", "@Infinity@": "-Infinity",
 }  # fmt: skip
-"""What json.dumps doesn't write, by what stands for it."""
+"""Placeholder → a value that json.dumps can't write."""
 
 ALWAYS = ("@2^64@", 1e308, None, "\u6f22" * 2_000, "9999-12-31T23:59:59.999999Z")
 IN_TURN = (
@@ -52,7 +52,7 @@ CAMPAIGNS = [
 
 
 def places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a document, the document itself first; of a list the first member."""
+    """Yield all places in a document: the document itself first, and only the first member of a list."""
     yield place
     if isinstance(document, dict):
         for name, member in document.items():
@@ -62,7 +62,7 @@ def places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
 
 
 def changed(document: Any, place: tuple[Any, ...], value: Any) -> bytes:
-    """The document with `value` in that place, as JSON that may be none."""
+    """Replace the value at a place. Return the document as JSON, which may be invalid."""
     document = copy.deepcopy(document)
     if place:
         inner = document
@@ -78,7 +78,7 @@ def changed(document: Any, place: tuple[Any, ...], value: Any) -> bytes:
 
 
 def whole(document: Any) -> Iterator[bytes]:
-    """Bodies that are wrong as a whole."""
+    """Yield bodies that are invalid as a whole."""
     text = json.dumps(document)
     yield b""
     yield b"\xff\xfe"
@@ -99,9 +99,9 @@ def whole(document: Any) -> Iterator[bytes]:
 
 
 def values_for(turn: int) -> list[Any]:
-    """What is tried in one place: what broke something once, and some of the rest, other ones in each place.
+    """Return the values to try at one place: those that once found a bug, and some of the rest, different per place.
 
-    COUPONRY_HOSTILE_BODIES=all tries everything everywhere, which takes minutes.
+    COUPONRY_HOSTILE_BODIES=all tries all values at all places, which takes minutes.
     """
     if os.environ.get("COUPONRY_HOSTILE_BODIES") == "all":
         return [*ALWAYS, *IN_TURN]
@@ -109,7 +109,7 @@ def values_for(turn: int) -> list[Any]:
 
 
 class Sender:
-    """Sends hostile requests, several side by side with a good one, and keeps what was wrong with the answers."""
+    """Sends hostile requests, several of them concurrently with a valid one, and collects wrong responses."""
 
     def __init__(self, here: Served) -> None:
         self._good_ones = 0
@@ -142,7 +142,7 @@ class Sender:
 
 
 def _wrong(path: str, answer: httpx.Response) -> str | None:
-    """What is wrong with an answer; None where it is good or a proper error."""
+    """Return what is wrong with a response; None for a success or a proper error."""
     if answer.status_code >= 500:
         return f"{answer.status_code} {answer.text[:300]}"
     if answer.status_code < 400 and not path.startswith("/paddle"):
@@ -150,16 +150,16 @@ def _wrong(path: str, answer: httpx.Response) -> str | None:
     try:
         document = answer.json()
     except ValueError:
-        return f"{answer.status_code}, and no JSON: {answer.text[:200]}"
+        return f"{answer.status_code}, not JSON: {answer.text[:200]}"
     if document.get("success") is True or is_problem(path, answer.status_code, document):
         return None
     if answer.status_code == 404 and "%0A" in path and is_problem("/v1", 404, document):
         return None  # no facade is mounted at a path with a line break
-    return f"no problem of this application: {answer.text[:200]}"
+    return f"not an error of this application: {answer.text[:200]}"
 
 
 def names(number: int) -> dict[str, str]:
-    """Names that nothing else in the test has."""
+    """Return names that are unique in the test."""
     made = {name: f"{name}-{number}" for name in NAMES}
     return made | {"job": "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10", "code": "SHARED", "campaign": "shared"}
 
@@ -174,7 +174,7 @@ async def test_every_route_is_in_the_table(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("facade", ["v1", "sitevibes", "capillary", "gameball", "paddle", "voucherify"])
-async def test_no_body_makes_a_5xx_or_harms_a_neighbour(database_url: str, facade: str) -> None:
+async def test_no_body_causes_a_5xx_or_affects_another_request(database_url: str, facade: str) -> None:
     async with served(database_url, *CAMPAIGNS, **SETTINGS) as here:
         sender = Sender(here)
         number = 0
@@ -193,7 +193,7 @@ async def test_no_body_makes_a_5xx_or_harms_a_neighbour(database_url: str, facad
         assert sender.sent > 30
 
 
-async def test_no_path_or_query_makes_a_5xx_or_harms_a_neighbour(database_url: str) -> None:
+async def test_no_path_or_query_causes_a_5xx_or_affects_another_request(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS, **SETTINGS) as here:
         sender = Sender(here)
         for prefix, route in routes_of(create_app(here.gateway)):
@@ -221,18 +221,18 @@ async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request
     await sender.send(method, f"{path}?limit=%FF&cursor=%FF&x=%00", content)
 
 
-async def test_a_number_that_jsonb_writes_out_is_refused_and_one_that_is_kept_is_told(database_url: str) -> None:
+async def test_a_number_with_too_many_digits_is_refused_and_a_stored_one_is_returned(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         campaign = {"campaign_id": "n", "discount": {"kind": "percentage", "value": "5"}, "metadata": {"a": 1e300}}
         refused = await here.client.post("/v1/campaigns", json=campaign)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
         with pytest.raises(InvalidDocumentError, match="beyond 64 bits"):
             parse(CampaignDefinition, json.dumps(campaign).encode())
-        # What an earlier version took is in the ledger as an integer of 301 digits.
+        # An earlier version accepted such numbers; the ledger has them as an integer of 301 digits.
         await here.pool.execute(
             "UPDATE campaigns SET definition = jsonb_set(definition, '{metadata}', '{\"a\": 1e300}')"
         )
         for path in ("/v1/campaigns", "/v1/campaigns/good", "/voucherify/v1/campaigns/good"):
-            told = await here.client.get(path)
-            assert told.status_code == 200, told.text
-            assert '"a":1' + "0" * 300 in told.text
+            answer = await here.client.get(path)
+            assert answer.status_code == 200, answer.text
+            assert '"a":1' + "0" * 300 in answer.text

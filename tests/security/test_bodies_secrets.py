@@ -1,4 +1,4 @@
-"""Validation codes and the headers of external sources are told to nobody: not over HTTP, not to who only reads."""
+"""Validation codes and the headers of external sources are in no response, event or log, with any key."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ LISTS = (
 
 
 def token_of(stored: str) -> str:
-    """Return what the header of the stored campaign `ext` says."""
+    """Return the decrypted header of the stored campaign `ext`."""
     return decrypted_headers("ext", json.loads(stored)["source"]["headers"])["Authorization"]
 
 
@@ -40,7 +40,7 @@ def shown(definition_: Any, **changes: Any) -> dict[str, Any]:
 
 
 async def redeem(here: Served) -> None:
-    """A redemption with the validation code, one with a wrong one, and an explanation of each."""
+    """Redeem with the right, a wrong and no validation code, and explain each."""
     for number, pin in enumerate((PIN, "1234", None)):
         body = {"codes": ["SCRATCH"], "order": ORDER | {"order_id": f"O{number}"}} | (
             {"validation_code": pin} if pin else {}
@@ -56,7 +56,7 @@ async def redeem(here: Served) -> None:
         assert PIN not in explained.text
 
 
-async def test_no_route_tells_a_secret_to_any_key(database_url: str) -> None:
+async def test_no_route_returns_a_secret(database_url: str) -> None:
     async with served(database_url, PINNED, EXTERNAL) as here:
         await redeem(here)
         for scopes in (["read"], ["read", "manage"]):
@@ -67,24 +67,24 @@ async def test_no_route_tells_a_secret_to_any_key(database_url: str) -> None:
                 assert PIN not in answer.text
                 assert TOKEN not in answer.text
         listed = (await here.client.get("/v1/campaigns")).json()["items"]
-        told = {one["campaign_id"]: one["definition"] for one in listed}
-        assert told["ext"]["source"]["headers"] == {"Authorization": HIDDEN}
-        assert (told["pinned"]["validation_code"], told["ext"]["validation_code"]) == (HIDDEN, None)
+        definitions = {one["campaign_id"]: one["definition"] for one in listed}
+        assert definitions["ext"]["source"]["headers"] == {"Authorization": HIDDEN}
+        assert (definitions["pinned"]["validation_code"], definitions["ext"]["validation_code"]) == (HIDDEN, None)
 
 
-async def test_what_was_hidden_stays_when_it_is_written_back(database_url: str) -> None:
+async def test_hidden_secrets_are_kept_when_written_back(database_url: str) -> None:
     async with served(database_url, PINNED, EXTERNAL) as here:
         for name in ("pinned", "ext"):
-            told = (await here.client.get(f"/v1/campaigns/{name}")).json()["definition"]
-            answer = await here.client.put(f"/v1/campaigns/{name}", json=told)
+            masked = (await here.client.get(f"/v1/campaigns/{name}")).json()["definition"]
+            answer = await here.client.put(f"/v1/campaigns/{name}", json=masked)
             assert (answer.status_code, answer.json()["change"]) == (200, "unchanged")
-            answer = await here.client.put(f"/v1/campaigns/{name}", json=told | {"name": "renamed"})
+            answer = await here.client.put(f"/v1/campaigns/{name}", json=masked | {"name": "renamed"})
             assert (answer.status_code, answer.json()["change"]) == (200, "changed")
-            assert PIN not in answer.text + str(told)
-            assert TOKEN not in answer.text + str(told)
-            planned = await here.client.post(f"/v1/campaigns/{name}/plan", json=told)
+            assert PIN not in answer.text + str(masked)
+            assert TOKEN not in answer.text + str(masked)
+            planned = await here.client.post(f"/v1/campaigns/{name}/plan", json=masked)
             assert [one["field"] for one in planned.json()["fields"]] == ["name"]
-            again = await here.client.post("/v1/campaigns", json=told | {"campaign_id": "another"})
+            again = await here.client.post("/v1/campaigns", json=masked | {"campaign_id": "another"})
             assert (again.status_code, again.json()["code"]) == (422, "invalid_request")
             assert "give" in again.json()["detail"]
         for changed in (
@@ -97,7 +97,7 @@ async def test_what_was_hidden_stays_when_it_is_written_back(database_url: str) 
         assert PIN in kept[1][0]
 
 
-async def test_a_key_that_may_only_read_finds_no_secret_by_planning(database_url: str) -> None:
+async def test_a_key_with_the_scope_read_can_not_find_secrets_by_planning(database_url: str) -> None:
     async with served(database_url, PINNED, EXTERNAL) as here:
         reading = await here.key_for("read")
         for wanted in (shown(PINNED), shown(PINNED, validation_code="guess"), shown(EXTERNAL)):
@@ -113,7 +113,7 @@ async def test_a_key_that_may_only_read_finds_no_secret_by_planning(database_url
         assert answer.json()["fields"] == [{"field": "validation_code", "before": HIDDEN, "after": HIDDEN}]
 
 
-async def test_the_database_role_that_reads_sees_no_secret_in_any_column(database_url: str) -> None:
+async def test_the_readonly_database_role_sees_no_secret_in_any_column(database_url: str) -> None:
     async with served(database_url, PINNED, EXTERNAL) as here:
         await redeem(here)
         await here.client.put("/v1/campaigns/pinned", json=shown(PINNED, name="changed"))
@@ -132,7 +132,7 @@ async def test_the_database_role_that_reads_sees_no_secret_in_any_column(databas
             assert not {("campaigns", "definition"), ("journal", "fingerprint"), ("api_keys", "secret_hash")} & seen
 
 
-async def test_no_secret_is_in_an_event_a_log_or_a_kept_answer(
+async def test_events_logs_and_kept_responses_have_no_secret(
     database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with served(database_url, EXTERNAL) as here:
@@ -153,24 +153,24 @@ async def test_no_secret_is_in_an_event_a_log_or_a_kept_answer(
     assert TOKEN not in str(routes.masked(EXTERNAL))
 
 
-async def test_the_command_line_hides_them_too_and_takes_them_back(database_url: str) -> None:
+async def test_the_command_line_hides_secrets_and_accepts_them_back(database_url: str) -> None:
     environment = {"COUPONRY_DATABASE_URL": database_url}
     async with served(database_url, PINNED, EXTERNAL) as here:
         for name in ("pinned", "ext"):
-            told = await asyncio.to_thread(call, environment, "campaigns", "show", name, "--json")
-            assert told.exit_code == 0, told.err
-            assert (PIN in told.out, TOKEN in told.out, HIDDEN in told.out) == (False, False, True)
-            loaded = await asyncio.to_thread(call, environment, "campaigns", "load", "-", given=told.out)
+            printed = await asyncio.to_thread(call, environment, "campaigns", "show", name, "--json")
+            assert printed.exit_code == 0, printed.err
+            assert (PIN in printed.out, TOKEN in printed.out, HIDDEN in printed.out) == (False, False, True)
+            loaded = await asyncio.to_thread(call, environment, "campaigns", "load", "-", given=printed.out)
             assert loaded.out.split() == ["unchanged", name], loaded.err
-        told = await asyncio.to_thread(call, environment, "campaigns", "list", "--json")
-        assert (PIN in told.out, TOKEN in told.out) == (False, False)
+        printed = await asyncio.to_thread(call, environment, "campaigns", "list", "--json")
+        assert (PIN in printed.out, TOKEN in printed.out) == (False, False)
         kept = await here.pool.fetch("SELECT definition::text FROM campaigns ORDER BY campaign_id")
         assert token_of(kept[0][0]) == TOKEN
         assert PIN in kept[1][0]
 
 
 @pytest.mark.asyncio
-async def test_a_hidden_header_stays_only_where_the_source_stays_on_its_server(database_url: str) -> None:
+async def test_a_hidden_header_is_kept_only_for_the_same_server(database_url: str) -> None:
     async with served(database_url, EXTERNAL) as here:
         url = str(SOURCE["url"])
         moved = shown(EXTERNAL, source=SOURCE | {"url": "https://evil.example/", "headers": {"Authorization": HIDDEN}})

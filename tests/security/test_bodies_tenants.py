@@ -1,4 +1,4 @@
-"""Keys that are bound to groups of campaigns: on every route, what is of another group doesn't exist."""
+"""Keys that are bound to groups of campaigns: data of other groups doesn't exist on any route."""
 
 import json
 import re
@@ -19,8 +19,8 @@ THEIRS = {
     "group": "alpha", "campaign": "a-camp", "code": "ALPHACODE", "customer": "cust-a", "order": "order-a",
     "lock": "lock-a", "rule": "rule-a",
 }  # fmt: skip
-NOBODYS = {
-    "group": "gamma", "campaign": "n-camp", "code": "NOBODCODE", "customer": "cust-n", "order": "order-n",
+UNKNOWN = {
+    "group": "gamma", "campaign": "n-camp", "code": "UNKNOCODE", "customer": "cust-n", "order": "order-n",
     "lock": "lock-n", "rule": "rule-n", "job": "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10", "redemption": "r_" + "0" * 32,
 }  # fmt: skip
 SETTINGS: dict[str, Any] = {"http_rate_per_minute": 10_000_000, "http_unknown_per_minute": 1_000_000}
@@ -43,7 +43,7 @@ def bound_to(campaign_id: str, group: str, rule: str) -> Any:
 
 
 async def theirs(here: Served) -> dict[str, str]:
-    """What another tenant has: coupons, a redemption, a lock, a job, a customer with a second name."""
+    """Create another tenant's data: coupons, a redemption, a lock, a job, a customer with two identifiers."""
     post = here.client.post
     customer = {"customer_id": "cust-a", "email": "hidden@example.com"}
     made = await post("/v1/coupons", json={"campaign_id": "a-camp", "codes": ["ALPHACODE", "ALPHATWO"]})
@@ -74,8 +74,8 @@ async def ask(client: httpx.AsyncClient, request: Request) -> httpx.Response:
     return await client.request(request.method, request.path, json=request.body)
 
 
-def told(answer: httpx.Response, names: dict[str, str]) -> str:
-    """An answer without what differs between any two requests."""
+def normalized(answer: httpx.Response, names: dict[str, str]) -> str:
+    """Return a response without the parts that differ between any two requests."""
     text = answer.text
     for name in ("redemption", "job", "campaign", "code", "customer", "order", "lock", "rule", "group"):
         text = text.replace(names[name], f"<{name}>")
@@ -90,7 +90,7 @@ async def owned(pool: Pool) -> dict[str, list[Any]]:
 
 
 @pytest.mark.asyncio
-async def test_on_every_route_what_is_of_another_group_is_answered_as_what_does_not_exist(database_url: str) -> None:
+async def test_data_of_another_group_does_not_exist_on_any_route(database_url: str) -> None:
     ours = bound_to("b-camp", "beta", "rule-b")
     async with served(database_url, bound_to("a-camp", "alpha", "rule-a"), ours, **SETTINGS) as here:
         names = await theirs(here)
@@ -99,20 +99,20 @@ async def test_on_every_route_what_is_of_another_group_is_answered_as_what_does_
             wrong = []
             for number, template in enumerate(REQUESTS):
                 answers = []
-                for which, known in (("a", names), ("b", NOBODYS)):
+                for which, known in (("a", names), ("b", UNKNOWN)):
                     new = {name: f"{name}-{number}{which}" for name in ("new", "newcampaign", "newlock")}
-                    answers.append(told(await ask(client, template.filled(known | new)), known))
+                    answers.append(normalized(await ask(client, template.filled(known | new)), known))
                 if answers[0] != answers[1]:
                     wrong.append((template.method, template.path, *answers))
                 if any(secret in answers[0] for secret in ("ALPHATWO", "hidden@example.com", "a-camp")):
-                    wrong.append((template.method, template.path, answers[0], "tells of another group"))
+                    wrong.append((template.method, template.path, answers[0], "has data of another group"))
                 assert answers[0][:3] != "500", answers[0]
             assert wrong == []
         assert await owned(here.pool) == before
 
 
 @pytest.mark.asyncio
-async def test_a_tenant_does_with_its_own_what_any_key_does(database_url: str) -> None:
+async def test_a_bound_key_can_do_everything_with_its_own_campaigns(database_url: str) -> None:
     ours = bound_to("b-camp", "beta", "rule-b")
     async with served(database_url, bound_to("a-camp", "alpha", "rule-a"), ours, **SETTINGS) as here:
         await theirs(here)
@@ -146,7 +146,7 @@ async def test_a_tenant_does_with_its_own_what_any_key_does(database_url: str) -
 
 
 @pytest.mark.asyncio
-async def test_no_campaign_leaves_or_enters_a_group_that_the_key_is_not_bound_to(database_url: str) -> None:
+async def test_a_bound_key_can_not_move_campaigns_from_or_to_other_groups(database_url: str) -> None:
     campaigns = (definition("b-camp", group="beta"), definition("alone"))
     async with served(database_url, *campaigns) as here, await tenant_of(here, "beta", "delta") as client:
         campaign = {"campaign_id": "x", "discount": {"kind": "percentage", "value": "5"}}
@@ -163,7 +163,7 @@ async def test_no_campaign_leaves_or_enters_a_group_that_the_key_is_not_bound_to
 
 
 @pytest.mark.asyncio
-async def test_a_lock_reference_or_code_of_another_group_is_taken_and_stays_theirs(database_url: str) -> None:
+async def test_a_lock_reference_or_code_of_another_group_is_refused_as_taken(database_url: str) -> None:
     async with served(database_url, bound_to("a-camp", "alpha", "r"), bound_to("b-camp", "beta", "s")) as here:
         await theirs(here)
         before = await owned(here.pool)
@@ -190,7 +190,7 @@ async def test_a_lock_reference_or_code_of_another_group_is_taken_and_stays_thei
         assert await owned(here.pool) == before
 
 
-def test_keys_are_made_with_groups_on_the_command_line(database_url: str) -> None:
+def test_keys_with_groups_are_created_on_the_command_line(database_url: str) -> None:
     environment = {"COUPONRY_DATABASE_URL": database_url}
     made = call(environment, "keys", "create", "shop", "--all", "--group", "beta", "--group", "delta", "--json")
     assert made.exit_code == 0, made.err

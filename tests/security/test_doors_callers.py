@@ -1,4 +1,4 @@
-"""Callers are told apart by all of their name; jobs have a queue with an end; pages load nothing from elsewhere."""
+"""Callers are distinguished by their whole name, jobs are limited, and pages load no external resources."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ ORDER = {"order_id": "ORD1", "currency": "USD", "amount": "125.00"}
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    """An issuer that publishes its key while the test lasts."""
+    """Run an issuer that publishes its key."""
     made = Issuer()
     thread = threading.Thread(target=made.server.serve_forever, daemon=True)
     thread.start()
@@ -51,9 +51,7 @@ def oauth(issuer: Issuer) -> dict[str, str]:
     ],
     ids=["alike for 300 characters", "a blank", "unicode forms", "very long", "NUL"],
 )
-async def test_two_subjects_are_two_callers_however_alike(
-    database_url: str, issuer: Issuer, alice: str, bob: str
-) -> None:
+async def test_similar_subjects_are_different_callers(database_url: str, issuer: Issuer, alice: str, bob: str) -> None:
     async with served(database_url, definition(), **oauth(issuer)) as here:
         codes = await issue(Engine(here.pool), "save10", 2)
         answers = []
@@ -70,17 +68,19 @@ async def test_two_subjects_are_two_callers_however_alike(
         assert callers == {token_name(ISSUER, alice), token_name(ISSUER, bob)}
 
 
-async def test_issuer_and_subject_dont_run_into_each_other() -> None:
+async def test_caller_names_separate_issuer_and_subject() -> None:
     assert token_name("https://a", "b c") != token_name("https://a b", "c")
     assert token_name("a", "1:b") != token_name("a1:", "b")
     assert len({len(token_name("a", subject)) for subject in ("", "b", "\ud800", "x" * 10_000)}) == 1
 
 
-async def test_a_token_that_was_good_is_still_checked_and_others_are_bounded(database_url: str, issuer: Issuer) -> None:
+async def test_an_accepted_token_is_not_affected_by_the_limit_of_refused_ones(
+    database_url: str, issuer: Issuer
+) -> None:
     async with served(database_url, http_bad_keys_per_minute=5, **oauth(issuer)) as here:
         good = {"Authorization": f"Bearer {issuer.token(scope='read')}"}
         assert (await here.another().get("/v1/campaigns", headers=good)).status_code == 200
-        bad = {"Authorization": f"Bearer {issuer.token(aud='somebody else')}"}
+        bad = {"Authorization": f"Bearer {issuer.token(aud='another audience')}"}
         statuses = await asyncio.gather(*[here.another().get("/v1/campaigns", headers=bad) for _ in range(20)])
         assert Counter(answer.status_code for answer in statuses) == {401: 5, 429: 15}
         assert (await here.another().get("/v1/campaigns", headers=good)).status_code == 200
@@ -93,7 +93,7 @@ def many(campaign_id: str = "bulk") -> CampaignDefinition:
     return definition(campaign_id, code={"pattern": "BULK-############"})
 
 
-async def test_one_callers_jobs_have_an_end_and_anothers_dont_wait_for_it(database_url: str) -> None:
+async def test_jobs_are_limited_per_caller(database_url: str) -> None:
     async with served(database_url, many(), http_jobs_per_caller=3) as here:
         body = {"campaign_id": "bulk", "count": 2_000}
         answers = await asyncio.gather(*[here.client.post("/v1/coupons", json=body) for _ in range(10)])
@@ -105,7 +105,7 @@ async def test_one_callers_jobs_have_an_end_and_anothers_dont_wait_for_it(databa
         assert (await here.another().post("/v1/coupons", json=body, headers=other)).status_code == 202
 
 
-async def test_one_callers_jobs_have_so_many_coupons_to_make_and_no_more(database_url: str) -> None:
+async def test_coupons_of_open_jobs_are_limited_per_caller(database_url: str) -> None:
     async with served(database_url, many(), http_job_coupons_per_caller=10_000) as here:
 
         def asked(count: int) -> dict[str, Any]:
@@ -116,10 +116,10 @@ async def test_one_callers_jobs_have_so_many_coupons_to_make_and_no_more(databas
         assert first.status_code == 202
         assert (await here.client.post("/v1/coupons", json=asked(3_000))).status_code == 429
         assert (await here.client.post("/v1/coupons", json=asked(2_000))).status_code == 202
-        # The same request again is the same job, however full the queue is.
+        # A retry returns the same job, even if the queue is full.
         limits = jobs.QueueLimits(1, 1_000)
         job = first.json()
-        again = await jobs.add(here.pool, job["job_id"], "whoever", "bulk", 8_000, limits=limits)
+        again = await jobs.add(here.pool, job["job_id"], "any caller", "bulk", 8_000, limits=limits)
         assert again.job_id == job["job_id"]
         runner = jobs.JobRunner(here.pool, here.gateway.engine)
         while await runner.run_once():
@@ -150,7 +150,7 @@ async def paths(here: Served) -> Sequence[tuple[str, str]]:
     )  # fmt: skip
 
 
-async def test_every_answer_has_the_headers_that_keep_browsers_careful(database_url: str) -> None:
+async def test_every_response_has_security_headers_for_browsers(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         for method, path in await paths(here):
             for client in (here.client, here.another()):
@@ -165,7 +165,7 @@ async def test_every_answer_has_the_headers_that_keep_browsers_careful(database_
                 assert "script-src" not in policy
 
 
-async def test_no_page_loads_anything_from_anywhere(database_url: str) -> None:
+async def test_pages_load_no_other_resources(database_url: str) -> None:
     async with served(database_url) as here:
         page = await here.another().get("/docs")
         assert page.headers["content-type"].startswith("text/html")
@@ -181,7 +181,7 @@ async def test_no_page_loads_anything_from_anywhere(database_url: str) -> None:
 
 
 class Buggy(Engine):
-    """An engine that meets a bug with the commands of one order, and answers as engines do."""
+    """An engine that has a bug with the commands of one order, and rejects them as the real one does."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
         answers: list[Answer] = []
@@ -194,12 +194,10 @@ class Buggy(Engine):
 
     @staticmethod
     def rejected(command: Command) -> Rejected:
-        return Rejected(command.command_id, "bug", "a secret of the inside", is_bug=True)
+        return Rejected(command.command_id, "bug", "an internal secret", is_bug=True)
 
 
-async def test_a_bug_is_a_500_for_its_own_request_and_for_no_other(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_bug_is_a_500_only_for_its_own_request(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.gateway.gateway.Engine", Buggy)
     async with served(database_url, definition()) as here:
         codes = await issue(Engine(here.pool), "save10", 20)
@@ -214,7 +212,7 @@ async def test_a_bug_is_a_500_for_its_own_request_and_for_no_other(
         assert "secret" not in answers[7].text
 
 
-async def test_what_a_ledger_cant_take_stays_the_requests_own_fault() -> None:
+async def test_a_value_that_the_ledger_refuses_is_a_422() -> None:
     problem = rejection(Rejected("c", "NumericValueOutOfRangeError", "too large"))
     assert (problem.status, problem.code) == (422, "invalid_request")
     assert rejection(Rejected("c", "CommandIdReused", "used")).code == "idempotency_key_reused"

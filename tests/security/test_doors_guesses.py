@@ -1,4 +1,4 @@
-"""Guessing is slow on every route and facade: one count for all of them, for each caller and each address."""
+"""Guesses are limited on every route and facade: counted together, per caller and per address."""
 
 import asyncio
 import time
@@ -23,18 +23,18 @@ pytestmark = pytest.mark.asyncio
 
 
 def failures(here: Served) -> int:
-    """What counts of the test's own key now."""
+    """Return the current failures of the test's key."""
     return here.gateway.guesses.callers.of(f"caller {here.key.split('_')[1]}").failures
 
 
-async def test_the_targets_are_what_runs_in_production() -> None:
+async def test_the_default_limits_are_60_and_300() -> None:
     fields = GatewaySettings.model_fields
     assert fields["http_unknown_per_minute"].default == 60
     assert fields["http_unknown_per_minute_and_address"].default == 300
 
 
-async def test_every_route_that_says_something_is_unknown_counts_it(database_url: str) -> None:
-    """A new route is counted by itself; it has to be asked here, though: add it to one of the tables in guessing.py."""
+async def test_every_route_counts_unknown_names(database_url: str) -> None:
+    """New routes are counted automatically, but must be tested here: add them to one of the tables in guessing.py."""
     async with served(database_url, http_unknown_per_minute=100_000) as here:
         names = dict(routes_of(create_app(here.gateway)))
         assert set(TELLS_NOTHING) | set(BODIES) <= set(names), "a table names a route that is gone"
@@ -48,7 +48,7 @@ async def test_every_route_that_says_something_is_unknown_counts_it(database_url
             assert failures(here) > before, f"not counted: {name} answered {answer.status_code} {answer.text}"
 
 
-async def test_no_route_but_the_document_and_its_page_is_without_the_guard(database_url: str) -> None:
+async def test_all_routes_except_the_document_and_its_page_are_guarded(database_url: str) -> None:
     async with served(database_url) as here:
         names = routes_of(create_app(here.gateway))
         unguarded = {name for name, route in names if not isinstance(route, Guarded)}
@@ -62,7 +62,7 @@ async def test_no_route_but_the_document_and_its_page_is_without_the_guard(datab
      "GET /voucherify/v1/vouchers/{code}", "POST /voucherify/v1/vouchers/{code}/disable",
      "POST /voucherify/v1/redemptions/{redemption}/rollback"],
 )  # fmt: skip
-async def test_who_guesses_too_often_is_told_when_to_come_back_and_learns_nothing(database_url: str, name: str) -> None:
+async def test_too_many_guesses_get_a_429_that_reveals_nothing(database_url: str, name: str) -> None:
     async with served(database_url, definition(), http_unknown_per_minute=5) as here:
         [code] = await issue(Engine(here.pool), "save10")
         answers = [await guess(here.client, name, here.key) for _ in range(8)]
@@ -70,17 +70,17 @@ async def test_who_guesses_too_often_is_told_when_to_come_back_and_learns_nothin
         assert 1 <= len(answered) <= 5
         assert answers[-1].status_code == 429
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 66
-        # Nor does a code that exists get another answer, on any other way.
+        # An existing code gets the same response, on other routes too.
         for path, body in (("/v1/validate", {"codes": [code]}), ("/v1/explain", {"code": code})):
             assert (await here.client.post(path, json=body)).status_code == 429
         assert (await here.client.get(f"/v1/coupons/{code}")).status_code == 429
         assert (await here.client.get(f"/voucherify/v1/vouchers/{code}")).status_code == 429
-        # Others aren't held up.
+        # Other callers are not limited.
         other = await here.key_for("read")
         assert (await here.another().get(f"/v1/coupons/{code}", headers=other)).status_code == 200
 
 
-async def test_guesses_over_all_facades_are_one_count(database_url: str) -> None:
+async def test_guesses_in_all_facades_are_counted_together(database_url: str) -> None:
     names = [
         "POST /v1/validate", "POST /capillary/v1.1/coupon/redeem", "GET /voucherify/v1/vouchers/{code}",
         "POST /gameball/api/v4.0/integrations/coupons/{code}/validate", "POST /paddle/api/2.0/product/delete_coupon",
@@ -91,7 +91,7 @@ async def test_guesses_over_all_facades_are_one_count(database_url: str) -> None
 
 
 @pytest.mark.parametrize("name", ["GET /v1/coupons/{code}", "POST /v1/validate", "POST /capillary/v1.1/coupon/redeem"])
-async def test_a_thousand_guesses_at_once_are_no_more_than_one_after_another(database_url: str, name: str) -> None:
+async def test_concurrent_guesses_have_the_same_limit_as_sequential_ones(database_url: str, name: str) -> None:
     async with served(database_url) as here:
         answers = await asyncio.gather(*[guess(here.client, name, here.key) for _ in range(400)])
         counts = Counter(answer.status_code == 429 for answer in answers)
@@ -99,14 +99,14 @@ async def test_a_thousand_guesses_at_once_are_no_more_than_one_after_another(dat
         assert failures(here) == 60
 
 
-async def test_the_codes_of_one_request_count_each(database_url: str) -> None:
+async def test_every_code_of_a_request_counts(database_url: str) -> None:
     async with served(database_url) as here:
         body = {"codes": [f"NONE-{number}" for number in range(30)]}
         statuses = [(await here.client.post("/v1/validate", json=body)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
 
 
-async def test_a_request_beyond_the_limit_is_answered_once_and_paid_for_in_full(
+async def test_a_request_over_the_limit_is_answered_once_and_counts_in_full(
     database_url: str,
 ) -> None:
     async with served(database_url) as here:
@@ -118,7 +118,7 @@ async def test_a_request_beyond_the_limit_is_answered_once_and_paid_for_in_full(
         assert failures(here) == 100
 
 
-async def test_wrong_validation_codes_are_guesses_as_well(database_url: str) -> None:
+async def test_wrong_validation_codes_count_as_guesses(database_url: str) -> None:
     campaign = definition(validation_code="4711")
     async with served(database_url, campaign, http_unknown_per_minute=5) as here:
         [code] = await issue(Engine(here.pool), "save10")
@@ -131,7 +131,7 @@ async def test_wrong_validation_codes_are_guesses_as_well(database_url: str) -> 
         assert {answer.status_code for answer in parallel} == {429}
 
 
-async def test_a_code_without_the_validation_code_that_it_needs_is_no_guess(database_url: str) -> None:
+async def test_a_missing_validation_code_does_not_count_as_a_guess(database_url: str) -> None:
     async with served(database_url, definition(validation_code="4711"), http_unknown_per_minute=2) as here:
         [code] = await issue(Engine(here.pool), "save10")
         for _ in range(4):
@@ -139,7 +139,7 @@ async def test_a_code_without_the_validation_code_that_it_needs_is_no_guess(data
             assert answer.status_code == 200
 
 
-async def test_good_requests_cost_no_room_and_leave_nothing_behind(database_url: str) -> None:
+async def test_valid_requests_leave_no_counts(database_url: str) -> None:
     async with served(database_url, definition(), http_unknown_per_minute=5, http_rate_per_minute=10_000) as here:
         codes = await issue(Engine(here.pool), "save10", 100)
         answers = await asyncio.gather(*[here.client.post("/v1/validate", json={"codes": [code]}) for code in codes])
@@ -148,7 +148,7 @@ async def test_good_requests_cost_no_room_and_leave_nothing_behind(database_url:
         assert len(here.gateway.guesses.callers) == len(here.gateway.guesses.addresses) == 0
 
 
-async def test_a_kept_answer_given_again_is_no_guess(database_url: str) -> None:
+async def test_a_replayed_response_does_not_count_as_a_guess(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         body = {"codes": [NOBODYS], "order": ORDER}
         for _ in range(5):
@@ -157,7 +157,7 @@ async def test_a_kept_answer_given_again_is_no_guess(database_url: str) -> None:
         assert failures(here) == 1
 
 
-async def test_gateways_of_one_ledger_count_together(database_url: str) -> None:
+async def test_gateways_of_one_ledger_count_guesses_together(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute=10) as here:
         other = Gateway(here.pool, here.gateway.settings)
         async with client_of(other, {"Authorization": f"Bearer {here.key}"}) as client:
@@ -170,7 +170,7 @@ async def test_gateways_of_one_ledger_count_together(database_url: str) -> None:
             assert (await here.client.get("/v1/coupons/X")).status_code == 429
 
 
-async def test_what_a_gateway_hasnt_read_yet_it_learns_with_its_first_guess(database_url: str) -> None:
+async def test_a_gateway_reads_the_counts_of_others_with_its_first_guess(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute=10) as here:
         other = Gateway(here.pool, here.gateway.settings)
         async with client_of(other, {"Authorization": f"Bearer {here.key}"}) as client:
@@ -179,7 +179,7 @@ async def test_what_a_gateway_hasnt_read_yet_it_learns_with_its_first_guess(data
             assert [(await client.get("/v1/coupons/X")).status_code for _ in range(2)] == [404, 429]
 
 
-async def test_all_callers_of_an_address_have_one_limit_together(database_url: str) -> None:
+async def test_all_callers_of_an_address_share_one_limit(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute_and_address=20) as here:
         keys = [await here.key_for("read") for _ in range(4)]
         client = here.another()
@@ -192,7 +192,7 @@ async def test_all_callers_of_an_address_have_one_limit_together(database_url: s
             assert (await far.get("/v1/coupons/X", headers=keys[0])).status_code == 404
 
 
-async def test_a_ledger_that_is_away_doesnt_stop_the_counting(
+async def test_guesses_are_counted_while_the_ledger_is_unavailable(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with served(database_url, http_unknown_per_minute=3) as here:
@@ -201,7 +201,7 @@ async def test_a_ledger_that_is_away_doesnt_stop_the_counting(
         assert statuses == [404] * 3 + [429] * 2
 
 
-async def test_old_guesses_are_forgotten_and_put_away(database_url: str) -> None:
+async def test_old_guesses_are_dropped_and_deleted(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute=3) as here:
         for _ in range(3):
             await here.client.get("/v1/coupons/X")
@@ -222,17 +222,17 @@ async def test_guesses_are_a_metric(database_url: str) -> None:
         assert REGISTRY.get_sample_value(name, labels) == before + 2
 
 
-# Budgets by themselves
+# Budgets
 
 
-async def test_a_budget_lets_in_what_could_all_fail_and_refuses_the_rest_in_line() -> None:
+async def test_a_budget_admits_attempts_up_to_its_limit_and_refuses_the_queue() -> None:
     clock = Clock()
     budget = Budget(3, clock)
     taken = [await budget.take(1) for _ in range(3)]
     waiting = [asyncio.create_task(budget.take(1)) for _ in range(4)]
     await asyncio.sleep(0)
     assert not any(one.done() for one in waiting)
-    budget.give_back(taken[0])  # a good one
+    budget.give_back(taken[0])  # it succeeded
     assert await waiting[0] == 1
     waiting[1].cancel()
     budget.add({clock.slot(): 3}, known=False)
@@ -245,7 +245,7 @@ async def test_a_budget_lets_in_what_could_all_fail_and_refuses_the_rest_in_line
     assert error.value.seconds > 0
 
 
-async def test_who_leaves_the_line_keeps_no_room() -> None:
+async def test_a_cancelled_attempt_releases_its_room() -> None:
     budget = Budget(2, Clock())
     taken = await budget.take(5)
     first, second = asyncio.create_task(budget.take(2)), asyncio.create_task(budget.take(1))
@@ -263,7 +263,7 @@ async def test_who_leaves_the_line_keeps_no_room() -> None:
     assert budget.is_unused
 
 
-async def test_what_is_beyond_the_limit_counts_in_the_minutes_that_follow() -> None:
+async def test_failures_over_the_limit_count_in_the_following_minutes() -> None:
     assert spread(100, 60) == [(0, 60), (SLOTS, 40)]
     assert spread(60, 60) == [(0, 60)]
     assert spread(1, 60) == [(0, 1)]
@@ -271,7 +271,7 @@ async def test_what_is_beyond_the_limit_counts_in_the_minutes_that_follow() -> N
     assert sum(count for _, count in spread(12_345, 60)) == 60 * MINUTES_AHEAD
 
 
-async def test_clocks_that_differ_or_jump_neither_block_for_long_nor_let_everything_pass(database_url: str) -> None:
+async def test_different_or_changed_clocks_neither_block_nor_admit_everything(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute=3) as here:
         for hours in (-3, 0, 5):
             clock = here.gateway.guesses._clock

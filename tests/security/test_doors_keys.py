@@ -1,4 +1,4 @@
-"""Unknown keys cost nothing, and one caller or address has so much at a time and no more."""
+"""Unknown keys cost no queries, and concurrent requests are limited per caller and address."""
 
 import asyncio
 from collections import Counter
@@ -12,25 +12,25 @@ from tests.gateway import Served, listening, served
 pytestmark = pytest.mark.asyncio
 
 
-async def looked_up(here: Served, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of keys that the ledger is asked for, from now on."""
-    asked: list[str] = []
+async def lookups(here: Served, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that collects the ids of keys that are looked up in the ledger from now on."""
+    looked_up_ids: list[str] = []
     look_up = here.gateway.keys._look_up
 
     async def noted(key_id: str) -> Any:
-        asked.append(key_id)
+        looked_up_ids.append(key_id)
         return await look_up(key_id)
 
     monkeypatch.setattr(here.gateway.keys, "_look_up", noted)
-    return asked
+    return looked_up_ids
 
 
-async def test_unknown_keys_are_bounded_by_address_before_the_ledger_is_asked(
+async def test_unknown_keys_are_limited_per_address_before_the_ledger_is_queried(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with served(database_url, http_bad_keys_per_minute=10) as here:
         assert (await here.client.get("/v1/campaigns")).status_code == 200
-        asked = await looked_up(here, monkeypatch)
+        looked_up_ids = await lookups(here, monkeypatch)
         client = here.another()
 
         async def with_key(number: int) -> int:
@@ -39,23 +39,21 @@ async def test_unknown_keys_are_bounded_by_address_before_the_ledger_is_asked(
 
         statuses = Counter(await asyncio.gather(*[with_key(number) for number in range(200)]))
         assert statuses == {401: 10, 429: 190}
-        assert len(asked) == 10
-        # A key that was good a moment ago is good at that address too; one that nobody knew is asked for elsewhere.
+        assert len(looked_up_ids) == 10
+        # A recently used key still works from that address; an unknown key is refused on the facades as well.
         assert (await here.client.get("/v1/campaigns")).status_code == 200
         for facade in ("/gameball/api/v4.0/integrations/coupons/A/validate", "/voucherify/v1/validations"):
             headers = {"SecretKey": f"cpn_{'0' * 12}_{'a' * 43}", "X-App-Token": f"cpn_{'0' * 12}_{'a' * 43}"}
             assert (await client.post(facade, json={}, headers=headers)).status_code == 429
 
 
-async def test_a_key_that_nobody_has_is_remembered_for_a_moment(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_key_is_cached(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(database_url) as here:
-        asked = await looked_up(here, monkeypatch)
+        looked_up_ids = await lookups(here, monkeypatch)
         headers = {"Authorization": f"Bearer cpn_{'0' * 12}_{'a' * 43}"}
         for _ in range(5):
             assert (await here.another().get("/v1/campaigns", headers=headers)).status_code == 401
-        assert len(asked) == 1
+        assert len(looked_up_ids) == 1
         wrong = {"Authorization": f"Bearer {here.key[:-3]}abc"}
         for _ in range(5):
             assert (await here.another().get("/v1/campaigns", headers=wrong)).status_code == 401
@@ -73,7 +71,7 @@ async def test_a_key_that_nobody_has_is_remembered_for_a_moment(
     ],
     ids=["long", "many dots", "long basic", "unicode basic", "latin-1", "deep JSON"],
 )
-async def test_whatever_stands_for_a_key_is_a_401(database_url: str, header: str) -> None:
+async def test_a_malformed_key_is_a_401(database_url: str, header: str) -> None:
     settings = {
         "oauth_issuer": "https://login.example.com",
         "oauth_audience": "couponry",
@@ -84,10 +82,10 @@ async def test_whatever_stands_for_a_key_is_a_401(database_url: str, header: str
         assert answer.status_code in {401, 503}
 
 
-# How much at a time, and what it costs in memory
+# Concurrent requests and their memory
 
 
-async def test_so_many_requests_of_one_caller_at_a_time_and_no_more(database_url: str) -> None:
+async def test_concurrent_requests_are_limited_per_caller(database_url: str) -> None:
     async with served(database_url, http_at_once=5) as here:
         answers = await asyncio.gather(*[here.client.get("/v1/campaigns") for _ in range(30)])
         counts = Counter(answer.status_code for answer in answers)
@@ -98,7 +96,7 @@ async def test_so_many_requests_of_one_caller_at_a_time_and_no_more(database_url
         assert (await here.client.get("/v1/campaigns")).status_code == 200
 
 
-async def test_bodies_together_have_a_bound(database_url: str) -> None:
+async def test_all_bodies_together_are_limited(database_url: str) -> None:
     async with served(database_url) as here, listening(here) as url:
         here.gateway.bodies._size = 3_000_000
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {here.key}"}) as client:
@@ -112,10 +110,10 @@ async def test_bodies_together_have_a_bound(database_url: str) -> None:
         assert here.gateway.bodies.used == 0
 
 
-async def test_a_body_that_says_who_calls_is_small_until_that_is_known(database_url: str) -> None:
+async def test_a_body_with_credentials_is_limited_before_authentication(database_url: str) -> None:
     async with served(database_url) as here:
-        told = {"vendor_id": "1", "vendor_auth_code": here.key, "product_id": "1", "limit": "2"}
-        good = await here.another().post("/paddle/api/2.0/product/list_coupons", data=told)
+        data = {"vendor_id": "1", "vendor_auth_code": here.key, "product_id": "1", "limit": "2"}
+        good = await here.another().post("/paddle/api/2.0/product/list_coupons", data=data)
         assert good.json() == {"success": True, "response": []}
         large = await here.another().post(
             "/paddle/api/2.0/product/list_coupons", content=b"a=" + b"x" * 100_000,

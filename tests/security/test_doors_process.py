@@ -1,4 +1,4 @@
-"""A gateway's process as it runs in earnest, with few descriptors: what clients without a key do to it."""
+"""A real gateway process with few file descriptors, under load from clients without a key."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio
 DESCRIPTORS = 256
 
 
-async def test_neither_idle_nor_greedy_clients_cost_others_their_answers(database_url: str) -> None:
+async def test_idle_and_greedy_clients_do_not_block_others(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         key = (await keys.create(pool, "a test's", ["validate"])).key
         [code] = await issue(Engine(pool), "save10")

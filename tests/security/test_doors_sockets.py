@@ -1,6 +1,6 @@
-"""What the server bears before it knows anybody: connections, heads and bodies that are too many, too large, too slow.
+"""Limits before authentication: too many connections, and heads and bodies that are too large or too slow.
 
-Bounds of time are set low here; that 15 s are what runs in production is checked beside them.
+Timeouts are short here; a separate test checks the default of 15 s.
 """
 
 import asyncio
@@ -32,19 +32,19 @@ def cut(why: str) -> float:
 
 
 async def is_good(url: str, here: Served) -> bool:
-    """Whether a client that behaves is answered."""
+    """Return whether a well-behaved client gets a response."""
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {here.key}"}) as client:
         return (await client.get("/v1/campaigns")).status_code == 200
 
 
-async def test_what_runs_in_production_cuts_slow_clients_at_15_seconds_and_heads_at_32_kib(database_url: str) -> None:
+async def test_the_default_limits_are_15_seconds_and_headers_of_32_kib(database_url: str) -> None:
     async with served(database_url) as here:
         limits = limits_of(here.gateway.settings, 1_000)
         assert (limits.receive_seconds, limits.header_bytes) == (15.0, 32 * 1024)
 
 
 @pytest.mark.parametrize("wanted", [1_000, 60_000])
-async def test_connections_never_outnumber_the_descriptors(wanted: int) -> None:
+async def test_connections_never_exceed_the_file_descriptors(wanted: int) -> None:
     connections, backlog = room(wanted)
     assert 0 < connections + backlog <= psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[0]
 
@@ -69,18 +69,18 @@ async def test_connections_never_outnumber_the_descriptors(wanted: int) -> None:
         "nothing but empty lines", "an endless chunk extension", "no HTTP", "two lengths", "pipelined without end",
     ],
 )  # fmt: skip
-async def test_a_head_that_is_too_much_is_refused_and_the_connection_closed(
+async def test_an_oversized_head_is_refused_and_the_connection_closed(
     database_url: str, content: bytes, status: int
 ) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         answer = await send(url, content)
-        # A chunk's extension belongs to a body, which nobody without a key is asked for: the 401 may come first.
+        # A chunk extension is part of a body, which is only read with a key, so a 401 may come first.
         assert status_of(answer) in ({status, 401} if b"chunked\r\n\r\n1;" in content else {status})
         assert b"x-content-type-options: nosniff" in answer.lower()
         assert await is_good(url, here)
 
 
-async def test_a_head_just_below_the_bounds_is_answered(database_url: str) -> None:
+async def test_a_head_just_below_the_limits_is_answered(database_url: str) -> None:
     async with served(database_url) as here, listening(here) as url:
         headers = {f"X-{number}": "x" * 1_000 for number in range(30)}
         async with httpx.AsyncClient(base_url=url) as client:
@@ -88,7 +88,7 @@ async def test_a_head_just_below_the_bounds_is_answered(database_url: str) -> No
         assert good.status_code == 200
 
 
-async def test_a_request_that_would_switch_protocols_is_answered_as_it_is(database_url: str) -> None:
+async def test_an_upgrade_request_is_answered_without_an_upgrade(database_url: str) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         for protocol in (b"h2c", b"websocket"):
             head = b"GET /v1/campaigns HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + here.key.encode()
@@ -99,7 +99,7 @@ async def test_a_request_that_would_switch_protocols_is_answered_as_it_is(databa
             assert b"connection: close" in answer.lower()
 
 
-async def test_trailers_of_a_body_in_chunks_are_bounded_too(database_url: str) -> None:
+async def test_trailers_of_a_chunked_body_are_limited(database_url: str) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         head = HEAD + b"Authorization: Bearer " + here.key.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
         answer = await send(url, head + b"2\r\n{}\r\n0\r\n" + b"X-Trailer: x\r\n" * 5_000)
@@ -111,14 +111,14 @@ async def test_trailers_of_a_body_in_chunks_are_bounded_too(database_url: str) -
     [b"", b"POST /v1/va", HEAD, HEAD + b"X-Half: ab"],
     ids=["nothing", "half a request line", "no end of the headers", "half a header"],
 )
-async def test_a_head_that_stops_is_cut_off(database_url: str, content: bytes) -> None:
+async def test_an_incomplete_head_is_a_408(database_url: str, content: bytes) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         before = cut("slow_head")
         assert status_of(await send(url, content)) == 408
         assert cut("slow_head") == before + 1
 
 
-async def test_bytes_that_keep_dripping_buy_no_time(database_url: str) -> None:
+async def test_single_bytes_do_not_extend_the_timeout(database_url: str) -> None:
     async with served(database_url) as here, listening(here, **SHORT) as url:
         key = b"Authorization: Bearer " + here.key.encode() + b"\r\nContent-Type: application/json\r\n"
         slow_head = drip(url, HEAD + b"X-Slow: " + b"a" * 10_000, every_seconds=0.02)
@@ -133,12 +133,12 @@ async def test_bytes_that_keep_dripping_buy_no_time(database_url: str) -> None:
         assert await is_good(url, here)
 
 
-async def test_a_body_that_comes_slowly_but_steadily_is_taken(database_url: str) -> None:
+async def test_a_slow_but_steady_body_is_accepted(database_url: str) -> None:
     async with served(database_url, definition()) as here, listening(here, receive_seconds=2) as url:
 
         async def codes() -> object:
             yield b"code;note\n"
-            for number in range(25):  # longer than the bound together, faster than the pace
+            for number in range(25):  # longer than the timeout in total, but fast enough
                 await asyncio.sleep(0.1)
                 yield "".join(f"C-{number}-{line};{'x' * 5_000}\n" for line in range(20)).encode()
 
@@ -151,7 +151,7 @@ async def test_a_body_that_comes_slowly_but_steadily_is_taken(database_url: str)
         assert answer.json() == {"added": 500, "existing": 0, "next_line": 502}
 
 
-async def test_a_client_that_doesnt_read_is_cut_off(database_url: str) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(database_url: str) -> None:
     async with served(database_url, definition()) as here, listening(here, **SHORT) as url:
         before = cut("slow_reader")
         request = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -170,7 +170,7 @@ async def test_a_client_that_doesnt_read_is_cut_off(database_url: str) -> None:
         assert await is_good(url, here)
 
 
-async def test_idle_connections_dont_lock_good_clients_out(database_url: str) -> None:
+async def test_idle_connections_do_not_block_other_clients(database_url: str) -> None:
     async with (
         served(database_url, http_connections=200, http_connections_per_address=150) as here,
         listening(here) as url,
@@ -186,12 +186,12 @@ async def test_idle_connections_dont_lock_good_clients_out(database_url: str) ->
             writer.transport.abort()
 
 
-async def test_connections_whose_requests_are_answered_dont_give_way(database_url: str) -> None:
+async def test_connections_with_a_request_in_progress_are_not_closed(database_url: str) -> None:
     async with served(database_url) as here, listening(here, connections_per_address=4) as url:
         head = HEAD + b"Authorization: Bearer " + here.key.encode() + b"\r\nContent-Length: 10\r\n\r\n"
         busy = [await connect(url) for _ in range(4)]
         for _, writer in busy:
-            writer.write(head)  # its route waits for the body
+            writer.write(head)  # the route waits for the body
         while len(here.gateway.callers_at_once) < 4:
             await asyncio.sleep(0.01)
         answer = await send(url, b"")
@@ -203,7 +203,7 @@ async def test_connections_whose_requests_are_answered_dont_give_way(database_ur
             writer.transport.abort()
 
 
-async def test_fifty_megabytes_without_a_key_cost_no_memory(database_url: str) -> None:
+async def test_fifty_megabytes_without_a_key_use_no_memory(database_url: str) -> None:
     async with served(database_url) as here, listening(here) as url:
         process = psutil.Process()
         await send(url, HEAD + b"Connection: close\r\nContent-Length: 10\r\n\r\n0123456789")
@@ -228,12 +228,12 @@ async def test_fifty_megabytes_without_a_key_cost_no_memory(database_url: str) -
         assert await is_good(url, here)
 
 
-async def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(database_url: str) -> None:
+async def test_a_forwarded_address_is_accepted_only_from_trusted_proxies(database_url: str) -> None:
     for proxies, remembered in (("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")):
         async with served(database_url, http_trusted_proxies=proxies) as here, listening(here) as url:
             async with httpx.AsyncClient(base_url=url) as client:
                 answer = await client.get(
-                    "/v1/coupons/NOBODYS",
+                    "/v1/coupons/UNKNOWN",
                     headers={"Authorization": f"Bearer {here.key}", "X-Forwarded-For": "198.51.100.1, 203.0.113.7"},
                 )
             assert answer.status_code == 404
@@ -241,7 +241,7 @@ async def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(database
             assert f"address {remembered}" in subjects
 
 
-async def test_garbled_requests_end_in_an_answer_or_an_end_and_never_in_an_error_of_ours(
+async def test_garbled_requests_never_cause_an_internal_error(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     random = Random(10)
@@ -288,11 +288,11 @@ async def test_garbled_requests_end_in_an_answer_or_an_end_and_never_in_an_error
         ("x" * 30_000, "unknown"),
     ],
 )
-async def test_an_address_counts_as_what_one_customer_has(host: str, counted: str) -> None:
+async def test_an_address_counts_as_its_network(host: str, counted: str) -> None:
     assert network_of(host) == counted
 
 
-async def test_a_large_answer_outlives_the_bound_of_an_idle_connection_while_it_is_read(database_url: str) -> None:
+async def test_a_connection_in_use_is_not_closed_as_idle(database_url: str) -> None:
     async with served(database_url, definition()) as here, listening(here, idle_seconds=1) as url:
         await issue(Engine(here.pool), "save10", 3)
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {here.key}"}) as client:
@@ -300,7 +300,7 @@ async def test_a_large_answer_outlives_the_bound_of_an_idle_connection_while_it_
                 assert (await client.get("/v1/coupons")).status_code == 200
 
 
-async def test_the_health_port_is_bounded_as_well() -> None:
+async def test_the_health_port_has_limits() -> None:
     port = free_port()
     async with health_server(Health(60), "127.0.0.1", port):
         url = f"http://127.0.0.1:{port}"

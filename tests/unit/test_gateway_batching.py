@@ -1,4 +1,4 @@
-"""The micro-batcher: one batch at a time takes what waits, everybody gets their own answer, and no queue is endless."""
+"""The micro-batcher: a batch takes all waiting requests, each gets its own answer, and the queue has a limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Away:
-    """A ledger that isn't there."""
+    """A ledger that is unavailable."""
 
     def __init__(self) -> None:
         self.batches = 0
@@ -23,15 +23,15 @@ class Away:
 
 
 class Broken(Away):
-    """A bug that every request meets."""
+    """Work with a bug that affects every request."""
 
     async def __call__(self, asked: Sequence[int]) -> list[int]:
         self.batches += 1
-        raise KeyError("nobody thought of it")
+        raise KeyError("unexpected")
 
 
 class Work:
-    """Doubles numbers, batch by batch, when it is let."""
+    """Work that doubles numbers, batch by batch, once `go` is set."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.batches: list[list[int]] = []
@@ -43,11 +43,11 @@ class Work:
         self.batches.append(list(asked))
         await self.go.wait()
         if -1 in asked:
-            raise RuntimeError("no number")
+            raise RuntimeError("negative")
         return [2 * one for one in asked]
 
 
-async def test_what_arrives_while_a_batch_runs_goes_into_the_next() -> None:
+async def test_requests_during_a_batch_form_the_next_batch() -> None:
     work = Work(held=True)
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=3)
     waiting = [asyncio.create_task(batcher.submit(number)) for number in range(6)]
@@ -59,7 +59,7 @@ async def test_what_arrives_while_a_batch_runs_goes_into_the_next() -> None:
     await batcher.drained()
 
 
-async def test_an_idle_batcher_runs_one_request_at_once_time_after_time() -> None:
+async def test_an_idle_batcher_runs_each_request_at_once() -> None:
     work = Work()
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=100)
     for number in range(50):
@@ -67,7 +67,7 @@ async def test_an_idle_batcher_runs_one_request_at_once_time_after_time() -> Non
     assert work.batches == [[number] for number in range(50)]
 
 
-async def test_as_many_batches_as_are_allowed_run_side_by_side() -> None:
+async def test_batches_run_concurrently_up_to_the_limit() -> None:
     work = Work(held=True)
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=1, batches=2)
     waiting = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
@@ -78,7 +78,7 @@ async def test_as_many_batches_as_are_allowed_run_side_by_side() -> None:
     assert await asyncio.gather(*waiting) == [0, 2, 4]
 
 
-async def test_what_one_request_raises_is_raised_to_it_alone() -> None:
+async def test_an_error_of_one_request_is_raised_only_for_it() -> None:
     work = Work(held=True)
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=200)
     waiting = [asyncio.create_task(batcher.submit(-1 if number == 77 else number)) for number in range(200)]
@@ -89,10 +89,10 @@ async def test_what_one_request_raises_is_raised_to_it_alone() -> None:
     assert [answer for number, answer in enumerate(answers) if number != 77] == [
         2 * number for number in range(200) if number != 77
     ]
-    assert len(work.batches) <= 2 + 2 * 8, "halved, not tried one by one"
+    assert len(work.batches) <= 2 + 2 * 8, "batches are halved, requests are not run one by one"
 
 
-async def test_an_error_of_the_moment_is_everybodys_and_nothing_is_tried_again() -> None:
+async def test_a_temporary_error_is_raised_for_the_whole_batch_without_retries() -> None:
     work = Away()
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=4)
     answers = await asyncio.gather(*[batcher.submit(number) for number in range(4)], return_exceptions=True)
@@ -100,7 +100,7 @@ async def test_an_error_of_the_moment_is_everybodys_and_nothing_is_tried_again()
     assert work.batches == 1
 
 
-async def test_an_error_that_every_request_meets_is_found_to_be_everybodys_soon() -> None:
+async def test_an_error_of_all_requests_is_recognized_after_a_few_attempts() -> None:
     work = Broken()
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=200)
     answers = await asyncio.gather(*[batcher.submit(number) for number in range(200)], return_exceptions=True)
@@ -109,7 +109,7 @@ async def test_an_error_that_every_request_meets_is_found_to_be_everybodys_soon(
     await batcher.drained()
 
 
-async def test_work_that_answers_too_few_leaves_nobody_waiting() -> None:
+async def test_missing_answers_are_an_error_for_the_whole_batch() -> None:
     async def short(asked: Sequence[int]) -> list[int]:
         return [1] * (len(asked) - 1)
 
@@ -118,7 +118,7 @@ async def test_work_that_answers_too_few_leaves_nobody_waiting() -> None:
     assert [type(answer) for answer in answers] == [ValueError] * 3
 
 
-async def test_a_queue_that_is_full_takes_no_more() -> None:
+async def test_a_full_queue_refuses_requests() -> None:
     work = Work(held=True)
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=1, waiting=2)
     waiting = [asyncio.create_task(batcher.submit(number)) for number in range(2)]
@@ -131,7 +131,7 @@ async def test_a_queue_that_is_full_takes_no_more() -> None:
     assert await asyncio.gather(*waiting) == [0, 2, 4]
 
 
-async def test_who_gives_up_waiting_is_left_out() -> None:
+async def test_a_cancelled_request_is_left_out() -> None:
     work = Work(held=True)
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=1)
     first, second = (asyncio.create_task(batcher.submit(number)) for number in (1, 2))

@@ -1,4 +1,4 @@
-"""Every reason has a code for each vendor's clients, taken from that vendor's own list."""
+"""Every reason has a code of each vendor, from the vendor's own list."""
 
 from typing import get_args
 
@@ -17,9 +17,9 @@ from services.gateway.facades.vendor_codes import (
 from shared.domain.model.reasons import Reason
 
 COMING = {"channel_mismatch", "condition_failed", "code_taken"}
-"""Reasons that a row waits for."""
+"""Reasons that may have a row before they exist."""
 
-# What the vendors list, whatever for; the pages are named in the module.
+# All codes in the vendors' lists; the module names the pages.
 CAPILLARY = {
     500, 510, 629, 660, 661, 683, 687, *range(700, 708), *range(709, 717), *range(718, 727), *range(728, 734), 735, 736,
     738, 739, 740, 742, *range(744, 757), 759, 777, 780, 781, *range(786, 800), 1000,
@@ -35,7 +35,7 @@ VOUCHERIFY = {
     "missing_customer", "missing_order", "missing_order_items", "multiple_requests", "not_found",
     "order_rules_violated", "promotion_inactive", "promotion_not_active_now", "quantity_exceeded",
     "resource_not_found", "voucher_disabled", "voucher_expired", "voucher_not_active", "voucher_not_active_now",
-    # of redeemables that were skipped
+    # of skipped redeemables
     "applicable_redeemables_limit_exceeded", "applicable_redeemables_per_category_limit_exceeded",
     "applicable_exclusive_redeemables_limit_exceeded", "applicable_exclusive_redeemables_per_category_limit_exceeded",
     "exclusion_rules_not_met", "preceding_validation_failed",
@@ -49,13 +49,13 @@ def test_every_reason_has_a_row_and_every_row_a_reason() -> None:
     assert set(VENDOR_CODES) <= reasons | COMING
 
 
-def test_the_rows_stand_in_the_order_of_precedence() -> None:
+def test_the_rows_are_in_order_of_precedence() -> None:
     known = [reason.value for reason in Reason]
     assert [reason for reason in VENDOR_CODES if reason in known] == known
 
 
 @pytest.mark.parametrize("reason", VENDOR_CODES)
-def test_no_code_is_made_up(reason: str) -> None:
+def test_every_code_is_in_the_vendors_list(reason: str) -> None:
     codes = VENDOR_CODES[reason]
     assert codes.capillary in CAPILLARY
     assert codes.gameball in GAMEBALL
@@ -72,10 +72,10 @@ def test_a_documented_code_is_one_that_the_vendors_docs_list(reason: str) -> Non
 
 
 @pytest.mark.parametrize("reason", VENDOR_CODES)
-def test_no_refusal_looks_like_a_success(reason: str) -> None:
+def test_a_refusal_never_has_a_success_code(reason: str) -> None:
     codes = VENDOR_CODES[reason]
-    assert codes.capillary not in (CAPILLARY_SUCCEEDED, 731, 745), "Capillary's three codes for what went well"
-    assert 400 <= codes.sitevibes < 500, "SiteVibes creates the reward on any 2xx; a 5xx would say that we broke"
+    assert codes.capillary not in (CAPILLARY_SUCCEEDED, 731, 745), "Capillary's three codes for success"
+    assert 400 <= codes.sitevibes < 500, "SiteVibes creates the reward on any 2xx; a 5xx would mean an internal error"
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_a_transaction_id_that_gameball_saw_before_is_its_error_9004() -> None:
     assert VENDOR_CODES["already_redeemed"].gameball == 9004
 
 
-def test_paddle_has_codes_only_for_what_its_calls_can_meet() -> None:
+def test_paddle_has_codes_only_for_reasons_of_its_calls() -> None:
     met = {reason: codes.paddle for reason, codes in VENDOR_CODES.items() if codes.paddle is not None}
     assert met == {"not_found": 135, "voided": 135, "code_taken": 132}
 
 
-def test_a_general_failure_is_documented_only_where_the_vendor_says_so() -> None:
+def test_a_general_failure_is_documented_only_for_rules_about_the_order() -> None:
     general = {CAPILLARY_FAILED: "capillary", GAMEBALL_FAILED: "gameball", VOUCHERIFY_FAILED: "voucherify"}
     claimed = {
         reason

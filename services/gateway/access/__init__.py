@@ -1,1 +1,1 @@
-"""Who calls, what they may do, and how often."""
+"""Authentication, scopes and rate limits."""

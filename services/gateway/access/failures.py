@@ -1,6 +1,6 @@
-"""Unknown keys and refused tokens, by address: so many a minute, and what is under way counts as if it failed.
+"""A limit per address and minute of unknown keys and refused tokens. Attempts in progress count as failures.
 
-Counted in this process. Keys can't be guessed at any rate; this keeps those who try from the ledger and the processor.
+Counted in this process. Keys are too long to be guessed; the limit protects the ledger and the CPU from attempts.
 """
 
 from collections.abc import AsyncIterator
@@ -13,17 +13,17 @@ from services.gateway.access.guesses import as_problem
 
 @dataclass
 class Attempt:
-    """One key or token on its way."""
+    """One key or token that is being checked."""
 
     is_bad: bool = False
 
     def failed(self) -> None:
-        """Say that it is nobody's."""
+        """Mark the key or token as unknown or refused."""
         self.is_bad = True
 
 
 class Failures:
-    """What each address sent in vain within the last minute."""
+    """Failed authentications of each address within the last minute."""
 
     def __init__(self, per_minute: int) -> None:
         self._clock = Clock()
@@ -31,7 +31,7 @@ class Failures:
 
     @asynccontextmanager
     async def attempt(self, address: str) -> AsyncIterator[Attempt]:
-        """While inside: one attempt, which counts when it `failed`. Raises a Problem (429)."""
+        """Run one attempt, which counts if it is marked as `failed`. Raises a Problem (429)."""
         with as_problem("unknown keys or refused tokens from this address"):
             taken = await self._addresses.of(address).take(1)
         attempt = Attempt()

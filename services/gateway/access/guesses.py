@@ -1,11 +1,11 @@
-"""Guessing: how many unknown codes, locks, customers and the like a caller and an address may ask about.
+"""Guesses: limits of unknown codes, locks, customers and other names, per caller and per address.
 
-One place counts for every route and facade. A request has a *ticket* (`Guesses.ticket`), which the guard opens and
-closes. What the engine is asked goes through `Gateway`, which reports what nobody knows; whatever else answers "not
-found" is counted by the guard. So a route can't forget it.
+All routes and facades are counted here. Each request has a *ticket* (`Guesses.ticket`), which the guard opens and
+closes. `Gateway` reports unknown names of commands, and the guard counts every other "not found" response. So a route
+can't forget it.
 
-The counts of all gateways are in the table `http_guesses`. It is written when somebody guessed wrong, and read once a
-second by each gateway: a request that names what exists costs nothing.
+The counts of all gateways are in the table `http_guesses`. It is written for wrong guesses only, and read once a second
+by each gateway: a request with existing names costs nothing.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
 
 
 def names_in(command: Command) -> tuple[tuple[str, ...], int]:
-    """Return the codes that a command looks up, and how many other secrets it may be guessing: locks, a PIN."""
+    """Return the codes that a command looks up, and the number of its other secrets: a lock reference, a PIN."""
     if isinstance(command, RedeemCoupons):
         return command.codes, int(command.lock_reference is not None) + int(command.validation_code is not None)
     if isinstance(command, LockCoupons):
@@ -55,16 +55,16 @@ def names_in(command: Command) -> tuple[tuple[str, ...], int]:
 
 
 def unknown_in(command: Command, refused: Iterable[RefusedCoupon]) -> int:
-    """Return how many guesses of a command were wrong. A validation code counts where one was sent."""
-    told = getattr(command, "validation_code", None) is not None
+    """Return how many guesses of a command were wrong. A wrong validation code counts if one was sent."""
+    has_validation_code = getattr(command, "validation_code", None) is not None
     return sum(
-        one.reason in UNKNOWN or (told and one.reason is Reason.VALIDATION_CODE_MISMATCH)
+        one.reason in UNKNOWN or (has_validation_code and one.reason is Reason.VALIDATION_CODE_MISMATCH)
         for one in refused
     )  # fmt: skip
 
 
 class Ticket:
-    """One request: what it has room for, and what of it was wrong."""
+    """The guesses of one request: those it has room for, and those that were wrong."""
 
     def __init__(self, guesses: "Guesses", caller: str, address: str, api: str) -> None:
         self._guesses = guesses
@@ -78,24 +78,24 @@ class Ticket:
         self.reported = 0
 
     def check(self) -> None:
-        """Raise a Problem (429) where the caller or the address may not ask at all."""
+        """Raise a Problem (429) if the caller or the address has reached its limit."""
         with as_problem(WHAT):
             self._guesses.callers.check(self._caller)
             self._guesses.addresses.check(self._address)
 
     async def begin(self, *, waits: bool = True) -> None:
-        """Begin the request. `waits`: with room for one guess, as it may be one. Raises a Problem (429)."""
+        """Begin the request. `waits`: wait for room for one guess. Raises a Problem (429)."""
         if waits:
             self._base = await self.take(1)
         self._before = _current.set(self)
 
     def report(self, unknown: int) -> None:
-        """Note that so many codes, locks or customers of the request are unknown."""
+        """Record the number of unknown codes, locks or customers of the request."""
         self.reported += unknown
         self._uncounted += unknown
 
     async def end(self) -> None:
-        """Count what was reported, and give the room back."""
+        """Count the reported guesses, and give the room back."""
         if self._before is not None:
             _current.reset(self._before)
         try:
@@ -105,9 +105,9 @@ class Ticket:
 
     @asynccontextmanager
     async def looking_up(self, attempts: int, *, whole: bool = False) -> AsyncIterator[None]:
-        """While inside: have room for so many guesses at once. Raises a Problem (429).
+        """Reserve room for a number of guesses at once. Raises a Problem (429).
 
-        `whole`: for everything that is looked up inside, so that no part is refused when another was done.
+        `whole`: the room covers everything that is looked up inside, so that no part is refused after another was done.
         """
         if not attempts or self._whole:
             yield
@@ -164,7 +164,7 @@ class Ticket:
 
 
 class Guesses:
-    """Wrong guesses of callers and addresses, over all gateways of one ledger."""
+    """Wrong guesses of callers and addresses, counted over all gateways of one ledger."""
 
     def __init__(self, pool: Pool, per_caller: int, per_address: int) -> None:
         self._pool = pool
@@ -179,7 +179,7 @@ class Guesses:
         return Ticket(self, f"caller {caller}", f"address {address}", api)
 
     async def add(self, caller: str, address: str, unknown: int) -> None:
-        """Count wrong guesses, here and for all gateways. A ledger that is away doesn't stop the counting here."""
+        """Count wrong guesses, here and for all gateways. If the ledger is unavailable, they are counted here only."""
         new = [
             (who, ahead, count)
             for who, budgets in ((caller, self.callers), (address, self.addresses))
@@ -190,23 +190,23 @@ class Guesses:
                 sql("guesses_add", PACKAGE), *map(list, zip(*new, strict=True)), SLOT_SECONDS, SLOTS
             )
         except _AWAY as error:
-            log.warning("guesses are counted here alone", error=repr(error))
+            log.warning("guesses are counted in this process only", error=repr(error))
             for who, ahead, count in new:
                 self._budgets_of(who).of(who).add({self._clock.slot() + ahead: count}, known=False)
             return
         self._note(records)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read what other gateways counted, until asked to stop. A ledger that is away is for the next time."""
+        """Read the counts of all gateways until `stopping` is set. If the ledger is unavailable, retry."""
         while not stopping.is_set():
             try:
                 await self.run_once()
             except _AWAY as error:
-                log.warning("guesses of other gateways aren't known", error=repr(error))
+                log.warning("guesses of other gateways can't be read", error=repr(error))
             await sleep_unless(stopping, READ_SECONDS)
 
     async def run_once(self) -> None:
-        """Read what counts now; now and then put away what doesn't any more."""
+        """Read the current counts; every PRUNED_EVERY reads, delete old ones."""
         self.callers.tidy()
         self.addresses.tidy()
         self._note(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MOST_READ))
@@ -215,7 +215,7 @@ class Guesses:
             await self._pool.execute(sql("guesses_prune", PACKAGE), SLOT_SECONDS, SLOTS)
 
     def attempts_of(self, command: Command) -> int:
-        """Return how many guesses a command may be. Codes that are known to exist are none, unless a PIN goes along."""
+        """Return how many guesses a command may contain. Known codes are no guesses, unless a PIN is sent with them."""
         codes, others = names_in(command)
         if getattr(command, "validation_code", None) is not None:
             return len(codes) + others
@@ -231,7 +231,7 @@ class Guesses:
 
     def _note(self, records: Sequence[asyncpg.Record]) -> None:
         for record in records:
-            self._clock.set(record["at"])  # the ledger's: gateways' own may differ
+            self._clock.set(record["at"])  # the ledger's clock, because the gateways' clocks may differ
             if record["subject"] is None:
                 continue
             who = record["subject"]
@@ -243,9 +243,9 @@ class Guesses:
 
 @asynccontextmanager
 async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Ticket | None]:
-    """While inside: the request at hand has room for so many guesses, see `Ticket.looking_up`.
+    """Reserve room for guesses of the current request, see `Ticket.looking_up`.
 
-    Yields its ticket; None where there is no request.
+    Yields the request's ticket, or None outside of a request.
     """
     ticket = _current.get()
     if ticket is None:
@@ -257,13 +257,13 @@ async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Tic
 
 @contextmanager
 def as_problem(what: str) -> Iterator[None]:
-    """Tell OverBudgetError as a Problem (429)."""
+    """Convert OverBudgetError to a Problem (429)."""
     try:
         yield
     except OverBudgetError as error:
         raise Problem(
             429,
             "rate_limited",
-            f"Too many {what}: at most {error.limit} a minute. Try again in {error.seconds} s.",
+            f"Too many {what}: at most {error.limit} per minute. Try again in {error.seconds} s.",
             headers={"Retry-After": str(error.seconds)},
         ) from None

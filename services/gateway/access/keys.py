@@ -1,7 +1,7 @@
-"""API keys: made once, shown once, stored as a hash.
+"""API keys. A key is shown once, when it is created, and stored as a hash.
 
-A key is `cpn_<id>_<secret>`: the id finds its row, the secret has 256 random bits, so a plain hash keeps it: there is
-nothing to guess that a slow hash would have to protect.
+A key is `cpn_<id>_<secret>`. The id finds its row. The secret has 256 random bits, so it can't be guessed, and a fast
+hash is enough.
 """
 
 import asyncio
@@ -26,23 +26,23 @@ PACKAGE: Final = "services.gateway"
 PATTERN: Final = re.compile(r"cpn_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 REMEMBERED_SECONDS: Final = 5.0
-"""How long a gateway goes by what it last read of a key: a revoked one works for so long at most."""
+"""Time for which a gateway caches a key. A revoked key works for at most so long."""
 
 MOST_REMEMBERED: Final = 10_000
 MOST_GROUPS: Final = 100
 Remembered = tuple[float, bytes, Caller]
-"""(until when, the secret's hash, whose it is)"""
+"""(expiry by the monotonic clock, hash of the secret, caller)"""
 
 UNKNOWN_PER_MINUTE: Final = 60
 
 
 class ApiKeyError(ValueError):
-    """The key can't be made or revoked; the text says why."""
+    """A key that can't be created or revoked. The text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made. `key` is told once, here."""
+    """A new key. `key` can't be read again later."""
 
     key_id: str
     key: str
@@ -50,7 +50,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it stands, without its secret."""
+    """A key without its secret."""
 
     key_id: str
     name: str
@@ -63,33 +63,33 @@ class Key:
 async def create(
     connection: Connection | Pool, name: str, scopes: Iterable[str], groups: Iterable[str] | None = None
 ) -> NewKey:
-    """Make a key, bound to `groups` of campaigns or, where that is None, to none.
+    """Create a key, bound to `groups` of campaigns; None: for all campaigns.
 
-    Raises ApiKeyError for a scope that doesn't exist, none at all, or a name or group that says nothing.
+    Raises ApiKeyError for an unknown scope, no scope at all, or an invalid name or group.
     """
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
-        problem = f"There is no scope {unknown[0]!r}" if unknown else "A key needs at least one scope"
-        raise ApiKeyError(f"{problem}; choose among {', '.join(SCOPES)}.")
+        problem = f"Scope {unknown[0]!r} doesn't exist" if unknown else "A key needs at least one scope"
+        raise ApiKeyError(f"{problem}; the scopes are {', '.join(SCOPES)}.")
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise ApiKeyError("A key's name has 1 to 100 printable characters; say what it is for.")
+        raise ApiKeyError("A key's name must have 1 to 100 printable characters.")
     bound = None if groups is None else sorted(set(groups))
     if bound is not None and not (0 < len(bound) <= MOST_GROUPS and all(map(_is_group, bound))):
-        raise ApiKeyError(f"A key is bound to 1 to {MOST_GROUPS} groups; a group's name is not blank.")
+        raise ApiKeyError(f"A key can be bound to 1 to {MOST_GROUPS} groups; a group's name must not be blank.")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     await connection.execute(sql("key_create", PACKAGE), key_id, name.strip(), _hash(secret), list(wanted), bound)
     return NewKey(key_id, f"cpn_{key_id}_{secret}")
 
 
 async def revoke(connection: Connection | Pool, key_id: str) -> None:
-    """Take a key out of use, for good. Raises ApiKeyError when there is none such."""
+    """Revoke a key permanently. Raises ApiKeyError for an unknown or revoked key."""
     if await connection.fetchval(sql("key_revoke", PACKAGE), key_id) is None:
-        raise ApiKeyError(f"There is no key {key_id!r} in use; `couponry keys list` shows them.")
+        raise ApiKeyError(f"Key {key_id!r} doesn't exist or was revoked; `couponry keys list` lists the keys.")
 
 
 async def list_all(connection: Connection | Pool) -> list[Key]:
-    """Every key, oldest first."""
+    """Return all keys, oldest first."""
     records = await connection.fetch(sql("keys_list", PACKAGE))
     return [
         Key(
@@ -105,19 +105,19 @@ async def list_all(connection: Connection | Pool) -> list[Key]:
 
 
 class Keys:
-    """Finds out whose a key is, and remembers it for a moment; also that nobody has it."""
+    """Finds the callers of keys, and caches them for REMEMBERED_SECONDS, unknown keys as well."""
 
     def __init__(self, pool: Pool, failures: Failures | None = None) -> None:
         self._pool = pool
         self._failures = failures or Failures(UNKNOWN_PER_MINUTE)
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[Remembered | None]] = {}
+        self._lookups: dict[str, asyncio.Task[Remembered | None]] = {}
 
     async def caller(self, key: str, address: str = "") -> Caller | None:
-        """Who the key belongs to; None for one that is unknown, revoked, or no key at all.
+        """Return the key's caller; None if the key is unknown, revoked or malformed.
 
-        Raises a Problem (429) for an unknown key from an address that sent too many, before the ledger is asked.
+        Raises a Problem (429) for an unknown key if its address sent too many of them. The ledger is not queried then.
         """
         match = PATTERN.fullmatch(key.strip())
         if match is None:
@@ -125,7 +125,7 @@ class Keys:
         key_id, secret = match.groups()
         known = self._remembered.get(key_id)
         if known is not None and hmac.compare_digest(known[1], _hash(secret)):
-            # A key that was good a moment ago isn't held up by what others at its address do.
+            # Limits of the address don't apply to a key that was valid recently, so other clients can't block it.
             if known[0] < time.monotonic():
                 known = await self._look_up(key_id)
             return known[2] if known is not None and hmac.compare_digest(known[1], _hash(secret)) else None
@@ -138,17 +138,17 @@ class Keys:
         return None
 
     async def _look_up(self, key_id: str) -> Remembered | None:
-        """Ask the ledger, once for all requests that come meanwhile."""
-        asked = self._asked.get(key_id)
-        if asked is None:
-            asked = self._asked[key_id] = asyncio.create_task(self._read(key_id))
-            asked.add_done_callback(lambda task: self._was_asked(key_id, task))
-        return await asyncio.shield(asked)
+        """Read the key from the ledger, with one query for all concurrent requests."""
+        lookup = self._lookups.get(key_id)
+        if lookup is None:
+            lookup = self._lookups[key_id] = asyncio.create_task(self._read(key_id))
+            lookup.add_done_callback(lambda task: self._forget_lookup(key_id, task))
+        return await asyncio.shield(lookup)
 
-    def _was_asked(self, key_id: str, asked: asyncio.Task[Remembered | None]) -> None:
-        self._asked.pop(key_id, None)
-        if not asked.cancelled():
-            asked.exception()  # whoever still waits gets it
+    def _forget_lookup(self, key_id: str, lookup: asyncio.Task[Remembered | None]) -> None:
+        self._lookups.pop(key_id, None)
+        if not lookup.cancelled():
+            lookup.exception()  # mark it as retrieved; requests that still wait raise it
 
     async def _read(self, key_id: str) -> Remembered | None:
         record = await self._pool.fetchrow(sql("key_find", PACKAGE), key_id)

@@ -1,7 +1,7 @@
-"""How often anybody may ask, and how much at a time. Counted in this process: n gateways allow n times as much.
+"""Limits of requests per minute and of concurrent requests. Counted per process: n gateways allow n times as much.
 
-The counting is `limits`' sliding window. It stays in the process on purpose: a shared counter would cost every request
-a round trip, and what the limit is for (one client running wild) it stops all the same.
+Requests are counted by the sliding window of `limits`, in this process on purpose: a shared counter would cost every
+request a round trip, and a counter per process is enough to stop a runaway client.
 """
 
 import math
@@ -21,14 +21,14 @@ MINUTE: Final = 60
 
 
 class Rates:
-    """Requests a minute, by caller."""
+    """A limit of requests per minute and caller."""
 
     def __init__(self, requests_per_minute: int) -> None:
         self._requests = RateLimitItemPerMinute(requests_per_minute)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def admit(self, caller: Caller) -> Mapping[str, str]:
-        """The `RateLimit` headers of the answer. Raises a Problem (429) when there were too many."""
+        """Count a request. Return the `RateLimit` headers of its response. Raises a Problem (429) over the limit."""
         admitted = await self._limiter.hit(self._requests, "requests", caller.name)
         stats = await self._limiter.get_window_stats(self._requests, "requests", caller.name)
         seconds = max(math.ceil(stats.reset_time - time.time()), 1)
@@ -40,14 +40,14 @@ class Rates:
             raise Problem(
                 429,
                 "rate_limited",
-                f"At most {self._requests.amount} requests a minute; the next one in {seconds} s.",
+                f"At most {self._requests.amount} requests per minute are allowed. Try again in {seconds} s.",
                 headers={**headers, "Retry-After": str(seconds)},
             )
         return headers
 
 
 class AtOnce:
-    """How many requests of one caller, or from one address, are answered at a time."""
+    """A limit of concurrent requests of one caller, or from one address."""
 
     def __init__(self, limit: int, whose: str) -> None:
         self._limit = limit
@@ -55,25 +55,25 @@ class AtOnce:
         self._under_way: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """How many requests are under way, of everybody."""
+        """Return the number of all requests in progress."""
         return sum(self._under_way.values())
 
     @contextmanager
-    def one(self, who: str) -> Iterator[None]:
-        """While inside: a request of `who`. Raises a Problem (429) where there are too many."""
-        count = self._under_way.get(who, 0)
+    def one(self, owner: str) -> Iterator[None]:
+        """Count a request of the caller or address while it runs. Raises a Problem (429) over the limit."""
+        count = self._under_way.get(owner, 0)
         if count >= self._limit:
             raise Problem(
                 429,
                 "rate_limited",
-                f"At most {self._limit} requests at a time {self._whose}; wait for answers, then go on.",
+                f"At most {self._limit} concurrent requests {self._whose} are allowed. Wait for responses first.",
                 headers={"Retry-After": "1"},
             )
-        self._under_way[who] = count + 1
+        self._under_way[owner] = count + 1
         try:
             yield
         finally:
-            if self._under_way[who] == 1:
-                del self._under_way[who]
+            if self._under_way[owner] == 1:
+                del self._under_way[owner]
             else:
-                self._under_way[who] -= 1
+                self._under_way[owner] -= 1

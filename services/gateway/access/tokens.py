@@ -1,4 +1,4 @@
-"""OAuth2 bearer tokens: JWTs of one issuer, checked against its published keys."""
+"""OAuth2 bearer tokens: JWTs of one issuer, verified with its published keys."""
 
 import asyncio
 import time
@@ -15,20 +15,20 @@ from services.gateway.problems import Problem
 from services.gateway.settings import GatewaySettings
 
 KEYS_SECONDS: Final = 300
-"""How long the issuer's keys are gone by before they are read again; an unknown key's id is looked for at once."""
+"""Time for which the issuer's keys are cached. An unknown key id is looked up at once."""
 
 FETCH_SECONDS: Final = 5
 LEEWAY_SECONDS: Final = 30
-"""Clocks of two machines may differ by so much."""
+"""The allowed difference between the clocks of issuer and gateway."""
 
 UNKNOWN_SECONDS: Final = 30.0
-"""After a key's id that the issuer doesn't know, its keys aren't asked for again for so long."""
+"""Time after an unknown key id for which the issuer's keys are not fetched again."""
 
 MOST_REMEMBERED: Final = 10_000
 
 
 class Tokens:
-    """Checks bearer tokens as the settings say; accepts none where they name no issuer."""
+    """Verifies bearer tokens of the configured issuer; without an issuer, all tokens are refused."""
 
     def __init__(self, settings: GatewaySettings, failures: Failures) -> None:
         self._settings = settings
@@ -36,16 +36,16 @@ class Tokens:
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
         url = settings.oauth_jwks_url
         self._keys = None if url is None else PyJWKClient(url, lifespan=KEYS_SECONDS, timeout=FETCH_SECONDS)
-        self._asked_in_vain_until = 0.0
+        self._no_fetch_until = 0.0
 
     async def caller(self, token: str, address: str = "") -> Caller:
-        """Who the token speaks for, with the scopes that its `scope` names.
+        """Return the token's subject, with the scopes in its `scope` claim.
 
-        Raises a Problem: 401, 503, or 429 for an address that sent too many tokens that weren't accepted. Those that
-        were accepted before aren't held up by what others at their address do; they are checked all the same.
+        Raises a Problem: 401, 503, or 429 if the address sent too many refused tokens. Tokens that were accepted before
+        are verified again, but the limit of the address doesn't apply to them, so other clients can't block them.
         """
         if self._keys is None:
-            raise unauthorized("Bearer tokens that are no API keys aren't accepted here: no issuer is configured.")
+            raise unauthorized("the bearer token is not an API key, and no token issuer is configured.")
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
         if digest in self._accepted:
             return await self._checked(self._keys, token)
@@ -75,33 +75,36 @@ class Tokens:
             )
         except jwt.PyJWKClientConnectionError:
             raise Problem(
-                503, "unavailable", "The issuer's keys can't be read at the moment.", headers={"Retry-After": "5"}
+                503,
+                "unavailable",
+                "The keys of the token issuer can't be fetched at the moment.",
+                headers={"Retry-After": "5"},
             ) from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-            raise unauthorized(f"The bearer token isn't accepted: {_why(error)}.") from None
-        told = claims.get("scope", "")
-        scopes = told.split() if isinstance(told, str) else []
+            raise unauthorized(f"the bearer token was refused: {_reason(error)}.") from None
+        claim = claims.get("scope", "")
+        scopes = claim.split() if isinstance(claim, str) else []
         name = token_name(str(claims["iss"]), str(claims["sub"]))
         return Caller(name, frozenset(scopes) & frozenset(SCOPES))
 
     async def _key(self, keys: PyJWKClient, token: str) -> Any:
         kid = jwt.get_unverified_header(token).get("kid")
-        if time.monotonic() < self._asked_in_vain_until:
+        if time.monotonic() < self._no_fetch_until:
             known = await asyncio.to_thread(keys.get_signing_keys)
             found = [key for key in known if key.key_id == kid]
             if not found:
-                raise jwt.InvalidKeyError("the issuer has no such key")
+                raise jwt.InvalidKeyError("the issuer has no key with this id")
             return found[0].key
         try:
             return (await asyncio.to_thread(keys.get_signing_key_from_jwt, token)).key
         except jwt.PyJWKClientConnectionError:
             raise
         except jwt.PyJWKClientError:
-            # Each such question costs the issuer a request, and who sends such tokens may send many.
-            self._asked_in_vain_until = time.monotonic() + UNKNOWN_SECONDS
-            raise jwt.InvalidKeyError("the issuer has no such key") from None
+            # Each unknown id costs the issuer a request, and a client may send many of them.
+            self._no_fetch_until = time.monotonic() + UNKNOWN_SECONDS
+            raise jwt.InvalidKeyError("the issuer has no key with this id") from None
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     text = str(error).rstrip(".")
     return f"{text[:1].lower()}{text[1:]}" if text else type(error).__name__

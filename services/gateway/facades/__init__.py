@@ -1,1 +1,1 @@
-"""APIs that clients already speak, each a thin application of its own."""
+"""The APIs of other products. Each is a small application that calls the same engine."""

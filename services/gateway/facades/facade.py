@@ -1,4 +1,4 @@
-"""What the facades share: an application of their own, whose errors are told in the vendor's words."""
+"""Shared code of the facades. Each is an application of its own that renders errors in the vendor's format."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -14,28 +14,28 @@ from services.gateway.guard import Guarded
 from services.gateway.problems import Problem, problem_of
 
 Identify = Callable[[Request, Gateway], Awaitable[Caller]]
-Tell = Callable[[Request, Problem], Response]
+RenderProblem = Callable[[Request, Problem], Response]
 
 
 def new_router() -> APIRouter:
-    """A router whose routes are all guarded."""
+    """Return a router whose routes are all guarded."""
     return APIRouter(route_class=Guarded)
 
 
-def new_facade(title: str, gateway: Gateway, router: APIRouter, identify: Identify, tell: Tell) -> FastAPI:
-    """An application with `router`, whose every error goes through `tell`."""
+def new_facade(title: str, gateway: Gateway, router: APIRouter, identify: Identify, render: RenderProblem) -> FastAPI:
+    """Return an application with `router`. All errors are rendered by `render`."""
 
     async def problem(request: Request, error: Exception) -> Response:
-        return tell(request, cast("Problem", error))
+        return render(request, cast("Problem", error))
 
     async def invalid(request: Request, error: Exception) -> Response:
-        return tell(request, problem_of(cast("RequestValidationError", error)))
+        return render(request, problem_of(cast("RequestValidationError", error)))
 
     async def http(request: Request, error: Exception) -> Response:
-        told = cast("HTTPException", error)
-        code = "not_found" if told.status_code == 404 else "method_not_allowed"
-        detail = f"There is nothing at {request.url.path} for {request.method}."
-        return tell(request, Problem(told.status_code, code, detail, headers=dict(told.headers or {})))
+        error = cast("HTTPException", error)
+        code = "not_found" if error.status_code == 404 else "method_not_allowed"
+        detail = f"No route matches {request.method} {request.url.path}."
+        return render(request, Problem(error.status_code, code, detail, headers=dict(error.headers or {})))
 
     app = FastAPI(
         title=title,
@@ -51,5 +51,5 @@ def new_facade(title: str, gateway: Gateway, router: APIRouter, identify: Identi
 
 
 def json_response(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON as it is kept and sent."""
+    """Return a JSON response."""
     return Response(documents.written(document), status, headers, "application/json")

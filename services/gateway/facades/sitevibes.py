@@ -1,7 +1,7 @@
-"""SiteVibes asks for a coupon code when a customer takes a reward: `POST {base}/coupon-manager/{campaign}`.
+"""SiteVibes' coupon API: it requests a code when a customer takes a reward, `POST {base}/coupon-manager/{campaign}`.
 
-It reads two things: whether the status is 200 to 299, and `coupon_code`. A refusal is any other status, so that no
-reward is created.
+SiteVibes reads only the status and `coupon_code`. It creates no reward unless the status is 200 to 299, so a refusal
+has any other status.
 """
 
 from typing import Annotated, Final
@@ -29,14 +29,14 @@ CAUSE: Final = "sitevibes.reward"
 
 
 class RewardBody(Body):
-    """Who took the reward. Fields that SiteVibes may add later are ignored."""
+    """The customer who took the reward. Unknown fields are ignored, because SiteVibes may add some."""
 
     model_config = Body.model_config | {"extra": "ignore"}
 
     email: Contact
 
     def mistake(self) -> str | None:
-        return None if "@" in self.email else "email: is no e-mail address."
+        return None if "@" in self.email else "email: must be an e-mail address."
 
 
 @router.post("/coupon-manager/{campaign}")
@@ -47,15 +47,15 @@ async def issue(
     _: MayIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
 ) -> Response:
-    """A new coupon at every call; an empty code where the campaign's coupons have none."""
+    """Issue a new coupon at every call. The code is empty if the campaign's coupons have none."""
     customer = Customer(email=body.email)
     if not identifiers(customer):
-        raise Problem(422, "invalid_request", "email: is no e-mail address.")
+        raise Problem(422, "invalid_request", "email: must be an e-mail address.")
     found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:
         raise Problem(
-            422, "conflict", f"Campaign {campaign!r} has one code for everybody, and SiteVibes takes a code only once; "
-            "use a campaign with a code of its own for each coupon.",
+            422, "conflict", f"Campaign {campaign!r} has one shared code, but SiteVibes accepts each code only once; "
+            "use a campaign with a separate code for each coupon.",
         )  # fmt: skip
     command_id = command_id_of(request)
     source, name = command_id.rsplit(" ", 1)
@@ -66,22 +66,22 @@ async def issue(
 
 
 async def _identify(request: Request, gateway: Gateway) -> Caller:
-    """Whatever header was configured there: the first that holds a key."""
+    """Return the caller of the first header with an API key, because SiteVibes' users choose the header's name."""
     for value in request.headers.values():
         key = value.removeprefix("Bearer ").strip()
         if PATTERN.fullmatch(key):
             return await by_key(request, gateway, key)
     if "authorization" in request.headers:
         return await identify(request, gateway)
-    raise unauthorized("No request header holds an API key; add one where the reward's API is configured.")
+    raise unauthorized("no header has an API key; add one in the configuration of the reward's API.")
 
 
-def _tell(request: Request, problem: Problem) -> Response:
+def _render_problem(request: Request, problem: Problem) -> Response:
     codes = VENDOR_CODES.get(problem.code)
     status = codes.sitevibes if codes is not None and "reason" in problem.details else problem.status
     return json_response({"error": problem.code, "message": problem.detail}, status, problem.headers)
 
 
 def create(gateway: Gateway) -> FastAPI:
-    """The facade, to be mounted under its base path."""
-    return new_facade("SiteVibes coupon API", gateway, router, _identify, _tell)
+    """Create the facade, to be mounted under its base path."""
+    return new_facade("SiteVibes coupon API", gateway, router, _identify, _render_problem)

@@ -1,8 +1,8 @@
-"""What a refusal is called by those whose clients we serve: for each reason, the code of each of the five APIs.
+"""For each refusal reason, the error code of each of the five vendor APIs.
 
-Data only. A code that a vendor's own list gives for this very case is `documented`; any other is the nearest of that
-list, and where none comes near, the vendor's code for a failure as such. No number is made up. SiteVibes is the
-exception: it reads nothing but whether the HTTP status is 200 to 299, so which other status is ours to choose.
+Data only. A code that the vendor's own list gives for the same case is `documented`. Otherwise it is the closest code
+of that list, or, if there is none, the vendor's code for any failure. No code is invented. The exception is SiteVibes:
+it only checks that the HTTP status is 200 to 299, so the status of a refusal is ours to choose.
 
 Sources: Capillary docs.capillarytech.com/reference/coupon-1 (v1.1) and /coupon-apis (v2); Gameball docs.gameball.co
 /api-reference/overview/status-error-codes; Paddle developer.paddle.com/classic, "API Error Codes"; Voucherify
@@ -19,11 +19,11 @@ Vendor = Literal["capillary", "gameball", "paddle", "voucherify", "sitevibes"]
 
 @dataclass(frozen=True, slots=True)
 class VendorCodes:
-    """One reason in five languages.
+    """The codes of the five vendors for one reason.
 
-    `capillary`: item_status.code. `gameball`: code. `paddle`: error.code, None where no Paddle Classic call can meet
-    the reason: it creates, changes, lists and deletes coupons, and redeems none. `voucherify`: key. `sitevibes`: the
-    HTTP status. `documented` names the vendors that list the code for this case; the others' is the nearest they have.
+    `capillary`: item_status.code. `gameball`: code. `paddle`: error.code; None if no Paddle Classic call can have the
+    reason, since that API doesn't redeem coupons. `voucherify`: key. `sitevibes`: the HTTP status. `documented`: the
+    vendors that list the code for this case; the codes of the others are their closest.
     """
 
     capillary: int
@@ -35,22 +35,22 @@ class VendorCodes:
 
 
 CAPILLARY_SUCCEEDED: Final = 700
-"""item_status.code of a coupon that was redeemed."""
+"""item_status.code of a redeemed coupon."""
 
 CAPILLARY_TOO_MANY_COUPONS: Final = 629
-"""For a request as a whole: more than `CAPILLARY_MOST_COUPONS` coupons in it, or input that can't be read."""
+"""The code of a whole request with more than `CAPILLARY_MOST_COUPONS` coupons, or with input that can't be read."""
 
 CAPILLARY_MOST_COUPONS: Final = 100
-"""Most coupons of one redeem request. Its bulk page says 50, its list of codes 100: we take what the code says."""
+"""Maximum coupons per redeem request. Capillary's bulk page says 50, its list of codes 100; we use the latter."""
 
 CAPILLARY_FAILED: Final = 709
-"""Capillary's "coupon processing failed", for what its list doesn't tell apart."""
+"""Capillary's "coupon processing failed", for cases that its list doesn't distinguish."""
 
 GAMEBALL_FAILED: Final = 4000
-"""Gameball's "operation failed". Of coupons its list knows nothing at all."""
+"""Gameball's "operation failed". Its list has no codes for coupons."""
 
 VOUCHERIFY_FAILED: Final = "order_rules_violated"
-"""Voucherify's key for an order that a validation rule turns down, whatever the rule is about."""
+"""Voucherify's key for an order that any validation rule refuses."""
 
 _RULES: Final = 422
 _CONFLICT: Final = 409
@@ -67,9 +67,9 @@ def _row(
     return VendorCodes(capillary, gameball, voucherify, sitevibes, paddle, frozenset(documented))
 
 
-# Why these numbers, in the vendors' lists:
+# Meanings of these codes in the vendors' lists:
 # Capillary's: 660 revoked, 702 code invalid, 703 not issued to this customer, 705 code and validation code invalid (725
-# where none was given), 710 not meant for this customer, 711 already used, 712 series or campaign expired, 713 coupon
+# if none was given), 710 not meant for this customer, 711 already used, 712 series or campaign expired, 713 coupon
 # expired, 714 campaign's most redemptions reached, 716 same coupon several times, 721 customer invalid, 722 coupon not
 # created, 729 outside the series' redemption range (days and hours), 733 transaction amount invalid, 735 invalid store,
 # 739 redemption date invalid, 749 failed because others in the batch did, 786 try again later.
@@ -77,8 +77,8 @@ def _row(
 # inactive, 3011 exceeds limits, 4004 not found, 9001 transaction cancelled, 9004 duplicate transaction id, 9006 hold
 # reference not found.
 # Paddle's: 132 the code is used for the product already, 135 coupon not found (a coupon out of use is a deleted one).
-# Voucherify's redemption_rules_violated stands on no page of its docs; a client of the live API names it so for a
-# campaign's limit (trainline, promocode-service).
+# Voucherify's docs don't list redemption_rules_violated; a client of the live API uses it for a campaign's limit
+# (trainline, promocode-service).
 VENDOR_CODES: Final[Mapping[str, VendorCodes]] = {
     "request_too_large": _row(CAPILLARY_FAILED, 3011, "invalid_payload", 413),
     "not_found": _row(
@@ -113,4 +113,4 @@ VENDOR_CODES: Final[Mapping[str, VendorCodes]] = {
     "no_effect": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES),
     "code_taken": _row(722, 3007, "duplicate_resource_key", _CONFLICT, "paddle", "voucherify", paddle=132),
 }
-"""By the reason's value. A row for every reason, in the order of their precedence."""
+"""Codes by the reason's value: one row per reason, in order of precedence."""

@@ -1,4 +1,4 @@
-"""The native API, `/v1`: one module a resource."""
+"""The native API, `/v1`: one module per resource."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from services.gateway.guard import Guarded
 
 
 def new_router(tag: str, *dependencies: Any) -> APIRouter:
-    """A router of `/v1` whose routes are all guarded, and have `dependencies`."""
+    """Return a router under `/v1` whose routes are all guarded and have `dependencies`."""
     return APIRouter(prefix="/v1", tags=[tag], route_class=Guarded, dependencies=dependencies)

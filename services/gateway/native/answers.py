@@ -1,6 +1,6 @@
-"""Verdicts as the native API tells them: amounts as decimal texts, every refusal with its reason.
+"""Verdicts as JSON of the native API: amounts are decimal texts, each refusal has its reason.
 
-An answer is a function of the verdict alone, which the journal keeps: told again, it is the same byte for byte.
+A response depends only on the verdict, which the journal keeps. So a retry gets the same response, byte for byte.
 """
 
 from typing import Annotated, Any
@@ -17,14 +17,14 @@ from shared.domain.model.verdicts import AcceptedCoupon, Verdict
 
 
 class LineAnswer(Body):
-    """What a coupon takes off one line."""
+    """The discount of a coupon on one line."""
 
     line_id: str
     discount_amount: str
 
 
 class CouponAnswer(Body):
-    """A coupon that is good. `discount_amount` is null where no order was told."""
+    """An accepted coupon. `discount_amount` is null if the request had no order."""
 
     coupon_id: str
     code: str
@@ -40,7 +40,7 @@ class CouponAnswer(Body):
 
 
 class RefusedAnswer(Body):
-    """A coupon that is refused, and why."""
+    """A refused coupon and the reason."""
 
     code: str | None
     coupon_id: str | None
@@ -51,7 +51,7 @@ class RefusedAnswer(Body):
 
 
 class VerdictAnswer(Body):
-    """What came of a request. `outcome`: redeemed, locked, released, restored, recorded, unchanged, refused."""
+    """The result of a request. `outcome`: redeemed, locked, released, restored, recorded, unchanged, refused."""
 
     outcome: str
     valid: bool
@@ -67,7 +67,7 @@ class VerdictAnswer(Body):
 
 
 class ValidationAnswer(Body):
-    """What redeeming would come to now. `outcome`: good or refused."""
+    """The result that redeeming would have now. `outcome`: good or refused."""
 
     outcome: str
     valid: bool
@@ -80,14 +80,14 @@ class ValidationAnswer(Body):
 
 
 class ErrorAnswer(Body):
-    """One thing that is wrong with a request, and where."""
+    """One error in a request, and its place."""
 
     place: str
     problem: str
 
 
 class ProblemAnswer(Body):
-    """RFC 9457. `code` is what machines go by; a refusal's is its reason, with all that was refused beside it."""
+    """A problem (RFC 9457). `code` is for programs; for a refusal it is the reason, and `refused` has every coupon."""
 
     type: str
     title: str
@@ -100,7 +100,7 @@ class ProblemAnswer(Body):
 
 
 def coupon_document(coupon: AcceptedCoupon, currency: str | None) -> dict[str, Any]:
-    """One accepted coupon."""
+    """Return an accepted coupon as a JSON document."""
     benefit = coupon.benefit
     return {
         "coupon_id": coupon.coupon_id,
@@ -126,7 +126,7 @@ def coupon_document(coupon: AcceptedCoupon, currency: str | None) -> dict[str, A
 
 
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
-    """A verdict, whatever it came to."""
+    """Return a verdict, accepted or refused, as a JSON document."""
     currency = verdict.currency
     return {
         "outcome": verdict.outcome,
@@ -144,10 +144,10 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
 
 
 def amount(minor: int | None, currency: str | None) -> str | None:
-    """A decimal text; None where there is no amount, or no currency to write it in."""
+    """Return an amount as a decimal text, or None without an amount or a currency."""
     return None if minor is None or currency is None else format_minor(minor, currency)
 
 
 def answer(document: Any, status: int = 200) -> Response:
-    """JSON, as it is kept and sent."""
+    """Return a JSON response."""
     return Response(documents.written(document), status, media_type="application/json")

@@ -1,7 +1,7 @@
-"""What requests say, as models: the parts of an order and of a customer are those of the events.
+"""Models of request bodies. Orders and customers have the same fields as in events.
 
-Bodies are read from their bytes by `schemas.parsing`, as events are, so an amount that is a JSON number is taken by its
-digits. `takes` says to OpenAPI what `body_of` reads.
+Bodies are parsed by `schemas.parsing`, as events are, so that an amount that is a JSON number keeps its digits.
+`body_of` parses a body, and `takes` documents it for OpenAPI.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,13 +35,13 @@ from shared.domain.model.order import Line, Order, check_amounts
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}
-"""Models of bodies and answers, by name, for the OpenAPI document."""
+"""Models of request and response bodies by name, for the OpenAPI document."""
 
 SomeBody = TypeVar("SomeBody", bound=BaseModel)
 
 
 class Body(BaseModel):
-    """Base of everything that a request says: strict, and a field that nobody knows is an error."""
+    """Base of all request and response bodies: strict; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -50,32 +50,32 @@ class Body(BaseModel):
         MODELS[cls.__name__] = cls
 
     def mistake(self) -> str | None:
-        """What is wrong between fields, one sentence, or None."""
+        """Return a sentence about fields that contradict each other, or None."""
         return None
 
 
 class CustomerBody(Body):
-    """Who: any of an id of yours, an e-mail address, a phone number with its country."""
+    """A customer: at least one of your customer id, an e-mail address, and a phone number with its country code."""
 
     customer_id: Identifier | None = None
     email: Contact | None = None
     mobile: Contact | None = None
-    segments: Annotated[Identifiers | None, Field(description="groups you count them to; leave out if unknown")] = None
+    segments: Annotated[Identifiers | None, Field(description="the customer's segments; leave out if unknown")] = None
 
     def mistake(self) -> str | None:
         if not (self.customer_id or self.email or self.mobile):
-            return "customer: names nobody; give customer_id, email or mobile, or leave customer out."
+            return "customer: `customer_id`, `email` or `mobile` is required, or leave customer out."
         if not identifiers(self.to_domain()):
-            return "customer: the phone number isn't one; write it with its country, like +4930123456."
+            return "customer: the phone number is not valid; write it with its country code, for example +4930123456."
         return None
 
     def to_domain(self) -> Customer:
-        """The customer as commands name them."""
+        """Convert to the customer of a command."""
         return Customer(self.customer_id, self.email, self.mobile, self.segments)
 
 
 class OrderBody(Body):
-    """What is ordered. `amount` is what the goods cost, without shipping; left out, it is the sum of the lines."""
+    """An order. `amount` is the price of the goods without shipping; by default the sum of the lines."""
 
     order_id: Identifier | None = None
     currency: Currency
@@ -90,16 +90,16 @@ class OrderBody(Body):
 
     def mistake(self) -> str | None:
         if self.amount is None and not self.lines:
-            return "order: costs what? Give amount, or lines."
+            return "order: `amount` or `lines` is required."
         if self.cycle is not None and self.subscription_id is None:
-            return "order.cycle: a cycle of which subscription? Give subscription_id, or leave cycle out."
+            return "order.cycle: needs `subscription_id`; give it, or leave cycle out."
         for metadata in (self.metadata, *[line.metadata for line in self.lines or () if line.metadata]):
             if problem := metadata_problem(metadata):
                 return f"order.{problem}"
         return None
 
     def to_domain(self) -> Order:
-        """The order as the decision sees it. Raises MoneyError."""
+        """Convert to the order of a command. Raises MoneyError."""
         currency = self.currency
         lines = tuple(
             [
@@ -124,7 +124,7 @@ LockSeconds = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS)]
 
 
 class AskedBody(Body):
-    """What every question about coupons may say."""
+    """Fields that all requests about coupons share."""
 
     customer: CustomerBody | None = None
     order: OrderBody | None = None
@@ -137,26 +137,26 @@ class AskedBody(Body):
         return None
 
     @property
-    def who(self) -> Customer | None:
-        """The customer as commands name them."""
+    def command_customer(self) -> Customer | None:
+        """Convert to the customer of a command."""
         return None if self.customer is None else self.customer.to_domain()
 
 
 class ValidateBody(AskedBody):
-    """Are these good, for whom, on what? Nothing is changed."""
+    """Coupons to validate, with the customer and the order. Nothing is changed."""
 
     codes: Codes
-    atomic: Annotated[bool, Field(description="all of them or none; false: each on its own")] = True
+    atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = True
 
 
 class ExplainBody(AskedBody):
-    """Why is this code good, or not?"""
+    """A code to explain, with the customer and the order."""
 
     code: Identifier
 
 
 class LockBody(AskedBody):
-    """Hold a use of each code. The same reference again replaces what it holds."""
+    """Codes to lock, one use each. A lock with the same reference is replaced."""
 
     codes: Codes
     lock_reference: Identifier | None = None
@@ -165,22 +165,22 @@ class LockBody(AskedBody):
 
 
 class RedeemBody(AskedBody):
-    """Use coupons on an order: those named, and those that a lock holds."""
+    """Coupons to redeem on an order: `codes`, and those that the lock holds."""
 
     codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
     lock_reference: Identifier | None = None
-    atomic: Annotated[bool, Field(description="all of them or none; false: each on its own")] = True
+    atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = True
 
     def mistake(self) -> str | None:
         if not self.codes and self.lock_reference is None:
-            return "codes: names no coupon; give codes, or a lock_reference."
+            return "codes: `codes` or `lock_reference` is required."
         if self.order is None or self.order.order_id is None:
-            return "order.order_id: is missing; coupons are redeemed for an order."
+            return "order.order_id: is required to redeem coupons."
         return super().mistake()
 
 
 class BurnBody(Body):
-    """Use what a lock holds, on an order; without `order` the lock's own discount counts."""
+    """An order on which to redeem the coupons of a lock. Without `order`, the discount is the lock's."""
 
     order_id: Identifier
     order: OrderBody | None = None
@@ -189,7 +189,7 @@ class BurnBody(Body):
 
     def mistake(self) -> str | None:
         if self.order is not None and self.order.order_id not in (None, self.order_id):
-            return "order.order_id: is another one than order_id; give one of the two."
+            return "order.order_id: differs from order_id; give only one of the two."
         for part in (self.customer, self.order):
             if part is not None and (problem := part.mistake()):
                 return problem
@@ -197,20 +197,20 @@ class BurnBody(Body):
 
 
 class CancelBody(Body):
-    """The order was cancelled."""
+    """The cancellation of an order."""
 
     cancelled_at: Moment | None = None
 
 
 class ReturnedLineBody(Body):
-    """How many units of a line came back."""
+    """Returned units of a line."""
 
     line_id: Identifier
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class ReturnBody(Body):
-    """The order came back: `lines` or goods of `amount`, or the whole where neither is given."""
+    """The return of an order: of `lines`, of goods worth `amount`, or of the whole order if both are left out."""
 
     returned_at: Moment | None = None
     lines: Annotated[tuple[ReturnedLineBody, ...], Field(max_length=MAX_LINES)] | None = None
@@ -218,9 +218,9 @@ class ReturnBody(Body):
 
 
 def body_of(model: type[SomeBody], *, optional: bool = False) -> Callable[[Request], Awaitable[SomeBody]]:
-    """A dependency that reads the body as `model`. Raises a Problem (400, 415, 422).
+    """Return a dependency that parses the body as `model`. Raises a Problem (400, 415, 422).
 
-    `optional`: no body at all is an empty one.
+    `optional`: a missing body counts as an empty object.
     """
 
     async def read(request: Request) -> SomeBody:
@@ -230,7 +230,7 @@ def body_of(model: type[SomeBody], *, optional: bool = False) -> Callable[[Reque
 
 
 def read_body(model: type[SomeBody], request: Request, content: bytes, *, optional: bool = False) -> SomeBody:
-    """`content` as `model`. Raises a Problem (400, 415, 422)."""
+    """Parse `content` as `model`. Raises a Problem (400, 415, 422)."""
     if not content.strip() and optional:
         content = b"{}"
     else:
@@ -249,17 +249,17 @@ def read_body(model: type[SomeBody], request: Request, content: bytes, *, option
 
 
 def check_json(request: Request) -> None:
-    """Raise a Problem (415) for a body that says it is something else than JSON."""
-    told = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if told != "application/json" and not told.endswith("+json"):
+    """Raise a Problem (415) if the Content-Type header names something else than JSON."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
         raise Problem(
-            415, "unsupported_media_type", f"The body is {told or 'of no type'}; send JSON with the header "
+            415, "unsupported_media_type", f"The body is {media_type or 'of no type'}; send JSON with the header "
             "Content-Type: application/json.",
         )  # fmt: skip
 
 
 def invalid(error: InvalidDocumentError) -> Problem:
-    """A body that can't be read, with the place of all that is wrong."""
+    """Return the problem for a body that can't be parsed, with the place of each error."""
     problems = error.problems()
     if any(one.kind == "json_invalid" for one in problems):
         return Problem(400, "invalid_json", str(error))
@@ -275,12 +275,12 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def order_problem(error: MoneyError) -> Problem:
-    """An amount that its currency can't have."""
+    """Return the problem for an amount that is not valid in its currency."""
     return Problem(422, "invalid_request", str(error), details={"errors": [{"place": "order", "problem": str(error)}]})
 
 
 def takes(model: type[BaseModel], *, optional: bool = False, example: Any = None) -> dict[str, Any]:
-    """What a route's `openapi_extra` says of its body."""
+    """Return a route's `openapi_extra` that documents its body."""
     MODELS[model.__name__] = model
     content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     if example is not None:
@@ -289,5 +289,5 @@ def takes(model: type[BaseModel], *, optional: bool = False, example: Any = None
 
 
 def moment(at: datetime | None) -> str | None:
-    """RFC 3339, in UTC."""
+    """Format a time as RFC 3339 in UTC."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Campaigns: make, look at, change, pause, and see beforehand what a change would do."""
+"""Routes of campaigns: create, list, show, change, pause, resume, archive, plan."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +13,7 @@ from services.gateway.guard import Here, MayManage, MayRead
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
@@ -27,11 +27,11 @@ router = new_router("campaigns")
 
 Status = Literal["active", "paused", "archived"]
 
-_TAKEN: Final = "code.shared_code: another coupon has that code already; loading would be refused, choose another."
+_TAKEN: Final = "code.shared_code: another coupon already has this code; choose another one."
 
 EXAMPLE: Final[dict[str, Any]] = {
     "campaign_id": "save10",
-    "name": "Ten percent for everybody",
+    "name": "Ten percent off",
     "discount": {"kind": "percentage", "value": "10", "max_discount": "50.00"},
     "eligibility": {"min_order_amount": "20.00", "currency": "USD"},
     "limits": {"uses_per_coupon": 1},
@@ -39,7 +39,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 class CampaignAnswer(Body):
-    """A campaign. `definition` is what it was made with; `change`: created, changed, unchanged."""
+    """A campaign with its definition. `change`: created, changed, unchanged."""
 
     campaign_id: str
     status: str
@@ -51,14 +51,14 @@ class CampaignAnswer(Body):
 
 
 class CampaignsAnswer(Body):
-    """A page of campaigns, by id."""
+    """A page of campaigns, sorted by id."""
 
     items: list[CampaignAnswer]
     next_cursor: str | None
 
 
 class FieldChangeAnswer(Body):
-    """One field that a load would change."""
+    """One field that would change."""
 
     field: str
     before: Any
@@ -66,14 +66,14 @@ class FieldChangeAnswer(Body):
 
 
 class EffectAnswer(Body):
-    """What a change means for what is live."""
+    """An effect of a change on live coupons."""
 
     field: str
     message: str
 
 
 class PlanAnswer(Body):
-    """What a load would do to a campaign. `conflict`: why it would be refused."""
+    """The changes that saving a campaign would make. `conflict`: why it would be refused."""
 
     campaign_id: str
     change: str
@@ -84,15 +84,15 @@ class PlanAnswer(Body):
 
 @router.post(
     "/campaigns",
-    summary="Make a campaign",
+    summary="Create a campaign",
     status_code=201,
     openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
-    responses=told(CampaignAnswer, 201),
+    responses=responses_of(CampaignAnswer, 201),
 )
 async def create(
     gateway: Here, _: MayManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
 ) -> Response:
-    """All that a campaign can say is on the page of rules. One of that id that exists is a conflict (409)."""
+    """Create a campaign; docs/rules.md describes all fields. If the id exists, the response is a conflict (409)."""
     try:
         body = await tenants.save(gateway, body, new=True)
     except CampaignExistsError as error:
@@ -102,16 +102,16 @@ async def create(
     return answer(_document(body) | {"change": "created"}, 201)
 
 
-@router.get("/campaigns", summary="List campaigns", responses=told(CampaignsAnswer))
+@router.get("/campaigns", summary="List campaigns", responses=responses_of(CampaignsAnswer))
 async def list_all(
     gateway: Here,
     _: MayRead,
     *,
-    status: Annotated[Status | None, Query(description="only those")] = None,
+    status: Annotated[Status | None, Query(description="only campaigns with this status")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """By id, in pages."""
+    """List campaigns in pages, sorted by id."""
     after = decode_cursor(cursor, str)
     async with gateway.pool.acquire() as connection:
         found = await queries.campaigns_after(
@@ -121,9 +121,9 @@ async def list_all(
     return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
 
 
-@router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=told(CampaignAnswer))
+@router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=responses_of(CampaignAnswer))
 async def show(gateway: Here, _: MayRead, campaign_id: Name) -> Response:
-    """With what became of its coupons so far."""
+    """Show a campaign with the counts of its coupons and their uses."""
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
         raise _unknown(campaign_id)
@@ -137,7 +137,7 @@ async def show(gateway: Here, _: MayRead, campaign_id: Name) -> Response:
     "/campaigns/{campaign_id}",
     summary="Change a campaign",
     openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
-    responses=told(CampaignAnswer),
+    responses=responses_of(CampaignAnswer),
 )
 async def change(
     gateway: Here,
@@ -145,34 +145,36 @@ async def change(
     campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
-    """To what the body says, whole. Raised limits revive exhausted coupons, lowered ones break nothing that stands."""
-    _of_the_path(body, campaign_id)
+    """Replace the whole definition. Raised limits make exhausted coupons usable again; lowered limits don't affect
+    existing redemptions.
+    """
+    _check_path(body, campaign_id)
     return await _changed(gateway, campaign_id, lambda _: body)
 
 
-@router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=told(CampaignAnswer))
+@router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=responses_of(CampaignAnswer))
 async def pause(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
-    """No customer gets or uses any of it until it is resumed; what is locked can still be burned."""
+    """Stop issuing and redeeming until the campaign is resumed. Existing locks can still be burned."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "paused"}))
 
 
-@router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=told(CampaignAnswer))
+@router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=responses_of(CampaignAnswer))
 async def resume(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
-    """A paused or archived campaign goes on as it was."""
+    """Make a paused or archived campaign active again."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "active"}))
 
 
-@router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=told(CampaignAnswer))
+@router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=responses_of(CampaignAnswer))
 async def archive(gateway: Here, _: MayManage, campaign_id: Name) -> Response:
-    """As pausing, and meant to stay so."""
+    """Stop issuing and redeeming, as pausing does, for a campaign that has ended."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
 
 
 @router.post(
     "/campaigns/{campaign_id}/plan",
-    summary="What making or changing a campaign would do",
+    summary="Plan creating or changing a campaign",
     openapi_extra=takes(CampaignDefinition, example=EXAMPLE),
-    responses=told(PlanAnswer),
+    responses=responses_of(PlanAnswer),
 )
 async def plan(
     gateway: Here,
@@ -180,11 +182,12 @@ async def plan(
     campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
 ) -> Response:
-    """Field by field, and what that means for coupons that are live. Nothing is changed.
+    """Return every changed field, and the effects on live coupons. Nothing is changed.
 
-    A key that may not manage leaves secrets out, or hidden as it reads them: it could find them by comparing.
+    Without the scope `manage`, leave secrets out or send them masked as they are read; otherwise a key could find
+    secrets by comparing.
     """
-    _of_the_path(body, campaign_id)
+    _check_path(body, campaign_id)
     if has_secrets(body):
         caller.must("manage")
     planned = await _planned(gateway, tenants.grouped(body))
@@ -200,7 +203,7 @@ async def plan(
 
 
 async def _planned(gateway: Gateway, definition: CampaignDefinition) -> Planned:
-    """What loading would do, as far as the caller sees campaigns. Raises a Problem."""
+    """Return the plan, limited to the campaigns that the caller may see. Raises a Problem."""
     async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
         try:
             [planned] = await planning.plan(connection, [definition])
@@ -214,10 +217,10 @@ async def _planned(gateway: Gateway, definition: CampaignDefinition) -> Planned:
     return replace(planned, conflict=conflict)
 
 
-def _of_the_path(body: CampaignDefinition, campaign_id: str) -> None:
+def _check_path(body: CampaignDefinition, campaign_id: str) -> None:
     if body.campaign_id != campaign_id:
         raise Problem(
-            422, "invalid_request", f"campaign_id: is {body.campaign_id!r}, but the path says {campaign_id!r}."
+            422, "invalid_request", f"campaign_id: is {body.campaign_id!r}, but the path has {campaign_id!r}."
         )
 
 
@@ -233,16 +236,16 @@ async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
 
 
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:
-    """Why a campaign can't be as it is wanted."""
+    """Return the problem for a definition that can't be saved."""
     if isinstance(error, asyncpg.UniqueViolationError):
         code = None if definition is None else definition.code.shared_code
-        which = "Its shared code" if code is None else f"The code {code!r}"
-        return Problem(409, "code_taken", f"{which} is another coupon's already; choose another.")
+        which = "The shared code" if code is None else f"The code {code!r}"
+        return Problem(409, "code_taken", f"{which} is already used by another coupon; choose another one.")
     return Problem(422, "invalid_request", str(error))
 
 
 def _unknown(campaign_id: str) -> Problem:
-    return Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+    return Problem(404, "not_found", f"Campaign {campaign_id!r} doesn't exist.")
 
 
 def _line(found: queries.CampaignLine) -> dict[str, Any]:
@@ -253,5 +256,5 @@ def _line(found: queries.CampaignLine) -> dict[str, Any]:
 
 
 def _document(definition: CampaignDefinition) -> dict[str, Any]:
-    told_of = masked(definition).model_dump(mode="json")
-    return {"campaign_id": definition.campaign_id, "status": definition.status, "definition": told_of}
+    shown = masked(definition).model_dump(mode="json")
+    return {"campaign_id": definition.campaign_id, "status": definition.status, "definition": shown}

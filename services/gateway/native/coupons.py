@@ -1,4 +1,4 @@
-"""Coupons: issue one or many, look one up, see what happened to it, take it out of use."""
+"""Routes of coupons: issue, show, history, void."""
 
 from typing import Annotated, Any, Final
 
@@ -15,7 +15,7 @@ from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
 from services.gateway.native.jobs import JobAnswer, start_job
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
@@ -28,10 +28,10 @@ EXAMPLE: Final[dict[str, Any]] = {"campaign_id": "save10", "customer": {"custome
 
 
 class IssueBody(Body):
-    """Coupons of one campaign: for a customer, or nobody's in particular.
+    """Coupons of one campaign, for a customer or without a holder.
 
-    `codes` brings codes of one's own, one coupon each, which are nobody's. `occasion`: what they are for (a reward's
-    id); the same one issues once.
+    `codes`: your own codes, one coupon each, without a holder. `occasion`: the reason for the coupons, for example a
+    reward's id; coupons are issued once per customer and occasion.
     """
 
     campaign_id: Identifier
@@ -42,16 +42,16 @@ class IssueBody(Body):
 
     def mistake(self) -> str | None:
         if self.codes is not None and (self.count is not None or self.customer is not None):
-            return "codes: are nobody's, one coupon each; leave count and customer out."
+            return "codes: can't be combined with `count` or `customer`; leave those out."
         if self.customer is None:
-            return "occasion: is a customer's; name the customer too." if self.occasion is not None else None
+            return "occasion: needs `customer`; give it too." if self.occasion is not None else None
         if (self.count or 1) > MAX_COUPONS_AT_ONCE:
-            return f"count: one customer gets at most {MAX_COUPONS_AT_ONCE} coupons at once."
+            return f"count: must be at most {MAX_COUPONS_AT_ONCE} for one customer."
         return self.customer.mistake()
 
 
 class IssuedCouponAnswer(Body):
-    """A coupon just made. `code` is null where the campaign gives none; `uses`: how often it can be used, 0 for any."""
+    """An issued coupon. `code` is null if the campaign has no codes. `uses`: its limit of uses, 0 for unlimited."""
 
     coupon_id: str
     code: str | None
@@ -62,7 +62,7 @@ class IssuedCouponAnswer(Body):
 
 
 class IssuedAnswer(Body):
-    """What was issued, and what wasn't."""
+    """Issued and refused coupons."""
 
     outcome: str
     coupons: list[IssuedCouponAnswer]
@@ -70,7 +70,7 @@ class IssuedAnswer(Body):
 
 
 class CouponDetailsAnswer(Body):
-    """A coupon as it stands."""
+    """The details of a coupon."""
 
     coupon_id: str
     code: str
@@ -87,7 +87,7 @@ class CouponDetailsAnswer(Body):
 
 
 class HappeningAnswer(Body):
-    """One thing that happened to a coupon: issued, locked, released, burned, returned, restored, voided, refused."""
+    """One entry of a history: issued, locked, released, burned, returned, restored, voided or refused."""
 
     at: str
     what: str
@@ -101,7 +101,7 @@ class HappeningAnswer(Body):
 
 
 class HoldAnswer(Body):
-    """Uses that a lock holds now."""
+    """Uses that a lock currently holds."""
 
     lock_reference: str
     uses: int
@@ -110,7 +110,7 @@ class HoldAnswer(Body):
 
 
 class CouponHistoryAnswer(Body):
-    """All that happened to a code, oldest first. `coupon` is null where nobody issued it, but somebody tried it."""
+    """The history of a code, oldest first. `coupon` is null for a code that was tried but never issued."""
 
     code: str
     coupon: CouponDetailsAnswer | None
@@ -124,7 +124,7 @@ class CouponHistoryAnswer(Body):
     summary="Issue coupons",
     status_code=201,
     openapi_extra=takes(IssueBody, example=EXAMPLE),
-    responses=told(IssuedAnswer, 201) | {202: told(JobAnswer, 202)[202]},
+    responses=responses_of(IssuedAnswer, 201) | {202: responses_of(JobAnswer, 202)[202]},
 )
 async def issue(
     request: Request,
@@ -132,7 +132,7 @@ async def issue(
     caller: MayIssue,
     body: Annotated[IssueBody, Depends(body_of(IssueBody))],
 ) -> Response:
-    """One, or many: for a customer (up to 100), or nobody's in particular; more than 1,000 are a job (202)."""
+    """Issue coupons for a customer (up to 100), or without a holder. More than 1,000 become a job (202)."""
     command_id = command_id_of(request)
     if (body.count or 0) > MAX_CREATED:
         return await start_job(gateway, caller, command_id, body.campaign_id, body.count or 0)
@@ -174,18 +174,20 @@ async def issue(
     )
 
 
-@router.get("/coupons/{code}", summary="Show a coupon", responses=told(CouponDetailsAnswer))
+@router.get("/coupons/{code}", summary="Show a coupon", responses=responses_of(CouponDetailsAnswer))
 async def show(gateway: Here, _: MayRead, code: Name) -> Response:
-    """As it stands now."""
+    """Show the current state of a coupon."""
     history = await _history(gateway, code)
     if history.coupon is None:
         raise _unknown(code)
     return answer(_details(history.coupon))
 
 
-@router.get("/coupons/{code}/history", summary="What happened to a coupon", responses=told(CouponHistoryAnswer))
+@router.get(
+    "/coupons/{code}/history", summary="Show the history of a coupon", responses=responses_of(CouponHistoryAnswer)
+)
 async def history(request: Request, gateway: Here, _: MayRead, code: Name) -> Response:
-    """Everything, also that somebody tried it and why it was refused; the first thousand things."""
+    """List the first 1,000 entries, including refused attempts and their reasons."""
     found = await _history(gateway, code)
     if found.coupon is None:
         report_unknown(request, 1)
@@ -208,9 +210,9 @@ async def history(request: Request, gateway: Here, _: MayRead, code: Name) -> Re
     )
 
 
-@router.post("/coupons/{code}/void", summary="Take a coupon out of use", responses=told(CouponDetailsAnswer))
+@router.post("/coupons/{code}/void", summary="Void a coupon", responses=responses_of(CouponDetailsAnswer))
 async def void(request: Request, gateway: Here, _: MayManage, code: Name) -> Response:
-    """For good. What was redeemed stays redeemed; voiding twice is voiding once."""
+    """Take a coupon out of use permanently. Redemptions stay as they are. Voiding again changes nothing."""
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
         raise refusal(verdict)
@@ -229,7 +231,7 @@ async def _history(gateway: Gateway, code: str) -> queries.CouponHistory:
 
 
 def _unknown(code: str) -> Problem:
-    return Problem(404, "not_found", f"There is no coupon {code.strip()!r}.")
+    return Problem(404, "not_found", f"Coupon {code.strip()!r} doesn't exist.")
 
 
 def _details(coupon: queries.CouponDetails) -> dict[str, Any]:

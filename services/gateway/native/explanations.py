@@ -1,4 +1,4 @@
-"""An explanation as JSON: every rule with its verdict and the numbers it saw."""
+"""Explanations as JSON: every rule with its result and the numbers it compared."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class FindingAnswer(Body):
 
 
 class ExplanationAnswer(Body):
-    """All rules for one code. `outcome`: good, unchanged (the order has it already), or why it is refused."""
+    """All rules for one code. `outcome`: good, unchanged (the order has the coupon already), or the refusal reason."""
 
     code: str
     outcome: str
@@ -29,7 +29,7 @@ class ExplanationAnswer(Body):
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    """The explanation as JSON."""
+    """Return the explanation as a JSON document."""
     verdict = explanation.verdict
     refused = verdict.refused[0] if verdict.refused else None
     return {

@@ -1,7 +1,7 @@
-"""Codes that exist elsewhere, brought in as a stream: CSV, NDJSON, or one code a line.
+"""Import of existing codes as a stream: CSV, NDJSON, or one code per line.
 
-Read and written a thousand lines at a time, each thousand all or nothing. What was brought in before counts as there:
-the same stream again, from any line on, adds nothing twice.
+Lines are read and written in chunks of 1,000; a chunk is added whole or not at all. Codes that were imported before
+count as existing, so the same stream can be sent again from any line.
 """
 
 import json
@@ -19,7 +19,7 @@ from services.gateway.guard import STREAMED, Here, MayIssue
 from services.gateway.native import new_router
 from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons
@@ -36,11 +36,11 @@ EXAMPLES: Final = {
     "application/x-ndjson": '{"code": "A-1"}\n{"code": "A-2"}\n',
     "text/plain": "A-1\nA-2\n",
 }
-"""Media type → a body of it. They are bytes to OpenAPI, so they have no schema there."""
+"""Media type → an example body. The bodies are bytes for OpenAPI and have no schema."""
 
 
 class ImportAnswer(Body):
-    """How many codes were added and how many existed already; `next_line` is where the same stream would go on."""
+    """The number of added codes and of codes that existed. `next_line`: the line at which the stream would continue."""
 
     added: int
     existing: int
@@ -48,7 +48,7 @@ class ImportAnswer(Body):
 
 
 class ImportProblemAnswer(ProblemAnswer):
-    """A problem that may be of one line. `added` and `existing` are of what was read before; go on at `next_line`."""
+    """A problem, possibly of one `line`. `added` and `existing` count earlier lines; continue at `next_line`."""
 
     line: int | None = None
     added: int | None = None
@@ -58,7 +58,7 @@ class ImportProblemAnswer(ProblemAnswer):
 
 @dataclass
 class Progress:
-    """What has been done of a stream. `line` counts lines from 1, of the whole stream."""
+    """The progress of an import. `line`: the current line of the whole stream, from 1."""
 
     added: int = 0
     existing: int = 0
@@ -67,18 +67,18 @@ class Progress:
     chunk: list[str] = field(default_factory=list)
 
     def problem(self, detail: str) -> Problem:
-        """What is wrong with the line at hand: nothing of its thousand was added."""
-        told_of = {"line": self.line, "added": self.added, "existing": self.existing, "next_line": self.chunk_line}
+        """Return the problem of the current line. Nothing of its chunk was added."""
+        details = {"line": self.line, "added": self.added, "existing": self.existing, "next_line": self.chunk_line}
         return Problem(
             422, "invalid_request", f"line {self.line}: {detail} Correct it and send the stream again with "
             f"?from_line={self.chunk_line}, or from its beginning.",
-            details=told_of,
+            details=details,
         )  # fmt: skip
 
 
 @router.post(
     "/campaigns/{campaign_id}/codes/import",
-    summary="Bring existing codes in",
+    summary="Import existing codes",
     openapi_extra={
         STREAMED: True,
         "requestBody": {
@@ -86,22 +86,22 @@ class Progress:
             "content": {kind: {"example": example} for kind, example in EXAMPLES.items()},
         },
     },
-    responses=told(ImportAnswer, refused=ImportProblemAnswer),
+    responses=responses_of(ImportAnswer, refused=ImportProblemAnswer),
 )
 async def import_stream(
     request: Request,
     campaign_id: Name,
     gateway: Here,
     _: MayIssue,
-    from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="lines before it are passed over")] = 1,
+    from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="skip the lines before this one")] = 1,
 ) -> Response:
-    """To the pool of a campaign that has one, else as coupons that can be used at once."""
+    """Add codes to the campaign's pool, or, without a pool, as coupons that can be used at once."""
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind not in EXAMPLES:
         raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(EXAMPLES)}.")
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
-        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+        raise Problem(404, "not_found", f"Campaign {campaign_id!r} doesn't exist.")
     pooled = found.definition.source.kind == "pool"
     progress, column = Progress(), None
     async for raw in _lines(request, progress):
@@ -117,13 +117,13 @@ async def import_stream(
         if len(progress.chunk) == MAX_CREATED:
             await _write(gateway, campaign_id, progress, pooled)
     if not progress.line:
-        raise Problem(422, "invalid_request", "The body is empty; send the codes, one a line.")
+        raise Problem(422, "invalid_request", "The body is empty; send one code per line.")
     await _write(gateway, campaign_id, progress, pooled)
     return answer({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
 
 
 async def _lines(request: Request, progress: Progress) -> AsyncIterator[bytes]:
-    """The stream's lines, counted; never more of it in memory than a line and what arrived with it."""
+    """Yield and count the lines of the stream. Only one line and the chunk that it arrived in are in memory."""
     rest = b""
     async for arrived in request.stream():
         *whole, rest = (rest + arrived).split(b"\n")
@@ -142,39 +142,39 @@ def _text(raw: bytes, progress: Progress) -> str:
     try:
         text = raw.decode("utf-8-sig" if progress.line == 1 else "utf-8").rstrip("\r")
     except UnicodeDecodeError:
-        raise progress.problem("is no UTF-8 text.") from None
+        raise progress.problem("is not valid UTF-8.") from None
     if len(raw) > LONGEST_LINE:
         raise progress.problem(f"is longer than {LONGEST_LINE:,} bytes.")
     return text
 
 
 def _code(text: str, kind: str, column: Column | None, progress: Progress) -> str:
-    """The code of a line. Raises a Problem that names the line."""
+    """Return the code of a line. Raises a Problem with the line number."""
     if kind == "application/x-ndjson":
         try:
             document: Any = json.loads(text)
         except (ValueError, RecursionError):
-            raise progress.problem("is no valid JSON.") from None
+            raise progress.problem("is not valid JSON.") from None
         code = document.get("code") if isinstance(document, dict) else document
         if not isinstance(code, str):
             raise progress.problem('has no code; write {"code": "A-1"}, or "A-1".')
         text, column = code, None
         if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
-            return code.strip()  # in JSON a comma separates nothing
+            return code.strip()  # a comma in JSON is part of the code
     elif kind == "text/csv" and column is None:
         text = bare(text)
     try:
         code = code_in(text, column)
         code.encode()
     except UnicodeEncodeError:
-        raise progress.problem("holds half of a character.") from None
+        raise progress.problem("has an incomplete character (a single surrogate).") from None
     except ValueError as error:
         raise progress.problem(str(error)) from None
     return code
 
 
 async def _write(gateway: Gateway, campaign_id: str, progress: Progress, pooled: bool) -> None:
-    """Add the thousand at hand. Raises a Problem where the campaign takes none."""
+    """Add the current chunk. Raises a Problem if the campaign refuses it."""
     codes = tuple(progress.chunk)
     if not codes:
         return
@@ -183,7 +183,7 @@ async def _write(gateway: Gateway, campaign_id: str, progress: Progress, pooled:
         progress.added += added
         progress.existing += len(left_out)
     else:
-        # A new id each time: a thousand that was added before is then told as existing.
+        # A new command id each time, so that a chunk that was added before is reported as existing.
         command = CreateCoupons(f"/couponry/import {uuid4()}", campaign_id, codes=codes, channel=CHANNEL)
         verdict = await gateway.execute(command)
         if not verdict.accepted and any(one.reason is not Reason.CODE_TAKEN for one in verdict.refused):

@@ -1,4 +1,4 @@
-"""Jobs: making more coupons than one call answers with, and the codes that they made."""
+"""Routes of jobs, which create more coupons than one request can, and of the codes they created."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from services.gateway.jobs import Job
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.tables import csv_text
 from services.gateway.problems import Problem
 from shared.domain.coupons import code_patterns as patterns
@@ -27,7 +27,7 @@ router = new_router("jobs")
 
 
 class JobAnswer(Body):
-    """A job. `status`: waiting, running, done, failed; `done` of `total` coupons are made."""
+    """A job. `status`: waiting, running, done, failed. `done`: coupons created so far, of `total`."""
 
     job_id: str
     status: str
@@ -40,13 +40,13 @@ class JobAnswer(Body):
 
 
 async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_id: str, total: int) -> Response:
-    """A job that makes so many coupons, or the one that the same request began. Raises a Problem."""
+    """Start a job that creates `total` coupons, or return the job that the same command started. Raises a Problem."""
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
-        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+        raise Problem(404, "not_found", f"Campaign {campaign_id!r} doesn't exist.")
     campaign = to_domain(found.definition, 0)
     if campaign.source.kind != "generated" or campaign.code.shared_code is not None:
-        raise Problem(422, "invalid_request", f"Campaign {campaign_id!r} doesn't make codes of its own by a pattern.")
+        raise Problem(422, "invalid_request", f"Campaign {campaign_id!r} doesn't generate codes from a pattern.")
     try:
         patterns.check(campaign.code.pattern, campaign.code.charset, total)
     except patterns.CodePatternError as error:
@@ -54,7 +54,7 @@ async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_
     settings = gateway.settings
     limits = jobs.QueueLimits(settings.http_jobs_per_caller, settings.http_job_coupons_per_caller)
     if total > limits.coupons:
-        raise Problem(422, "invalid_request", f"count: a job makes at most {limits.coupons:,} coupons here.")
+        raise Problem(422, "invalid_request", f"count: must be at most {limits.coupons:,} for a job.")
     try:
         job = await jobs.add(
             gateway.pool, derived_id("job", command_id), caller.name, campaign_id, total, limits=limits
@@ -64,17 +64,17 @@ async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_
     return answer(_document(job), 202)
 
 
-@router.get("/jobs/{job_id}", summary="How far a job is", responses=told(JobAnswer))
+@router.get("/jobs/{job_id}", summary="Show a job's progress", responses=responses_of(JobAnswer))
 async def show(gateway: Here, _: MayRead, job_id: UUID) -> Response:
-    """Ask again until it is done or failed."""
+    """Show a job. Poll until its status is done or failed."""
     return answer(_document(await _job(gateway, job_id)))
 
 
 @router.get(
     "/jobs/{job_id}/codes",
-    summary="The codes that a job made",
-    responses=told(JobAnswer)
-    | {200: {"description": "Done.", "content": {"text/csv": {"schema": {"type": "string"}},
+    summary="Download the codes of a job",
+    responses=responses_of(JobAnswer)
+    | {200: {"description": "Success.", "content": {"text/csv": {"schema": {"type": "string"}},
                                                   "application/x-ndjson": {"schema": {"type": "string"}}}}},
 )  # fmt: skip
 async def codes(
@@ -83,10 +83,10 @@ async def codes(
     _: MayRead,
     job_id: UUID,
     format: Annotated[  # noqa: A002 - the name that callers write
-        Literal["csv", "ndjson"] | None, Query(description="else what Accept says; CSV")
+        Literal["csv", "ndjson"] | None, Query(description="by default, the format of the Accept header, or CSV")
     ] = None,
 ) -> Response:
-    """Streamed, a thousand at a time; of a job that isn't done, those made so far."""
+    """Stream the codes, in parts of 1,000. A job that is not done has those created so far."""
     job = await _job(gateway, job_id)
     as_json = format == "ndjson" or (format is None and "ndjson" in request.headers.get("accept", ""))
     kind = "application/x-ndjson" if as_json else "text/csv; charset=utf-8"
@@ -108,7 +108,7 @@ async def _lines(gateway: Gateway, job: Job, as_json: bool) -> AsyncIterator[byt
 async def _job(gateway: Gateway, job_id: UUID) -> Job:
     job = await jobs.find(gateway.pool, str(job_id))
     if job is None or (tenants.groups() is not None and await tenants.campaign(gateway, job.campaign_id) is None):
-        raise Problem(404, "not_found", f"There is no job {job_id}.")
+        raise Problem(404, "not_found", f"Job {job_id} doesn't exist.")
     return job
 
 

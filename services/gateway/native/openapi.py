@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the bodies that are read from their bytes, and the problems."""
+"""The OpenAPI document: FastAPI's, plus the request bodies that routes parse themselves, and the problems."""
 
 from typing import Any, Final
 
@@ -14,38 +14,38 @@ PROBLEM: Final[dict[str, Any]] = {
 }
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"description": "The request can't be read.", **PROBLEM},
-    401: {"description": "Nobody known.", **PROBLEM},
-    403: {"description": "The key's scopes don't allow it.", **PROBLEM},
-    404: {"description": "There is no such thing.", **PROBLEM},
-    409: {"description": "A request under the same idempotency key is being answered.", **PROBLEM},
-    408: {"description": "The request came too slowly.", **PROBLEM},
+    401: {"description": "Authentication failed: the API key is missing, unknown or revoked.", **PROBLEM},
+    403: {"description": "The API key lacks the required scope.", **PROBLEM},
+    404: {"description": "Not found.", **PROBLEM},
+    409: {"description": "A request with the same idempotency key is in progress.", **PROBLEM},
+    408: {"description": "The request arrived too slowly.", **PROBLEM},
     413: {"description": "The body is too large.", **PROBLEM},
     414: {"description": "The path and query are too long.", **PROBLEM},
     415: {"description": "The body isn't JSON.", **PROBLEM},
-    422: {"description": "Refused, or not as it should be; `code` says which.", **PROBLEM},
+    422: {"description": "Refused or invalid; `code` is the reason.", **PROBLEM},
     429: {"description": "Too many requests.", **PROBLEM},
     431: {"description": "The headers are too large.", **PROBLEM},
-    500: {"description": "A bug of the gateway's.", **PROBLEM},
-    503: {"description": "Not at the moment; send the same again.", **PROBLEM},
+    500: {"description": "Internal error: a bug in the gateway.", **PROBLEM},
+    503: {"description": "Temporarily unavailable; retry the same request.", **PROBLEM},
 }
 DESCRIPTION: Final = (
-    "Coupons at the checkout, in the back office, and what became of them. Amounts are decimal texts, times RFC 3339. "
-    "An `Idempotency-Key` makes every POST safe to repeat. Errors are RFC 9457 problems, a refusal's `code` being its "
-    "reason."
+    "Validate, lock and redeem coupons, manage campaigns, and read reports. Amounts are decimal texts, times are "
+    "RFC 3339. With an `Idempotency-Key`, every POST is safe to retry. Errors are RFC 9457 problems; the `code` of a "
+    "refusal is its reason."
 )
 
 
-def told(
+def responses_of(
     model: type[BaseModel], status: int = 200, *, refused: type[BaseModel] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """What a route answers: `model`, or one of the problems; `refused` is what a 422 is, where it says more."""
-    answers = {
-        status: {"description": "Done.", "content": {"application/json": {"schema": _schema(model)}}},
+    """Return a route's `responses`: `model`, and the problems. `refused` replaces the model of a 422."""
+    documented = {
+        status: {"description": "Success.", "content": {"application/json": {"schema": _schema(model)}}},
         **PROBLEMS,
     }
     if refused is not None:
-        answers[422] = PROBLEMS[422] | {"content": {"application/problem+json": {"schema": _schema(refused)}}}
-    return answers
+        documented[422] = PROBLEMS[422] | {"content": {"application/problem+json": {"schema": _schema(refused)}}}
+    return documented
 
 
 def _schema(model: type[BaseModel]) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _schema(model: type[BaseModel]) -> dict[str, str]:
 
 
 def document(app: FastAPI, version: str) -> dict[str, Any]:
-    """The whole document, made once."""
+    """Return the document; it is built once."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     made = get_openapi(
@@ -66,7 +66,11 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
     components = made.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas.get("$defs", {}))
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the configured issuer."},
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, or a token from the configured issuer.",
+        },
         "basic": {"type": "http", "scheme": "basic", "description": "The API key as the password."},
     }
     made["security"] = [{"key": []}, {"basic": []}]
@@ -82,6 +86,6 @@ _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and request again: the first answer, byte for byte. Another request: 422.",
+    "description": "A retry with the same key gets the first response, byte for byte. A different request gets a 422.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
 }

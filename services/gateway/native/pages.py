@@ -1,4 +1,4 @@
-"""Lists in pages: opaque cursors that say where the last page ended."""
+"""Lists in pages, with opaque cursors."""
 
 import base64
 import binascii
@@ -12,19 +12,19 @@ from services.gateway.problems import Problem
 
 MOST_ITEMS: Final = 200
 
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="items of one page")]
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="items per page")]
 Cursor = Annotated[
-    str | None, Query(max_length=2_000, description="`next_cursor` of the page before; left out: the first page")
+    str | None, Query(max_length=2_000, description="`next_cursor` of the previous page; leave out for the first page")
 ]
 
 
 def encode_cursor(keys: Sequence[Any]) -> str:
-    """The sort keys of a page's last item, as an opaque text."""
+    """Encode the sort keys of a page's last item as an opaque text."""
     return base64.urlsafe_b64encode(orjson.dumps(list(keys))).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
-    """The keys that `encode_cursor` was given, one of each of `kinds`. Raises a Problem (422) for another text."""
+    """Decode a cursor into one key of each of `kinds`. Raises a Problem (422) for an invalid cursor."""
     if cursor is None:
         return None
     try:
@@ -33,11 +33,11 @@ def decode_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
         keys = None
     good = isinstance(keys, list) and len(keys) == len(kinds)
     if not good or any(type(key) is not kind or "\0" in str(key) for key, kind in zip(keys, kinds, strict=True)):
-        raise Problem(422, "invalid_request", "cursor: is none that was given here; take it from next_cursor.")
+        raise Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
     return list(keys)
 
 
 def page(items: Sequence[Any], limit: int, *keys: Any) -> dict[str, Any]:
-    """A page of at most `limit` of `items`, which are one more where another follows; `keys` are its last one's."""
+    """Build a page of the first `limit` items. One item more means that another page follows after `keys`."""
     more = len(items) > limit
     return {"items": list(items[:limit]), "next_cursor": encode_cursor(keys) if more else None}

@@ -1,4 +1,4 @@
-"""What stands in paths and queries, native or a facade's: the same limits as in bodies and events."""
+"""Types of path and query parameters, with the same limits as in bodies and events."""
 
 import re
 from typing import Annotated, Any, Final
@@ -12,28 +12,28 @@ from schemas.limits import EARLIEST, LATEST, MAX_ID_LENGTH
 _NAME: Final[dict[str, Any]] = {"min_length": 1, "max_length": MAX_ID_LENGTH, "pattern": IDENTIFIER_PATTERN}
 
 Name = Annotated[str, Path(**_NAME)]
-"""The name of something in a path: an id, a code, a lock reference."""
+"""An id, a code or a lock reference in a path."""
 
 AskedName = Annotated[str | None, Query(**_NAME)]
-"""The same in a query, left out for all."""
+"""An optional id or code in a query."""
 
-WHO: Final = "an id of yours, an e-mail address, or a +phone number; id:… is always an id"
+WHO: Final = "your customer id, an e-mail address, or a +phone number; `id:` before the value makes it a customer id"
 
 Who = Annotated[str, Path(**_NAME, description=WHO)]
-"""A customer in a path, by any of their names."""
+"""A customer in a path: a customer id, an e-mail address or a phone number."""
 
 AskedWho = Annotated[str | None, Query(**_NAME, description=WHO)]
 
 
 def _rfc3339(value: object) -> object:
     if isinstance(value, str) and not re.match(MOMENT_PATTERN, value):
-        raise ValueError("must be a time of RFC 3339 with its time zone: 2026-11-22T09:30:00Z")
+        raise ValueError("must be a time in RFC 3339 with its time zone, for example 2026-11-22T09:30:00Z")
     return value
 
 
 When = Annotated[
     AwareDatetime | None,
     BeforeValidator(_rfc3339),
-    Query(ge=EARLIEST, le=LATEST, description="RFC 3339 with its time zone, from 1970 on and before the year 9000"),
+    Query(ge=EARLIEST, le=LATEST, description="RFC 3339 with its time zone; from 1970 to the year 8999"),
 ]
-"""A time in a query. pydantic alone would take a number for seconds since 1970."""
+"""A time in a query. The pattern is checked because pydantic also accepts a number as seconds since 1970."""

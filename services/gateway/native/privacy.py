@@ -1,4 +1,4 @@
-"""Export and erase a customer: what the GDPR gives people a right to."""
+"""Routes to export and erase a customer, as the GDPR requires."""
 
 import asyncio
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from services.gateway.guard import Here, MayErase
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Who
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem, response_of
@@ -24,7 +24,7 @@ from shared.ledger.erasing import Erasure, ErasureRefusedError
 router = new_router("privacy")
 
 AT_ONCE_SECONDS: Final = 5.0
-"""How long a request waits for its erasure; then it is answered as accepted, and any gateway goes on with it."""
+"""Time that a request waits for its erasure. After it, the response is 202, and any gateway continues the erasure."""
 
 
 EXPORT_WAIT_SECONDS: Final = 20.0
@@ -32,10 +32,10 @@ EXPORT_WAIT_SECONDS: Final = 20.0
 
 
 class ErasureAnswer(Body):
-    """An erasure. `status`: running, done; `changed` says how many rows of which kind were changed so far.
+    """An erasure. `status`: running, done. `changed`: the number of rows changed so far, by kind.
 
-    `pseudonym` is who the customer's ledger entries belong to now. `references_kept` among them counts rows whose order
-    id, command id or code names the customer: those stay.
+    `pseudonym`: the owner of the customer's ledger entries from now on. `references_kept` in `changed` counts rows
+    whose order id, command id or code contains a name of the customer; those are not changed.
     """
 
     erasure_id: str
@@ -47,7 +47,7 @@ class ErasureAnswer(Body):
 
 
 class ExportAnswer(Body):
-    """Everything that the ledger keeps about a customer, a list for each kind. Rows are as the ledger has them."""
+    """All data in the ledger about a customer, one list per kind of row, with the columns of the ledger's tables."""
 
     exported_at: str
     customer_keys: list[str]
@@ -68,9 +68,9 @@ class ExportAnswer(Body):
     kept_answers: list[dict[str, Any]]
 
 
-@router.get("/customers/{who}/export", summary="Export a customer", responses=told(ExportAnswer))
+@router.get("/customers/{who}/export", summary="Export a customer", responses=responses_of(ExportAnswer))
 async def export(gateway: Here, caller: MayErase, who: Who) -> Response:
-    """Everything that the ledger keeps about this person, however named (GDPR Art. 15). Streamed."""
+    """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
     caller.must_see_all()
     person = await exporting.find_person(gateway.pool, names_of(who))
     if person is None:
@@ -110,18 +110,22 @@ _TOO_MANY_EXPORTS: Final = Problem(
 )
 
 
-@router.delete("/customers/{who}", summary="Erase a customer", responses=told(ErasureAnswer) | told(ErasureAnswer, 202))
+@router.delete(
+    "/customers/{who}",
+    summary="Erase a customer",
+    responses=responses_of(ErasureAnswer) | responses_of(ErasureAnswer, 202),
+)
 async def erase(
     gateway: Here,
     caller: MayErase,
     who: Who,
     free_text: Annotated[
-        bool, Query(description="also look through the free text of other people's requests; takes long")
+        bool, Query(description="also search the free text of other customers' requests; slow")
     ] = True,
 ) -> Response:
-    """Remove what names this person, and keep what counts under a pseudonym (GDPR Art. 17).
+    """Replace everything that identifies this customer by a pseudonym; numbers are kept (GDPR Art. 17).
 
-    From the answer on nobody is known by these names. 202: rows are still being changed; look at the erasure.
+    From the response on, these identifiers are unknown. 202: rows are still being changed; poll the erasure.
     """
     caller.must_see_all()
     try:
@@ -135,16 +139,16 @@ async def erase(
     return answer(_document(found), 200 if found.done else 202)
 
 
-@router.get("/erasures/{erasure_id}", summary="How far an erasure is", responses=told(ErasureAnswer))
+@router.get("/erasures/{erasure_id}", summary="Show an erasure's progress", responses=responses_of(ErasureAnswer))
 async def show(gateway: Here, _: MayErase, erasure_id: UUID) -> Response:
-    """Ask again until it is done."""
+    """Show an erasure. Poll until its status is done."""
     return answer(_document(await _erasure(gateway, str(erasure_id))))
 
 
 async def _erasure(gateway: Here, erasure_id: str) -> Erasure:
     found = await erasing.find(gateway.pool, erasure_id)
     if found is None:
-        raise Problem(404, "not_found", f"There is no erasure {erasure_id}.")
+        raise Problem(404, "not_found", f"Erasure {erasure_id} doesn't exist.")
     return found
 
 
@@ -160,4 +164,4 @@ def _document(erasure: Erasure) -> dict[str, Any]:
 
 
 def _unknown(who: str) -> Problem:
-    return Problem(404, "not_found", f"No customer is known as {who!r}.")
+    return Problem(404, "not_found", f"Customer {who!r} doesn't exist.")

@@ -1,4 +1,4 @@
-"""What is looked at: coupons, wallets, redemptions with their failures, reports."""
+"""Routes that read: coupons, wallets, redemptions and refusals, reports."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from services.gateway.guard import Here, MayRead, report_unknown
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
 from services.gateway.native.parameters import AskedName, AskedWho, Name, When
 from services.gateway.native.tables import csv_response, wants_csv
@@ -24,12 +24,12 @@ from shared.ledger.queries import WalletCoupon
 
 router = new_router("looking")
 
-Format = Annotated[Literal["json", "csv"] | None, Query(description="else what Accept says")]
+Format = Annotated[Literal["json", "csv"] | None, Query(description="by default, the format of the Accept header")]
 State = Literal["usable", "held", "used", "voided", "expired", "not_started", "campaign_inactive", "pooled"]
 
 
 class WalletCouponAnswer(Body):
-    """A coupon, with the state that follows from its uses, its time and its campaign."""
+    """A coupon with its state, which depends on its uses, its validity period and its campaign."""
 
     coupon_id: str
     code: str | None
@@ -44,14 +44,14 @@ class WalletCouponAnswer(Body):
 
 
 class CouponsAnswer(Body):
-    """A page of coupons. It may be short though another follows: `next_cursor` says so."""
+    """A page of coupons. It may have fewer items than `limit` although `next_cursor` is set."""
 
     items: list[WalletCouponAnswer]
     next_cursor: str | None
 
 
 class WalletAnswer(Body):
-    """A customer and their coupons, those that last longest first; the first thousand."""
+    """A customer and up to 1,000 coupons, those that expire last first. `more`: there are others."""
 
     identifiers: list[str]
     known_since: str
@@ -60,7 +60,7 @@ class WalletAnswer(Body):
 
 
 class RedemptionAnswer(Body):
-    """What became of one coupon on one order. The discount of what came back is negative."""
+    """A redemption, return, restoration or refusal of a coupon on an order. Returned discounts are negative."""
 
     at: str
     outcome: str
@@ -84,8 +84,8 @@ class RedemptionsAnswer(Body):
 
 
 class ReportAnswer(Body):
-    """What became of a campaign. `conversion`: standing uses for each issued coupon; `repeat_purchase`: the share of
-    customers who redeemed on more than one order; both null where there is nothing to divide by.
+    """The numbers of a campaign. `conversion`: redemptions that are not restored per issued coupon. `repeat_purchase`:
+    the share of customers who redeemed on more than one order. Both are null if the divisor is 0.
     """
 
     campaign_id: str
@@ -99,7 +99,7 @@ class ReportAnswer(Body):
 
 
 class ReportsAnswer(Body):
-    """A report for each campaign that anything happened to."""
+    """A report for each campaign with any activity."""
 
     items: list[ReportAnswer]
 
@@ -107,14 +107,14 @@ class ReportsAnswer(Body):
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
-def told_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
-    """JSON or CSV."""
-    answers = told(model)
-    answers[200]["content"] |= CSV[200]["content"]
-    return answers
+def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that answers with JSON or CSV."""
+    documented = responses_of(model)
+    documented[200]["content"] |= CSV[200]["content"]
+    return documented
 
 
-@router.get("/coupons", summary="List coupons", responses=told(CouponsAnswer))
+@router.get("/coupons", summary="List coupons", responses=responses_of(CouponsAnswer))
 async def coupons(
     request: Request,
     gateway: Here,
@@ -127,7 +127,7 @@ async def coupons(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """By customer, campaign, its group, and state; in pages."""
+    """List coupons in pages; filter by customer, campaign, group and state."""
     after = decode_cursor(cursor, str)
     async with listing.reading(gateway.pool) as connection:
         holder = None
@@ -144,13 +144,13 @@ async def coupons(
     return answer({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
 
 
-@router.get("/customers/{who}/wallet", summary="A customer's coupons", responses=told(WalletAnswer))
+@router.get("/customers/{who}/wallet", summary="Show a customer's wallet", responses=responses_of(WalletAnswer))
 async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
-    """`who`: an id of yours, an e-mail address, or a +phone number; one person however named."""
+    """Show a customer's coupons. `who`: your customer id, an e-mail address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
     if found is None:
-        raise Problem(404, "not_found", f"No customer is known as {who!r}.")
+        raise Problem(404, "not_found", f"Customer {who!r} doesn't exist.")
     return answer(
         {
             "identifiers": list(found.identifiers),
@@ -161,13 +161,13 @@ async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
     )
 
 
-@router.get("/redemptions", summary="List redemptions and failures", responses=told_or_csv(RedemptionsAnswer))
+@router.get("/redemptions", summary="List redemptions and refusals", responses=json_or_csv(RedemptionsAnswer))
 async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     request: Request,
     gateway: Here,
     _: MayRead,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
-    reason: Annotated[Reason | None, Query(description="refusals for it")] = None,
+    reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
     campaign_id: AskedName = None,
     customer: AskedWho = None,
     order_id: AskedName = None,
@@ -178,7 +178,7 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """From every channel in one list, newest first."""
+    """List redemptions and refusals of all channels, newest first."""
     after = _position(cursor)
     async with listing.reading(gateway.pool) as connection:
         holder = None
@@ -201,7 +201,7 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     if customer is not None and holder is None:
         report_unknown(request, 1)
     elif code is not None and not found:
-        report_unknown(request, 1)  # what nobody has tried looks like this, as does a code that nobody has
+        report_unknown(request, 1)  # a code without redemptions may not exist, so it counts as a guess
     items = [_redemption(one) for one in found[:limit]]
     if wants_csv(request, format):
         columns = tuple(RedemptionAnswer.model_fields)
@@ -210,7 +210,7 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     return answer({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
 
 
-@router.get("/reports/campaigns", summary="What campaigns did", responses=told_or_csv(ReportsAnswer))
+@router.get("/reports/campaigns", summary="Report on all campaigns", responses=json_or_csv(ReportsAnswer))
 async def reports(
     request: Request,
     gateway: Here,
@@ -220,7 +220,7 @@ async def reports(
     until: When = None,
     format: Format = None,  # noqa: A002
 ) -> Response:
-    """Issued, redeemed, refused by reason, conversion, repeat purchase, discount given."""
+    """Return, per campaign: issued, redeemed, refused by reason, conversion, repeat purchase, discount given."""
     async with listing.reading(gateway.pool) as connection:
         found = await listing.reports(connection, None, since, until, tenants.groups())
     if wants_csv(request, format):
@@ -228,7 +228,7 @@ async def reports(
     return answer({"items": [_report(one) for one in found]})
 
 
-@router.get("/reports/campaigns/{campaign_id}", summary="What a campaign did", responses=told_or_csv(ReportAnswer))
+@router.get("/reports/campaigns/{campaign_id}", summary="Report on a campaign", responses=json_or_csv(ReportAnswer))
 async def report(
     request: Request,
     gateway: Here,
@@ -239,9 +239,9 @@ async def report(
     until: When = None,
     format: Format = None,  # noqa: A002
 ) -> Response:
-    """The same for one campaign."""
+    """Return issued, redeemed, refused by reason, conversion, repeat purchase and discount given."""
     if await tenants.campaign(gateway, campaign_id) is None:
-        raise Problem(404, "not_found", f"There is no campaign {campaign_id!r}.")
+        raise Problem(404, "not_found", f"Campaign {campaign_id!r} doesn't exist.")
     async with listing.reading(gateway.pool) as connection:
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
@@ -249,7 +249,7 @@ async def report(
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """What a text may be: an id first of all, else what it looks like."""
+    """Return the identifiers that a text may be: a customer id first, then an e-mail address or a phone number."""
     text = who.strip()
     kind, separator, value = text.partition(":")
     if separator and kind == "id":
@@ -266,15 +266,15 @@ def _position(cursor: str | None) -> Position:
         return Position()
     entry_id, at, command_id, code = keys
     if not 0 <= entry_id < 2**63:
-        raise _no_cursor()
+        raise _invalid_cursor()
     if not at:
         return Position(entry_id or None)
     try:
         refused_at = datetime.fromisoformat(at)
     except ValueError:
-        raise _no_cursor() from None
+        raise _invalid_cursor() from None
     if refused_at.tzinfo is None or not EARLIEST <= refused_at <= LATEST:
-        raise _no_cursor()
+        raise _invalid_cursor()
     return Position(entry_id or None, (refused_at, command_id, code))
 
 
@@ -284,13 +284,13 @@ def _cursor(position: Position) -> str:
     return encode_cursor([position.entry_id or 0, at, command_id, code])
 
 
-def _no_cursor() -> Problem:
-    return Problem(422, "invalid_request", "cursor: is none that was given here; take it from next_cursor.")
+def _invalid_cursor() -> Problem:
+    return Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
 
 
 def _uuid(text: str) -> str:
     if len(text) != 36 or not all(one in "0123456789abcdef-" for one in text) or text.count("-") != 4:
-        raise _no_cursor()
+        raise _invalid_cursor()
     return text
 
 
@@ -344,7 +344,7 @@ def _rounded(share: float | None) -> float | None:
 
 
 def _reports_csv(found: list[CampaignReport]) -> Response:
-    """A row for each campaign and currency; refusals as one number and by reason."""
+    """Return a row for each campaign and currency; refusals are given as a total and by reason."""
     columns = (
         "campaign_id", "issued", "redeemed", "restored", "refused", "refused_by_reason", "conversion",
         "repeat_purchase", "currency", "discount_given",

@@ -1,4 +1,4 @@
-"""Coupons at the checkout: validate, explain, lock, burn, release, redeem, and what becomes of the order."""
+"""Routes of the checkout: validate, explain, lock, burn, release and redeem coupons; cancel and return orders."""
 
 from typing import Annotated, Any, Final
 
@@ -23,7 +23,7 @@ from services.gateway.native.bodies import (
     takes,
 )
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
 from shared.domain.model.ids import lock_reference
@@ -42,9 +42,9 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 @router.post(
     "/validate",
-    summary="Judge coupons without changing anything",
+    summary="Validate coupons without changing anything",
     openapi_extra=takes(ValidateBody, example=EXAMPLE),
-    responses=told(ValidationAnswer),
+    responses=responses_of(ValidationAnswer),
 )
 async def validate(
     request: Request,
@@ -52,22 +52,22 @@ async def validate(
     _: MayValidate,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
 ) -> Response:
-    """What redeeming these codes would come to now. A refusal is an answer here (`valid`: false), not a problem."""
-    verdict = await gateway.validate(_asked(request, body, body.codes, atomic=body.atomic))
+    """Return the result that redeeming these codes would have now. A refusal is a 200 with `valid`: false."""
+    verdict = await gateway.validate(_command(request, body, body.codes, atomic=body.atomic))
 
     def render() -> Response:
         document = verdict_document(verdict)
         del document["redemption_id"], document["lock_reference"], document["expires_at"]
         return answer(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
 
-    return await aside(_parts(verdict), render)
+    return await aside(_line_count(verdict), render)
 
 
 @router.post(
     "/explain",
-    summary="Every rule for one code, with what it saw",
+    summary="Explain every rule for one code",
     openapi_extra=takes(ExplainBody, example={"code": "SAVE10", "order": EXAMPLE["order"]}),
-    responses=told(ExplanationAnswer),
+    responses=responses_of(ExplanationAnswer),
 )
 async def explain(
     request: Request,
@@ -75,17 +75,17 @@ async def explain(
     _: MayValidate,
     body: Annotated[ExplainBody, Depends(body_of(ExplainBody))],
 ) -> Response:
-    """Not just the first refusal: each rule, whether it holds for this order now, and the numbers behind it."""
-    explanation = await gateway.explain(_asked(request, body, (body.code,), atomic=False))
+    """Return every rule, not only the first that refuses: whether it passes for this order, and the numbers it saw."""
+    explanation = await gateway.explain(_command(request, body, (body.code,), atomic=False))
     return answer(explanation_document(explanation))
 
 
 @router.post(
     "/locks",
-    summary="Hold coupons for a customer or an order",
+    summary="Lock coupons for a customer or an order",
     status_code=201,
     openapi_extra=takes(LockBody, example=EXAMPLE | {"lock_seconds": 900}),
-    responses=told(VerdictAnswer, 201),
+    responses=responses_of(VerdictAnswer, 201),
 )
 async def lock(
     request: Request,
@@ -93,40 +93,40 @@ async def lock(
     _: MayRedeem,
     body: Annotated[LockBody, Depends(body_of(LockBody))],
 ) -> Response:
-    """All or nothing, until `expires_at`. The same `lock_reference` again replaces what it holds."""
+    """Lock all codes or none, until `expires_at`. A lock with the same `lock_reference` is replaced."""
     command_id = command_id_of(request)
     command = LockCoupons(
         command_id,
         body.lock_reference or lock_reference(command_id),
         body.codes,
         body.lock_seconds or gateway.settings.lock_seconds,
-        body.who,
+        body.command_customer,
         _order(body),
         body.order_id or (None if body.order is None else body.order.order_id),
         CHANNEL,
         body.validation_code,
     )
     gateway.weigh(command)
-    return await _told(await gateway.execute(command), 201)
+    return await _render(await gateway.execute(command), 201)
 
 
-@router.post("/locks/{lock_reference}/release", summary="Let a lock go", responses=told(VerdictAnswer))
+@router.post("/locks/{lock_reference}/release", summary="Release a lock", responses=responses_of(VerdictAnswer))
 async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
-    """What it holds can be used by others at once. Letting go twice is letting go once."""
-    return await _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    """Make the locked uses available to others at once. Releasing a lock again changes nothing."""
+    return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
-@router.delete("/locks/{lock_reference}", summary="Let a lock go", responses=told(VerdictAnswer))
+@router.delete("/locks/{lock_reference}", summary="Release a lock", responses=responses_of(VerdictAnswer))
 async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
-    """The same as releasing it."""
-    return await _told(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    """Release the lock, as `POST /v1/locks/{lock_reference}/release` does."""
+    return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.post(
     "/locks/{lock_reference}/burn",
-    summary="Use what a lock holds",
+    summary="Redeem the coupons of a lock",
     openapi_extra=takes(BurnBody, example={"order_id": "ORD456"}),
-    responses=told(VerdictAnswer),
+    responses=responses_of(VerdictAnswer),
 )
 async def burn(
     request: Request,
@@ -135,7 +135,7 @@ async def burn(
     lock_reference: Name,
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
-    """With `order` the rules of orders are judged anew; without it the discount is what the lock held."""
+    """Redeem on an order. With `order`, the rules are checked again; without it, the discount is the lock's."""
     order = Order(body.order_id, gateway.settings.currency, 0)
     if body.order is not None:
         order = _order(AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))) or order
@@ -150,14 +150,14 @@ async def burn(
         validation_code=body.validation_code,
         priced=body.order is not None,
     )
-    return await _told(await gateway.execute(command))
+    return await _render(await gateway.execute(command))
 
 
 @router.post(
     "/redemptions",
     summary="Redeem coupons on an order",
     openapi_extra=takes(RedeemBody, example=EXAMPLE),
-    responses=told(VerdictAnswer),
+    responses=responses_of(VerdictAnswer),
 )
 async def redeem(
     request: Request,
@@ -165,17 +165,17 @@ async def redeem(
     _: MayRedeem,
     body: Annotated[RedeemBody, Depends(body_of(RedeemBody))],
 ) -> Response:
-    """Judge and use, all or nothing by default. The same order again changes nothing that stands."""
-    command = _asked(request, body, body.codes, atomic=body.atomic)
+    """Validate and redeem, all codes or none by default. Repeating the same order changes nothing."""
+    command = _command(request, body, body.codes, atomic=body.atomic)
     gateway.weigh(command)
-    return await _told(await gateway.execute(command))
+    return await _render(await gateway.execute(command))
 
 
 @router.post(
     "/orders/{order_id}/cancel",
-    summary="An order was cancelled: restore its coupons",
+    summary="Cancel an order and restore its coupons",
     openapi_extra=takes(CancelBody, optional=True),
-    responses=told(VerdictAnswer),
+    responses=responses_of(VerdictAnswer),
 )
 async def cancel(
     request: Request,
@@ -184,16 +184,16 @@ async def cancel(
     order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
 ) -> Response:
-    """Restores what the campaigns restore on `order.cancelled`, and lets go what the order holds."""
+    """Restore the coupons whose campaigns restore on `order.cancelled`, and release what the order holds."""
     command = CancelOrder(command_id_of(request), order_id, body.cancelled_at, CHANNEL)
-    return await _told(await gateway.execute(command))
+    return await _render(await gateway.execute(command))
 
 
 @router.post(
     "/orders/{order_id}/return",
-    summary="An order came back, whole or in part",
+    summary="Return an order, whole or in part",
     openapi_extra=takes(ReturnBody, optional=True),
-    responses=told(VerdictAnswer),
+    responses=responses_of(VerdictAnswer),
 )
 async def return_order(
     request: Request,
@@ -202,7 +202,7 @@ async def return_order(
     order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
 ) -> Response:
-    """A part gives back its share of the discount; the use is restored when all of the order has come back."""
+    """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
     command = ReturnOrder(
         command_id_of(request),
         order_id,
@@ -212,21 +212,21 @@ async def return_order(
         lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
         amount=None if body.lines else body.amount,
     )
-    return await _told(await gateway.execute(command))
+    return await _render(await gateway.execute(command))
 
 
-def _asked(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool) -> RedeemCoupons | LockCoupons:
-    """The question as a command: of an order where one is told, else of what needs none."""
+def _command(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool) -> RedeemCoupons | LockCoupons:
+    """Return the command to validate: a redemption with an order, a lock without one."""
     command_id = command_id_of(request)
     order = _order(body)
     if order is None:
         return LockCoupons(
-            command_id, lock_reference(command_id), codes, 1, body.who, channel=CHANNEL,
+            command_id, lock_reference(command_id), codes, 1, body.command_customer, channel=CHANNEL,
             validation_code=body.validation_code,
         )  # fmt: skip
     return RedeemCoupons(
-        command_id, order, codes, body.who, getattr(body, "lock_reference", None), atomic, at=order.placed_at,
-        channel=CHANNEL, validation_code=body.validation_code,
+        command_id, order, codes, body.command_customer, getattr(body, "lock_reference", None), atomic,
+        at=order.placed_at, channel=CHANNEL, validation_code=body.validation_code,
     )  # fmt: skip
 
 
@@ -237,13 +237,13 @@ def _order(body: AskedBody) -> Order | None:
         raise order_problem(error) from None
 
 
-async def _told(verdict: Verdict, status: int = 200) -> Response:
-    """The verdict, or its refusal as a problem."""
+async def _render(verdict: Verdict, status: int = 200) -> Response:
+    """Render the verdict. Raises a Problem for a refusal."""
     if verdict.outcome == "refused":
         raise refusal(verdict)
-    return await aside(_parts(verdict), lambda: answer(verdict_document(verdict), status))
+    return await aside(_line_count(verdict), lambda: answer(verdict_document(verdict), status))
 
 
-def _parts(verdict: Verdict) -> int:
-    """How many shares of lines an answer lists."""
+def _line_count(verdict: Verdict) -> int:
+    """Return how many discounts on lines a response lists."""
     return sum([len(coupon.lines) for coupon in verdict.accepted])

@@ -1,4 +1,4 @@
-"""Webhooks: who is told, with which secret, what was sent, and sending it again."""
+"""Routes of webhook endpoints: their secrets, their deliveries, and redelivery."""
 
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -12,14 +12,14 @@ from services.gateway.guard import Here, MayManage, MayRead, sees_all
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
-from services.gateway.native.openapi import told
+from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.problems import Problem
 from shared.webhooks import endpoints, log
 from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, EndpointError, NewEndpoint
 
 router = new_router("webhooks", Depends(sees_all))
-"""Endpoints are told of every campaign, so a key that is bound to groups has nothing to do with them."""
+"""Endpoints get the events of all campaigns, so keys that are bound to groups have no access."""
 
 EndpointId = Annotated[UUID, Path()]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -29,39 +29,39 @@ EXAMPLE: Final = {"url": "https://shop.example/hooks", "event_types": ["coupon.r
 
 
 class EndpointBody(Body):
-    """Where to send, and what: `*` is everything."""
+    """A URL and the event types to send to it; `*` means all."""
 
     url: Annotated[str, Field(min_length=1, max_length=endpoints.MAX_URL_LENGTH)]
     event_types: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=20)] = (ALL_TYPES,)
 
 
 class RotateBody(Body):
-    """How long the secret before signs beside the new one."""
+    """The time for which deliveries are signed with both the old and the new secret."""
 
     overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)] = OVERLAP_SECONDS
 
 
 class DisableBody(Body):
-    """Why, for whoever looks later."""
+    """The reason, which is shown with the endpoint."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "Disabled over HTTP."
 
 
 class RedeliverBody(Body):
-    """From when on what failed is sent again."""
+    """The time from which failed deliveries are sent again."""
 
     since: Moment
 
 
 class SecretAnswer(Body):
-    """An endpoint's secret, told only now."""
+    """An endpoint's secret. It is shown only in this response."""
 
     endpoint_id: str
     secret: str
 
 
 class EndpointAnswer(Body):
-    """An endpoint, with how many deliveries wait and failed."""
+    """An endpoint with the number of pending and failed deliveries."""
 
     endpoint_id: str
     url: str
@@ -74,13 +74,13 @@ class EndpointAnswer(Body):
 
 
 class EndpointsAnswer(Body):
-    """Every endpoint, oldest first."""
+    """All endpoints, oldest first."""
 
     items: list[EndpointAnswer]
 
 
 class AttemptAnswer(Body):
-    """One try, and what came of it."""
+    """One attempt and its result."""
 
     attempt: int
     at: str
@@ -90,7 +90,7 @@ class AttemptAnswer(Body):
 
 
 class DeliveryAnswer(Body):
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     delivery_id: int
     event_id: str
@@ -110,7 +110,7 @@ class DeliveriesAnswer(Body):
 
 
 class RedeliveredAnswer(Body):
-    """How many deliveries are due again; a test has its id."""
+    """The number of deliveries that will be sent again; `delivery_id` for a single one."""
 
     redelivered: int
     delivery_id: int | None = None
@@ -118,10 +118,12 @@ class RedeliveredAnswer(Body):
 
 @router.post(
     "/webhooks", summary="Add an endpoint", status_code=201, openapi_extra=takes(EndpointBody, example=EXAMPLE),
-    responses=told(SecretAnswer, 201),
+    responses=responses_of(SecretAnswer, 201),
 )  # fmt: skip
 async def add(gateway: Here, _: MayManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]) -> Response:
-    """It is told from now on. The secret is told once, here; receivers check signatures by it (Standard Webhooks)."""
+    """Add an endpoint, which gets events from now on. The secret is shown only in this response; receivers verify
+    signatures with it (Standard Webhooks).
+    """
     try:
         made = await endpoints.add(gateway.pool, body.url, body.event_types, allow_private=_allow_private(gateway))
     except EndpointError as error:
@@ -129,47 +131,47 @@ async def add(gateway: Here, _: MayManage, body: Annotated[EndpointBody, Depends
     return answer(_secret(made), 201)
 
 
-@router.get("/webhooks", summary="List endpoints", responses=told(EndpointsAnswer))
+@router.get("/webhooks", summary="List endpoints", responses=responses_of(EndpointsAnswer))
 async def list_all(gateway: Here, _: MayRead) -> Response:
-    """All of them; there are few."""
+    """List all endpoints, without pages."""
     return answer({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
 
 
-@router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=told(EndpointAnswer))
+@router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=responses_of(EndpointAnswer))
 async def show(gateway: Here, _: MayRead, endpoint_id: EndpointId) -> Response:
-    """With how many deliveries wait and failed."""
-    return await _shown(gateway, endpoint_id)
+    """Show an endpoint with the number of pending and failed deliveries."""
+    return await _show(gateway, endpoint_id)
 
 
 @router.put(
     "/webhooks/{endpoint_id}", summary="Change an endpoint", openapi_extra=takes(EndpointBody, example=EXAMPLE),
-    responses=told(EndpointAnswer),
+    responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def change(
     gateway: Here, _: MayManage, endpoint_id: EndpointId, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
 ) -> Response:
-    """Another address or other types; what waits goes to the new address."""
-    await _known(gateway, endpoint_id)
+    """Change the URL and the event types. Pending deliveries go to the new URL."""
+    await _find(gateway, endpoint_id)
     try:
         await endpoints.change(
             gateway.pool, endpoint_id, body.url, body.event_types, allow_private=_allow_private(gateway)
         )
     except EndpointError as error:
         raise Problem(422, "invalid_request", str(error)) from None
-    return await _shown(gateway, endpoint_id)
+    return await _show(gateway, endpoint_id)
 
 
-@router.delete("/webhooks/{endpoint_id}", summary="Remove an endpoint", responses=told(RedeliveredAnswer))
+@router.delete("/webhooks/{endpoint_id}", summary="Remove an endpoint", responses=responses_of(RedeliveredAnswer))
 async def remove(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
-    """It is told nothing ever again."""
-    await _known(gateway, endpoint_id)
+    """Remove an endpoint. Nothing more is sent to it."""
+    await _find(gateway, endpoint_id)
     await endpoints.remove(gateway.pool, endpoint_id)
     return answer({"redelivered": 0, "delivery_id": None})
 
 
 @router.post(
-    "/webhooks/{endpoint_id}/rotate", summary="Give an endpoint a new secret",
-    openapi_extra=takes(RotateBody, optional=True), responses=told(SecretAnswer),
+    "/webhooks/{endpoint_id}/rotate", summary="Rotate an endpoint's secret",
+    openapi_extra=takes(RotateBody, optional=True), responses=responses_of(SecretAnswer),
 )  # fmt: skip
 async def rotate(
     gateway: Here,
@@ -177,22 +179,24 @@ async def rotate(
     endpoint_id: EndpointId,
     body: Annotated[RotateBody, Depends(body_of(RotateBody, optional=True))],
 ) -> Response:
-    """Told once, here. For a day (or as asked) deliveries are signed with both, so that receivers can change over."""
-    await _known(gateway, endpoint_id)
+    """Create a new secret, which is shown only in this response. For a day, or `overlap_seconds`, deliveries are signed
+    with both secrets, so that receivers can switch.
+    """
+    await _find(gateway, endpoint_id)
     return answer(_secret(await endpoints.rotate(gateway.pool, endpoint_id, body.overlap_seconds)))
 
 
-@router.post("/webhooks/{endpoint_id}/enable", summary="Tell an endpoint again", responses=told(EndpointAnswer))
+@router.post("/webhooks/{endpoint_id}/enable", summary="Enable an endpoint", responses=responses_of(EndpointAnswer))
 async def enable(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
-    """What waited is sent."""
-    await _known(gateway, endpoint_id)
+    """Enable an endpoint and send its pending deliveries."""
+    await _find(gateway, endpoint_id)
     await endpoints.enable(gateway.pool, endpoint_id)
-    return await _shown(gateway, endpoint_id)
+    return await _show(gateway, endpoint_id)
 
 
 @router.post(
-    "/webhooks/{endpoint_id}/disable", summary="Tell an endpoint nothing for now",
-    openapi_extra=takes(DisableBody, optional=True), responses=told(EndpointAnswer),
+    "/webhooks/{endpoint_id}/disable", summary="Disable an endpoint",
+    openapi_extra=takes(DisableBody, optional=True), responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def disable(
     gateway: Here,
@@ -200,16 +204,16 @@ async def disable(
     endpoint_id: EndpointId,
     body: Annotated[DisableBody, Depends(body_of(DisableBody, optional=True))],
 ) -> Response:
-    """What is meant for it waits until it is enabled."""
-    await _known(gateway, endpoint_id)
+    """Disable an endpoint. Its deliveries stay pending until it is enabled."""
+    await _find(gateway, endpoint_id)
     await endpoints.disable(gateway.pool, endpoint_id, body.reason)
-    return await _shown(gateway, endpoint_id)
+    return await _show(gateway, endpoint_id)
 
 
-@router.post("/webhooks/{endpoint_id}/test", summary="Send a test", responses=told(RedeliveredAnswer))
+@router.post("/webhooks/{endpoint_id}/test", summary="Send a test event", responses=responses_of(RedeliveredAnswer))
 async def send_test(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
-    """An event `webhook.test`, to this endpoint only; what came of it is in its deliveries."""
-    await _known(gateway, endpoint_id)
+    """Send an event `webhook.test` to this endpoint only. Its deliveries show the result."""
+    await _find(gateway, endpoint_id)
     try:
         delivery_id = await log.send_test(gateway.pool, endpoint_id)
     except EndpointError as error:
@@ -218,7 +222,9 @@ async def send_test(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Res
 
 
 @router.get(
-    "/webhooks/{endpoint_id}/deliveries", summary="What was sent to an endpoint", responses=told(DeliveriesAnswer)
+    "/webhooks/{endpoint_id}/deliveries",
+    summary="List an endpoint's deliveries",
+    responses=responses_of(DeliveriesAnswer),
 )
 async def deliveries(
     gateway: Here,
@@ -229,11 +235,11 @@ async def deliveries(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """With every attempt: when, the answer's status, the error, how long it took."""
-    await _known(gateway, endpoint_id)
+    """List deliveries with all attempts: time, response status, error and latency."""
+    await _find(gateway, endpoint_id)
     before = decode_cursor(cursor, int)
     if before is not None and not 0 < before[0] < 2**63:
-        raise Problem(422, "invalid_request", "cursor: is none that was given here; take it from next_cursor.")
+        raise Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
     found = await log.page(gateway.pool, endpoint_id, status, before[0] if before else None, limit + 1)
     last = found[min(limit, len(found)) - 1].delivery_id if found else 0
     return answer(page([_delivery(one) for one in found], limit, last))
@@ -241,10 +247,10 @@ async def deliveries(
 
 @router.post(
     "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a delivery again",
-    responses=told(RedeliveredAnswer),
+    responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
 async def redeliver(gateway: Here, _: MayManage, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Response:
-    """Once, at once, whatever became of it."""
+    """Send a delivery again, once and immediately, whatever its status is."""
     try:
         await log.redeliver(gateway.pool, endpoint_id, delivery_id)
     except EndpointError as error:
@@ -253,8 +259,9 @@ async def redeliver(gateway: Here, _: MayManage, endpoint_id: EndpointId, delive
 
 
 @router.post(
-    "/webhooks/{endpoint_id}/redeliver", summary="Send again what failed",
-    openapi_extra=takes(RedeliverBody, example={"since": "2026-11-22T00:00:00Z"}), responses=told(RedeliveredAnswer),
+    "/webhooks/{endpoint_id}/redeliver", summary="Send failed deliveries again",
+    openapi_extra=takes(RedeliverBody, example={"since": "2026-11-22T00:00:00Z"}),
+    responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
 async def redeliver_failed(
     gateway: Here,
@@ -262,22 +269,22 @@ async def redeliver_failed(
     endpoint_id: EndpointId,
     body: Annotated[RedeliverBody, Depends(body_of(RedeliverBody))],
 ) -> Response:
-    """What failed since a time, the oldest thousand of it at most; ask again for more."""
-    await _known(gateway, endpoint_id)
+    """Send deliveries that failed since a time again: up to 1,000, the oldest first. Repeat the request for more."""
+    await _find(gateway, endpoint_id)
     return answer(
         {"redelivered": await log.redeliver_failed(gateway.pool, endpoint_id, body.since), "delivery_id": None}
     )
 
 
-async def _known(gateway: Gateway, endpoint_id: UUID) -> Endpoint:
+async def _find(gateway: Gateway, endpoint_id: UUID) -> Endpoint:
     try:
         return await endpoints.show(gateway.pool, endpoint_id)
     except EndpointError as error:
         raise Problem(404, "not_found", str(error)) from None
 
 
-async def _shown(gateway: Gateway, endpoint_id: UUID) -> Response:
-    return answer(_endpoint(await _known(gateway, endpoint_id)))
+async def _show(gateway: Gateway, endpoint_id: UUID) -> Response:
+    return answer(_endpoint(await _find(gateway, endpoint_id)))
 
 
 def _allow_private(gateway: Gateway) -> bool:

@@ -1,4 +1,4 @@
--- What is known of requests that this process may not answer anew: the answer, or that another is at it.
+-- Reads requests that this process may not execute again: the kept response, or none if another process executes it.
 SELECT caller, idempotency_key, fingerprint, status, media_type, body
 FROM http_answers
 JOIN unnest($1::text[], $2::text[]) AS asked (caller, idempotency_key) USING (caller, idempotency_key)

@@ -1,4 +1,4 @@
--- Puts away what was answered long ago. A command stays what it was: the journal keeps its verdict for good.
+-- Deletes old responses. The journal keeps the verdicts of their commands permanently.
 DELETE FROM http_answers
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM http_answers

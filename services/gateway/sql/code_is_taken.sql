@@ -1,2 +1,2 @@
--- Whether a coupon of another campaign has the code already.
+-- Checks whether a coupon of another campaign already has the code.
 SELECT EXISTS (SELECT FROM coupons WHERE code_key = $1 AND campaign_id <> $2)

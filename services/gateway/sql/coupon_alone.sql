@@ -1,4 +1,4 @@
--- A coupon by its code, with how many coupons its campaign has that are in use: one, two, or more than two told as two.
+-- Finds a coupon by its code, with the number of active coupons of its campaign, counted up to two.
 SELECT coupon.campaign_id, coupon.status, coupon.used_uses, coupon.held_uses,
     (
         SELECT count(*) FROM (

@@ -1,2 +1,2 @@
--- How many coupons of these campaigns are in use.
+-- Counts the usable coupons of these campaigns.
 SELECT count(*) FROM coupons WHERE campaign_id = ANY ($1::text[]) AND status = 'active'

@@ -1,5 +1,5 @@
--- Coupons in use of campaigns that name the product, in the order of their codes; a page, by the offset that the
--- vendor's clients send.
+-- Lists a page of usable coupons of campaigns that name the product, sorted by code. Paged by offset, as the vendor's
+-- clients send one.
 SELECT coupon.code, coupon.uses_limit, coupon.used_uses, campaign.definition::text AS definition
 FROM campaigns AS campaign JOIN coupons AS coupon USING (campaign_id)
 WHERE campaign.definition->'applies_to'->'product_ids' ? $1 AND campaign.status <> 'archived'

@@ -1,5 +1,5 @@
--- Adds wrong guesses to those of all gateways; answers with all that count now for these callers and addresses, and the
--- time by which they count, in seconds since 1970.
+-- Adds wrong guesses to the counts of all gateways. Returns all current counts of these callers and addresses, and the
+-- ledger's time in seconds since 1970.
 WITH present AS (
     SELECT extract(epoch FROM statement_timestamp())::float8 AS at,
         floor(extract(epoch FROM statement_timestamp()) / $4::integer)::bigint AS slot

@@ -1,5 +1,5 @@
--- The ledger's time in seconds since 1970, and wrong guesses that count now, of every caller and address: usually none;
--- the newest first, within a bound.
+-- Reads the ledger's time in seconds since 1970, and the current wrong guesses of all callers and addresses, usually
+-- none. The newest come first, up to a limit.
 SELECT extract(epoch FROM statement_timestamp())::float8 AS at, found.subject, found.slot, found.guesses
 FROM (SELECT) AS present
 LEFT JOIN (

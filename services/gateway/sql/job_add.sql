@@ -1,4 +1,4 @@
--- A job that waits for a gateway, unless its caller has too much waiting; the same one again is the one that is there.
+-- Adds a waiting job, unless its caller has reached the limits. Adding it again changes nothing.
 INSERT INTO jobs (job_id, caller, campaign_id, total)
 SELECT $1, $2, $3, $4
 WHERE (

@@ -1,5 +1,5 @@
--- The job that nobody is at and nobody was at for longest, so that jobs take turns; for a while: a gateway that dies
--- leaves it to another.
+-- Leases the job without a lease that has waited longest, so that jobs take turns. The lease ends after a while, so that
+-- another gateway can continue the job of one that died.
 UPDATE jobs SET status = 'running', lease_until = now() + make_interval(secs => $1), updated_at = now()
 WHERE job_id = (
     SELECT job_id FROM jobs

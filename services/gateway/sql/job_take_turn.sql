@@ -1,2 +1,2 @@
--- Holds other additions of jobs of the same caller until this transaction ends.
+-- Makes other additions of jobs by the same caller wait until this transaction ends.
 SELECT pg_advisory_xact_lock($1::integer, hashtext($2))

@@ -1,4 +1,4 @@
--- Deletes jobs that ended long ago. Their coupons stay; the same request again makes the job anew, of the same codes.
+-- Deletes old jobs. Their coupons stay. A retry of the request then creates the job again, with the same codes.
 DELETE FROM jobs
 WHERE job_id = ANY (ARRAY(
     SELECT job_id FROM jobs

@@ -1,5 +1,5 @@
--- Whether coupons were used on an order, of campaigns of these groups or of any, whatever became of it since; by
--- ledger_entries_order_coupon.
+-- Checks whether coupons were ever redeemed on an order, of campaigns of these groups or of any. Restored ones count
+-- too. Uses the index ledger_entries_order_coupon.
 SELECT EXISTS (
     SELECT FROM ledger_entries
     WHERE order_id = $1 AND kind = 'burned'

@@ -1,4 +1,4 @@
-"""Capillary v1.1's redemption of coupons."""
+"""Coupon redemption of Capillary v1.1."""
 
 from services.gateway.facades.capillary.routes import create
 

@@ -1,4 +1,4 @@
-"""What Capillary's clients send: one coupon or a list of them, under `root`."""
+"""Request bodies of Capillary's clients: one coupon or a list of coupons under `root`."""
 
 from typing import Annotated, Any
 
@@ -9,17 +9,17 @@ from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, check_meta
 from services.gateway.native.bodies import Body
 
 MOST_READ = 1_000
-"""Most coupons that are counted before the answer is that there are too many."""
+"""Maximum coupons that are parsed. Up to this number, the error about too many coupons contains the count."""
 
 
 class CapillaryBody(Body):
-    """Clients in the field send more than is read here; what isn't known is ignored."""
+    """Base of the bodies. Unknown fields are ignored, because clients send more fields than are read here."""
 
     model_config = Body.model_config | {"extra": "ignore"}
 
 
 class CustomerIn(CapillaryBody):
-    """Any registered identifier."""
+    """A customer, by any registered identifier."""
 
     mobile: Contact | None = None
     email: Contact | None = None
@@ -27,7 +27,7 @@ class CustomerIn(CapillaryBody):
 
 
 class TransactionIn(CapillaryBody):
-    """What the coupon is used on."""
+    """The transaction on which the coupon is used."""
 
     number: Contact | None = None
     amount: Amount | None = None
@@ -63,25 +63,25 @@ class CouponIn(CapillaryBody):
 
     @property
     def used_on(self) -> TransactionIn | None:
-        """The transaction, however it stands there."""
+        """The transaction, which may be sent as an object or as a list of one."""
         if isinstance(self.transaction, tuple):
             return self.transaction[0] if self.transaction else None
         return self.transaction
 
 
 class RootIn(CapillaryBody):
-    """The coupons."""
+    """The `root` object of a request."""
 
     coupon: Annotated[tuple[CouponIn, ...], Field(min_length=1, max_length=MOST_READ)] | CouponIn
 
     @property
     def coupons(self) -> tuple[CouponIn, ...]:
-        """The coupons, however many."""
+        """The coupons as a tuple, which may be sent as an object or as a list."""
         return self.coupon if isinstance(self.coupon, tuple) else (self.coupon,)
 
 
 class RedeemBody(CapillaryBody):
-    """The request."""
+    """The body of a redeem request."""
 
     root: RootIn
 

@@ -1,7 +1,8 @@
 """`POST {base}/v1.1/coupon/redeem`: coupons redeemed one by one, each with its own item status.
 
-Coupons of one customer on one transaction are judged together, since an order's coupons bear on each other; each gets
-its own verdict. A notification follows only a request with a single coupon, so each part says how many the whole named.
+Coupons of one customer on one transaction are decided together, because the coupons of an order affect each other; each
+gets its own status. Only a request with a single coupon is followed by a notification, so each command contains the
+number of coupons in the whole request.
 """
 
 import asyncio
@@ -51,10 +52,10 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 @dataclass
 class Item:
-    """One coupon of the request on its way: who, on what, and what came of it. `failed`: (code, message)."""
+    """One coupon of the request with its customer, its order and its result. `failed`: (code, message)."""
 
     asked: CouponIn
-    who: Customer | None = None
+    customer: Customer | None = None
     order: Order | None = None
     priced: bool = False
     verdict: Verdict | None = None
@@ -63,9 +64,9 @@ class Item:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Items of one key are judged together."""
+        """Items with the same key are decided together."""
         fields = self.asked.custom_fields
-        return (self.who, self.order, self.asked.validation_code, None if fields is None else fields.field)
+        return (self.customer, self.order, self.asked.validation_code, None if fields is None else fields.field)
 
 
 @router.post("/v1.1/coupon/redeem")
@@ -74,7 +75,7 @@ async def redeem(
     gateway: Here,
     _: MayRedeem,
 ) -> Response:
-    """Redeem each coupon, or say of each why not."""
+    """Redeem coupons. Each gets its own status."""
     asked = await _read(request)
     items = [_item(one, number, request, gateway) for number, one in enumerate(asked)]
     _fail_repeated(items)
@@ -91,53 +92,54 @@ async def redeem(
             ]
         )
     await _name_customers(gateway, items)
-    told = [_told(item) for item in items]
-    good = sum(one["item_status"]["success"] == "true" for one in told)
-    if good == len(told):
+    coupons = [_coupon_document(item) for item in items]
+    good = sum(one["item_status"]["success"] == "true" for one in coupons)
+    if good == len(coupons):
         status = {"success": "true", "code": 200, "message": "Success"}
     elif good:
-        status = {"success": "partial", "code": 200, "message": f"{good} of {len(told)} coupons were redeemed"}
+        status = {"success": "partial", "code": 200, "message": f"{good} of {len(coupons)} coupons were redeemed"}
     else:
         status = {"success": "false", "code": ALL_FAILED, "message": "No coupon was redeemed"}
-    return json_response({"response": {"status": status, "coupons": {"coupon": told[0] if len(told) == 1 else told}}})
+    document = {"status": status, "coupons": {"coupon": coupons[0] if len(coupons) == 1 else coupons}}
+    return json_response({"response": document})
 
 
 async def _read(request: Request) -> Sequence[CouponIn]:
-    """The coupons. Raises a Problem, for comments with where the first one is."""
+    """Parse the coupons. Raises a Problem; if the JSON has comments, with the place of the first one."""
     content = await request.body()
     try:
         asked = read_body(RedeemBody, request, content).root.coupons
     except Problem as problem:
         if problem.code == "invalid_json" and (where := comment_in(content.decode("utf-8", "replace"))) is not None:
             raise Problem(
-                400, "invalid_json", f"JSON has no comments, and one begins at line {where[0]}, column {where[1]}; "
-                "remove it.",
+                400, "invalid_json", f"JSON can't contain comments; remove the one at line {where[0]}, column "
+                f"{where[1]}.",
             ) from None  # fmt: skip
         raise
     if len(asked) > CAPILLARY_MOST_COUPONS:
         raise Problem(
-            400, "too_many_coupons", f"At most {CAPILLARY_MOST_COUPONS} coupons in a request, not {len(asked)}."
+            400, "too_many_coupons", f"A request can have at most {CAPILLARY_MOST_COUPONS} coupons, not {len(asked)}."
         )
     return asked
 
 
 def comment_in(text: str) -> tuple[int, int] | None:
-    """(line, column) of the first `//` outside of a JSON string; None where there is none."""
+    """Return (line, column) of the first `//` outside of JSON strings, or None."""
     bare = _STRING.sub(lambda found: " " * len(found[0]), text)
     at = bare.find("//")
     return None if at < 0 else (text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def _item(asked: CouponIn, number: int, request: Request, gateway: Gateway) -> Item:
-    """The coupon with its customer and order as the engine knows them, or why they can't be."""
+    """Convert a coupon with its customer and order, or set `failed` if they are not valid."""
     item = Item(asked)
     settings = gateway.settings
     if asked.customer is not None:
-        item.who, item.failed = _customer(asked.customer, settings.region)
+        item.customer, item.failed = _customer(asked.customer, settings.region)
     transaction = asked.used_on
-    number_told = "" if transaction is None or transaction.number is None else transaction.number.strip()
-    # Without a number each coupon is used on a transaction of its own, the same one when the request is repeated.
-    order_id = number_told or f"capillary {derived_id('transaction', command_id_of(request), str(number))}"
+    transaction_number = "" if transaction is None or transaction.number is None else transaction.number.strip()
+    # Without a number, each coupon gets its own transaction id, which is the same for a retry of the request.
+    order_id = transaction_number or f"capillary {derived_id('transaction', command_id_of(request), str(number))}"
     amount = 0
     if transaction is not None and transaction.amount is not None:
         item.priced = True
@@ -149,15 +151,18 @@ def _item(asked: CouponIn, number: int, request: Request, gateway: Gateway) -> I
     return item
 
 
-def _customer(told: CustomerIn, region: str | None) -> tuple[Customer | None, tuple[int, str] | None]:
+def _customer(body: CustomerIn, region: str | None) -> tuple[Customer | None, tuple[int, str] | None]:
     mobile = None
-    if told.mobile and told.mobile.strip():
-        # Capillary writes numbers with their country and without a plus; or without either, as the shop's own are.
-        number = told.mobile.strip()
+    if body.mobile and body.mobile.strip():
+        # Capillary sends numbers with the country code but no plus sign, or, in the shop's own country, with neither.
+        number = body.mobile.strip()
         mobile = e164(number) or e164(number, region) or e164(f"+{number}")
         if mobile is None:
-            return None, (CUSTOMER_INVALID, f"The mobile number {number!r} isn't one; write it with its country.")
-    customer = Customer(told.external_id or None, told.email or None, mobile)
+            return None, (
+                CUSTOMER_INVALID,
+                f"The mobile number {number!r} is not valid; write it with its country code.",
+            )
+    customer = Customer(body.external_id or None, body.email or None, mobile)
     if not identifiers(customer):
         return None, None
     return customer, None
@@ -168,7 +173,7 @@ def _fail_repeated(items: Sequence[Item]) -> None:
     for item in items:
         key = code_key(item.asked.code)
         if key in seen:
-            item.failed = (REPEATED, f"Coupon {item.asked.code!r} stands in the request more than once.")
+            item.failed = (REPEATED, f"Coupon {item.asked.code!r} is in the request more than once.")
         seen.add(key)
 
 
@@ -180,7 +185,7 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
         command_id,
         first.order,
         tuple(item.asked.code for item in group),
-        first.who,
+        first.customer,
         channel=CHANNEL,
         validation_code=first.asked.validation_code or None,
         priced=first.priced,
@@ -193,28 +198,28 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
 
 
 async def _name_customers(gateway: Gateway, items: Sequence[Item]) -> None:
-    """All names of each customer, as the answer repeats them; to a key that is bound to groups those of its request."""
+    """Load all identifiers of each customer for the response; a key that is bound to groups gets those it sent."""
     async with gateway.pool.acquire() as connection:
         for item in items:
-            if item.who is None:
+            if item.customer is None:
                 continue
-            item.names = dict(identifiers(item.who))
+            item.names = dict(identifiers(item.customer))
             if tenants.groups() is not None:
                 continue
-            person = await connection.fetchrow(sql("show_customer"), *identifiers(item.who)[0])
-            for name in () if person is None else person["identifiers"]:
+            record = await connection.fetchrow(sql("show_customer"), *identifiers(item.customer)[0])
+            for name in () if record is None else record["identifiers"]:
                 kind, _, value = name.partition(" ")
                 item.names.setdefault(kind, value)
 
 
-def _told(item: Item) -> dict[str, Any]:
-    """One coupon's answer; everything is a text, but for the status code."""
+def _coupon_document(item: Item) -> dict[str, Any]:
+    """Return a coupon of the response. Everything except the status code is a text."""
     good, refused = _outcome(item)
     transaction = item.asked.used_on
     number = "" if transaction is None or transaction.number is None else transaction.number
     order = item.order
     amount = format_minor(order.amount_minor, order.currency) if order is not None and item.priced else ""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "customer": {
             "mobile": item.names.get("mobile", "").removeprefix("+"),
             "email": item.names.get("email", ""),
@@ -235,11 +240,11 @@ def _told(item: Item) -> dict[str, Any]:
     else:
         code, message = refused
         status = {"success": "false", "code": code, "message": message}
-    return told | {"item_status": status}
+    return document | {"item_status": status}
 
 
 def _outcome(item: Item) -> tuple[AcceptedCoupon | None, tuple[int, str]]:
-    """The coupon as it was redeemed, or the code and sentence of why it wasn't."""
+    """Return the redeemed coupon, or None with the code and message of the refusal."""
     if item.failed is not None or item.verdict is None:
         return None, item.failed or (VENDOR_CODES[Reason.NO_EFFECT.value].capillary, "The coupon was not processed.")
     key = code_key(item.asked.code)
@@ -250,10 +255,10 @@ def _outcome(item: Item) -> tuple[AcceptedCoupon | None, tuple[int, str]]:
     if key in refused:
         return None, (VENDOR_CODES[refused[key].reason.value].capillary, refused[key].message)
     already = VENDOR_CODES[Reason.ALREADY_REDEEMED.value].capillary
-    return None, (already, f"Coupon {item.asked.code!r} has been redeemed on this transaction already.")
+    return None, (already, f"Coupon {item.asked.code!r} is already redeemed on this transaction.")
 
 
-def _tell(request: Request, problem: Problem) -> Response:
+def _render_problem(request: Request, problem: Problem) -> Response:
     code = CAPILLARY_TOO_MANY_COUPONS if problem.code == "too_many_coupons" else problem.status
     status = {"success": "false", "code": code, "message": problem.detail}
     document = {"response": {"status": status, "coupons": {"coupon": []}}, "request_id": str(uuid4())}
@@ -261,5 +266,5 @@ def _tell(request: Request, problem: Problem) -> Response:
 
 
 def create(gateway: Gateway) -> FastAPI:
-    """The facade, to be mounted under its base path."""
-    return new_facade("Capillary coupon API", gateway, router, identify, _tell)
+    """Create the facade, to be mounted under its base path."""
+    return new_facade("Capillary coupon API", gateway, router, identify, _render_problem)

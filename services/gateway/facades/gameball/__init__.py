@@ -1,4 +1,4 @@
-"""Gameball v4.0's coupon calls."""
+"""Coupon calls of Gameball v4.0."""
 
 from services.gateway.facades.gameball.routes import create
 

@@ -1,4 +1,4 @@
-"""What Gameball's clients send, under the vendor's own names."""
+"""Request bodies of Gameball's clients, with the vendor's field names."""
 
 from typing import Annotated
 
@@ -14,32 +14,32 @@ Minutes = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS // 60)]
 
 
 class GameballBody(Body):
-    """Bodies of clients in the field carry more than is read here; what isn't known is ignored."""
+    """Base of the bodies. Unknown fields are ignored, because clients send more fields than are read here."""
 
     model_config = Body.model_config | {"extra": "ignore"}
 
 
 class CustomerIn(GameballBody):
-    """Who, in the fields that every call has."""
+    """A customer, in the fields that all calls share."""
 
     customerId: Identifier  # noqa: N815 - the vendor's own name
     email: Contact | None = None
     mobile: Contact | None = None
 
     @property
-    def who(self) -> Customer:
-        """The customer as commands name them."""
+    def command_customer(self) -> Customer:
+        """The customer of the command."""
         return Customer(self.customerId, self.email, self.mobile)
 
 
 class PredefinedBody(CustomerIn):
-    """Generate a coupon by the rule of that number."""
+    """A request for a coupon by the number of a rule."""
 
     ruleId: Annotated[int, Field(ge=MIN_INTEGER, le=MAX_INTEGER)] | Identifier  # noqa: N815
 
 
 class ValidateBody(CustomerIn):
-    """Is the code good for the customer, and shall it be held?"""
+    """A code to validate for a customer, and optionally to lock."""
 
     lock: bool | None = None
     lockDuration: Minutes | None = None  # noqa: N815
@@ -47,7 +47,7 @@ class ValidateBody(CustomerIn):
 
 
 class BurnBody(CustomerIn):
-    """Use coupons, or what a lock holds, on a transaction."""
+    """Coupons or a lock to burn on a transaction."""
 
     customerId: Identifier | None = None  # type: ignore[assignment]  # noqa: N815
     transactionId: Identifier  # noqa: N815
@@ -62,19 +62,19 @@ class BurnBody(CustomerIn):
 
 
 class ReleaseBody(GameballBody):
-    """Let a lock go."""
+    """A lock to release."""
 
     lockReference: Identifier  # noqa: N815
 
 
 class RedemptionIn(GameballBody):
-    """What an order redeems."""
+    """The lock that an order burns."""
 
     couponsLockReference: Identifier | None = None  # noqa: N815
 
 
 class LineItemIn(GameballBody):
-    """One line of an order; `price` is one unit's."""
+    """One line of an order; `price` is of one unit."""
 
     productId: Identifier | None = None  # noqa: N815
     sku: Identifier | None = None
@@ -84,7 +84,7 @@ class LineItemIn(GameballBody):
 
 
 class OrderBody(CustomerIn):
-    """An order, with the lock that it burns."""
+    """An order with the lock that it burns."""
 
     orderId: Identifier  # noqa: N815
     orderDate: Moment | None = None  # noqa: N815

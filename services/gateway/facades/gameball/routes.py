@@ -1,4 +1,4 @@
-"""Gameball v4.0's coupon calls: generate, validate and lock, burn, release, and orders that burn a lock."""
+"""Coupon calls of Gameball v4.0: generate, validate and lock, burn, release, and orders that burn a lock."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -73,7 +73,7 @@ CLASSES: Final = {
 async def predefined(
     request: Request, gateway: Here, _: MayIssue, body: Annotated[PredefinedBody, Depends(body_of(PredefinedBody))]
 ) -> Response:
-    """A coupon of the campaign whose `issues_on` matches the rule, as a reward event with that `rule_id` would."""
+    """Issue a coupon of the campaign whose `issues_on` matches the rule, as a reward event with `rule_id` does."""
     command_id = command_id_of(request)
     now = datetime.now(UTC)
     reward = RewardEarned(
@@ -93,7 +93,7 @@ async def predefined(
     command = IssueCoupons(
         command_id,
         Cause(CAUSE, source, name),
-        body.who,
+        body.command_customer,
         tuple(campaign_id for campaign_id, _ in wanted),
         several=tuple((campaign_id, count) for campaign_id, count in wanted if count > 1),
     )
@@ -110,12 +110,12 @@ async def predefined(
 async def burn(
     request: Request, gateway: Here, _: MayRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
 ) -> Response:
-    """Use them on the transaction, all or none. A transaction that has burned before is told so (9004)."""
+    """Burn all coupons or none on the transaction. A transaction that has burned coupons before gets code 9004."""
     if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId, tenants.groups()):
         raise _duplicate(body.transactionId)
-    who = None if body.customerId is None else body.who
+    customer = None if body.customerId is None else body.command_customer
     command = RedeemCoupons(
-        command_id_of(request), Order(body.transactionId, gateway.settings.currency, 0), body.coupons or (), who,
+        command_id_of(request), Order(body.transactionId, gateway.settings.currency, 0), body.coupons or (), customer,
         body.lockReference, atomic=True, channel=CHANNEL, validation_code=body.pin, priced=False,
     )  # fmt: skip
     verdict = await gateway.execute(command)
@@ -137,14 +137,14 @@ async def burn(
 async def release(
     request: Request, gateway: Here, _: MayRedeem, body: Annotated[ReleaseBody, Depends(body_of(ReleaseBody))]
 ) -> Response:
-    """What it holds can be used by others at once."""
-    return await _released(request, gateway, body.lockReference)
+    """Release a lock, so that others can use the coupons at once."""
+    return await _release(request, gateway, body.lockReference)
 
 
 @router.delete(f"{BASE}/coupons/{{lock}}")
-async def release_too(request: Request, gateway: Here, _: MayRedeem, lock: Name) -> Response:
-    """The same as releasing it."""
-    return await _released(request, gateway, lock)
+async def delete(request: Request, gateway: Here, _: MayRedeem, lock: Name) -> Response:
+    """Release a lock, as `release` does."""
+    return await _release(request, gateway, lock)
 
 
 @router.post(f"{BASE}/coupons/{{code}}/validate")
@@ -157,13 +157,19 @@ async def validate(  # noqa: PLR0917 - FastAPI reads them by name
     lock: Annotated[bool | None, Query()] = None,
     lockDuration: Annotated[int | None, Query(ge=1, le=MAX_LOCK_SECONDS // 60)] = None,  # noqa: N803
 ) -> Response:
-    """Whether the code is good; with `lock`, hold it for `lockDuration` minutes. A refusal says `isValid`: false."""
+    """Validate a code; with `lock`, lock it for `lockDuration` minutes. A refusal is a 200 with `isValid`: false."""
     hold = body.lock if lock is None else lock
     minutes = body.lockDuration if lockDuration is None else lockDuration
     seconds = gateway.settings.lock_seconds if minutes is None else minutes * 60
     command_id = command_id_of(request)
     command = LockCoupons(
-        command_id, lock_reference(command_id), (code,), seconds, body.who, channel=CHANNEL, validation_code=body.pin
+        command_id,
+        lock_reference(command_id),
+        (code,),
+        seconds,
+        body.command_customer,
+        channel=CHANNEL,
+        validation_code=body.pin,
     )
     if hold:
         caller.must("redeem")
@@ -182,30 +188,30 @@ async def validate(  # noqa: PLR0917 - FastAPI reads them by name
             }
         )
     good = verdict.accepted[0]
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "isValid": True,
         "lockReference": verdict.lock_reference if hold else None,
         "discountType": TYPES[good.discount_kind],
         "discountAmount": _number(good.discount_value),
     }
     if hold:
-        told["dateToExpire"] = moment(verdict.expires_at)
-    return json_response(told | {"coupon": await _properties(gateway, good.campaign_id, good.code)})
+        document["dateToExpire"] = moment(verdict.expires_at)
+    return json_response(document | {"coupon": await _properties(gateway, good.campaign_id, good.code)})
 
 
 @router.post(f"{BASE}/orders")
 async def order(
     request: Request, gateway: Here, _: MayRedeem, body: Annotated[OrderBody, Depends(body_of(OrderBody))]
 ) -> Response:
-    """Note the order, and burn the lock that it names."""
+    """Record the order, and burn its lock."""
     reference = None if body.redemption is None else body.redemption.couponsLockReference
     try:
         ordered = _order(body, gateway.settings.currency)
     except MoneyError as error:
         raise Problem(422, "invalid_request", str(error)) from None
     command = RedeemCoupons(
-        command_id_of(request), ordered, (), body.who, reference, atomic=True, at=body.orderDate, channel=CHANNEL,
-        priced=body.totalPrice is not None or body.totalPaid is not None,
+        command_id_of(request), ordered, (), body.command_customer, reference, atomic=True, at=body.orderDate,
+        channel=CHANNEL, priced=body.totalPrice is not None or body.totalPaid is not None,
     )  # fmt: skip
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
@@ -231,7 +237,7 @@ def _burned(code: str, discount_minor: int | None, verdict: Verdict) -> dict[str
 
 
 def _order(body: OrderBody, currency: str) -> Order:
-    """The order; lines without a price are left out, since nothing can be taken off them. Raises MoneyError."""
+    """Convert the order. Lines without a price are left out, since they can't have a discount. Raises MoneyError."""
     total = body.totalPrice or body.totalPaid
     lines = tuple(
         [
@@ -248,7 +254,7 @@ def _order(body: OrderBody, currency: str) -> Order:
     return check_amounts(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
 
 
-async def _released(request: Request, gateway: Gateway, reference: str) -> Response:
+async def _release(request: Request, gateway: Gateway, reference: str) -> Response:
     verdict = await gateway.execute(ReleaseLock(command_id_of(request), reference, CHANNEL))
     if verdict.outcome == "refused":
         raise refusal(verdict)
@@ -262,13 +268,13 @@ async def _released(request: Request, gateway: Gateway, reference: str) -> Respo
 
 
 async def _properties(gateway: Gateway, campaign_id: str, code: str) -> dict[str, Any]:
-    """The coupon in the vendor's properties, as far as its campaign says them."""
+    """Return the coupon's properties in the vendor's format; none if its campaign is not found."""
     found = await tenants.campaign(gateway, campaign_id)
     return {} if found is None else coupon_properties(found.definition, code)
 
 
 def coupon_properties(definition: CampaignDefinition, code: str) -> dict[str, Any]:
-    """A campaign's terms in the vendor's properties."""
+    """Return a campaign's terms in the vendor's format."""
     discount, limits, eligibility = definition.discount, definition.limits, definition.eligibility
     window = to_domain(definition, 0).window
     return {
@@ -291,29 +297,27 @@ def coupon_properties(definition: CampaignDefinition, code: str) -> dict[str, An
 
 
 def _number(text: str) -> int | float:
-    """An amount as the vendor has it, a JSON number: whole ones without a point."""
+    """Convert an amount to a JSON number, whole ones without a decimal point."""
     whole, _, fraction = text.partition(".")
     return int(whole) if not fraction.strip("0") else float(text)
 
 
 def _duplicate(transaction: str) -> Problem:
-    return Problem(422, "duplicate_transaction", f"Transaction {transaction!r} has burned coupons already.")
+    return Problem(422, "duplicate_transaction", f"Transaction {transaction!r} has already burned coupons.")
 
 
 async def _identify(request: Request, gateway: Gateway) -> Caller:
-    """`SecretKey` is our key; calls of a browser, which may have no secret, send one as `APIKey`."""
+    """Return the caller. `SecretKey` is an API key; browsers, which can't have a secret, send one as `APIKey`."""
     for name in ("secretkey", "apikey"):
         caller = await gateway.keys.caller(request.headers.get(name, ""), address_of(request))
         if caller is not None:
             return caller
     if "secretkey" in request.headers or "apikey" in request.headers:
         return await by_key(request, gateway, "")
-    raise unauthorized(
-        "The headers APIKey and SecretKey are missing; SecretKey is a key made by `couponry keys create`."
-    )
+    raise unauthorized("send the headers APIKey and SecretKey; SecretKey is a key created by `couponry keys create`.")
 
 
-def _tell(request: Request, problem: Problem) -> Response:
+def _render_problem(request: Request, problem: Problem) -> Response:
     reason = problem.details.get("reason")
     if reason is not None:
         code = VENDOR_CODES[reason].gameball
@@ -333,6 +337,6 @@ def _tell(request: Request, problem: Problem) -> Response:
 
 
 def create(gateway: Gateway) -> FastAPI:
-    """The facade, to be mounted under its base path."""
-    decimals(gateway.settings.currency)  # a currency that nobody knows is told at the start
-    return new_facade("Gameball coupon API", gateway, router, _identify, _tell)
+    """Create the facade, to be mounted under its base path."""
+    decimals(gateway.settings.currency)  # raises for an unknown currency when the gateway starts
+    return new_facade("Gameball coupon API", gateway, router, _identify, _render_problem)

@@ -1,4 +1,4 @@
-"""Paddle Classic's calls about coupons."""
+"""Coupon calls of Paddle Classic."""
 
 from services.gateway.facades.paddle.routes import create
 

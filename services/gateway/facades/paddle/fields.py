@@ -1,4 +1,4 @@
-"""What a Paddle Classic call says, as texts by their names: from a form or from JSON, both mean the same."""
+"""The fields of a Paddle Classic call, as texts by name, from a form or from JSON."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ Fields = Mapping[str, str]
 
 
 class PaddleProblem(Problem):
-    """A problem that has a number of the vendor's own."""
+    """A problem with one of the vendor's error codes."""
 
     def __init__(self, number: int, detail: str) -> None:
         super().__init__(200, "invalid_request", detail, unknown=int(number == NOT_FOUND))
@@ -35,7 +35,7 @@ class PaddleProblem(Problem):
 
 
 async def fields_of(request: Request) -> Fields:
-    """The fields, trimmed; one that is null isn't there. Read once for a request. Raises a Problem (400)."""
+    """Return the trimmed fields without nulls. They are parsed once per request. Raises a Problem (400)."""
     known: Fields | None = getattr(request.state, "fields", None)
     if known is None:
         known = request.state.fields = await _read(request)
@@ -48,10 +48,10 @@ async def _read(request: Request) -> Fields:
         form = await request.form()
         return _checked({name: value for name, value in form.items() if isinstance(value, str)})
     try:
-        # Numbers by their digits: an amount must not go through a float.
+        # Numbers are read as digits, because an amount must not be converted to a float.
         document = documents.read(await request.body() or b"{}", digits=True)
     except ValueError as error:
-        raise Problem(400, "invalid_json", f"The body is no valid JSON: {error}.") from None
+        raise Problem(400, "invalid_json", f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
         raise Problem(400, "invalid_json", "The body must be a JSON object of fields.")
     return _checked({str(name): _text(value) for name, value in document.items() if value is not None})
@@ -68,7 +68,7 @@ def _text(value: Any) -> str:
 def _checked(fields: dict[str, str]) -> Fields:
     for name, value in fields.items():
         if "\0" in value or len(value) > MOST_CHARACTERS or not _is_unicode(value):
-            raise PaddleProblem(MISSING, f"{name} holds what no text here can hold: shorten or correct it.")
+            raise PaddleProblem(MISSING, f"{name} is too long or has invalid characters; correct it.")
     return {name: value.strip() for name, value in fields.items()}
 
 
@@ -81,7 +81,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def needed(fields: Fields, name: str) -> str:
-    """A field that must be there. Raises a PaddleProblem (116)."""
+    """Return a required field. Raises a PaddleProblem (116)."""
     value = fields.get(name, "")
     if not value:
         raise PaddleProblem(MISSING, f"{name} is missing.")
@@ -89,7 +89,7 @@ def needed(fields: Fields, name: str) -> str:
 
 
 def code_of(fields: Fields, name: str) -> str:
-    """A code; empty where it isn't given. Raises a PaddleProblem (131)."""
+    """Return a code, or an empty text. Raises a PaddleProblem (131)."""
     code = fields.get(name, "")
     if len(code) > MAX_ID_LENGTH or CONTROL_CHARACTERS.search(code):
         raise PaddleProblem(BAD_CODE, f"{name} must have at most {MAX_ID_LENGTH} characters, all of them printable.")
@@ -97,7 +97,7 @@ def code_of(fields: Fields, name: str) -> str:
 
 
 def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int | None:
-    """A whole number of at least 1; None where it isn't given. Raises a PaddleProblem with `number`."""
+    """Return a whole number of at least 1, or None. Raises a PaddleProblem with `number`."""
     text = fields.get(name, "")
     if not text:
         return None
@@ -107,7 +107,7 @@ def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int 
 
 
 def flag(fields: Fields, name: str) -> bool | None:
-    """0 or 1 (or false, true); None where it isn't given. Raises a PaddleProblem (116)."""
+    """Return a flag, given as 0, 1, false or true, or None. Raises a PaddleProblem (116)."""
     text = fields.get(name, "").lower()
     if not text:
         return None
@@ -117,7 +117,7 @@ def flag(fields: Fields, name: str) -> bool | None:
 
 
 def products(text: str) -> list[str]:
-    """Ids of products, separated by commas. Raises a PaddleProblem (108's words under 116)."""
+    """Parse product ids that are separated by commas. Raises a PaddleProblem (the text of 108 with code 116)."""
     ids = [one.strip() for one in text.split(",") if one.strip()]
     if len(ids) > MAX_LIST_LENGTH or any(len(one) > MAX_ID_LENGTH for one in ids):
         raise PaddleProblem(MISSING, "product_ids must be at most 1,000 ids, separated by commas.")
@@ -125,7 +125,7 @@ def products(text: str) -> list[str]:
 
 
 def expiry(text: str) -> str:
-    """A date, at whose start (UTC) the coupon ends. Raises a PaddleProblem (133)."""
+    """Parse an expiry date; the coupon ends at its start in UTC. Raises a PaddleProblem (133)."""
     try:
         day = date.fromisoformat(text if len(text) == 10 else "")
     except ValueError:

@@ -1,6 +1,6 @@
-"""create_coupon and update_coupon (2.1), list_coupons and delete_coupon (2.0), as clients of Paddle Classic send them.
+"""The calls create_coupon and update_coupon (2.1), list_coupons and delete_coupon (2.0) of Paddle Classic.
 
-A create makes a campaign with its terms, and coupons in it. Errors too are 200, and told in the body.
+create_coupon creates a campaign with the terms, and coupons in it. Errors also have status 200; the body contains them.
 """
 
 from typing import Annotated, Any, Final
@@ -43,18 +43,18 @@ NUMBERS: Final = {
 NO_TERMS: Final = frozenset({"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"})
 """Fields of an update that change no terms."""
 
-Told = Annotated[Fields, Depends(fields_of)]
+Params = Annotated[Fields, Depends(fields_of)]
 
 
 @router.post("/api/2.1/product/create_coupon")
-async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told: Told) -> Response:
-    """A campaign with these terms, and its coupons."""
+async def create_coupon(request: Request, gateway: Here, caller: MayIssue, fields: Params) -> Response:
+    """Create a campaign with the terms, and its coupons."""
     caller.must("manage")
     command_id = command_id_of(request)
     campaign_id = f"paddle-{derived_id('paddle', command_id)}"
-    definition = campaign_of(campaign_id, told, gateway.settings.currency)
-    count = read.whole(told, "num_coupons", read.MISSING, MAX_CREATED) or 1
-    code = read.code_of(told, "coupon_code")
+    definition = campaign_of(campaign_id, fields, gateway.settings.currency)
+    count = read.whole(fields, "num_coupons", read.MISSING, MAX_CREATED) or 1
+    code = read.code_of(fields, "coupon_code")
     if code and await gateway.pool.fetchval(sql("code_is_taken", PACKAGE), code_key(code), campaign_id):
         raise _taken(code)
     await _save(gateway, definition)
@@ -62,7 +62,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
     verdict = await gateway.execute(command)
     if not verdict.accepted:
         if any(one.reason is Reason.CODE_TAKEN for one in verdict.refused):
-            # Somebody else made it meanwhile; the campaign stays behind empty and out of use.
+            # Another request created this code in the meantime. The empty campaign is archived.
             await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
             raise _taken(code)
         raise refusal(verdict)
@@ -70,52 +70,52 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, told:
 
 
 @router.post("/api/2.1/product/update_coupon")
-async def update_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
-    """Change the terms of a coupon, or of all coupons of a group."""
-    code, group = read.code_of(told, "coupon_code"), told.get("group", "")
+async def update_coupon(request: Request, gateway: Here, _: MayManage, fields: Params) -> Response:
+    """Change the terms of a coupon, or of all coupons in a group."""
+    code, group = read.code_of(fields, "coupon_code"), fields.get("group", "")
     if bool(code) == bool(group):
         raise PaddleProblem(read.MISSING, "coupon_code or group: give exactly one of them.")
     if code:
         record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
         if record is None or record["status"] == "voided":
             raise _unknown(code)
-        terms = {
-            name for name in told if name not in {"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"}
-        }
+        terms = set(fields) - NO_TERMS
         if terms and record["coupons"] > 1:
             raise PaddleProblem(
                 read.MISSING,
-                f"Coupon {code!r} was made together with others and shares their terms; update them by their group.",
+                f"Coupon {code!r} was created together with others and shares their terms; update them by their group.",
             )
         ids = [record["campaign_id"]]
     else:
-        if told.get("new_coupon_code"):
+        if fields.get("new_coupon_code"):
             raise PaddleProblem(read.MISSING, "new_coupon_code can't be used with a group.")
         ids = [
             row["campaign_id"]
             for row in await gateway.pool.fetch(sql("campaigns_of_group", PACKAGE), group, tenants.groups())
         ]
         if not ids:
-            raise PaddleProblem(read.NOT_FOUND, f"There is no coupon in a group {group!r}.")
+            raise PaddleProblem(read.NOT_FOUND, f"Group {group!r} has no coupons.")
     for campaign_id in ids:
         try:
-            await tenants.change(gateway, campaign_id, lambda before: changed(before, told, gateway.settings.currency))
+            await tenants.change(
+                gateway, campaign_id, lambda before: changed(before, fields, gateway.settings.currency)
+            )
         except DefinitionError as error:
             raise PaddleProblem(read.MISSING, str(error)) from None
-    if code and told.get("new_coupon_code"):
-        await _rename(request, gateway, code, told["new_coupon_code"], ids[0])
+    if code and fields.get("new_coupon_code"):
+        await _rename(request, gateway, code, fields["new_coupon_code"], ids[0])
     updated = 1 if code else await gateway.pool.fetchval(sql("coupons_in_use", PACKAGE), ids)
     return _success({"updated": updated})
 
 
 async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, campaign_id: str) -> None:
-    """Another code for a coupon that nobody has used: the old one is taken out of use. Raises a PaddleProblem."""
+    """Give an unused coupon a new code, and void the old one. Raises a PaddleProblem."""
     if not 5 <= len(new_code) <= 255 or not new_code.isprintable():
         raise PaddleProblem(read.BAD_CODE, "new_coupon_code must have 5 to 255 characters.")
     record = await gateway.pool.fetchrow(sql("coupon_alone", PACKAGE), code_key(code), tenants.groups())
     if record is not None and (record["used_uses"] or record["held_uses"]):
         raise PaddleProblem(
-            read.BAD_CODE, f"Coupon {code!r} has been used; a used coupon keeps its code. Make a new one instead."
+            read.BAD_CODE, f"Coupon {code!r} has been used, so its code can't change. Create a new coupon instead."
         )
     command_id = command_id_of(request)
     made = await gateway.execute(CreateCoupons(f"{command_id}/new", campaign_id, codes=(new_code,), channel=CHANNEL))
@@ -125,11 +125,11 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
 
 
 @router.post("/api/2.0/product/list_coupons")
-async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
-    """Coupons that are good for a product, at most 500 at a time."""
-    product_id = read.needed(told, "product_id")
-    limit = read.whole(told, "limit", read.MISSING, MOST_LISTED) or MOST_LISTED
-    offset = told.get("offset", "") or "0"
+async def list_coupons(gateway: Here, _: MayRead, fields: Params) -> Response:
+    """List coupons for a product, at most 500 at a time."""
+    product_id = read.needed(fields, "product_id")
+    limit = read.whole(fields, "limit", read.MISSING, MOST_LISTED) or MOST_LISTED
+    offset = fields.get("offset", "") or "0"
     if not offset.isascii() or not offset.isdigit() or len(offset) > 6:
         raise PaddleProblem(read.MISSING, "offset must be a whole number from 0 to 999,999.")
     records = await gateway.pool.fetch(
@@ -139,10 +139,10 @@ async def list_coupons(gateway: Here, _: MayRead, told: Told) -> Response:
 
 
 @router.post("/api/2.0/product/delete_coupon")
-async def delete_coupon(request: Request, gateway: Here, _: MayManage, told: Told) -> Response:
-    """Take a coupon out of use."""
-    read.needed(told, "coupon_code")
-    code = read.code_of(told, "coupon_code")
+async def delete_coupon(request: Request, gateway: Here, _: MayManage, fields: Params) -> Response:
+    """Void a coupon."""
+    read.needed(fields, "coupon_code")
+    code = read.code_of(fields, "coupon_code")
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
         raise _unknown(code)
@@ -178,25 +178,25 @@ def _success(response: Any) -> Response:
 
 
 def _taken(code: str) -> PaddleProblem:
-    return PaddleProblem(read.TAKEN, f"A coupon with the code {code!r} exists already; choose another.")
+    return PaddleProblem(read.TAKEN, f"A coupon with the code {code!r} already exists; choose another code.")
 
 
 def _unknown(code: str) -> PaddleProblem:
-    return PaddleProblem(read.NOT_FOUND, f"There is no coupon {code!r}.")
+    return PaddleProblem(read.NOT_FOUND, f"Coupon {code!r} doesn't exist.")
 
 
 async def _identify(request: Request, gateway: Gateway) -> Caller:
-    """`vendor_auth_code` is our key; `vendor_id` has to be there, as a number, and says nothing."""
+    """Return the caller. `vendor_auth_code` is an API key; `vendor_id` must be a number, but has no effect."""
     if "authorization" in request.headers:
         return await identify(request, gateway)
     await early_body(request)
-    told = await fields_of(request)
-    if not told.get("vendor_id", "").isdigit():
-        raise unauthorized("vendor_id is missing, or is no number.")
-    return await by_key(request, gateway, told.get("vendor_auth_code", ""))
+    fields = await fields_of(request)
+    if not fields.get("vendor_id", "").isdigit():
+        raise unauthorized("vendor_id must be a number.")
+    return await by_key(request, gateway, fields.get("vendor_auth_code", ""))
 
 
-def _tell(request: Request, problem: Problem) -> Response:
+def _render_problem(request: Request, problem: Problem) -> Response:
     reason = problem.details.get("reason")
     if isinstance(problem, PaddleProblem):
         number = problem.number
@@ -204,12 +204,12 @@ def _tell(request: Request, problem: Problem) -> Response:
         number = VENDOR_CODES[reason].paddle or read.MISSING
     else:
         number = NUMBERS.get(problem.code, INTERNAL if problem.status >= 500 else read.MISSING)
-    # What may be asked again later keeps its status, since that is what clients and proxies go by.
+    # Errors after which a client may retry keep their status, because clients and proxies depend on it.
     status = problem.status if problem.status in {409, 413, 429, 500, 503} else 200
     error = {"code": number, "message": problem.detail}
     return json_response({"success": False, "error": error}, status, problem.headers if status != 200 else None)
 
 
 def create(gateway: Gateway) -> FastAPI:
-    """The facade, to be mounted under its base path."""
-    return new_facade("Paddle Classic coupon API", gateway, router, _identify, _tell)
+    """Create the facade, to be mounted under its base path."""
+    return new_facade("Paddle Classic coupon API", gateway, router, _identify, _render_problem)

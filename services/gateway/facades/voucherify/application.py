@@ -1,4 +1,4 @@
-"""The facade as an application: its routes, who calls, and how errors are told."""
+"""The application of the facade: routes, authentication and error format."""
 
 from typing import Final
 from uuid import uuid4
@@ -28,16 +28,16 @@ KEYS: Final = {
 
 
 async def _identify(request: Request, gateway: Gateway) -> Caller:
-    """`X-App-Token` is our key; `X-App-Id`, which the vendor's projects have, may be anything."""
+    """Return the caller. `X-App-Token` is an API key; `X-App-Id`, the vendor's project id, may have any value."""
     if "authorization" in request.headers:
         return await identify(request, gateway)
     token = request.headers.get("x-app-token") or request.headers.get("x-client-token")
     if token is None:
-        raise unauthorized("The headers X-App-Id and X-App-Token are missing; the token is an API key.")
+        raise unauthorized("send the headers X-App-Id and X-App-Token; the token is an API key.")
     return await by_key(request, gateway, token)
 
 
-def _tell(request: Request, problem: Problem) -> Response:
+def _render_problem(request: Request, problem: Problem) -> Response:
     reason = problem.details.get("reason")
     status = problem.status
     if reason is not None:
@@ -59,8 +59,8 @@ def _tell(request: Request, problem: Problem) -> Response:
 
 
 def create(gateway: Gateway) -> FastAPI:
-    """The facade, to be mounted under its base path."""
+    """Create the facade, to be mounted under its base path."""
     router = APIRouter()
     router.include_router(vouchers.router)
     router.include_router(redemptions.router)
-    return new_facade("Voucherify API", gateway, router, _identify, _tell)
+    return new_facade("Voucherify API", gateway, router, _identify, _render_problem)

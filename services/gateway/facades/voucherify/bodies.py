@@ -1,4 +1,4 @@
-"""What Voucherify's clients send. Amounts are whole hundredths of the currency; what isn't read here is ignored."""
+"""Request bodies of Voucherify's clients. Amounts are whole hundredths of the currency; unknown fields are ignored."""
 
 from typing import Annotated, Final, Literal
 
@@ -13,20 +13,20 @@ from shared.domain.model.money import MoneyError, decimals
 from shared.domain.model.order import Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
-"""Voucherify writes every amount times 100, whatever the currency's own decimals are."""
+"""Voucherify multiplies every amount by 100, whatever the decimals of the currency are."""
 
 MOST: Final = 10**15
 Hundredths = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class VoucherifyBody(Body):
-    """Clients send more than is read here."""
+    """Base of the bodies. Unknown fields are ignored, because clients send more fields than are read here."""
 
     model_config = Body.model_config | {"extra": "ignore"}
 
 
 class DiscountIn(VoucherifyBody):
-    """What a voucher takes off."""
+    """The discount of a voucher."""
 
     type: Literal["PERCENT", "AMOUNT", "UNIT", "FIXED"]
     percent_off: Amount | None = None
@@ -37,13 +37,13 @@ class DiscountIn(VoucherifyBody):
 
 
 class RedemptionIn(VoucherifyBody):
-    """How often a voucher can be used; null is without limit."""
+    """The number of times that a voucher can be used; null means unlimited."""
 
     quantity: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = 1
 
 
 class CodeConfigIn(VoucherifyBody):
-    """How codes look; each # of a pattern is a random character."""
+    """The format of codes; each # of a pattern is a random character."""
 
     pattern: Identifier | None = None
     prefix: Identifier | None = None
@@ -53,7 +53,7 @@ class CodeConfigIn(VoucherifyBody):
 
 
 class VoucherIn(VoucherifyBody):
-    """A voucher to be made, alone or as the pattern of a campaign's."""
+    """A voucher to create: a stand-alone one, or the template of a campaign's vouchers."""
 
     code: Identifier | None = None
     type: Literal["DISCOUNT_VOUCHER"] | None = None
@@ -84,7 +84,7 @@ class CampaignIn(VoucherifyBody):
 
 
 class CustomerIn(VoucherifyBody):
-    """Who, by the caller's own id or an address."""
+    """A customer: the caller's own id, an e-mail address or a phone number."""
 
     source_id: Identifier | None = None
     id: Identifier | None = None
@@ -92,20 +92,20 @@ class CustomerIn(VoucherifyBody):
     phone: Contact | None = None
 
     @property
-    def who(self) -> Customer:
-        """The customer as commands name them."""
+    def command_customer(self) -> Customer:
+        """The customer of the command."""
         return Customer(self.source_id or self.id, self.email, self.phone)
 
 
 class PublishedCampaignIn(VoucherifyBody):
-    """Of which campaign, and how many."""
+    """The campaign and the number of vouchers of a publication."""
 
     name: Identifier
     count: Annotated[int, Field(ge=1, le=20)] | None = None
 
 
 class PublicationIn(VoucherifyBody):
-    """Give a customer vouchers of a campaign."""
+    """A publication of a campaign's vouchers to a customer."""
 
     campaign: PublishedCampaignIn
     customer: CustomerIn
@@ -121,7 +121,7 @@ class RedeemableIn(VoucherifyBody):
 
 
 class ItemIn(VoucherifyBody):
-    """One line of an order. `price` is one unit's, `amount` the line's."""
+    """One line of an order. `price` is of one unit, `amount` of the line."""
 
     product_id: Identifier | None = None
     source_id: Identifier | None = None
@@ -133,7 +133,7 @@ class ItemIn(VoucherifyBody):
 
 
 class OrderIn(VoucherifyBody):
-    """The order. `amount` left out is the sum of the items."""
+    """An order. `amount` is by default the sum of the items."""
 
     id: Identifier | None = None
     source_id: Identifier | None = None
@@ -142,7 +142,7 @@ class OrderIn(VoucherifyBody):
     metadata: HandedOn | None = None
 
     def to_domain(self, currency: str, order_id: str) -> Order:
-        """The order as the decision sees it; `order_id` where it names none. Raises MoneyError."""
+        """Convert to the order of a command; `order_id` is used if it has no id. Raises MoneyError."""
         lines = []
         for number, item in enumerate(self.items or (), start=1):
             quantity = item.quantity or 1
@@ -155,7 +155,7 @@ class OrderIn(VoucherifyBody):
 
 
 class SessionIn(VoucherifyBody):
-    """Hold what is validated."""
+    """A session that locks the validated vouchers."""
 
     type: Literal["LOCK"] | None = None
     key: Identifier | None = None
@@ -164,7 +164,7 @@ class SessionIn(VoucherifyBody):
 
 
 class RedeemablesIn(VoucherifyBody):
-    """Vouchers on an order: to be validated, or redeemed."""
+    """Vouchers to validate or redeem on an order."""
 
     redeemables: Annotated[tuple[RedeemableIn, ...], Field(min_length=1, max_length=MAX_CODES)]
     order: OrderIn | None = None
@@ -174,24 +174,24 @@ class RedeemablesIn(VoucherifyBody):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes."""
+        """The codes of the vouchers."""
         return tuple(one.id for one in self.redeemables)
 
     @property
-    def who(self) -> Customer | None:
-        """The customer as commands name them."""
-        return None if self.customer is None else self.customer.who
+    def command_customer(self) -> Customer | None:
+        """The customer of the command."""
+        return None if self.customer is None else self.customer.command_customer
 
 
 class RollbackIn(VoucherifyBody):
-    """Why a redemption is taken back."""
+    """The reason of a rollback."""
 
     reason: Text | None = None
     metadata: HandedOn | None = None
 
 
 def minor(hundredths: int, currency: str) -> int:
-    """Hundredths of a currency in its minor units. Raises MoneyError for what it has no unit for."""
+    """Convert hundredths to minor units. Raises MoneyError if the currency has too few decimals."""
     places = decimals(currency)
     if places >= HUNDREDTHS:
         return int(hundredths * 10 ** (places - HUNDREDTHS))
@@ -203,7 +203,7 @@ def minor(hundredths: int, currency: str) -> int:
 
 
 def hundredths(amount_minor: int, currency: str) -> int:
-    """Minor units as hundredths; of a third decimal what is left is rounded half-up."""
+    """Convert minor units to hundredths; a third decimal is rounded half up."""
     places = decimals(currency)
     if places <= HUNDREDTHS:
         return int(amount_minor * 10 ** (HUNDREDTHS - places))

@@ -1,4 +1,4 @@
-"""Validations, redemptions of stacked vouchers, their rollback, and their list."""
+"""Routes that validate and redeem vouchers, roll redemptions back, and list them."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -36,7 +36,7 @@ Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
 
 @router.post("/v1/validations")
 async def validate(request: Request, gateway: Here, caller: MayValidate, body: Body) -> Response:
-    """What redeeming these would come to; with a session of type LOCK, hold them."""
+    """Validate vouchers; with a session of type LOCK, lock them."""
     order = _order(request, gateway, body.order)
     if body.session is not None:
         caller.must("redeem")
@@ -45,7 +45,7 @@ async def validate(request: Request, gateway: Here, caller: MayValidate, body: B
         session = None
         verdict = await gateway.validate(_command(request, body, order))
     good = verdict.outcome != "refused"
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": f"valid_{derived_id('validation', command_id_of(request)).replace('-', '')}",
         "valid": good,
         "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if good else [],
@@ -54,17 +54,17 @@ async def validate(request: Request, gateway: Here, caller: MayValidate, body: B
         "stacking_rules": STACKING,
     }
     if order is not None and good:
-        told["order"] = _order_document(order, verdict)
+        document["order"] = _order_document(order, verdict)
     if session is not None and good:
-        told["session"] = session
+        document["session"] = session
     if not good:
-        told["redeemables"] = told.pop("inapplicable_redeemables")
-    return json_response(told)
+        document["redeemables"] = document.pop("inapplicable_redeemables")
+    return json_response(document)
 
 
 @router.post("/v1/redemptions")
 async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> Response:
-    """Redeem all of them or none; of several, a parent redemption stands for the whole."""
+    """Redeem all vouchers or none. Several vouchers get a parent redemption."""
     order = _order(request, gateway, body.order)
     command = _command(request, body, order, redeeming=True)
     if body.session is not None and body.session.key is not None:
@@ -78,7 +78,7 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
         raise refusal(verdict)
     if verdict.outcome != "redeemed":
         raise Problem(
-            400, "already_redeemed", "These vouchers have been redeemed for this order already.",
+            400, "already_redeemed", "These vouchers are already redeemed for this order.",
             details={"reason": "already_redeemed"},
         )  # fmt: skip
     redemption = _redemption_id(verdict.redemption_id or "")
@@ -105,10 +105,10 @@ async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> R
         }
         for number, one in enumerate(verdict.accepted, start=1)
     ]  # fmt: skip
-    told: dict[str, Any] = {"redemptions": redemptions, "order": shared_part["order"]}
+    document: dict[str, Any] = {"redemptions": redemptions, "order": shared_part["order"]}
     if several:
-        told["parent_redemption"] = shared_part | {"id": redemption}
-    return json_response(told)
+        document["parent_redemption"] = shared_part | {"id": redemption}
+    return json_response(document)
 
 
 @router.post("/v1/redemptions/{redemption}/rollback")
@@ -119,10 +119,10 @@ async def roll_back(
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
-    """Take a redemption back: its order was cancelled."""
+    """Roll a redemption back, which cancels its order."""
     verdict = await _rolled_back(request, gateway, redemption)
-    [told] = _rollbacks(verdict, redemption, body.reason)[:1]
-    return json_response(told)
+    [rollback] = _rollbacks(verdict, redemption, body.reason)[:1]
+    return json_response(rollback)
 
 
 @router.post("/v1/redemptions/{redemption}/rollbacks")
@@ -133,7 +133,7 @@ async def roll_back_all(
     _: MayRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
-    """Take back all redemptions of an order, by their parent."""
+    """Roll all redemptions of an order back by their parent redemption."""
     verdict = await _rolled_back(request, gateway, redemption)
     rollbacks = _rollbacks(verdict, redemption, body.reason)
     parent = {name: value for name, value in rollbacks[0].items() if name != "voucher"}
@@ -150,9 +150,9 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     campaign: AskedName = None,
     customer: AskedName = None,
 ) -> Response:
-    """Redemptions from every channel, newest first; failures are those that were refused."""
+    """List redemptions of all channels, newest first. Refusals are listed as failures."""
     if limit * page > MOST_ROWS:
-        raise invalid(f"page: at most {MOST_ROWS:,} redemptions can be paged through; narrow the list.")
+        raise invalid(f"page: only the first {MOST_ROWS:,} redemptions can be listed; use the filters.")
     outcome = {"SUCCESS": "redeemed", "FAILURE": "refused"}.get(result or "")
     async with listing.reading(gateway.pool) as connection:
         holder = None
@@ -161,8 +161,8 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         wanted = Filter(outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
         known = customer is None or holder is not None
         found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []
-    told = [_listed(one) for one in found[limit * (page - 1) : limit * page]]
-    return json_response({"object": "list", "data_ref": "redemptions", "redemptions": told, "total": len(found)})
+    listed = [_listed(one) for one in found[limit * (page - 1) : limit * page]]
+    return json_response({"object": "list", "data_ref": "redemptions", "redemptions": listed, "total": len(found)})
 
 
 STACKING: Final[dict[str, Any]] = {
@@ -178,14 +178,14 @@ STACKING: Final[dict[str, Any]] = {
     "redeemables_no_effect_rule": "SKIP",
     "redeemables_rollback_order_mode": "WITH_ORDER",
 }
-"""The vendor's clients insist on these; what goes together here is said by the campaigns."""
+"""The vendor's clients require these fields. Which coupons can be combined is set in the campaigns."""
 
 
-def _order(request: Request, gateway: Gateway, told: OrderIn | None) -> Order | None:
-    if told is None:
+def _order(request: Request, gateway: Gateway, body: OrderIn | None) -> Order | None:
+    if body is None:
         return None
     try:
-        return told.to_domain(gateway.settings.currency, _order_id(request))
+        return body.to_domain(gateway.settings.currency, _order_id(request))
     except MoneyError as error:
         raise invalid(f"order: {error}") from None
 
@@ -195,13 +195,15 @@ def _order_id(request: Request) -> str:
 
 
 def _command(request: Request, body: RedeemablesIn, order: Order | None, *, redeeming: bool = False) -> Any:
-    """The question as a command: of an order where one is told, else of what needs none."""
+    """Return the command: a redemption with an order, a lock to validate without one."""
     command_id = command_id_of(request)
     if order is None and not redeeming:
-        return LockCoupons(command_id, lock_reference(command_id), body.codes, 1, body.who, channel=CHANNEL)
+        return LockCoupons(
+            command_id, lock_reference(command_id), body.codes, 1, body.command_customer, channel=CHANNEL
+        )
     return RedeemCoupons(
-        command_id, order or Order(_order_id(request), "USD", 0), body.codes, body.who, atomic=True, channel=CHANNEL,
-        priced=order is not None, metadata=body.metadata or None,
+        command_id, order or Order(_order_id(request), "USD", 0), body.codes, body.command_customer, atomic=True,
+        channel=CHANNEL, priced=order is not None, metadata=body.metadata or None,
     )  # fmt: skip
 
 
@@ -213,14 +215,16 @@ async def _locked(
         gateway.settings.lock_seconds if session.ttl is None else session.ttl * UNITS[session.ttl_unit or "SECONDS"]
     )
     if seconds > UNITS["DAYS"]:
-        raise invalid("session.ttl: a session lasts a day at most.")
+        raise invalid("session.ttl: must be at most one day.")
     key = session.key or lock_reference(command_id)
-    verdict = await gateway.execute(LockCoupons(command_id, key, body.codes, seconds, body.who, order, channel=CHANNEL))
+    verdict = await gateway.execute(
+        LockCoupons(command_id, key, body.codes, seconds, body.command_customer, order, channel=CHANNEL)
+    )
     return verdict, {"key": key, "type": "LOCK", "ttl": seconds, "ttl_unit": "SECONDS"}
 
 
 def _applicable(one: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "status": "APPLICABLE",
         "id": one.code,
         "object": "voucher",
@@ -228,9 +232,9 @@ def _applicable(one: AcceptedCoupon, order: Order | None, gateway: Gateway) -> d
     }
     if order is not None:
         taken = hundredths(one.discount_minor or 0, order.currency)
-        told["result"]["discount"]["amount_off"] = taken
-        told["order"] = _amounts(order, one.discount_minor or 0)
-    return told
+        document["result"]["discount"]["amount_off"] = taken
+        document["order"] = _amounts(order, one.discount_minor or 0)
+    return document
 
 
 def _inapplicable(one: RefusedCoupon) -> dict[str, Any]:
@@ -241,13 +245,17 @@ def _inapplicable(one: RefusedCoupon) -> dict[str, Any]:
 
 
 def _order_document(order: Order, verdict: Verdict) -> dict[str, Any]:
-    told: dict[str, Any] = {"source_id": order.order_id, **_amounts(order, verdict.discount_minor), "object": "order"}
+    document: dict[str, Any] = {
+        "source_id": order.order_id,
+        **_amounts(order, verdict.discount_minor),
+        "object": "order",
+    }
     parts: dict[str, int] = {}
     for coupon in verdict.accepted:
         for line_id, part in coupon.lines:
             if line_id != SHIPPING:
                 parts[line_id] = parts.get(line_id, 0) + part
-    told["items"] = [
+    document["items"] = [
         {
             "object": "order_item",
             "product_id": line.product_id,
@@ -259,7 +267,7 @@ def _order_document(order: Order, verdict: Verdict) -> dict[str, Any]:
         }
         for line in order.lines
     ]
-    return told
+    return document
 
 
 def _amounts(order: Order, discount_minor: int) -> dict[str, int]:
@@ -280,7 +288,7 @@ async def _rolled_back(request: Request, gateway: Gateway, redemption: str) -> V
     uuid = redemption.removeprefix("r_")
     if "_" in uuid:
         raise invalid(
-            "A redemption that is one of several is rolled back with its parent: /redemptions/{parent}/rollbacks."
+            "One of several redemptions can't be rolled back alone; use its parent: /redemptions/{parent}/rollbacks."
         )
     known = len(uuid) == 32 and all(one in "0123456789abcdef" for one in uuid)
     record: asyncpg.Record | None = (
@@ -320,7 +328,7 @@ def _rollbacks(verdict: Verdict, redemption: str, reason: str | None) -> list[di
 
 def _listed(one: Redemption) -> dict[str, Any]:
     failed = one.outcome == "refused"
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": _redemption_id(one.redemption_id or derived_id("failure", one.command_id, one.code or "")),
         "object": "redemption" if one.outcome in {"redeemed", "refused"} else "redemption_rollback",
         "date": moment(one.at),
@@ -332,8 +340,8 @@ def _listed(one: Redemption) -> dict[str, Any]:
         "voucher": {"code": one.code, "campaign": one.campaign_id, "object": "voucher"},
     }
     if failed and one.reason is not None:
-        told |= {"failure_code": VENDOR_CODES[one.reason].voucherify, "failure_message": one.message}
-    return told
+        document |= {"failure_code": VENDOR_CODES[one.reason].voucherify, "failure_message": one.message}
+    return document
 
 
 def _redemption_id(redemption: str) -> str:

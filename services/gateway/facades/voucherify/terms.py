@@ -1,4 +1,4 @@
-"""Vouchers as campaigns, and back: no rule of its own."""
+"""Conversion of vouchers to campaigns and back, without any rules."""
 
 from typing import Any, Final
 
@@ -13,33 +13,33 @@ from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.queries import WalletCoupon
 
 SHIPPING: Final = "prod_5h1pp1ng"
-"""The vendor's product that stands for shipping."""
+"""The vendor's product id for shipping."""
 
 
 def invalid(detail: str) -> Problem:
-    """What the vendor calls an invalid payload."""
+    """Return the problem that the vendor calls an invalid payload."""
     return Problem(400, "invalid_request", detail)
 
 
-def campaign_of_voucher(campaign_id: str, told: VoucherIn, currency: str) -> CampaignDefinition:
-    """The campaign of a voucher that stands alone. Raises a Problem."""
+def campaign_of_voucher(campaign_id: str, body: VoucherIn, currency: str) -> CampaignDefinition:
+    """Build the campaign of a stand-alone voucher. Raises a Problem."""
     return _campaign(
-        campaign_id, told, currency, name=told.additional_info or "", category=told.category,
-        starts_at=moment(told.start_date), ends_at=moment(told.expiration_date), metadata=told.metadata or {},
+        campaign_id, body, currency, name=body.additional_info or "", category=body.category,
+        starts_at=moment(body.start_date), ends_at=moment(body.expiration_date), metadata=body.metadata or {},
     )  # fmt: skip
 
 
-def campaign_of(told: CampaignIn, currency: str) -> CampaignDefinition:
-    """A campaign, under its name as its id. Raises a Problem."""
+def campaign_of(body: CampaignIn, currency: str) -> CampaignDefinition:
+    """Build a campaign, whose id is its name. Raises a Problem."""
     return _campaign(
-        told.name, told.voucher, currency, name=told.description or told.name, category=told.category,
-        starts_at=moment(told.start_date), ends_at=moment(told.expiration_date), metadata=told.metadata or {},
+        body.name, body.voucher, currency, name=body.description or body.name, category=body.category,
+        starts_at=moment(body.start_date), ends_at=moment(body.expiration_date), metadata=body.metadata or {},
     )  # fmt: skip
 
 
 def _campaign(
     campaign_id: str,
-    told: VoucherIn,
+    body: VoucherIn,
     currency: str,
     *,
     name: str,
@@ -48,16 +48,16 @@ def _campaign(
     ends_at: str | None,
     metadata: dict[str, Any],
 ) -> CampaignDefinition:
-    discount, scope, needs = _discount(told.discount, currency)
+    discount, scope, needs = _discount(body.discount, currency)
     document = {
         "campaign_id": campaign_id,
         "name": name,
         "category": category,
-        "status": "paused" if told.active is False else "active",
+        "status": "paused" if body.active is False else "active",
         "discount": discount,
         "applies_to": scope,
-        "code": _code(told.code_config),
-        "limits": {"uses_per_coupon": 1 if told.redemption is None else told.redemption.quantity},
+        "code": _code(body.code_config),
+        "limits": {"uses_per_coupon": 1 if body.redemption is None else body.redemption.quantity},
         "window": {"starts_at": starts_at, "ends_at": ends_at},
         "eligibility": {"currency": needs},
         "metadata": metadata,
@@ -70,60 +70,58 @@ def _campaign(
     return definition
 
 
-def _discount(told: DiscountIn, currency: str) -> tuple[dict[str, Any], dict[str, Any], str | None]:
-    """(the discount, what it applies to, the currency that its amounts need)."""
-    if told.type == "PERCENT" and told.percent_off is not None:
-        cap = None if told.amount_limit is None else _decimal(told.amount_limit)
-        value = told.percent_off.rstrip("0").rstrip(".") if "." in told.percent_off else told.percent_off
+def _discount(body: DiscountIn, currency: str) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """Return the discount, its scope, and the currency that its amounts require."""
+    if body.type == "PERCENT" and body.percent_off is not None:
+        cap = None if body.amount_limit is None else _decimal(body.amount_limit)
+        value = body.percent_off.rstrip("0").rstrip(".") if "." in body.percent_off else body.percent_off
         return {"kind": "percentage", "value": value, "max_discount": cap}, {}, currency if cap else None
-    if told.type == "AMOUNT" and told.amount_off is not None:
-        return {"kind": "fixed", "value": _decimal(told.amount_off), "currency": currency}, {}, None
-    if told.type == "UNIT" and told.unit_type == SHIPPING:
+    if body.type == "AMOUNT" and body.amount_off is not None:
+        return {"kind": "fixed", "value": _decimal(body.amount_off), "currency": currency}, {}, None
+    if body.type == "UNIT" and body.unit_type == SHIPPING:
         return {"kind": "free_shipping"}, {}, None
-    if told.type == "UNIT" and told.unit_type is not None:
+    if body.type == "UNIT" and body.unit_type is not None:
         return (
-            {"kind": "free_product", "value": str(told.unit_off or 1), "product_id": told.unit_type}, {}, None,
+            {"kind": "free_product", "value": str(body.unit_off or 1), "product_id": body.unit_type}, {}, None,
         )  # fmt: skip
-    if told.type == "FIXED":
-        raise invalid(
-            "discount.type: FIXED, a fixed price, is nothing that a coupon can be here; use AMOUNT or PERCENT."
-        )
-    raise invalid(f"discount: a discount of type {told.type} says how much; give percent_off, amount_off or unit_type.")
+    if body.type == "FIXED":
+        raise invalid("discount.type: FIXED, a fixed price, is not supported; use AMOUNT or PERCENT.")
+    raise invalid(f"discount: type {body.type} needs its value; give percent_off, amount_off or unit_type.")
 
 
 def _decimal(hundredths: int) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02}"
 
 
-def _code(told: CodeConfigIn | None) -> dict[str, Any]:
-    if told is None or (told.pattern is not None and "#" not in told.pattern):
+def _code(body: CodeConfigIn | None) -> dict[str, Any]:
+    if body is None or (body.pattern is not None and "#" not in body.pattern):
         return {}
-    if told.pattern is not None:
-        return {"pattern": told.pattern, "charset": told.charset}
-    return {"prefix": told.prefix, "suffix": told.postfix, "length": told.length, "charset": told.charset}
+    if body.pattern is not None:
+        return {"pattern": body.pattern, "charset": body.charset}
+    return {"prefix": body.prefix, "suffix": body.postfix, "length": body.length, "charset": body.charset}
 
 
-def chosen_code(told: VoucherIn) -> str | None:
-    """The voucher's own code: given, or a pattern in which nothing is random."""
-    if told.code is not None:
-        return told.code
-    pattern = None if told.code_config is None else told.code_config.pattern
+def chosen_code(body: VoucherIn) -> str | None:
+    """Return the voucher's fixed code: `code`, or a pattern without random characters."""
+    if body.code is not None:
+        return body.code
+    pattern = None if body.code_config is None else body.code_config.pattern
     return pattern if pattern is not None and "#" not in pattern else None
 
 
 def discount_document(definition: CampaignDefinition) -> dict[str, Any] | None:
-    """The discount in the vendor's words; None for a custom one, which has none."""
+    """Return the discount in the vendor's format; None for a custom discount, which it doesn't have."""
     discount = definition.discount
     match discount.kind:
         case "percentage":
-            told: dict[str, Any] = {
+            document: dict[str, Any] = {
                 "type": "PERCENT",
                 "effect": "APPLY_TO_ORDER",
                 "percent_off": _number(discount.value),
             }
             if discount.max_discount is not None:
-                told["amount_limit"] = _hundredths(discount.max_discount)
-            return told
+                document["amount_limit"] = _hundredths(discount.max_discount)
+            return document
         case "fixed" | "fixed_rate":
             return {"type": "AMOUNT", "effect": "APPLY_TO_ORDER", "amount_off": _hundredths(discount.value or "0")}
         case "free_shipping":
@@ -149,13 +147,13 @@ def _number(text: str | None) -> float | int:
 
 
 def voucher_document(coupon: WalletCoupon, definition: CampaignDefinition, holder: str | None = None) -> dict[str, Any]:
-    """A voucher in the vendor's words."""
-    alone = definition.campaign_id.startswith("voucher-")
+    """Return a voucher in the vendor's format."""
+    stands_alone = definition.campaign_id.startswith("voucher-")
     return {
         "id": voucher_id(coupon.coupon_id),
         "code": coupon.code,
-        "campaign": None if alone else definition.campaign_id,
-        "campaign_id": None if alone else definition.campaign_id,
+        "campaign": None if stands_alone else definition.campaign_id,
+        "campaign_id": None if stands_alone else definition.campaign_id,
         "category": definition.category,
         "type": "DISCOUNT_VOUCHER",
         "discount": discount_document(definition),
@@ -181,12 +179,12 @@ def voucher_document(coupon: WalletCoupon, definition: CampaignDefinition, holde
 
 
 def voucher_id(coupon_id: str) -> str:
-    """The vendor's form of an id."""
+    """Return an id in the vendor's format."""
     return f"v_{coupon_id.replace('-', '')}"
 
 
 def campaign_document(definition: CampaignDefinition, coupons: int) -> dict[str, Any]:
-    """A campaign in the vendor's words."""
+    """Return a campaign in the vendor's format."""
     window = to_domain(definition, 0).window
     return {
         "id": definition.campaign_id,

@@ -1,4 +1,4 @@
-"""Vouchers, campaigns and publications: making coupons and giving them out."""
+"""Routes that create vouchers and campaigns, and publish vouchers to customers."""
 
 from typing import Annotated, Any, Final
 
@@ -49,7 +49,7 @@ Page = Annotated[int, Query(ge=1, le=MOST_PAGES)]
 async def create_voucher(
     request: Request, gateway: Here, caller: MayIssue, body: Annotated[VoucherIn, Depends(body_of(VoucherIn))]
 ) -> Response:
-    """A voucher of its own, under the code that it names or a random one."""
+    """Create a stand-alone voucher, with the given code or a random one."""
     return await _create(request, gateway, caller, body, chosen_code(body))
 
 
@@ -61,7 +61,7 @@ async def create_voucher_with_code(
     caller: MayIssue,
     body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
 ) -> Response:
-    """A voucher under the code of the path."""
+    """Create a stand-alone voucher with the code of the path."""
     return await _create(request, gateway, caller, body, code)
 
 
@@ -87,7 +87,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
 async def list_vouchers(
     gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1, campaign: AskedName = None
 ) -> Response:
-    """Vouchers by their ids, a page at a time."""
+    """List vouchers in pages, sorted by id."""
     records = await gateway.pool.fetch(
         sql("vouchers_page", PACKAGE), campaign, limit, (page - 1) * limit, tenants.groups()
     )
@@ -99,19 +99,19 @@ async def list_vouchers(
 
 @router.get("/v1/vouchers/{code}")
 async def get_voucher(code: Name, gateway: Here, _: MayRead) -> Response:
-    """A voucher by its code, or by its id."""
+    """Show a voucher by its code or id."""
     return json_response(await _voucher(gateway, code))
 
 
 @router.post("/v1/vouchers/{code}/disable")
 async def disable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
-    """Take a voucher out of use: one that stands alone until it is enabled, one of a campaign's for good."""
+    """Disable a voucher: a stand-alone one until it is enabled, one of a campaign permanently."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
 async def enable(request: Request, code: Name, gateway: Here, _: MayManage) -> Response:
-    """Bring a voucher back that stands alone."""
+    """Enable a stand-alone voucher."""
     return await _switch(request, gateway, code, on=True)
 
 
@@ -124,7 +124,7 @@ async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) ->
         status = "active" if on else "paused"
         await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": status}))
     elif on and record["status"] == "voided":
-        raise invalid(f"Voucher {code!r} is one of a campaign's and was taken out of use for good; make another one.")
+        raise invalid(f"Voucher {code!r} belongs to a campaign and was voided permanently; create a new one.")
     elif not on:
         await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     return json_response(await _voucher(gateway, code))
@@ -134,7 +134,7 @@ async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) ->
 async def create_campaign(
     request: Request, gateway: Here, _: MayManage, body: Annotated[CampaignIn, Depends(body_of(CampaignIn))]
 ) -> Response:
-    """A campaign, with `vouchers_count` codes made at once."""
+    """Create a campaign with `vouchers_count` codes."""
     definition = campaign_of(body, gateway.settings.currency)
     await _save(gateway, definition, new=True)
     made = 0
@@ -146,14 +146,14 @@ async def create_campaign(
 
 @router.get("/v1/campaigns/{name}")
 async def get_campaign(name: Name, gateway: Here, _: MayRead) -> Response:
-    """A campaign by its name."""
+    """Show a campaign by its name."""
     definition, counts = await _campaign(gateway, name)
     return json_response(campaign_document(definition, counts.coupons))
 
 
 @router.get("/v1/campaigns")
 async def list_campaigns(gateway: Here, _: MayRead, limit: Limit = 10, page: Page = 1) -> Response:
-    """Campaigns by their names, a page at a time."""
+    """List campaigns in pages, sorted by name."""
     async with gateway.pool.acquire() as connection:
         found = await queries.campaigns_after(connection, None, limit * page, groups=tenants.groups())
         total = await connection.fetchval(sql("campaigns_count", PACKAGE), tenants.groups())
@@ -172,7 +172,7 @@ async def add_vouchers(
     _: MayIssue,
     vouchers_count: Annotated[int, Query(ge=1, le=MAX_CREATED)] = 1,
 ) -> Response:
-    """More codes of a campaign; of one, the voucher itself is the answer."""
+    """Add codes to a campaign. The response to a single one is the voucher itself."""
     await _campaign(gateway, name)
     verdict = await gateway.execute(CreateCoupons(command_id_of(request), name, vouchers_count, channel=CHANNEL))
     if not verdict.accepted:
@@ -187,13 +187,13 @@ async def add_vouchers(
 async def publish(
     request: Request, gateway: Here, _: MayIssue, body: Annotated[PublicationIn, Depends(body_of(PublicationIn))]
 ) -> Response:
-    """Give a customer vouchers of a campaign; one `source_id` publishes once."""
+    """Publish vouchers of a campaign to a customer, once for each `source_id`."""
     command_id = command_id_of(request)
     source, name = command_id.rsplit(" ", 1)
     campaign, count = body.campaign.name, body.campaign.count or 1
     verdict = await gateway.execute(
         IssueCoupons(
-            command_id, Cause(CAUSE, source, name), body.customer.who, (campaign,),
+            command_id, Cause(CAUSE, source, name), body.customer.command_customer, (campaign,),
             natural_key=None if body.source_id is None else f"{CAUSE} {body.source_id}",
             several=((campaign, count),) if count > 1 else (),
         )
@@ -201,10 +201,10 @@ async def publish(
     if not verdict.accepted:
         if verdict.refused:
             raise refusal(verdict)
-        raise Problem(400, "already_published", f"Publication {body.source_id!r} was made before.")
+        raise Problem(400, "already_published", f"Publication {body.source_id!r} already exists.")
     vouchers = [await _voucher(gateway, one.code) for one in verdict.accepted]
     ids = [voucher_id(one.coupon_id) for one in verdict.accepted]
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": f"pub_{derived_id('publication', command_id).replace('-', '')}",
         "object": "publication",
         "created_at": moment(verdict.decided_at),
@@ -218,8 +218,8 @@ async def publish(
                      "object": "customer"},
         "vouchers_id": ids,
     }  # fmt: skip
-    told |= {"voucher": vouchers[0]} if count == 1 else {"vouchers": [one["code"] for one in vouchers]}
-    return json_response(told)
+    document |= {"voucher": vouchers[0]} if count == 1 else {"vouchers": [one["code"] for one in vouchers]}
+    return json_response(document)
 
 
 async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) -> None:
@@ -227,7 +227,7 @@ async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) 
         await tenants.save(gateway, definition, new=new)
     except CampaignExistsError:
         raise Problem(
-            400, "duplicate_found", f"There is a campaign {definition.campaign_id!r} already; name yours otherwise."
+            400, "duplicate_found", f"Campaign {definition.campaign_id!r} already exists; use another name."
         ) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise invalid(str(error)) from None
@@ -236,14 +236,14 @@ async def _save(gateway: Gateway, definition: CampaignDefinition, *, new: bool) 
 async def _campaign(gateway: Gateway, name: str) -> tuple[CampaignDefinition, queries.CampaignCounts]:
     found = await tenants.campaign(gateway, name)
     if found is None:
-        raise Problem(404, "not_found", f"There is no campaign {name!r}.", details={"resource_type": "campaign"})
+        raise Problem(404, "not_found", f"Campaign {name!r} doesn't exist.", details={"resource_type": "campaign"})
     async with gateway.pool.acquire() as connection:
         counts = await queries.campaign_counts(connection, name)
     return found.definition, counts
 
 
 async def _voucher(gateway: Gateway, code: str) -> dict[str, Any]:
-    """The voucher of that code or id. Raises a Problem (404)."""
+    """Return the voucher with a code or id. Raises a Problem (404)."""
     hexadecimal = code.removeprefix("v_")
     by_id = code.startswith("v_") and len(hexadecimal) == 32 and all(one in "0123456789abcdef" for one in hexadecimal)
     record = await gateway.pool.fetchrow(
@@ -262,9 +262,7 @@ def _listed(record: asyncpg.Record) -> dict[str, Any]:
 
 
 def _taken(code: str) -> Problem:
-    return Problem(
-        400, Reason.CODE_TAKEN.value, f"There is a voucher {code!r} already.", details={"reason": "code_taken"}
-    )
+    return Problem(400, Reason.CODE_TAKEN.value, f"Voucher {code!r} already exists.", details={"reason": "code_taken"})
 
 
 def _unknown(code: str) -> Problem:
