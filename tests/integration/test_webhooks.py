@@ -356,7 +356,7 @@ async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
     assert [call.path for call in receiver.calls] == ["/good"] * 3
     assert await delivery_states(pool) == {"delivered": 3, "pending": 3}
     errors = {row[0] for row in await pool.fetch("SELECT error FROM webhook_attempts WHERE error IS NOT NULL")}
-    assert errors == {"Couponry met a bug (KeyError); its log has the details"}
+    assert errors == {"Internal error in Couponry (KeyError); see its log for details"}
 
 
 async def test_there_are_no_more_endpoints_than_an_event_can_be_written_for(
