@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, request_code, open_client
+from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, open_client, request_code
 from shared.domain.model.campaign import Source
 from shared.outgoing.addresses import Address
 from tests.integration.issuer_coupon_api import CouponApi, Reply, answer, code, drip, hang, hang_up

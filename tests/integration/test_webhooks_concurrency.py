@@ -15,7 +15,7 @@ import h11
 import pytest
 
 from services.notifier.webhooks import deliveries
-from services.notifier.webhooks.deliveries import Message, Outcome, Capacity
+from services.notifier.webhooks.deliveries import Capacity, Message, Outcome
 from services.notifier.webhooks.policy import WebhookPolicy
 from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.database import UNAVAILABLE, Pool, open_pool
