@@ -126,7 +126,7 @@ ORDER = example("order_placed")
         (
             record("elsewhere", json.dumps(ORDER).encode()),
             "unknown_topic",
-            "No events are read from the topic elsewhere.",
+            "Couponry reads no events from the topic elsewhere.",
         ),
         (
             record("orders", json.dumps({**ORDER, "data": {**ORDER["data"], "amount": "-1"}}).encode()),
