@@ -31,7 +31,7 @@ SOURCE: Final = "/couponry/notifier"
 NOTIFIED_TYPE: Final = "coupon.redemption_notified"
 
 _FINGERPRINT_VERSION: Final = b"\x01"
-"""Increase it when a fingerprint's content changes. Different versions are not compared, so upgrades break no replay."""
+"""Increase it when a fingerprint's content changes. Different versions are never compared, so upgrades stay safe."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to send. `last` and `mark` are the last event's position and mark, `oldest` the first event's time."""
+    """Events ready to send. `last`, `mark`: position and mark of the last event; `oldest`: time of the first event."""
 
     prepared: Prepared
     last: int

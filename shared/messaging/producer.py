@@ -39,7 +39,7 @@ TRANSACTION_TIMEOUT_MS: Final = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A record to write. `topic` is the broker's name. If `partition` is None, the key decides, as in Kafka's clients."""
+    """A record to write. `topic` is the broker's name. Without `partition` the key decides, as in Kafka's clients."""
 
     topic: str
     key: bytes | None

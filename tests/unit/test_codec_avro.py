@@ -135,7 +135,7 @@ def test_what_avro_can_hold_is_still_judged_like_json() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        (paid(BARE), 'ce_dataschema: is missing; send "urn:couponry:order.paid:v1", or the Confluent wire format.'),
+        (paid(BARE), 'ce_dataschema: is missing; send "urn:couponry:order.paid:v1" or use the Confluent wire format.'),
         (paid(framed(7, BARE)), "The Avro body names its schema by an id, but no schema registry is configured; set"),
         (paid(b"\x00\x01"), "The Avro body is truncated within its schema id."),
         (paid(BARE[:-1], DATASCHEMA), "The Avro body is truncated or does not match its schema."),
