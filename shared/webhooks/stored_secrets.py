@@ -14,7 +14,7 @@ PAGE: Final = 500
 
 
 async def check_readable(pool: Pool) -> None:
-    """Raise EncryptionError if the key of any endpoint's secret is missing. Damaged ones only concern their endpoint."""
+    """Raise EncryptionError if the key of any endpoint's secret is missing. Damaged ones are skipped."""
     keys, after = keyring(), FIRST
     while records := await pool.fetch(sql("secrets_page", SQL_PACKAGE), after, PAGE):
         for record in records:

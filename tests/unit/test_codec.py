@@ -138,7 +138,7 @@ ORDER = example("order_placed")
             "bad_data",
             "currency: must be a currency of",
         ),
-        (binary({**ORDER, "data": {**ORDER["data"], "customer": {}}}), "bad_data", "customer: names nobody; give"),
+        (binary({**ORDER, "data": {**ORDER["data"], "customer": {}}}), "bad_data", "customer: has no identifier; give"),
         (record("orders", json.dumps({**ORDER, "data": None}).encode()), "bad_data", "data: must be an object."),
         (
             record("orders", json.dumps({k: v for k, v in ORDER.items() if k != "data"}).encode()),
