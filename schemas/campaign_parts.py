@@ -1,6 +1,6 @@
-"""The parts of a campaign as people write it: what it gives, on what, how codes look, how often, when.
+"""The parts of a campaign definition: discount, products, codes, limits, window, source.
 
-Who may use it, beside which other coupons, and what issues it: `schemas.campaigns`.
+Eligibility, stacking and issuing are in `schemas.campaigns`.
 """
 
 import re
@@ -36,23 +36,23 @@ from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_
 _Value = TypeVar("_Value")
 
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""A number of uses or coupons, at least 1; None anywhere below is no limit."""
+"""A number of uses or coupons, at least 1; None means no limit."""
 
 MAX_VALID_FOR: Final = timedelta(days=36_525)
-"""A hundred years: longer than any coupon, short enough to be added to any date that is meant."""
+"""A hundred years: longer than any coupon, short enough to be added to any sensible date."""
 
 MAX_FREE_UNITS: Final = 1_000
-"""Most units of a product that one coupon gives: a gift, not a delivery."""
+"""The most units of a product that one coupon can give."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 STORED: Final = "stored"
-"""The validation context of a campaign that comes out of the ledger: it was saved, perhaps before there were limits."""
+"""The validation context of a campaign from the ledger, which may have been saved before a limit existed."""
 
 
 def is_stored(info: ValidationInfo) -> bool:
-    """Whether a definition comes out of the ledger, so that limits no longer matter."""
+    """Return whether a definition comes from the ledger, where limits don't apply."""
     return info.context == STORED
 
 
@@ -61,12 +61,12 @@ def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler, info: Valid
         try:
             read = date.fromisoformat(value)
         except ValueError as error:
-            raise ValueError("is no day of the calendar") from error
+            raise ValueError("is not a day of the calendar") from error
     else:
         read = value if type(value) is date else cast("date", moment(value))
     latest = LATEST if isinstance(read, datetime) else LATEST.date()
     if read > latest and not is_stored(info):
-        raise ValueError(f"must be before the year {LATEST.year + 1}; leave it out where there is no such time")
+        raise ValueError(f"must be before the year {LATEST.year + 1}; leave it out if there is no such time")
     return read
 
 
@@ -76,7 +76,7 @@ MomentOrDay = Annotated[
     PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
 ]
-"""A moment, or a date alone ("2027-01-01"), which is left for who knows the time zone to turn into a moment."""
+"""A time, or a date ("2027-01-01"), which is later converted to a time in the campaign's time zone."""
 
 
 class Section(BaseModel):
@@ -86,12 +86,12 @@ class Section(BaseModel):
 
 
 class DiscountDefinition(Section):
-    """What a coupon gives; at most `max_discount` in money. `value`, by `kind`:
+    """The discount of a coupon, at most `max_discount` in money. The meaning of `value` depends on `kind`:
 
-    percentage: percent. fixed: an amount in `currency`, or without one in whatever currency the order is in.
-    fixed_rate: an amount in `currency`, which is needed. free_shipping: left out. free_product: how many units of
-    `product_id`, 1 when left out. custom: left out or any number; whoever reads `payload` knows what it means.
-    `per_unit`: the amount comes off each unit.
+    percentage: percent. fixed: an amount in `currency`, or without one in the order's currency. fixed_rate: an amount
+    in `currency`, which is required. free_shipping: left out. free_product: the number of units of `product_id`, 1 by
+    default. custom: left out or any number; the readers of `payload` define its meaning. `per_unit`: the amount is
+    taken off each unit.
     """
 
     kind: DiscountKind
@@ -129,7 +129,7 @@ class DiscountDefinition(Section):
     def _check_value(self, value: str) -> None:
         value_type = KIND_FIELDS[self.kind].value
         if value_type == "none":
-            raise ValueError(f"value belongs to no {self.kind}: all of the shipping is free; leave it out")
+            raise ValueError(f"value can't be used with {self.kind}: all of the shipping is free; leave it out")
         if value_type == "any":
             return
         if not value.strip("0."):
@@ -149,15 +149,15 @@ def _a(kind: str) -> str:
 
 
 MAX_PRODUCTS: Final = 100_000
-"""Most products in one list of a campaign: one good for 14,477 products exists; a supermarket stocks about 50,000."""
+"""The most products in one list of a campaign. Lists of 14,477 exist; a supermarket stocks about 50,000."""
 
 Products = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_PRODUCTS)]
 
 
 class AppliesTo(Section):
-    """Which lines the discount is good for. All empty: the whole order.
+    """The lines that the discount applies to. All empty: the whole order.
 
-    `max_units`: at most so many units of them, the `units_from` cheapest or dearest ones.
+    `max_units`: the most units it applies to; `units_from`: the cheapest or the dearest ones.
     """
 
     product_ids: Products = ()
@@ -171,10 +171,10 @@ class AppliesTo(Section):
 
 
 class CodeDefinition(Section):
-    """How codes look: one coupon a code made from `pattern`, or one `shared_code` for everybody.
+    """The form of codes: a code from `pattern` for each coupon, or one `shared_code` for everybody.
 
-    In a pattern each # stands for a random character of `charset`; anything else stands for itself. `prefix`, `length`
-    and `suffix` are a pattern in other words: the prefix, so many random characters, the suffix.
+    In a pattern each # is replaced by a random character of `charset`; all other characters are literal. `prefix`,
+    `length` and `suffix` describe a pattern too: the prefix, that many random characters, the suffix.
     """
 
     pattern: WrittenIdentifier | None = None
@@ -185,7 +185,7 @@ class CodeDefinition(Section):
     shared_code: WrittenIdentifier | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_say_it(self) -> Self:
+    def _check_one_form(self) -> Self:
         if self.pattern is not None and self.shared_code is not None:
             raise ValueError("pattern and shared_code are both given; keep one of them")
         for name in ("prefix", "suffix", "length"):
@@ -199,9 +199,9 @@ class CodeDefinition(Section):
 
 
 class CapDefinition(Section):
-    """A limit that begins anew each day, week (from Monday) or month, by the campaign's `window.time_zone`.
+    """A limit per day, week (from Monday) or month, in the campaign's `window.time_zone`.
 
-    It counts the whole campaign's or each customer's `uses`, its issued `coupons`, or both.
+    It limits the `uses`, the issued `coupons`, or both, of the whole campaign or of each customer.
     """
 
     per: Literal["day", "week", "month"]
@@ -217,9 +217,9 @@ class CapDefinition(Section):
 
 
 class LimitsDefinition(Section):
-    """How often. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
+    """Limits. `uses_per_customer` limits one customer's uses of all coupons of the campaign.
 
-    `spend_total` is the most that all of its coupons together take off, in the campaign's currency.
+    `spend_total` is the most that all coupons of the campaign take off together, in the campaign's currency.
     """
 
     uses_per_coupon: Limit | None = None
@@ -243,13 +243,13 @@ class LimitsDefinition(Section):
 _CLOCK_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
 
 Clock = Annotated[str, Field(pattern=_CLOCK_PATTERN)]
-"""A time of day on the clock of the campaign's time zone: "00:00" to "24:00"."""
+"""A time of day in the campaign's time zone: "00:00" to "24:00"."""
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class HoursDefinition(Section):
-    """Hours of a day, `[opens, closes)`. No `days`: every day. `closes` before `opens` is on the next day."""
+    """Hours of a day, `[opens, closes)`. Without `days`: every day. If `closes` is before `opens`: the next day."""
 
     days: Annotated[tuple[Weekday, ...], Field(max_length=7)] = ()
     opens: Clock = "00:00"
@@ -265,10 +265,10 @@ class HoursDefinition(Section):
 
 
 class WindowDefinition(Section):
-    """When: `[starts_at, ends_at)`. A date alone is the start of that day in `time_zone`.
+    """The time in which coupons are valid: `[starts_at, ends_at)`. A date means the start of that day in `time_zone`.
 
-    `valid_for` (ISO 8601, "P30D") bounds each coupon's own life from its issue; a month counts 30 days, a year 365.
-    `hours`: when of a day and week coupons can be used, by the clock of `time_zone`; none is always.
+    `valid_for` (ISO 8601, "P30D") limits each coupon's own validity from its issue; a month is 30 days, a year 365.
+    `hours`: the hours in which coupons can be used, in `time_zone`; none means always.
     """
 
     starts_at: MomentOrDay | None = None
@@ -279,9 +279,9 @@ class WindowDefinition(Section):
 
     @field_validator("valid_for")
     @classmethod
-    def _valid_for_is_ahead(cls, value: timedelta | None) -> timedelta | None:
+    def _check_valid_for(cls, value: timedelta | None) -> timedelta | None:
         if value is not None and not timedelta() < value <= MAX_VALID_FOR:
-            raise ValueError('must be longer than nothing and at most 100 years, for example "P30D" for 30 days')
+            raise ValueError('must be more than 0 and at most 100 years, for example "P30D" for 30 days')
         return value
 
     @field_validator("time_zone")
@@ -290,14 +290,14 @@ class WindowDefinition(Section):
         try:
             ZoneInfo(value)
         except (OSError, ValueError, LookupError) as error:
-            raise ValueError('is no time zone; write one as "UTC" or "Europe/Berlin"') from error
+            raise ValueError('is not a time zone; write one as "UTC" or "Europe/Berlin"') from error
         return value
 
 
 class SourceDefinition(Section):
-    """Where codes come from: made here, a pool imported beforehand, or asked of an external API at `url`.
+    """The source of codes: generated, taken from an imported pool, or requested from an external API at `url`.
 
-    `without_code`: the coupons have none (rewards that need no code), or the API may answer with an empty one.
+    `without_code`: the coupons have no code (rewards that need none), and the API may answer with an empty one.
     """
 
     kind: Literal["generated", "pool", "external"] = "generated"
@@ -307,9 +307,9 @@ class SourceDefinition(Section):
 
     @field_validator("without_code")
     @classmethod
-    def _a_pool_is_codes(cls, value: bool, info: ValidationInfo) -> bool:
+    def _check_without_code(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("kind") == "pool":
-            raise ValueError('belongs to no source of kind "pool", which consists of codes')
+            raise ValueError('can\'t be used with a source of kind "pool", which consists of codes')
         return value
 
     @field_validator("url", "headers")
@@ -333,5 +333,5 @@ class SourceDefinition(Section):
     @model_validator(mode="after")
     def _external_has_url(self) -> Self:
         if self.kind == "external" and self.url is None:
-            raise ValueError("url is missing; an external source needs the address to ask")
+            raise ValueError("url is missing; an external source needs the address of its API")
         return self

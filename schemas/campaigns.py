@@ -1,10 +1,10 @@
-"""A campaign as people write it: in a file, or as an HTTP body. Source: the contract's campaign.json.
+"""A campaign definition, in a file or as an HTTP body.
 
     definition = parse(CampaignDefinition, Path("save10.json").read_bytes())
 
-People misspell, so an unknown field is an error here, unlike in events. Amounts are decimal texts ("50.00"); a JSON
-number is taken by its digits. Only what can be seen in the document itself is judged here; what needs knowledge (how
-many decimals a currency has, how many codes a pattern makes) is judged where that knowledge is.
+An unknown field is an error here, unlike in events, because people misspell. Amounts are decimal texts ("50.00"); a
+JSON number keeps its digits. Only rules about the document itself are checked here; others, such as the decimals of a
+currency or the number of codes of a pattern, are checked by the ledger.
 """
 
 from typing import Annotated, Any, Final, Literal, Self
@@ -37,27 +37,27 @@ from schemas.limits import (
 )
 
 MAX_CONDITIONS: Final = 20
-"""Most conditions of one campaign: each is evaluated for every coupon that comes this far."""
+"""The most conditions of one campaign. Each is evaluated for every coupon that passes the other rules."""
 
 MAX_COUPONS_AT_ONCE: Final = 100
-"""Most coupons that one event issues of one campaign to one customer: a booklet, not a print run."""
+"""The most coupons of one campaign that one event issues to one customer."""
 
 Expression = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_LENGTH, pattern=r"\S")]
-"""A condition in CEL, which gives true or false."""
+"""A condition in CEL that evaluates to true or false."""
 
 
 class ConditionDefinition(Section):
-    """Something that must be true of the order, the customer or the campaign. `name` is what a refusal calls it."""
+    """A condition on the order, the customer or the campaign. Refusals refer to it by `name`."""
 
     name: WrittenIdentifier
     expression: Expression
 
 
 class EligibilityDefinition(Section):
-    """Who and what may use a coupon. `currency` is that of the campaign's amounts, and orders must be in it.
+    """The customers and orders that may use a coupon. Amounts of the campaign and orders must be in `currency`.
 
-    `segments_any`: one of these at least; `segments_all`: each of these; `segments_none`: none of these.
-    `min_quantity` counts units of the lines that the coupon is good for. `channels`: where the order was placed.
+    `segments_any`: at least one of these; `segments_all`: all of these; `segments_none`: none of these.
+    `min_quantity` counts units of the lines that the coupon applies to. `channels`: where the order was placed.
     """
 
     min_order_amount: Amount | None = None
@@ -83,9 +83,9 @@ class EligibilityDefinition(Section):
 
 
 class StackingDefinition(Section):
-    """Whether a coupon goes together with others, and which comes first (the higher priority).
+    """Rules for combining coupons. Coupons with a higher priority apply first.
 
-    Of the coupons in one `group` an order gets one. `max_coupons`: an order that uses this one uses so many at most.
+    An order can use one coupon of each `group`. `max_coupons`: the most coupons of an order that uses this one.
     """
 
     policy: Literal["exclusive", "combinable"] = "exclusive"
@@ -95,10 +95,10 @@ class StackingDefinition(Section):
 
 
 class IssueRuleDefinition(Section):
-    """`event` issues coupons when each field named in `match` has that value; numbers and booleans as text.
+    """A rule by which `event` issues coupons: each field in `match` must have its value; numbers and booleans as text.
 
-    `to`: the event's customer, who referred them (`referred_by`), or both. `coupons`: so many each. `condition`: an
-    expression over the event that must be true as well.
+    `to`: the event's customer, the referrer (`referred_by`), or both. `coupons`: the number for each. `condition`: an
+    expression over the event that must be true too.
     """
 
     event: Literal["customer.signed_up", "reward.earned"]
@@ -119,16 +119,14 @@ class IssueRuleDefinition(Section):
         return value
 
     @model_validator(mode="after")
-    def _referrer_is_told(self) -> Self:
+    def _check_event_has_referrer(self) -> Self:
         if self.to != "customer" and self.event != "customer.signed_up":
-            raise ValueError(
-                f"to is {self.to}, but a {self.event} names nobody who referred; only a customer.signed_up does"
-            )
+            raise ValueError(f"to is {self.to}, but a {self.event} has no referrer; only a customer.signed_up has one")
         return self
 
 
 class CampaignDefinition(Section):
-    """A campaign: the offer and its rules. Everything but `campaign_id` and `discount` may be left out."""
+    """A campaign: the offer and its rules. Only `campaign_id` and `discount` are required."""
 
     campaign_id: WrittenIdentifier
     name: Text = ""
@@ -185,18 +183,18 @@ class CampaignDefinition(Section):
         return self
 
     @model_validator(mode="after")
-    def _coupons_come_from_somewhere(self) -> Self:
+    def _check_several_codes(self) -> Self:
         several = any(rule.coupons > 1 for rule in self.issues_on)
         if several and (self.source.kind == "external" or self.code.shared_code is not None):
             raise ValueError(
-                "issues_on gives several coupons at once, but its source has one code a time; give one each"
+                "issues_on gives several coupons at once, but its source gives one code at a time; give one coupon each"
             )
         return self
 
 
 def stored_campaign(document: str) -> CampaignDefinition:
-    """Return the campaign that the ledger keeps as `document` (JSON).
+    """Return the campaign stored in the ledger as `document` (JSON).
 
-    Limits aren't applied: one that came after the campaign was saved must not stop everything that reads it.
+    Limits aren't applied, because a limit added after the campaign was saved must not break its readers.
     """
     return CampaignDefinition.model_validate_json(document, context=STORED)

@@ -38,7 +38,7 @@ from schemas.topics import (
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """A type of event. `name` is what `ce_type` says."""
+    """A type of event. `name` is the value of `ce_type`."""
 
     name: str
     model: type[Event]
@@ -67,11 +67,11 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
     EventType("ledger.event_withheld", LedgerEventWithheld, COUPONS_LIFECYCLE),
 )
-"""In the order of the flow."""
+"""All types of events, in the order of the flow."""
 
 BY_TYPE: MappingProxyType[str, EventType] = MappingProxyType({entry.name: entry for entry in CATALOGUE})
 
 
 def types_on(topic_name: str) -> tuple[str, ...]:
-    """The types that belong on a topic, by its name without any prefix; empty for a topic that isn't known."""
+    """Return the types of a topic, given without prefix; empty for an unknown topic."""
     return tuple(entry.name for entry in CATALOGUE if entry.topic.name == topic_name)

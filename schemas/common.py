@@ -1,7 +1,7 @@
-"""What all events share: the base model, and the types of their fields.
+"""The base model of all events, and the types of their fields.
 
-Events are strict: a number where a text belongs is an error, not a guess. A field that isn't known is ignored, so that
-a producer may say more than is read here. Every length is bounded: no event may be larger than a batch can bear.
+Events are strict: a number in place of a text is an error. Unknown fields are ignored, so that producers may send more.
+Every length has a limit, so that no event is too large for a batch.
 """
 
 from datetime import datetime
@@ -34,33 +34,33 @@ from schemas.limits import MAX_ID_LENGTH as MAX_ID_LENGTH  # noqa: PLC0414
 from schemas.limits import MAX_LINES as MAX_LINES  # noqa: PLC0414
 
 AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
-"""An amount of money: digits, perhaps a point and decimals; no sign, exponent or blank.
+"""An amount of money: digits, optionally a point and decimals; no sign, exponent or blank.
 
-18 and 6 digits are above every currency's decimals (at most 4) and above any order. Whether a currency has that many
-decimals is judged by the domain, not here. (pydantic's regular expressions are Rust's: `$` is the very end.)
+The limits of 18 and 6 digits are above any order and any currency's decimals (at most 4). The domain checks the
+currency's decimals. (pydantic's regular expressions are Rust's: `$` is the very end.)
 """
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-"""Not blank, and no control characters: the characters that CloudEvents allows in an attribute."""
+"""Not blank and without control characters, like the attributes of CloudEvents."""
 
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
 class ExactDigits:
-    """Marks a text that may also come as a JSON number, which is then taken by its digits: see `schemas.parsing`."""
+    """Marks a text that may also be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
 
 
 class BlankInAvro:
-    """Marks a text that Avro schemas need and that may be null all the same: in Avro it is then one blank."""
+    """Marks a text that may be null in JSON but is required in Avro, where null becomes a single blank."""
 
 
 JSON_SUFFIX: Final = "_json"
-"""Ends the name of the Avro field that has as JSON text what the field of that name can't hold in Avro."""
+"""The suffix of an Avro field that holds, as JSON text, a value that the field without the suffix can't hold."""
 
 
 class Rfc3339:
-    """Reads a moment from RFC 3339 only. pydantic alone would take "20261122" for seconds since 1970."""
+    """Reads a time from RFC 3339 only. pydantic itself would read "20261122" as seconds since 1970."""
 
     def __init__(self, latest: datetime) -> None:
         self.latest = latest
@@ -77,19 +77,16 @@ class Rfc3339:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=IDENTIFIER_PATTERN)]
-"""Any name that somebody gives something: ids, codes, lock references.
-
-Not empty or blank, at most 255 characters, no control characters.
-"""
+"""An id, code or lock reference: not blank, at most 255 characters, no control characters."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
-"""An e-mail address or phone number as the producer has it; many send an empty text for none, so that is allowed."""
+"""An e-mail address or phone number as sent by the producer. May be empty, because many producers send that."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
-"""Free text for people; may be empty."""
+"""Free text; may be empty."""
 
 Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
-"""Money as an exact decimal text ("125.00") in the currency that stands beside it."""
+"""Money as an exact decimal text ("125.00") in the currency given next to it."""
 
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""
@@ -111,32 +108,32 @@ def _payload(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Metadata = Annotated[dict[str, JsonValue], Field(max_length=MAX_LIST_LENGTH)]
-"""Whatever the sender wants to have carried along.
+"""Any data of the sender that is passed on.
 
-`Event.problem` checks it by `schemas.limits.check_metadata`: a check in the model would cost every event a detour, and
-what Couponry wrote before there were limits is still read.
+`Event.problem` checks it with `schemas.limits.check_metadata`. A check in the model would slow down every event and
+refuse events that Couponry wrote before there were limits.
 """
 
 HandedOn = Annotated[Metadata, AfterValidator(_metadata)]
-"""Metadata that is checked as the model is read, for bodies of HTTP."""
+"""Metadata that the model checks, for HTTP bodies."""
 
 Payload = Annotated[Metadata, AfterValidator(_payload)]
-"""What a custom discount hands on, checked by `schemas.limits.check_payload` as the model is read."""
+"""The payload of a custom discount, which the model checks with `schemas.limits.check_payload`."""
 
-# Couponry's own events take what earlier versions wrote, so the limits of their fields are wider than those of input.
+# Couponry's own events must accept data of earlier versions, so their limits are wider than those of input.
 
 WrittenIdentifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=WRITTEN_IDENTIFIER_PATTERN)]
-"""An identifier in an event of Couponry's own, or in a campaign: what was stored before may hold control characters."""
+"""An identifier in one of Couponry's events or in a campaign. Older stored ones may hold control characters."""
 
 WrittenIdentifiers = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_LIST_LENGTH)]
 
 WrittenMoment = Annotated[datetime, Rfc3339(CALENDAR_END)]
-"""A point in time in an event of Couponry's own, or in a campaign."""
+"""A point in time in one of Couponry's events or in a campaign."""
 
 LockReference = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_LENGTH + len("order:"), pattern=WRITTEN_IDENTIFIER_PATTERN)
 ]
-"""A lock's reference in an event of Couponry's own: that of an order's own hold is `order:<order id>`."""
+"""A lock reference in one of Couponry's events. The hold of an order has `order:<order id>`."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
@@ -149,20 +146,20 @@ class EventPart(BaseModel):
 
 
 class Event(EventPart):
-    """Base of an event's `data`. The class and its wire type name the same fact: OrderPlaced is `order.placed`."""
+    """Base of an event's `data`. The class is named after its wire type: OrderPlaced is `order.placed`."""
 
     def problem(self) -> str | None:
-        """What is wrong between fields, one sentence, or None.
+        """Return a sentence about a conflict between fields, or None.
 
-        A plain method called once by who reads events: a pydantic validator would cost every event a detour.
+        The codec calls it once per event. A pydantic validator would slow down every event.
         """
         return None
 
 
 class CustomerReference(EventPart):
-    """Who, by any one identifier. E-mail and phone number as the producer wrote them; they are normalised inside.
+    """A customer, by any identifier. E-mail and phone number are as sent by the producer; the ledger normalises them.
 
-    `segments`, in orders only: groups the producer counts them to; None leaves what is known from elsewhere.
+    `segments`, in orders only: the customer's groups; None keeps the known ones.
     """
 
     customer_id: WrittenIdentifier | None = None
@@ -172,14 +169,14 @@ class CustomerReference(EventPart):
 
 
 class OrderCustomer(CustomerReference):
-    """Who ordered, held to the limits of input. In Avro it is the same record."""
+    """The customer of an order, with the limits of input. In Avro it is the same record."""
 
     avro_name: ClassVar[str] = "CustomerReference"
     customer_id: Identifier | None = None
 
 
 class IdentifiedCustomer(EventPart):
-    """Who, by the id that the topic is keyed by, and perhaps more. `segments`: groups the producer counts them to."""
+    """A customer with the id that is the topic's key, and optional contacts. `segments`: the customer's groups."""
 
     customer_id: Identifier
     email: Contact | None = None
@@ -188,7 +185,7 @@ class IdentifiedCustomer(EventPart):
 
 
 class Cause(EventPart):
-    """The event that caused this one, by its CloudEvents attributes."""
+    """The CloudEvents attributes of the event that caused this one."""
 
     type: WrittenIdentifier
     source: WrittenIdentifier
@@ -199,10 +196,10 @@ DiscountKind = Literal["percentage", "fixed", "fixed_rate", "free_shipping", "fr
 
 
 class Discount(EventPart):
-    """What a coupon gives, as its campaign says it: `value` percent, or `value` in `currency` (None: the order's).
+    """The discount of a coupon's campaign: `value` percent, or `value` in `currency` (None: the order's).
 
-    Of free_shipping `value` is "100", of a free_product the number of units of `product_id`, of a custom discount what
-    the campaign says; `payload` is its campaign's, untouched.
+    For free_shipping `value` is "100", for a free_product the number of units of `product_id`, for a custom discount
+    the campaign's value. `payload` is the campaign's, unchanged.
     """
 
     kind: DiscountKind
@@ -214,7 +211,7 @@ class Discount(EventPart):
 
 
 def metadata_problem(metadata: dict[str, JsonValue] | None, place: str = "metadata") -> str | None:
-    """Return why metadata is refused, one sentence that begins with `place`, or None."""
+    """Return why metadata is refused, as a sentence that begins with `place`, or None."""
     if metadata:
         try:
             check_metadata(metadata)
@@ -224,7 +221,7 @@ def metadata_problem(metadata: dict[str, JsonValue] | None, place: str = "metada
 
 
 def holds_json(annotation: Any) -> bool:
-    """Whether a field of this type holds a JSON object of any form, which Avro can't hold as it is."""
+    """Return whether a field of this type holds any JSON object, for which Avro has no type."""
     arguments = get_args(annotation)
     if get_origin(annotation) is dict:
         return arguments[1] is JsonValue

@@ -1,11 +1,11 @@
-"""Makes the schema files from the models: `python -m schemas.generate`.
+"""Generate the schema files from the models: `python -m schemas.generate`.
 
-    python -m schemas.generate           write what changed; the committed Avro schema becomes an older version
-    python -m schemas.generate --amend   the same, but overwrite the newest Avro version (only while no release has it)
-    python -m schemas.generate --check   write nothing; exit 1 and name the files that are not in step
+    python -m schemas.generate           write changed files; the committed Avro schema becomes an older version
+    python -m schemas.generate --amend   the same, but overwrite the newest Avro version (only if it isn't released yet)
+    python -m schemas.generate --check   write nothing; exit 1 and list the files that are out of date
 
 Avro: `avro/<type>.avsc`, with older versions in `avro/older/`. JSON Schema: `json/<type>.schema.json` and
-`json/campaign.schema.json`. Nothing else imports this module: its generator is a tool for development.
+`json/campaign.schema.json`. Services must not import this module: its Avro generator is a development dependency.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class _Mirror(AvroBaseModel):
 
 @cache
 def _mirror(model: type[BaseModel]) -> type[AvroBaseModel]:
-    """The model again, in the types that the Avro generator knows. Bounds are left out: Avro has none."""
+    """Return a copy of the model in types that the Avro generator knows, without limits, which Avro doesn't have."""
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if any(isinstance(one, BlankInAvro) for one in field.metadata):
@@ -57,7 +57,7 @@ def _avro_type(annotation: Any) -> Any:
     if origin is Annotated:
         return _avro_type(arguments[0])
     if origin in (Union, python_types.UnionType):
-        # null first: Avro wants the default's type in front, and what is optional here is null by default.
+        # null first: Avro requires the default's type first, and optional fields default to null.
         members = sorted(arguments, key=lambda member: member is not type(None))
         return Union[tuple(_avro_type(member) for member in members)]  # noqa: UP007 - made at run time
     if origin is tuple:
@@ -71,7 +71,7 @@ def _avro_type(annotation: Any) -> Any:
 
 def _avro_scalar(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
-        return str  # an Avro enum could never get a new member without breaking its readers
+        return str  # a new member of an Avro enum would break its readers
     if annotation is datetime:
         return types.DateTimeMicro
     if annotation is JsonValue:
@@ -80,13 +80,13 @@ def _avro_scalar(annotation: Any) -> Any:
 
 
 def avro_schema(model: type[BaseModel]) -> AvroSchema:
-    """The Avro record of a model: amounts are strings, moments are timestamp-micros in UTC."""
+    """Return the Avro record of a model: amounts are strings, times are timestamp-micros in UTC."""
     schema: AvroSchema = json.loads(_mirror(model).avro_schema())
     return {"type": "record", "name": schema["name"], "namespace": NAMESPACE, "fields": _tidied(schema["fields"])}
 
 
 def _tidied(node: Any) -> Any:
-    # The generator gives names to arrays and maps, which Avro has no place for.
+    # The generator names arrays and maps, which Avro doesn't allow.
     if isinstance(node, list):
         return [_tidied(member) for member in node]
     if isinstance(node, dict):
@@ -99,12 +99,12 @@ def _tidied(node: Any) -> Any:
 
 
 def json_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
-    """The JSON Schema of what is accepted as this model."""
+    """Return the JSON Schema of the documents that this model accepts."""
     return {"$schema": JSON_SCHEMA_DIALECT, "$id": f"urn:couponry:json:{name}", **model.model_json_schema()}
 
 
 def generated() -> Iterator[tuple[Path, str, str]]:
-    """Every file that should be there: its path, its text, and the event type for an Avro schema, else ""."""
+    """Yield every expected file: its path, its text, and the event type of an Avro schema, otherwise ""."""
     for entry in CATALOGUE:
         yield FOLDER / "avro" / f"{entry.name}.avsc", _text(avro_schema(entry.model)), entry.name
         yield FOLDER / "json" / f"{entry.name}.schema.json", _text(json_schema(entry.model, entry.name)), ""
@@ -116,7 +116,7 @@ def _text(document: dict[str, Any]) -> str:
 
 
 def out_of_step() -> list[Path]:
-    """The files that differ from the models, are missing, or belong to no event."""
+    """Return the files that differ from the models, are missing, or belong to no event."""
     wanted = {path: text for path, text, _ in generated()}
     differing = [path for path, text in wanted.items() if not path.is_file() or path.read_text("utf-8") != text]
     present = [*(FOLDER / "avro").glob("*.avsc"), *(FOLDER / "json").glob("*.schema.json")]
@@ -124,7 +124,7 @@ def out_of_step() -> list[Path]:
 
 
 def write(*, amend: bool) -> list[Path]:
-    """Writes what is not in step and gives its paths. A file that belongs to no event is removed."""
+    """Write the files that are out of date and return their paths. Files that belong to no event are removed."""
     wanted = {path: (text, type_name) for path, text, type_name in generated()}
     changed = out_of_step()
     for path in changed:
@@ -142,18 +142,18 @@ def write(*, amend: bool) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m schemas.generate", description="Make schema files from models.")
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 when files are not in step")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if files are out of date")
     parser.add_argument(
         "--amend", action="store_true", help="overwrite the newest Avro version, for unreleased changes"
     )
     options = parser.parse_args(arguments)
     changed = out_of_step() if options.check else write(amend=options.amend)
     for path in changed:
-        sys.stdout.write(f"{'not in step' if options.check else 'written'}: {path.relative_to(FOLDER.parent)}\n")
+        sys.stdout.write(f"{'out of date' if options.check else 'written'}: {path.relative_to(FOLDER.parent)}\n")
     if options.check and changed:
-        sys.stdout.write("Run python -m schemas.generate and commit what it writes.\n")
+        sys.stdout.write("Run python -m schemas.generate and commit the files.\n")
     return 1 if options.check and changed else 0
 
 

@@ -1,4 +1,4 @@
-"""Topic `coupons.issued`: coupons that were issued, those that were not, erased customers. Key: customer id."""
+"""Topic `coupons.issued`: issued coupons, refused issues, erased customers. Key: customer id."""
 
 from typing import Annotated
 
@@ -17,9 +17,9 @@ from schemas.common import (
 
 
 class CouponIssued(Event):
-    """A customer got a coupon, good in `[starts_at, ends_at)`; either may be open.
+    """A coupon was issued to a customer. It is valid in `[starts_at, ends_at)`; either may be open.
 
-    `code` is None for a campaign without codes. `uses` is how often it can be used, None without limit.
+    `code` is None for a campaign without codes. `uses` is how often it can be used; None means no limit.
     """
 
     coupon_id: WrittenIdentifier
@@ -35,9 +35,9 @@ class CouponIssued(Event):
 
 
 class CouponIssueRefused(Event):
-    """A campaign that matched gave no coupon: `reason` is the code, `message` the sentence.
+    """A matching campaign issued no coupon. `reason` is the code, `message` a sentence.
 
-    `campaign_id` is null where a reward matched no campaign at all.
+    `campaign_id` is null if a reward matched no campaign.
     """
 
     campaign_id: Annotated[WrittenIdentifier | None, BlankInAvro()] = None
@@ -50,11 +50,11 @@ class CouponIssueRefused(Event):
 
 
 class CustomerErased(Event):
-    """A customer was erased (GDPR Art. 17): readers erase what they have of this customer.
+    """A customer was erased (GDPR Art. 17): readers must erase their data about this customer.
 
-    It says no more than readers need to find their own rows: `customer_id`, and up to 1,000 `coupon_ids`. `pseudonym`
-    is who the ledger's rows belong to from now on; `erased-<pseudonym>` stands for the customer in events that are
-    published later. A customer with several ids causes an event for each, under one `erasure_id`.
+    The event only holds what readers need to find their rows: `customer_id` and up to 1,000 `coupon_ids`. The ledger's
+    rows now belong to `pseudonym`; later events use `erased-<pseudonym>` for the customer. A customer with several ids
+    causes one event for each, with the same `erasure_id`.
     """
 
     erasure_id: WrittenIdentifier

@@ -1,4 +1,4 @@
-"""Topic `coupons.lifecycle`: what else becomes of coupons. Key: coupon id; of a withheld event, that event's id."""
+"""Topic `coupons.lifecycle`: locks, voided and exhausted coupons, withheld events. Key: coupon id, or event id."""
 
 from schemas.common import (
     Amount,
@@ -15,7 +15,7 @@ from schemas.common import (
 
 
 class LockedCoupon(EventPart):
-    """A coupon and the discount that a lock holds with it, None where no order was given to reckon on."""
+    """A locked coupon and its discount, which is None if the lock was made without an order."""
 
     coupon_id: WrittenIdentifier
     code: WrittenIdentifier | None = None
@@ -35,7 +35,7 @@ class CouponLocked(Event):
 
 
 class CouponReleased(Event):
-    """A lock was let go before its time: what it held can be used again."""
+    """A lock was released before its time: its coupons can be used again."""
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
@@ -46,7 +46,7 @@ class CouponReleased(Event):
 
 
 class CouponLockExpired(Event):
-    """A lock's time was over. It held nothing from `expires_at` on; `expired_at` is when that was noted."""
+    """A lock expired. It held nothing after `expires_at`; `expired_at` is when the expiry was recorded."""
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
@@ -58,7 +58,7 @@ class CouponLockExpired(Event):
 
 
 class CouponVoided(Event):
-    """A coupon was taken out of use, for good. What was redeemed stays redeemed."""
+    """A coupon was permanently taken out of use. Past redemptions are not affected."""
 
     coupon_id: WrittenIdentifier
     code: WrittenIdentifier | None = None
@@ -68,9 +68,9 @@ class CouponVoided(Event):
 
 
 class CouponExhausted(Event):
-    """The last of a coupon's `limit` uses was taken. Told of coupons that can be used more than once.
+    """The last of a coupon's `limit` uses was taken. Published for coupons that can be used more than once.
 
-    A restored use makes it usable again; when that is taken, it is told again.
+    A restored use makes the coupon usable again; when that use is taken, the event is published again.
     """
 
     coupon_id: WrittenIdentifier
@@ -81,10 +81,10 @@ class CouponExhausted(Event):
 
 
 class CampaignExhausted(Event):
-    """A campaign reached a limit for all of its customers together: `limit` is the limit's name in the campaign.
+    """A campaign reached a limit of all its customers together. `limit` is the limit's name in the campaign.
 
-    `value` is the limit (a number, or an amount in `currency`). `until`: when a cap begins anew, None for a limit that
-    is for good. What is restored makes room again; when that is taken, it is told again.
+    `value` is the limit (a number, or an amount in `currency`). `until` is the end of a cap's period, None for a limit
+    without periods. A restored use frees part of the limit; when it is reached again, the event is published again.
     """
 
     campaign_id: WrittenIdentifier
@@ -96,10 +96,10 @@ class CampaignExhausted(Event):
 
 
 class LedgerEventWithheld(Event):
-    """An event of the ledger could not be published and is kept back, so readers of `topic` lack it.
+    """An event of the ledger could not be published and is withheld, so it is missing on `topic`.
 
-    `event_id`, `event_type` and `key` are those of the event, `position` its place in the outbox. Once the cause is
-    removed, the event is published on `topic` with the same id.
+    `event_id`, `event_type` and `key` are those of the event, `position` is its position in the outbox. When the cause
+    is fixed, the event can be published on `topic` with the same id.
     """
 
     event_id: WrittenIdentifier

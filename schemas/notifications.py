@@ -1,4 +1,4 @@
-"""Topic `coupons.redemption-notifications`: one redeemed coupon, told to whoever waits for it. Key: order id."""
+"""Topic `coupons.redemption-notifications`: redemptions of single coupons. Key: order id."""
 
 from schemas.common import (
     Amount,
@@ -13,7 +13,7 @@ from schemas.common import (
 
 
 class NotifiedCoupon(EventPart):
-    """The coupon that was used, and what it took off. `code` is None for a campaign without codes."""
+    """The used coupon and its discount. `code` is None for a campaign without codes."""
 
     coupon_id: WrittenIdentifier
     code: WrittenIdentifier | None = None
@@ -23,7 +23,7 @@ class NotifiedCoupon(EventPart):
 
 
 class CouponRedemptionNotified(Event):
-    """A request named exactly one coupon, and it was redeemed. Requests with several coupons never cause one."""
+    """A request named exactly one coupon, and it was redeemed. Not published for requests with several coupons."""
 
     redemption_id: WrittenIdentifier
     order_id: WrittenIdentifier

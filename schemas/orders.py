@@ -1,4 +1,4 @@
-"""Topic `orders`: what an order system says. Key: order id.
+"""Topic `orders`: the events of an order system. Key: order id.
 
 Optional lists may be absent or null, and both mean empty: read them as `order.lines or ()`.
 """
@@ -27,7 +27,7 @@ Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 
 
 class OrderLine(EventPart):
-    """One line of an order; `unit_price` is one unit's, in the order's currency."""
+    """One line of an order. `unit_price` is the price of one unit in the order's currency."""
 
     line_id: Identifier
     product_id: Identifier
@@ -39,12 +39,12 @@ class OrderLine(EventPart):
 
 
 class OrderPlaced(Event):
-    """An order was placed. `customer` is None for a guest, else carries at least one identifier.
+    """An order was placed. `customer` is None for a guest, otherwise it has at least one identifier.
 
-    `amount` is what the goods cost, without shipping. `atomic`: use all coupons or none; absent is false.
-    `lock_reference` names what was locked for this order beforehand. `channel`: where it was placed ("web", "store").
-    `subscription_id` and `cycle`: the order is the subscription's first (1) or a later one. `validation_code` is the
-    second secret that some coupons ask for.
+    `amount` is the price of the goods without shipping. `atomic`: use all coupons or none; absent means false.
+    `lock_reference` is a lock made for this order beforehand. `channel`: where it was placed ("web", "store").
+    `subscription_id` and `cycle`: the order is the subscription's first (1) or a later one. `validation_code` is a
+    second secret that some campaigns require.
     """
 
     order_id: Identifier
@@ -66,9 +66,9 @@ class OrderPlaced(Event):
     def problem(self) -> str | None:
         customer = self.customer
         if customer is not None and not (customer.customer_id or customer.email or customer.mobile):
-            return "customer: names nobody; give customer_id, email or mobile, or null for a guest."
+            return "customer: has no identifier; give customer_id, email or mobile, or null for a guest."
         if self.cycle is not None and self.subscription_id is None:
-            return "cycle: a cycle of which subscription? Give subscription_id, or leave cycle out."
+            return "cycle: needs a subscription_id; give it, or leave cycle out."
         if problem := metadata_problem(self.metadata):
             return problem
         for number, line in enumerate(self.lines or ()):
@@ -85,7 +85,7 @@ class OrderPaid(Event):
 
 
 class OrderCancelled(Event):
-    """An order was cancelled, whole."""
+    """A whole order was cancelled."""
 
     order_id: Identifier
     cancelled_at: Moment
@@ -93,14 +93,14 @@ class OrderCancelled(Event):
 
 
 class ReturnedLine(EventPart):
-    """How many units of a line came back."""
+    """The number of returned units of a line."""
 
     line_id: Identifier
     quantity: Quantity
 
 
 class OrderReturned(Event):
-    """An order came back: `lines` or `amount` of it, or the whole where neither is given."""
+    """An order was returned: the given `lines` or `amount`, or the whole order if neither is given."""
 
     order_id: Identifier
     returned_at: Moment
@@ -110,5 +110,5 @@ class OrderReturned(Event):
 
     @property
     def whole(self) -> bool:
-        """Whether all of the order came back."""
+        """True if the whole order was returned."""
         return not self.lines and self.amount is None

@@ -1,9 +1,8 @@
-"""Reads a document into a model: fast where it is as it should be, exact where an amount came as a number, clear where
-it is wrong.
+"""Read a JSON document into a model: fast if it is valid, exact for amounts sent as numbers, with clear errors.
 
-pydantic's JSON reader takes numbers through a float (12345678901234567890.12 becomes …567000), so amounts are texts in
-the models and a document with texts is read in one go, without a line of Python. Only when that fails because an amount
-is a number is the document read again with its digits kept. Source: design §4, "Money".
+pydantic's JSON reader reads numbers as floats (12345678901234567890.12 becomes …567000), so the models have amounts as
+texts. A document with texts is read at once by compiled code. Only if that fails because an amount is a number, the
+document is read again with its digits kept.
 """
 
 import json
@@ -29,9 +28,9 @@ from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# An odd number of backslashes before it makes it an escape. Databases take no NUL in a text, and nobody means one.
+# An odd number of backslashes before it makes it an escape. Databases don't accept NUL in a text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_MAX_PROBLEMS = 5  # errors are read with their input, of which nothing is shown: it tells a blank from a line break
+_MAX_PROBLEMS = 5
 _MAX_TEXT = 1_000
 
 _EXPECTED_BY_PATTERN = {
@@ -54,22 +53,22 @@ _EXPECTED_BY_TYPE = {
     "datetime_from_date_parsing": _EXPECTED_BY_PATTERN[MOMENT_PATTERN],
     "datetime_object_invalid": _EXPECTED_BY_PATTERN[MOMENT_PATTERN],
     "timezone_aware": 'has no time zone; write it as "2026-11-22T09:30:00Z" or with "+02:00"',
-    "json_invalid": "this is no valid JSON ({error})",
+    "json_invalid": "this is not valid JSON ({error})",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} entries",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
-    "extra_forbidden": "is no field that is known here; correct or remove it",
+    "extra_forbidden": "is not a known field; correct or remove it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a document. `loc`: keys and indices from its root; `kind`: pydantic's name for it.
+    """One problem of a document. `loc`: keys and indices from its root; `kind`: pydantic's name of the error.
 
-    `expected` is a sentence without its subject and without a stop: `must be a text`.
+    `expected` is a sentence without its subject and full stop: `must be a text`.
     """
 
     loc: tuple[int | str, ...]
@@ -78,14 +77,14 @@ class Problem:
 
 
 class InvalidDocumentError(ValueError):
-    """A document that can't be read. Its text says where and what to do, and never shows the document's values."""
+    """A document that can't be read. The text says where and what to do, and never contains the document's values."""
 
     def __init__(self, text: str, details: Sequence[ErrorDetails] = ()) -> None:
         super().__init__(text)
         self._details = details
 
     def problems(self) -> list[Problem]:
-        """All that is wrong, for who knows where in a file each place is. Always one or more."""
+        """Return all problems, at least one, for callers that can locate each place in a file."""
         if not self._details:
             text = str(self)
             return [Problem((), "document", f"{text[0].lower()}{text[1:]}".rstrip("."))]
@@ -93,14 +92,14 @@ class InvalidDocumentError(ValueError):
 
 
 class _Digits(str):
-    """A JSON number as it was written."""
+    """A JSON number with its original digits."""
 
     __slots__ = ()
 
 
 def parse(model: type[Model], document: bytes) -> Model:
-    """`document` (UTF-8 JSON) as `model`. Raises InvalidDocumentError."""
-    if b"\\" in document and _NUL.search(document):  # looking for one byte first is what makes this free
+    """Read `document` (UTF-8 JSON) as `model`. Raises InvalidDocumentError."""
+    if b"\\" in document and _NUL.search(document):  # the search for one byte comes first, because it is fast
         raise InvalidDocumentError("A text holds the character NUL (\\u0000), which no database can store; remove it.")
     try:
         return model.model_validate_json(document)
@@ -117,7 +116,7 @@ def parse(model: type[Model], document: bytes) -> Model:
 
 
 def describe(problems: list[ErrorDetails]) -> str:
-    """What pydantic found, one sentence each with the place first; the first five, at most 1,000 characters."""
+    """Return pydantic's first five errors as sentences that begin with the place, at most 1,000 characters."""
     sentences = [_sentence(problem) for problem in problems[:_MAX_PROBLEMS]]
     if len(problems) > _MAX_PROBLEMS:
         sentences.append(f"And {len(problems) - _MAX_PROBLEMS} more.")
@@ -136,6 +135,7 @@ def _sentence(problem: ErrorDetails) -> str:
 def _expected(problem: ErrorDetails) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
+        # The input is never shown; it only distinguishes a blank from a line break.
         if context.get("pattern") == IDENTIFIER_PATTERN and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
             return NO_CONTROL_CHARACTERS
         return _EXPECTED_BY_PATTERN.get(context.get("pattern", ""), f"must match {context.get('pattern')}")
@@ -145,7 +145,7 @@ def _expected(problem: ErrorDetails) -> str:
 
 
 def _with_amounts_as_texts(model: type[BaseModel], document: bytes, problems: list[ErrorDetails]) -> bytes | None:
-    """The document with each amount that is a number turned into a text of its digits; None if there is no such."""
+    """Return the document with amounts that are numbers replaced by texts of their digits; None if it has none."""
     names = _amount_names(model)
     places = [p["loc"] for p in problems if p["type"] == "string_type" and p["loc"] and p["loc"][-1] in names]
     if not places:
@@ -157,7 +157,7 @@ def _with_amounts_as_texts(model: type[BaseModel], document: bytes, problems: li
         for place, number in numbers:
             _at(rewritten, place[:-1])[place[-1]] = str(number)
     except (ValueError, LookupError, TypeError, RecursionError):
-        # The two readers don't see the same tree: bounds on digits or depth differ, or a key stands twice. No guessing.
+        # The two readers differ (limits of digits or depth, or a duplicate key), so the amounts can't be located.
         return None
     return json.dumps(rewritten).encode() if numbers else None
 
@@ -170,7 +170,7 @@ def _at(tree: Any, place: tuple[int | str, ...]) -> Any:
 
 @cache
 def _amount_names(model: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields, at any depth, that are marked as taking a number's digits."""
+    """Return the names of all fields, at any depth, that are marked with ExactDigits."""
     return frozenset(_marked(model, set()))
 
 

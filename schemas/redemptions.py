@@ -1,6 +1,6 @@
-"""Topic `coupons.redemptions`: what became of coupons on orders. Key: order id.
+"""Topic `coupons.redemptions`: coupons redeemed, refused and restored on orders. Key: order id.
 
-One order request causes at most two events: one for the coupons that were redeemed, one for those that were refused.
+One order request causes at most two events: one for redeemed coupons, one for refused ones.
 """
 
 from schemas.common import (
@@ -21,24 +21,24 @@ from schemas.common import (
 
 
 class LineDiscount(EventPart):
-    """A line's share of a discount; the shares sum to the discount."""
+    """A line's share of a discount. All shares sum to the discount."""
 
     line_id: WrittenIdentifier
     discount_amount: Amount
 
 
 class FreeProduct(EventPart):
-    """A product that a coupon adds to the order at no cost. Where the order lists it, the discount has its price."""
+    """A free product that a coupon adds to the order. If the order lists it, its price is part of the discount."""
 
     product_id: WrittenIdentifier
     quantity: Number
 
 
 class RedeemedCoupon(EventPart):
-    """A coupon that was used, and what it took off. `code` is None for a campaign without codes.
+    """A used coupon and its discount. `code` is None for a campaign without codes.
 
-    `discount_amount` is the sum of the lines' shares and of `shipping_discount_amount`, where the order has lines.
-    `recurring`: it went on with a subscription, and took no use.
+    `discount_amount` is the sum of the lines' shares and `shipping_discount_amount`, if the order has lines.
+    `recurring`: it continued on a later order of a subscription and took no use.
     """
 
     coupon_id: WrittenIdentifier
@@ -53,9 +53,9 @@ class RedeemedCoupon(EventPart):
 
 
 class CouponRedeemed(Event):
-    """Coupons were used on an order. `requested_count` is how many the request named, refused ones included.
+    """Coupons were used on an order. `requested_count` is the number of coupons in the request, with refused ones.
 
-    `metadata`: what the request said of the redemption itself, handed on.
+    `metadata`: the request's metadata about the redemption, unchanged.
     """
 
     redemption_id: WrittenIdentifier
@@ -73,9 +73,9 @@ class CouponRedeemed(Event):
 
 
 class RefusedCoupon(EventPart):
-    """A coupon that was refused. `code` as the caller wrote it; ids are None where there is no such coupon.
+    """A refused coupon. `code` is as written by the caller; ids are None if the coupon doesn't exist.
 
-    `reason` is the machine-readable code, `message` the sentence, `details` the numbers behind it.
+    `reason` is the machine-readable code, `message` a sentence, `details` the numbers it is based on.
     """
 
     code: WrittenIdentifier | None = None
@@ -87,7 +87,7 @@ class RefusedCoupon(EventPart):
 
 
 class CouponRedemptionRefused(Event):
-    """Coupons that an order named were not used. Amount and currency are None where the order is not known."""
+    """Coupons of an order were refused. Amount and currency are None if the order is not known."""
 
     order_id: WrittenIdentifier
     customer: CustomerReference | None = None
@@ -102,10 +102,10 @@ class CouponRedemptionRefused(Event):
 
 
 class RestoredCoupon(EventPart):
-    """A coupon that got `uses` back, and the discount that thereby never was.
+    """A coupon with its restored `uses` and the discount that no longer applies.
 
-    `uses` is 0 where only a part of the order came back, or where the coupon took none. `lines`: what of the discount
-    each returned line gives back.
+    `uses` is 0 if only part of the order was returned, or if the coupon took no use. `lines`: each returned line's
+    share of the discount.
     """
 
     coupon_id: WrittenIdentifier
@@ -117,7 +117,7 @@ class RestoredCoupon(EventPart):
 
 
 class CouponRedemptionRestored(Event):
-    """A redemption was taken back. `cause` is the type of the event that did it ("order.cancelled")."""
+    """A redemption was undone, in whole or in part. `cause` is the type of the causing event ("order.cancelled")."""
 
     redemption_id: WrittenIdentifier
     order_id: WrittenIdentifier

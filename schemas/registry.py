@@ -1,9 +1,9 @@
-"""Where Avro schemas come from: the files beside this one, or a schema registry.
+"""Avro schemas, from the files of this folder or from a schema registry.
 
-A schema that is committed here is named `urn:couponry:<type>:v<version>`, and that is what `ce_dataschema` says.
-Any URI that ends alike (`https://…/order.placed/v1.avsc`) names the same.
+A schema in this folder is named `urn:couponry:<type>:v<version>`, the value of `ce_dataschema`. Any URI with the same
+ending (`https://…/order.placed/v1.avsc`) names the same schema.
 
-The newest version of a type stands in `avro/<type>.avsc`, each older one in `avro/older/<type>.v<version>.avsc`.
+The newest version of a type is in `avro/<type>.avsc`, older ones are in `avro/older/<type>.v<version>.avsc`.
 """
 
 import json
@@ -14,37 +14,37 @@ from importlib.resources import files
 from typing import Any, Final, Protocol
 
 AvroSchema = dict[str, Any]
-"""An Avro record schema, as its JSON says it."""
+"""An Avro record schema as a JSON document."""
 
 _NAME: Final = re.compile(r"(?:.*[:/])?([a-z_.]{1,100})[:/]v([0-9]{1,4})(?:\.avsc)?")
 _OLDER_FILE: Final = re.compile(r"(.+)\.v([0-9]+)\.avsc")
 
 
 class UnknownSchemaError(LookupError):
-    """There is no such schema, and asking again would not change that."""
+    """The schema doesn't exist. A retry doesn't help."""
 
 
 class SchemaRegistryUnavailableError(Exception):
-    """The schema registry gave no answer: transient. Nothing is wrong with the record; try again later."""
+    """The schema registry is unavailable (transient). The record may be fine; retry later."""
 
 
 class SchemaRegistry(Protocol):
-    """A schema registry as the Confluent wire format needs it."""
+    """A schema registry for the Confluent wire format."""
 
     def schema(self, schema_id: int) -> AvroSchema:
-        """The schema of that id. Raises UnknownSchemaError, SchemaRegistryUnavailableError."""
+        """Return the schema with that id. Raises UnknownSchemaError, SchemaRegistryUnavailableError."""
         ...
 
     def register(self, subject: str, schema: AvroSchema) -> int:
-        """The id of `schema` under `subject`, entered when new.
+        """Return the id of `schema` under `subject`; register it if it is new.
 
-        Raises UnknownSchemaError where the registry refuses it, SchemaRegistryUnavailableError.
+        Raises UnknownSchemaError if the registry refuses it, SchemaRegistryUnavailableError.
         """
         ...
 
 
 def committed_schemas() -> Mapping[str, Mapping[int, AvroSchema]]:
-    """Every committed schema: type → version → schema, versions ascending."""
+    """Return every schema of this folder: type → version → schema, versions ascending."""
     return _committed_schemas()
 
 
@@ -64,18 +64,18 @@ def _committed_schemas() -> dict[str, dict[int, AvroSchema]]:
 
 
 def newest_schema(type_name: str) -> tuple[str, AvroSchema]:
-    """The name (as `ce_dataschema` says it) and the schema that events of this type are written with."""
+    """Return the newest schema of a type and its name, the value of `ce_dataschema`."""
     version, schema = max(committed_schemas()[type_name].items())
     return f"urn:couponry:{type_name}:v{version}", schema
 
 
 def named_schema(name: str) -> tuple[str, AvroSchema]:
-    """The type and the schema that a `ce_dataschema` names. Raises UnknownSchemaError."""
+    """Return the type and the schema named by a `ce_dataschema`. Raises UnknownSchemaError."""
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UnknownSchemaError('names no schema that is committed; write it as "urn:couponry:order.placed:v1"')
+        raise UnknownSchemaError('is not the name of a schema; write it as "urn:couponry:order.placed:v1"')
     type_name, version = match[1], int(match[2])
     versions = committed_schemas().get(type_name)
     if versions is None or version not in versions:
-        raise UnknownSchemaError("names a type or version that is not among the committed schemas")
+        raise UnknownSchemaError("names an unknown type or version")
     return type_name, versions[version]

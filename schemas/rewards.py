@@ -1,4 +1,4 @@
-"""Topic `rewards`: what a loyalty engine says. Key: customer id."""
+"""Topic `rewards`: the events of a loyalty engine. Key: customer id."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from schemas.limits import MAX_INTEGER
 
 
 class RewardEarned(Event):
-    """A customer earned a reward. It names a rule, a campaign, or neither: campaigns choose by `issues_on`."""
+    """A customer earned a reward. It names a rule, a campaign, or neither; campaigns match it with `issues_on`."""
 
     reward_id: Identifier
     rule_id: Identifier | None = None

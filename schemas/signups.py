@@ -1,10 +1,10 @@
-"""Topic `signups`: what a sign-up flow says. Key: customer id."""
+"""Topic `signups`: the events of a sign-up flow. Key: customer id."""
 
 from schemas.common import Event, IdentifiedCustomer, Identifier, Metadata, Moment, metadata_problem
 
 
 class CustomerSignedUp(Event):
-    """A customer signed up. `referred_by` is another customer's id, `channel` where it happened ("web")."""
+    """A customer signed up. `referred_by` is another customer's id, `channel` is where they signed up ("web")."""
 
     customer: IdentifiedCustomer
     signed_up_at: Moment

@@ -1,11 +1,11 @@
-"""The topics: what they are called, what they are keyed by, how they are laid out, and why.
+"""The topics: their names, keys and layout, with reasons.
 
     from schemas.topics import ORDERS, dead_letter_topic
     ORDERS.name                              # "orders"
     ORDERS.prefixed("test-1.")               # "test-1.orders"
     dead_letter_topic("orders", "redeemer")  # "orders.redeemer.dlq"
 
-A prefix goes before every topic's name, so that several installations (or test runs) share one broker.
+A prefix precedes every topic's name, so that several installations (or test runs) can share one broker.
 Source of names, keys and readers: `schemas/README.md`.
 """
 
@@ -18,22 +18,22 @@ CleanupPolicy = Literal["delete", "compact"]
 DAY_MS = 24 * 60 * 60 * 1_000
 
 KEEP_INPUT_MS = 14 * DAY_MS
-"""Input outlives a long weekend with the services down twice over; after that the ledger is the truth."""
+"""Input is kept for longer than the services are likely to be down. After that the ledger has the facts."""
 
 KEEP_OUTPUT_MS = 90 * DAY_MS
-"""Output can be read again for a quarter by a consumer that starts anew; older facts stand in the ledger."""
+"""A new consumer can read the output of a quarter. Older facts are in the ledger."""
 
 KEEP_DEAD_LETTERS_MS = 90 * DAY_MS
-"""A dead letter waits for a person, and people have holidays."""
+"""An operator must have time to look at dead letters, also after holidays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic and its layout.
 
-    `key` says what the records are keyed by (one key stays in order), `readers` which of Couponry's services read it.
-    `partitions` bounds how many processes of one service share the work. `retention_ms` is milliseconds, -1 for ever.
-    `reason` is why it is laid out so, one sentence.
+    `key`: the records' key (records of one key stay in order). `readers`: the services of Couponry that read it.
+    `partitions` limits how many processes of one service share the work. `retention_ms` is in milliseconds, -1 for
+    ever. `reason` explains the layout in one sentence.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Topic:
     cleanup_policy: CleanupPolicy = "delete"
 
     def prefixed(self, prefix: str) -> str:
-        """The name on a broker where every topic has `prefix`."""
+        """Return the name on a broker where every topic has `prefix`."""
         return prefix + self.name
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's settings as Kafka names them, for its creation."""
+        """The topic's Kafka settings for its creation."""
         return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
 
 
@@ -91,21 +91,21 @@ COUPONS_REDEMPTIONS = Topic(
     partitions=12,
     retention_ms=KEEP_OUTPUT_MS,
     readers=("notifier",),
-    reason="An order's redemption comes before its restoring; as many partitions as the orders that cause them.",
+    reason="An order's redemption comes before its restoring; as many partitions as the topic `orders`.",
 )
 COUPONS_REDEMPTION_NOTIFICATIONS = Topic(
     name="coupons.redemption-notifications",
     key="order id",
     partitions=6,
     retention_ms=KEEP_OUTPUT_MS,
-    reason="One notification an order at most; six readers are plenty.",
+    reason="At most one notification per order; six readers are enough.",
 )
 COUPONS_LIFECYCLE = Topic(
     name="coupons.lifecycle",
     key="coupon id",
     partitions=6,
     retention_ms=KEEP_OUTPUT_MS,
-    reason="A coupon's life stays in order: locked before released.",
+    reason="A coupon's events stay in order: locked before released.",
 )
 RELAY_POSITION = Topic(
     name="couponry.relay-position",
@@ -129,12 +129,12 @@ EVENT_TOPICS: tuple[Topic, ...] = (
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
-    """The name of the topic for what `service` can't read on `topic`. A prefix on `topic` stays where it is."""
+    """Return the dead-letter topic of `service` for `topic`. A prefix of `topic` is kept."""
     return f"{topic}.{service}.dlq"
 
 
 def all_topics(prefix: str = "") -> Iterator[Topic]:
-    """Every topic of an installation, names prefixed: events, dead letters, the relay's position."""
+    """Yield every topic of an installation with its prefix: events, dead letters, the relay's position."""
     for topic in EVENT_TOPICS:
         yield replace(topic, name=topic.prefixed(prefix))
     for topic in EVENT_TOPICS:
@@ -144,6 +144,6 @@ def all_topics(prefix: str = "") -> Iterator[Topic]:
                 key="as read",
                 partitions=1,
                 retention_ms=KEEP_DEAD_LETTERS_MS,
-                reason="Few, and looked at by a person: one partition keeps them in order.",
+                reason="Few records, read by an operator: one partition keeps them in order.",
             )
     yield replace(RELAY_POSITION, name=RELAY_POSITION.prefixed(prefix))

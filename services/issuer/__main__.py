@@ -17,7 +17,7 @@ from shared.runtime.settings import load_settings_or_exit
 
 
 async def main(context: ServiceContext[IssuerSettings]) -> None:
-    """Issue what `rewards` and `signups` bring, until asked to stop."""
+    """Issue coupons for the events of `rewards` and `signups` until asked to stop."""
     settings = context.settings
     limits = settings.api_limits
     await check_access(settings)

@@ -1,4 +1,4 @@
-"""Rewards and sign-ups become commands to issue coupons; the engine decides, the outbox tells."""
+"""Turn rewards and sign-ups into commands that issue coupons. The engine decides; the outbox holds the events."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from shared.runtime.errors import TransientError
 SERVICE: Final = "issuer"
 
 MAX_COUPONS: Final = 2_000
-"""Most coupons that one transaction issues: one reward may issue dozens, so a batch is bounded by what it makes."""
+"""The most coupons one transaction issues. One reward may issue dozens, so the number of events is not a limit."""
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -39,50 +39,50 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 
 
 def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssueCoupons | RecordCustomer]:
-    """What `event` asks for: coupons for its customer, coupons for who referred them, or both, a command each.
+    """Return the commands for `event`: coupons for its customer, for the referrer, or both, as one command each.
 
-    A reward that matches nothing still becomes a command, so that somebody is told (`not_found`). A sign-up that
-    matches nothing asks for nothing: nobody promised that customer a coupon. What it says of their segments is noted.
+    A reward that matches no campaign still becomes a command, so that a refusal (`not_found`) is published. A sign-up
+    that matches no campaign issues nothing, because no coupon was promised; its customer's segments are recorded.
     """
     data = event.data
     if isinstance(data, RewardEarned):
         return [_reward(event, data, index)]
     if isinstance(data, CustomerSignedUp):
         return list(_sign_up(event, data, index))
-    raise AssertionError(f"the issuer reads no {event.type}")
+    raise AssertionError(f"the issuer doesn't read {event.type}")
 
 
 def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> IssueCoupons:
-    """The campaign that a reward names is the only one, if a rule of it matches; without a name, all that match."""
+    """Return the command for a reward: the campaign it names, if a rule of it matches, otherwise all that match."""
     if data.campaign_id is None:
-        asked = index.matching(event.type, data)
+        matched = index.matching(event.type, data)
     else:
-        asked = index.named(data.campaign_id, event.type, data)
+        matched = index.named(data.campaign_id, event.type, data)
     customer, occasion = _customer(data.customer), f"reward {data.reward_id}"
-    return _issue(event.command_id, event, customer, asked.customer, data.earned_at, occasion)
+    return _issue(event.command_id, event, customer, matched.customer, data.earned_at, occasion)
 
 
 def _sign_up(
     event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex
 ) -> Iterator[IssueCoupons | RecordCustomer]:
-    asked = index.matching(event.type, data)
+    matched = index.matching(event.type, data)
     customer = _customer(data.customer)
-    if asked.customer:
-        yield _issue(event.command_id, event, customer, asked.customer, data.signed_up_at)
+    if matched.customer:
+        yield _issue(event.command_id, event, customer, matched.customer, data.signed_up_at)
     elif customer.segments is not None:
-        # Under an id of its own: should the event come again when a campaign matches, that is no other use of its id.
-        yield RecordCustomer(_beside(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
-    if asked.referrer and data.referred_by is not None:
-        # One customer is referred once, under whatever event ids their sign-up comes.
+        # A separate id: if the event is read again once a campaign matches, its own id is still unused.
+        yield RecordCustomer(_further_id(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
+    if matched.referrer and data.referred_by is not None:
+        # A customer is referred once, even if their sign-up arrives under several event ids.
         occasion = referral_occasion(data.customer.customer_id)
-        command_id, referrer = _beside(event.command_id, "referrer"), Customer(data.referred_by)
-        command = _issue(command_id, event, referrer, asked.referrer, data.signed_up_at, occasion)
+        command_id, referrer = _further_id(event.command_id, "referrer"), Customer(data.referred_by)
+        command = _issue(command_id, event, referrer, matched.referrer, data.signed_up_at, occasion)
         yield replace(command, referred=customer)
 
 
-def _beside(command_id: str, what: str) -> str:
-    """The id of a further command of the event whose own is `command_id`. No event has it: their ids hold no tab."""
-    return f"{command_id}\t{what}"
+def _further_id(command_id: str, purpose: str) -> str:
+    """Return the id of a second command of one event. It can't equal an event's id, because those contain no tab."""
+    return f"{command_id}\t{purpose}"
 
 
 def _issue(  # noqa: PLR0917 - private to this module
@@ -111,7 +111,7 @@ def _customer(customer: IdentifiedCustomer) -> Customer:
 def chunks(
     commands: Sequence[IssueCoupons | RecordCustomer], max_coupons: int
 ) -> Iterator[Sequence[IssueCoupons | RecordCustomer]]:
-    """`commands` in their order, in parts of at most `max_coupons` coupons; a command that alone is more stays so."""
+    """Split `commands`, in order, into parts of at most `max_coupons` coupons. A larger command is a part alone."""
     start = coupons = 0
     for position, command in enumerate(commands):
         wanted = command.coupons if isinstance(command, IssueCoupons) else 0
@@ -126,8 +126,8 @@ def chunks(
 class IssueHandler:
     """Executes a batch of rewards and sign-ups, in transactions of at most `max_coupons` coupons each.
 
-    A database that is away and external sources that take too long are a TransientError: the batch comes again and goes
-    on where it stopped, because what was executed is in the journal and what was answered is noted.
+    TransientError is raised if the database is unavailable or external sources take too long. The retried batch
+    continues where it stopped: executed commands are in the journal, and answers of sources are recorded.
     """
 
     def __init__(self, pool: Pool, engine: Engine, external: ExternalCodes, *, max_coupons: int = MAX_COUPONS) -> None:
@@ -140,9 +140,9 @@ class IssueHandler:
         self._index = MatchIndex({})
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
-        """Execute what `events` ask for, in their order. Returns those that nobody can execute, with the reason.
+        """Execute `events` in order and return those that can never be executed, with the reason.
 
-        Raises TransientError; the same batch later does no harm.
+        Raises TransientError; the same batch can then be handled again safely.
         """
         try:
             return await self._handle(events)
@@ -151,27 +151,27 @@ class IssueHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         await self._refresh()
-        asked: list[tuple[ReceivedEvent, IssueCoupons | RecordCustomer]] = []
+        planned: list[tuple[ReceivedEvent, IssueCoupons | RecordCustomer]] = []
         too_much: list[Poison] = []
         for event in events:
             try:
-                asked += [(event, command) for command in to_commands(event, self._index)]
+                planned += [(event, command) for command in to_commands(event, self._index)]
             except TooMuchWorkError as error:
                 too_much.append(Poison(event, "too_much_work", str(error)))
         verdicts: list[Verdict | Rejected] = []
-        for part in chunks([command for _, command in asked], self._max_coupons):
+        for part in chunks([command for _, command in planned], self._max_coupons):
             verdicts += await self._engine.execute(await self._supplied(part))
         _count_refusals(verdicts)
-        return too_much + _poisons([event for event, _ in asked], verdicts)
+        return too_much + _poisons([event for event, _ in planned], verdicts)
 
     async def _supplied(self, commands: Sequence[IssueCoupons | RecordCustomer]) -> list[Command]:
-        """The commands, with the codes that external sources give for them."""
+        """Return `commands` with the codes that external sources gave for them."""
         issues = [command for command in commands if isinstance(command, IssueCoupons)]
         supplied = iter(await self._external.supply(issues, self._campaigns))
         return [next(supplied) if isinstance(command, IssueCoupons) else command for command in commands]
 
     async def _refresh(self) -> None:
-        """Take up what changed in the campaigns: one look-up a batch, and the tables anew only after a change."""
+        """Refresh the campaigns: one look-up per batch. The index is rebuilt only after a change."""
         async with self._pool.acquire() as connection:
             campaigns = await self._cache.refresh(connection)
         if campaigns is not self._campaigns:
@@ -179,7 +179,7 @@ class IssueHandler:
 
 
 def _poisons(events: Sequence[ReceivedEvent], verdicts: Sequence[Verdict | Rejected]) -> list[Poison]:
-    """Events whose command was rejected, each once however many of its commands were, by the first one's reason."""
+    """Return the events with a rejected command, each once, with the reason of the first rejection."""
     found: dict[int, Poison] = {}
     for event, verdict in zip(events, verdicts, strict=True):
         if isinstance(verdict, Rejected):

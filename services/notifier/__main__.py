@@ -15,18 +15,18 @@ from shared.webhooks.stored_secrets import check_readable
 
 NAME = "notifier"
 SERVICE_CONNECTIONS = 6
-"""One for the batch in hand, the others for the outcomes of webhook calls, which take a millisecond each."""
+"""One for the current batch, the others for recording webhook outcomes, which take a millisecond each."""
 
 
 async def main(context: ServiceContext[NotifierSettings]) -> None:
-    """Consume, and send unless this process leaves the sending to others, until asked to stop."""
+    """Consume, and send webhooks unless that is disabled for this process, until asked to stop."""
     settings = context.settings
     await check_access(settings)
     async with (
         service_pool(context, max_size=SERVICE_CONNECTIONS) as pool,
         open_client(settings.webhook_policy) as client,
     ):
-        # Before anything is taken: a delivery that can't be signed would use up its attempts.
+        # Check first: deliveries that can't be signed would use up their attempts.
         await check_readable(pool)
         consumer = ConsumerLoop(
             settings, NAME, [COUPONS_REDEMPTIONS.name], NotificationHandler(pool), health=context.health

@@ -1,4 +1,4 @@
-"""Which errors mean: try again later."""
+"""Errors after which the notifier retries."""
 
 from typing import Final
 
@@ -6,4 +6,4 @@ from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE
 from shared.ledger.engine import CONFLICTS
 
 TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, *CONFLICTS, *NOT_MIGRATED)
-"""What says that the database is away, or busy with others at the same rows; not that what was asked is wrong."""
+"""Errors that mean the database is unavailable or another transaction holds the rows, not that the request is wrong."""

@@ -1,4 +1,4 @@
-"""The redemption stream becomes notifications and webhook deliveries: each once, in a transaction with its journal."""
+"""Turn the redemption stream into notifications and webhook deliveries, each once: a batch is one transaction."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ SOURCE: Final = "/couponry/notifier"
 NOTIFIED_TYPE: Final = "coupon.redemption_notified"
 
 _FINGERPRINT_VERSION: Final = b"\x01"
-"""Changes with what goes into a fingerprint; different versions are not compared, so an upgrade breaks no replay."""
+"""Increase it when a fingerprint's content changes. Different versions are never compared, so upgrades stay safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One event of the redemption stream, and what it causes."""
+    """One event of the redemption stream, with the notification it causes, if any."""
 
     event: ReceivedEvent
     data: CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored
@@ -46,24 +46,24 @@ class _Entry:
 
 
 class NotificationHandler:
-    """Executes batches of the redemption stream: one transaction and a fixed number of statements each."""
+    """Executes batches of the redemption stream, each in one transaction with a fixed number of statements."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> list[Poison]:
-        """Notify, write deliveries, and remember; what was read before causes nothing again.
+        """Write notifications, deliveries and journal rows for `events`. Duplicates cause nothing.
 
-        Returns the events whose id was used before for something else, and those that Postgres can't store. Raises
-        TransientError when the database is away or busy: the batch has not happened then, or a second run finds it has.
+        Returns the events whose id was used before for a different event, and those that Postgres can't store. Raises
+        TransientError if the database is unavailable or busy; handling the same batch again is safe.
         """
         try:
             return await self._handle([_entry(event) for event in events])
         except TRY_AGAIN as error:
-            raise TransientError(f"PostgreSQL is away or busy: {type(error).__name__}: {error}") from error
+            raise TransientError(f"PostgreSQL is unavailable or busy: {type(error).__name__}: {error}") from error
 
     async def _handle(self, entries: Sequence[_Entry]) -> list[Poison]:
-        """One transaction; when an event can't be stored, its half of the batch again, until it stands alone."""
+        """Run one transaction. If an event can't be stored, halve the batch until that event is alone."""
         first: dict[str, _Entry] = {}
         for entry in entries:
             first.setdefault(entry.command_id, entry)
@@ -79,13 +79,13 @@ class NotificationHandler:
             return await self._handle(entries[:half]) + await self._handle(entries[half:])
         fingerprints = {command_id: entry.fingerprint for command_id, entry in first.items()} | recorded
         return [
-            _poison(entry, "EventIdReused", f"the event id {entry.event.id} was used before for something else")
+            _poison(entry, "EventIdReused", f"the event id {entry.event.id} was used before for a different event")
             for entry in entries
             if not same_request(fingerprints[entry.command_id], entry.fingerprint)
         ]
 
     async def _execute(self, connection: Connection, entries: dict[str, _Entry]) -> dict[str, bytes]:
-        """Do what is new and return the recorded fingerprints of what isn't, by command id."""
+        """Execute the new entries. Return the recorded fingerprints of the others, by command id."""
         entered = await connection.fetch(
             sql("journal_enter", SQL_PACKAGE),
             list(entries),
@@ -107,7 +107,7 @@ class NotificationHandler:
 def _entry(event: ReceivedEvent) -> _Entry:
     data = event.data
     if not isinstance(data, CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored):
-        raise AssertionError(f"the notifier reads no {event.type}")  # noqa: TRY004 - a bug, not a wrong argument
+        raise AssertionError(f"the notifier doesn't read {event.type}")  # noqa: TRY004 - a bug, not a wrong argument
     return _Entry(
         event=event,
         data=data,
@@ -118,7 +118,7 @@ def _entry(event: ReceivedEvent) -> _Entry:
 
 
 def _fingerprint(event_type: str, data: CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored) -> bytes:
-    """What happened to which coupons of which order, in 17 bytes; not how an event words it, which may grow."""
+    """Return 17 bytes that identify the event type, order and coupons; other fields may be added in later versions."""
     coupons = [(coupon.coupon_id, coupon.code) for coupon in data.coupons]
     content = orjson.dumps((event_type, data.order_id, coupons))
     return _FINGERPRINT_VERSION + blake2b(content, digest_size=16).digest()
@@ -132,7 +132,7 @@ def _poison(entry: _Entry, error_class: str, text: str) -> Poison:
 
 
 def _messages(entries: Sequence[_Entry], wanted: Collection[str], now: datetime) -> list[Message]:
-    """What webhook endpoints are told, in the order in which it happened: of each event, then of its notification."""
+    """Return the webhook messages in order of events: each event, then its notification."""
     messages: list[Message] = []
     for entry in entries:
         event = entry.event

@@ -1,4 +1,4 @@
-"""The notification rule: a request that named exactly one coupon, and that coupon was redeemed. Pure."""
+"""The notification rule: the request named exactly one coupon, and that coupon was redeemed. Pure."""
 
 from uuid import UUID
 
@@ -9,10 +9,9 @@ from shared.domain.model.ids import derived_id
 
 
 def notification_of(data: Event) -> CouponRedemptionNotified | None:
-    """The notification that an event of the redemption stream causes, if it causes one.
+    """Return the notification for an event of the redemption stream, or None.
 
-    What counts is what was asked for: of a request with several coupons none is notified, not even when all but one
-    were refused.
+    The number of requested coupons counts: a request with several is never notified, even if all but one were refused.
     """
     if not isinstance(data, CouponRedeemed) or data.requested_count != 1 or len(data.coupons) != 1:
         return None
@@ -35,12 +34,12 @@ def notification_of(data: Event) -> CouponRedemptionNotified | None:
 
 
 def notification_id(redemption_event_id: str) -> UUID:
-    """The id of the notification of a redemption event: the same whoever reckons it, and whenever."""
+    """Return the notification's id for a redemption event. It is always the same for the same event."""
     return UUID(derived_id("coupon.redemption_notified", redemption_event_id))
 
 
 def event_uuid(event_id: str) -> UUID:
-    """An event's id as a UUID: itself when it is one, as all of Couponry's own are, else one derived from it."""
+    """Return an event's id as a UUID: the id itself if it is one (all of Couponry's are), else one derived from it."""
     try:
         return UUID(event_id)
     except ValueError:

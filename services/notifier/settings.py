@@ -1,4 +1,4 @@
-"""The notifier's settings: what every service has, and how webhooks are sent."""
+"""The notifier's settings: those of every service, and those of webhooks."""
 
 from typing import Final, Self
 
@@ -8,50 +8,52 @@ from services.notifier.webhooks.policy import WebhookPolicy
 from shared.runtime.settings import PREFIX, Settings
 
 RECORD_SECONDS: Final = 3.0
-"""Of the time to leave, what is kept for recording the last outcomes and closing connections."""
+"""The part of the shutdown time that is reserved for recording the last outcomes and closing connections."""
 
 
 class NotifierSettings(Settings):
     """The environment of `python -m services.notifier`."""
 
-    webhooks_enabled: bool = Field(True, description="false: this process leaves the sending to others")
+    webhooks_enabled: bool = Field(True, description="false: this process sends no webhooks and leaves that to others")
     webhooks_allow_private: bool = Field(
-        False, description="allow http:// and addresses that aren't public; for a laptop or a closed network only"
+        False, description="allow http:// and non-public addresses; for a laptop or a closed network only"
     )
-    webhooks_timeout_seconds: float = Field(10.0, gt=0, le=120, description="one attempt: name, connection and answer")
+    webhooks_timeout_seconds: float = Field(
+        10.0, gt=0, le=120, description="timeout of one attempt: name resolution, connection and response"
+    )
     webhooks_lease_seconds: float = Field(
-        60.0, gt=0, le=3600, description="an attempt without a recorded outcome is made again after so long"
+        60.0, gt=0, le=3600, description="an attempt without a recorded outcome is repeated after this time"
     )
     webhooks_concurrency: int = Field(
-        32, ge=1, le=1_000, description="calls at a time, in one process; as many again to endpoints that are slow"
+        32, ge=1, le=1_000, description="concurrent calls in one process, and the same number again to slow endpoints"
     )
     webhooks_slow_seconds: float = Field(
         1.0,
         gt=0,
         le=120,
-        description="a call that lasts longer makes its endpoint slow: it then delays slow ones only",
+        description="a call that lasts longer marks its endpoint as slow: it then delays only other slow endpoints",
     )
-    webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="calls at a time to one endpoint")
-    webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts of one delivery, before it has failed")
+    webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="concurrent calls to one endpoint")
+    webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts of one delivery before it has failed")
     webhooks_backoff_seconds: float = Field(
-        5.0, gt=0, description="wait after the first failed attempt; four times as long after each further one"
+        5.0, gt=0, description="wait after the first failed attempt; each further wait is four times as long"
     )
     webhooks_backoff_max_seconds: float = Field(43_200.0, gt=0, description="longest wait between two attempts")
     webhooks_disable_after: int = Field(10, ge=1, description="failed deliveries in a row that disable an endpoint")
-    webhooks_poll_seconds: float = Field(1.0, gt=0, le=60, description="how long to wait when nothing is due")
+    webhooks_poll_seconds: float = Field(1.0, gt=0, le=60, description="wait before the next look if nothing is due")
 
     @model_validator(mode="after")
-    def _lease_outlives_the_call(self) -> Self:
+    def _check_lease(self) -> Self:
         if self.webhooks_lease_seconds < 2 * self.webhooks_timeout_seconds:
             raise ValueError(
                 f"{PREFIX}WEBHOOKS_LEASE_SECONDS must be at least twice {PREFIX}WEBHOOKS_TIMEOUT_SECONDS, "
-                "or a slow call is made a second time while it still runs"
+                "otherwise a slow call is repeated while it is still running"
             )
         return self
 
     @property
     def webhook_policy(self) -> WebhookPolicy:
-        """How webhooks are sent, as the sender takes it."""
+        """The sender's policy from these settings."""
         return WebhookPolicy(
             allow_private=self.webhooks_allow_private,
             timeout_seconds=self.webhooks_timeout_seconds,

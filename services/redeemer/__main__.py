@@ -15,7 +15,7 @@ from shared.runtime.settings import load_settings_or_exit
 
 
 async def main(context: ServiceContext[RedeemerSettings]) -> None:
-    """Redeem what `orders` brings, and put away expired locks beside it, until asked to stop."""
+    """Redeem coupons for the events of `orders` and sweep expired locks, until asked to stop."""
     settings = context.settings
     await check_access(settings)
     async with service_pool(context) as pool:

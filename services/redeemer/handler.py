@@ -1,4 +1,4 @@
-"""Order events become commands on coupons; the engine decides, the outbox tells."""
+"""Turn order events into commands on coupons. The engine decides; the outbox holds the events."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 
 
 def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
-    """What `event` asks of the ledger; None for an order that names neither coupon nor lock, as most orders do.
+    """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
-    `record_orders`: such an order is recorded as well, where it names its customer. Raise MoneyError for an amount
-    that its currency can't have, but not where the order is only recorded.
+    With `record_orders`, such an order is recorded if it names its customer. Raises MoneyError for an amount with too
+    many decimals for its currency, except for orders that are only recorded.
     """
     data = event.data
     if isinstance(data, OrderPlaced):
         if not data.coupon_codes and not data.lock_reference:
-            return _to_note(event, data) if record_orders and _is_to_note(data) else None
+            return _record_command(event, data) if record_orders and _is_recordable(data) else None
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
@@ -68,22 +68,22 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
             lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
             amount=None if data.lines else data.amount,
         )
-    raise AssertionError(f"the redeemer reads no {event.type}")
+    raise AssertionError(f"the redeemer doesn't read {event.type}")
 
 
-def _is_to_note(data: Event) -> bool:
-    """Whether it is an order without coupons of somebody who can be told apart."""
+def _is_recordable(data: Event) -> bool:
+    """Return True for an order without coupons whose customer has an identifier."""
     return (
         isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
         and data.customer is not None and bool(identifiers(_customer(data.customer)))
     )  # fmt: skip
 
 
-def _to_note(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
-    """An order without coupons, so that it is known to be somebody's.
+def _record_command(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
+    """Return the command that records an order without coupons for its customer.
 
-    Where an amount is one that its currency can't have, it is noted with an amount of 0: nobody needs the amount, but
-    without the order a later one would pass as the customer's first.
+    An amount with too many decimals is recorded as 0: the amount isn't used, but without the order a later one would
+    count as the customer's first.
     """
     try:
         order = order_of(data)
@@ -94,7 +94,7 @@ def _to_note(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
 
 
 def order_of(data: OrderPlaced) -> Order:
-    """The order as the decision sees it. Raises MoneyError."""
+    """Return the domain's order. Raises MoneyError."""
     currency = data.currency
     shipping = data.shipping_amount
     order = Order(
@@ -138,9 +138,9 @@ class OrderHandler:
         self._cache = CampaignCache()
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
-        """Execute what `events` ask for, in their order. Returns those that nobody can execute, with the reason.
+        """Execute `events` in order and return those that can never be executed, with the reason.
 
-        Raises TransientError where the database is away; the same batch later does no harm.
+        Raises TransientError if the database is unavailable; the same batch can then be handled again safely.
         """
         try:
             return await self._handle(events)
@@ -149,8 +149,8 @@ class OrderHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         poison: list[Poison] = []
-        asked: list[tuple[ReceivedEvent, Command]] = []
-        record_orders = await self._notes_orders(events)
+        planned: list[tuple[ReceivedEvent, Command]] = []
+        record_orders = await self._must_record_orders(events)
         for event in events:
             try:
                 command = to_command(event, self._settings, record_orders=record_orders)
@@ -158,48 +158,48 @@ class OrderHandler:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
             if command is not None:
-                asked.append((event, command))
+                planned.append((event, command))
         if self._settings.burn_on == "placed":
-            asked = await self._without_idle_payments(asked)
-        if asked:
-            verdicts = await self._engine.execute([command for _, command in asked])
+            planned = await self._without_idle_payments(planned)
+        if planned:
+            verdicts = await self._engine.execute([command for _, command in planned])
             poison += [
                 Poison(event, verdict.error_class, verdict.text, is_bug=verdict.is_bug)
-                for (event, _), verdict in zip(asked, verdicts, strict=True)
+                for (event, _), verdict in zip(planned, verdicts, strict=True)
                 if isinstance(verdict, Rejected)
             ]
             _count_refusals(verdicts)
         return poison
 
-    async def _notes_orders(self, events: Sequence[ReceivedEvent]) -> bool:
-        """Whether there are orders without coupons and they matter: a campaign is for first orders, or they always do.
+    async def _must_record_orders(self, events: Sequence[ReceivedEvent]) -> bool:
+        """Return whether orders without coupons must be recorded: by setting, or for a campaign on first orders.
 
-        Asks the ledger only where there is one.
+        Reads the campaigns only if `events` has such an order.
         """
         if self._settings.note_orders == "always":
             return True
-        if not any(_is_to_note(event.data) for event in events):
+        if not any(_is_recordable(event.data) for event in events):
             return False
         async with self._pool.acquire() as connection:
             campaigns = await self._cache.refresh(connection)
         return any(one.eligibility.first_order_only and one.status != "archived" for one in campaigns.values())
 
     async def _without_idle_payments(
-        self, asked: list[tuple[ReceivedEvent, Command]]
+        self, planned: list[tuple[ReceivedEvent, Command]]
     ) -> list[tuple[ReceivedEvent, Command]]:
-        """Leave out payments of orders that hold nothing.
+        """Drop payments of orders that hold nothing.
 
-        With burn_on=placed a payment moves no coupon, and would only leave a row for every order in the shop. Orders
-        that were placed while the setting said `paid` still hold theirs, and are looked up.
+        With burn_on=placed a payment changes no coupon, and would only add a journal row for every order of the shop.
+        Orders placed while the setting was `paid` still hold their coupons, and are looked up.
         """
-        holds = [order_hold(command.order_id) for _, command in asked if isinstance(command, PayOrder)]
+        holds = [order_hold(command.order_id) for _, command in planned if isinstance(command, PayOrder)]
         if not holds:
-            return asked
+            return planned
         rows = await self._pool.fetch(sql("order_holds_open", "services.redeemer"), holds)
         still_open = {row["lock_reference"] for row in rows}
         return [
             (event, command)
-            for event, command in asked
+            for event, command in planned
             if not isinstance(command, PayOrder) or order_hold(command.order_id) in still_open
         ]
 

@@ -1,4 +1,4 @@
-"""Puts away locks whose time is over. It only tidies and publishes: to a decision such a lock holds nothing already."""
+"""Expire locks whose time is over, and publish that. Decisions already ignore such locks."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ log = get_logger("janitor")
 
 
 class Janitor:
-    """Sweeps every `pause_seconds`, about `limit` locks at a time. Any number may run at once."""
+    """Sweeps every `pause_seconds`, about `limit` locks at a time. Several can run at once."""
 
     def __init__(self, engine: Engine, *, pause_seconds: float, limit: int) -> None:
         self._engine = engine
@@ -21,13 +21,13 @@ class Janitor:
         self._backoff = Backoff(first_seconds=pause_seconds, longest_seconds=max(60.0, pause_seconds))
 
     async def run_once(self) -> int:
-        """Put away about `limit` locks at most; returns how many."""
+        """Expire about `limit` locks at most; return the number."""
         return await self._engine.sweep_expired(self._limit)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep until `stopping` is set. Wait for a database that is away.
+        """Sweep until `stopping` is set. A database outage and a bug are retried with a backoff.
 
-        A bug doesn't end the redeemer either: a lock whose time is over holds nothing, whether or not it was put away.
+        Neither stops the redeemer, because decisions ignore expired locks, swept or not.
         """
         failures = 0
         while not stopping.is_set():

@@ -10,10 +10,10 @@ WEEK_SECONDS = 7 * 24 * 60 * 60
 
 
 class RedeemerSettings(Settings):
-    """What every service has, and when an order uses its coupons."""
+    """The settings of every service, and when an order uses its coupons."""
 
     burn_on: Literal["placed", "paid"] = Field(
-        "placed", description="placed: a placed order uses its coupons; paid: it holds them, and being paid uses them"
+        "placed", description="placed: a placed order uses its coupons; paid: it holds them until it is paid"
     )
     hold_seconds: int = Field(
         WEEK_SECONDS,
@@ -23,8 +23,8 @@ class RedeemerSettings(Settings):
     )
     note_orders: Literal["when_needed", "always"] = Field(
         "when_needed",
-        description="orders without coupons are noted while a campaign is for first orders only, or always: then "
-        "history counts from before such a campaign is loaded",
+        description="when_needed: orders without coupons are recorded while a campaign is limited to first orders; "
+        "always: they are always recorded, so they count for campaigns loaded later",
     )
-    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two looks for locks past their time")
-    sweep_limit: int = Field(500, ge=1, le=10_000, description="locks put away at a time")
+    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two sweeps of expired locks")
+    sweep_limit: int = Field(500, ge=1, le=10_000, description="locks expired per sweep")

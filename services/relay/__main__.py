@@ -13,7 +13,7 @@ from shared.runtime.settings import load_settings_or_exit
 
 
 async def main(context: ServiceContext[RelaySettings]) -> None:
-    """Publish the outbox, or stand by for the relay that does, until asked to stop."""
+    """Publish the outbox, or stand by while another relay does, until asked to stop."""
     settings = context.settings
     await check_access(settings)
     async with service_pool(context) as pool:

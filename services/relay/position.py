@@ -1,4 +1,4 @@
-"""Where to go on: the offset that the relay's last Kafka transaction committed, checked against the ledger's note."""
+"""The relay's position: the offset of its last Kafka transaction, checked against the position in the ledger."""
 
 import asyncio
 from datetime import datetime
@@ -19,30 +19,30 @@ SERVICE: Final = "relay"
 READ_SECONDS: Final = 30.0
 STALE_READS: Final = 25
 STALE_PAUSE_SECONDS: Final = 0.2
-"""A broker may answer with the offset before the last transaction's for a moment; five seconds is a long moment."""
+"""A broker may briefly return the offset from before the last transaction. STALE_READS pauses make five seconds."""
 
 
 def position_partition(settings: KafkaSettings) -> TopicPartition:
-    """The one partition whose committed offset is the next outbox position to publish."""
+    """Return the partition whose committed offset is the next outbox position to publish."""
     return TopicPartition(settings.topic(RELAY_POSITION.name), 0)
 
 
 class LedgerWentBackError(OperatorError):
-    """The ledger doesn't hold what was published last: it is an earlier state of itself."""
+    """The ledger lacks the last published event: it was reset to an earlier state."""
 
     def __init__(self, position: int) -> None:
         super().__init__(
-            f"The ledger went back: the event at outbox position {position} was published, but the ledger doesn't hold "
-            "it any more (a failover to a standby that lacked commits, or a restore to an earlier moment). Nothing is "
-            "published until you set the consumer groups back to before that moment (docs/operations.md says how) and "
-            f"{PREFIX}RELAY_START_AT to the first position to publish ({position + 1} if no position was given twice)."
+            f"The ledger went back: the event at outbox position {position} was published, but the ledger no longer "
+            "holds it (a failover to a standby that lacked commits, or a restore to an earlier time). Nothing is "
+            "published until you set the consumer groups back to before that time (see docs/operations.md) and "
+            f"{PREFIX}RELAY_START_AT to the first position to publish ({position + 1} if no position was used twice)."
         )
 
 
 def mark_of(row: OutboxRow) -> str:
-    """What tells an outbox row from any other that may come to stand at its position: its event and when it was made.
+    """Return a mark that identifies an outbox row at its position: a hash of its event id and time.
 
-    It goes with the position into Kafka. Not the event's data: erasing personal data may change that.
+    It is committed to Kafka with the position. The event's data is left out, because an erasure may change it.
     """
     return _mark(str(row.event_id), row.time)
 
@@ -52,9 +52,9 @@ def _mark(event_id: str, time: datetime) -> str:
 
 
 async def require_published(connection: Connection, position: int, mark: str) -> None:
-    """Make sure that the row at `position` is the one with `mark`, where one is known. Raises LedgerWentBackError.
+    """Check that the row at `position` has `mark`; an empty mark matches any row. Raises LedgerWentBackError.
 
-    In a transaction, so that its COMMIT waits for a synchronous standby to have everything that is visible by now.
+    Runs in a transaction, because its COMMIT waits until a synchronous standby has everything that is visible now.
     """
     async with connection.transaction():
         found = await connection.fetchrow(sql("published_row", "services.relay"), position)
@@ -63,13 +63,13 @@ async def require_published(connection: Connection, position: int, mark: str) ->
 
 
 async def read_position(settings: KafkaSettings, *, at_least: int) -> tuple[int, str] | None:
-    """The last published position as Kafka knows it, and its row's mark (empty for none); None when it knows none.
+    """Return the last published position in Kafka and its row's mark (empty if there is none), or None.
 
-    A position below `at_least` is asked for again for five seconds: the transaction that was noted in the ledger is
-    committed, so it must appear. Call it behind the start of the transactional producer, which ends what was open.
+    A position below `at_least` is read again for five seconds: its transaction is recorded in the ledger as committed,
+    so it must appear. Call it after the start of the transactional producer, which ends open transactions.
 
     Raises:
-        KafkaError, TimeoutError: the broker is away.
+        KafkaError, TimeoutError: the broker is unavailable.
     """
     consumer = AIOKafkaConsumer(
         **client_options(settings, "couponry-relay-position"),
@@ -95,33 +95,33 @@ async def read_position(settings: KafkaSettings, *, at_least: int) -> tuple[int,
 
 
 async def _committed(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, str] | None:
-    """What `consumer.committed` returns, less one, and the text committed along, which that leaves out."""
+    """Return the committed offset minus one and its metadata, which `consumer.committed` leaves out."""
     found = (await consumer._coordinator.fetch_committed_offsets([partition])).get(partition)
     return None if found is None or found.offset < 0 else (found.offset - 1, found.metadata or "")
 
 
-def starting_position(*, kafka: int | None, noted: int, last_drawn: int, start_at: int | None) -> tuple[int, bool]:
-    """The position behind which to publish, and whether that is an operator's word rather than the broker's.
+def starting_position(*, kafka: int | None, recorded: int, last_drawn: int, start_at: int | None) -> tuple[int, bool]:
+    """Return the position after which to publish, and whether an operator ordered it.
 
-    `kafka` is what the broker knows as published, `noted` what the ledger's note says, `last_drawn` the last position
-    the ledger ever gave to an event. An operator's `start_at` counts only where these contradict each other.
+    `kafka` is the last published position in Kafka, `recorded` the one in the ledger, `last_drawn` the last position
+    the ledger ever gave to an event. An operator's `start_at` counts only if these contradict each other.
 
     Raises:
-        OperatorError: they contradict each other, and nobody said where to start.
+        OperatorError: they contradict each other, and `start_at` isn't set.
     """
-    if kafka is None and noted == 0:
+    if kafka is None and recorded == 0:
         return 0, False
-    if kafka is not None and noted <= kafka <= last_drawn:
+    if kafka is not None and recorded <= kafka <= last_drawn:
         return kafka, False
     if start_at is not None:
         return start_at - 1, True
     if kafka is None:
         lost = "Kafka has no committed position of the relay (offsets expire, brokers are replaced)"
     elif kafka > last_drawn:
-        lost = f"Kafka says that {kafka} is published, but the ledger has only drawn positions up to {last_drawn}"
+        lost = f"The position in Kafka is {kafka}, but the ledger has only given out positions up to {last_drawn}"
     else:
-        lost = f"Kafka says that {kafka} is the last published position"
+        lost = f"The last published position in Kafka is {kafka}"
     raise OperatorError(
-        f"{lost}, and the ledger's note says {noted}; set {PREFIX}RELAY_START_AT to the first position to publish "
-        f"({noted + 1} publishes nothing twice if the note is right)."
+        f"{lost}, and the position in the ledger is {recorded}. Set {PREFIX}RELAY_START_AT to the first position to "
+        f"publish ({recorded + 1} publishes nothing twice if the ledger is right)."
     )

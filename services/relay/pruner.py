@@ -17,14 +17,14 @@ log = get_logger("relay")
 ROWS_AT_ONCE: Final = 5_000
 PAUSE_SECONDS: Final = 60.0
 BETWEEN_SECONDS: Final = 0.1
-"""Between two full deletes: 50,000 rows a second at most, and room for the publishing beside it."""
+"""The pause between two full deletes. It limits them to 50,000 rows a second and leaves capacity for publishing."""
 
 
 class Pruner:
-    """Deletes events that are published and older than `retention_seconds`; `position` says up to where they are.
+    """Deletes published events older than `retention_seconds`. `position` returns the last published position.
 
-    `others` names further statements of this package with their retention in seconds. Each takes that and how many rows
-    it may delete.
+    `others` maps further statements of this package to their retention in seconds. Each takes that and the most rows
+    to delete.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Pruner:
         self._others = others or {}
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Delete until `stopping` is set. A database that is away is waited for: nothing depends on deleting soon."""
+        """Delete until `stopping` is set. A database outage is waited out: nothing depends on a prompt deletion."""
         while not stopping.is_set():
             deleted = 0
             try:
@@ -51,7 +51,7 @@ class Pruner:
             await sleep_unless(stopping, BETWEEN_SECONDS if deleted >= ROWS_AT_ONCE else PAUSE_SECONDS)
 
     async def run_once(self) -> int:
-        """Delete at most ROWS_AT_ONCE rows of each kind, none while another relay leads. Return the most of a kind."""
+        """Delete at most ROWS_AT_ONCE rows of each kind, none while another relay leads. Return the largest count."""
         position = self._position()
         if position is None:
             telemetry.EVENTS_WITHHELD_OPEN.set(0)

@@ -1,6 +1,6 @@
-"""Outbox events into Kafka, in order, each transaction with the position it reaches.
+"""Publish outbox events to Kafka in order. Each transaction also commits the position it reaches.
 
-An event that can't be published is withheld, so that the events behind it go on: see `shared.ledger.withheld`.
+An event that can't be published is withheld, so that later events continue: see `shared.ledger.withheld`.
 """
 
 import asyncio
@@ -57,24 +57,24 @@ from shared.runtime.logging import get_logger
 log = get_logger("relay")
 
 REFRESH_SECONDS: Final = 3_600.0
-"""Brokers forget offsets and transactional ids unused for a week; an idle relay commits its position every hour."""
+"""Brokers drop offsets and transactional ids unused for a week, so an idle relay commits its position every hour."""
 
 READ_BYTES: Final = 16 * 1024 * 1024
-"""Of events' data in one transaction: a slow network still carries it within the limits of a transaction."""
+"""The most event data in one transaction: little enough for a slow network to send within a transaction's timeout."""
 
 MISSING_SECONDS: Final = 30.0
-"""A topic that the broker doesn't list for so long is gone; until then its metadata may be on their way."""
+"""A topic that the broker doesn't list for this time is missing. Until then its metadata may still arrive."""
 
 MISSING_PAUSE_SECONDS: Final = 1.0
 WITHHELD_LOGGED: Final = 20
-"""Log lines of one step about withheld events; the table has all of them."""
+"""The most log lines about withheld events in one step. The table has all of them."""
 
 
 @dataclass(slots=True)
 class Restrictions:
-    """What the broker was found to refuse. It outlives the publisher, which each refusal ends.
+    """Limits learned from the broker's refusals. They outlive the publisher, which ends at each refusal.
 
-    `batch_bytes`: the most bytes of a batch, by the broker's name of the topic, where it takes less than usual.
+    `batch_bytes`: the most bytes of a batch, by the broker's topic name, for topics with a lower limit than usual.
     `missing`: topics that the broker doesn't have.
     """
 
@@ -84,7 +84,7 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events ready to be sent. `last` and `mark` are the last one's position and mark, `oldest` is the first's time."""
+    """Events ready to send. `last`, `mark`: position and mark of the last event; `oldest`: time of the first event."""
 
     prepared: Prepared
     last: int
@@ -94,9 +94,9 @@ class _Batch:
 
 
 class Publisher:
-    """Publishes from where its predecessor's last committed transaction ended. After any error: discard it.
+    """Publishes events after the last committed transaction of its predecessor. Discard it after any error.
 
-    `leader` is the process that leads; only that one may withhold events.
+    `leader` is the leading process. Only the leader may withhold events.
     """
 
     def __init__(
@@ -113,40 +113,40 @@ class Publisher:
         self._producer = TransactionalProducer(settings, "couponry-relay", transactional_id=self._group)
         self._ahead: asyncio.Task[_Batch | None] | None = None
         self._committed_at = time.monotonic()
-        self._mark = ""  # of the row at `position`; empty for unknown
+        self._mark = ""  # of the row at `position`; empty if unknown
         self.position = 0
         self.oldest: datetime | None = None
 
-    async def start(self, noted: int) -> int | None:
-        """Fence the predecessor and find its position; `noted` is what the ledger knows as published.
+    async def start(self, recorded: int) -> int | None:
+        """Fence the predecessor and find its position. `recorded` is the published position in the ledger.
 
-        Returns the position that an operator ordered in place of the broker's, if so.
+        Returns the position that an operator ordered in place of the broker's, otherwise None.
 
         Raises:
             OperatorError: broker and ledger contradict each other, or the ledger went back.
-            KafkaError, TimeoutError: the broker is away.
+            KafkaError, TimeoutError: the broker is unavailable.
         """
         await self._producer.start()
-        committed = await read_position(self._settings, at_least=noted)
+        committed = await read_position(self._settings, at_least=recorded)
         kafka, self._mark = committed or (None, "")
         last_drawn = await self._pool.fetchval(sql("outbox_last_drawn", "services.relay"))
         self.position, ordered = starting_position(
-            kafka=kafka, noted=noted, last_drawn=last_drawn, start_at=self._settings.relay_start_at
+            kafka=kafka, recorded=recorded, last_drawn=last_drawn, start_at=self._settings.relay_start_at
         )
         if not ordered:
-            ordered = await self._went_back_and_told_where_to_start()
+            ordered = await self._use_start_at_if_ledger_went_back()
         if ordered:
             self._mark = ""
-        log.info("publishing", behind_position=self.position, ordered_by_operator=ordered)
+        log.info("publishing", after_position=self.position, ordered_by_operator=ordered)
         if kafka is None or ordered:
-            await self._commit_position()  # so that the next one finds it, should we die before the first event
+            await self._commit_position()  # so that the next relay finds it if this one dies before the first event
         return self.position if ordered else None
 
     async def publish_next(self) -> int:
-        """Publish one transaction's worth of events; return how many, 0 when none is left.
+        """Publish one transaction of events; return how many, 0 if none is left.
 
         Raises:
-            BatchesRefusedError: see `isolate`; the broker refuses some of the events.
+            BatchesRefusedError: the broker refuses some of the events; see `isolate`.
         """
         batch = await self._take()
         if batch is None:
@@ -162,7 +162,7 @@ class Publisher:
         return batch.prepared.count
 
     async def discard(self) -> None:
-        """Let go of the producer, whatever state it is in."""
+        """Discard the producer, whatever state it is in."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.cancel()
@@ -171,7 +171,7 @@ class Publisher:
         await self._producer.discard()
 
     async def _take(self) -> _Batch | None:
-        """What was read while the last transaction ran; if that was nothing, what there is now."""
+        """Return the batch read during the last transaction; if there was none, read again."""
         ahead, self._ahead = self._ahead, None
         batch = None if ahead is None else await ahead
         if batch is None:
@@ -180,9 +180,9 @@ class Publisher:
         return batch
 
     async def isolate(self, refused: BatchesRefusedError) -> None:
-        """Withhold events that were refused alone; have those that were refused together sent in smaller batches.
+        """Withhold events that were refused alone; halve the batch size of a topic whose events were refused together.
 
-        So the guilty ones are found in a few steps, however large the topic's limit is. The publisher is done for.
+        This finds the refused events in a few steps for any limit of the topic. Discard the publisher afterwards.
         """
         limits = self._restrictions.batch_bytes
         for batch in refused.batches:
@@ -199,10 +199,10 @@ class Publisher:
                 limits.pop(batch.topic, None)  # the batches were small only to find this one
         await self._withhold([_refused_alone(batch) for batch in refused.batches if len(batch.positions) == 1])
 
-    async def _went_back_and_told_where_to_start(self) -> bool:
-        """Whether the ledger lacks what was published last and an operator said where to start; that is taken then.
+    async def _use_start_at_if_ledger_went_back(self) -> bool:
+        """Start at the operator's position if the ledger lacks the last published event; return whether that was so.
 
-        Raises LedgerWentBackError where nobody said.
+        Raises LedgerWentBackError if the ledger went back and no position is set.
         """
         start_at = self._settings.relay_start_at
         try:
@@ -216,7 +216,10 @@ class Publisher:
         return False
 
     async def _read(self, position: int, mark: str) -> _Batch | None:
-        """The next events, from a ledger that holds the last published one, once a standby has them where one must."""
+        """Read the next events, after checking that the ledger holds the last published one.
+
+        If a standby is synchronous, it has the events by then: see `require_published`.
+        """
         while True:
             async with self._pool.acquire() as connection:
                 rows = await read_after(connection, position, self._limit)
@@ -232,14 +235,14 @@ class Publisher:
             except SchemaRegistryUnavailableError as error:
                 raise TransientError(str(error)) from error
             await self._withhold(unpublishable)
-            # A position is always that of an event which stays in the outbox; withheld ones are there no more.
+            # The position must be that of an event in the outbox; withheld events are no longer there.
             withheld = {one.position for one in unpublishable}
             kept = [(number, row) for number, row in rows if number not in withheld]
             if kept:
                 return _Batch(prepared, kept[-1][0], mark_of(kept[-1][1]), kept[0][1].time, topics)
 
     def _within_bytes(self, rows: list[tuple[int, OutboxRow]]) -> list[tuple[int, OutboxRow]]:
-        """Return the first rows that have READ_BYTES together, at least one; read as many the next time."""
+        """Return the first rows within READ_BYTES, at least one, and adjust the number read next time."""
         total = 0
         for count, (_, row) in enumerate(rows):
             total += len(row.data)
@@ -250,10 +253,10 @@ class Publisher:
         return rows
 
     async def _missing_topics(self, names: dict[str, str]) -> set[str]:
-        """Return those of `names` (ours to the broker's) that the broker hasn't had for MISSING_SECONDS, as ours.
+        """Return the topics that the broker hasn't had for MISSING_SECONDS. `names` maps our names to the broker's.
 
         Raises:
-            TransientError: not even the topic of the relay's position is there.
+            TransientError: the topic of the relay's position is missing too.
         """
         until = time.monotonic() + MISSING_SECONDS
         position_topic = self._partition.topic
@@ -269,10 +272,10 @@ class Publisher:
     def _prepare(
         self, rows: Sequence[tuple[int, OutboxRow]], names: dict[str, str], missing: set[str]
     ) -> tuple[Prepared, "Counter[str]", list[Unpublishable]]:
-        """Encode `rows`: what can be sent, how many of it for each topic, and what can't.
+        """Encode `rows`. Return the encoded events, their number by topic, and the rows that can't be published.
 
-        Raises whatever encoding raises when not even the event about a withheld event can be encoded: then it isn't the
-        rows that are wrong, and nothing must be withheld.
+        If not even the event about a withheld event can be encoded, the rows aren't at fault: raises the encoder's
+        error, and nothing is withheld.
         """
         producer = self._producer
         prepared = producer.prepare(self._restrictions.batch_bytes)
@@ -313,7 +316,7 @@ class Publisher:
         )
 
     def _require_codec(self, position: int, row: OutboxRow) -> None:
-        """Raise unless the codec still works: it must encode the event that says that `row` is withheld."""
+        """Raise if the codec is broken: it must be able to encode the event that reports `row` as withheld."""
         about = WithheldEvent(
             position, str(row.event_id), row.topic, row.key, row.type, "unencodable", "", row.time, None
         )
@@ -362,7 +365,7 @@ def _refused_alone(batch: RefusedBatch) -> Unpublishable:
 
 
 def _text_of(error: Exception) -> str:
-    """Return an error's class and text; pydantic's without what it quotes of the event."""
+    """Return an error's class and text; for pydantic's errors without the quoted event data."""
     if isinstance(error, ValidationError):
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems)

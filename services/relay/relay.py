@@ -1,7 +1,7 @@
-"""The relay: one leads and publishes the outbox, others stand by.
+"""The relay: one process leads and publishes the outbox, others stand by.
 
-Kafka's fencing guarantees that each event is published once to read-committed readers, however many relays believe that
-they lead; leadership only spares them fencing each other.
+Kafka's fencing guarantees that read-committed readers see each event once, even if several relays believe that they
+lead. Leadership only keeps them from fencing each other.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ STAND_BY_SECONDS: Final = 0.5
 FIRST_IDLE_SECONDS: Final = 0.005
 LONGEST_IDLE_SECONDS: Final = 0.1
 FENCED_PAUSE_SECONDS: Final = 2.5
-"""Long enough for the one that fenced us to find the lock free (it looks every second), give or take a fifth."""
+"""Long enough for the new leader to find the lock free (it looks every second). Used with a jitter of a fifth."""
 
-AWAY: Final = (KafkaError, TransientError, *UNAVAILABLE)
+OUTAGE: Final = (KafkaError, TransientError, *UNAVAILABLE)
 
 
 class Relay:
-    """Publishes while it leads. `run` until stopped; `run_once` for one step of it."""
+    """Publishes while it leads: `run` until stopped, or `run_once` for one step."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class Relay:
 
     @property
     def position(self) -> int | None:
-        """The last position this relay knows as published; None while it doesn't lead."""
+        """The last published position; None while this relay doesn't lead."""
         return None if self._publisher is None else self._publisher.position
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish, or stand by, until `stopping` is set.
 
         Raises:
-            TransientError: broker or database have been away for too long.
+            TransientError: broker or database have been unavailable for too long.
             OperatorError: broker and ledger contradict each other about what is published.
         """
         failures = 0
@@ -90,7 +90,7 @@ class Relay:
                 except (LostLeadershipError, ProducerFenced) as error:
                     log.warning("another relay took over: standing by", problem=str(error))
                     wait_seconds = FENCED_PAUSE_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-                except AWAY as error:
+                except OUTAGE as error:
                     failures += 1
                     wait_seconds = self._after_failure(failures, error)
                 else:
@@ -104,11 +104,11 @@ class Relay:
             await self.close()
 
     async def run_once(self) -> int | None:
-        """Publish one transaction's worth of events; returns how many, or None when another relay leads.
+        """Publish one transaction of events; return how many, or None if another relay leads.
 
-        Leads first, if it doesn't yet. 0 when all are published, and when the broker refused some events: the next step
-        goes on with a new producer, without those or with smaller batches. After an error it leads no more: what
-        became of the transaction shows when the next one starts.
+        Tries to lead first, if it doesn't yet. Returns 0 if all events are published, or if the broker refused some:
+        the next step continues with a new producer, without those events or with smaller batches. After an error it
+        stops leading; the next start finds out whether the transaction was committed.
         """
         try:
             if self._publisher is None:
@@ -120,23 +120,23 @@ class Relay:
                     published = await self._publisher.publish_next()
             except BatchesRefusedError as refused:
                 publisher, self._publisher = self._publisher, None
-                await self._set_aside(publisher, refused)
+                await self._isolate(publisher, refused)
                 return 0
             self._oldest = self._publisher.oldest
-            await self._leadership.note(self._publisher.position)
+            await self._leadership.record(self._publisher.position)
         except BaseException:
             await self.close()
             raise
         return published
 
-    async def _set_aside(self, publisher: Publisher, refused: BatchesRefusedError) -> None:
+    async def _isolate(self, publisher: Publisher, refused: BatchesRefusedError) -> None:
         try:
             await publisher.isolate(refused)
         finally:
             await publisher.discard()
 
     async def close(self) -> None:
-        """Stop leading. What was begun and not committed is aborted by whoever leads next."""
+        """Stop leading. The next leader aborts a transaction that was started and not committed."""
         publisher, self._publisher = self._publisher, None
         leadership, self._leadership = self._leadership, None
         connection, self._connection = self._connection, None
@@ -154,7 +154,7 @@ class Relay:
     async def _try_lead(self) -> Publisher | None:
         if self._leadership is None:
             self._connection = await self._pool.acquire()
-            # A note that a crash of the database forgets is only older than what Kafka knows, and that is allowed.
+            # If a crash of the database loses a recorded position, the older one is behind Kafka's, which is allowed.
             await self._connection.execute("SET synchronous_commit = off")
             self._leadership = Leadership(
                 self._connection,
@@ -162,14 +162,14 @@ class Relay:
                 self._me,
                 takeover_seconds=self._settings.relay_takeover_seconds,
             )
-        noted = await self._leadership.try_take()
-        if noted is None:
+        recorded = await self._leadership.try_take()
+        if recorded is None:
             self._oldest = None
             return None
         publisher = Publisher(self._settings, self._pool, self._codec, leader=self._me, restrictions=self._restrictions)
         try:
             async with self._leadership.busy():
-                ordered = await publisher.start(noted)
+                ordered = await publisher.start(recorded)
             if ordered is not None:
                 await self._leadership.reset(ordered)
         except BaseException:
@@ -184,7 +184,7 @@ class Relay:
         if failures >= self._settings.transient_attempts:
             raise TransientError(f"{failures} attempts to publish failed, the last with {problem}") from error
         wait_seconds = self._backoff.seconds(failures)
-        log.warning("waiting to try again", problem=problem, attempt=failures, seconds=round(wait_seconds, 3))
+        log.warning("waiting before a retry", problem=problem, attempt=failures, seconds=round(wait_seconds, 3))
         return wait_seconds
 
     async def _missing(self) -> str | None:

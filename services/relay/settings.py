@@ -9,37 +9,42 @@ WEEK_SECONDS = 7 * DAY_SECONDS
 
 
 class RelaySettings(Settings):
-    """What every service has, and how events leave the outbox."""
+    """The settings of every service, and those of publishing and retention."""
 
-    relay_max_events: int = Field(1_000, ge=1, le=10_000, description="events in one Kafka transaction at most")
+    relay_max_events: int = Field(1_000, ge=1, le=10_000, description="most events in one Kafka transaction")
     relay_takeover_seconds: float = Field(
-        10.0, gt=0, le=3600, description="a relay that leaves events lying for so long is replaced by one standing by"
+        10.0,
+        gt=0,
+        le=3600,
+        description="a relay that leaves events unpublished for this time is replaced by one that stands by",
     )
     relay_start_at: int | None = Field(
         None,
         ge=1,
-        description="the first outbox position to publish, where the broker's memory of it is lost; else not looked at",
+        description="the first outbox position to publish if the broker's position is lost; ignored in all other cases",
     )
     outbox_retention_seconds: float = Field(
-        WEEK_SECONDS, ge=0, description="published events stay in the outbox for so long"
+        WEEK_SECONDS, ge=0, description="how long published events stay in the outbox"
     )
     webhooks_retention_seconds: float = Field(
         90 * DAY_SECONDS,
         ge=DAY_SECONDS,
-        description="webhook deliveries and their attempts are kept for so long, pending ones too",
+        description="how long webhook deliveries and their attempts are kept, pending ones included",
     )
     external_requests_retention_seconds: float = Field(
         30 * DAY_SECONDS,
         ge=DAY_SECONDS,
-        description="what external sources were asked is kept for so long; longer than input topics keep events",
+        description="how long requests to external sources are kept; must be longer than input topics keep events",
     )
     erasures_retention_seconds: float = Field(
-        3 * 365 * DAY_SECONDS, ge=DAY_SECONDS, description="the log of erasures is kept for so long; it names nobody"
+        3 * 365 * DAY_SECONDS,
+        ge=DAY_SECONDS,
+        description="how long the log of erasures is kept; it holds no personal data",
     )
 
     @property
     def retention(self) -> dict[str, float]:
-        """How long rows are kept that the relay deletes beside the outbox: statement → seconds."""
+        """The retention of other rows that the relay deletes: statement → seconds."""
         return {
             "deliveries_prune": self.webhooks_retention_seconds,
             "external_requests_prune": self.external_requests_retention_seconds,

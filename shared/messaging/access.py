@@ -1,7 +1,7 @@
-"""Whether the brokers let this installation in, asked once before a service starts.
+"""Check, once before a service starts, that the brokers accept this installation's log-in and TLS settings.
 
-The client tries a broker that refuses a password or shows a foreign certificate again and again, and tells it like one
-that is away. A person has to put these right, so they end the process with a sentence.
+The client retries a refused password or an untrusted certificate for ever and reports it like an outage. Only an
+operator can fix these, so they end the process with an error message.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from shared.runtime.errors import OperatorError
 from shared.runtime.settings import PREFIX, KafkaSettings
 
 ASKED: Final = 3
-"""A broker that starts may not have read its users yet; a refusal counts when it is repeated."""
+"""How often to try. A starting broker may not have read its users yet, so one refusal isn't final."""
 
 PAUSE_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 1.0
@@ -41,9 +41,9 @@ _REFUSALS: Final = (
 
 
 async def check_access(settings: KafkaSettings) -> None:
-    """Raise OperatorError when a broker refuses the log-in or its certificate isn't trusted, and none lets us in.
+    """Raise OperatorError if a broker refuses the log-in or its certificate isn't trusted, and no broker accepts us.
 
-    Brokers that are away are no matter of this. Without TLS and SASL there is nothing to refuse.
+    Unavailable brokers are not checked. Without TLS and SASL there is nothing to check.
     """
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
@@ -57,7 +57,7 @@ async def check_access(settings: KafkaSettings) -> None:
 
 
 async def _refusal(settings: KafkaSettings) -> str | None:
-    """Why the first broker that refuses does so; None where one lets us in, or none answers."""
+    """Return the first broker's reason for refusing; None if a broker accepts us, or none answers."""
     options = {name: value for name, value in client_options(settings, "couponry-access").items() if value is not None}
     refusal = None
     for broker in settings.kafka_bootstrap_servers.split(","):

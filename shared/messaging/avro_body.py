@@ -1,7 +1,7 @@
 """Avro bodies: the Confluent wire format (0x00, 4-byte schema id, body), or the bare body of a committed schema.
 
-Which schema wrote a body is found by its id where a registry is configured, else by the record's `ce_dataschema`.
-No event's first field can be empty, so no bare body starts with 0x00 and the two can't be taken for each other.
+The writer's schema is found by its id if a registry is configured, otherwise by the record's `ce_dataschema`.
+No event's first field can be empty, so no bare body starts with 0x00 and the two formats can't be confused.
 """
 
 from datetime import date, datetime
@@ -30,7 +30,7 @@ from shared.messaging.avro_values import from_avro, plan_of, to_avro
 MAGIC: Final = 0
 FRAME_BYTES: Final = 5
 MAX_PARSED: Final = 1_000
-"""Most schemas kept parsed. Ids come from outside; a registry with more than this is not one topic's."""
+"""The most parsed schemas kept. Ids come from outside, so the cache needs a limit."""
 
 
 class AvroBodies:
@@ -43,9 +43,9 @@ class AvroBodies:
         self._frames: dict[str, bytes] = {}
 
     def to_json(self, body: bytes, type_name: str, dataschema: str | None) -> bytes:
-        """An Avro body as JSON, to be judged like any other.
+        """Return an Avro body as JSON, to be validated like any other.
 
-        Raises InvalidDocumentError, and SchemaRegistryUnavailableError, which says nothing about the body.
+        Raises InvalidDocumentError, or SchemaRegistryUnavailableError (the body itself may be fine).
         """
         framed = body[0] == MAGIC
         try:
@@ -60,16 +60,16 @@ class AvroBodies:
             document = orjson.dumps(value, default=_plain)
         except InvalidDocumentError:
             raise
-        except Exception:  # whatever arbitrary bytes make of a decoder, it means that they can't be read
-            raise InvalidDocumentError("The Avro body is cut short or does not fit its schema.") from None
+        except Exception:  # any error that arbitrary bytes cause in the decoder means that they can't be read
+            raise InvalidDocumentError("The Avro body is truncated or does not match its schema.") from None
         if rest:
-            raise InvalidDocumentError("The Avro body is longer than its schema says.")
+            raise InvalidDocumentError("The Avro body has extra bytes after the fields of its schema.")
         return document
 
     def from_json(self, data_json: bytes, type_name: str, topic: str) -> tuple[bytes, str | None]:
-        """An event's JSON as an Avro body, and the `ce_dataschema` that it needs (None where a registry knows it).
+        """Return an event's JSON as an Avro body, and the `ce_dataschema` it needs (None if a registry has it).
 
-        Raises SchemaRegistryUnavailableError, UnknownSchemaError where the registry refuses the schema.
+        Raises SchemaRegistryUnavailableError, or UnknownSchemaError if the registry refuses the schema.
         """
         name, schema = newest_schema(type_name)
         parsed = self._parsed.get((type_name, name)) or self._parse((type_name, name), schema)
@@ -77,7 +77,7 @@ class AvroBodies:
         stream = BytesIO()
         value = model.model_validate_json(data_json).model_dump()
         to_avro(plan_of(model), value)
-        # Lists are tuples in the models, and a tuple would else name the branch of a union.
+        # The models use tuples for lists; without this option a tuple would name the branch of a union.
         fastavro.schemaless_writer(stream, parsed, value, disable_tuple_notation=True)
         if self._registry is None:
             return stream.getvalue(), name
@@ -93,7 +93,7 @@ class AvroBodies:
     def _schema_of(self, body: bytes, type_name: str, dataschema: str | None) -> Any:
         framed = body[0] == MAGIC
         if framed and len(body) <= FRAME_BYTES:
-            raise InvalidDocumentError("The Avro body ends within its schema id.")
+            raise InvalidDocumentError("The Avro body is truncated within its schema id.")
         if framed and self._registry is not None:
             found = self._by_id(self._registry, int.from_bytes(body[1:FRAME_BYTES], "big"))
             found.check(body[FRAME_BYTES:])
@@ -102,11 +102,11 @@ class AvroBodies:
             return self._by_name(dataschema, type_name)
         if framed:
             raise InvalidDocumentError(
-                "The Avro body names its schema by an id, and no schema registry is configured; "
-                "set COUPONRY_SCHEMA_REGISTRY_URL, or send ce_dataschema."
+                "The Avro body names its schema by an id, but no schema registry is configured; "
+                "set COUPONRY_SCHEMA_REGISTRY_URL or send ce_dataschema."
             )
         raise InvalidDocumentError(
-            f'ce_dataschema: is missing; send "{newest_schema(type_name)[0]}", or the Confluent wire format.'
+            f'ce_dataschema: is missing; send "{newest_schema(type_name)[0]}" or use the Confluent wire format.'
         )
 
     def _by_id(self, registry: SchemaRegistry, schema_id: int) -> GuardedSchema:
@@ -115,13 +115,13 @@ class AvroBodies:
             try:
                 found = guarded(registry.schema(schema_id))
             except UnknownSchemaError:
-                raise InvalidDocumentError(f"The schema registry knows no schema of the id {schema_id}.") from None
+                raise InvalidDocumentError(f"The schema registry has no schema with the id {schema_id}.") from None
             except SchemaRegistryUnavailableError:
                 raise
             except AvroLimitError as error:
-                found = InvalidDocumentError(f"The schema that the Avro body names is refused: {error}.")
-            except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable
-                found = InvalidDocumentError("The schema that the Avro body names is not valid.")
+                found = InvalidDocumentError(f"The Avro body's schema is refused: {error}.")
+            except Exception:  # a registry holds schemas of others; without a valid schema the body is unreadable
+                found = InvalidDocumentError("The Avro body's schema is not valid.")
             if len(self._guarded) >= MAX_PARSED:
                 self._guarded.clear()
             self._guarded[schema_id] = found
@@ -137,17 +137,15 @@ class AvroBodies:
             except UnknownSchemaError as error:
                 raise InvalidDocumentError(f"ce_dataschema: {error}.") from None
             if named_type != type_name:
-                raise InvalidDocumentError(
-                    f"ce_dataschema: names a schema of {named_type}, but ce_type is {type_name}."
-                )
+                raise InvalidDocumentError(f"ce_dataschema: is a schema of {named_type}, but ce_type is {type_name}.")
             parsed = self._parse((type_name, dataschema), schema)
         return parsed
 
     def _parse(self, key: tuple[str, str], schema: AvroSchema) -> Any:
         try:
             parsed: Any = fastavro.parse_schema(schema)
-        except Exception:  # a registry holds what others put in; without a valid schema the body is unreadable
-            raise InvalidDocumentError("The schema that the Avro body names is not valid.") from None
+        except Exception:  # a registry holds schemas of others; without a valid schema the body is unreadable
+            raise InvalidDocumentError("The Avro body's schema is not valid.") from None
         if len(self._parsed) >= MAX_PARSED:
             self._parsed.clear()
         self._parsed[key] = parsed
@@ -155,7 +153,7 @@ class AvroBodies:
 
 
 def _plain(value: Any) -> str:
-    """Avro's logical types that JSON has no word for. Decimals keep their digits."""
+    """Return a value of an Avro logical type as text for JSON. Decimals keep their digits."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, UUID | date | datetime):

@@ -1,8 +1,8 @@
-"""Bounds for Avro bodies whose schema comes from a registry: whoever may register a schema must not end a process.
+"""Limits for Avro bodies whose schema comes from a registry: a hostile schema must not crash a process.
 
-The decoder is compiled code that follows a schema's recursion without a limit of its own, and believes how many
-elements an array says it has. So a schema is measured before it is parsed; and a body is walked before it is decoded
-(depth, counts, sizes), unless its schema alone says that it can't grow. Schemas that are committed here need neither.
+The decoder is compiled code. It follows a schema's recursion without a limit and trusts the declared length of an
+array. Therefore a schema is measured before it is parsed, and a body is walked before it is decoded (depth, counts,
+sizes), unless its schema proves that it can't grow. The schemas in this repository need neither.
 """
 
 from dataclasses import dataclass, field
@@ -14,27 +14,27 @@ import orjson
 from schemas.registry import AvroSchema
 
 MAX_SCHEMA_BYTES: Final = 256 * 1024
-"""Ten times the largest schema committed here."""
+"""The largest schema, in bytes: ten times the largest one in this repository."""
 
 MAX_SCHEMA_DEPTH: Final = 64
-"""Nesting of a schema's own JSON: a line of an order takes about ten levels."""
+"""The deepest nesting of a schema's own JSON. A line of an order needs about ten levels."""
 
 MAX_NAMED_TYPES: Final = 500
 MAX_SCHEMA_NODES: Final = 20_000
-"""Objects, lists and values in a schema's JSON."""
+"""The most objects, lists and values in a schema's JSON."""
 
 MAX_DECIMAL_DIGITS: Final = 100
-"""Most digits of a decimal, before and behind the point; amounts have 24."""
+"""The most digits of a decimal, before and after the point. Amounts have 24."""
 
 MAX_DECIMAL_BYTES: Final = 64
 MAX_DEPTH: Final = 100
-"""Deepest nesting of a body's values; JSON documents of more than a few levels are rare."""
+"""The deepest nesting of a body's values. JSON documents rarely have more than a few levels."""
 
 MAX_COST: Final = 16 * 1024 * 1024
-"""Most bytes that a body becomes as JSON, roughly, so a million values at most; Kafka's default record is 1 MB."""
+"""About the largest JSON, in bytes, that a body may become (a million values). Kafka's default record is 1 MB."""
 
 VALUE_COST: Final = 16
-"""Of one value beside its text: the work it is, its punctuation, and what its digits take more than its bytes."""
+"""The cost of one value in addition to its text: its processing, its punctuation, and its digits beyond its bytes."""
 
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _VARINTS: Final = frozenset({"int", "long"})
@@ -44,12 +44,12 @@ _MAX_VARINT_BYTES: Final = 10
 
 
 class AvroLimitError(ValueError):
-    """A schema or a body is beyond the limits of this module; the text says which."""
+    """A schema or a body exceeds a limit of this module. The text names the limit."""
 
 
 @dataclass(slots=True)
 class Node:
-    """One type of a parsed schema. `least`: its fewest bytes; `cost`: the most it becomes, items of lists left out."""
+    """One type of a parsed schema. `least`: its fewest bytes; `cost`: its most bytes as JSON, without list items."""
 
     kind: str
     items: "list[Node]" = field(default_factory=list)
@@ -62,11 +62,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class GuardedSchema:
-    """A parsed schema, and what is known of the bodies it can have written.
+    """A parsed schema and the limits of the bodies it can have written.
 
-    `grows`: a body's bytes alone don't bound what it takes to decode it: the schema is recursive, or has lists of items
-    that take no bytes, or decimals, which take longer than their digits. Else no body becomes more than `fixed` plus
-    `per_byte` times its bytes.
+    `grows`: the number of bytes doesn't limit the cost of decoding, because the schema is recursive, has lists of items
+    without bytes, or has decimals. Otherwise a body costs at most `fixed` plus `per_byte` times its bytes.
     """
 
     parsed: Any
@@ -76,7 +75,7 @@ class GuardedSchema:
     per_byte: int
 
     def check(self, body: bytes) -> None:
-        """Raise AvroLimitError unless `body` can be decoded safely. A body that is cut short may pass."""
+        """Raise AvroLimitError if `body` can't be decoded safely. A truncated body may pass."""
         if not self.grows and self.fixed + self.per_byte * len(body) <= MAX_COST:
             return
         _Walk(body).value(self.root, 0)
@@ -86,8 +85,8 @@ def guarded(schema: AvroSchema) -> GuardedSchema:
     """Measure and parse a schema.
 
     Raises:
-        AvroLimitError: it is too large, too deep, or no schema at all.
-        Exception: whatever the parser makes of a schema that isn't valid.
+        AvroLimitError: the schema is too large, too deep, or not JSON.
+        Exception: any error of the parser about an invalid schema.
     """
     _measure(schema)
     parsed: Any = fastavro.parse_schema(schema)
@@ -99,13 +98,13 @@ def guarded(schema: AvroSchema) -> GuardedSchema:
 
 
 def _measure(schema: Any) -> None:
-    """Bound a schema's JSON, without recursion of our own."""
+    """Check the size and depth of a schema's JSON, without recursion."""
     try:
         size = len(orjson.dumps(schema))
-    except (TypeError, ValueError) as error:  # also what is nested too deeply for JSON
-        raise AvroLimitError(f"the schema is no JSON: {error}") from None
+    except (TypeError, ValueError) as error:  # also raised for JSON that is nested too deeply
+        raise AvroLimitError(f"the schema is not valid JSON: {error}") from None
     if size > MAX_SCHEMA_BYTES:
-        raise AvroLimitError(f"the schema has {size} bytes, and at most {MAX_SCHEMA_BYTES} are read")
+        raise AvroLimitError(f"the schema has {size} bytes; at most {MAX_SCHEMA_BYTES} are allowed")
     nodes = named = 0
     level: list[Any] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
@@ -134,7 +133,7 @@ def _measure_decimal(part: dict[str, Any]) -> None:
 
 
 class _Compiler:
-    """Turns a parsed schema into nodes, one a type; a named type is one node wherever it stands."""
+    """Turns a parsed schema into nodes, one per type. All uses of a named type share one node."""
 
     def __init__(self, named: dict[str, Any]) -> None:
         self._schemas = named
@@ -176,7 +175,7 @@ class _Compiler:
             return found
         schema = self._schemas.get(name)
         if not isinstance(schema, dict):
-            raise AvroLimitError("the schema names a type that it doesn't have")
+            raise AvroLimitError("the schema refers to a type that it doesn't define")
         kind = schema["type"]
         node = self._nodes[name] = Node("record" if kind in {"error", "request"} else kind)
         self._open.add(name)
@@ -213,7 +212,7 @@ def _text_cost(text: Any) -> int:
 
 
 class _Walk:
-    """Steps through a body as the decoder would, with a limit to everything, and makes nothing of it."""
+    """Steps through a body as the decoder would, with limits, without building any values."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -222,7 +221,7 @@ class _Walk:
         self._free = 0
 
     def value(self, node: Node, depth: int) -> None:
-        """Step over one value. Raises AvroLimitError."""
+        """Skip one value. Raises AvroLimitError."""
         if depth > MAX_DEPTH:
             raise AvroLimitError(f"the body is nested deeper than {MAX_DEPTH} levels")
         kind = node.kind
@@ -233,7 +232,7 @@ class _Walk:
         elif kind == "union":
             branch = self._number()
             if not 0 <= branch < len(node.items):
-                raise AvroLimitError("the body names a branch that its union doesn't have")
+                raise AvroLimitError("the body selects a branch that its union doesn't have")
             self.value(node.items[branch], depth + 1)
         elif kind in {"array", "map"}:
             self._list(node.items[0], depth + 1)
@@ -256,12 +255,12 @@ class _Walk:
         while count := self._number():
             if count < 0:
                 count = -count
-                self._number()  # the block's bytes, which the decoder doesn't go by either
-            # An item that takes no bytes counts as one byte, over all lists together: else a few bytes could say any
-            # number of them.
+                self._number()  # the block's size in bytes, which the decoder ignores too
+            # An item without bytes counts as one byte, over all lists together. Otherwise a few bytes could declare
+            # any number of items.
             self._free += count if item.least == 0 else 0
             if count * max(1, item.least) > len(self._body) - self._at or self._free > len(self._body):
-                raise AvroLimitError("the body says of a list that it has more items than bytes are left")
+                raise AvroLimitError("the body declares a list with more items than bytes are left")
             for _ in range(count):
                 self.value(item, depth)
 
@@ -278,7 +277,7 @@ class _Walk:
         body, at, shift, number = self._body, self._at, 0, 0
         for _ in range(_MAX_VARINT_BYTES):
             if at >= len(body):
-                raise AvroLimitError("the body is cut short")
+                raise AvroLimitError("the body is truncated")
             byte = body[at]
             at += 1
             number |= (byte & 0x7F) << shift
@@ -291,9 +290,9 @@ class _Walk:
     def _step(self, width: int) -> None:
         self._at += width
         if self._at > len(self._body):
-            raise AvroLimitError("the body is cut short")
+            raise AvroLimitError("the body is truncated")
 
     def _spend(self, cost: int) -> None:
         self._cost += cost
         if self._cost > MAX_COST:
-            raise AvroLimitError(f"the body becomes larger than {MAX_COST} bytes")
+            raise AvroLimitError(f"the decoded body would be larger than {MAX_COST} bytes")

@@ -1,10 +1,11 @@
-"""What Avro has no type for, between an event's JSON and its Avro record.
+"""Convert values without an Avro type between an event's JSON and its Avro record.
 
-Metadata and a discount's payload are any JSON, and Avro has no recursive type that readers of earlier versions could
-read. So `metadata` stands in the record's map as long as all of its values are single ones, else as JSON text in
-`metadata_json`, and the map is null. Source: docs/decisions/0050-nested-json-in-avro.md.
+Metadata and a discount's payload may be any JSON, and Avro has no recursive type that readers of earlier versions could
+read. If all values of `metadata` are scalars, they are in the record's map; otherwise the map is null and
+`metadata_json` holds them as JSON text. Source: docs/decisions/0050-nested-json-in-avro.md.
 
-A text that is null in JSON, but is needed by the first version of its schema, is one blank in Avro: no identifier is.
+A text that is null in JSON but required by the first version of its schema is a single blank in Avro, which no
+identifier can be.
 """
 
 import json
@@ -22,12 +23,12 @@ from schemas.parsing import InvalidDocumentError
 BLANK: Final = " "
 
 Plan = Mapping[str, "Literal['json', 'blank'] | Plan"]
-"""field → how it differs between JSON and Avro, or the plan of the objects in it; only fields that differ"""
+"""Maps each field that differs between JSON and Avro to how it differs, or to the plan of the objects in it."""
 
 
 @cache
 def plan_of(model: type[BaseModel]) -> Plan:
-    """Return where the JSON and the Avro form of `model` differ."""
+    """Return the differences between the JSON and the Avro form of `model`."""
     plan: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if any(isinstance(one, BlankInAvro) for one in field.metadata):
@@ -46,7 +47,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def to_avro(plan: Plan, value: dict[str, Any]) -> None:
-    """Change an event's data, as `model_dump` gives it, to what its Avro schema has a place for."""
+    """Change an event's data, as returned by `model_dump`, into the form of its Avro schema, in place."""
     for name, kind in plan.items():
         member = value.get(name)
         if kind == "blank":
@@ -62,9 +63,9 @@ def to_avro(plan: Plan, value: dict[str, Any]) -> None:
 
 
 def from_avro(plan: Plan, value: Any) -> None:
-    """Change a record, as Avro gives it, to what the event's JSON says. Its schema may be anybody's.
+    """Change a decoded Avro record into the form of the event's JSON, in place. Its schema may be any schema.
 
-    Raises InvalidDocumentError for JSON text that is none.
+    Raises InvalidDocumentError for a text that isn't valid JSON.
     """
     if not isinstance(value, dict):
         return
@@ -89,9 +90,9 @@ def _is_single(value: Any) -> bool:
 
 
 def _fragment(name: str, text: Any) -> Any:
-    """The text to be put into the document as it stands, so that its numbers keep their digits."""
+    """Return `text` as a fragment that is copied into the document unchanged, so that numbers keep their digits."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise InvalidDocumentError(f"{name}: is no JSON text.") from None
+        raise InvalidDocumentError(f"{name}: is not valid JSON text.") from None
     return orjson.Fragment(text)

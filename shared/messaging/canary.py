@@ -1,4 +1,4 @@
-"""Does the codec work at all? Tells a bug about one record from a bug about all of them."""
+"""Check that the codec works at all, to distinguish a bug about one record from a bug about all of them."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,13 +14,13 @@ from shared.runtime.logging import get_logger
 log = get_logger("consumer")
 
 EXAMPLES: Final = "examples"
-"""The folder of `schemas` with an example of every event, in structured mode."""
+"""The folder in `schemas` that holds an example of every event, in structured mode."""
 
 
 def can_decode(decode: Callable[[Record], ReceivedEvent], topic: str, prefix: str) -> bool:
-    """Return whether `decode` reads the examples of the events on `topic` (the broker's name, with `prefix`).
+    """Return whether `decode` can read the examples of the events on `topic` (the broker's name, with `prefix`).
 
-    True where there is no example to try.
+    True if there are no examples.
     """
     for value in _examples().get(topic.removeprefix(prefix), ()):
         try:
@@ -33,7 +33,7 @@ def can_decode(decode: Callable[[Record], ReceivedEvent], topic: str, prefix: st
 
 @cache
 def _examples() -> dict[str, list[bytes]]:
-    """The examples by topic, without prefix."""
+    """Return the examples by topic name without prefix."""
     found: dict[str, list[bytes]] = {}
     folder = files("schemas") / EXAMPLES
     for file in folder.iterdir() if folder.is_dir() else ():

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 on Kafka: where an event's attributes stand in a record, and whether they are what they must be.
+"""CloudEvents 1.0 on Kafka: read an event's attributes from a record and check them.
 
 Binary mode: attributes in `ce_` headers, the value is the data. Structured mode: the value is one JSON object with the
 attributes and `data`. Source: CloudEvents 1.0.2, Kafka protocol binding.
@@ -20,7 +20,7 @@ SPECVERSION_BYTES: Final = SPECVERSION.encode()
 ContentKind = Literal["json", "avro", "structured", "none", "other"]
 Headers = Mapping[str, bytes | None]
 
-# W3C trace context: version, trace id, parent id, flags. Anything else is ignored, as that text demands.
+# W3C trace context: version, trace id, parent id, flags. Anything else is ignored, as the standard requires.
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _KINDS: Final[dict[bytes | None, ContentKind]] = {
@@ -33,7 +33,7 @@ _KINDS: Final[dict[bytes | None, ContentKind]] = {
 
 
 class Attributes(NamedTuple):
-    """An event's attributes, checked. A tuple, because one is made for every record."""
+    """An event's checked attributes. A tuple for speed, because one is created for every record."""
 
     id: str
     source: str
@@ -45,7 +45,7 @@ class Attributes(NamedTuple):
 
 
 def content_kind(content_type: bytes | None) -> ContentKind:
-    """What a record's content-type header says that its value is. Parameters ("; charset=utf-8") don't matter."""
+    """Return the kind of value that a content-type header declares. Parameters ("; charset=utf-8") are ignored."""
     kind = _KINDS.get(content_type)
     if kind is not None:
         return kind
@@ -61,14 +61,14 @@ def content_kind(content_type: bytes | None) -> ContentKind:
 
 
 def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
-    """The attributes of a record in binary mode. Raises InvalidDocumentError."""
+    """Return the attributes of a record in binary mode. Raises InvalidDocumentError."""
     if headers.get("ce_specversion") != SPECVERSION_BYTES:
         _check_specversion("ce_specversion", _header(headers, "ce_specversion"))
     if kind == "other":
         raise InvalidDocumentError(
             "content-type: must be application/json, application/avro or application/cloudevents+json."
         )
-    # Straight down and by position, because this runs for every record.
+    # Without loops and by position, because this runs for every record.
     return Attributes(
         _name("ce_id", _header(headers, "ce_id")),
         _source("ce_source", _header(headers, "ce_source")),
@@ -81,24 +81,24 @@ def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
 
 
 def has_attributes(headers: Headers) -> bool:
-    """Whether the headers are meant as CloudEvents in binary mode, complete or not."""
+    """Return whether the headers belong to a CloudEvent in binary mode, complete or not."""
     return "ce_specversion" in headers or "ce_type" in headers or "ce_id" in headers or "ce_source" in headers
 
 
 def from_document(value: bytes) -> Attributes:
-    """The attributes of a record in structured mode. Raises InvalidDocumentError."""
+    """Return the attributes of a record in structured mode. Raises InvalidDocumentError."""
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError:
         document = None
     if not isinstance(document, dict):
         raise InvalidDocumentError(
-            "No CloudEvent was found: send the attributes as ce_ headers beside the data, "
-            "or one JSON object with specversion, id, source, type and data."
+            "No CloudEvent was found: send the attributes as ce_ headers with the data as the value, "
+            "or send one JSON object with specversion, id, source, type and data."
         )
     _check_specversion("specversion", document.get("specversion"))
     if "data_base64" in document:
-        raise InvalidDocumentError("data_base64: can't be read here; send data as a JSON object, or use binary mode.")
+        raise InvalidDocumentError("data_base64: is not supported; send data as a JSON object, or use binary mode.")
     content_type = document.get("datacontenttype")
     if content_type is not None and (
         not isinstance(content_type, str) or content_kind(content_type.encode()) != "json"
@@ -119,7 +119,7 @@ def _check_specversion(name: str, value: Any) -> None:
     if not value:
         raise InvalidDocumentError(f'{name}: is missing; send "{SPECVERSION}".')
     if value != SPECVERSION:
-        raise InvalidDocumentError(f'{name}: this version of CloudEvents is not known; send "{SPECVERSION}".')
+        raise InvalidDocumentError(f'{name}: this version of CloudEvents is not supported; send "{SPECVERSION}".')
 
 
 def _header(headers: Headers, name: str) -> str | None:
@@ -129,7 +129,7 @@ def _header(headers: Headers, name: str) -> str | None:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise InvalidDocumentError(f"{name}: is no UTF-8 text.") from None
+        raise InvalidDocumentError(f"{name}: is not valid UTF-8.") from None
     return _checked(name, text)
 
 
@@ -160,8 +160,8 @@ def _member(document: dict[str, Any], name: str) -> str | None:
 def _checked(name: str, text: str) -> str:
     if len(text) > MAX_ATTRIBUTE_LENGTH:
         raise InvalidDocumentError(f"{name}: must have at most {MAX_ATTRIBUTE_LENGTH} characters.")
-    # False for control characters, and for every blank but the space. An id that Couponry took may hold such blanks and
-    # joiners, and is the subject of its events: CloudEvents forbids control characters only.
+    # isprintable() is False for control characters and for every blank but the space. Subjects are ids that Couponry
+    # accepted and may hold such blanks and joiners; CloudEvents only forbids control characters.
     if not text.isprintable() and (not name.endswith("subject") or CONTROL_CHARACTERS.search(text)):
         raise InvalidDocumentError(f"{name}: must have no control characters and no blanks but the plain space.")
     return text
@@ -172,7 +172,7 @@ def _time(name: str, text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-        # A time without a zone can't be compared with one that has it, and that is a TypeError.
+        # Comparing a time without a zone raises TypeError.
         if EARLIEST <= time <= LATEST:
             return time
     except (TypeError, ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""Between Kafka records and events: the only place that knows how an event looks on the wire.
+"""Convert Kafka records to events and back. Only this module knows the wire format.
 
 Reads CloudEvents 1.0 in binary and in structured mode, JSON and Avro; writes binary mode. Decoding is the hot path of
-the redeemer and encoding that of the relay, so both do the usual case straight on and everything else off to a side.
+the redeemer and encoding that of the relay, so the common case comes first and all others are in separate functions.
 """
 
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ from shared.messaging.cloudevents import Attributes
 from shared.messaging.records import OutgoingEvent, ReceivedEvent, Record
 
 ErrorClass = Literal["empty_value", "bad_envelope", "unknown_topic", "unknown_type", "wrong_topic", "bad_data"]
-"""Why a record is unreadable. `empty_value`: nothing in it (a tombstone, too). `bad_envelope`: its CloudEvents
-attributes or content type. `unknown_topic`, `unknown_type`: nobody here reads that. `wrong_topic`: a type that belongs
-to another topic. `bad_data`: the body can't be decoded or fails its schema."""
+"""Why a record is unreadable. `empty_value`: it has no value (as a tombstone). `bad_envelope`: its CloudEvents
+attributes or content type are wrong. `unknown_topic`, `unknown_type`: Couponry doesn't read these. `wrong_topic`: the
+type belongs to another topic. `bad_data`: the body can't be decoded or doesn't match its schema."""
 
 Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
-"""A record to be written: key, value, headers."""
+"""A record to write: key, value, headers."""
 
 MAX_NAME_SHOWN: Final = 80
 _MAX_CACHED_NAMES: Final = 256
 
 
-class UnreadableRecord(Exception):  # noqa: N818 - it says what the record is; the consumer makes a dead letter of it
-    """A record that will never be readable, however often it is tried. The text says what to do about it."""
+class UnreadableRecord(Exception):  # noqa: N818 - named after the record; the consumer makes a dead letter of it
+    """A record that can never be read, also not by a retry. The text says what to do about it."""
 
     def __init__(self, error_class: ErrorClass, text: str) -> None:
         super().__init__(text)
@@ -43,10 +43,10 @@ class UnreadableRecord(Exception):  # noqa: N818 - it says what the record is; t
 
 
 class Codec:
-    """Reads and writes records. One for a process; not for several threads.
+    """Reads and writes records. Use one per process; not safe for several threads.
 
-    `topic_prefix` stands before every topic's name on this broker. `registry` is asked for Avro schemas; without one
-    the committed schemas are used. `event_format` is that of what is written; both are read.
+    `topic_prefix` precedes every topic name on this broker. `registry` provides Avro schemas; without one the schemas
+    in this repository are used. `event_format` applies to written events; both formats are read.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Codec:
         self._event_format = event_format
 
     def decode(self, record: Record) -> ReceivedEvent:
-        """The event in a record.
+        """Return the event in a record.
 
-        Raises UnreadableRecord whatever the bytes are, and SchemaRegistryUnavailableError (transient: the record may be
-        fine) for an Avro body while a configured registry gives no answer.
+        Raises UnreadableRecord for bytes of any kind that aren't a valid event, and SchemaRegistryUnavailableError
+        (transient: the record may be fine) for an Avro body while a configured registry is unavailable.
         """
         value = record.value
         if not value:
@@ -94,10 +94,10 @@ class Codec:
         return _received(attributes, data, record)
 
     def encode(self, event: OutgoingEvent) -> Encoded:
-        """An event as a record: CloudEvents in binary mode.
+        """Return an event as a record: CloudEvents in binary mode.
 
-        `data_json` is taken as it is when JSON is written. As Avro: raises SchemaRegistryUnavailableError (transient),
-        UnknownSchemaError where the registry refuses the schema, pydantic's ValidationError for data that is none.
+        JSON is written unchanged from `data_json`. Avro raises SchemaRegistryUnavailableError (transient),
+        UnknownSchemaError if the registry refuses the schema, or pydantic's ValidationError for invalid data.
         """
         headers = [
             ("content-type", b"application/json"),
@@ -107,7 +107,7 @@ class Codec:
             ("ce_type", self._name(event.type)),
             ("ce_time", _time_text(event.time).encode()),
         ]
-        if event.subject:  # none where coupons were issued to somebody without an id: CloudEvents has no empty one
+        if event.subject:  # empty if coupons were issued without a customer id; CloudEvents allows no empty subject
             headers.append(("ce_subject", event.subject.encode()))
         if event.traceparent is not None:
             headers.append(("traceparent", event.traceparent.encode()))
@@ -134,7 +134,9 @@ class Codec:
     def _entry(self, topic: str, type_name: str) -> EventType:
         readable = self._readable.get(topic)
         if readable is None:
-            raise UnreadableRecord("unknown_topic", f"No events are read from the topic {topic[:MAX_NAME_SHOWN]}.")
+            raise UnreadableRecord(
+                "unknown_topic", f"Couponry reads no events from the topic {topic[:MAX_NAME_SHOWN]}."
+            )
         entry = readable.get(type_name)
         if entry is not None:
             return entry
@@ -148,7 +150,7 @@ class Codec:
         )
 
     def _name(self, text: str) -> bytes:
-        """Sources and types are few, so their bytes are made once."""
+        """Return `text` as bytes from a cache: there are few sources and types."""
         found = self._names.get(text)
         if found is None:
             if len(self._names) >= _MAX_CACHED_NAMES:
@@ -161,7 +163,7 @@ _ENVELOPES: Final[Mapping[str, type[EventPart]]] = {
     entry.name: create_model(f"Structured{entry.model.__name__}", __base__=EventPart, data=(entry.model, ...))
     for entry in CATALOGUE
 }
-"""One model a type for the whole document of structured mode: data is read from its own bytes, with its own digits."""
+"""One model per type for a whole structured-mode document, so that amounts in its data keep their digits."""
 
 
 def _received(attributes: Attributes, data: Event, record: Record) -> ReceivedEvent:

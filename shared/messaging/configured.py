@@ -1,4 +1,4 @@
-"""The codec as the settings say: the topics' prefix, the schema registry, the format of what is written."""
+"""Build the codec from the settings: the topics' prefix, the schema registry, the format of written events."""
 
 from shared.messaging.codec import Codec
 from shared.runtime.schema_registry import HttpSchemaRegistry
@@ -6,7 +6,7 @@ from shared.runtime.settings import KafkaSettings
 
 
 def codec_of(settings: KafkaSettings) -> Codec:
-    """A codec for this installation. Asks nothing of the registry yet, which may be away until the first Avro body."""
+    """Return the codec for this installation. The registry is first called for the first Avro body."""
     url = settings.schema_registry_url
     return Codec(
         topic_prefix=settings.topic_prefix,

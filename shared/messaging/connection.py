@@ -1,4 +1,4 @@
-"""How every client of the broker connects, and which of its errors mean that it is away."""
+"""Connection options of all Kafka clients, and the errors that mean an outage."""
 
 import asyncio
 import ssl
@@ -11,12 +11,12 @@ from shared.runtime.errors import OperatorError, TransientError
 from shared.runtime.settings import PREFIX, KafkaSettings
 
 REQUEST_TIMEOUT_MS: Final = 10_000
-"""A broker that hasn't answered for so long is taken for dead; aiokafka's own 40 s hide an outage too long."""
+"""A broker that doesn't answer for this time counts as dead. aiokafka's default of 40 s hides an outage too long."""
 
 METADATA_MAX_AGE_MS: Final = 30_000
-"""A topic created or widened while we run is seen within half a minute."""
+"""A topic that is created or gets partitions at run time is seen within this time."""
 
-_AWAY: Final = (
+_OUTAGE: Final = (
     TransientError,
     KafkaConnectionError,
     KafkaTimeoutError,
@@ -29,7 +29,7 @@ _AWAY: Final = (
 
 
 def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """Arguments that aiokafka's consumer, producer and admin client all take."""
+    """Return the arguments that aiokafka's consumer, producer and admin client have in common."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "client_id": client_id,
@@ -63,5 +63,5 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same may succeed later: the broker, or what a handler called a TransientError, is away."""
-    return isinstance(error, _AWAY) or (isinstance(error, KafkaError) and bool(getattr(error, "retriable", False)))
+    """Return whether a retry may succeed: the broker is unavailable, or a handler raised TransientError."""
+    return isinstance(error, _OUTAGE) or (isinstance(error, KafkaError) and bool(getattr(error, "retriable", False)))

@@ -1,17 +1,17 @@
-"""THE poll loop: poll a batch, decode it, hand it to the service, bury what is poison, commit explicit offsets.
+"""The poll loop of all consumers: poll a batch, decode it, handle it, write dead letters, commit explicit offsets.
 
-What can happen to a record:
+A record ends in one of four ways:
 
-- *executed* or *refused*: the handler's business; its offset is committed.
-- *transient*: database, broker or another system is away. Nothing is polled, nothing is committed, the same batch is
-  tried again with growing waits; after `transient_attempts` the process leaves to be started again.
-- *poison*: it can't be decoded, or the handler says that nobody can execute it. It goes to the dead-letter topic,
-  acknowledged before its offset is committed; its neighbours are executed.
-- *bug*: any other exception. The record that meets it is found and becomes a dead letter, its neighbours are executed.
-  Where every record meets one, or the service can't even decode an example of its own, nothing is committed and the
-  process leaves: see `isolation`.
+- *executed* or *refused*: decided by the handler; its offset is committed.
+- *transient*: database, broker or another system is unavailable. Nothing is polled or committed; the same batch is
+  retried with growing waits. After `transient_attempts` the process exits to be restarted.
+- *poison*: it can't be decoded, or the handler reports that it can never be executed. It goes to the dead-letter topic,
+  acknowledged before its offset is committed; the other records are executed.
+- *bug*: any other exception. The record that causes it becomes a dead letter; the other records are executed. If every
+  record causes one, or the service can't even decode its own examples, nothing is committed and the process exits: see
+  `isolation`.
 
-While a batch is with the handler, the next one is polled and decoded.
+While the handler works on a batch, the next one is polled and decoded.
 """
 
 import asyncio
@@ -48,15 +48,15 @@ Result = TypeVar("Result")
 
 CONNECT_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 15.0
-"""The client itself would retry a commit for ever; then it is tried again from here, counted."""
+"""The client itself retries a commit for ever. After this time the commit is retried here, and counted."""
 STOP_SECONDS: Final = 5.0
 HEARTBEAT_MS: Final = 1_000
-"""How soon a member hears that another one joined; until then both wait."""
+"""How soon a member learns that another one joined. Until then both wait."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """One polled batch on its way. `epoch` says to which assignment of partitions it belongs."""
+    """One polled batch. `epoch` is the number of the partition assignment it belongs to."""
 
     epoch: int
     polled: Polled
@@ -66,12 +66,12 @@ class Batch:
     bugs: int = 0
 
 
-class _GaveWayError(Exception):
-    """Asked to stop, or the partitions go elsewhere: the batch is dropped, and nothing of it committed."""
+class _InterruptedError(Exception):
+    """A stop or a rebalance interrupts the batch: it is dropped, and nothing of it is committed."""
 
 
 class ConsumerLoop:
-    """Consumes `topics` (names of the contract, without prefix) in the group of `service_name`."""
+    """Consumes `topics` (names without prefix) in the consumer group of `service_name`."""
 
     def __init__(
         self,
@@ -93,10 +93,10 @@ class ConsumerLoop:
         self._backoff = backoff or Backoff()
         self._dead_letters = DeadLetterQueue(settings, service_name)
         self._stopping = asyncio.Event()
-        self._give_way = asyncio.Event()  # asked to stop, or partitions are being revoked
-        self._idle = asyncio.Event()  # no batch is in hand
+        self._interrupted = asyncio.Event()  # asked to stop, or partitions are being revoked
+        self._idle = asyncio.Event()  # no batch is being handled
         self._idle.set()
-        self._settled = asyncio.Event()  # no revocation is under way
+        self._settled = asyncio.Event()  # no revocation is running
         self._settled.set()
         self._epoch = 0
         self._consumer: AIOKafkaConsumer | None = None
@@ -104,62 +104,62 @@ class ConsumerLoop:
         self._stop_wait: asyncio.Task[None] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consume until `stopping` is set; the batch in hand is finished and committed first.
+        """Consume until `stopping` is set; the current batch is finished and committed first.
 
         Raises:
-            TransientError: something has been away for too long.
-            ServiceBrokenError: event after event meets a bug; nothing of the batch in hand was committed.
-            Exception: a bug in here; nothing of the batch in hand was committed.
+            TransientError: a system has been unavailable for too long.
+            ServiceBrokenError: every event fails with a bug; nothing of the current batch was committed.
+            Exception: a bug of this loop; nothing of the current batch was committed.
         """
         try:
             await self.start(stopping)
             while not stopping.is_set():
                 await self.run_once()
-        except _GaveWayError:
+        except _InterruptedError:
             if not stopping.is_set():
                 raise
         finally:
             await self.stop()
 
     async def start(self, stopping: asyncio.Event | None = None) -> None:
-        """Connect and join the group. Raises TransientError when the broker or a topic isn't there for too long."""
+        """Connect and join the group. Raises TransientError if the broker or a topic is missing for too long."""
         if stopping is not None:
             self._stopping = stopping
-        self._stop_wait = asyncio.create_task(self._give_way_when_stopping())
-        consumer = await self._patiently("broker", self._connect)
+        self._stop_wait = asyncio.create_task(self._interrupt_when_stopping())
+        consumer = await self._with_retries("broker", self._connect)
         consumer.subscribe(self._topics, listener=_Listener(self))
         self._consumer = consumer
 
     async def run_once(self) -> int:
-        """Take one batch through to its committed offsets; returns how many records that were.
+        """Process one batch up to its committed offsets; return its number of records.
 
-        0 when none came within `poll_timeout_ms`, or when the batch was dropped because its partitions went elsewhere.
+        Returns 0 if none came within `poll_timeout_ms`, or if the batch was dropped because of a rebalance.
         """
         try:
-            batch = await self._patiently("broker", self._next)
+            batch = await self._with_retries("broker", self._next)
             await self._settled.wait()
             if not batch.polled.ends:
-                await self._report.nothing_came(self._client())
+                await self._report.poll_was_empty(self._client())
                 return 0
             if batch.epoch != self._epoch:
                 log.info("dropped a batch polled before a rebalance", records=len(batch.polled))
                 return 0
             self._idle.clear()
-            self._report.batch_taken()
+            self._report.batch_started()
             try:
                 self._ahead = asyncio.create_task(self._poll_and_decode())
                 return await self._execute(batch)
             finally:
-                self._report.batch_left()
+                self._report.batch_ended()
                 self._idle.set()
-        except _GaveWayError:
+        except _InterruptedError:
             if self._stopping.is_set():
                 return 0
             await self._settled.wait()
             return 0
 
     async def stop(self) -> None:
-        """Leave the group and disconnect, each within a bound."""
+        """Leave the group and disconnect, each with a timeout."""
         for task in (self._ahead, self._stop_wait):
             if task is not None:
                 task.cancel()
@@ -168,7 +168,7 @@ class ConsumerLoop:
         self._ahead = self._stop_wait = None
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await _stop_within_bound(consumer)
+            await _stop_with_timeout(consumer)
         self._report.revoked()
         await self._dead_letters.stop()
 
@@ -176,34 +176,34 @@ class ConsumerLoop:
 
     async def _execute(self, batch: Batch) -> int:
         started = time.perf_counter()
-        await self._patiently("decoding", lambda: self._decode_rest(batch))
-        poison = await self._patiently("handler", lambda: self._handler.handle(batch.events)) if batch.events else ()
+        await self._with_retries("decoding", lambda: self._decode_rest(batch))
+        poison = await self._with_retries("handler", lambda: self._handler.handle(batch.events)) if batch.events else ()
         letters = batch.letters + [
             Letter(one.event.record, one.error_class, one.error_text, one.event.id, one.event.subject) for one in poison
         ]
         if letters:
-            await self._patiently("dead letters", lambda: self._dead_letters.bury(letters))
+            await self._with_retries("dead letters", lambda: self._dead_letters.bury(letters))
             self._report.dead_letters(letters)
-        if not await self._patiently("commit", lambda: self._commit(batch)):
+        if not await self._with_retries("commit", lambda: self._commit(batch)):
             return 0
         self._report.batch_done(self._client(), batch.polled, batch.events, time.perf_counter() - started)
         return len(batch.polled)
 
     async def _commit(self, batch: Batch) -> bool:
-        """Commit the batch's offsets. False when its partitions are no longer ours: then another consumer has them."""
+        """Commit the batch's offsets. Return False if its partitions belong to another consumer now."""
         if batch.epoch != self._epoch:
-            log.warning("offsets not committed: the batch took longer than a rebalance waits")
+            log.warning("offsets not committed: the batch took longer than the rebalance timeout")
             return False
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await self._client().commit(batch.polled.ends)
         except (CommitFailedError, IllegalStateError) as error:
-            log.warning("offsets not committed: the partitions went elsewhere", problem=str(error))
+            log.warning("offsets not committed: another consumer has the partitions", problem=str(error))
             return False
         return True
 
     async def _decode_rest(self, batch: Batch) -> None:
-        """Decode what isn't yet. No await inside: it is a coroutine only to be tried again like everything else."""
+        """Decode the remaining records. A coroutine without await, so that `_with_retries` can run it."""
         decode, records = self._decode, batch.polled.records
         while batch.decoded < len(records):
             try:
@@ -217,24 +217,24 @@ class ConsumerLoop:
             batch.decoded += 1
 
     def _decoding_failed(self, batch: Batch, record: Record, error: Exception) -> None:
-        """Make a dead letter of a record that the codec has a bug about.
+        """Make a dead letter of a record whose decoding failed with a bug.
 
-        Raises `error` when no record of the batch could be decoded yet and the codec fails for an example too: then the
-        bug isn't about this record, and everything would be buried.
+        Raises `error` if no record of the batch was decoded yet and the codec fails for an example too: then the bug
+        isn't about this record, and every record would become a dead letter.
         """
         if not batch.events and not can_decode(self._decode, record.topic, self._settings.topic_prefix):
             raise error
         batch.bugs += 1
         self._report.decoding_failed(record, error, logged=batch.bugs)
         text = (
-            f"A bug of Couponry's, not of the record ({type(error).__name__}): report it; replay the record afterwards."
+            f"A bug in Couponry, not in the record ({type(error).__name__}): report it; replay the record after a fix."
         )
         batch.letters.append(Letter(record, BUG, text))
 
     # Polling
 
     async def _next(self) -> Batch:
-        """The batch polled ahead, or one polled now; gives way when asked to stop."""
+        """Return the batch polled ahead, or poll one now. Raises _InterruptedError if asked to stop."""
         if self._ahead is None:
             self._ahead = asyncio.create_task(self._poll_and_decode())
         ahead = self._ahead
@@ -243,7 +243,7 @@ class ConsumerLoop:
                 raise RuntimeError("start() comes first")
             await asyncio.wait({ahead, self._stop_wait}, return_when=asyncio.FIRST_COMPLETED)
         if self._stopping.is_set():
-            raise _GaveWayError
+            raise _InterruptedError
         self._ahead = None
         return ahead.result()
 
@@ -251,11 +251,11 @@ class ConsumerLoop:
         limit = self._settings.batch_max_records
         try:
             polled = await poll(self._client(), timeout_ms=self._settings.poll_timeout_ms, max_records=limit)
-            epoch = self._epoch  # poll returned without giving way to a rebalance
+            epoch = self._epoch  # no rebalance can have run since poll returned: there was no await
         except UnicodeDecodeError:
             epoch, polled = await poll_carefully(self._client(), max_records=limit, epoch=lambda: self._epoch)
         batch = Batch(epoch, polled, letters=list(polled.unreadable))
-        with contextlib.suppress(TransientError):  # tried again when it is this batch's turn
+        with contextlib.suppress(TransientError):  # retried when it is this batch's turn
             await self._decode_rest(batch)
         return batch
 
@@ -278,7 +278,7 @@ class ConsumerLoop:
                 be_patient(consumer)
                 _require_topics(self._topics, await consumer.topics())
         except BaseException:
-            await _stop_within_bound(consumer)
+            await _stop_with_timeout(consumer)
             raise
         return consumer
 
@@ -290,28 +290,31 @@ class ConsumerLoop:
     # Rebalances: called by the client's own task
 
     async def revoked(self) -> None:
-        """Partitions go elsewhere: finish the batch in hand, within half of what the group waits for us."""
+        """Finish the current batch before partitions are revoked, within half of the rebalance timeout."""
         self._settled.clear()
-        self._give_way.set()
+        self._interrupted.set()
         try:
             async with asyncio.timeout(self._settings.rebalance_timeout_ms / 2_000):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("the batch in hand outlasts the rebalance: its offsets will not be committed")
+            log.warning("the current batch outlasts the rebalance: its offsets will not be committed")
         finally:
             self._epoch += 1
             self._report.revoked()
             if not self._stopping.is_set():
-                self._give_way.clear()
+                self._interrupted.clear()
             self._settled.set()
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         self._report.assigned(partitions)
 
-    # Patience
+    # Retries
 
-    async def _patiently(self, what: str, operation: Callable[[], Awaitable[Result]]) -> Result:
-        """Run `operation`; while something is away, again with growing waits. Gives way to stops and rebalances."""
+    async def _with_retries(self, what: str, operation: Callable[[], Awaitable[Result]]) -> Result:
+        """Run `operation`, with retries and growing waits during an outage.
+
+        Raises _InterruptedError for a stop or a rebalance, TransientError after `transient_attempts`.
+        """
         attempt = 0
         while True:
             try:
@@ -326,13 +329,13 @@ class ConsumerLoop:
             wait_seconds = self._backoff.seconds(attempt)
             self._report.failed_attempt(what, problem, attempt, wait_seconds)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._give_way.wait(), wait_seconds)
-            if self._give_way.is_set():
-                raise _GaveWayError
+                await asyncio.wait_for(self._interrupted.wait(), wait_seconds)
+            if self._interrupted.is_set():
+                raise _InterruptedError
 
-    async def _give_way_when_stopping(self) -> None:
+    async def _interrupt_when_stopping(self) -> None:
         await self._stopping.wait()
-        self._give_way.set()
+        self._interrupted.set()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -346,7 +349,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         self._loop.assigned(assigned)
 
 
-async def _stop_within_bound(consumer: AIOKafkaConsumer) -> None:
+async def _stop_with_timeout(consumer: AIOKafkaConsumer) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await consumer.stop()

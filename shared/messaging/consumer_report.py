@@ -1,4 +1,4 @@
-"""What a consumer tells: progress for the watchdog, metrics, and a few log lines."""
+"""Report a consumer's work: progress for the watchdog, metrics, log lines."""
 
 import time
 from collections import Counter
@@ -17,11 +17,11 @@ from shared.runtime.logging import bound, get_logger
 log = get_logger("consumer")
 
 LETTERS_LOGGED: Final = 5
-"""Lines a batch about dead letters; a producer gone wrong sends thousands, and each has its text in its headers."""
+"""The most log lines about dead letters per batch. There can be thousands, and each has its text in its headers."""
 
 
 class ConsumerReport:
-    """Tells of one consumer; `health` may be shared with whatever else its process does."""
+    """Reports for one consumer. `health` may be shared with other parts of the process."""
 
     def __init__(self, service_name: str, health: Health) -> None:
         self._service = service_name
@@ -29,24 +29,24 @@ class ConsumerReport:
         self._assigned = False
         self._fetched_at: dict[TopicPartition, int] = {}
         self._lag_partitions: set[TopicPartition] = set()
-        self._in_hand_since: float | None = None
+        self._batch_since: float | None = None
         health.add_check("partitions", self._missing)
         health.add_check("batch", self._slow)
 
     async def _missing(self) -> str | None:
-        return None if self._assigned else "no assignment of partitions yet"
+        return None if self._assigned else "no partitions are assigned yet"
 
     async def _slow(self) -> str | None:
-        """Attempts that fail are no progress here: whoever sends to us is to know that nothing gets done."""
-        seconds = 0.0 if self._in_hand_since is None else time.monotonic() - self._in_hand_since
-        return f"one batch has been in hand for {seconds:.0f} s" if seconds > self._health.ready_seconds else None
+        """Report a slow batch as not ready. Failed attempts don't reset the time, because nothing gets done."""
+        seconds = 0.0 if self._batch_since is None else time.monotonic() - self._batch_since
+        return f"one batch has been running for {seconds:.0f} s" if seconds > self._health.ready_seconds else None
 
-    def batch_taken(self) -> None:
-        self._in_hand_since = time.monotonic()
+    def batch_started(self) -> None:
+        self._batch_since = time.monotonic()
 
-    def batch_left(self) -> None:
-        """It is done, or dropped."""
-        self._in_hand_since = None
+    def batch_ended(self) -> None:
+        """End the time of a batch, done or dropped."""
+        self._batch_since = None
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         self._assigned = True
@@ -55,7 +55,7 @@ class ConsumerReport:
         log.info("partitions assigned", partitions=[f"{one.topic}/{one.partition}" for one in sorted(partitions)])
 
     def revoked(self) -> None:
-        """Whoever gets the partitions tells their lag from now on."""
+        """Remove the lag of revoked partitions: their next consumer reports it."""
         self._assigned = False
         self._fetched_at.clear()
         for partition in self._lag_partitions:
@@ -63,12 +63,14 @@ class ConsumerReport:
         self._lag_partitions.clear()
 
     def failed_attempt(self, what: str, problem: str, attempt: int, wait_seconds: float) -> None:
-        self._health.note_progress()  # it waits, it doesn't hang; and the attempts are counted
+        self._health.note_progress()  # waiting isn't hanging, and the number of attempts is limited
         telemetry.TRANSIENT_ERRORS.labels(self._service, what).inc()
-        log.warning("waiting to try again", what=what, problem=problem, attempt=attempt, seconds=round(wait_seconds, 3))
+        log.warning(
+            "waiting before a retry", what=what, problem=problem, attempt=attempt, seconds=round(wait_seconds, 3)
+        )
 
-    async def nothing_came(self, consumer: AIOKafkaConsumer) -> None:
-        """That is progress only if the broker itself said so: the client can hang without an error."""
+    async def poll_was_empty(self, consumer: AIOKafkaConsumer) -> None:
+        """Report an empty poll. It is progress only if the broker answered: the client can hang without an error."""
         partitions = consumer.assignment()
         fetched_at = {one: consumer.last_poll_timestamp(one) for one in partitions}
         if not partitions or fetched_at != self._fetched_at:

@@ -1,16 +1,16 @@
-"""Dead letters: records that could not be read or executed, kept raw with where they came from and what was wrong.
+"""Dead letters: records that could not be read or executed, kept raw with their origin and the error.
 
-A dead letter has the key, the value and the headers of the record as it was read, and these headers more:
+A dead letter has the key, the value and the headers of the original record, and in addition these headers:
 
-    couponry_dlq_topic couponry_dlq_partition couponry_dlq_offset couponry_dlq_timestamp_ms   where it came from
-    couponry_dlq_error_class couponry_dlq_error_text                                         what was wrong
-    couponry_dlq_service couponry_dlq_failed_at                                              who said so, and when
-    couponry_dlq_value_omitted                                   its size, where the broker took it but not once more
+    couponry_dlq_topic couponry_dlq_partition couponry_dlq_offset couponry_dlq_timestamp_ms   the origin
+    couponry_dlq_error_class couponry_dlq_error_text                                         the error
+    couponry_dlq_service couponry_dlq_failed_at                                              the service and the time
+    couponry_dlq_value_omitted                          the value's size, if the broker refused to take the value again
 
-A record that had headers of these names already keeps them as `foreign_couponry_dlq_…`: only what was written here says
-where a record came from, and a dead letter whose origin doesn't fit its topic isn't one.
+If a record already had headers of these names, they are kept as `foreign_couponry_dlq_…`, so that they can't forge an
+origin. A record whose origin doesn't match the dead-letter topic isn't accepted as a dead letter.
 
-A crash between writing a dead letter and committing the offset writes it again; readers go by its origin.
+A crash between writing a dead letter and committing the offset writes it twice; readers identify it by its origin.
 """
 
 import re
@@ -30,17 +30,17 @@ FOREIGN: Final = "foreign_"
 _OURS_OR_FOREIGN: Final = re.compile(f"(?:{FOREIGN})*{PREFIX}")
 _FOREIGN: Final = re.compile(f"(?:{FOREIGN})+{PREFIX}")
 FIRST: Final = PREFIX + "topic"
-"""The first of the headers that are added; those before it are the record's."""
+"""The first added header. Headers before it belong to the record."""
 ERROR_TEXT_CHARACTERS: Final = 2_000
-"""Enough to see what was wrong; a validation error of a hostile record can be megabytes."""
+"""The longest error text stored. A validation error of a hostile record can have megabytes."""
 
 SEND_ROUNDS: Final = 3
-"""One for most; one more for a record that is too large, and for those that were refused on its account."""
+"""How often to send. Records that are too large, and those refused because of them, need a second round."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `record` is the record as it was read; `position` its offset in the dead-letter topic."""
+    """One dead letter. `record` is the original record; `position` is the offset in the dead-letter topic."""
 
     topic: str
     partition: int
@@ -54,7 +54,7 @@ class DeadLetter:
 
 
 class Letter(NamedTuple):
-    """A record to be buried, the class of what is wrong with it, and the text; the event's id where it is known."""
+    """A record for the dead-letter topic, with the class and the text of its error, and the event's id if known."""
 
     record: Record
     error_class: str
@@ -64,7 +64,7 @@ class Letter(NamedTuple):
 
 
 class DeadLetterQueue:
-    """Where a consumer puts what it can't read: `<topic>.<service>.dlq`."""
+    """Writes a consumer's dead letters to `<topic>.<service>.dlq`."""
 
     def __init__(self, settings: KafkaSettings, service_name: str) -> None:
         self._service = service_name
@@ -74,12 +74,12 @@ class DeadLetterQueue:
         """Write `letters`, and return once all are acknowledged.
 
         Raises:
-            KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
+            KafkaError, TimeoutError: the broker is unavailable or refuses; some may have been written.
         """
         left: list[tuple[Letter, bool]] = [(letter, False) for letter in letters]
         for _ in range(SEND_ROUNDS):
             refusals = await self._producer.send([self._message(letter, omit_value=omit) for letter, omit in left])
-            # A record at the broker's size limit is above it with our headers; its origin has it, and we say where.
+            # With our headers, a record at the broker's size limit exceeds it. Its value remains at its origin.
             left = [
                 (letter, omit or isinstance(refusal, TOO_LARGE))
                 for (letter, omit), refusal in zip(left, refusals, strict=True)
@@ -112,7 +112,7 @@ class DeadLetterQueue:
             key=record.key,
             # A record needs a key or a value; a raw one may have had neither.
             value=None if omit_value and record.key is not None else b"" if omit_value else _value(record),
-            headers=(*(_kept_apart(name, content) for name, content in record.headers), *ours),
+            headers=(*(_escaped(name, content) for name, content in record.headers), *ours),
         )
 
 
@@ -120,19 +120,19 @@ def _value(record: Record) -> bytes | None:
     return b"" if record.value is None and record.key is None else record.value
 
 
-def _kept_apart(name: str, content: bytes | None) -> tuple[str, bytes | None]:
-    """Return a record's header under a name that can't be taken for one of ours; `_as_it_was` gives it back."""
+def _escaped(name: str, content: bytes | None) -> tuple[str, bytes | None]:
+    """Rename a record's header if its name could be taken for one of ours; `_unescaped` reverses it."""
     return (FOREIGN + name if _OURS_OR_FOREIGN.match(name) else name), content
 
 
-def _as_it_was(name: str, content: bytes | None) -> tuple[str, bytes | None]:
+def _unescaped(name: str, content: bytes | None) -> tuple[str, bytes | None]:
     return (name.removeprefix(FOREIGN) if _FOREIGN.match(name) else name), content
 
 
 def read_back(raw: Any) -> DeadLetter | None:
-    """Return a record of a dead-letter topic (aiokafka's ConsumerRecord) as a DeadLetter; None when it isn't one.
+    """Return a record of a dead-letter topic (aiokafka's ConsumerRecord) as a DeadLetter; None if it isn't one.
 
-    Only the headers that were added last are believed, and only an origin that belongs to this dead-letter topic.
+    Only the headers added last are trusted, and only an origin that belongs to this dead-letter topic.
     """
     headers: list[tuple[str, bytes | None]] = list(raw.headers)
     start = max((number for number, (name, _) in enumerate(headers) if name == FIRST), default=len(headers))
@@ -149,7 +149,7 @@ def read_back(raw: Any) -> DeadLetter | None:
             timestamp_ms=int(text["timestamp_ms"]),
             key=raw.key,
             value=raw.value,
-            headers=tuple(_as_it_was(name, content) for name, content in headers[:start]),
+            headers=tuple(_unescaped(name, content) for name, content in headers[:start]),
         )
         return DeadLetter(
             topic=raw.topic,
@@ -167,11 +167,11 @@ def read_back(raw: Any) -> DeadLetter | None:
 
 
 async def list_dead_letters(settings: KafkaSettings, topic: str, *, limit: int = 1_000) -> list[DeadLetter]:
-    """The newest `limit` dead letters of a dead-letter topic (the broker's name), oldest first, each origin once.
+    """Return the newest `limit` dead letters of a topic (the broker's name), oldest first, each origin once.
 
     Raises:
         OperatorError: the topic doesn't exist.
-        KafkaError, TimeoutError: the broker is away.
+        KafkaError, TimeoutError: the broker is unavailable.
     """
     raw_records = await read_tail(settings, topic, limit, "couponry-dlq-reader")
     letters = [letter for raw in raw_records if (letter := read_back(raw)) is not None]
@@ -180,17 +180,17 @@ async def list_dead_letters(settings: KafkaSettings, topic: str, *, limit: int =
 
 
 async def replay(settings: KafkaSettings, letters: Sequence[DeadLetter]) -> int:
-    """Write the records of `letters` to the topics they came from, as they were, and return how many.
+    """Write the records of `letters` unchanged to the topics they came from, and return their number.
 
-    Replaying twice is harmless: the same event has the same id, and the journal knows it. Letters whose value was
-    omitted are left out. At most MAX_LISTED letters.
+    Replaying twice is safe: a duplicate event has the same id, which the journal knows. Letters without their value
+    are skipped. At most MAX_LISTED letters.
 
     Raises:
-        KafkaError, TimeoutError: the broker is away or refuses; some may have been written.
+        KafkaError, TimeoutError: the broker is unavailable or refuses; some may have been written.
         ValueError: more than MAX_LISTED letters.
     """
     if len(letters) > MAX_LISTED:
-        raise ValueError(f"at most {MAX_LISTED} dead letters are replayed at once, not {len(letters)}")
+        raise ValueError(f"at most {MAX_LISTED} dead letters can be replayed at once, not {len(letters)}")
     messages = [
         Message(letter.record.topic, letter.record.key, letter.record.value, letter.record.headers)
         for letter in letters

@@ -1,8 +1,7 @@
-"""Keeps a bug to the event that meets it: its neighbours are handled, and it becomes a dead letter.
+"""Isolate the event that causes a bug: it becomes a dead letter, and the other events of the batch are handled.
 
-A handler raises for a batch. The batch is halved until the event that raises stands alone. Only where event after event
-fails this way, and none succeeds, something is wrong with the service itself: then it stops, and commits nothing of the
-batch in hand.
+If a handler raises for a batch, the batch is halved until the failing event is alone. If many events in a row fail and
+none succeeds, the service itself is broken: it stops and commits nothing of the current batch.
 """
 
 from collections.abc import Sequence
@@ -20,19 +19,19 @@ from shared.runtime.logging import bound, get_logger
 log = get_logger("consumer")
 
 BUG: Final = "bug"
-"""The error class of a dead letter that met a bug. `couponry dlq replay --all --error bug` replays them."""
+"""The error class of dead letters caused by a bug. `couponry dlq replay --all --error bug` replays them."""
 
 STOP_AFTER: Final = 200
-"""Events in a row that met a bug, with none between them that didn't, before the service counts as broken.
+"""The number of consecutive events that fail with a bug after which the service counts as broken.
 
-Dead letters can be replayed, so a low number isn't needed to protect the input. A high one keeps a producer that sends
-bad events in a burst from stopping a service that works.
+Dead letters can be replayed, so the input needs no low number. A high number keeps a burst of bad events from stopping
+a working service.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """An event that was decoded but can't be executed, and why. With `is_bug` a later version may execute it."""
+    """An event that was decoded but can't be executed, and why. If `is_bug`, a later version may execute it."""
 
     event: ReceivedEvent
     error_class: str
@@ -41,23 +40,23 @@ class Poison:
 
 
 class Handler(Protocol):
-    """What a service does with events."""
+    """The part of a service that executes events."""
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         """Execute all `events` of one batch, in order, durably; return those that are poison.
 
-        Must be safe to run again with the same events. Raises TransientError when something is away; any other
-        exception is a bug.
+        Must be safe to run again with the same events. Raises TransientError for an outage; any other exception is a
+        bug.
         """
         ...
 
 
 class ServiceBrokenError(Exception):
-    """Every event meets a bug. The cause is what the last one raised, where the handler raised it."""
+    """Every event fails with a bug. The cause is the handler's last exception, if there is one."""
 
 
 class Isolating:
-    """Handles batches by `handler`, and keeps a bug to the event that meets it."""
+    """Handles batches with `handler`, and turns an event that causes a bug into poison."""
 
     def __init__(self, handler: Handler, service_name: str, *, stop_after: int = STOP_AFTER) -> None:
         self._handler = handler
@@ -67,19 +66,21 @@ class Isolating:
         self._last: Exception | None = None
 
     async def handle(self, events: Sequence[ReceivedEvent]) -> list[Poison]:
-        """Handle `events`; return those that are poison, with those that met a bug among them.
+        """Handle `events`; return those that are poison, including those that failed with a bug.
 
-        Raises TransientError, OperatorError and their like as the handler does, ServiceBrokenError when `stop_after`
-        events in a row met a bug.
+        Raises TransientError, OperatorError and similar errors of the handler, and ServiceBrokenError if `stop_after`
+        events in a row failed with a bug.
         """
         poison = await self._halving(events)
-        met_a_bug = {id(one.event) for one in poison if one.is_bug}
+        failed = {id(one.event) for one in poison if one.is_bug}
         in_a_row = self._in_a_row + len(events)
         for number, event in enumerate(events, start=1):
-            if id(event) not in met_a_bug:
+            if id(event) not in failed:
                 in_a_row = len(events) - number
         if in_a_row >= self._stop_after:
-            raise ServiceBrokenError(f"{in_a_row} events in a row met a bug. {poison[-1].error_text}") from self._last
+            raise ServiceBrokenError(
+                f"{in_a_row} events in a row failed with a bug. {poison[-1].error_text}"
+            ) from self._last
         self._in_a_row = in_a_row
         return poison
 
@@ -102,7 +103,7 @@ class Isolating:
         return Poison(
             event,
             BUG,
-            f"The {self._service} met a bug ({type(error).__name__}: {error}); its log has the traceback. "
+            f"A bug in the {self._service} ({type(error).__name__}: {error}); its log has the traceback. "
             "Replay the event after an upgrade.",
             is_bug=True,
         )

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: the rule of Kafka's own clients, so that streams keyed alike are laid out alike."""
+"""Choose a key's partition like Kafka's own clients, so that streams with the same keys use the same partitions."""
 
 import struct
 from functools import cache
@@ -15,9 +15,9 @@ def _words(count: int) -> struct.Struct:
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2, 32 bits, as Kafka's Java client computes it.
+    """Return the 32-bit MurmurHash2 of `data`, computed as in Kafka's Java client.
 
-    aiokafka has it too, byte by byte and three times slower; the relay computes one for every event.
+    The version in aiokafka is three times slower, and the relay computes one for every event.
     """
     length = len(data)
     h = _SEED ^ length
@@ -32,5 +32,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partition_count: int) -> int:
-    """The partition, from 0, that Kafka's default partitioner gives `key`."""
+    """Return the partition, from 0, that Kafka's default partitioner chooses for `key`."""
     return (murmur2(key) & 0x7FFFFFFF) % partition_count

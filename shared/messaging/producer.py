@@ -1,4 +1,4 @@
-"""Writing to the broker: plainly for dead letters and tools, in transactions for the relay."""
+"""Write to the broker: without transactions for dead letters and tools, with transactions for the relay."""
 
 import asyncio
 import contextlib
@@ -17,29 +17,29 @@ from shared.runtime.settings import KafkaSettings
 log = get_logger("producer")
 
 SEND_SECONDS: Final = 30.0
-"""No acknowledgement for so long: the producer is discarded, as an idempotent one would try for ever."""
+"""The timeout of an acknowledgement. Then the producer is discarded, because an idempotent one retries for ever."""
 
 STOP_SECONDS: Final = 5.0
 
 BATCH_BYTES: Final = 512 * 1024
-"""Half of what a broker takes in one batch by default (message.max.bytes): none is refused for its size."""
+"""Half of a broker's default limit for a batch (message.max.bytes), so that no batch is refused for its size."""
 
 LARGE_REQUEST_BYTES: Final = 8 * 1024 * 1024
-"""Above any record a broker of ours accepts: whether a record is too large is the broker's to say, not the client's."""
+"""Larger than any record that our brokers accept, so that the broker decides about the size, not the client."""
 
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-"""How a broker refuses a batch, or a record alone in its batch, for its size."""
+"""A broker's errors for a batch, or a single record in its batch, that is too large."""
 
 REFUSES_CONTENT: Final = (*TOO_LARGE, InvalidTimestampError)
-"""Refusals of what a batch holds: the same batch is refused again, whatever else changes."""
+"""A broker's errors about a batch's content: a retry of the same batch is refused again."""
 
 TRANSACTION_TIMEOUT_MS: Final = 30_000
-"""A relay that froze holds up read-committed readers for this long at most, until the broker aborts for it."""
+"""How long a frozen relay can hold up read-committed readers, until the broker aborts its transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A record to be written. `topic` is the broker's name; `partition` None: by the key, as Kafka's clients choose."""
+    """A record to write. `topic` is the broker's name. Without `partition` the key decides, as in Kafka's clients."""
 
     topic: str
     key: bytes | None
@@ -50,13 +50,13 @@ class Message:
 
 
 async def discard(producer: AIOKafkaProducer) -> None:
-    """Stop a producer within STOP_SECONDS; one that won't be stopped is torn down. Never raises for a broken one."""
+    """Stop a producer within STOP_SECONDS, by force if necessary. Never raises for a broken one."""
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await producer.stop()
     except Exception as error:
         log.warning("a producer did not stop and is torn down", error=f"{type(error).__name__}: {error}")
-        # Its sender task would go on sending what we have given up; there is no public way to end it.
+        # Its sender task would keep sending; there is no public way to end it.
         task = producer._sender.sender_task
         if task is not None:
             task.cancel()
@@ -67,7 +67,7 @@ async def discard(producer: AIOKafkaProducer) -> None:
 
 
 class Producer:
-    """Acknowledged by all replicas in step, without duplicates from its own retries."""
+    """A producer with acknowledgements from all in-sync replicas and without duplicates from its own retries."""
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._options = client_options(settings, client_id)
@@ -81,7 +81,7 @@ class Producer:
         await self.stop()
 
     async def start(self) -> AIOKafkaProducer:
-        """Connect, unless connected. Raises KafkaError when the broker is away, TimeoutError when it hangs."""
+        """Connect, unless connected. Raises KafkaError if the broker is unavailable, TimeoutError if it hangs."""
         if self._producer is not None:
             return self._producer
         producer = AIOKafkaProducer(
@@ -102,12 +102,12 @@ class Producer:
         return producer
 
     async def send(self, messages: Sequence[Message]) -> list[BaseException | None]:
-        """Write `messages` and wait for each one's acknowledgement: None, or why the broker refused it, in their order.
+        """Write `messages` and wait for their acknowledgements. Return None or the refusal for each, in order.
 
-        Order within a key is kept. Connects first when needed.
+        The order within a key is kept. Connects first if needed.
 
         Raises:
-            KafkaError, TimeoutError: the broker is away; some of the messages may have been written.
+            KafkaError, TimeoutError: the broker is unavailable; some of the messages may have been written.
         """
         if not messages:
             return []
@@ -121,7 +121,7 @@ class Producer:
             raise
         refusals = [result if isinstance(result, BaseException) else None for result in results]
         if any(refusals):
-            # A refused batch leaves a hole in the numbering of its partition, which the broker holds against the next.
+            # A refused batch leaves a gap in its partition's sequence numbers, so the broker would refuse the next one.
             await self.stop()
         return refusals
 
@@ -137,7 +137,7 @@ class Producer:
         return future
 
     async def stop(self) -> None:
-        """Disconnect, within a bound. What was acknowledged stays written."""
+        """Disconnect, with a timeout. Acknowledged messages stay written."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await discard(producer)
@@ -154,7 +154,7 @@ class PreparedBatch:
 
 @dataclass(frozen=True, slots=True)
 class RefusedBatch:
-    """A batch that the broker refuses for what it holds: its topic, its messages' positions, its size, the error."""
+    """A batch refused for its content: its topic, the positions of its messages, its size, the error."""
 
     topic: str
     positions: tuple[int, ...]
@@ -167,7 +167,7 @@ class RefusedBatch:
 
 
 class BatchesRefusedError(Exception):
-    """The broker refuses batches of a transaction for what they hold. Nothing of the transaction was committed."""
+    """The broker refuses batches of a transaction for their content. Nothing of the transaction was committed."""
 
     def __init__(self, batches: Sequence[RefusedBatch]) -> None:
         first = batches[0]
@@ -176,7 +176,7 @@ class BatchesRefusedError(Exception):
 
 
 class Prepared:
-    """Messages packed into batches by partition, for one transaction. Made by `TransactionalProducer.prepare`."""
+    """Messages in batches by partition, for one transaction. Created by `TransactionalProducer.prepare`."""
 
     __slots__ = ("_limits", "_open", "_producer", "batches", "count")
 
@@ -190,7 +190,7 @@ class Prepared:
     def append(
         self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]], position: int
     ) -> None:
-        """Add a message behind those for the same partition. One that is above every limit gets a batch of its own."""
+        """Add a message after those for the same partition. A message above every limit gets its own batch."""
         batch = self._open.get(partition)
         if batch is None or not self._fits(batch, key, value, headers):
             batch = PreparedBatch(partition, self._producer.create_batch())
@@ -208,15 +208,15 @@ class Prepared:
 
 
 def _about_bytes(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> int:
-    """Return a message's size within a batch, numbers between its parts included, a little too large."""
+    """Return an upper estimate of a message's size within a batch."""
     return len(key) + len(value) + 30 + sum(len(name) + len(content) + 4 for name, content in headers)
 
 
 class TransactionalProducer:
-    """Events and a position, all or nothing. Starting one fences whoever uses the same transactional id.
+    """Writes events and a position in one transaction. A start fences other users of the transactional id.
 
-    After any error it must be discarded and a new one built: what became of the transaction is only known by
-    reading the committed position behind the new one's start.
+    After any error, discard it and build a new one. Whether the transaction was committed is only known from the
+    committed position that is read after the new one's start.
     """
 
     def __init__(self, settings: KafkaSettings, client_id: str, transactional_id: str) -> None:
@@ -233,7 +233,7 @@ class TransactionalProducer:
     async def start(self) -> None:
         """Connect, end the predecessor's open transaction, fence the predecessor.
 
-        When this returns, the predecessor's last transaction is committed or aborted for good.
+        When this returns, the predecessor's last transaction is finally committed or aborted.
         """
         async with asyncio.timeout(SEND_SECONDS):
             await self._producer.start()
@@ -242,7 +242,7 @@ class TransactionalProducer:
         await discard(self._producer)
 
     async def learn_topics(self, topics: Iterable[str]) -> set[str]:
-        """Ask for the partitions of `topics` not seen before; return the topics that the broker doesn't list."""
+        """Load the partitions of new topics; return the topics that the broker doesn't list."""
         new = {topic for topic in topics if topic not in self._partitions}
         if not new:
             return new
@@ -254,35 +254,35 @@ class TransactionalProducer:
         return new - listed
 
     def prepare(self, limits: Mapping[str, int] | None = None) -> Prepared:
-        """Return an empty pack of messages for one transaction of this producer.
+        """Return an empty set of batches for one transaction of this producer.
 
-        `limits`: the most bytes of a batch, by topic, where that is less than BATCH_BYTES.
+        `limits`: the most bytes of a batch, by topic, for topics with a limit below BATCH_BYTES.
         """
         return Prepared(self._producer, limits or {})
 
     def partition_for(self, topic: str, key: bytes) -> TopicPartition:
-        """Where `key` belongs. The topic must have been learnt."""
+        """Return the partition of `key`. Call `learn_topics` for the topic first."""
         partitions = self._partitions[topic]
         return partitions[partition_of(key, len(partitions))]
 
     async def publish(self, prepared: Prepared, offsets: Mapping[TopicPartition, tuple[int, str]], group: str) -> None:
-        """Write `prepared` and commit `offsets` (each with a text that goes along) for `group` in one transaction.
+        """Write `prepared` and commit `offsets` (each with its metadata text) for `group` in one transaction.
 
         Raises:
-            BatchesRefusedError: the broker refuses some of what was prepared; nothing was committed.
-            Exception: whatever else went wrong; then nobody knows whether it was committed.
+            BatchesRefusedError: the broker refuses some of the batches; nothing was committed.
+            Exception: any other error; the transaction may or may not have been committed.
 
-        After any of them this producer is done for.
+        Discard this producer after any of them.
         """
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._producer.begin_transaction()
-                # Committing waits for the batches but doesn't look whether they failed.
+                # A commit waits for the batches but doesn't check whether they failed.
                 await self._write(prepared.batches)
-                # Only now: a broker that is adding the group to the transaction refuses records of that moment.
+                # Only now: while a broker adds the group to the transaction, it refuses records.
                 await self._producer.send_offsets_to_transaction(dict(offsets), group)
                 await self._producer.commit_transaction()
-        except AssertionError as error:  # how the client says that its sender has died in between
+        except AssertionError as error:  # raised by the client if its sender task has died
             raise KafkaError(f"the producer is broken: {error}") from error
 
     async def _write(self, batches: Sequence[PreparedBatch]) -> None:
@@ -293,8 +293,8 @@ class TransactionalProducer:
                 acknowledgements.append(await self._producer.send_batch(batch.builder, topic, partition=number))
             await asyncio.gather(*acknowledgements)
         except KafkaError as error:
-            # What stood behind a refused batch fails too, for the hole in its partition's numbering; and that error may
-            # be the one that came up.
+            # Batches after a refused one fail too, because of the gap in the sequence numbers, and their error may be
+            # the one raised here.
             refused = [
                 RefusedBatch(batch.partition.topic, tuple(batch.positions), batch.builder.size(), problem)
                 for batch, problem in zip(batches, map(_problem, acknowledgements), strict=False)
@@ -306,7 +306,7 @@ class TransactionalProducer:
 
 
 def _problem(acknowledgement: "asyncio.Future[Any]") -> BaseException | None:
-    """Return what became of a batch, as far as is known; looking at it keeps asyncio from reporting it."""
+    """Return the error of a batch, if known. Reading it keeps asyncio from logging it."""
     if not acknowledgement.done() or acknowledgement.cancelled():
         return None
     return acknowledgement.exception()

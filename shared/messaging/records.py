@@ -1,4 +1,4 @@
-"""What travels between the broker and the services: raw records, read events, events to be written."""
+"""Raw records, received events and outgoing events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 from schemas.common import Event
 
 Headers = tuple[tuple[str, bytes | None], ...]
-"""Kafka headers in their order; a name may stand more than once, and a value may be null."""
+"""Kafka headers in order. A name may occur more than once, and a value may be null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One Kafka record as read. `topic` is the broker's name, with any prefix; `timestamp_ms` since 1970, UTC."""
+    """One Kafka record. `topic` is the broker's name, including a prefix; `timestamp_ms` counts from 1970, UTC."""
 
     topic: str
     partition: int
@@ -24,9 +24,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """A record that could be read: its CloudEvents attributes, and `data` as the frozen model of its type.
+    """A decoded record: its CloudEvents attributes, and `data` as the frozen model of its type.
 
-    `record` is where it came from: for the offset, and for a dead letter should the event turn out to be poison.
+    `record` is the original record, for the offset and for a dead letter.
     """
 
     id: str
@@ -40,13 +40,13 @@ class ReceivedEvent:
 
     @property
     def command_id(self) -> str:
-        """The id of what this event asks for: `<source> <id>`. A source has no blanks, so no two events share one."""
+        """The id of the event's command: `<source> <id>`. It is unique, because a source has no blanks."""
         return f"{self.source} {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An event to be written. `topic` is the broker's name, with any prefix; `data_json` the body, UTF-8 JSON."""
+    """An event to write. `topic` is the broker's name, including a prefix; `data_json` is the body as UTF-8 JSON."""
 
     id: str
     source: str

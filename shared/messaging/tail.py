@@ -1,4 +1,4 @@
-"""The newest records of a topic, for whoever looks at it once."""
+"""Read the newest records of a topic once, without a consumer group."""
 
 import asyncio
 from typing import Any, Final
@@ -14,11 +14,11 @@ MAX_LISTED: Final = 10_000
 
 
 async def read_tail(settings: KafkaSettings, topic: str, limit: int, client_id: str) -> list[Any]:
-    """The newest committed records of `topic` (the broker's name), oldest first: `limit`, at most MAX_LISTED.
+    """Return the newest `limit` (at most MAX_LISTED) committed records of `topic` (the broker's name), oldest first.
 
     Raises:
         OperatorError: the topic doesn't exist.
-        KafkaError, TimeoutError: the broker is away.
+        KafkaError, TimeoutError: the broker is unavailable.
     """
     limit = max(1, min(limit, MAX_LISTED))
     async with asyncio.timeout(READ_SECONDS):
@@ -35,24 +35,24 @@ async def read_tail(settings: KafkaSettings, topic: str, limit: int, client_id: 
             ends = await consumer.end_offsets(partitions)
             beginnings = await consumer.beginning_offsets(partitions)
             for partition in partitions:
-                # Twice as far back: where events are written in transactions, some offsets are their markers.
+                # Twice as far back, because transactions use some offsets for their markers.
                 consumer.seek(partition, max(beginnings[partition], ends[partition] - 2 * limit))
             records: list[Any] = []
             while [one for one in partitions if await consumer.position(one) < ends[one]]:
                 try:
                     found = await consumer.getmany(timeout_ms=500)
                 except UnicodeDecodeError:
-                    found = await _step_over_unreadable(consumer, partitions)
+                    found = await _skip_unreadable(consumer, partitions)
                 records += [record for some in found.values() for record in some]
         finally:
             await consumer.stop()
     return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))[-limit:]
 
 
-async def _step_over_unreadable(
+async def _skip_unreadable(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
 ) -> dict[TopicPartition, list[Any]]:
-    """Step over the next record that has a header whose name is no UTF-8, which the client can't hand over."""
+    """Skip the next record with a header name that isn't UTF-8, which the client can't decode."""
     found: dict[TopicPartition, list[Any]] = {partition: [] for partition in partitions}
     for partition in partitions:
         while True:

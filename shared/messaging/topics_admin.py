@@ -1,4 +1,4 @@
-"""Creating the topics as `schemas.topics` lays them out, and saying where existing ones differ. Nothing is altered."""
+"""Create the topics defined in `schemas.topics` and report differences of existing ones. Existing ones never change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ BROKERS_DEFAULT: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An existing topic that isn't as laid out: `what` is "partitions" or a Kafka configuration name."""
+    """A difference of an existing topic: `what` is "partitions" or a Kafka configuration name."""
 
     topic: str
     what: str
@@ -34,7 +34,7 @@ LEADER_PAUSE_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class TopicsReport:
-    """What `create_topics` did and found; topic names as on the broker."""
+    """The result of `create_topics`, with the broker's topic names."""
 
     created: list[str] = field(default_factory=list)
     existing: list[str] = field(default_factory=list)
@@ -42,11 +42,11 @@ class TopicsReport:
 
 
 async def create_topics(settings: KafkaSettings, *, replication_factor: int = BROKERS_DEFAULT) -> TopicsReport:
-    """Create every topic of the installation that doesn't exist; existing ones are left alone and compared.
+    """Create every missing topic of the installation. Existing ones are unchanged and compared.
 
     Raises:
-        OperatorError: the broker refuses to create one; the text says which and why.
-        KafkaError, TimeoutError: the broker is away.
+        OperatorError: the broker refuses to create a topic; the text says which and why.
+        KafkaError, TimeoutError: the broker is unavailable.
     """
     topics = list(all_topics(settings.topic_prefix))
     async with _admin(settings) as admin:
@@ -62,14 +62,14 @@ async def create_topics(settings: KafkaSettings, *, replication_factor: int = BR
 
 
 async def partitions_of(settings: KafkaSettings, topic: str) -> list[int]:
-    """The partition numbers of a topic (the broker's name), ascending.
+    """Return the partition numbers of a topic (the broker's name), ascending.
 
     Raises:
-        OperatorError: there is no such topic.
-        KafkaError, TimeoutError: the broker is away.
+        OperatorError: the topic doesn't exist.
+        KafkaError, TimeoutError: the broker is unavailable.
     """
     async with _admin(settings) as admin:
-        for described in await admin.describe_topics():  # asking for one by name would create it on some brokers
+        for described in await admin.describe_topics():  # naming one topic here would create it on some brokers
             if described["topic"] == topic:
                 return sorted(partition["partition"] for partition in described["partitions"])
     raise OperatorError(f"Topic {topic} does not exist; create it with `couponry topics create`.")
@@ -78,8 +78,8 @@ async def partitions_of(settings: KafkaSettings, topic: str) -> list[int]:
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
     if not topics:
         return []
-    # The client wants either numbers or an assignment of replicas; with -1, the broker's default, it insists on an
-    # assignment, which may be empty. On the wire both are a number and an empty assignment.
+    # The client takes either numbers or an assignment of replicas. For -1, the broker's default, it requires an
+    # assignment, which may be empty. On the wire both are the same.
     assignments: dict[int, list[int]] | None = {} if replication_factor == BROKERS_DEFAULT else None
     wanted = [NewTopic(topic.name, topic.partitions, replication_factor, assignments, topic.config) for topic in topics]
     response = await admin.create_topics(wanted)
@@ -88,16 +88,16 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicati
         error = for_code(code)
         if error is NoError:
             created.append(name)
-        elif error is not TopicAlreadyExistsError:  # somebody else was faster: as good
+        elif error is not TopicAlreadyExistsError:  # created by another process in the meantime
             why = (text[0] if text and text[0] else error.__name__).rstrip(".")
             raise OperatorError(f"Topic {name} could not be created: {why}.")
     return created
 
 
 async def _until_led(admin: AIOKafkaAdminClient, created: set[str]) -> None:
-    """Wait until every partition has its leader: a broker says a topic is created before all of it knows.
+    """Wait until every partition has a leader: a broker reports a topic as created before that.
 
-    Bounded by the connection's own limit.
+    The connection's timeout limits the wait.
     """
     while created:
         for topic in await admin.describe_topics():

@@ -1,1 +1,1 @@
-"""HTTP requests to addresses that other people wrote down: webhook endpoints and external code sources."""
+"""HTTP requests to URLs configured by users: webhook endpoints and external code sources."""

@@ -1,8 +1,7 @@
-"""Which addresses an outgoing request may reach: public ones, so that nobody's URL leads into our own network.
+"""Limit outgoing requests to public addresses, so that a URL can't reach into our own network.
 
-The URL of a webhook endpoint or of an external code source is somebody else's text. Without this check it could name
-our database's host, a cloud's metadata service or a router's page, and each call would be a request from inside
-(server-side request forgery).
+Users write the URLs of webhook endpoints and external code sources. Without this check such a URL could name our
+database's host, a cloud's metadata service or a router's page (server-side request forgery).
 """
 
 import asyncio
@@ -19,17 +18,17 @@ from shared.outgoing.special_purpose import Address, block_of
 __all__ = ["Address", "AddressRefusedError", "Resolve", "UrlRefusedError", "check", "check_url", "is_public", "resolve"]
 
 Resolve = Callable[[str, int], Awaitable[tuple[Address, ...]]]
-"""(host name, port) → every address of that name. Raises OSError when there is none."""
+"""(host name, port) → every address of that name. Raises OSError if there is none."""
 
 MAX_URL_LENGTH: Final = 2_000
 
 RESOLVER_THREADS: Final = 64
-"""A look-up can't be cancelled and holds its thread until the resolver gives up, so a slow name server must not take
-the threads that other names need. One name holds one thread, however many calls wait for it."""
+"""A look-up can't be cancelled and occupies its thread until the resolver times out, so slow name servers need spare
+threads. All calls that wait for one name share one thread."""
 
 
 class AddressRefusedError(Exception):
-    """The URL leads to an address that outgoing requests may not reach; the text names it."""
+    """The URL's host has an address that outgoing requests may not reach; the text names it."""
 
 
 class UrlRefusedError(ValueError):
@@ -57,22 +56,23 @@ async def resolve(host: str, port: int) -> tuple[Address, ...]:
 def _forget(key: tuple[asyncio.AbstractEventLoop, str, int], lookup: asyncio.Task[tuple[Address, ...]]) -> None:
     _lookups.pop(key, None)
     if not lookup.cancelled():
-        lookup.exception()  # marks it as seen: everybody who waited may have given up
+        lookup.exception()  # marks it as seen: every waiting call may have timed out
 
 
 async def _look_up(host: str, port: int) -> tuple[Address, ...]:
-    def ask() -> tuple[Address, ...]:
+    def query() -> tuple[Address, ...]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # An IPv6 address may carry a zone ("fe80::1%eth0"); `ip_address` keeps it.
         return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
 
-    return await asyncio.get_running_loop().run_in_executor(_executor, ask)
+    return await asyncio.get_running_loop().run_in_executor(_executor, query)
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is a host on the open internet, by the column "Globally Reachable" of IANA's registries.
+    """Return whether `address` is "Globally Reachable" by IANA's registries.
 
-    An IPv4 address inside an IPv6 one (mapped, NAT64) is judged itself. An address with a scope id is never public.
+    For an IPv4 address inside an IPv6 one (mapped, NAT64) the IPv4 address decides. An address with a scope id is never
+    public.
     """
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return False
@@ -83,19 +83,19 @@ def is_public(address: Address) -> bool:
 
 
 def check(host: str, addresses: Iterable[Address]) -> None:
-    """Raise AddressRefusedError unless every one of `addresses` is public: one private among them is reason enough."""
+    """Raise AddressRefusedError unless all of `addresses` are public."""
     for address in addresses:
         if not is_public(address):
             raise AddressRefusedError(
-                f"{host} leads to {address}, which is not a public address ({block_of(address).name})"
+                f"{host} resolves to {address}, which is not a public address ({block_of(address).name})"
             )
 
 
 def check_url(url: str, *, allow_private: bool, setting: str) -> None:
-    """Raise UrlRefusedError unless a request may be sent to `url`, as far as its text tells.
+    """Raise UrlRefusedError if the text of `url` shows that no request may be sent to it.
 
-    Where its name leads is checked at each connection, because that can change at any time. `setting` is the variable
-    that allows private addresses and http://; the messages name it.
+    The addresses of its host are checked at each connection, because they can change at any time. `setting` is the
+    variable that allows private addresses and http://; the messages name it.
     """
     if len(url) > MAX_URL_LENGTH:
         raise UrlRefusedError(f"The URL is longer than {MAX_URL_LENGTH} characters.")
@@ -109,8 +109,8 @@ def check_url(url: str, *, allow_private: bool, setting: str) -> None:
         raise UrlRefusedError(f"{url!r} is not a URL: {parsed.port} is not a port.")
     if parsed.userinfo or parsed.fragment:
         raise UrlRefusedError(
-            "The URL must carry neither a login nor a fragment: receivers of webhooks check the signature, "
-            "sources are given headers."
+            "The URL must contain neither a login nor a fragment: receivers of webhooks check the signature, "
+            "sources are authenticated by headers."
         )
     if allow_private:
         return
@@ -122,5 +122,5 @@ def check_url(url: str, *, allow_private: bool, setting: str) -> None:
         return
     if not is_public(address):
         raise UrlRefusedError(
-            f"{address} is not a public address ({block_of(address).name}); {setting}=true would allow it."
+            f"{address} is not a public address ({block_of(address).name}); {setting}=true allows it."
         )

@@ -1,11 +1,11 @@
-"""Which blocks of addresses are globally reachable, as IANA's registries list them.
+"""IANA's registries of special-purpose addresses, and which blocks are globally reachable.
 
 Sources: "IANA IPv4 Special-Purpose Address Registry" and "IANA IPv6 Special-Purpose Address Registry" (RFC 6890,
 RFC 8190), with the multicast and reserved blocks of the address space registries, which those two don't list. The most
-specific block that holds an address decides. "N/A" in the column "Globally Reachable" is no: such a block is deprecated
-or a tunnel, and what is behind it can't be judged.
+specific block that holds an address decides. "N/A" in the column "Globally Reachable" counts as no: such a block is
+deprecated or a tunnel, whose far end can't be checked.
 
-Python's own `is_global` follows these tables too, but as of each Python's release: 3.11.7 calls 192.0.0.192 global.
+Python's own `is_global` follows these tables too, but as of each Python release: 3.11.7 calls 192.0.0.192 global.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One row of a registry. `embeds_ipv4`: the last 32 bits are an IPv4 address, which is judged as well."""
+    """One row of a registry. `embeds_ipv4`: the last 32 bits are an IPv4 address, which decides."""
 
     network: Network
     name: str
@@ -67,8 +67,8 @@ IPV6: Final = (
     _row("::/96", "IPv4-compatible (deprecated)", "RFC 4291", "no"),
     _row("::/128", "Unspecified Address", "RFC 4291", "no"),
     _row("::1/128", "Loopback Address", "RFC 4291", "no"),
-    # The registry says no, because such an address never stands on the wire. A socket that is given one connects over
-    # IPv4 to the address inside, so that one is judged.
+    # The registry says no, because such an address never appears on the wire. A socket that is given one connects over
+    # IPv4 to the inner address, so that one decides.
     _row("::ffff:0:0/96", "IPv4-mapped Address", "RFC 4291", "as its IPv4 address"),
     _row("64:ff9b::/96", "IPv4-IPv6 Translation", "RFC 6052", "as its IPv4 address"),
     _row("64:ff9b:1::/48", "IPv4-IPv6 Translation, local use", "RFC 8215", "no"),

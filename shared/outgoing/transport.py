@@ -1,8 +1,8 @@
-"""HTTP that connects to the address that was checked, and to no other.
+"""An HTTP client that connects to checked addresses only.
 
-Checking a name and then handing the name to the HTTP library resolves it twice, and whoever owns the name can answer
-differently the second time (DNS rebinding). So the check sits where the connection is made: resolve once, check every
-address, connect to one of those. TLS still verifies the certificate against the name.
+If a name is checked and then passed to the HTTP library, it is resolved twice, and the name's owner can answer
+differently the second time (DNS rebinding). Therefore the check is part of connecting: resolve once, check every
+address, connect to one of them. TLS still verifies the certificate against the name.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -14,14 +14,14 @@ import httpx
 from shared.outgoing.addresses import Resolve, check, resolve
 
 ADDRESSES_TRIED: Final = 3
-"""Of a name with many addresses the first few are tried: an attempt has one deadline, and another comes later."""
+"""The most addresses of one name that are tried: an attempt has one deadline, and the call is retried later."""
 
 KEEPALIVE_SECONDS: Final = 15.0
-"""Long enough for a burst to one endpoint; a connection kept longer would outlive a change of its name."""
+"""Long enough for a burst to one endpoint, short enough to follow a change of DNS."""
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects by TCP to checked addresses only; `allow_private` checks nothing, but still resolves only once."""
+    """Connects by TCP to checked addresses only. With `allow_private` nothing is checked, but names resolve once."""
 
     def __init__(self, *, allow_private: bool, resolver: Resolve = resolve) -> None:
         self._allow_private = allow_private
@@ -36,7 +36,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefusedError, or httpcore.ConnectError when nobody answers at any of the addresses."""
+        """Connect to one of the host's addresses.
+
+        Raises AddressRefusedError, or httpcore.ConnectError if none of the addresses accepts the connection.
+        """
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
@@ -54,14 +57,14 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         raise httpcore.ConnectError(f"{host}: {failure}") from failure
 
     async def sleep(self, seconds: float) -> None:
-        """As the interface asks for."""
+        """Sleep; required by the interface."""
         await self._inner.sleep(seconds)
 
 
 class CheckedTransport(httpx.AsyncBaseTransport):
-    """httpx's own transport, over a pool whose connections go through `backend`.
+    """httpx's transport over a pool whose connections use `backend`.
 
-    httpx's class offers no way to hand a backend in, so the few lines that translate between the two are repeated here.
+    httpx's own class doesn't accept a backend, so its few lines of translation to httpcore are repeated here.
     """
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend, *, max_connections: int) -> None:
@@ -74,7 +77,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.TransportError, or AddressRefusedError."""
+        """Send a request. Raises httpx.TransportError or AddressRefusedError."""
         url = request.url
         core_request = httpcore.Request(
             method=request.method,
@@ -125,7 +128,7 @@ CORE_ERRORS: Final = (
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    """The error of httpx for one of httpcore; their classes have the same names."""
+    """Return httpx's error for one of httpcore. Their classes have the same names."""
     known = getattr(httpx, type(error).__name__, httpx.TransportError)
     text = str(error) or type(error).__name__
     return known(text) if issubclass(known, httpx.TransportError) else httpx.TransportError(text)
@@ -139,10 +142,10 @@ def open_client(
     user_agent: str,
     resolver: Resolve = resolve,
 ) -> httpx.AsyncClient:
-    """Return a client that reaches checked addresses only, follows no redirect and uses no proxy of the environment.
+    """Return a client that connects to checked addresses only, without redirects and without the environment's proxies.
 
-    At most `connections` are open at a time. The whole of a call is bounded by its caller; `timeout_seconds` bounds
-    each of its parts (a connection, one read).
+    At most `connections` are open at a time. `timeout_seconds` limits each part of a call (connecting, one read); the
+    caller limits the whole call.
     """
     backend = CheckedBackend(allow_private=allow_private, resolver=resolver)
     return httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""Whether an address is this machine's own, and what a database's URL says of encryption."""
+"""Check whether an address belongs to this machine, and read the encryption mode of a database URL."""
 
 import ipaddress
 import os
@@ -11,12 +11,12 @@ ENCRYPTED_SSLMODES: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 
 def first_elsewhere(hosts: Sequence[str]) -> str | None:
-    """Return the first of `hosts` that isn't this machine; a socket's folder and the empty host are."""
+    """Return the first of `hosts` that isn't this machine. A socket's folder and an empty host are this machine."""
     return next((host for host in hosts if not is_here(host)), None)
 
 
 def is_here(host: str) -> bool:
-    """Whether connections to `host` stay on this machine, as far as its text tells: no name is resolved."""
+    """Return whether connections to `host` stay on this machine, judged by its text; no name is resolved."""
     host = host.strip().removeprefix("[").removesuffix("]")
     if not host or host.startswith(("/", "@")) or host.lower() in ("localhost", "localhost."):
         return True
@@ -31,7 +31,7 @@ def is_here(host: str) -> bool:
 def hosts_and_sslmode(url: str) -> tuple[list[str], str]:
     """Return the hosts of a libpq URL and its `sslmode`, with libpq's defaults and its variable PGSSLMODE.
 
-    A URL that can't be read has no hosts: whoever connects says what is wrong with it.
+    A URL that can't be read has no hosts: connecting with it reports the error.
     """
     try:
         parts = urlsplit(url)

@@ -1,9 +1,9 @@
-"""Secrets at rest: AES-256-GCM under a key from the environment, so that a copy of the database reveals none.
+"""Encrypt secrets at rest: AES-256-GCM with a key from the environment, so that a copy of the database reveals none.
 
-An encrypted value is text: `enc:v1:<key id>:<base64url of nonce and ciphertext>`. Everything else is a plain value,
-from before encryption was there or where the operator asked for plain. The key id is the beginning of a hash of the
-key: it tells which key a value needs and nothing about the key. What a value belongs to (`about`) is authenticated with
-it, so that a value copied to another row is no value there.
+An encrypted value is text: `enc:v1:<key id>:<base64url of nonce and ciphertext>`. Every other value is plain, from
+before encryption existed or because the operator chose plain. The key id is the beginning of a hash of the key: it
+identifies the key a value needs without revealing it. The owner of a value (`about`) is authenticated with it, so that
+a value copied to another row can't be decrypted there.
 """
 
 import base64
@@ -28,7 +28,7 @@ VERSION: Final = "enc:v1:"
 PLAIN: Final = "none"
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-"""96 bits at random, as NIST SP 800-38D has them: enough for 2^32 values under one key."""
+"""96 random bits, as specified in NIST SP 800-38D: enough for 2^32 values per key."""
 KEY_ID_LENGTH: Final = 8
 KEYS_MAX: Final = 20
 
@@ -50,7 +50,7 @@ class EncryptionSettings(CommonSettings):
 
 
 class DamagedSecretError(EncryptionError):
-    """A stored secret is no secret of its row, whatever key is set; other rows are not concerned."""
+    """A stored secret can't be decrypted for its row with any key. Other rows are not affected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Key:
 
 
 class Keyring:
-    """The keys of this process. `encrypts`: whether new values are encrypted; None where nobody decided yet."""
+    """The keys of this process. `encrypts`: whether new values are encrypted; None if the setting is missing."""
 
     def __init__(self, keys: Sequence[bytes] = (), *, encrypts: bool | None = None) -> None:
         self._keys: Mapping[str, _Key] = {_key_id(key): _Key(_key_id(key), AESGCM(key)) for key in keys}
@@ -68,11 +68,11 @@ class Keyring:
 
     @property
     def current_prefix(self) -> str | None:
-        """What every value begins with that needs no rotation; None where values are stored plain or nothing is set."""
+        """The prefix of values that need no rotation; None if values are stored plain or no key is set."""
         return f"{VERSION}{next(iter(self._keys))}:" if self.encrypts else None
 
     def encrypt(self, text: str, about: str) -> str:
-        """Return `text` as it is stored for `about` (the row it belongs to). Raises EncryptionError."""
+        """Return the stored form of `text` for `about` (the row it belongs to). Raises EncryptionError."""
         if self.encrypts is None:
             raise EncryptionError(
                 f"{VARIABLE} is not set, so this secret can't be stored: {MAKE_ONE} and set it, or set {VARIABLE}=none "
@@ -90,9 +90,9 @@ class Keyring:
         return f"{VERSION}{key.key_id}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def decrypt(self, stored: str, about: str) -> str:
-        """Return the secret behind a stored value; a plain value is the secret itself.
+        """Return the secret of a stored value; a plain value is the secret itself.
 
-        Raises EncryptionError where a key is missing, DamagedSecretError where no key would help.
+        Raises EncryptionError if a key is missing, DamagedSecretError if no key would help.
         """
         if not is_encrypted(stored):
             return stored
@@ -102,19 +102,19 @@ class Keyring:
             which = f"with key {key_id}" if stored.startswith(VERSION) else "by a newer version of Couponry"
             known = f"has {', '.join(self._keys)}" if self._keys else "has no key"
             raise EncryptionError(
-                f"The secret of {about} is encrypted {which}, and {VARIABLE} {known}. Add that key; nothing is lost "
-                "until the key itself is."
+                f"The secret of {about} is encrypted {which}, but {VARIABLE} {known}. Add that key; the secret is lost "
+                "only if the key is."
             )
         try:
             raw = base64.urlsafe_b64decode(sealed.encode())
             return key.cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode()).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise DamagedSecretError(
-                f"The secret of {about} is damaged, or was copied from another row: store it again."
+                f"The secret of {about} is damaged or was copied from another row: store it again."
             ) from error
 
     def renewed(self, stored: str, about: str) -> str:
-        """Return a stored value as it is written now: the same where it is under the first key already.
+        """Return a stored value encrypted under the first key; unchanged if it already is.
 
         Raises EncryptionError, DamagedSecretError.
         """
@@ -125,18 +125,18 @@ class Keyring:
 
 
 def is_encrypted(stored: str) -> bool:
-    """Whether a stored value is an encrypted one."""
+    """Return whether a stored value is encrypted."""
     return stored.startswith(MARK)
 
 
 def make_key() -> str:
-    """Return a new key as the setting takes it."""
+    """Return a new key in the format of the setting."""
     return base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def keyring() -> Keyring:
-    """Return the keys that the environment names. Raises EncryptionError when one of them is no key."""
-    # Read for each use, so that tests and `couponry up` may set it late; parsed once for each text.
+    """Return the keys from the environment. Raises EncryptionError if one of them is invalid."""
+    # Read at each use, because tests and `couponry up` set it late; parsed once per text.
     return _keyring(os.environ.get(VARIABLE), os.environ.get(SECRETS_DIR_VARIABLE))
 
 
@@ -147,7 +147,7 @@ def _keyring(_variable: str | None, _folder: str | None) -> Keyring:
 
 
 def parse_keys(text: str) -> Keyring:
-    """Return the keys of a setting: keys and `none`, separated by commas; the first decides what is written."""
+    """Return the keys of a setting: keys and `none`, separated by commas. The first is used for writing."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or len(parts) > KEYS_MAX:
         raise EncryptionError(f"{VARIABLE} holds {len(parts)} keys; give 1 to {KEYS_MAX}, or none.")
@@ -161,7 +161,7 @@ def _parse(number: int, text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise EncryptionError(f"{VARIABLE}: number {number} is no key of {KEY_BYTES} bytes in base64; {MAKE_ONE}.")
+        raise EncryptionError(f"{VARIABLE}: number {number} is not a base64 key of {KEY_BYTES} bytes; {MAKE_ONE}.")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Is this process alive (it makes progress) and ready (it has what it needs)? Over HTTP, and for a watchdog."""
+"""Liveness (the process makes progress) and readiness (it has what it needs), over HTTP and for a watchdog."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,13 @@ from shared.runtime.http_server import BoundedServer, SafeHeaders
 from shared.runtime.settings import PREFIX
 
 Check = Callable[[], Awaitable[str | None]]
-"""Returns None when ready, else a sentence saying what is missing. An exception counts as not ready."""
+"""Returns None if ready, otherwise a sentence about the problem. An exception counts as not ready."""
 
 READY_SECONDS = 15.0
-"""Work goes on every few milliseconds, waiting every fraction of a second; fifteen seconds are no busy moment."""
+"""Working loops report progress every few milliseconds, waiting loops several times a second. Fifteen seconds without
+any are not just a busy moment."""
 
-CHECK_SECONDS = 2.0  # below the second or so that probes usually wait, times two
+CHECK_SECONDS = 2.0  # about twice the time that probes usually wait
 BACKLOG = 16
 LIMITS = HttpLimits(
     connections=32,
@@ -36,13 +37,13 @@ LIMITS = HttpLimits(
     receive_seconds=5.0,
     idle_seconds=30.0,
 )
-"""Probes and a Prometheus or two ask here; nobody else has a reason to."""
+"""Only probes and a few Prometheus servers are expected."""
 
 
 class Health:
-    """Progress, and checks of what this process needs. One a process; safe to read from another thread.
+    """The progress of a process, and checks of what it needs. One per process; safe to read from another thread.
 
-    Without progress for `ready_seconds` it isn't ready; for `progress_timeout_seconds`, it isn't alive.
+    Without progress for `ready_seconds` the process isn't ready; for `progress_timeout_seconds`, it isn't alive.
     """
 
     def __init__(self, progress_timeout_seconds: float, ready_seconds: float = READY_SECONDS) -> None:
@@ -51,14 +52,14 @@ class Health:
         self._checks: dict[str, Check] = {}
         self._progressed_at = time.monotonic()
         self._starting = True
-        self._looking: asyncio.Task[dict[str, str]] | None = None
+        self._checking: asyncio.Task[dict[str, str]] | None = None
 
     def started(self) -> None:
-        """Say that all checks are here, and that the work begins: nothing is ready before that."""
+        """Report that all checks are added and the work begins. The process isn't ready before that."""
         self._starting = False
 
     def note_progress(self) -> None:
-        """Say that work went on: a batch done, an answer from the broker, a try that was counted."""
+        """Report progress: a finished batch, an answer from the broker, a counted attempt."""
         self._progressed_at = time.monotonic()
 
     def seconds_since_progress(self) -> float:
@@ -68,25 +69,25 @@ class Health:
         return self.seconds_since_progress() <= self.progress_timeout_seconds
 
     def add_check(self, name: str, check: Check) -> None:
-        """Ready only when `check` says so too."""
+        """Add a check that must pass for the process to be ready."""
         self._checks[name] = check
 
     async def unready(self) -> dict[str, str]:
-        """What is missing, by the name of the check; empty when ready. Each check is bounded by CHECK_SECONDS.
+        """Return the problems by name of the check; empty if ready. Each check has a timeout of CHECK_SECONDS.
 
-        Who asks while somebody else does gets the same answer: any number of probes costs one look.
+        Concurrent callers share one run of the checks, so that many probes cost no more than one.
         """
         if self._starting:
             return {"service": "still starting"}
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
-        return await asyncio.shield(self._looking)
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._run_checks())
+        return await asyncio.shield(self._checking)
 
-    async def _look(self) -> dict[str, str]:
+    async def _run_checks(self) -> dict[str, str]:
         problems = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
         missing = {name: problem for name, problem in zip(self._checks, problems, strict=True) if problem}
         without = self.seconds_since_progress()
-        return missing | ({"progress": f"nothing went on for {without:.0f} s"} if without > self.ready_seconds else {})
+        return missing | ({"progress": f"no progress for {without:.0f} s"} if without > self.ready_seconds else {})
 
     async def _run(self, check: Check) -> str | None:
         try:
@@ -98,7 +99,7 @@ class Health:
 
 
 def health_app(health: Health) -> FastAPI:
-    """`/livez`, `/readyz` and `/metrics`; nothing else, not even documentation pages."""
+    """Return the application of `/livez`, `/readyz` and `/metrics`, without documentation pages."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/livez")
@@ -120,10 +121,10 @@ def health_app(health: Health) -> FastAPI:
 
 @asynccontextmanager
 async def health_server(health: Health, host: str, port: int) -> AsyncIterator[int | None]:
-    """Serve `health_app` while inside; yields the port, None when `port` is 0 (served nowhere).
+    """Serve `health_app` while inside; yields the port, or None if `port` is 0 (not served).
 
     Raises:
-        OperatorError: the port is taken or not ours to open.
+        OperatorError: the port is in use or may not be opened.
     """
     if port == 0:
         yield None
@@ -140,16 +141,16 @@ async def health_server(health: Health, host: str, port: int) -> AsyncIterator[i
         yield port
     finally:
         server.should_exit = True
-        server.force_exit = True  # a probe that hangs must not hold up the leaving
+        server.force_exit = True  # a hanging probe must not delay the exit
         await serving
         listener.close()
 
 
 @contextlib.contextmanager
 def watchdog(health: Health) -> Iterator[None]:
-    """While inside: end the process with EXIT_RESTART when it makes no progress for too long.
+    """End the process with EXIT_RESTART if it makes no progress for too long while inside.
 
-    A thread, because what hangs may be the event loop itself; `os._exit`, because what hangs can't be asked to leave.
+    Runs in a thread, because the event loop itself may hang; uses `os._exit`, because hanging code can't stop itself.
     """
     left = threading.Event()
     interval = min(1.0, health.progress_timeout_seconds / 4)
@@ -158,8 +159,8 @@ def watchdog(health: Health) -> Iterator[None]:
         while not left.wait(interval):
             if not health.alive():
                 sys.stderr.write(
-                    f"no progress for {health.seconds_since_progress():.0f} s: leaving with code {EXIT_RESTART} "
-                    "to be started again\n"
+                    f"no progress for {health.seconds_since_progress():.0f} s: exiting with code {EXIT_RESTART} "
+                    "to be restarted\n"
                 )
                 sys.stderr.flush()
                 os._exit(EXIT_RESTART)

@@ -1,4 +1,4 @@
-"""The connections of one server: how many, of whom, and which gives way when there are too many."""
+"""The connections of one server: limits in total and per address, and which connection is closed at a limit."""
 
 import ipaddress
 from collections import OrderedDict
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 PACE_BYTES: Final = 64 * 1024
-"""Bytes that a body, or the reading of an answer, must come on by within `receive_seconds`."""
+"""Bytes by which a body, or the reading of a response, must progress within `receive_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one server takes. `connections_per_address`: an IPv4 address or an IPv6 /64; `idle_seconds`: between two
+    """The limits of one server. `connections_per_address`: per IPv4 address or IPv6 /64; `idle_seconds`: between two
     requests; `receive_seconds`: from the first byte of a request to the end of its headers, and for each further
     `PACE_BYTES` of its body.
     """
@@ -31,14 +31,14 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing but its client is waited for."""
+        """True if the connection only waits for its client."""
 
-    def give_way(self) -> None:
-        """Close, as another connection needs the slot."""
+    def evict(self) -> None:
+        """Close, because another connection needs the slot."""
 
 
 class Connections:
-    """The connections of one server, by address. Trusted proxies have no bound of their own address."""
+    """The connections of one server, by address. Trusted proxies have no limit per address."""
 
     def __init__(self, limits: HttpLimits, trusted: Sequence[str] = ()) -> None:
         self.limits = limits
@@ -47,14 +47,14 @@ class Connections:
         self.count = 0
 
     def enter(self, one: Connection, host: str) -> bool:
-        """Give `one` a slot, if need be that of the longest idle connection. Return False where there is none."""
+        """Give `one` a slot, if necessary that of the longest idle connection. Return False if there is none."""
         address = network_of(host)
         mine = self._by_address.get(address, OrderedDict())
         if len(mine) >= self.limits.connections_per_address and not self._is_trusted(host):
             if not _evict(mine):
                 return False
         elif self.count >= self.limits.connections:
-            # The address that has most gives way first: who holds few is who must get in.
+            # The address with the most connections loses one first, so that addresses with few can connect.
             crowded = sorted(self._by_address.values(), key=len, reverse=True)
             if not any(_evict(connections) for connections in crowded):
                 return False
@@ -63,7 +63,7 @@ class Connections:
         return True
 
     def leave(self, one: Connection, host: str) -> None:
-        """Give the slot back; harmless for one that has none."""
+        """Free the slot of `one`, if it has one."""
         address = network_of(host)
         mine = self._by_address.get(address)
         if mine is None or one not in mine:
@@ -73,8 +73,8 @@ class Connections:
         if not mine:
             del self._by_address[address]
 
-    def came_on(self, one: Connection, host: str) -> None:
-        """Note that `one` was used just now."""
+    def touch(self, one: Connection, host: str) -> None:
+        """Record that `one` was used just now."""
         mine = self._by_address.get(network_of(host))
         if mine is not None and one in mine:
             mine.move_to_end(one)
@@ -86,15 +86,15 @@ class Connections:
 def _evict(connections: OrderedDict[Connection, None]) -> bool:
     for one in connections:
         if one.is_idle:
-            one.give_way()
+            one.evict()
             return True
     return False
 
 
 def network_of(host: str) -> str:
-    """Return the address that bounds count by: IPv4 whole, IPv6 by its /64, which is what one customer has.
+    """Return the address that limits count by: the whole IPv4 address, or the IPv6 /64, which one customer has.
 
-    What is no address (a proxy may hand on anything) is one address together.
+    All texts that aren't addresses (a proxy may pass on anything) count as one address.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -1,11 +1,11 @@
-"""uvicorn with bounds that hold before anybody is known: connections, headers, time, and what is kept in memory.
+"""uvicorn with limits that apply before authentication: connections, headers, time, and memory.
 
-uvicorn's httptools protocol has none of them: it takes headers of any size and number, waits for the rest of a request
-for ever, and never closes a connection whose client doesn't read. `BoundedProtocol` adds them:
+uvicorn's httptools protocol has none of them: it accepts headers of any size and number, waits for the rest of a
+request for ever, and never closes a connection whose client doesn't read. `BoundedProtocol` adds them:
 
-    connection → (a slot; else the longest idle one gives way) → head in time and small → body at a fair pace → answer
+    connection → slot (or the longest idle connection is closed) → small head in time → body at a pace → response
 
-A connection that waits for its client is *idle*: it holds a slot only for as long as nobody else needs one.
+A connection that waits for its client is *idle*: it loses its slot if another connection needs one.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from shared.runtime import telemetry
 from shared.runtime.http_connections import PACE_BYTES, Connections, HttpLimits
 
 PIECE: Final = 16 * 1024
-"""Bytes parsed at a time at most, so that a bound is passed by so much at most."""
+"""The most bytes parsed at a time, and so the most by which a limit can be exceeded."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a body that nobody wants any more is read, so that its sender sees the answer before the end."""
+"""How long an unneeded body is read, so that its sender sees the response before the connection closes."""
 
 LINGER_BYTES: Final = 1024 * 1024
 CLOSE_SECONDS: Final = 5.0
@@ -39,11 +39,11 @@ SAFE_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-"""On every response that doesn't set them itself."""
+"""Added to every response that doesn't set them itself."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the bounds of `HttpLimits`."""
+    """uvicorn's protocol with the limits of `HttpLimits`."""
 
     def __init__(self, *args: Any, bounds: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,12 +53,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._admitted = False
         self._running: RequestResponseCycle | None = None
         self._refused = False
-        self._deaf = False
+        self._ignores_input = False
         self._reading_head = True
         self._reading_body = False
         self._head_bytes = 0
         self._headers_seen = 0
-        self._silent_bytes = 0  # bytes since the parser last said anything: what it keeps of an unfinished element
+        self._unparsed_bytes = 0  # bytes since the parser's last callback, which it keeps for an unfinished element
         self._arrived = 0
         self._drained = 0
         self._was_paused = False
@@ -68,11 +68,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing but its client is waited for, and no route works for it."""
+        """True if the connection only waits for its client and no route is running."""
         return self.cycle is None or self.cycle.response_complete
 
-    def give_way(self) -> None:
-        """Close, as another connection needs the slot."""
+    def evict(self) -> None:
+        """Close, because another connection needs the slot."""
         telemetry.HTTP_CUT.labels("gave_way").inc()
         self._leave()
         self.transport.abort()
@@ -80,7 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a slot, or say that there is none."""
+        """Take a slot, or refuse the connection."""
         super().connection_made(transport)
         self._host = self.client[0] if self.client else ""
         self._admitted = self._bounds.enter(self, self._host)
@@ -90,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "Too many connections. Try again in a moment.", "too_many_connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give everything back."""
+        """Free the slot and all timers."""
         self._leave()
         super().connection_lost(exc)
 
@@ -107,11 +107,11 @@ class BoundedProtocol(HttpToolsProtocol):
     # Arriving bytes
 
     def data_received(self, data: bytes) -> None:
-        """Parse piece by piece, so that nothing grows beyond its bound in between."""
+        """Parse piece by piece, so that nothing exceeds its limit in between."""
         if self.transport.is_closing():
             return
-        if self._refused or self._deaf:
-            self._pass_over(len(data))
+        if self._refused or self._ignores_input:
+            self._skip(len(data))
             return
         self._unset_keepalive_if_required()
         if self._receiving is None and self._reading_head:
@@ -119,86 +119,86 @@ class BoundedProtocol(HttpToolsProtocol):
         size = min(PIECE, self._limits.header_bytes // 2)
         for start in range(0, len(data), size):
             piece = data[start : start + size]
-            self._silent_bytes += len(piece)
+            self._unparsed_bytes += len(piece)
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade:
-                self._stays_as_it_is()
+                self._ignore_upgrade()
                 return
             except httptools.HttpParserError:
                 if not self._refused:
                     self._refuse(400, "The request isn't valid HTTP/1.1.", "invalid")
-            if not self._refused and self._silent_bytes > self._limits.header_bytes:
+            if not self._refused and self._unparsed_bytes > self._limits.header_bytes:
                 self._refuse(431, "The request's headers are too large.", "large_head")
             if self._refused or self.parser is None or self.transport.is_closing():
                 return
 
-    def _stays_as_it_is(self) -> None:
-        """Answer a request that would switch to another protocol as it is, and nothing after it on this connection."""
-        self._deaf = True
+    def _ignore_upgrade(self) -> None:
+        """Answer a request for a protocol upgrade as HTTP, and ignore all further input of the connection."""
+        self._ignores_input = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Handle the start of a request."""
         super().on_message_begin()
         self._reading_head, self._reading_body = True, False
-        self._head_bytes = self._headers_seen = self._silent_bytes = 0
+        self._head_bytes = self._headers_seen = self._unparsed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """A part of its target."""
-        self._silent_bytes = 0
+        """Add a part of the request's target."""
+        self._unparsed_bytes = 0
         if len(self.url) + len(url) > self._limits.target_bytes:
             self._refuse(414, f"A request's target has at most {self._limits.target_bytes:,} bytes.", "large_head")
         elif not self._refused:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or one of those that follow a body in chunks."""
-        self._silent_bytes = 0
+        """Add a header, or count one that follows a chunked body."""
+        self._unparsed_bytes = 0
         self._head_bytes += len(name) + len(value) + 4
         self._headers_seen += 1
         if self._head_bytes > self._limits.header_bytes:
-            self._refuse(431, f"Headers have at most {self._limits.header_bytes:,} bytes together.", "large_head")
+            self._refuse(431, f"All headers have at most {self._limits.header_bytes:,} bytes together.", "large_head")
         elif self._headers_seen > self._limits.header_count:
             self._refuse(431, f"A request has at most {self._limits.header_count} headers.", "large_head")
         elif not self._refused and self._reading_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The request is known; its route begins."""
-        self._silent_bytes = 0
+        """Start the route of the request."""
+        self._unparsed_bytes = 0
         if self._refused:
             return
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._refuse(429, "Too many requests on one connection before their answers.", "pipelined")
+            self._refuse(429, "Too many pipelined requests on one connection.", "pipelined")
             return
         self._reading_head, self._reading_body = False, True
         self._arrived = self._drained = 0
-        self._bounds.came_on(self, self._host)
+        self._bounds.touch(self, self._host)
         super().on_headers_complete()
         self._arm(self._limits.receive_seconds, self._body_is_late)
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body; of one that nobody reads any more, so much and no more is passed over."""
-        self._silent_bytes = 0
+        """Add a part of the body. After the response, up to LINGER_BYTES of it are skipped."""
+        self._unparsed_bytes = 0
         if self._refused or self.cycle is None:
             return
         self._arrived += len(body)
         super().on_body(body)
         self._was_paused = self._was_paused or self.flow.read_paused
         if self.cycle.response_complete:
-            self._pass_over(len(body))
+            self._skip(len(body))
 
-    def _pass_over(self, count: int) -> None:
+    def _skip(self, count: int) -> None:
         self._drained += count
         if self._drained > LINGER_BYTES:
             self._close()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
-        self._silent_bytes = 0
-        if self._refused:  # the rest of what was parsed; the end is on its way
+        """Handle the end of a request."""
+        self._unparsed_bytes = 0
+        if self._refused:  # the rest of the parsed piece; the connection is closing
             return
         self._reading_head, self._reading_body = True, False
         self._disarm()
@@ -206,39 +206,39 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
-            self._wait_for_the_next()
+            self._wait_for_next_request()
 
-    # Answers
+    # Responses
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin to answer a request."""
+        """Start the response to a request."""
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        """An answer was written; the connection waits for the next request, or reads away the rest of this one."""
+        """Handle the end of a response: wait for the next request, or skip the rest of this one."""
         super().on_response_complete()
         if self._reading_body and not self.transport.is_closing() and self.cycle.response_complete:
             self._unset_keepalive_if_required()
             self._arm(LINGER_SECONDS, self._close)
 
-    def _wait_for_the_next(self) -> None:
+    def _wait_for_next_request(self) -> None:
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that nothing was asked on, also one whose client doesn't read."""
+        """Close an idle connection, also if its client doesn't read."""
         self._close()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is answered."""
+        """Start timing a client that reads more slowly than the response is written."""
         super().pause_writing()
         if self._writing is None:
             self._unwritten = self.transport.get_write_buffer_size()
             self._writing = self.loop.call_later(self._limits.receive_seconds, self._reader_is_slow)
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Stop timing: the client has read."""
         super().resume_writing()
         if self._writing is not None:
             self._writing.cancel()
@@ -266,13 +266,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._receiving = None
 
     def _head_is_late(self) -> None:
-        if not self.is_idle:  # what arrived is of a later request; the one under way is answered first
+        if not self.is_idle:  # the late head belongs to a later request; the running one is answered first
             self._arm(self._limits.receive_seconds, self._head_is_late)
             return
         self._refuse(408, f"The headers took longer than {self._limits.receive_seconds:g} s.", "slow_head")
 
     def _body_is_late(self) -> None:
-        """Called every `receive_seconds`; time that the server itself took doesn't count."""
+        """Check the body's pace every `receive_seconds`. Time taken by the server itself doesn't count."""
         if self._arrived >= PACE_BYTES or self._was_paused or self.flow.read_paused:
             self._arrived, self._was_paused = 0, False
             self._arm(self._limits.receive_seconds, self._body_is_late)
@@ -283,7 +283,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # The end
 
     def _refuse(self, status: int, text: str, why: str) -> None:
-        """Answer without a route, and close once the client has seen it. An answer that is under way is broken off."""
+        """Send an error without a route, and close after the client has read it. A running response is aborted."""
         if self._refused:
             return
         self._refused = True
@@ -309,7 +309,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arm(LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
-        """Close after what is written was read, or soon."""
+        """Close after the written bytes are read, or after CLOSE_SECONDS."""
         self._disarm()
         self._unset_keepalive_if_required()
         if not self.transport.is_closing():
@@ -337,13 +337,13 @@ def _problem(status: int, text: str, code: str) -> bytes:
 
 
 class SafeHeaders:
-    """ASGI middleware: `SAFE_HEADERS` on every response, but for those that it sets itself."""
+    """ASGI middleware that adds `SAFE_HEADERS` to every response that doesn't set them itself."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer as the application does."""
+        """Run the application and add the headers."""
 
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -357,20 +357,20 @@ class SafeHeaders:
 
 
 class BoundedServer(uvicorn.Server):
-    """A server of `BoundedProtocol`. Signals belong to the service, which drains first."""
+    """A server with `BoundedProtocol`. The service handles signals, because it drains first."""
 
     def __init__(self, app: Any, limits: HttpLimits, *, trusted_proxies: Sequence[str] = (), **options: Any) -> None:
         protocol = partial(BoundedProtocol, bounds=Connections(limits, trusted_proxies))
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol,  # type: ignore[arg-type]  # called, and nothing else
+                http=protocol,  # type: ignore[arg-type]  # it is only called
                 ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 server_header=False,
-                # Who isn't a trusted proxy says nothing about where a request came from.
+                # Only trusted proxies may declare a request's origin.
                 proxy_headers=bool(trusted_proxies),
                 forwarded_allow_ips=list(trusted_proxies),
                 timeout_keep_alive=int(limits.idle_seconds),
@@ -380,5 +380,5 @@ class BoundedServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
+        """Handle no signals."""
         yield

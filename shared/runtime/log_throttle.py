@@ -1,4 +1,4 @@
-"""A library that tells the same trouble ten times a second is heard once every ten seconds, with a count."""
+"""Log identical lines of a library at most once every 10 seconds, with a count of the others."""
 
 import logging
 import time
@@ -6,11 +6,11 @@ from typing import Final
 
 WINDOW_SECONDS: Final = 10.0
 MAX_KINDS: Final = 200
-"""Messages are told apart by their template; a library that formats them first must not fill the memory."""
+"""The most message templates remembered, because a library that formats messages itself makes every one different."""
 
 
 class OncePerWindow(logging.Filter):
-    """Lets one line of a kind through every `window_seconds`; the next one says how many were left out."""
+    """Passes one line per message template every `window_seconds`; the next one says how many were left out."""
 
     def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
         super().__init__()

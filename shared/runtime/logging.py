@@ -1,4 +1,4 @@
-"""The log: structlog, JSON lines in production, readable on a terminal; the same for our lines and for libraries'."""
+"""Logging with structlog: JSON lines in production, readable on a terminal, the same for our lines and libraries'."""
 
 import logging
 import sys
@@ -14,12 +14,12 @@ from shared.runtime.log_throttle import OncePerWindow
 from shared.runtime.printable import printable
 from shared.runtime.settings import CommonSettings
 
-# At DEBUG these print what they carry: records with e-mail addresses and phone numbers. At INFO they chatter.
+# At DEBUG these log their content, such as records with e-mail addresses and phone numbers. At INFO they log too much.
 NEVER_BELOW_WARNING: Final = ("aiokafka", "kafka", "asyncio", "httpx", "httpcore", "uvicorn", "asyncpg")
 
 
 def configure_logging(settings: CommonSettings, service_name: str) -> None:
-    """Send every line of this process to standard error, each with the service's name. Call once, at the start."""
+    """Send every log line of this process to standard error, with the service's name. Call once, at the start."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -56,18 +56,18 @@ def configure_logging(settings: CommonSettings, service_name: str) -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger: `log.info("batch committed", records=500)`. The event is a fixed phrase; what varies is a field."""
+    """Return a logger: `log.info("batch committed", records=500)`. The event is a fixed phrase; values are fields."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
 
 
 def bound(**fields: Any) -> AbstractContextManager[None]:
-    """Put `fields` (event_id, order_id, …) on every line logged inside, across awaits and by libraries too."""
+    """Add `fields` (event_id, order_id, …) to every line logged inside, across awaits and by libraries too."""
     return structlog.contextvars.bound_contextvars(**fields)
 
 
 def _quieter_libraries() -> Callable[[logging.LogRecord], bool]:
-    """On the handler, as filters on a logger don't see the lines of the loggers below it."""
+    """Return a filter for the handler, because a logger's filters don't see the lines of its child loggers."""
     once = OncePerWindow()
     return lambda record: not record.name.startswith(NEVER_BELOW_WARNING) or once.filter(record)
 
@@ -90,7 +90,7 @@ def _renderers(settings: CommonSettings) -> list[Processor]:
 
 
 def _printable_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep what a field quotes from outside, such as the error of a dead letter, from steering the terminal."""
+    """Escape text from outside in fields, such as the error of a dead letter, so that it can't control the terminal."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 

@@ -1,4 +1,4 @@
-"""Text from outside, safe to show on a terminal."""
+"""Make text from outside safe to show on a terminal."""
 
 import re
 from typing import Final
@@ -12,16 +12,16 @@ _STEERS: Final = re.compile(
     "\ud800-\udfff"  # surrogates, which no terminal's encoding has
     "]"
 )
-"""Characters that a terminal obeys, reorders text by, or doesn't show. Joiners of scripts and emoji are left."""
+"""Characters that control a terminal, reorder text or are invisible. Joiners of scripts and emoji are allowed."""
 
 
 def printable(text: str) -> str:
-    """Return `text` with every character that could steer a terminal written as `\\x1b` or `\\u202e`."""
+    """Return `text` with every character that could control a terminal escaped, as `\\x1b` or `\\u202e`."""
     return text if text.isprintable() else _STEERS.sub(_escaped, text)
 
 
 def printable_json(document: str) -> str:
-    """Return a JSON document with those characters as JSON's escapes: for a reader of JSON it is the same."""
+    """Return a JSON document with those characters as JSON escapes; its meaning doesn't change."""
     return document if document.isprintable() else _STEERS.sub(_json_escaped, document)
 
 

@@ -1,7 +1,7 @@
-"""A schema registry over HTTP, as Confluent, Karapace and Apicurio (in its compatible API) speak it.
+"""A client of a schema registry over HTTP: Confluent, Karapace, or Apicurio's compatible API.
 
-Fills `schemas.registry.SchemaRegistry`. An id never changes what it means, so who asks keeps the answers; a process
-asks once a schema. Source: Confluent Schema Registry API, /schemas/ids and /subjects.
+Implements `schemas.registry.SchemaRegistry`. An id always means the same schema, so callers cache the results; a
+process requests each schema once. Source: Confluent Schema Registry API, /schemas/ids and /subjects.
 """
 
 import json
@@ -15,51 +15,51 @@ import orjson
 from schemas.registry import AvroSchema, SchemaRegistryUnavailableError, UnknownSchemaError
 
 TIMEOUT_SECONDS: Final = 5.0
-"""One small answer from a server near by; the caller backs off and asks again, so there is no use in waiting longer."""
+"""A response is small and the server near; the caller retries with a backoff, so a longer wait is no help."""
 
 TOTAL_SECONDS: Final = 10.0
-"""Of one whole answer: a server that sends byte after byte meets no limit that counts from the last one."""
+"""The timeout of a whole response. A timeout between bytes doesn't stop a server that sends slowly."""
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
-"""Above any schema that is read (`shared.messaging.avro_guard`), as a text within JSON."""
+"""Larger than any accepted schema (`shared.messaging.avro_guard`) as text within JSON."""
 
 MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _REFUSALS: Final = frozenset({404, 409, 422})
-"""Answers that asking again would not change: no such schema, not compatible, not valid."""
+"""Statuses that a retry would not change: no such schema, not compatible, not valid."""
 
 
 class HttpSchemaRegistry:
-    """The registry at `url` (`http://registry:8081`, with `user:password@` where it wants them). Calls block."""
+    """The registry at `url` (`http://registry:8081`, with `user:password@` if required). Calls block."""
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        # Redirects lead elsewhere than the operator said, and compression hides how much an answer is.
+        # A redirect leads to a host that isn't configured, and compression hides the size of a response.
         headers = {"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"}
         self._client = httpx.Client(base_url=url, timeout=timeout_seconds, headers=headers, follow_redirects=False)
 
     def schema(self, schema_id: int) -> AvroSchema:
-        """The Avro schema of that id. Raises UnknownSchemaError, SchemaRegistryUnavailableError."""
-        answer = self._ask("GET", f"/schemas/ids/{schema_id}")
+        """Return the Avro schema with that id. Raises UnknownSchemaError, SchemaRegistryUnavailableError."""
+        answer = self._call("GET", f"/schemas/ids/{schema_id}")
         if answer.get("schemaType", "AVRO") != "AVRO" or answer.get("references"):
-            raise UnknownSchemaError(f"schema {schema_id} is no self-contained Avro schema")
+            raise UnknownSchemaError(f"schema {schema_id} is not a self-contained Avro schema")
         try:
-            schema = orjson.loads(answer["schema"])  # bounds the nesting, unlike json
+            schema = orjson.loads(answer["schema"])  # limits the nesting, unlike json
         except (KeyError, TypeError, ValueError) as error:
-            raise UnknownSchemaError(f"schema {schema_id} is no Avro schema") from error
+            raise UnknownSchemaError(f"schema {schema_id} is not an Avro schema") from error
         if not isinstance(schema, dict):
-            raise UnknownSchemaError(f"schema {schema_id} is no Avro record")
+            raise UnknownSchemaError(f"schema {schema_id} is not an Avro record")
         return schema
 
     def register(self, subject: str, schema: AvroSchema) -> int:
-        """The id of `schema` under `subject`, entered when new. Raises as the protocol says."""
+        """Return the id of `schema` under `subject`; registers it if it is new. Raises as the protocol describes."""
         body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
-        answer = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", body)
+        answer = self._call("POST", f"/subjects/{quote(subject, safe='')}/versions", body)
         schema_id = answer.get("id")
         if not isinstance(schema_id, int):
-            raise SchemaRegistryUnavailableError(f"The schema registry gave no id for the subject {subject}.")
+            raise SchemaRegistryUnavailableError(f"The schema registry returned no id for the subject {subject}.")
         return schema_id
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -68,7 +68,7 @@ class HttpSchemaRegistry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
         try:
             with self._client.stream(method, path, json=body) as response:
                 content = _content(response, path)
@@ -83,18 +83,18 @@ class HttpSchemaRegistry:
         try:
             answer = orjson.loads(content)
         except ValueError as error:
-            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is no JSON.") from error
+            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is not JSON.") from error
         if not isinstance(answer, dict):
-            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is no object.")
+            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is not a JSON object.")
         return answer
 
 
 def _content(response: httpx.Response, path: str) -> bytes:
-    """Read an answer within its bounds.
+    """Read a response within its limits.
 
     Raises:
-        UnknownSchemaError: it is too large, and would be so again.
-        SchemaRegistryUnavailableError: it takes too long, or is compressed although that wasn't asked for.
+        UnknownSchemaError: it is too large; a retry would not help.
+        SchemaRegistryUnavailableError: it takes too long, or is compressed although compression was declined.
     """
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is compressed.")

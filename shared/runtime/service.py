@@ -1,10 +1,10 @@
-"""How a service process begins and ends: log, signals, health, watchdog, exit code.
+"""Start and end a service process: log, signals, health, watchdog, exit code.
 
     settings = load_settings_or_exit(RedeemerSettings)
     sys.exit(run_service(main, settings, "redeemer"))
 
-where `main(context)` works until `context.stopping` is set. Exit codes: 0 left when asked · 2 a setting is missing or
-wrong · 70 a bug · 75 database or broker away for too long, no progress, or not drained in time: start it again.
+where `main(context)` works until `context.stopping` is set. Exit codes: 0 stopped as requested · 2 a setting is missing
+or wrong · 70 a bug · 75 database or broker unavailable for too long, no progress, or not drained in time: restart it.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from shared.runtime.shutdown import stop_on_signals
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 GARBAGE_OBJECTS = 100_000
-"""About what one batch makes: some tens of megabytes at most, before the collector looks."""
+"""About the number of objects of one batch: at most some tens of megabytes before a collection."""
 log = get_logger("service")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext(Generic[SomeSettings]):
-    """What a service's `main` is given. It returns soon after `stopping` is set."""
+    """The argument of a service's `main`, which must return soon after `stopping` is set."""
 
     name: str
     settings: SomeSettings
@@ -41,16 +41,16 @@ Main = Callable[[ServiceContext[SomeSettings]], Awaitable[None]]
 
 
 def run_service(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
-    """Run `main` until it returns or a signal asks it to; returns the exit code, also when `main` raised."""
+    """Run `main` until it returns or a signal stops it; return the exit code, also if `main` raises."""
     configure_logging(settings, name)
-    _collect_garbage_seldom()
+    _collect_garbage_rarely()
     return asyncio.run(_run(main, settings, name))
 
 
 async def together(*loops: Coroutine[Any, Any, None]) -> None:
-    """Run a service's loops side by side until all have returned; when one fails, the others end with it.
+    """Run a service's loops concurrently until all have returned; if one fails, the others are cancelled.
 
-    Raises what failed first, as it is: how the process ends depends on it.
+    Raises the first failure itself, not a group, because it decides the exit code.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -60,11 +60,11 @@ async def together(*loops: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from failed
 
 
-def _collect_garbage_seldom() -> None:
-    """Keep the collector out of the batches.
+def _collect_garbage_rarely() -> None:
+    """Keep the garbage collector from running during batches.
 
-    A batch makes tens of thousands of objects that all go when it is done, without a cycle among them; looking for
-    cycles every 700 objects took an eighth of a redeemer's time. What was imported is looked at no more.
+    A batch creates tens of thousands of objects, which are freed at its end without any cycles. A collection every 700
+    objects took an eighth of a redeemer's time. Imported objects are excluded from collections.
     """
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS, 20, 50)
@@ -79,30 +79,30 @@ async def _run(main: Main[SomeSettings], settings: SomeSettings, name: str) -> i
                 log.info("started", exit_within_seconds=settings.drain_seconds)
                 await _until_drained(main, context)
     except OperatorError as error:
-        log.error("can't run", problem=str(error))  # noqa: TRY400 - a sentence for the operator, not a traceback
+        log.error("can't run", problem=str(error))  # noqa: TRY400 - a message for the operator, not a traceback
         return EXIT_BAD_SETTINGS
     except TransientError as error:
-        log.error("giving up for now, to be started again", problem=str(error), exit_code=EXIT_RESTART)  # noqa: TRY400
+        log.error("exiting to be restarted", problem=str(error), exit_code=EXIT_RESTART)  # noqa: TRY400
         return EXIT_RESTART
     except Exception:
-        log.exception("a bug: leaving without committing", exit_code=EXIT_BUG)
+        log.exception("bug: exiting without committing", exit_code=EXIT_BUG)
         return EXIT_BUG
-    log.info("left")
+    log.info("stopped")
     return EXIT_CLEAN
 
 
 async def _until_drained(main: Main[SomeSettings], context: ServiceContext[SomeSettings]) -> None:
-    """Wait for `main`; once asked to stop, for `drain_seconds` at most."""
+    """Wait for `main`; after a request to stop, for `drain_seconds` at most."""
     work = asyncio.ensure_future(main(context))
-    asked = asyncio.create_task(context.stopping.wait())
+    stop_requested = asyncio.create_task(context.stopping.wait())
     try:
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             await asyncio.wait({work}, timeout=context.settings.drain_seconds)
         if not work.done():
-            log.error("not drained in time: leaving; what is not committed will be done again", exit_code=EXIT_RESTART)
+            log.error("not drained in time: exiting; uncommitted work will be done again", exit_code=EXIT_RESTART)
             logging.shutdown()
-            os._exit(EXIT_RESTART)  # cancelling might hang as the work does
+            os._exit(EXIT_RESTART)  # cancelling might hang too
         await work
     finally:
-        asked.cancel()
+        stop_requested.cancel()

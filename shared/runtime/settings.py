@@ -1,7 +1,7 @@
-"""Settings from the environment, each named `COUPONRY_…`, and from files for what must not stand in an environment.
+"""Settings from environment variables named `COUPONRY_…`, and from files for secrets.
 
-A value is looked for in this order: the arguments of the constructor, the variable `COUPONRY_DATABASE_URL`, then a file
-`couponry_database_url` in the folder that `COUPONRY_SECRETS_DIR` names (as Docker and Kubernetes hand secrets over).
+A value is looked up in this order: the constructor's arguments, the variable (`COUPONRY_DATABASE_URL`), then a file
+(`couponry_database_url`) in the folder `COUPONRY_SECRETS_DIR`, where Docker and Kubernetes mount secrets.
 """
 
 import os
@@ -28,11 +28,11 @@ SECRETS_DIR_VARIABLE = PREFIX + "SECRETS_DIR"
 
 
 class SettingsError(OperatorError):
-    """One sentence a variable, each naming it and saying what is wrong; never the value, which may be a secret."""
+    """Wrong or missing settings: one sentence per variable, without its value, which may be a secret."""
 
 
 class CommonSettings(BaseSettings):
-    """What every process has: its log."""
+    """The settings of every process: its log."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -50,7 +50,7 @@ class CommonSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before secret files; no `.env`, which would make a process depend on where it was started."""
+        """Return the environment, then secret files. No `.env`: a process must not depend on its working directory."""
         folder = os.environ.get(SECRETS_DIR_VARIABLE)
         if not folder:
             return init_settings, env_settings
@@ -60,35 +60,35 @@ class CommonSettings(BaseSettings):
 
 
 class NetworkSettings(CommonSettings):
-    """Whether servers beyond this machine may be talked to without encryption."""
+    """The setting for unencrypted connections to other machines."""
 
     allow_plaintext: bool = Field(
-        False, description="allow connections to brokers and PostgreSQL beyond this machine that aren't encrypted"
+        False, description="allow unencrypted connections to brokers and PostgreSQL on other machines"
     )
 
 
 class KafkaSettings(NetworkSettings):
-    """How to reach the broker, and what its topics are called here."""
+    """The connection to the broker, and the names of topics and groups."""
 
     kafka_bootstrap_servers: str = Field(min_length=1, description="host:port, several separated by commas")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: Path | None = Field(None, description="certificates to trust; the system's where absent")
+    kafka_ssl_cafile: Path | None = Field(None, description="certificates to trust; by default the system's")
     kafka_ssl_certfile: Path | None = Field(None, description="this client's certificate, for mutual TLS")
     kafka_ssl_keyfile: Path | None = None
     topic_prefix: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]*$",
         max_length=100,
-        description="before every topic, group and transactional id, so that several installations share a broker",
+        description="prefix of every topic, group and transactional id, so that installations can share a broker",
     )
     schema_registry_url: str | None = None
     event_format: Literal["json", "avro"] = "json"
 
     @model_validator(mode="after")
-    def _sasl_needs_a_login(self) -> Self:
+    def _require_sasl_login(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
@@ -99,91 +99,94 @@ class KafkaSettings(NetworkSettings):
         return self
 
     @model_validator(mode="after")
-    def _brokers_elsewhere_are_encrypted(self) -> Self:
+    def _require_encrypted_brokers(self) -> Self:
         if self.kafka_security_protocol.endswith("PLAINTEXT") and not self.allow_plaintext:
             hosts = [broker.strip().rpartition(":")[0] for broker in self.kafka_bootstrap_servers.split(",")]
             elsewhere = first_elsewhere(hosts)
             if elsewhere:
                 raise ValueError(
                     f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS names {elsewhere}, which is not this machine, and "
-                    f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} encrypts nothing: use SASL_SSL "
-                    f"or SSL, or set {PREFIX}ALLOW_PLAINTEXT=true where everybody on the network is trusted"
+                    f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} doesn't encrypt: use SASL_SSL "
+                    f"or SSL, or set {PREFIX}ALLOW_PLAINTEXT=true on a trusted network"
                 )
         return self
 
     def topic(self, name: str) -> str:
-        """A topic of the contract as it is called on this broker."""
+        """Return the broker's name of a topic."""
         return self.topic_prefix + name
 
     def group(self, service_name: str) -> str:
-        """The consumer group of a service on this broker; its transactional id is the same text."""
+        """Return the consumer group of a service on this broker. Its transactional id is the same."""
         return f"{self.topic_prefix}couponry.{service_name}"
 
 
 class DatabaseSettings(NetworkSettings):
-    """How to reach the ledger."""
+    """The connection to the ledger."""
 
     database_url: SecretStr = Field(min_length=1, description="postgresql://user:password@host:port/name")
 
     @model_validator(mode="after")
-    def _a_database_elsewhere_is_encrypted(self) -> Self:
+    def _require_encrypted_database(self) -> Self:
         if self.allow_plaintext:
             return self
         hosts, sslmode = hosts_and_sslmode(self.database_url.get_secret_value())
         elsewhere = first_elsewhere(hosts)
         if elsewhere and sslmode not in ENCRYPTED_SSLMODES:
             raise ValueError(
-                f"{PREFIX}DATABASE_URL names {elsewhere}, which is not this machine, and doesn't insist on encryption: "
+                f"{PREFIX}DATABASE_URL names {elsewhere}, which is not this machine, and doesn't require encryption: "
                 f"add ?sslmode=verify-full&sslrootcert=FILE to it (or sslmode=require), or set "
-                f"{PREFIX}ALLOW_PLAINTEXT=true where everybody on the network is trusted"
+                f"{PREFIX}ALLOW_PLAINTEXT=true on a trusted network"
             )
         return self
 
 
 class ServiceSettings(DatabaseSettings):
-    """What every service process has: the ledger, its health, and how long it waits before it leaves."""
+    """The settings of every service process: the ledger, its health, and its timeouts."""
 
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65535, description="/livez /readyz /metrics; 0 serves none")
     drain_seconds: float = Field(
-        15.0, gt=0, le=600, description="a stopping service has left by then; the supervisor's grace must be longer"
+        15.0,
+        gt=0,
+        le=600,
+        description="the most time to stop; the supervisor's grace period must be longer",
     )
     progress_timeout_seconds: float = Field(
-        120.0, gt=0, description="no progress for so long: exit, so that the supervisor restarts"
+        120.0, gt=0, description="exit after this time without progress, to be restarted by the supervisor"
     )
     ready_seconds: float = Field(
-        15.0, gt=0, description="not ready (/readyz) while one batch takes longer, or nothing went on for longer"
+        15.0, gt=0, description="not ready (/readyz) if one batch takes longer, or without progress for longer"
     )
     commit_seconds: float = Field(
         10.0,
         gt=0,
         le=30,
-        description="a COMMIT without an answer for so long: the connection is closed, the batch rerun",
+        description="the timeout of a COMMIT: then the connection is closed and the batch runs again",
     )
     transient_attempts: int = Field(
-        60, ge=1, description="tries of one batch while the database or broker is away, before leaving to be restarted"
+        60, ge=1, description="attempts of one batch during an outage before the process exits to be restarted"
     )
 
 
 class Settings(KafkaSettings, ServiceSettings):
-    """What every service has that reads or writes topics. Services subclass it."""
+    """The settings of every service that reads or writes topics. Services subclass it."""
 
-    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="records of one poll, hence of one transaction")
+    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="most records of one poll and one transaction")
     poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long one poll waits for the first record")
     session_timeout_ms: int = Field(
         30_000,
         ge=6_000,
         le=1_800_000,
-        description="without a heartbeat for so long, a consumer's partitions go elsewhere",
+        description="after this time without a heartbeat, a consumer's partitions are reassigned",
     )
     group_instance_id: str | None = Field(
         None,
         min_length=1,
         max_length=200,
-        description="this process's own name in its consumer group, the same after a restart, no other process's: "
-        "a restarted process then has its partitions back at once, a stopped one keeps them for the session timeout",
+        description="a unique name of this process in its consumer group that stays the same after a restart: "
+        "a restarted process gets its partitions back at once, a stopped one keeps them for the session timeout",
     )
-    rebalance_timeout_ms: int = Field(60_000, ge=2_000, le=1_800_000, description="work is drained within half of it")
+    rebalance_timeout_ms: int = Field(60_000, ge=2_000, le=1_800_000, description="work is drained in half this time")
 
 
 SomeSettings = TypeVar("SomeSettings", bound=CommonSettings)
@@ -193,7 +196,7 @@ def load_settings(settings_class: type[SomeSettings]) -> SomeSettings:
     """Read settings from the environment.
 
     Raises:
-        SettingsError: naming every variable that is missing or wrong.
+        SettingsError: at least one variable is missing or wrong; the text names them all.
     """
     try:
         return settings_class()
@@ -209,7 +212,7 @@ def load_settings(settings_class: type[SomeSettings]) -> SomeSettings:
 
 
 def load_settings_or_exit(settings_class: type[SomeSettings]) -> SomeSettings:
-    """Read settings; when one is missing or wrong, name it in one sentence and leave with code 2, no traceback."""
+    """Read settings; if any are missing or wrong, name them on standard error and exit with code 2."""
     try:
         return load_settings(settings_class)
     except SettingsError as error:

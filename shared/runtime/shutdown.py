@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT become an event: the work in hand is finished, then the process leaves, within a stated bound."""
+"""Turn SIGTERM and SIGINT into an event: the current work is finished, then the process exits, within a time limit."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ log = get_logger("service")
 
 @contextlib.contextmanager
 def stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
-    """While inside, SIGTERM and SIGINT set `stopping`; a second one leaves at once, as whoever sends two means it."""
+    """While inside, SIGTERM and SIGINT set `stopping`; a second signal exits the process at once."""
     loop = asyncio.get_running_loop()
 
     def stop(name: str) -> None:
         if stopping.is_set():
-            sys.stderr.write("asked twice to stop: leaving at once\n")
+            sys.stderr.write("second signal to stop: exiting at once\n")
             sys.stderr.flush()
             os._exit(EXIT_RESTART)
         log.info("stopping", signal=name)
@@ -37,7 +37,7 @@ def stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
 
 
 async def sleep_unless(stopping: asyncio.Event, seconds: float) -> bool:
-    """Wait `seconds`, or until `stopping` is set. Returns whether it is set."""
+    """Wait `seconds`, or until `stopping` is set; return whether it is set."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
     return stopping.is_set()

@@ -1,1 +1,1 @@
-"""Who is told of what over HTTP: endpoints, and the log of what was sent to them. Sending is the notifier's."""
+"""Webhook endpoints and the log of their deliveries. The notifier does the sending."""

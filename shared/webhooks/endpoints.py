@@ -1,4 +1,4 @@
-"""Endpoints: who wants to be told of what, and where."""
+"""Webhook endpoints: their URLs, event types and secrets."""
 
 import base64
 import secrets
@@ -17,10 +17,10 @@ from shared.runtime.encryption import keyring
 SQL_PACKAGE: Final = "shared.webhooks"
 ALL_TYPES: Final = "*"
 TEST_TYPE: Final = "webhook.test"
-"""What a test sends; nobody asks for it."""
+"""The type of test events. Endpoints don't subscribe to it."""
 
 OVERLAP_SECONDS: Final = 24 * 60 * 60
-"""How long the secret before a rotation signs beside the new one: a day to bring the new one to every receiver."""
+"""How long calls are also signed with the previous secret after a rotation: a day to update every receiver."""
 
 EVENT_TYPES: Final = (
     "coupon.redeemed",
@@ -29,12 +29,12 @@ EVENT_TYPES: Final = (
     "coupon.redemption_notified",
     "customer.erased",
 )
-"""What an endpoint can ask for: the redemption stream, which the notifier reads, its own notifications, and that a
-customer they told of was erased.
+"""The types an endpoint can subscribe to: those of the redemption stream, the notifier's own notifications, and
+the erasure of a customer that they mentioned.
 """
 
 SECRET_BYTES: Final = 32
-"""Standard Webhooks asks for 24 to 64 bytes; 32 is the size of the signature's hash."""
+"""Standard Webhooks requires 24 to 64 bytes; 32 is the size of the signature's hash."""
 
 MAX_URL_LENGTH: Final = addresses.MAX_URL_LENGTH
 ALLOW_PRIVATE: Final = "COUPONRY_WEBHOOKS_ALLOW_PRIVATE"
@@ -46,7 +46,7 @@ class EndpointError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """An endpoint just added. The secret is told once, here; the receiver checks signatures with it."""
+    """A new endpoint or a new secret. The secret is only returned here; receivers verify signatures with it."""
 
     endpoint_id: UUID
     secret: str
@@ -54,7 +54,7 @@ class NewEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint as it stands. `pending` and `failed` count its deliveries; `disabled_reason` is a sentence."""
+    """An endpoint. `pending` and `failed` count its deliveries; `disabled_reason` is a sentence."""
 
     endpoint_id: UUID
     url: str
@@ -68,16 +68,16 @@ class Endpoint:
 
 
 MOST_ENDPOINTS: Final = 200
-"""Each event is written once for every endpoint that wants its type, in the notifier's transaction."""
+"""The most endpoints. The notifier's transaction writes each event once for every subscribed endpoint."""
 
 
 def about(endpoint_id: UUID) -> str:
-    """Return what an endpoint's secrets belong to, which their encryption authenticates."""
+    """Return the owner of an endpoint's secrets, as authenticated by their encryption."""
     return f"webhook endpoint {endpoint_id}"
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raise EndpointError unless a webhook may be sent to `url`, as far as its text tells."""
+    """Raise EndpointError if the text of `url` shows that no webhook may be sent to it."""
     try:
         addresses.check_url(url, allow_private=allow_private, setting=ALLOW_PRIVATE)
     except UrlRefusedError as error:
@@ -87,9 +87,9 @@ def check_url(url: str, *, allow_private: bool) -> None:
 async def add(
     connection: Connection | Pool, url: str, event_types: Sequence[str] = (ALL_TYPES,), *, allow_private: bool = False
 ) -> NewEndpoint:
-    """Add an endpoint that is told of `event_types` (`*`: all) from now on.
+    """Add an endpoint that receives future events of `event_types` (`*`: all).
 
-    Raises EndpointError, and EncryptionError where the secret can't be stored encrypted.
+    Raises EndpointError, or EncryptionError if the secret can't be encrypted.
     """
     check_url(url, allow_private=allow_private)
     check_types(event_types)
@@ -100,12 +100,12 @@ async def add(
         await connection.fetchval(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types, MOST_ENDPOINTS)
         is None
     ):
-        raise EndpointError(f"There are {MOST_ENDPOINTS} endpoints already; remove one that isn't needed.")
+        raise EndpointError(f"There are already {MOST_ENDPOINTS} endpoints, the most allowed; remove one first.")
     return NewEndpoint(endpoint_id, secret)
 
 
 def check_types(event_types: Sequence[str]) -> None:
-    """Raise EndpointError for a type that nobody can be told of, or none at all."""
+    """Raise EndpointError for an unknown event type, or for none."""
     known = (*EVENT_TYPES, ALL_TYPES)
     unknown = sorted(set(event_types) - set(known))
     if unknown or not event_types:
@@ -125,7 +125,7 @@ async def change(
     *,
     allow_private: bool = False,
 ) -> None:
-    """Send to `url` from now on, and only `event_types`. Raises EndpointError."""
+    """Replace an endpoint's URL and event types. Raises EndpointError."""
     check_url(url, allow_private=allow_private)
     check_types(event_types)
     types = list(dict.fromkeys(event_types))
@@ -136,7 +136,7 @@ async def change(
 async def rotate(
     connection: Connection | Pool, endpoint_id: UUID, overlap_seconds: int = OVERLAP_SECONDS
 ) -> NewEndpoint:
-    """A new secret, told once; for `overlap_seconds` the one before signs beside it. Raises EndpointError."""
+    """Return a new secret. Calls are signed with both for `overlap_seconds`. Raises EndpointError."""
     secret = _new_secret()
     stored = keyring().encrypt(secret, about(endpoint_id))
     if await connection.fetchval(sql("endpoint_rotate", SQL_PACKAGE), endpoint_id, stored, overlap_seconds) is None:
@@ -145,13 +145,13 @@ async def rotate(
 
 
 async def remove(connection: Connection | Pool, endpoint_id: UUID) -> None:
-    """Tell an endpoint nothing ever again, and list it no more; its log stays. Raises EndpointError."""
+    """Remove an endpoint permanently. Its log is kept. Raises EndpointError."""
     if await connection.fetchval(sql("endpoint_remove", SQL_PACKAGE), endpoint_id) is None:
         raise _unknown(endpoint_id)
 
 
 async def show(connection: Connection | Pool, endpoint_id: UUID) -> Endpoint:
-    """One endpoint. Raises EndpointError when there is none such."""
+    """Return one endpoint. Raises EndpointError if it doesn't exist."""
     for one in await list_all(connection):
         if one.endpoint_id == endpoint_id:
             return one
@@ -159,7 +159,7 @@ async def show(connection: Connection | Pool, endpoint_id: UUID) -> Endpoint:
 
 
 async def list_all(connection: Connection | Pool) -> list[Endpoint]:
-    """Every endpoint, oldest first."""
+    """Return every endpoint, oldest first."""
     records = await connection.fetch(sql("endpoints_list", SQL_PACKAGE))
     return [
         Endpoint(
@@ -178,16 +178,16 @@ async def list_all(connection: Connection | Pool) -> list[Endpoint]:
 
 
 async def enable(connection: Connection | Pool, endpoint_id: UUID) -> None:
-    """Make an endpoint active again; deliveries that waited are sent. Raises EndpointError when there is none such."""
+    """Enable an endpoint; its pending deliveries are sent. Raises EndpointError if it doesn't exist."""
     if await connection.fetchval(sql("endpoint_enable", SQL_PACKAGE), endpoint_id) is None:
         raise _unknown(endpoint_id)
 
 
 async def disable(connection: Connection | Pool, endpoint_id: UUID, reason: str) -> None:
-    """Send nothing more to an endpoint, for `reason` (a sentence). Raises EndpointError when there is none such."""
+    """Disable an endpoint for `reason` (a sentence). Raises EndpointError if it doesn't exist."""
     if await connection.fetchval(sql("endpoint_disable", SQL_PACKAGE), endpoint_id, reason) is None:
         raise _unknown(endpoint_id)
 
 
 def _unknown(endpoint_id: UUID) -> EndpointError:
-    return EndpointError(f"There is no webhook endpoint {endpoint_id}; list them to see the ids.")
+    return EndpointError(f"No webhook endpoint has the id {endpoint_id}; list the endpoints to see their ids.")

@@ -1,4 +1,4 @@
-"""Endpoints' secrets at rest: whether this process can read them, and encrypting them under another key."""
+"""Endpoints' secrets at rest: check that this process can read them, and encrypt them under another key."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +14,7 @@ PAGE: Final = 500
 
 
 async def check_readable(pool: Pool) -> None:
-    """Raise EncryptionError where a key is missing for any endpoint's secret. Damaged ones are their endpoint's own."""
+    """Raise EncryptionError if the key of any endpoint's secret is missing. Damaged ones are skipped."""
     keys, after = keyring(), FIRST
     while records := await pool.fetch(sql("secrets_page", SQL_PACKAGE), after, PAGE):
         for record in records:
@@ -29,7 +29,7 @@ async def check_readable(pool: Pool) -> None:
 async def rotate_piece(pool: Pool, after: UUID | None, size: int) -> Piece[UUID]:
     """Encrypt the secrets of at most `size` endpoints, those after `after`, under the first key.
 
-    Raises EncryptionError where a key is missing; what was done before stays done.
+    Raises EncryptionError if a key is missing; earlier pieces stay done.
     """
     records = await pool.fetch(sql("secrets_page", SQL_PACKAGE), after or FIRST, size)
     changed: list[tuple[Any, ...]] = []

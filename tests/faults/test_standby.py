@@ -14,7 +14,7 @@ import pytest
 from schemas.topics import ORDERS
 from services.gateway.idempotency import IdempotencyStore, KeptAnswer
 from services.relay.position import LedgerWentBackError
-from services.relay.relay import AWAY, Relay
+from services.relay.relay import OUTAGE, Relay
 from services.relay.settings import RelaySettings
 from shared.domain.model.commands import Command
 from shared.domain.model.verdicts import Verdict
@@ -240,4 +240,4 @@ async def test_a_relay_stops_if_the_ledger_went_back(
 
 async def take_over(relay: Relay) -> int | None:
     """Run one step of `relay`; retry while a server is unavailable."""
-    return await again_while(AWAY, relay.run_once)
+    return await again_while(OUTAGE, relay.run_once)

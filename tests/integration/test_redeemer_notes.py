@@ -134,4 +134,4 @@ class Unreachable:
 async def test_a_batch_without_an_order_to_note_asks_the_ledger_nothing_about_that(events: list[ReceivedEvent]) -> None:
     redeemer = handler(Unreachable())  # type: ignore[arg-type]
 
-    assert await redeemer._notes_orders(events) is False
+    assert await redeemer._must_record_orders(events) is False

@@ -21,7 +21,7 @@ async def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COUPONRY_RELAY_TAKEOVER_SECONDS", "1")
-    monkeypatch.setattr(leadership, "SIGN_OF_LIFE_SECONDS", 0.1)
+    monkeypatch.setattr(leadership, "HEARTBEAT_SECONDS", 0.1)
     settings = RelaySettings()
     await create_topics(settings)
     return settings

@@ -212,9 +212,9 @@ async def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled_aga
 
 async def test_an_endpoint_that_does_not_exist_is_an_error_with_a_sentence(pool: Pool) -> None:
     nobody = UUID(int=0)
-    with pytest.raises(endpoints.EndpointError, match="There is no webhook endpoint"):
+    with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
         await endpoints.enable(pool, nobody)
-    with pytest.raises(endpoints.EndpointError, match="There is no webhook endpoint"):
+    with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
         await endpoints.disable(pool, nobody, "whatever")
     with pytest.raises(endpoints.EndpointError, match=r"Unknown event type coupon\.eaten"):
         await endpoints.add(pool, "https://example.com/", ["coupon.eaten"])
@@ -253,7 +253,7 @@ async def test_a_public_name_that_leads_to_loopback_is_never_connected_to(pool: 
     async with sending(pool, WebhookPolicy(), rebound) as sender:
         await sender.run_once()
     assert receiver.connections == 0
-    assert "hooks.example leads to 127.0.0.1" in await pool.fetchval("SELECT error FROM webhook_attempts")
+    assert "hooks.example resolves to 127.0.0.1" in await pool.fetchval("SELECT error FROM webhook_attempts")
 
 
 async def test_plain_http_is_refused_unless_private_addresses_are_allowed(pool: Pool, receiver: Receiver) -> None:
@@ -356,7 +356,7 @@ async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
     assert [call.path for call in receiver.calls] == ["/good"] * 3
     assert await delivery_states(pool) == {"delivered": 3, "pending": 3}
     errors = {row[0] for row in await pool.fetch("SELECT error FROM webhook_attempts WHERE error IS NOT NULL")}
-    assert errors == {"Couponry met a bug (KeyError); its log has the details"}
+    assert errors == {"Internal error in Couponry (KeyError); see its log for details"}
 
 
 async def test_there_are_no_more_endpoints_than_an_event_can_be_written_for(
@@ -365,7 +365,7 @@ async def test_there_are_no_more_endpoints_than_an_event_can_be_written_for(
     monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 2)
     first = await endpoints.add(pool, "https://example.com/1")
     await endpoints.add(pool, "https://example.com/2")
-    with pytest.raises(endpoints.EndpointError, match="2 endpoints already"):
+    with pytest.raises(endpoints.EndpointError, match="already 2 endpoints"):
         await endpoints.add(pool, "https://example.com/3")
     await endpoints.remove(pool, first.endpoint_id)
     await endpoints.add(pool, "https://example.com/3")

@@ -15,7 +15,7 @@ import h11
 import pytest
 
 from services.notifier.webhooks import deliveries
-from services.notifier.webhooks.deliveries import Message, Outcome, Room
+from services.notifier.webhooks.deliveries import Capacity, Message, Outcome
 from services.notifier.webhooks.policy import WebhookPolicy
 from services.notifier.webhooks.sender import Sender, open_client
 from shared.ledger.database import UNAVAILABLE, Pool, open_pool
@@ -48,9 +48,9 @@ async def enqueue(pool: Pool, count: int) -> list[str]:
     return [str(message.event_id) for message in messages]
 
 
-def room(calls: int, busy: dict[UUID, int] | None = None) -> Room:
-    """Room for `calls`, whichever endpoints they go to."""
-    return Room(calls, calls, busy or {})
+def capacity(calls: int, busy: dict[UUID, int] | None = None) -> Capacity:
+    """Capacity for `calls`, whichever endpoints they go to."""
+    return Capacity(calls, calls, busy or {})
 
 
 async def test_two_senders_never_take_the_same_delivery(pool: Pool, receiver: Receiver) -> None:
@@ -79,9 +79,9 @@ async def test_a_delivery_that_another_process_is_taking_is_left_to_it_without_w
         held = await other.fetch(
             "SELECT event_id::text FROM webhook_deliveries ORDER BY delivery_id LIMIT 2 FOR UPDATE"
         )
-        taken = await asyncio.wait_for(deliveries.claim(pool, LOCAL, room(100)), LONGEST_SECONDS)
+        taken = await asyncio.wait_for(deliveries.claim(pool, LOCAL, capacity(100)), LONGEST_SECONDS)
     assert {delivery.event_id for delivery in taken} == set(event_ids) - {record[0] for record in held}
-    assert {delivery.event_id for delivery in await deliveries.claim(pool, LOCAL, room(100))} == {
+    assert {delivery.event_id for delivery in await deliveries.claim(pool, LOCAL, capacity(100))} == {
         record[0] for record in held
     }
 
@@ -89,10 +89,10 @@ async def test_a_delivery_that_another_process_is_taking_is_left_to_it_without_w
 async def test_a_taken_delivery_is_not_due_before_its_lease_is_over(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 1)
-    assert len(await deliveries.claim(pool, LOCAL, room(100))) == 1
-    assert await deliveries.claim(pool, LOCAL, room(100)) == []
+    assert len(await deliveries.claim(pool, LOCAL, capacity(100))) == 1
+    assert await deliveries.claim(pool, LOCAL, capacity(100)) == []
     await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
-    (again,) = await deliveries.claim(pool, LOCAL, room(100))
+    (again,) = await deliveries.claim(pool, LOCAL, capacity(100))
     assert again.attempt == 2
 
 
@@ -101,9 +101,9 @@ async def test_one_endpoint_gets_no_more_calls_at_a_time_than_its_share(pool: Po
     busy = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 10)
-    taken = await deliveries.claim(pool, policy, room(100, {busy: 2}))
+    taken = await deliveries.claim(pool, policy, capacity(100, {busy: 2}))
     assert Counter(delivery.endpoint_id == busy for delivery in taken) == {True: 1, False: 3}
-    assert len(await deliveries.claim(pool, policy, room(2))) == 2
+    assert len(await deliveries.claim(pool, policy, capacity(2))) == 2
 
 
 SENDER_PROCESS = """
@@ -154,7 +154,7 @@ async def test_a_delivery_whose_every_attempt_was_lost_fails_without_another_cal
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 1)
     for _ in range(2):
-        assert len(await deliveries.claim(pool, policy, room(1))) == 1  # and the process dies
+        assert len(await deliveries.claim(pool, policy, capacity(1))) == 1  # and the process dies
         await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
     async with open_client(policy) as client:
         assert await Sender(pool, client, policy).run_once() == 1
@@ -175,9 +175,9 @@ async def test_a_sender_that_slept_through_its_lease_may_only_add_a_delivery(
 ) -> None:
     await endpoints.add(pool, "https://example.com/")
     await enqueue(pool, 1)
-    (first,) = await deliveries.claim(pool, LOCAL, room(1))
+    (first,) = await deliveries.claim(pool, LOCAL, capacity(1))
     await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
-    (second,) = await deliveries.claim(pool, LOCAL, room(1))
+    (second,) = await deliveries.claim(pool, LOCAL, capacity(1))
     await deliveries.record(pool, LOCAL, second, later)
     await deliveries.record(pool, LOCAL, first, earlier)
     assert await pool.fetchval("SELECT status FROM webhook_deliveries") == left
@@ -269,7 +269,7 @@ async def test_an_endpoint_without_a_call_comes_before_further_calls_to_others(p
     await enqueue(pool, 10)
     idle = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await enqueue(pool, 1)
-    taken = await deliveries.claim(pool, LOCAL, Room(4, 2, {busy: 3}))
+    taken = await deliveries.claim(pool, LOCAL, Capacity(4, 2, {busy: 3}))
     assert Counter(delivery.endpoint_id for delivery in taken) == {idle: 1, busy: 2}
 
 
@@ -278,7 +278,7 @@ async def test_each_lane_takes_for_its_own_endpoints_only(pool: Pool, receiver: 
     quick = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await enqueue(pool, 3)
     for lane, expected in ((True, slow), (False, quick)):
-        taken = await deliveries.claim(pool, LOCAL, Room(10, 10, {}, slow=lane, slow_endpoints=(slow,)))
+        taken = await deliveries.claim(pool, LOCAL, Capacity(10, 10, {}, slow=lane, slow_endpoints=(slow,)))
         assert [delivery.endpoint_id for delivery in taken] == [expected] * 3
 
 

@@ -42,7 +42,7 @@ EMPTY = {"type": "record", "name": "E", "fields": []}
 NOTHING = {"type": "fixed", "name": "N", "size": 0}
 MANY = number(10**9)
 
-CUT_SHORT = "The Avro body is cut short"
+CUT_SHORT = "The Avro body is truncated"
 HOSTILE_BODIES = [
     pytest.param(TREE, (b"\x02a\x02" * 400_000) + b"\x02a\x00", id="recursion that ends the process"),
     pytest.param(record(a=array("null")), MANY + b"\x00", id="a billion nulls"),
@@ -118,7 +118,7 @@ def test_a_schema_beyond_the_limits_is_refused_once_and_for_all(schema: AvroSche
     codec = Codec(registry=registry)
     for _ in range(3):
         text = refusal(codec, paid(framed(1, b"\x02a")))
-        assert text.startswith("The schema that the Avro body names is")
+        assert text.startswith("The Avro body's schema is")
         assert told in text
     assert registry.asked == 1
 

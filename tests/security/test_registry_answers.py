@@ -77,9 +77,9 @@ def dripping(over: threading.Event) -> Iterator[bytes]:
             SchemaRegistryUnavailableError,
             "compressed",
         ),
-        (answer(DEEP), UnknownSchemaError, "no Avro schema"),
-        (answer(b"[" * 100_000), SchemaRegistryUnavailableError, "no JSON"),
-        (answer(b'{"schema": "' + b"\\u0000" * 10 + b'"}'), UnknownSchemaError, "no Avro schema"),
+        (answer(DEEP), UnknownSchemaError, "not an Avro schema"),
+        (answer(b"[" * 100_000), SchemaRegistryUnavailableError, "not JSON"),
+        (answer(b'{"schema": "' + b"\\u0000" * 10 + b'"}'), UnknownSchemaError, "not an Avro schema"),
     ],
     ids=["endless", "dripping", "redirect", "compressed", "deep schema", "deep answer", "NUL"],
 )

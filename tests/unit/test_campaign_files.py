@@ -209,7 +209,7 @@ def test_a_billion_laughs_attack_is_refused() -> None:
         (
             json.dumps(ONE_JSON | {"nmae": 1, "name": "\\ud800"}, indent=1).replace("\\\\", "\\"),
             [
-                "f.json:8: campaign 'a', nmae: is no field that is known here; correct or remove it.",
+                "f.json:8: campaign 'a', nmae: is not a known field; correct or remove it.",
                 r"f.json:9: contains half a character (a lone surrogate such as \ud800); correct the text.",
             ],
         ),
@@ -235,7 +235,7 @@ def test_problems_in_json_are_reported_with_their_lines(text: str, says: list[st
         ),
         (
             f"{ONE}window:\n  time_zone: Mars/Olympus\n",
-            "f.yaml:4: campaign 'a', window.time_zone: is no time zone",
+            "f.yaml:4: campaign 'a', window.time_zone: is not a time zone",
         ),
     ],
 )
@@ -255,7 +255,7 @@ def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
     )
     assert problems_of(text) == [
         "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
-        "f.yaml:6: campaign 'b', limits.spent: is no field that is known here; correct or remove it.",
+        "f.yaml:6: campaign 'b', limits.spent: is not a known field; correct or remove it.",
         "f.yaml:7: campaign 'b', campaign_id: already used on line 4; give each campaign an id of its own.",
         "f.yaml:9: campaign 'b', code.shared_code: already used on line 3; give each campaign a code of its own.",
         "f.yaml:10: campaign 'a', campaign_id: already used on line 1; give each campaign an id of its own.",
@@ -281,7 +281,7 @@ def test_a_file_with_too_many_problems_says_how_many_more() -> None:
 
 def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
     problems = problems_of(f'{ONE}"\\e[2J": 1\n')
-    assert problems == ["f.yaml:3: campaign 'a', '\\x1b[2J': is no field that is known here; correct or remove it."]
+    assert problems == ["f.yaml:3: campaign 'a', '\\x1b[2J': is not a known field; correct or remove it."]
 
 
 def test_a_file_that_is_too_large_is_refused_packed_or_not() -> None:

@@ -39,7 +39,7 @@ def test_both_modes_give_the_same_attributes() -> None:
     ("name", "value", "text"),
     [
         ("specversion", None, 'specversion: is missing; send "1.0".'),
-        ("specversion", "0.3", 'specversion: this version of CloudEvents is not known; send "1.0".'),
+        ("specversion", "0.3", 'specversion: this version of CloudEvents is not supported; send "1.0".'),
         ("id", None, "id: is missing or empty."),
         ("id", "", "id: is missing or empty."),
         ("id", "  ", "id: is missing or empty."),
@@ -86,7 +86,7 @@ def test_an_attribute_of_another_json_type_is_refused(name: str, value: Any) -> 
 
 
 def test_a_header_that_is_no_utf8_is_refused() -> None:
-    with pytest.raises(InvalidDocumentError, match=r"^ce_id: is no UTF-8 text\.$"):
+    with pytest.raises(InvalidDocumentError, match=r"^ce_id: is not valid UTF-8\.$"):
         from_headers({**HEADERS, "ce_id": b"\xff"}, "json")
 
 
@@ -147,11 +147,11 @@ def test_one_attribute_among_the_headers_means_binary_mode(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (b"hello", "No CloudEvent was found: send the attributes as ce_ headers beside the data, or one JSON object"),
-        (b"[]", "No CloudEvent was found: send the attributes as ce_ headers beside the data, or one JSON object"),
+        (b"hello", "No CloudEvent was found: send the attributes as ce_ headers with the data as the value,"),
+        (b"[]", "No CloudEvent was found: send the attributes as ce_ headers with the data as the value,"),
         (b"\x00\x00\x00\x00\x01abc", "No CloudEvent was found"),
         (b"{}", 'specversion: is missing; send "1.0".'),
-        (json.dumps({**DOCUMENT, "data_base64": "e30="}).encode(), "data_base64: can't be read here; send data as a"),
+        (json.dumps({**DOCUMENT, "data_base64": "e30="}).encode(), "data_base64: is not supported; send data as a"),
         (
             json.dumps({**DOCUMENT, "datacontenttype": "text/xml"}).encode(),
             'datacontenttype: must be "application/json"',

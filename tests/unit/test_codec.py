@@ -126,7 +126,7 @@ ORDER = example("order_placed")
         (
             record("elsewhere", json.dumps(ORDER).encode()),
             "unknown_topic",
-            "No events are read from the topic elsewhere.",
+            "Couponry reads no events from the topic elsewhere.",
         ),
         (
             record("orders", json.dumps({**ORDER, "data": {**ORDER["data"], "amount": "-1"}}).encode()),
@@ -138,7 +138,7 @@ ORDER = example("order_placed")
             "bad_data",
             "currency: must be a currency of",
         ),
-        (binary({**ORDER, "data": {**ORDER["data"], "customer": {}}}), "bad_data", "customer: names nobody; give"),
+        (binary({**ORDER, "data": {**ORDER["data"], "customer": {}}}), "bad_data", "customer: has no identifier; give"),
         (record("orders", json.dumps({**ORDER, "data": None}).encode()), "bad_data", "data: must be an object."),
         (
             record("orders", json.dumps({k: v for k, v in ORDER.items() if k != "data"}).encode()),

@@ -135,16 +135,16 @@ def test_what_avro_can_hold_is_still_judged_like_json() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        (paid(BARE), 'ce_dataschema: is missing; send "urn:couponry:order.paid:v1", or the Confluent wire format.'),
-        (paid(framed(7, BARE)), "The Avro body names its schema by an id, and no schema registry is configured; set"),
-        (paid(b"\x00\x01"), "The Avro body ends within its schema id."),
-        (paid(BARE[:-1], DATASCHEMA), "The Avro body is cut short or does not fit its schema."),
-        (paid(BARE + b"x", DATASCHEMA), "The Avro body is longer than its schema says."),
-        (paid(BARE, ("ce_dataschema", b"urn:couponry:order.paid:v9")), "ce_dataschema: names a type or version that"),
-        (paid(BARE, ("ce_dataschema", b"http://x")), "ce_dataschema: names no schema that is committed; write it as"),
+        (paid(BARE), 'ce_dataschema: is missing; send "urn:couponry:order.paid:v1" or use the Confluent wire format.'),
+        (paid(framed(7, BARE)), "The Avro body names its schema by an id, but no schema registry is configured; set"),
+        (paid(b"\x00\x01"), "The Avro body is truncated within its schema id."),
+        (paid(BARE[:-1], DATASCHEMA), "The Avro body is truncated or does not match its schema."),
+        (paid(BARE + b"x", DATASCHEMA), "The Avro body has extra bytes after the fields of its schema."),
+        (paid(BARE, ("ce_dataschema", b"urn:couponry:order.paid:v9")), "ce_dataschema: names an unknown type or version"),
+        (paid(BARE, ("ce_dataschema", b"http://x")), "ce_dataschema: is not the name of a schema; write it as"),
         (
             paid(BARE, ("ce_dataschema", b"urn:couponry:order.placed:v1")),
-            "ce_dataschema: names a schema of order.placed, but ce_type is order.paid.",
+            "ce_dataschema: is a schema of order.placed, but ce_type is order.paid.",
         ),
     ],
 )
@@ -157,17 +157,17 @@ def test_a_committed_schema_of_another_type_is_refused_even_after_it_was_used() 
     _, value, headers = Codec(event_format="avro").encode(outgoing("order_placed"))
     codec.decode(Record("orders", 0, 0, 0, None, value, tuple(headers)))
     text = refusal(codec, paid(BARE, ("ce_dataschema", b"urn:couponry:order.placed:v1")))
-    assert text == "ce_dataschema: names a schema of order.placed, but ce_type is order.paid."
+    assert text == "ce_dataschema: is a schema of order.placed, but ce_type is order.paid."
 
 
 def test_an_id_that_the_registry_does_not_know_makes_the_record_unreadable() -> None:
     text = refusal(Codec(registry=RegistryInMemory()), paid(framed(9, BARE)))
-    assert text == "The schema registry knows no schema of the id 9."
+    assert text == "The schema registry has no schema with the id 9."
 
 
 def test_a_schema_that_is_none_makes_the_record_unreadable() -> None:
     codec = Codec(registry=RegistryInMemory({"type": "nonsense"}))
-    assert refusal(codec, paid(framed(1, BARE))) == "The schema that the Avro body names is not valid."
+    assert refusal(codec, paid(framed(1, BARE))) == "The Avro body's schema is not valid."
 
 
 def test_a_registry_that_gives_no_answer_says_nothing_about_the_record() -> None:

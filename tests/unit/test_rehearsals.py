@@ -262,7 +262,7 @@ LISTED = "give lists of codes by campaign, as texts, like {ten: [TEN-1, TEN-2]}.
         ),
         (
             "{order: {amount: 10, cycle: 2}}",
-            "Step 1, order: cycle: a cycle of which subscription? Give subscription_id, or leave cycle out.",
+            "Step 1, order: cycle: needs a subscription_id; give it, or leave cycle out.",
         ),
         (
             "{order: {amount: 10, placed_at: yesterday}}",

@@ -66,11 +66,11 @@ async def test_a_batch_in_hand_for_too_long_is_not_ready_though_its_attempts_are
     health.started()
     report = ConsumerReport("tests", health)
     report.assigned(set())
-    report.batch_taken()
+    report.batch_started()
     await asyncio.sleep(0.02)
     report.failed_attempt("handler", "away", 1, 0.1)
     assert "batch" in await health.unready()
-    report.batch_left()
+    report.batch_ended()
     health.note_progress()
     assert "batch" not in await health.unready()
 

@@ -78,7 +78,7 @@ def test_a_signal_drains_and_leaves_with_code_0(number: signal.Signals) -> None:
         service.send_signal(number)
         _, stderr = service.communicate(timeout=20)
     assert service.returncode == 0
-    assert [line["event"] for line in lines(stderr)] == ["started", "stopping", "drained", "left"]
+    assert [line["event"] for line in lines(stderr)] == ["started", "stopping", "drained", "stopped"]
 
 
 def test_a_service_that_does_not_drain_in_time_leaves_with_code_75() -> None:

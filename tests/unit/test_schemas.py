@@ -218,16 +218,16 @@ def test_a_problem_never_shows_the_documents_values() -> None:
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        (b"", "This is no valid JSON (EOF"),
-        (b"{", "This is no valid JSON (EOF"),
+        (b"", "This is not valid JSON (EOF"),
+        (b"{", "This is not valid JSON (EOF"),
         (b"[]", "Must be an object."),
         (b"null", "Must be an object."),
         (b'"text"', "Must be an object."),
-        (b'{"order_id": "\xff"}', "This is no valid JSON (invalid unicode"),
-        (b'{"order_id": "\\ud800"}', "This is no valid JSON (unexpected end of hex escape"),
-        (b"\xef\xbb\xbf{}", "This is no valid JSON (expected value"),
-        (b'{"x":' + b"[" * 10_000, "This is no valid JSON (recursion limit"),
-        (b'{"order_id": 1' + b"1" * 5_000 + b"}", "This is no valid JSON (number out of range"),
+        (b'{"order_id": "\xff"}', "This is not valid JSON (invalid unicode"),
+        (b'{"order_id": "\\ud800"}', "This is not valid JSON (unexpected end of hex escape"),
+        (b"\xef\xbb\xbf{}", "This is not valid JSON (expected value"),
+        (b'{"x":' + b"[" * 10_000, "This is not valid JSON (recursion limit"),
+        (b'{"order_id": 1' + b"1" * 5_000 + b"}", "This is not valid JSON (number out of range"),
     ],
 )
 def test_a_document_that_is_no_object_is_refused(document: bytes, text: str) -> None:
@@ -297,7 +297,7 @@ def test_arbitrary_json_in_an_orders_field_is_read_or_refused(field: str, value:
 @pytest.mark.parametrize("customer", [{}, {"customer_id": None, "email": None}, {"email": ""}])
 def test_a_customer_without_any_identifier_is_a_problem(customer: dict[str, Any]) -> None:
     problem = parse(OrderPlaced, changed("order_placed", customer=customer)).problem()
-    assert problem == "customer: names nobody; give customer_id, email or mobile, or null for a guest."
+    assert problem == "customer: has no identifier; give customer_id, email or mobile, or null for a guest."
 
 
 @pytest.mark.parametrize("name", ["customer_id", "email", "mobile"])
@@ -310,7 +310,7 @@ def test_a_customer_may_carry_any_one_identifier(name: str) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
 def test_metadata_that_could_not_be_written_again_is_a_problem(value: Any) -> None:
     reward = parse(RewardEarned, changed("reward_earned", metadata={"a": value}))
-    assert reward.problem() == "metadata: holds NaN or Infinity, which are no JSON; leave them out."
+    assert reward.problem() == "metadata: holds NaN or Infinity, which are not valid JSON; leave them out."
 
 
 @pytest.mark.parametrize(
@@ -390,8 +390,8 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
 @pytest.mark.parametrize(
     ("section", "text"),
     [
-        ({"discont": {}}, "discont: is no field that is known here; correct or remove it."),
-        ({"limits": {"use_per_coupon": 1}}, "limits.use_per_coupon: is no field that is known here"),
+        ({"discont": {}}, "discont: is not a known field; correct or remove it."),
+        ({"limits": {"use_per_coupon": 1}}, "limits.use_per_coupon: is not a known field"),
         ({"campaign_id": ""}, "campaign_id: must not be empty."),
         ({"status": "on"}, "status: must be 'active', 'paused' or 'archived'."),
         (
@@ -412,19 +412,19 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ({"eligibility": {"min_order_amount": "5"}}, "The amount discount.max_discount needs a currency; give"),
         ({"limits": {"uses_total": 0}}, "limits.uses_total: must be greater than or equal to 1."),
         ({"limits": {"uses_total": "5"}}, "limits.uses_total: must be a whole number."),
-        ({"window": {"valid_for": "P0D"}}, "window.valid_for: must be longer than nothing and at most 100 years"),
-        ({"window": {"valid_for": "P200Y"}}, "window.valid_for: must be longer than nothing and at most 100 years"),
+        ({"window": {"valid_for": "P0D"}}, "window.valid_for: must be more than 0 and at most 100 years"),
+        ({"window": {"valid_for": "P200Y"}}, "window.valid_for: must be more than 0 and at most 100 years"),
         ({"window": {"ends_at": "soon"}}, f"window.ends_at: {A_MOMENT}"),
-        ({"window": {"ends_at": "2026-02-30"}}, "window.ends_at: is no day of the calendar."),
+        ({"window": {"ends_at": "2026-02-30"}}, "window.ends_at: is not a day of the calendar."),
         ({"window": {"ends_at": "2026-02-01T00:00:00"}}, "window.ends_at: has no time zone;"),
-        ({"window": {"time_zone": "Mars/Olympus"}}, "window.time_zone: is no time zone; write one as"),
-        ({"window": {"time_zone": "../../etc/passwd"}}, "window.time_zone: is no time zone; write one as"),
+        ({"window": {"time_zone": "Mars/Olympus"}}, "window.time_zone: is not a time zone; write one as"),
+        ({"window": {"time_zone": "../../etc/passwd"}}, "window.time_zone: is not a time zone; write one as"),
         ({"code": {"pattern": "A-##", "shared_code": "A"}}, "code: pattern and shared_code are both given; keep one"),
-        ({"source": {"kind": "external"}}, "source: url is missing; an external source needs the address to ask."),
+        ({"source": {"kind": "external"}}, "source: url is missing; an external source needs the address of its API."),
         ({"source": {"kind": "pool", "url": "http://x"}}, 'source.url: belongs to a source of kind "external" only.'),
         ({"issues_on": [{"event": "order.placed"}]}, "issues_on[0].event: must be 'customer.signed_up' or 'reward"),
         ({"issues_on": [{"event": "reward.earned", "match": {"rule_id": 42}}]}, "issues_on[0].match.rule_id: must be"),
-        ({"metadata": {"a": float("nan")}}, "metadata: holds NaN or Infinity, which are no JSON; leave them out."),
+        ({"metadata": {"a": float("nan")}}, "metadata: holds NaN or Infinity, which are not valid JSON; leave them out."),
         ({"metadata": {"a": [2**63]}}, "metadata: holds an integer of more than 64 bits, which few can read; write it"),
         ({"metadata": {"a": -(10**100)}}, "metadata: holds an integer of more than 64 bits, which few can read;"),
         (

@@ -50,8 +50,8 @@ class Calls:
 
 
 def calls(lanes: Lanes, *, slow: bool) -> tuple[int, int]:
-    """(calls, further calls) that the lane has room for."""
-    return next(((room.calls, room.further_calls) for room in lanes.rooms() if room.slow == slow), (0, 0))
+    """(calls, further calls) that the lane has lane for."""
+    return next(((lane.calls, lane.further_calls) for lane in lanes.free_capacity() if lane.slow == slow), (0, 0))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_a_call_that_becomes_slow_makes_room_in_the_quick_lane_at_once(clo
     started = Calls(lanes)
     started.start(HANGS, 4)
     started.start(UUID(int=3), 4)
-    assert lanes.rooms() == []
+    assert lanes.free_capacity() == []
     assert lanes.seconds_until_slow() == 1.0
     clock.now = 1.0
     lanes.collect()
@@ -98,7 +98,7 @@ async def test_slow_calls_beyond_their_lane_count_in_the_quick_one_so_that_the_t
         started.start(UUID(int=number))
     clock.now = 2.0
     lanes.collect()
-    assert lanes.rooms() == []
+    assert lanes.free_capacity() == []
     assert len(lanes.tasks) == 2 * POLICY.concurrency
     await started.finish()
 
@@ -111,12 +111,12 @@ async def test_one_quick_answer_makes_an_endpoint_quick_again_unless_other_calls
     lanes.collect()
     (quick,) = started.start(HANGS)
     await started.finish(quick)
-    assert [room.slow_endpoints for room in lanes.rooms()] == [(HANGS,)] * 2
+    assert [lane.slow_endpoints for lane in lanes.free_capacity()] == [(HANGS,)] * 2
     await started.finish(hanging)
-    assert [room.slow_endpoints for room in lanes.rooms()] == [(HANGS,)] * 2
+    assert [lane.slow_endpoints for lane in lanes.free_capacity()] == [(HANGS,)] * 2
     (quick,) = started.start(HANGS)
     await started.finish(quick)
-    assert [room.slow_endpoints for room in lanes.rooms()] == [()]
+    assert [lane.slow_endpoints for lane in lanes.free_capacity()] == [()]
 
 
 async def test_what_a_call_raises_is_raised_and_leaves_nothing_behind(clock: Clock) -> None:

@@ -1,1 +1,1 @@
-"""Where codes come from beforehand: external APIs are asked here; generated codes and pools are the ledger's own."""
+"""External sources of codes. Generated codes and pools are part of the ledger."""

@@ -1,8 +1,8 @@
-"""One question to an external coupon API: POST `{"email": …}`, a 2xx JSON answer with a `coupon_code`.
+"""Request a code from an external coupon API: POST `{"email": …}`, expect 2xx JSON with a `coupon_code`.
 
-Source of the contract: the published "custom coupon" API of reward engines, seen from the side that calls.
-Whatever the API does (hang, drip, redirect, answer with a megabyte, answer nonsense), a question ends within
-`ApiLimits.total_seconds` as an `Answer`; it never raises for what the other side did.
+Source of the contract: the published "custom coupon" API of reward engines, seen from the caller's side.
+Whatever the API does (hang, drip, redirect, send a megabyte or nonsense), a request ends within
+`ApiLimits.total_seconds` with an `Answer`; the other side's behaviour never raises an error.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from shared.outgoing.addresses import AddressRefusedError, Resolve, UrlRefusedEr
 ALLOW_PRIVATE: Final = "COUPONRY_SOURCES_ALLOW_PRIVATE"
 
 MAX_BODY_BYTES = 64 * 1024
-"""An answer is one code; what is longer is not this API."""
+"""The longest response body read, in bytes. A response holds one code, so a longer one is not from this API."""
 
 MAX_CODE_LENGTH = 255
-"""Longest code taken, in characters: that of every identifier in the events."""
+"""The longest code accepted, in characters: the same limit as for every identifier in the events."""
 
 MAX_ERROR_LENGTH = 500
-"""Longest error text kept beside a request, in characters."""
+"""The longest error text stored with a request, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a question: the code (`""` where the campaign goes without codes), or why there is none."""
+    """The outcome of a request: the code (`""` if the campaign goes without codes), or why there is none."""
 
     code: str | None
     error: str | None = None
@@ -39,9 +39,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """Bounds of a question: `try_seconds` of one try, `total_seconds` of all tries and the pauses between them.
+    """Limits of a request: `try_seconds` for one attempt, `total_seconds` for all attempts and the pauses between.
 
-    `allow_private`: sources may have http:// URLs and addresses that aren't public.
+    `allow_private`: allow sources with http:// URLs and non-public addresses.
     """
 
     attempts: int = 3
@@ -50,8 +50,8 @@ class ApiLimits:
     allow_private: bool = False
 
 
-class _AgainError(Exception):
-    """The API could not answer now and may later. `pause_seconds` is what it asked for, None where it named nothing."""
+class _RetryableError(Exception):
+    """The API can't answer now but may later. `pause_seconds` is its Retry-After, None if it sent none."""
 
     def __init__(self, text: str, pause_seconds: float | None = None) -> None:
         super().__init__(text)
@@ -59,13 +59,13 @@ class _AgainError(Exception):
 
 
 class _RefusedError(Exception):
-    """The API answered, and no code can be had from its answer."""
+    """The API answered, but its answer holds no usable code."""
 
 
 def open_client(limits: ApiLimits, connections: int, resolver: Resolve = resolve) -> httpx.AsyncClient:
     """Return a client that connects to checked addresses only and follows no redirects.
 
-    A redirect would carry the configured headers, secrets among them, elsewhere.
+    A redirect would send the configured headers, which may hold secrets, to another host.
     """
     return transport.open_client(
         allow_private=limits.allow_private,
@@ -76,32 +76,34 @@ def open_client(limits: ApiLimits, connections: int, resolver: Resolve = resolve
     )
 
 
-async def ask(client: httpx.AsyncClient, source: Source, email: str, idempotency_key: str, limits: ApiLimits) -> Answer:
-    """Ask `source` for a code for `email`. Transport errors, 429 and 5xx are tried again, with the same key."""
+async def request_code(
+    client: httpx.AsyncClient, source: Source, email: str, idempotency_key: str, limits: ApiLimits
+) -> Answer:
+    """Request a code for `email` from `source`. Transport errors, 429 and 5xx are retried with the same key."""
     try:
         check_url(source.url or "", allow_private=limits.allow_private, setting=ALLOW_PRIVATE)
         async with asyncio.timeout(limits.total_seconds):
-            # The timeout above bounds the tries; stamina's own would only look at the clock between them.
+            # The timeout above limits each attempt too; stamina's own is only checked between attempts.
             async for attempt in stamina.retry_context(
-                on=_pause, attempts=limits.attempts, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
+                on=_retry_pause, attempts=limits.attempts, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
             ):
                 with attempt:
                     body = await _post(client, source, email, idempotency_key, limits.try_seconds)
                     return Answer(_code(body, source.without_code))
     except TimeoutError:
         return Answer(None, f"No answer within {limits.total_seconds:g} seconds.")
-    except (_AgainError, _RefusedError, AddressRefusedError, UrlRefusedError) as error:
+    except (_RetryableError, _RefusedError, AddressRefusedError, UrlRefusedError) as error:
         return Answer(None, str(error)[:MAX_ERROR_LENGTH])
     except httpx.HTTPError as error:
         return Answer(None, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH])
     except (httpx.InvalidURL, UnicodeError) as error:
         return Answer(None, f"The campaign's source can't be called: {error}"[:MAX_ERROR_LENGTH])
-    raise AssertionError("every try either returns or raises")
+    raise AssertionError("every attempt either returns or raises")
 
 
-def _pause(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds."""
-    if isinstance(error, _AgainError):
+def _retry_pause(error: Exception) -> bool | float:
+    """Return whether to retry, or the seconds to wait before the retry."""
+    if isinstance(error, _RetryableError):
         return True if error.pause_seconds is None else error.pause_seconds
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
@@ -109,12 +111,12 @@ def _pause(error: Exception) -> bool | float:
 async def _post(
     client: httpx.AsyncClient, source: Source, email: str, idempotency_key: str, try_seconds: float
 ) -> bytes:
-    # Compression is declined: a small answer can unpack to one that no memory holds.
+    # Compression is declined: a small response could unpack to more than fits in memory.
     headers = httpx.Headers({"Accept": "application/json", "Accept-Encoding": "identity"})
     headers.update(dict(source.headers))
     headers["Idempotency-Key"] = idempotency_key
     try:
-        # httpx's timeouts count from byte to byte; an answer that drips in would outlast them.
+        # httpx's timeouts restart at each byte, so a response that drips in would outlast them.
         async with (
             asyncio.timeout(try_seconds),
             client.stream(
@@ -122,7 +124,7 @@ async def _post(
             ) as response,
         ):
             if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.status_code >= 500:
-                raise _AgainError(f"Answered with status {response.status_code}.", _retry_after(response))
+                raise _RetryableError(f"Answered with status {response.status_code}.", _retry_after(response))
             if not response.is_success:
                 raise _RefusedError(f"Answered with status {response.status_code}.")
             body = bytearray()
@@ -132,11 +134,11 @@ async def _post(
                     raise _RefusedError(f"Answered with more than {MAX_BODY_BYTES} bytes.")
             return bytes(body)
     except TimeoutError:
-        raise _AgainError(f"No answer within {try_seconds:g} seconds.") from None
+        raise _RetryableError(f"No answer within {try_seconds:g} seconds.") from None
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """The seconds of a Retry-After header; its other form, a date, is not honoured."""
+    """Return the seconds of a Retry-After header. Not supported: its other form, a date."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else None
 
@@ -151,9 +153,9 @@ def _code(body: bytes, without_code: bool) -> str:
         raise _RefusedError("Answered without a coupon_code.")
     code = code.strip()
     if without_code:
-        return ""  # the contract: "the value will be ignored"
+        return ""  # from the contract: "the value will be ignored"
     if not code:
         raise _RefusedError("Answered with an empty coupon_code, and the campaign is not one without codes.")
     if len(code) > MAX_CODE_LENGTH or not code.isprintable():
-        raise _RefusedError("Answered with a coupon_code that nobody could type.")
+        raise _RefusedError("Answered with a coupon_code that is too long or has unprintable characters.")
     return code

@@ -1,8 +1,8 @@
-"""Codes from external coupon APIs, fetched before the ledger decides and outside its transaction.
+"""Request codes from external coupon APIs, before the ledger decides and outside its transaction.
 
-Each question is a row of `external_requests`: written and committed before the API is called, completed and committed
-after. A batch that is delivered again finds the answers it already has and asks only what is still open, under the same
-Idempotency-Key. Why this neither loses nor doubles: docs/decisions/0010-external-codes.md.
+Each request is a row of `external_requests`, committed before the API is called and completed in a second commit
+afterwards. A retried batch reuses recorded answers and sends only the open requests, with the same Idempotency-Key.
+Why no code is lost or requested twice: docs/decisions/0010-external-codes.md.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from services.issuer.sources.coupon_api import Answer, ApiLimits, ask
+from services.issuer.sources.coupon_api import Answer, ApiLimits, request_code
 from shared.domain.model.campaign import Campaign, Source
 from shared.domain.model.commands import IssueCoupons
 from shared.domain.model.ids import derived_id
@@ -32,11 +32,11 @@ _Pair = tuple[str, str]
 
 
 class SourcesTooSlowError(Exception):
-    """Not everything could be asked in one batch's time. What was answered is kept; the rest is asked the next time."""
+    """A batch's time ended before all requests were sent. Recorded answers are kept; the retry sends the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _CodeRequest:
     command_id: str
     campaign_id: str
     idempotency_key: str
@@ -44,14 +44,14 @@ class _Question:
     email: str
     event_id: str
     problem: str | None
-    """why it isn't asked; None where it is"""
+    """why it isn't sent; None if it is"""
 
 
 class ExternalCodes:
-    """Asks external sources for the codes that a batch of commands needs.
+    """Requests the codes that a batch of commands needs from external sources.
 
-    At most `concurrency` calls run at a time. After `batch_seconds` no further call is begun, so a batch takes no
-    longer than that and one call's `limits.total_seconds` together.
+    At most `concurrency` calls run at a time. No call is started after `batch_seconds`, so a batch takes at most
+    `batch_seconds` plus one call's `limits.total_seconds`.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class ExternalCodes:
     async def supply(
         self, commands: Sequence[IssueCoupons], campaigns: Mapping[str, Campaign]
     ) -> Sequence[IssueCoupons]:
-        """The same commands, with `external_codes` filled in. A campaign missing there got no code from its source.
+        """Return `commands` with `external_codes` filled in. A campaign missing there got no code from its source.
 
-        Raises SourcesTooSlowError where time ran out; asking again goes on where this left off.
+        Raises SourcesTooSlowError if the time is over; a second call continues where this one stopped.
         """
         wanted = _wanted(commands, campaigns)
         if not wanted:
@@ -80,79 +80,79 @@ class ExternalCodes:
 
     async def _still_wanted(
         self, wanted: Mapping[_Pair, IssueCoupons], campaigns: Mapping[str, Campaign]
-    ) -> list[_Question]:
+    ) -> list[_CodeRequest]:
         rows = await self._pool.fetch(
             sql("external_codes_wanted", PACKAGE),
             [command_id for command_id, _ in wanted],
             [campaign_id for _, campaign_id in wanted],
             [command.natural_key for command in wanted.values()],
         )
-        now = {(row["command_id"], row["campaign_id"]): row["decided_at"] for row in rows}
-        questions: dict[str, _Question] = {}
+        decided_at = {(row["command_id"], row["campaign_id"]): row["decided_at"] for row in rows}
+        requests: dict[str, _CodeRequest] = {}
         for pair, command in wanted.items():
             campaign = campaigns[pair[1]]
-            if pair not in now or not _in_window(campaign, command.at, now[pair]):
+            if pair not in decided_at or not _in_window(campaign, command.at, decided_at[pair]):
                 continue
             key = idempotency_key(command, campaign.campaign_id)
-            # The same occasion twice in a batch is one question, of the first: that is the one the ledger issues for.
+            # One request per occasion: of duplicates in a batch, the ledger issues for the first.
             email = (command.customer.email or "").strip()
-            source, problem = _readable(campaign)
-            questions.setdefault(key, _Question(*pair, key, source, email, command.cause.id, problem))
-        return list(questions.values())
+            source, problem = _decrypted_source(campaign)
+            requests.setdefault(key, _CodeRequest(*pair, key, source, email, command.cause.id, problem))
+        return list(requests.values())
 
-    async def _codes(self, questions: Sequence[_Question]) -> dict[_Pair, str]:
-        if not questions:
+    async def _codes(self, requests: Sequence[_CodeRequest]) -> dict[_Pair, str]:
+        if not requests:
             return {}
         rows = await self._pool.fetch(
             sql("external_requests_open", PACKAGE),
-            [question.command_id for question in questions],
-            [question.campaign_id for question in questions],
-            [question.idempotency_key for question in questions],
+            [request.command_id for request in requests],
+            [request.campaign_id for request in requests],
+            [request.idempotency_key for request in requests],
         )
-        by_pair = {(question.command_id, question.campaign_id): question for question in questions}
+        by_pair = {(request.command_id, request.campaign_id): request for request in requests}
         codes: dict[_Pair, str] = {}
-        unanswered: list[_Question] = []
+        unanswered: list[_CodeRequest] = []
         for row in rows:
             pair = (row["command_id"], row["campaign_id"])
             if row["status"] == "asked":
                 unanswered.append(replace(by_pair[pair], idempotency_key=str(row["idempotency_key"])))
             elif row["code"] is not None:
                 codes[pair] = row["code"]
-        codes.update(await self._ask_all(unanswered))
+        codes.update(await self._send_all(unanswered))
         return codes
 
-    async def _ask_all(self, questions: Sequence[_Question]) -> dict[_Pair, str]:
+    async def _send_all(self, requests: Sequence[_CodeRequest]) -> dict[_Pair, str]:
         loop = asyncio.get_running_loop()
         last_start = loop.time() + self._batch_seconds
         codes: dict[_Pair, str] = {}
-        # In waves, so that answers are noted by one statement each wave and none waits long to be safe.
-        for start in range(0, len(questions), self._concurrency):
+        # In waves: one statement records a wave's answers, and no answer waits long to be stored.
+        for start in range(0, len(requests), self._concurrency):
             if loop.time() > last_start:
                 raise SourcesTooSlowError(
-                    f"External sources answered {start} of {len(questions)} questions in {self._batch_seconds:g} s."
+                    f"External sources answered {start} of {len(requests)} requests in {self._batch_seconds:g} s."
                 )
-            wave = questions[start : start + self._concurrency]
+            wave = requests[start : start + self._concurrency]
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ask(question)) for question in wave]
-            codes.update(await self._note(wave, [task.result() for task in tasks]))
+                tasks = [group.create_task(self._send(request)) for request in wave]
+            codes.update(await self._record(wave, [task.result() for task in tasks]))
         return codes
 
-    async def _ask(self, question: _Question) -> Answer:
-        with bound(event_id=question.event_id, campaign_id=question.campaign_id):
-            answer = Answer(None, question.problem)
-            if question.problem is None:
-                answer = await ask(
-                    self._client, question.source, question.email, question.idempotency_key, self._limits
+    async def _send(self, request: _CodeRequest) -> Answer:
+        with bound(event_id=request.event_id, campaign_id=request.campaign_id):
+            answer = Answer(None, request.problem)
+            if request.problem is None:
+                answer = await request_code(
+                    self._client, request.source, request.email, request.idempotency_key, self._limits
                 )
             if answer.code is None:
                 log.warning("an external source gave no code", problem=answer.error)
         return answer
 
-    async def _note(self, questions: Sequence[_Question], answers: Sequence[Answer]) -> dict[_Pair, str]:
+    async def _record(self, requests: Sequence[_CodeRequest], answers: Sequence[Answer]) -> dict[_Pair, str]:
         rows = await self._pool.fetch(
             sql("external_requests_answer", PACKAGE),
-            [question.command_id for question in questions],
-            [question.campaign_id for question in questions],
+            [request.command_id for request in requests],
+            [request.campaign_id for request in requests],
             ["refused" if answer.code is None else "answered" for answer in answers],
             [answer.code for answer in answers],
             [answer.error for answer in answers],
@@ -161,12 +161,12 @@ class ExternalCodes:
 
 
 def idempotency_key(command: IssueCoupons, campaign_id: str) -> str:
-    """The key (a UUID) under which a source is asked: the same for one occasion, whatever event id it comes under."""
+    """Return the Idempotency-Key (a UUID) of a request: the same for one occasion, also under several event ids."""
     return derived_id("external", command.natural_key or command.command_id, campaign_id)
 
 
 def _wanted(commands: Iterable[IssueCoupons], campaigns: Mapping[str, Campaign]) -> dict[_Pair, IssueCoupons]:
-    """What would have to be asked, as far as can be told without the ledger."""
+    """Return the pairs that need a code, as far as is known without the ledger, with their commands."""
     return {
         (command.command_id, campaign_id): command
         for command in commands
@@ -178,10 +178,10 @@ def _wanted(commands: Iterable[IssueCoupons], campaigns: Mapping[str, Campaign])
     }
 
 
-def _readable(campaign: Campaign) -> tuple[Source, str | None]:
-    """The campaign's source with its headers decrypted, or why they are damaged.
+def _decrypted_source(campaign: Campaign) -> tuple[Source, str | None]:
+    """Return the campaign's source with its headers decrypted, or the source and why they are damaged.
 
-    Raises EncryptionError where a key is missing, before anything is noted or asked.
+    Raises EncryptionError if a key is missing, before anything is recorded or sent.
     """
     try:
         headers = decrypted_headers(campaign.campaign_id, dict(campaign.source.headers))

@@ -1,5 +1,5 @@
--- One attempt's outcome, on the attempt, its delivery and the endpoint, in one statement and so in one transaction.
--- A process that slept through its lease may not undo what the next attempt found: only a delivery is final.
+-- Records one attempt's outcome on the attempt, its delivery and the endpoint, in one statement and so atomically.
+-- A process whose lease has expired must not overwrite the next attempt's outcome; only "delivered" always counts.
 WITH attempt AS (
     INSERT INTO webhook_attempts (delivery_id, attempt, attempted_at, status_code, error, latency_ms)
     VALUES ($1, $2, now() - make_interval(secs => coalesce($5::integer, 0) / 1000.0), $3, $4, $5)

@@ -1,6 +1,6 @@
--- Takes what is due for one lane of this process: of each of its endpoints the longest due, as many as it has free
--- calls for, none that another process is taking. First calls come before second ones, so that no endpoint waits for
--- another's backlog; $7 bounds the further ones. Puts them off by the lease, so that no transaction is open during the
+-- Claims due deliveries for one lane of this process: for each endpoint the oldest, up to its free calls, skipping
+-- those that another process is claiming. First calls come before second ones, so that no endpoint waits for
+-- another's backlog; $7 limits the further ones. Postpones them by the lease, so that no transaction is open during the
 -- call and a process that dies costs one attempt, not the delivery.
 WITH waiting AS (
     SELECT due.delivery_id, due.next_attempt_at, coalesce(busy.calls, 0)

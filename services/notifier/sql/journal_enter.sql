@@ -1,5 +1,5 @@
--- Which events of this batch are new: the key decides, also between two processes that read the same event.
--- Sorted, so that two such processes wait for each other in one order and never in a circle.
+-- Records the new events of a batch and returns them: the key decides, also if two processes read the same event.
+-- Sorted, so that two such processes can't deadlock.
 INSERT INTO journal (command_id, fingerprint, kind, outcome, order_id, verdict, decided_at)
 SELECT command_id, fingerprint, 'NotifyRedemption', outcome, order_id, json_build_object('outcome', outcome), now()
 FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[]) AS entry (command_id, fingerprint, outcome, order_id)

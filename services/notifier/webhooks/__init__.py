@@ -1,1 +1,1 @@
-"""Webhooks: endpoints that want to be told, and the sender that tells them."""
+"""Webhook deliveries and their sender."""

@@ -1,4 +1,4 @@
-"""Deliveries: one event on its way to one endpoint, as Postgres remembers it."""
+"""Deliveries: one event to be sent to one endpoint, as stored in Postgres."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event for whoever asked for its type. `payload` is the exact text that is signed and sent."""
+    """An event for the endpoints subscribed to its type. `payload` is the exact text that is signed and sent."""
 
     event_id: UUID
     type: str
@@ -29,9 +29,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that this process has taken. `attempt` counts from 1 and includes attempts whose outcome was lost.
+    """A delivery claimed by this process. `attempt` counts from 1 and includes attempts whose outcome was lost.
 
-    The secrets are as they are stored, encrypted or not.
+    The secrets are as stored, encrypted or not.
     """
 
     delivery_id: int
@@ -43,15 +43,15 @@ class Delivery:
     payload: str
     attempt: int
     previous_secret: str | None = None
-    """the secret before a rotation, while receivers may still check by it"""
+    """the secret before a rotation, while receivers may still verify with it"""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What may be taken for one lane: `calls` at most, `further_calls` of them to endpoints that have one already.
+class Capacity:
+    """The calls that one lane may start: at most `calls`, at most `further_calls` to endpoints that have one running.
 
-    `busy` counts the calls under way by endpoint. `slow`: take for the endpoints of `slow_endpoints`, else for all
-    others.
+    `busy` counts the running calls by endpoint. `slow`: claim for the endpoints in `slow_endpoints`, otherwise for
+    all others.
     """
 
     calls: int
@@ -63,7 +63,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt: the answer's status, or why there was none. Only 2xx has no `error`."""
+    """The outcome of one attempt: the response status, or why there was none. `error` is None only for 2xx."""
 
     status_code: int | None = None
     error: str | None = None
@@ -71,36 +71,36 @@ class Outcome:
 
     @property
     def delivered(self) -> bool:
-        """Whether the other side has taken the event."""
+        """True if the endpoint accepted the event."""
         return self.error is None
 
     @property
     def gone(self) -> bool:
-        """Whether the other side wants to hear nothing more, ever."""
+        """True if the endpoint asked never to be called again."""
         return self.status_code == GONE
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What an outcome meant: for the delivery, and for the endpoint when that changed."""
+    """The delivery's status after an outcome, and why the endpoint was disabled, if it was."""
 
     status: DeliveryStatus
     endpoint_disabled_reason: str | None = None
 
 
 def payload(event_type: str, happened_at: datetime, data_json: bytes) -> str:
-    """A Standard Webhooks payload: type, RFC 3339 timestamp in UTC, and the event's data as it is."""
+    """Return a Standard Webhooks payload: type, RFC 3339 timestamp in UTC, and the event's data unchanged."""
     body = {"type": event_type, "timestamp": happened_at, "data": orjson.Fragment(data_json)}
     return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
 
 
 async def wanted_types(connection: Connection) -> frozenset[str]:
-    """The event types that any active endpoint asked for; `*` stands for all."""
+    """Return the event types that active endpoints subscribe to; `*` means all."""
     return frozenset(record[0] for record in await connection.fetch(sql("endpoints_wanted_types", SQL_PACKAGE)))
 
 
 async def enqueue(connection: Connection, messages: Sequence[Message]) -> None:
-    """Write a delivery of each message for each active endpoint that asked for its type; what stands stays as it is."""
+    """Add a delivery of each message for each active endpoint subscribed to its type. Existing ones are unchanged."""
     if not messages:
         return
     await connection.execute(
@@ -111,29 +111,29 @@ async def enqueue(connection: Connection, messages: Sequence[Message]) -> None:
     )
 
 
-async def claim(pool: Pool, policy: WebhookPolicy, room: Room) -> list[Delivery]:
-    """Take due deliveries as far as there is `room`, none that another process has, and count an attempt on each.
+async def claim(pool: Pool, policy: WebhookPolicy, capacity: Capacity) -> list[Delivery]:
+    """Claim due deliveries up to `capacity`, skipping those of other processes, and count an attempt on each.
 
-    Endpoints without a call come first. What is taken isn't due again before `policy.lease_seconds` have passed.
+    Endpoints without a running call come first. A claimed delivery isn't due again for `policy.lease_seconds`.
     """
     records = await pool.fetch(
         sql("deliveries_claim", SQL_PACKAGE),
-        list(room.busy.keys()),
-        list(room.busy.values()),
+        list(capacity.busy.keys()),
+        list(capacity.busy.values()),
         policy.endpoint_concurrency,
-        room.slow,
-        list(room.slow_endpoints),
-        room.calls,
-        room.further_calls,
+        capacity.slow,
+        list(capacity.slow_endpoints),
+        capacity.calls,
+        capacity.further_calls,
         policy.lease_seconds,
     )
     return [Delivery(*record) for record in records]
 
 
 async def record(pool: Pool, policy: WebhookPolicy, delivery: Delivery, outcome: Outcome) -> Recorded:
-    """Write an attempt's outcome down: delivered, to be tried again after a wait, or failed for good.
+    """Record an attempt's outcome: delivered, pending until the retry, or failed permanently.
 
-    An endpoint is disabled at its `policy.disable_after`th failed delivery in a row, and at once when it is gone.
+    An endpoint is disabled after `policy.disable_after` failed deliveries in a row, and immediately if it is gone.
     """
     status: DeliveryStatus = "delivered"
     if not outcome.delivered:

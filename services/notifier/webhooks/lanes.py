@@ -1,9 +1,8 @@
-"""Which calls run at a time: endpoints that are slow to answer share calls of their own, apart from the others.
+"""Two lanes for concurrent webhook calls: one for quick endpoints, one for slow ones.
 
-A call that lasts longer than `slow_seconds` moves to the slow lane, and so does its endpoint until it answers quickly
-again. Each lane has `concurrency` calls, so that any number of endpoints that hang takes no call from one that
-doesn't. Within a lane an endpoint without a call comes before one that has some, and a part of the calls is kept for
-such endpoints.
+A call that lasts longer than `slow_seconds` moves to the slow lane with its endpoint, until the endpoint answers
+quickly again. Each lane has `concurrency` calls, so endpoints that hang take no calls from quick ones. Within a lane,
+endpoints without a running call come first, and part of the calls is reserved for them.
 """
 
 import asyncio
@@ -13,18 +12,18 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from services.notifier.webhooks.deliveries import Delivery, Room
+from services.notifier.webhooks.deliveries import Capacity, Delivery
 from services.notifier.webhooks.policy import WebhookPolicy
 
 FIRST_CALLS_PART: Final = 4
-"""A quarter of a lane's calls is for endpoints that have none under way."""
+"""One in this many of a lane's calls is reserved for endpoints without a running call."""
 
 SLOW_ENDPOINTS_MAX: Final = 10_000
-"""Slow endpoints remembered; beyond it the one found first is forgotten and is found slow again at its next call."""
+"""The most slow endpoints remembered. Beyond it the oldest is dropped; its next slow call marks it again."""
 
 
 class Lanes:
-    """The calls that a sender has under way. `clock` returns seconds, for tests that don't wait."""
+    """The running calls of a sender. `clock` returns seconds; tests replace it to avoid waiting."""
 
     def __init__(self, policy: WebhookPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
@@ -37,28 +36,28 @@ class Lanes:
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
-        """The calls under way, as tasks."""
+        """The running calls."""
         return frozenset(self._calls)
 
     def start(self, task: asyncio.Task[None], delivery: Delivery) -> None:
-        """Count `task`, which calls the endpoint of `delivery`, as under way."""
+        """Count `task`, which calls the endpoint of `delivery`, as a running call."""
         self._calls[task] = (delivery.endpoint_id, self._clock())
 
     def collect(self) -> None:
-        """Forget finished calls and note which endpoints are slow. Raises what a call raised, which is a bug."""
+        """Remove finished calls and mark slow endpoints. Raises the error of a failed call, which is a bug."""
         now = self._clock()
         finished = [task for task in self._calls if task.done()]
         for task in finished:
             endpoint_id, started = self._calls.pop(task)
-            self._note(endpoint_id, is_slow=now - started >= self._policy.slow_seconds)
-        # After those that ended: one quick answer doesn't make an endpoint quick while other calls to it hang.
+            self._mark(endpoint_id, is_slow=now - started >= self._policy.slow_seconds)
+        # After the finished calls: one quick answer doesn't make an endpoint quick while other calls to it hang.
         for endpoint_id, started in self._calls.values():
             if now - started >= self._policy.slow_seconds:
-                self._note(endpoint_id, is_slow=True)
+                self._mark(endpoint_id, is_slow=True)
         for task in finished:
             task.result()
 
-    def _note(self, endpoint_id: UUID, *, is_slow: bool) -> None:
+    def _mark(self, endpoint_id: UUID, *, is_slow: bool) -> None:
         if not is_slow:
             self._slow.pop(endpoint_id, None)
             return
@@ -66,12 +65,13 @@ class Lanes:
         while len(self._slow) > SLOW_ENDPOINTS_MAX:
             del self._slow[next(iter(self._slow))]
 
-    def rooms(self) -> list[Room]:
-        """Return the lanes in which a call may be started now, the quick one first."""
-        return [room for room in (self._room(slow=False), self._room(slow=True)) if room.calls > 0]
+    def free_capacity(self) -> list[Capacity]:
+        """Return the capacity of each lane in which a call can start now, the quick lane first."""
+        lanes = (self._capacity(slow=False), self._capacity(slow=True))
+        return [capacity for capacity in lanes if capacity.calls > 0]
 
     def seconds_until_slow(self) -> float:
-        """Return when the next call under way becomes slow and leaves its place to another; infinity for never."""
+        """Return the seconds until the next running call becomes slow and frees its place, or infinity."""
         now = self._clock()
         return min(
             (
@@ -82,21 +82,21 @@ class Lanes:
             default=float("inf"),
         )
 
-    def _room(self, *, slow: bool) -> Room:
+    def _capacity(self, *, slow: bool) -> Capacity:
         busy = Counter(endpoint_id for endpoint_id, _ in self._calls.values())
         lane = {endpoint_id: calls for endpoint_id, calls in busy.items() if (endpoint_id in self._slow) == slow}
         other = sum(busy.values()) - sum(lane.values())
-        # An endpoint found slow takes its calls along, which may be more than the slow lane has: those count here.
+        # A slow endpoint takes its calls to the slow lane. Calls beyond that lane's size count in this one.
         overflow = max(other - self._policy.concurrency, 0)
         free = self._policy.concurrency - sum(lane.values()) - overflow
         if slow and not self._slow:
             free = 0
-        kept = self._policy.concurrency // FIRST_CALLS_PART
+        reserved = self._policy.concurrency // FIRST_CALLS_PART
         further = sum(calls - 1 for calls in lane.values())
-        return Room(
+        return Capacity(
             slow=slow,
             calls=max(free, 0),
-            further_calls=max(min(free, self._policy.concurrency - kept - further), 0),
+            further_calls=max(min(free, self._policy.concurrency - reserved - further), 0),
             busy=busy,
             slow_endpoints=tuple(self._slow),
         )

@@ -1,16 +1,16 @@
-"""How webhooks are sent: bounds and waits, apart from where they are configured."""
+"""The limits and waits of the webhook sender, independent of the settings they come from."""
 
 import random
 from dataclasses import dataclass
 from typing import Final
 
 BACKOFF_FACTOR: Final = 4.0
-"""Ten attempts from five seconds on then reach over a day: a night's outage on the other side loses nothing."""
+"""With ten attempts and a first wait of five seconds, retries span over a day, longer than a night's outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookPolicy:
-    """Bounds of the sender; the defaults are the settings' defaults, whose descriptions say what each means."""
+    """Limits of the sender. Meaning and defaults: see the settings of the same names."""
 
     allow_private: bool = False
     timeout_seconds: float = 10.0
@@ -26,12 +26,12 @@ class WebhookPolicy:
     drain_seconds: float = 12.0
 
     def wait_seconds(self, attempt: int, random_fraction: float | None = None) -> float:
-        """How long to wait after the failed `attempt` (1, 2, …): between half of the step and the whole of it.
+        """Return the seconds to wait after the failed `attempt` (1, 2, …): between half a step and a whole one.
 
-        `random_fraction` in [0, 1) is drawn when absent. The spread keeps the deliveries that failed together (the
-        other side was down) from coming back together.
+        `random_fraction` in [0, 1) is drawn if absent. The jitter spreads the retries of deliveries that failed
+        together.
         """
         fraction = random.random() if random_fraction is None else random_fraction  # noqa: S311 - spreads, guards nothing
-        # The exponent is bounded so that no number of attempts overflows a float; the cap is reached long before.
+        # The exponent is limited so that a float can't overflow; the longest wait is reached long before.
         step: float = min(self.backoff_max_seconds, self.backoff_seconds * BACKOFF_FACTOR ** min(attempt - 1, 30))
         return step * (1 + fraction) / 2

@@ -1,8 +1,8 @@
-"""The sender: takes what is due, calls the endpoints, writes down what they answered.
+"""The sender: claims due deliveries, calls the endpoints, records the outcomes.
 
-A delivery is taken by putting its next attempt ahead (a lease) and committing; the call is made with no transaction
-open; then its outcome is recorded. A process that dies in between has made a call that nobody remembers, and when the
-lease is over another attempt is made: receivers tell the two apart from two events by the `webhook-id`, the event's id.
+A delivery is claimed by postponing its next attempt (a lease) and committing. The call is made without an open
+transaction; then its outcome is recorded. If the process dies in between, the call is repeated when the lease ends.
+Receivers recognise the repeated call by the `webhook-id`, the event's id.
 """
 
 import asyncio
@@ -33,22 +33,20 @@ from shared.webhooks.endpoints import EndpointError, about, check_url
 log = get_logger("webhooks")
 
 RESPONSE_BYTES_MAX: Final = 4_096
-"""An answer is its status; of the body the beginning is read, for the record of a failed attempt."""
+"""How much of a response body is read, for the record of a failed attempt. Only the status decides the outcome."""
 
 ERROR_CHARACTERS_MAX: Final = 500
 
-AWAY = Backoff(first_seconds=0.5, longest_seconds=30.0)
+OUTAGE_BACKOFF = Backoff(first_seconds=0.5, longest_seconds=30.0)
 
-AWAY_ATTEMPTS_MAX: Final = 60
-"""Tries while the database is away, half an hour, before the process leaves to be started again."""
+OUTAGE_ATTEMPTS_MAX: Final = 60
+"""Attempts while the database is unavailable (about half an hour) before the process exits to be restarted."""
 
-ATTEMPTS: Final = prometheus_client.Counter(
-    "couponry_webhook_attempts", "Webhook calls by what became of them.", ["outcome"]
-)
+ATTEMPTS: Final = prometheus_client.Counter("couponry_webhook_attempts", "Webhook calls by outcome.", ["outcome"])
 
 
 def open_client(policy: WebhookPolicy, resolver: Resolve = resolve) -> httpx.AsyncClient:
-    """Return the client that webhooks are sent by: checked addresses only, no redirects."""
+    """Return the client for webhook calls: it connects to checked addresses only and follows no redirects."""
     return transport.open_client(
         allow_private=policy.allow_private,
         connections=2 * policy.concurrency,  # both lanes
@@ -67,46 +65,45 @@ class Sender:
         self._policy = policy
 
     async def run_once(self) -> int:
-        """Take what is due, at most as much as may run at a time, wait for its end; return how many attempts that was.
+        """Claim due deliveries up to the concurrency limits, wait until all calls end, and return their number.
 
-        Raises one of `TRY_AGAIN` when the database is away or busy.
+        Raises one of `TRY_AGAIN` if the database is unavailable or busy.
         """
         lanes = Lanes(self._policy)
         try:
-            taken = await self._start_due(lanes)
-            if taken:
+            started = await self._start_due(lanes)
+            if started:
                 await asyncio.wait(lanes.tasks)
             lanes.collect()
         finally:
             await _cancel(lanes.tasks)
-        return taken
+        return started
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop` is set, then finish the calls under way (within `drain_seconds`) and return.
+        """Send until `stop` is set, then finish the running calls (within `drain_seconds`) and return.
 
-        Every finished call makes room for the next, and slow endpoints have a lane of their own, so that a slow
-        endpoint holds up nobody but itself.
+        The next call starts as soon as one finishes. Slow endpoints have a lane of their own.
 
-        Raises TransientError when the database has been away for too long, EncryptionError when a secret needs a key
-        that isn't set.
+        Raises TransientError if the database is unavailable for too long, EncryptionError if the key of a secret
+        isn't set.
         """
         lanes = Lanes(self._policy)
         stopping = asyncio.create_task(stop.wait())
-        away = 0
+        failures = 0
         try:
             while not stop.is_set():
                 wait_seconds = self._policy.poll_seconds
                 try:
-                    taken = await self._start_due(lanes)
-                    away = 0
-                    if taken and lanes.rooms():
-                        wait_seconds = 0  # there may be more: an endpoint's share was full, or the batch was
+                    started = await self._start_due(lanes)
+                    failures = 0
+                    if started and lanes.free_capacity():
+                        wait_seconds = 0  # more may be due: an endpoint's share or the batch was full
                 except TRY_AGAIN as error:
-                    away += 1
-                    if away >= AWAY_ATTEMPTS_MAX:
-                        raise TransientError(f"PostgreSQL is away: {error}") from error
-                    wait_seconds = AWAY.seconds(away)
-                    log.warning("database away", error=str(error), wait_seconds=wait_seconds)
+                    failures += 1
+                    if failures >= OUTAGE_ATTEMPTS_MAX:
+                        raise TransientError(f"PostgreSQL is unavailable: {error}") from error
+                    wait_seconds = OUTAGE_BACKOFF.seconds(failures)
+                    log.warning("database unavailable", error=str(error), wait_seconds=wait_seconds)
                 wait_seconds = min(wait_seconds, lanes.seconds_until_slow())
                 await asyncio.wait({stopping, *lanes.tasks}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
                 lanes.collect()
@@ -117,17 +114,17 @@ class Sender:
             await _cancel({stopping, *lanes.tasks})
 
     async def _start_due(self, lanes: Lanes) -> int:
-        taken = 0
-        for room in lanes.rooms():
-            for delivery in await claim(self._pool, self._policy, room):
-                lanes.start(asyncio.create_task(self._see_through(delivery)), delivery)
-                taken += 1
-        return taken
+        started = 0
+        for capacity in lanes.free_capacity():
+            for delivery in await claim(self._pool, self._policy, capacity):
+                lanes.start(asyncio.create_task(self._deliver(delivery)), delivery)
+                started += 1
+        return started
 
-    async def _see_through(self, delivery: Delivery) -> None:
-        """Call, and record. When the database is away the outcome is lost, and the lease brings another attempt."""
+    async def _deliver(self, delivery: Delivery) -> None:
+        """Call and record. If the database is unavailable, the outcome is lost and the call is repeated later."""
         outcome = await self._attempt(delivery)
-        about = log.bind(
+        bound_log = log.bind(
             event_id=delivery.event_id,
             endpoint_id=str(delivery.endpoint_id),
             attempt=delivery.attempt,
@@ -138,19 +135,19 @@ class Sender:
             recorded = await record(self._pool, self._policy, delivery, outcome)
         except TRY_AGAIN as error:
             ATTEMPTS.labels("unrecorded").inc()
-            about.warning("outcome not recorded", error=str(error))
+            bound_log.warning("outcome not recorded", error=str(error))
             return
         ATTEMPTS.labels("retried" if recorded.status == "pending" else recorded.status).inc()
         if recorded.status == "delivered":
-            about.debug("delivered")
+            bound_log.debug("delivered")
         else:
-            about.warning("attempt failed", error=outcome.error, delivery=recorded.status)
+            bound_log.warning("attempt failed", error=outcome.error, delivery=recorded.status)
         if recorded.endpoint_disabled_reason:
-            about.warning("endpoint disabled", reason=recorded.endpoint_disabled_reason)
+            bound_log.warning("endpoint disabled", reason=recorded.endpoint_disabled_reason)
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
         if delivery.attempt > self._policy.attempts_max:
-            return Outcome(error=f"All {self._policy.attempts_max} attempts were begun; what the last met was lost")
+            return Outcome(error=f"All {self._policy.attempts_max} attempts were made; the last outcome was lost")
         started = time.monotonic()
         status_code: int | None = None
         error: str | None = None
@@ -162,23 +159,23 @@ class Sender:
             error = f"No answer within {self._policy.timeout_seconds:g} seconds"
         except (AddressRefusedError, EndpointError, _SecretError) as refused:
             error = str(refused)
-        except (httpx.HTTPError, httpx.InvalidURL) as trouble:
-            error = f"{type(trouble).__name__}: {trouble}"
-        except EncryptionError:  # a key is missing, which concerns every endpoint: a person has to set it
+        except (httpx.HTTPError, httpx.InvalidURL) as failure:
+            error = f"{type(failure).__name__}: {failure}"
+        except EncryptionError:  # a missing key concerns every endpoint; an operator has to set it
             raise
-        except Exception as bug:  # one delivery must not end the sending of all others
+        except Exception as bug:  # one delivery must not stop all others
             telemetry.BUGS.labels("webhook").inc()
             log.exception("bug: an attempt failed", event_id=delivery.event_id, endpoint_id=str(delivery.endpoint_id))
-            error = f"Couponry met a bug ({type(bug).__name__}); its log has the details"
+            error = f"Internal error in Couponry ({type(bug).__name__}); see its log for details"
         latency_ms = round((time.monotonic() - started) * 1_000)
         return Outcome(status_code, None if error is None else _storable(error), latency_ms)
 
     async def _post(self, delivery: Delivery) -> tuple[int, str | None]:
-        """The answer's status, and why it is a failure unless it is 2xx. A redirect is one: nobody chose its target."""
+        """Return the response status, and the error unless it is 2xx. Redirects fail: their target isn't configured."""
         headers = _headers(delivery, datetime.now(UTC))
         request = self._client.stream("POST", delivery.url, content=delivery.payload.encode(), headers=headers)
         async with request as response:
-            # Read in any case: a connection whose answer was read to its end serves the next call too.
+            # Read also on success: a connection whose response was read to its end is reused.
             beginning = await _beginning(response)
             if response.is_success:
                 return response.status_code, None
@@ -186,7 +183,7 @@ class Sender:
 
 
 class _SecretError(Exception):
-    """The endpoint's secret, which somebody changed by hand, can't sign."""
+    """The endpoint's secret can't sign, for example because it was changed by hand."""
 
 
 def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
@@ -207,7 +204,7 @@ def _headers(delivery: Delivery, now: datetime) -> dict[str, str]:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The first bytes of a body, not decompressed: a small answer can unpack to an enormous one."""
+    """Return the first bytes of a body, not decompressed: a small response could unpack to an enormous one."""
     body = b""
     async for part in response.aiter_raw():
         body += part
@@ -217,7 +214,7 @@ async def _beginning(response: httpx.Response) -> str:
 
 
 def _storable(text: str) -> str:
-    """One bounded line that Postgres and a terminal can take: another party wrote part of it."""
+    """Return `text` as one line of limited length, safe for Postgres and terminals: it is partly foreign input."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:ERROR_CHARACTERS_MAX]
 

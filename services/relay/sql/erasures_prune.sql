@@ -1,4 +1,4 @@
--- Deletes rows of the erasure log, a bounded number, oldest first; never one of an erasure under way.
+-- Deletes old rows of the erasure log, oldest first, up to a limit; never one of a running erasure.
 DELETE FROM erasures
 WHERE erasure_id = ANY (ARRAY(
     SELECT erasure_id FROM erasures

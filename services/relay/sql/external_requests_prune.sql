@@ -1,4 +1,4 @@
--- Deletes what external sources were asked long ago, a bounded number, oldest first. The journal keeps what came of it.
+-- Deletes old requests to external sources, oldest first, up to a limit. The journal keeps their results.
 DELETE FROM external_requests
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM external_requests

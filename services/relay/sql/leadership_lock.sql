@@ -1,2 +1,2 @@
--- One relay at a time publishes. The lock goes with its connection, so a relay that was killed frees it at once.
+-- Takes the lock that lets one relay publish. It ends with the connection, so a killed relay releases it at once.
 SELECT pg_try_advisory_lock(hashtextextended($1, 0))

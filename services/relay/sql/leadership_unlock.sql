@@ -1,2 +1,2 @@
--- Lets another relay lead without waiting for our connection to end.
+-- Releases the lock, so that another relay can lead before this connection ends.
 SELECT pg_advisory_unlock(hashtextextended($1, 0))

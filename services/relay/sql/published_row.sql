@@ -1,2 +1,2 @@
--- The event at a position: what was published last must still be there.
+-- Returns the event at a position, to check that the last published event is still in the ledger.
 SELECT event_id::text, time FROM outbox WHERE position = $1

@@ -1,4 +1,4 @@
--- Deletes withheld events that were published again long ago, a bounded number.
+-- Deletes old withheld events that have since been published, up to a limit.
 DELETE FROM outbox_withheld
 WHERE position IN (
     SELECT position FROM outbox_withheld

@@ -1,4 +1,4 @@
--- Active again, with a clean record: what waited is sent as it falls due.
+-- Enables an endpoint and clears its failures; pending deliveries are sent when they are due.
 UPDATE webhook_endpoints
 SET status = 'active', disabled_reason = NULL, consecutive_failures = 0
 WHERE endpoint_id = $1 AND deleted_at IS NULL

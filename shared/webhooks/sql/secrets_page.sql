@@ -1,4 +1,4 @@
--- A page of endpoints with their stored secrets, by id, removed ones included: for checking keys and encrypting anew.
+-- Returns a page of endpoints with their stored secrets, by id, removed ones included, to check keys or rotate them.
 SELECT endpoint_id, secret, previous_secret
 FROM webhook_endpoints
 WHERE endpoint_id > $1
