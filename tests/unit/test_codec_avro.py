@@ -140,7 +140,10 @@ def test_what_avro_can_hold_is_still_judged_like_json() -> None:
         (paid(b"\x00\x01"), "The Avro body is truncated within its schema id."),
         (paid(BARE[:-1], DATASCHEMA), "The Avro body is truncated or does not match its schema."),
         (paid(BARE + b"x", DATASCHEMA), "The Avro body has extra bytes after the fields of its schema."),
-        (paid(BARE, ("ce_dataschema", b"urn:couponry:order.paid:v9")), "ce_dataschema: names an unknown type or version"),
+        (
+            paid(BARE, ("ce_dataschema", b"urn:couponry:order.paid:v9")),
+            "ce_dataschema: names an unknown type or version",
+        ),
         (paid(BARE, ("ce_dataschema", b"http://x")), "ce_dataschema: is not the name of a schema; write it as"),
         (
             paid(BARE, ("ce_dataschema", b"urn:couponry:order.placed:v1")),
