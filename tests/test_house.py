@@ -279,3 +279,52 @@ def test_test_names_are_sentences() -> None:
         if function.name.startswith("test_") and function.name.count("_") < 3
     ]
     assert not short
+
+
+BANNED = re.compile(
+    r"\b(told|reckon(?:s|ed|ing)?|anew|heard of|is no (?:moment|number|amount)|nobody|somebody|whoever|amid)\b",
+    re.IGNORECASE,
+)
+# A file in which a banned word is right, and the word.
+RIGHT = {
+    "tests/test_house.py": BANNED.pattern,
+    "SECURITY.md": "nobody",  # the account
+    "docs/decisions/0020-containers.md": "nobody",
+}
+
+
+def test_texts_are_plain_english() -> None:
+    found = []
+    for path in files(*TEXT):
+        name = name_of(path)
+        if name in RIGHT or path.suffix == ".json":
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            found += [f"{name}:{number}: {word}" for word in BANNED.findall(line)]
+    assert not found, "write it as docs/glossary.md and CONTRIBUTING.md do"
+
+
+# A function that is longer, or takes more, because a framework reads its signature.
+SIGNATURES = {"cli/commands/customers.py::erase", "services/gateway/native/reads.py::redemptions"}
+
+
+def test_functions_fit_a_screen_and_take_few_positional_arguments() -> None:
+    found = []
+    for path in files(".py", under=FLOORS):
+        for function in functions(path):
+            name = f"{name_of(path)}::{function.name}"
+            positional = [one for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
+            lines = (function.end_lineno or 0) - function.lineno + 1
+            if name not in SIGNATURES and (lines > 50 or len(positional) > 7):
+                found.append(f"{name}: {lines} lines, {len(positional)} positional parameters")
+    assert not found
+
+
+def test_discount_kinds_are_rows_and_no_branches() -> None:
+    compares = re.compile(r"(?:discount|offer)\.kind (?:==|!=|in|not in)|discount_kind (?:==|!=|in|not in)")
+    found = [
+        name_of(path)
+        for path in files(".py", under=("schemas", "shared"))
+        if compares.search(path.read_text(encoding="utf-8")) and path.name not in {"kinds.py", "discount_kinds.py"}
+    ]
+    assert not found, "add a column to KINDS (shared/domain/offers/kinds.py) instead"
