@@ -1,7 +1,7 @@
 """What is left of an order to take discounts from, line by line and, where offers ask for it, unit by unit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from operator import sub
 
@@ -20,7 +20,7 @@ class Basket:
     `room_minor` is the whole less what coupons of earlier requests took off, `rooms` the same line by line (None: they
     took nothing off a line). Percentages are of what is left, whatever earlier requests took off; but all discounts
     together never exceed the order, nor a line. `shipping_minor` is what is left of the shipping. `runs` holds lines of
-    which single units were discounted.
+    which single units were discounted (None: no line).
     """
 
     amounts: list[int]
@@ -29,13 +29,13 @@ class Basket:
     rooms: list[int] | None = None
     shipping_minor: int = 0
     lines: tuple[Line, ...] = ()
-    runs: dict[int, Runs] = field(default_factory=dict)
+    runs: dict[int, Runs] | None = None
 
     def copy(self) -> "Basket":
         """Return a copy to try a choice on."""
         return Basket(
             list(self.amounts), self.left_minor, self.room_minor, None if self.rooms is None else list(self.rooms),
-            self.shipping_minor, self.lines, dict(self.runs),
+            self.shipping_minor, self.lines, None if self.runs is None else dict(self.runs),
         )  # fmt: skip
 
 
@@ -101,7 +101,10 @@ def take_units(basket: Basket, picks: Sequence[Pick], parts: Sequence[Runs]) -> 
     """
     for index, grouped in groupby(zip(picks, parts, strict=True), key=lambda one: one[0].index):
         taken = list(grouped)
-        basket.runs[index] = _without(_runs_of(basket, index), taken)
+        left = _without(_runs_of(basket, index), taken)
+        if basket.runs is None:
+            basket.runs = {}
+        basket.runs[index] = left
         part = sum(count * each for _, run in taken for count, each in run)
         basket.amounts[index] -= part
         if basket.rooms is not None:
@@ -188,8 +191,7 @@ def _units_of(basket: Basket, index: int) -> Iterator[Pick]:
 
 def _runs_of(basket: Basket, index: int) -> Runs:
     """Return the line's units. Where no single unit was discounted, all have an equal share of what is left."""
-    known = basket.runs.get(index)
-    if known is not None:
+    if basket.runs is not None and (known := basket.runs.get(index)) is not None:
         return known
     quantity = basket.lines[index].quantity
     left, one_more = divmod(basket.amounts[index], quantity)

@@ -54,11 +54,11 @@ class ResolvedOffer:
     campaign: Campaign
     target: Target | None = None
     fixed_minor: int | None = 0
+    discount_minor: int = 0
+    weights: Sequence[int] = ()
+    picks: tuple[Pick, ...] = ()
     lock: LockState | None = None
     locked: LockedUse | None = None
     held_by_others: int = 0
     promised: bool = False
     recurring: bool = False
-    discount_minor: int = 0
-    weights: Sequence[int] = ()
-    picks: tuple[Pick, ...] = ()

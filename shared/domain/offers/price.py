@@ -20,7 +20,6 @@ Price = tuple[int, Sequence[int], tuple[Pick, ...]]
 """(discount, weights of the target's lines or picks by which it is spread, units that an offer by unit takes)"""
 
 NOTHING: Final[tuple[int, ...]] = ()
-NO_PRICE: Final[Price] = (0, (), ())
 
 
 @value

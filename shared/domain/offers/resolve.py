@@ -10,21 +10,19 @@ from functools import lru_cache
 from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.coupon import Coupon, Hold
 from shared.domain.model.money import MoneyError, parse_minor
-from shared.domain.model.order import Line, Order
+from shared.domain.model.order import Line
 from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.offer import NO_LINES, WHOLE_ORDER, ResolvedOffer, Target
-from shared.domain.offers.price import NO_PRICE, Price, price_of
+from shared.domain.offers.offer import NO_LINES, WHOLE_ORDER, Pick, ResolvedOffer, Target
+from shared.domain.offers.price import price_of
 from shared.domain.offers.request import Request
 
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that the request names by its code."""
-    target, fixed_minor = _target_and_amount(request.order, campaign)
     lock, locked, others = _own_hold(request, coupon) if coupon.held else (None, None, 0)
     return ResolvedOffer(
-        code, coupon, campaign, target, fixed_minor, lock, locked, others, False, False,
-        *_untouched_price(request, campaign, target, fixed_minor),
+        code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, others
     )  # fmt: skip
 
 
@@ -32,20 +30,14 @@ def resolve_locked(
     request: Request, coupon: Coupon, campaign: Campaign, lock: LockState, locked: LockedUse
 ) -> ResolvedOffer:
     """Resolve a coupon of a lock that the request names: the lock pays for the use."""
-    target, fixed_minor = _target_and_amount(request.order, campaign)
     return ResolvedOffer(
-        coupon.code, coupon, campaign, target, fixed_minor, lock, locked, 0, True, False,
-        *_untouched_price(request, campaign, target, fixed_minor),
-    )  # fmt: skip
+        coupon.code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, promised=True
+    )
 
 
 def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that continues with the order's subscription: it takes no use."""
-    target, fixed_minor = _target_and_amount(request.order, campaign)
-    return ResolvedOffer(
-        code, coupon, campaign, target, fixed_minor, None, None, 0, False, True,
-        *_untouched_price(request, campaign, target, fixed_minor),
-    )  # fmt: skip
+    return ResolvedOffer(code, coupon, campaign, *_target_and_price(request, campaign), recurring=True)
 
 
 # Lines and units
@@ -103,19 +95,20 @@ def amount_in(value: str, currency: str) -> int | None:
         return None
 
 
-def _target_and_amount(order: Order | None, campaign: Campaign) -> tuple[Target | None, int | None]:
+def _target_and_price(
+    request: Request, campaign: Campaign
+) -> tuple[Target | None, int | None, int, Sequence[int], tuple[Pick, ...]]:
+    """Return the target, the amount of a fixed discount, and the price on the untouched order."""
+    order, basket, discount = request.order, request.basket, campaign.discount
     if order is None:
-        return None, 0
-    fixed_minor = campaign.discount.amount_minor
+        return None, 0, 0, (), ()
+    fixed_minor = discount.amount_minor
     if fixed_minor is None:
-        fixed_minor = amount_in(campaign.discount.value, order.currency)
-    return _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER, fixed_minor
-
-
-def _untouched_price(request: Request, campaign: Campaign, target: Target | None, fixed_minor: int | None) -> Price:
-    if request.basket is None or target is None or fixed_minor is None:
-        return NO_PRICE
-    return price_of(request.basket, campaign.discount, target, fixed_minor)
+        fixed_minor = amount_in(discount.value, order.currency)
+    target = _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER
+    if basket is None or target is None or fixed_minor is None:
+        return target, fixed_minor, 0, (), ()
+    return (target, fixed_minor, *price_of(basket, discount, target, fixed_minor))
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
