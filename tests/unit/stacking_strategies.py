@@ -160,7 +160,7 @@ def units_of(rest: Rest, number: int, quantity: int) -> list[int]:
 
 
 def single_units(rest: Rest, order: Order, eligible: list[int], most: int | None, *, dearest: bool) -> Units:
-    """Return the units that are taken: cheapest (or dearest) list price first, then most left; in line order."""
+    """Return the units that are taken: cheapest (or dearest) list price first, then most left."""
     found: Units = []
     for number in eligible:
         line = order.lines[number]
@@ -168,9 +168,7 @@ def single_units(rest: Rest, order: Order, eligible: list[int], most: int | None
             units = units_of(rest, number, line.quantity)
             found += [(number, unit, one) for unit, one in enumerate(units) if one > 0]
     sign = -1 if dearest else 1
-    if most is not None:
-        found = sorted(found, key=lambda one: (sign * order.lines[one[0]].unit_minor, -one[2], one[0]))[:most]
-    return sorted(found, key=lambda one: (one[0], one[2]))
+    return sorted(found, key=lambda one: (sign * order.lines[one[0]].unit_minor, -one[2], one[0]))[:most]
 
 
 def is_eligible(line: Line, scope: Scope) -> bool:

@@ -70,17 +70,16 @@ def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()
 
 
 def pick_units(basket: Basket, target: Target) -> tuple[Pick, ...]:
-    """Return the units that an offer by unit takes: the first of the target that have something left, in line order.
+    """Return the units that an offer by unit takes: the first of the target that have something left.
 
-    Of units with the same price those with most left come first, so two coupons for one unit each take two units,
-    whether these are one line or two.
+    Of units with the same price those with most left come first. So two coupons for one unit each take two units, and
+    the order of the units doesn't depend on whether they are one line or several.
     """
     wanted = target.max_units
     picks: list[Pick] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
         units = [pick for index in indices for pick in _units_of(basket, index) if pick.room_minor > 0]
-        if wanted is not None:
-            units.sort(key=lambda pick: -pick.room_minor)
+        units.sort(key=lambda pick: -pick.room_minor)
         for pick in units:
             if wanted is None or pick.count <= wanted:
                 picks.append(pick)
@@ -90,7 +89,6 @@ def pick_units(basket: Basket, target: Target) -> tuple[Pick, ...]:
                 wanted -= min(pick.count, wanted)
         if wanted == 0:
             break
-    picks.sort(key=lambda pick: pick.index)
     return tuple(picks)
 
 
@@ -99,8 +97,10 @@ def take_units(basket: Basket, picks: Sequence[Pick], parts: Sequence[Runs]) -> 
 
     Sums of the basket as a whole stay as they are.
     """
-    for index, grouped in groupby(zip(picks, parts, strict=True), key=lambda one: one[0].index):
-        taken = list(grouped)
+    by_line: dict[int, list[tuple[Pick, Runs]]] = {}
+    for one in zip(picks, parts, strict=True):
+        by_line.setdefault(one[0].index, []).append(one)
+    for index, taken in by_line.items():
         left = _without(_runs_of(basket, index), taken)
         if basket.runs is None:
             basket.runs = {}

@@ -142,7 +142,7 @@ def take_off_units(
     shares: dict[int, int] = {}
     for pick, runs in zip(picks, parts, strict=True):
         shares[pick.index] = shares.get(pick.index, 0) + sum([count * each for count, each in runs])
-    return tuple([(basket.lines[index].line_id, part) for index, part in shares.items() if part])
+    return tuple([(basket.lines[index].line_id, part) for index, part in sorted(shares.items()) if part])
 
 
 def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
