@@ -69,9 +69,7 @@ def test_a_number_of_coupons_over_a_limit_is_refused(couponry: Couponry) -> None
     load(couponry, "few", limits={"coupons_total": 1_500})
     refused = couponry("coupons", "create", "few", "--count", "2000")
     assert (refused.exit_code, len(refused.out.split())) == (1, 1_000)
-    assert (
-        "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. Created before: 1,000 coupons." in refused.err
-    )
+    assert "has issued 1,000 of its 1,500 coupons; 1,000 more don't fit. Created before: 1,000 coupons." in refused.err
 
 
 @pytest.mark.parametrize(
