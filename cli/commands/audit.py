@@ -33,7 +33,7 @@ async def _audit() -> AuditReport:
 
 def show_report(report: AuditReport) -> None:
     """Print what was checked and what was found."""
-    checked = ", ".join(f"{number:,} {what}" for what, number in report.checked.items())
+    checked = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in report.checked.items())
     if report.clean:
         say(f"The ledger is right: {checked}; {len(CHECKS)} checks, nothing found.")
         return

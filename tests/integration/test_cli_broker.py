@@ -138,7 +138,7 @@ def test_a_file_with_invalid_lines_is_refused_with_their_numbers(couponry: Coupo
     issued = json.dumps({"specversion": "1.0", "id": "1", "source": "/x", "type": "coupon.issued", "data": {}})
     called = couponry("publish", "-", given=f"{good}\nnonsense\n{{}}\n{issued}\n")
     assert (called.exit_code, called.out) == (1, "")
-    for line, problem in ((4, "No CloudEvent"), (5, "specversion: is missing"), (6, "coupon.issued is written by")):
+    for line, problem in ((4, "No CloudEvent"), (5, "specversion: is missing"), (6, "coupon.issued is published by")):
         assert f"standard input, line {line}: {problem}" in called.err, called.err
     assert "3 lines of 5" in called.err
     assert records(topics, "orders") == []

@@ -104,7 +104,7 @@ def test_without_a_broker_the_ledger_is_still_erased(database_url: str, known: N
     away = {"COUPONRY_DATABASE_URL": database_url, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     erased = call(away, "customers", "erase", "ann_smith_77")
     assert erased.exit_code == 0, erased.err
-    assert "dead letters were not looked through" in erased.words
+    assert "dead letters were not searched" in erased.words
 
 
 def test_an_erasure_that_is_killed_is_finished_by_the_same_command(database_url: str) -> None:

@@ -57,7 +57,7 @@ def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("Ctrl-C ends everything"):
+            if line.startswith("Press Ctrl-C to stop everything"):
                 break
         else:
             pytest.fail(f"couponry up ended with {process.wait()}")
