@@ -1,4 +1,4 @@
-"""A bug of the codec about one record costs that record; one about everything stops the service, as before."""
+"""A bug of the codec about one record costs that record; a bug about all records stops the service."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.broker
 
 
 class Fragile(Codec):
-    """A codec with a bug about values that hold `marker`."""
+    """A codec with a bug about values that contain `marker`."""
 
     def __init__(self, prefix: str, marker: bytes, error: type[Exception]) -> None:
         super().__init__(topic_prefix=prefix)
@@ -62,7 +62,7 @@ async def test_a_bug_about_one_record_makes_a_dead_letter_of_it_alone(
     assert await committed_count(settings) == 5
 
 
-async def test_records_that_come_alone_with_a_bug_hold_up_nobody(settings: Settings) -> None:
+async def test_single_records_with_a_bug_delay_no_other(settings: Settings) -> None:
     topic = settings.topic("orders")
     await write_all(settings, [(topic, b"key", order_event(66), 0)] * 3)
     handler = Remembers()

@@ -19,7 +19,7 @@ ONE, TWO = key("one 2"), key("two")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.text(max_size=50))
-def test_a_secret_comes_back_as_it_was_and_never_the_same_way_twice(text: str, about: str) -> None:
+def test_a_secret_is_decrypted_unchanged_and_encrypted_differently_each_time(text: str, about: str) -> None:
     keys = parse_keys(ONE)
     first, second = keys.encrypt(text, about), keys.encrypt(text, about)
     assert first != second
@@ -38,7 +38,7 @@ def test_the_first_key_encrypts_and_all_decrypt() -> None:
     assert parse_keys(f"none,{ONE}").renewed(old, "row 1") == "s"
 
 
-def test_a_missing_key_is_named_and_another_row_is_no_place_for_a_secret() -> None:
+def test_a_missing_key_is_named_and_a_secret_is_bound_to_its_row() -> None:
     stored = parse_keys(ONE).encrypt("s", "row 1")
     for keys in (Keyring(), parse_keys("none"), parse_keys(TWO)):
         with pytest.raises(EncryptionError, match=stored.split(":")[2]) as caught:
@@ -69,7 +69,7 @@ def test_without_keys_nothing_is_written_and_plain_values_are_read() -> None:
 @pytest.mark.parametrize(
     "text", ["", " , ", "abc", base64.b64encode(b"x" * 31).decode(), "é" * 44, f"{ONE},nonsense", ",".join([ONE] * 21)]
 )
-def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
+def test_an_invalid_key_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(EncryptionError, match="COUPONRY_ENCRYPTION_KEYS") as caught:
         parse_keys(text)
     assert ONE not in str(caught.value)
@@ -77,5 +77,5 @@ def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [ONE, ONE.replace("-", "+").replace("_", "/"), ONE.rstrip("="), f" {ONE} "])
-def test_both_alphabets_of_base64_are_taken(text: str) -> None:
+def test_both_alphabets_of_base64_are_accepted(text: str) -> None:
     assert parse_keys(text).decrypt(parse_keys(ONE).encrypt("s", "r"), "r") == "s"

@@ -1,4 +1,4 @@
-"""A short, seeded run of `make fuzz`: nothing that comes in at any door harms the service or its neighbours."""
+"""A short, seeded run of `make fuzz`: no input harms the service or its neighbours."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One bad command never harms its neighbours, whatever is wrong with it."""
+"""One bad command never affects its neighbours."""
 
 import asyncio
 import secrets
@@ -24,7 +24,7 @@ from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 pytestmark = pytest.mark.postgres
 
 LONG = secrets.token_hex(4_000)
-"""Random, so that it can't be compressed: longer than an index row takes."""
+"""Random, so that it can't be compressed: longer than an index row can be."""
 
 TOO_LARGE = 2**64
 
@@ -82,9 +82,7 @@ def outcome(answer: Answer) -> str:
     return answer.outcome
 
 
-async def test_a_bug_of_a_decision_is_answered_as_one_and_counted(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_bug_of_a_decision_is_reported_and_counted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_for(monkeypatch, lambda command: getattr(getattr(command, "order", None), "order_id", "") == "bad")
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
@@ -101,9 +99,7 @@ async def test_a_bug_of_a_decision_is_answered_as_one_and_counted(
         assert await count(pool, "SELECT count(*) FROM journal WHERE command_id = $1", "/shop bad") == 0
 
 
-async def test_where_every_command_meets_a_bug_each_is_rejected(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_if_every_command_fails_each_is_rejected(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 5)
@@ -112,7 +108,7 @@ async def test_where_every_command_meets_a_bug_each_is_rejected(
         assert [getattr(answer, "is_bug", False) for answer in answers] == [True] * 5
 
 
-async def test_a_value_that_cannot_be_encoded_amid_a_copy_harms_nobody_else(
+async def test_a_value_that_cannot_be_encoded_during_a_copy_affects_no_other(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = writing.encode_verdict
@@ -127,7 +123,7 @@ async def test_a_value_that_cannot_be_encoded_amid_a_copy_harms_nobody_else(
         assert isinstance(bad, Rejected)
 
 
-async def test_two_requests_of_one_id_of_which_one_is_bad(database_url: str) -> None:
+async def test_a_good_and_a_bad_request_with_one_id(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -157,7 +153,7 @@ async def test_a_lock_that_cannot_be_expired_is_left_alone_and_holds_up_nobody(
         assert await Engine(pool).sweep_expired() == 1
 
 
-async def test_a_bug_in_expiring_does_not_end_the_janitor(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_expiring_does_not_stop_the_janitor(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
@@ -176,7 +172,7 @@ async def test_a_bug_in_expiring_does_not_end_the_janitor(database_url: str, mon
         await janitor
 
 
-async def test_a_stored_time_that_cannot_be_compared_harms_only_its_own_order(database_url: str) -> None:
+async def test_a_stored_time_that_cannot_be_compared_only_affects_its_order(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
@@ -196,7 +192,7 @@ async def locks_whose_time_is_over(pool: Pool, codes: list[str]) -> None:
 
 
 def fail_for(monkeypatch: pytest.MonkeyPatch, which: Callable[[Any], bool]) -> None:
-    """Make decisions on some commands raise, as a bug would."""
+    """Make decisions on some commands raise, like a bug."""
     decide = engine_module.decide
 
     def failing(command: Any, *rest: Any) -> Verdict:
@@ -216,7 +212,7 @@ def bugs(where: str) -> float:
     return BUGS.labels(where)._value.get()
 
 
-async def test_a_stored_campaign_that_cannot_be_read_harms_only_its_own_coupons(database_url: str) -> None:
+async def test_a_stored_campaign_that_cannot_be_read_only_affects_its_coupons(database_url: str) -> None:
     async with ledger(database_url, definition(), definition("odd", code={"shared_code": "ODD"})) as pool:
         [code] = await issue(Engine(pool), "save10")
         async with pool.acquire() as connection:

@@ -1,4 +1,4 @@
-"""Unencrypted connections beyond this machine are refused at the start, unless somebody allows them."""
+"""Unencrypted connections to other machines are refused at the start, unless a setting allows them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The limits of what comes in: at the limit it is taken, beyond it there is one clear sentence."""
+"""The limits of input: accepted at the limit, refused beyond it with one clear sentence."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from tests.unit.test_schemas import changed, example, refusal
 
 
 def nested(depth: int) -> Any:
-    """An object of that many levels."""
+    """Return an object with that many levels."""
     document: Any = {}
     for _ in range(depth - 1):
         document = {"a": document}
@@ -29,7 +29,7 @@ def nested(depth: int) -> Any:
 
 
 def sized(size: int) -> dict[str, str]:
-    """An object of that many bytes as compact JSON."""
+    """Return an object with that many bytes as compact JSON."""
     return {"a": "x" * (size - len(json.dumps({"a": ""}, separators=(",", ":"))))}
 
 
@@ -60,7 +60,7 @@ def sized(size: int) -> dict[str, str]:
         ({"a": "字" * 5_459}, "has 16,385 bytes as JSON; it must have at most 16,384"),
     ],
 )
-def test_metadata_is_judged_with_one_sentence(document: Any, sentence: str | None) -> None:
+def test_metadata_is_refused_with_one_sentence(document: Any, sentence: str | None) -> None:
     if sentence is None:
         limits.check_metadata(document)
         return
@@ -70,19 +70,19 @@ def test_metadata_is_judged_with_one_sentence(document: Any, sentence: str | Non
 
 
 def problem(name: str, **data: Any) -> str | None:
-    """What is wrong between the fields of an example that is changed so."""
+    """Return the problem between the fields of a changed example."""
     return parse(BY_TYPE[example(name)["type"]].model, changed(name, **data)).problem()
 
 
 @pytest.mark.parametrize("value", [2**63, [2**64], {"deep": [{"x": -(2**70)}]}])
-def test_integers_beyond_64_bits_in_an_orders_metadata_are_refused_at_the_door(value: Any) -> None:
+def test_integers_beyond_64_bits_in_an_orders_metadata_are_refused(value: Any) -> None:
     sentence = "holds an integer of more than 64 bits, which few can read; write it as a text."
     metadata = {"tracking": value}
     assert problem("order_placed", metadata=metadata) == f"metadata: {sentence}"
     assert problem("order_placed", lines__1__metadata=metadata) == f"lines[1].metadata: {sentence}"
 
 
-def test_metadata_is_bounded_wherever_it_comes_in() -> None:
+def test_metadata_is_limited_in_every_input() -> None:
     big, sentence = (
         sized(limits.MAX_METADATA_BYTES + 1),
         "metadata: has 16,385 bytes as JSON; it must have at most 16,384.",
@@ -132,7 +132,7 @@ def test_an_identifier_may_hold_any_other_character(order_id: str) -> None:
         "8999-12-31T23:59:59-23:59",
     ],
 )
-def test_a_moment_lies_before_the_year_9000(moment: str) -> None:
+def test_a_time_must_be_before_the_year_9000(moment: str) -> None:
     text = refusal(BY_TYPE["order.cancelled"].model, changed("order_cancelled", cancelled_at=moment))
     assert text == "cancelled_at: must be less than or equal to 8999-12-31T23:59:59.999999Z."
 
@@ -140,7 +140,7 @@ def test_a_moment_lies_before_the_year_9000(moment: str) -> None:
 @pytest.mark.parametrize(
     "moment", ["8999-12-31T23:59:59.999999Z", "8999-12-31T23:59:59.9999999Z", "9000-01-01T23:58:59+23:59"]
 )
-def test_the_latest_moment_is_far_from_the_end_of_the_calendar(moment: str) -> None:
+def test_the_latest_time_is_far_from_the_end_of_the_calendar(moment: str) -> None:
     read = parse(BY_TYPE["order.cancelled"].model, changed("order_cancelled", cancelled_at=moment))
     assert read.cancelled_at <= limits.LATEST  # type: ignore[attr-defined]
     assert (limits.CALENDAR_END - limits.LATEST).days > 365_000
@@ -160,7 +160,7 @@ def test_the_latest_moment_is_far_from_the_end_of_the_calendar(moment: str) -> N
         ),
     ],
 )  # fmt: skip
-def test_a_campaign_is_held_to_the_limits_unless_it_is_stored_already(change: dict[str, Any], sentence: str) -> None:
+def test_a_campaign_must_keep_the_limits_unless_it_is_stored(change: dict[str, Any], sentence: str) -> None:
     document = json.dumps({"campaign_id": "x", "discount": {"kind": "percentage", "value": "10"}} | change)
     assert sentence in refusal(CampaignDefinition, document.encode())
     assert stored_campaign(document).discount.value == "10"
@@ -176,7 +176,7 @@ def test_a_campaign_is_held_to_the_limits_unless_it_is_stored_already(change: di
         ("a\x1b[2Jb", limits.NO_CONTROL_CHARACTERS),
     ],
 )
-def test_an_identifier_outside_of_a_model_is_held_to_the_same_limits(text: str, problem: str | None) -> None:
+def test_an_identifier_outside_of_a_model_has_the_same_limits(text: str, problem: str | None) -> None:
     assert limits.identifier_problem(text) == problem
 
 
@@ -205,7 +205,7 @@ def test_amounts_of_an_order_have_18_digits_together(order: Order) -> None:
         check_amounts(order)
 
 
-def test_points_are_of_64_bits() -> None:
+def test_points_have_64_bits() -> None:
     assert parse(RewardEarned, changed("reward_earned", points=limits.MAX_INTEGER)).points == 2**63 - 1
     assert "points: must be" in refusal(RewardEarned, changed("reward_earned", points=2**63))
 
