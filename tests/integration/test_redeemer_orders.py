@@ -233,7 +233,7 @@ async def test_a_campaign_that_restores_nothing_keeps_its_coupon_used(pool: Pool
     shop = Shop(pool, "placed", code)
     await shop.send_one("placed", PLACED)
 
-    assert await shop.send(kind, LATER) == []
+    assert await shop.send_one(kind, LATER) == []
     assert await shop.uses() == USED
 
 
