@@ -98,7 +98,7 @@ def decimal(precision: Any, scale: Any) -> AvroSchema:
 
 HOSTILE_SCHEMAS = [
     pytest.param(nested(100), "nested deeper", id="deep"),
-    pytest.param(nested(100_000), "no JSON", id="very deep"),
+    pytest.param(nested(100_000), "not valid JSON", id="very deep"),
     pytest.param(record(**{f"f{n}": "string" for n in range(30_000)}), "bytes", id="large"),
     pytest.param(
         record(**{f"f{n}": {"type": "fixed", "name": f"F{n}", "size": 1} for n in range(600)}), "named", id="many types"

@@ -14,7 +14,7 @@ from shared.domain.model.commands import CancelOrder, Command, ExpireLock, LockC
 from shared.domain.model.customer import Customer
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import engine as engine_module
-from shared.ledger import validation, writing
+from shared.ledger import persist, validation
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Answer, Engine, Rejected
@@ -111,8 +111,8 @@ async def test_if_every_command_fails_each_is_rejected(database_url: str, monkey
 async def test_a_value_that_cannot_be_encoded_during_a_copy_affects_no_other(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = writing.encode_verdict
-    monkeypatch.setattr(writing, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
+    encode = persist.encode_verdict
+    monkeypatch.setattr(persist, "encode_verdict", lambda one: "\ud800" if one.order_id == "bad" else encode(one))
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 3)
