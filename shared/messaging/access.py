@@ -21,11 +21,11 @@ from shared.runtime.errors import OperatorError
 from shared.runtime.settings import PREFIX, KafkaSettings
 
 ASKED: Final = 3
-"""How often to try. A starting broker may not have read its users yet, so one refusal isn't final."""
+"""The number of attempts. A starting broker may not have read its users yet, so one refusal isn't final."""
 
 PAUSE_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 1.0
-"""How long to wait for a broker that doesn't answer the end of a TLS connection."""
+"""The most seconds to wait for a broker that doesn't answer the end of a TLS connection."""
 
 CONNECTION_OPTIONS: Final = (
     "client_id", "request_timeout_ms", "security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username",

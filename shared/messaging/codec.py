@@ -22,7 +22,7 @@ from shared.messaging.cloudevents import Attributes
 from shared.messaging.records import OutgoingEvent, ReceivedEvent, Record
 
 ErrorClass = Literal["empty_value", "bad_envelope", "unknown_topic", "unknown_type", "wrong_topic", "bad_data"]
-"""Why a record is unreadable. `empty_value`: it has no value (as a tombstone). `bad_envelope`: its CloudEvents
+"""The reason for an unreadable record. `empty_value`: it has no value (a tombstone). `bad_envelope`: its CloudEvents
 attributes or content type are wrong. `unknown_topic`, `unknown_type`: Couponry doesn't read these. `wrong_topic`: the
 type belongs to another topic. `bad_data`: the body can't be decoded or doesn't match its schema."""
 

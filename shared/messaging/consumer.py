@@ -51,7 +51,7 @@ COMMIT_SECONDS: Final = 15.0
 """The client itself retries a commit for ever. After this time the commit is retried here, and counted."""
 STOP_SECONDS: Final = 5.0
 HEARTBEAT_MS: Final = 1_000
-"""How soon a member learns that another one joined. Until then both wait."""
+"""The interval in which a member learns that another one joined. Until then both wait."""
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ ERROR_TEXT_CHARACTERS: Final = 2_000
 """The longest error text stored. A validation error of a hostile record can have megabytes."""
 
 SEND_ROUNDS: Final = 3
-"""How often to send. Records that are too large, and those refused because of them, need a second round."""
+"""The number of attempts. Records that are too large, and those refused because of them, need a second round."""
 
 
 @dataclass(frozen=True, slots=True)

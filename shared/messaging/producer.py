@@ -34,7 +34,7 @@ REFUSES_CONTENT: Final = (*TOO_LARGE, InvalidTimestampError)
 """A broker's errors about a batch's content: a retry of the same batch is refused again."""
 
 TRANSACTION_TIMEOUT_MS: Final = 30_000
-"""How long a frozen relay can hold up read-committed readers, until the broker aborts its transaction."""
+"""The longest time that a frozen relay can hold up read-committed readers, until the broker aborts its transaction."""
 
 
 @dataclass(frozen=True, slots=True)

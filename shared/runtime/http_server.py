@@ -27,7 +27,7 @@ PIECE: Final = 16 * 1024
 """The most bytes parsed at a time, and so the most by which a limit can be exceeded."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long an unneeded body is read, so that its sender sees the response before the connection closes."""
+"""The seconds for which an unneeded body is read, so that its sender sees the response before the connection closes."""
 
 LINGER_BYTES: Final = 1024 * 1024
 CLOSE_SECONDS: Final = 5.0

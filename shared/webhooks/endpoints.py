@@ -20,7 +20,7 @@ TEST_TYPE: Final = "webhook.test"
 """The type of test events. Endpoints don't subscribe to it."""
 
 OVERLAP_SECONDS: Final = 24 * 60 * 60
-"""How long calls are also signed with the previous secret after a rotation: a day to update every receiver."""
+"""The seconds in which calls are also signed with the previous secret after a rotation: a day for all receivers."""
 
 EVENT_TYPES: Final = (
     "coupon.redeemed",

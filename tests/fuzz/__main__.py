@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --seconds 60 --seed 1`: fuzz every door; exit 1 when anything did harm."""
+"""`python -m tests.fuzz --seconds 60 --seed 1`: fuzz every interface; exit 1 if anything did harm."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from tests.backends import Folders, start_kafka, start_postgres
 from tests.fuzz.run import MOST_ROUNDS, fuzz, summary
 
 FORMATS = ("json", "avro")
-"""What the relay writes, in turn."""
+"""The formats in which the relay writes, in turn."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A plain HTTP/1.1 client that sends what it is given, however odd; answers are read by h11."""
+"""A plain HTTP/1.1 client that sends any bytes; h11 reads the responses."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Answer:
 
 
 class Client:
-    """One connection, opened again when it ended."""
+    """One connection, reopened after it ended."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, request: HttpRequest) -> Answer:
-        """Send `request` and read the answer."""
+        """Send `request` and read the response."""
         head = [f"{request.method} {request.path} HTTP/1.1", "Host: 127.0.0.1"]
         head += [f"{name}: {value}" for name, value in request.headers]
         if request.body or request.method in {"POST", "PUT", "PATCH"}:
@@ -62,7 +62,7 @@ class Client:
         return self._streams
 
     async def _read(self, reader: asyncio.StreamReader, method: str) -> Answer | None:
-        """The answer; None where the connection ended before it began."""
+        """Return the response; None if the connection ended before it began."""
         parser = h11.Connection(h11.CLIENT)
         parser.send(h11.Request(method=method if method.isalpha() else "GET", target="/", headers=[("Host", "x")]))
         parser.send(h11.EndOfMessage())

@@ -18,7 +18,7 @@ FOLDER: Final = Path(__file__).with_name("corpus")
 
 
 def kept_records() -> list[Record]:
-    """The records of the corpus."""
+    """Return the records of the corpus."""
     return [
         Record(
             one["topic"],
@@ -31,7 +31,7 @@ def kept_records() -> list[Record]:
 
 
 def kept_requests(key: str) -> list[HttpRequest]:
-    """The requests of the corpus, with credentials."""
+    """Return the requests of the corpus, with credentials."""
     found = []
     for one in _read("requests.json"):
         headers = {**credentials(one["door"], key), "Content-Type": FORM if one["door"] == "paddle" else JSON}

@@ -1,4 +1,4 @@
-"""Records for Kafka: well-formed events of every type that comes in, and what mutation makes of them."""
+"""Records for Kafka: well-formed events of every incoming type, and mutations of them."""
 
 import random
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from shared.messaging.avro_body import AvroBodies
 from tests.fuzz.mutations import damaged, mutated
 from tests.fuzz.values import TEXTS, written
 
-CODES: Final = ("FUZZ", "FUZZ-LINES", "FUZZ-YEN", "FUZZ-CUSTOM", "FUZZ-SHIP", "FUZZ-IF", "FUZZ-CAP", "nobody's")
+CODES: Final = ("FUZZ", "FUZZ-LINES", "FUZZ-YEN", "FUZZ-CUSTOM", "FUZZ-SHIP", "FUZZ-IF", "FUZZ-CAP", "unknown")
 """Shared codes of the campaigns in `stack`, and one that doesn't exist."""
 
 ORDER_IDS: Final = 300
-"""Few, so that orders are placed, paid, cancelled and returned again and again, in any order."""
+"""Few, so that orders are placed, paid, cancelled and returned repeatedly, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record to be written. `topic` has no prefix."""
+    """One record to write. `topic` has no prefix."""
 
     topic: str
     key: bytes | None
@@ -38,7 +38,7 @@ def customer(chance: random.Random) -> dict[str, Any]:
 
 
 def order(chance: random.Random) -> dict[str, Any]:
-    """The data of a well-formed `order.placed`."""
+    """Return the data of a well-formed `order.placed`."""
     lines = [
         {
             "line_id": str(number),
@@ -72,7 +72,7 @@ def moment(chance: random.Random) -> str:
 
 
 def event(chance: random.Random) -> tuple[str, str, str, dict[str, Any]]:
-    """(topic, type, source, data) of a well-formed event."""
+    """Return (topic, type, source, data) of a well-formed event."""
     kind = chance.choice((*["order.placed"] * 6, "order.paid", "order.cancelled", "order.returned", "reward.earned",
                           "reward.earned", "customer.signed_up"))  # fmt: skip
     order_id = f"fuzz-{chance.randrange(ORDER_IDS)}"
@@ -101,7 +101,7 @@ def event(chance: random.Random) -> tuple[str, str, str, dict[str, Any]]:
 
 
 class Records:
-    """Makes records by chance. Event ids repeat now and then, as those of a producer that retries."""
+    """Makes random records. Event ids repeat now and then, like those of a producer that retries."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance

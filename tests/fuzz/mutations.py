@@ -10,7 +10,7 @@ from tests.fuzz.values import AMOUNTS, INTEGERS, TEXTS, TIMES, hostile, written
 Place = tuple[Any, ...]
 
 MOST_BYTES: Final = 900_000
-"""Below what a broker takes by default. A longer text is cut, which makes it no JSON."""
+"""Below a broker's default limit. A longer text is cut, and is then not valid JSON."""
 
 RAW: Final[tuple[bytes, ...]] = (
     b"", b"null", b"[]", b"{}", b"1", b'"a"', b"[" * 5_000, b'{"a":' * 3_000, b"\xff\xfe", b"\x00", b"\xef\xbb\xbf{}",
@@ -20,7 +20,7 @@ RAW: Final[tuple[bytes, ...]] = (
 
 
 def places(document: Any, place: Place = ()) -> Iterator[Place]:
-    """Every place of a document, from its root."""
+    """Yield every place of a document, from its root."""
     yield place
     if isinstance(document, dict):
         for key in document:
@@ -31,7 +31,7 @@ def places(document: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def mutated(document: Any, chance: random.Random, *, changes: int = 3) -> bytes:
-    """The document as JSON bytes, changed in one to `changes` places; now and then the bytes are changed instead."""
+    """Return the document as JSON bytes, changed in one to `changes` places; sometimes the bytes are changed."""
     if chance.random() < 0.04:
         return chance.choice(RAW)
     changed = copy.deepcopy(document)
@@ -62,7 +62,7 @@ def _changed(document: Any, chance: random.Random) -> Any:
 
 
 def alike(value: Any, chance: random.Random) -> Any:
-    """A hostile value of the kind that stands there."""
+    """Return a hostile value of the same kind."""
     if isinstance(value, bool) or value is None:
         return chance.choice((None, True, False, "true", 0, 1))
     if isinstance(value, int | float):
@@ -77,7 +77,7 @@ def alike(value: Any, chance: random.Random) -> Any:
 
 
 def damaged(body: bytes, chance: random.Random) -> bytes:
-    """Bytes with a few of them changed, cut or doubled."""
+    """Return bytes with a few of them changed, cut or doubled."""
     changed = bytearray(body)
     for _ in range(chance.randint(1, 4)):
         if not changed:

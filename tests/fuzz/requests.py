@@ -1,4 +1,4 @@
-"""HTTP requests: well-formed ones for every door, and what mutation makes of them."""
+"""HTTP requests: well-formed ones for every interface, and mutations of them."""
 
 import base64
 import random
@@ -19,7 +19,7 @@ VOUCHERIFY: Final = "/voucherify/v1"
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. `headers` are without those that the connection itself needs."""
+    """One request. `headers` are without those of the connection."""
 
     door: str
     method: str
@@ -245,7 +245,7 @@ TEMPLATES: Final[tuple[Template, ...]] = (
 
 
 def credentials(door: str, key: str) -> dict[str, str]:
-    """How the clients of a door say who they are; Paddle's do so in the body."""
+    """Return the credentials as an interface expects them; Paddle's are in the body."""
     basic = base64.b64encode(f"till:{key}".encode()).decode()
     return {
         "native": {"Authorization": f"Bearer {key}"},
@@ -258,7 +258,7 @@ def credentials(door: str, key: str) -> dict[str, str]:
 
 
 class Requests:
-    """Makes requests by chance, most of them with valid credentials. `made`: codes that may be voided and changed."""
+    """Makes random requests, most of them with valid credentials. `made`: codes that may be voided and changed."""
 
     def __init__(self, chance: random.Random, key: str, made: list[str]) -> None:
         self._chance = chance

@@ -1,4 +1,4 @@
-"""One run: rounds of mutated inputs with good ones among them, then a look at everything that is left."""
+"""One run: rounds of mutated inputs with good ones among them, then a check of the results."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.fuzz.stack import Findings, Stack, settle, stack
 RECORDS_A_ROUND: Final = 1_500
 REQUESTS_A_ROUND: Final = 500
 GOOD_EVERY: Final = 50
-"""One good input among so many."""
+"""The number of inputs for each good one."""
 
 CONNECTIONS: Final = 12
 MOST_ROUNDS: Final = 200
@@ -33,7 +33,7 @@ MOST_ROUNDS: Final = 200
 
 @dataclass
 class Report:
-    """What a run did. `statuses` counts HTTP answers; `problems` is empty when all is well."""
+    """The results of a run. `statuses` counts HTTP statuses; `problems` is empty if all is well."""
 
     seed: int
     event_format: str
@@ -54,9 +54,10 @@ class Report:
 async def fuzz(
     broker: Broker, postgres: Postgres, folder: Path, *, seed: int, event_format: str, rounds: int, seconds: float
 ) -> Report:
-    """Send up to `rounds` rounds, beginning none after `seconds`; then look at what came of them.
+    """Send up to `rounds` rounds, starting none after `seconds`; then check the results.
 
     The same seed and number of rounds send the same inputs. Inputs that did harm are written to `folder`.
+
     """
     name = f"fuzz_{uuid.uuid4().hex}"
     url = postgres.create_database(name)
@@ -171,7 +172,7 @@ def _shown(request: HttpRequest) -> str:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return {
         "seed": report.seed,
         "event_format": report.event_format,

@@ -1,4 +1,4 @@
-"""What is fuzzed: every service as a process, campaigns of every kind, and what must hold when all is done."""
+"""The fuzzed stack: every service as a process, campaigns of every kind, and the checks at the end."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ from tests.integration.service_process import kafka_settings
 from tests.ledger import definition, issue
 
 INPUTS: Final = {ORDERS.name: "redeemer", REWARDS.name: "issuer", SIGNUPS.name: "issuer"}
-"""Topics that take events from outside, and the services that read them."""
+"""Topics with events from outside, and the services that read them."""
 
 HANDLED_SECONDS: Final = 600.0
 
@@ -49,7 +49,7 @@ UNBOUNDED: Final = {
     "http_bad_keys_per_minute": 1_000_000,
     "http_jobs_per_caller": 10_000,
 }
-"""Fuzzing asks for unknown codes all the time; that guessing is bounded has tests of its own."""
+"""Fuzzing requests unknown codes all the time; the limit of guessing has tests of its own."""
 
 KEY: Final = base64.urlsafe_b64encode(bytes(range(32))).decode()
 """Encrypts the secrets of webhooks, which requests add."""
@@ -92,7 +92,7 @@ CAMPAIGNS: Final = (
 
 @dataclass
 class Findings:
-    """What went wrong; nothing, when all is well."""
+    """Problems; empty if all is well."""
 
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -104,7 +104,7 @@ class Findings:
 
 @dataclass
 class Stack:
-    """A running stack. `http_port` is the gateway's, `key` may do everything."""
+    """A running stack. `http_port` is the gateway's, `key` has all scopes."""
 
     settings: KafkaSettings
     pool: Pool
@@ -124,7 +124,7 @@ class Stack:
 async def stack(
     broker: Broker, database_url: str, folder: Path, *, prefix: str, event_format: str, good: int
 ) -> AsyncIterator[Stack]:
-    """Start every service on a fresh ledger and fresh topics. `good`: how many coupons to issue for good inputs."""
+    """Start every service on a fresh ledger and topics. `good`: the number of coupons to issue for good inputs."""
     environment = {
         **broker.environment,
         "COUPONRY_DATABASE_URL": database_url,
@@ -134,7 +134,7 @@ async def stack(
         "COUPONRY_EVENT_FORMAT": event_format,
         "COUPONRY_ENCRYPTION_KEYS": KEY,
         "COUPONRY_WEBHOOKS_ALLOW_PRIVATE": "true",
-        "COUPONRY_WEBHOOKS_ENABLED": "false",  # whatever addresses requests give, nobody is called
+        "COUPONRY_WEBHOOKS_ENABLED": "false",  # no webhook is called, whatever addresses requests give
     }
     settings = kafka_settings({name: value for name, value in environment.items() if _of_kafka(name)})
     await create_topics(settings)
@@ -170,7 +170,7 @@ async def _issue(engine: Engine, campaign_id: str, start: int, count: int) -> li
 
 
 async def settle(stack: Stack, findings: Findings, good: Mapping[str, int]) -> None:
-    """Wait until everything is handled, and look at what is left. `good`: how many good inputs each door was sent."""
+    """Wait until everything is handled, then check the results. `good`: the number of good inputs of each interface."""
     try:
         await _until_handled(stack)
         await until_published(stack.pool)
@@ -200,7 +200,7 @@ async def _until_notified(stack: Stack) -> None:
     group = stack.settings.group("notifier")
 
     async def behind() -> bool:
-        # Offsets of a transactional topic count the markers of transactions as well.
+        # Offsets of a transactional topic also count the markers of transactions.
         return await _committed(stack, group, name) >= published
 
     await _until(behind, True, "redemptions notified")
@@ -240,7 +240,7 @@ async def _look_at_dead_letters(stack: Stack, findings: Findings) -> None:
         letters = [letter for raw in raw_records if (letter := read_back(raw)) is not None]
         findings.counts[f"dead letters of {origin}"] = len(letters)
         bugs = [letter for letter in letters if letter.error_class == BUG]
-        findings.expect(not bugs, f"{len(bugs)} events met a bug of the {service}: {_texts(bugs)}")
+        findings.expect(not bugs, f"{len(bugs)} events failed with a bug in the {service}: {_texts(bugs)}")
         if origin in ours:
             findings.expect(
                 not letters, f"{len(letters)} of our own events on {origin} are dead letters: {_texts(letters)}"

@@ -1,4 +1,4 @@
-"""Values that have broken something somewhere."""
+"""Values that have broken something before."""
 
 import json
 import random
@@ -35,7 +35,7 @@ LONG: Final[tuple[int, ...]] = (300, 2_001, 2_800, 5_000, 70_000)
 
 
 def nested(depth: int, kind: str) -> Any:
-    """A document `depth` levels deep."""
+    """Return a document `depth` levels deep."""
     value: Any = 1
     for _ in range(depth):
         value = [value] if kind == "list" else {"a": value}
@@ -60,10 +60,10 @@ MAKERS: Final[tuple[Maker, ...]] = (
 
 
 def hostile(chance: random.Random) -> Any:
-    """Any JSON value that may break something."""
+    """Return any JSON value that may break something."""
     return chance.choice(MAKERS)(chance)
 
 
 def written(document: Any) -> bytes:
-    """JSON as a careless producer writes it: lone surrogates and all. What can't be encoded is escaped."""
+    """Return JSON of a careless producer, with lone surrogates. Values that can't be encoded are escaped."""
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")

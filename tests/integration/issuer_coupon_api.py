@@ -1,4 +1,4 @@
-"""A coupon API on loopback that answers as it is told, misbehaviour included: raw sockets, no framework misbehaves."""
+"""A coupon API on loopback with scripted answers, also faulty ones, on raw sockets."""
 
 import asyncio
 import json
@@ -25,13 +25,13 @@ Reply = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 def code(text: str) -> Reply:
-    """The contract's own answer."""
+    """Return the answer of the contract."""
     return answer(200, json.dumps({"coupon_code": text}).encode())
 
 
 def answer(status: int, body: bytes = b"", *headers: str) -> Reply:
     async def reply(_: Request, writer: asyncio.StreamWriter) -> None:
-        head = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", "Connection: close", *headers]
+        head = [f"HTTP/1.1 {status} Scripted", f"Content-Length: {len(body)}", "Connection: close", *headers]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
 
@@ -39,14 +39,14 @@ def answer(status: int, body: bytes = b"", *headers: str) -> Reply:
 
 
 async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Never answers."""
+    """Never answer."""
     await writer.drain()
     await asyncio.sleep(3600)
 
 
 async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Answers a byte at a time, for ever: each byte in time, the whole never."""
-    writer.write(b"HTTP/1.1 200 Told\r\nContent-Length: 60000\r\n\r\n")
+    """Answer one byte at a time for ever: each byte is in time, the whole answer never is."""
+    writer.write(b"HTTP/1.1 200 Scripted\r\nContent-Length: 60000\r\n\r\n")
     while True:
         writer.write(b" ")
         await writer.drain()
@@ -54,12 +54,12 @@ async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
 
 
 async def hang_up(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Closes the connection instead of answering."""
+    """Close the connection instead of answering."""
     writer.transport.abort()
 
 
 class CouponApi:
-    """`async with CouponApi() as api`: listens on a free port. Replies are used in turn; the last one for good."""
+    """`async with CouponApi() as api`: listens on a free port. Replies are used in turn; the last one is repeated."""
 
     def __init__(self, *replies: Reply) -> None:
         self.requests: list[Request] = []

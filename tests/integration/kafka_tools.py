@@ -1,4 +1,4 @@
-"""What tests of the messaging floor do to a broker: write plain records, read topics to their end."""
+"""Kafka tools for tests: write plain records, read topics to their end."""
 
 import asyncio
 import struct
@@ -17,10 +17,10 @@ READ_SECONDS = 60.0
 
 
 async def read_all(settings: KafkaSettings, topic: str, *, isolation_level: str = "read_committed") -> list[Any]:
-    """Every record of `topic` (the broker's name) up to its present end, partition by partition.
+    """Return every record of `topic` (the broker's name) up to its current end, partition by partition.
 
-    The end is the one behind transactions that are being ended at this moment: a commit is acknowledged before its
-    markers are in all partitions, and a read-committed reader's own end lies before them.
+    The end is after transactions that are being ended now: a commit is acknowledged before its markers are in all
+    partitions, and the end for read-committed readers is before them.
     """
     partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
     consumer = AIOKafkaConsumer(
@@ -54,7 +54,7 @@ async def _ends(settings: KafkaSettings, partitions: list[TopicPartition]) -> di
 
 
 async def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]:
-    """The committed offset of each partition of `topic` that has one."""
+    """Return the committed offset of each partition of `topic` that has one."""
     partitions = [TopicPartition(topic, number) for number in await partitions_of(settings, topic)]
     consumer = AIOKafkaConsumer(**client_options(settings, "tests-reader"), group_id=group, enable_auto_commit=False)
     consumer.assign(partitions)
@@ -67,7 +67,7 @@ async def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int
 
 
 async def write_all(settings: KafkaSettings, records: list[tuple[str, bytes | None, bytes | None, int | None]]) -> None:
-    """Write (topic, key, value, partition) each, in order."""
+    """Write the (topic, key, value, partition) records in order."""
     producer = AIOKafkaProducer(**client_options(settings, "tests-writer"), acks="all", linger_ms=5)
     await producer.start()
     try:
@@ -79,7 +79,7 @@ async def write_all(settings: KafkaSettings, records: list[tuple[str, bytes | No
 
 
 def order_event(number: int, *, event_id: str | None = None) -> bytes:
-    """An order without coupons, as a CloudEvent in structured mode."""
+    """Return an order without coupons, as a CloudEvent in structured mode."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -100,13 +100,13 @@ def order_event(number: int, *, event_id: str | None = None) -> bytes:
 
 
 async def write_orders(settings: KafkaSettings, numbers: Iterable[int]) -> None:
-    """Orders without coupons, keyed by order id; the same number always goes to the same partition."""
+    """Write orders without coupons, keyed by order id; the same number always goes to the same partition."""
     topic = settings.topic("orders")
     await write_all(settings, [(topic, f"ORD{number}".encode(), order_event(number), None) for number in numbers])
 
 
 async def write_bad_header(settings: KafkaSettings, topic: str, partition: int) -> None:
-    """A record whose header's name is no UTF-8: brokers take it, and clients of other languages can write it."""
+    """Write a record with a header name that isn't UTF-8: brokers accept it, and some clients can write it."""
     producer = AIOKafkaProducer(**client_options(settings, "tests-writer"))
     await producer.start()
     try:
@@ -115,7 +115,7 @@ async def write_bad_header(settings: KafkaSettings, topic: str, partition: int) 
         raw = bytearray(batch._build())
         start = raw.index(b"name")
         raw[start : start + 4] = b"\xff\xfe\xfd\xfc"
-        struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])))  # its place in a record batch of version 2
+        struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])))  # its position in a record batch of version 2
         batch._buffer = bytes(raw)
         await (await producer.send_batch(batch, topic, partition=partition))
     finally:

@@ -1,4 +1,4 @@
-"""What tests of the relay need: an outbox to fill, and what readers of the topics see."""
+"""Tools for tests of the relay: fill an outbox, and read the topics."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ TOPIC = "coupons.redemptions"
 
 
 async def fill(pool: Pool, numbers: range, *, keys: int = 20, time: datetime | None = None) -> None:
-    """One outbox event a number, in one transaction; its key is an order, its data the number."""
+    """Write one outbox event per number, in one transaction; its key is an order, its data the number."""
     rows = [
         OutboxRow(
             event_id=uuid.uuid5(uuid.NAMESPACE_OID, str(number)),
@@ -39,7 +39,7 @@ async def fill(pool: Pool, numbers: range, *, keys: int = 20, time: datetime | N
 
 
 async def seen(settings: KafkaSettings, *, isolation_level: str = "read_committed") -> dict[str, list[int]]:
-    """The numbers that a reader of the topic sees, by key, in the order of reading."""
+    """Return the numbers in the topic by key, in the order of reading."""
     by_key: dict[str, list[int]] = {}
     for record in await read_all(settings, settings.topic(TOPIC), isolation_level=isolation_level):
         by_key.setdefault(record.key.decode(), []).append(orjson.loads(record.value)["number"])
@@ -47,7 +47,7 @@ async def seen(settings: KafkaSettings, *, isolation_level: str = "read_committe
 
 
 def in_order(numbers: range, *, keys: int = 20) -> dict[str, list[int]]:
-    """What a reader must see: every number once, each key in order."""
+    """Return what a reader must see: every number once, each key in order."""
     by_key: dict[str, list[int]] = {}
     for number in numbers:
         by_key.setdefault(f"ORD{number % keys}", []).append(number)
@@ -55,7 +55,7 @@ def in_order(numbers: range, *, keys: int = 20) -> dict[str, list[int]]:
 
 
 async def until_published(pool: Pool, count: int) -> None:
-    """Wait until the ledger's note says that `count` events are published."""
+    """Wait until the position in the ledger says that `count` events are published."""
     async with asyncio.timeout(60):
         while (await pool.fetchval("SELECT published_up_to FROM relay_positions") or 0) < count:
             await asyncio.sleep(0.05)
@@ -69,7 +69,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 @contextmanager
 def relay_process(environment: dict[str, str], **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """`python -m services.relay`, killed at the end."""
+    """Run `python -m services.relay`; it is killed at the end."""
     process = subprocess.Popen([sys.executable, "-m", "services.relay"], env={**os.environ, **environment, **variables})
     try:
         yield process

@@ -1,4 +1,4 @@
-"""A service as it runs in earnest: a process of its own, found ready over HTTP, stopped by a signal."""
+"""Run a service as a process of its own: checked for readiness over HTTP, stopped by a signal."""
 
 import asyncio
 import os
@@ -19,16 +19,16 @@ from tests.backends.embedded import EmbeddedKafka
 Seen = TypeVar("Seen")
 
 PATIENCE_SECONDS = 60.0
-"""Far above what anything here takes; a test that waits so long has failed."""
+"""Far more time than any step here takes."""
 
 
 def kafka_settings(environment: Mapping[str, str]) -> KafkaSettings:
-    """The settings that a process with this environment would read, for a test's own clients."""
+    """Return the settings that a process with this environment would read, for a test's own clients."""
     return KafkaSettings(**{name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
 
 
 async def eventually(look: Callable[[], Awaitable[Seen]], good: Callable[[Seen], bool]) -> Seen:
-    """What `look` sees once it is `good`; fails with what it saw last."""
+    """Return the result of `look` once it is `good`; fail with the last result."""
     seen = await look()
     for _ in range(int(PATIENCE_SECONDS / 0.05)):
         if good(seen):
@@ -39,23 +39,23 @@ async def eventually(look: Callable[[], Awaitable[Seen]], good: Callable[[Seen],
 
 
 def skip_on_the_development_broker(broker: Broker, what_it_does: str) -> None:
-    """For what the embedded broker is not good for, seen here and said in docs/decisions; Apache Kafka is asked."""
+    """Skip on the embedded broker for a reason documented in docs/decisions; Apache Kafka runs the test."""
     if isinstance(broker, EmbeddedKafka):
         pytest.skip(f"the embedded development broker {what_it_does}")
 
 
 def skip_where_the_dead_stay_members(broker: Broker) -> None:
-    """The development broker never expires a consumer that was killed, so nobody gets its partitions."""
+    """The development broker never expires a killed consumer, so its partitions are never reassigned."""
     skip_on_the_development_broker(broker, "keeps a killed consumer in its group")
 
 
 def skip_where_a_kill_loses_records(broker: Broker) -> None:
-    """The development broker writes to its disk now and then: killed, it forgets what it acknowledged since."""
+    """The development broker writes to its disk only now and then: if killed, it loses what it acknowledged since."""
     skip_on_the_development_broker(broker, "loses what it acknowledged when it is killed itself")
 
 
 class ServiceProcess:
-    """One process. `stop` asks it to leave and returns its exit code, `kill` gives it no chance to do anything."""
+    """One process. `stop` asks it to exit and returns its exit code, `kill` ends it at once."""
 
     def __init__(self, process: asyncio.subprocess.Process, health_url: str) -> None:
         self._process = process
@@ -87,7 +87,7 @@ class ServiceProcess:
         await self._process.wait()
 
     async def left(self) -> int:
-        """The exit code, once it leaves by itself."""
+        """Return the exit code, once it exits by itself."""
         return await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
 
     @property
@@ -97,13 +97,13 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def running(service: str, environment: Mapping[str, str], **settings: object) -> AsyncIterator[ServiceProcess]:
-    """`python -m services.<service>` with `environment` and `settings` (`burn_on="paid"`); killed at the end."""
+    """Run `python -m services.<service>` with `environment` and `settings` (`burn_on="paid"`); killed at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {f"{PREFIX}{name.upper()}": str(value) for name, value in {"health_port": port, **settings}.items()}
+    variables = {f"{PREFIX}{name.upper()}": str(value) for name, value in {"health_port": port, **settings}.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"services.{service}", env={**os.environ, **environment, **told}
+        sys.executable, "-m", f"services.{service}", env={**os.environ, **environment, **variables}
     )
     handle = ServiceProcess(process, f"http://127.0.0.1:{port}")
     try:

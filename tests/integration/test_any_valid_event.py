@@ -1,5 +1,5 @@
-"""Any event that the schemas allow, beside good neighbours, all the way: handler, engine, outbox, the relay's encoding
-in JSON and Avro, notifier. The neighbours succeed, nothing raises, and none of our own events is a dead letter.
+"""Any event that the schemas allow, with good neighbours, through handler, engine, outbox, the relay's encoding in JSON
+and Avro, and the notifier. The neighbours succeed, nothing raises, and none of our own events is a dead letter.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -30,7 +30,7 @@ from tests.schema_strategies import event_data, example_of
 pytestmark = pytest.mark.postgres
 
 EXAMPLES: Final = 30
-"""Of each type of event; the numbers from 0 are their seeds."""
+"""Events of each type; the numbers from 0 are their seeds."""
 
 FORMATS: Final[tuple[Literal["json", "avro"], ...]] = ("json", "avro")
 CODEC: Final = Codec()
@@ -57,7 +57,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Door:
-    """Reads events as the consumer does, each under an id of its own."""
+    """Read events like the consumer, each with its own id."""
 
     def __init__(self) -> None:
         self._sent = 0
@@ -77,7 +77,7 @@ def good_order(order_id: str, code: str) -> dict[str, Any]:
 
 
 def orders(number: int, code: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """An order by chance, with a coupon that is good in every second one, and what else becomes of it."""
+    """Return a random order, with a valid coupon in every second one, and later events of it."""
     placed: dict[str, Any] = example_of(event_data("order.placed"), number)
     if number % 2:
         lines = placed.get("lines")
@@ -119,7 +119,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
         SELECT count(DISTINCT order_id) FROM ledger_entries
         WHERE kind IN ('burned', 'locked') AND order_id NOT LIKE 'good %'
     """
-    assert await pool.fetchval(odd) >= EXAMPLES // 5, "hardly any order by chance got as far as a redemption"
+    assert await pool.fetchval(odd) >= EXAMPLES // 5, "too few random orders reached a redemption"
     await goes_out_and_is_notified(pool, at_least=EXAMPLES)
 
 
@@ -147,7 +147,7 @@ async def test_any_valid_reward_or_sign_up_leaves_its_neighbours_alone(pool: Poo
 
 
 async def goes_out_and_is_notified(pool: Pool, *, at_least: int) -> None:
-    """Encode the outbox as the relay does, in both formats, and let the notifier read it, its own events as well."""
+    """Encode the outbox like the relay, in both formats, and let the notifier read it, including its own events."""
     notifier, position, notified = NotificationHandler(pool), 0, 0
     while rows := await _rows_after(pool, position):
         position, batch = rows[-1][0], []

@@ -1,4 +1,4 @@
-"""The poll loop on a real broker: what becomes of a record, and of its offset."""
+"""The poll loop on a real broker: what happens to records and offsets."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ Behaviour = Callable[[Sequence[ReceivedEvent]], Awaitable[Sequence[Poison]]]
 
 
 class Remembers:
-    """A handler that notes the order of what it executed, after `behaviour` had its say."""
+    """A handler that records the order of the events it executes, after calling `behaviour`."""
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self.order_ids: list[str] = []
@@ -62,7 +62,7 @@ async def running(loop: ConsumerLoop) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def until(reached: Callable[[], bool], *tasks: "asyncio.Task[None]") -> None:
-    """Wait until `reached`; a task that ends before is a failure."""
+    """Wait until `reached`; fail if the task ends before."""
     async with asyncio.timeout(40):
         while not reached():
             for task in tasks:
@@ -218,7 +218,7 @@ async def test_a_service_in_which_every_event_meets_a_bug_stops_and_keeps_the_ba
     assert await committed_count(settings) == buried
 
 
-async def test_asked_to_stop_while_something_is_away_it_leaves_without_committing(settings: Settings) -> None:
+async def test_asked_to_stop_during_an_outage_it_exits_without_committing(settings: Settings) -> None:
     tried = asyncio.Event()
 
     async def away(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
@@ -248,11 +248,11 @@ async def test_asked_to_stop_the_batch_in_hand_is_finished_and_committed(setting
     stopping.set()
     go_on.set()
     await asyncio.wait_for(task, 20)
-    assert len(handler.order_ids) == 20  # one batch, and not the one polled ahead
+    assert len(handler.order_ids) == 20  # one batch, without the one polled ahead
     assert await committed_count(settings) == 20
 
 
-async def test_a_topic_that_is_missing_is_waited_for_and_then_named(
+async def test_a_missing_topic_is_waited_for_and_then_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUPONRY_TRANSIENT_ATTEMPTS", "2")

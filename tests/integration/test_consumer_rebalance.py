@@ -1,4 +1,4 @@
-"""Partitions change hands on a real broker: no event is lost, and none is executed by two once it is committed."""
+"""Rebalances on a real broker: no event is lost, and none is executed by two consumers once it is committed."""
 
 import asyncio
 from collections import Counter
@@ -48,7 +48,7 @@ async def test_two_consumers_share_the_events_and_each_is_executed_once(settings
         async with running(consumer(settings, handlers[1])) as second:
             await until(lambda: len(handlers[1].order_ids) >= 40, first, second)
             await write_orders(settings, range(1_000, 1_300))
-        # The second has left in good order; a third takes its place.
+        # The second consumer has left the group; a third takes its place.
         async with running(consumer(settings, handlers[2])) as third:
             await until(lambda: done() >= 1_300, first, third)
     assert Counter(name for handler in handlers for name in handler.order_ids) == dict.fromkeys(names(range(1_300)), 1)
@@ -76,12 +76,12 @@ async def test_a_batch_that_outlasts_a_rebalance_commits_nothing(
             await until(lambda: len(quick.order_ids) > 0, first, second)
             assert slow.order_ids == []
             go_on.set()
-            # Nothing of the stale batch was committed, so each event is executed again by whoever has it now.
+            # Nothing of the stale batch was committed, so the new consumer executes each event again.
             await until(lambda: len(slow.order_ids) + len(quick.order_ids) == 20, first, second)
     assert await committed_count(settings) == 10
 
 
-async def test_a_batch_waiting_for_the_database_gives_way_to_a_rebalance(settings: Settings) -> None:  # noqa: F811
+async def test_a_batch_waiting_for_the_database_is_dropped_for_a_rebalance(settings: Settings) -> None:  # noqa: F811
     tried = asyncio.Event()
 
     async def away(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:

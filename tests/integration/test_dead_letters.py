@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: nothing of the record is lost, and it can be sent back to where it came from."""
+"""Dead letters on a real broker: records are kept completely and can be replayed."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def record(settings: Settings, offset: int, value: bytes | None, key: bytes | No
     return Record(settings.topic("orders"), 3, offset, 1_700_000_000_000, key, value, (("a", b"\xff"), ("a", b"2")))
 
 
-async def test_topics_are_created_once_and_differences_told(settings: Settings) -> None:
+async def test_topics_are_created_once_and_differences_reported(settings: Settings) -> None:
     first = await create_topics(settings)
     assert sorted(first.created) == sorted(topic.name for topic in all_topics(settings.topic_prefix))
     again = await create_topics(settings)
@@ -33,7 +33,7 @@ async def test_topics_are_created_once_and_differences_told(settings: Settings) 
     assert again.differences == []
 
 
-async def test_a_dead_letter_keeps_the_raw_record_and_says_what_was_wrong(settings: Settings) -> None:
+async def test_a_dead_letter_keeps_the_raw_record_and_the_error(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     buried = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
@@ -55,7 +55,7 @@ async def test_a_record_buried_twice_is_listed_once(settings: Settings) -> None:
     assert len(await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))) == 1
 
 
-async def test_a_record_too_large_to_be_written_again_is_told_without_its_value(settings: Settings) -> None:
+async def test_a_record_too_large_to_be_written_again_is_buried_without_its_value(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     large = record(settings, 7, b"x" * 2_000_000)
@@ -72,7 +72,7 @@ async def test_a_record_too_large_to_be_written_again_is_told_without_its_value(
     assert sorted(by_offset) == [6, 7, 8]
 
 
-async def test_a_replayed_letter_is_again_in_its_topic_as_it_was(settings: Settings) -> None:
+async def test_a_replayed_letter_is_unchanged_in_its_topic(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     lost = record(settings, 7, b"fixed since")
@@ -85,6 +85,6 @@ async def test_a_replayed_letter_is_again_in_its_topic_as_it_was(settings: Setti
     assert (found.key, found.value, tuple(found.headers)) == (lost.key, lost.value, lost.headers)
 
 
-async def test_a_topic_that_is_not_there_is_said_in_a_sentence(settings: Settings) -> None:
+async def test_a_missing_topic_is_reported_in_a_sentence(settings: Settings) -> None:
     with pytest.raises(OperatorError, match="does not exist"):
         await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))

@@ -1,6 +1,4 @@
-"""TLS and SCRAM to broker and database, with real certificates: an order goes through, and whoever may not come in is
-told why.
-"""
+"""TLS and SCRAM to broker and database with real certificates: an order is redeemed, and refusals are explained."""
 
 import asyncio
 import json
@@ -54,7 +52,7 @@ def encrypted_postgres(authority: Authority) -> Iterator[EncryptedPostgres]:
 
 @pytest.fixture
 def encrypted(encrypted_kafka: EncryptedKafka, encrypted_postgres: EncryptedPostgres) -> dict[str, str]:
-    """What a service needs to come in."""
+    """The settings a service needs to connect."""
     return {
         **encrypted_kafka.environment,
         "COUPONRY_DATABASE_URL": encrypted_postgres.url_with(database="couponry"),
@@ -90,7 +88,7 @@ async def test_an_order_goes_from_topic_to_topic_over_tls_and_scram(encrypted: d
 
 
 async def left(service: str, environment: dict[str, str]) -> tuple[int, str]:
-    """The exit code of a service that can't run, and what it says last."""
+    """Return the exit code of a service that can't run, and its last log line."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"services.{service}",
         env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -106,7 +104,7 @@ async def left(service: str, environment: dict[str, str]) -> tuple[int, str]:
 
 
 def open_sockets() -> int:
-    """How many sockets the running event loop watches."""
+    """Return the number of sockets that the running event loop watches."""
     return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
 
 
@@ -119,7 +117,7 @@ def open_sockets() -> int:
         ("file", "can't be read"),
     ],
 )
-async def test_why_a_broker_lets_nobody_in_is_told(
+async def test_a_brokers_refusal_is_reported_with_its_reason(
     encrypted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, sentence: str
 ) -> None:
     monkeypatch.setattr(access, "PAUSE_SECONDS", 0.01)
@@ -151,7 +149,7 @@ async def test_a_wrong_password_for_the_broker_ends_a_service_with_code_2(
     ("service", "wrong"),
     [("gateway", "authority"), ("gateway", "password"), ("gateway", "file"), ("redeemer", "unencrypted")],
 )
-async def test_a_database_that_lets_nobody_in_ends_the_service_with_a_sentence(
+async def test_a_database_that_refuses_the_login_ends_the_service_with_a_sentence(
     encrypted: dict[str, str], encrypted_postgres: EncryptedPostgres, tmp_path: Path, service: str, wrong: str
 ) -> None:
     options, sentence = {
@@ -168,13 +166,15 @@ async def test_a_database_that_lets_nobody_in_ends_the_service_with_a_sentence(
     assert "hunter2" not in said
 
 
-async def test_a_server_without_tls_is_not_asked_again_for_ever(encrypted: dict[str, str], database_url: str) -> None:
+async def test_a_server_without_tls_is_not_retried_for_ever(encrypted: dict[str, str], database_url: str) -> None:
     code, said = await left("redeemer", {**encrypted, "COUPONRY_DATABASE_URL": f"{database_url}?sslmode=require"})
     assert code == 2, said
     assert "offers no TLS" in said
 
 
-async def test_a_broker_that_is_away_is_no_refusal(encrypted: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unavailable_broker_is_not_a_refusal(
+    encrypted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(access, "PAUSE_SECONDS", 0.01)
     settings = kafka_settings({**encrypted, "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     open_before = open_sockets()
@@ -182,6 +182,6 @@ async def test_a_broker_that_is_away_is_no_refusal(encrypted: dict[str, str], mo
     await access.check_access(kafka_settings(encrypted))
     assert open_sockets() == open_before
     both = f"127.0.0.1:1,{encrypted['COUPONRY_KAFKA_BOOTSTRAP_SERVERS']}"
-    wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "nobody"})
+    wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "unknown"})
     with pytest.raises(OperatorError, match="refuses the log-in"):
         await access.check_access(wrong)

@@ -1,4 +1,4 @@
-"""One question to an external coupon API, over real sockets: what is sent, and what comes of each kind of answer."""
+"""One request to an external coupon API over real sockets: what is sent, and the result of each kind of response."""
 
 import gzip
 import json
@@ -57,7 +57,7 @@ async def test_any_successful_status_counts(client: httpx.AsyncClient, status: i
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "error"),
     [
         (answer(200, b""), "not JSON"),
         (answer(200, b"<html>"), "not JSON"),
@@ -80,17 +80,17 @@ async def test_any_successful_status_counts(client: httpx.AsyncClient, status: i
         (answer(200, gzip.compress(b'{"coupon_code": "A"}'), "Content-Encoding: gzip"), "not JSON"),
     ],
 )
-async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, told: str) -> None:
+async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, error: str) -> None:
     async with CouponApi(reply) as api:
         got = await request_code(client, source(api), "a@b.c", KEY, QUICK)
 
     assert got.code is None
-    assert told in (got.error or "")
+    assert error in (got.error or "")
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "error"),
     [
         (answer(500), "status 500"),
         (answer(503), "status 503"),
@@ -101,26 +101,26 @@ async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClien
         (hang_up, "Error"),
     ],
 )
-async def test_trouble_that_may_pass_is_tried_again_and_then_given_up(
-    client: httpx.AsyncClient, reply: Reply, told: str
+async def test_a_temporary_failure_is_retried_and_then_given_up(
+    client: httpx.AsyncClient, reply: Reply, error: str
 ) -> None:
     async with CouponApi(reply) as api:
         got = await request_code(client, source(api), "a@b.c", KEY, QUICK)
 
     assert got.code is None
-    assert told in (got.error or "")
+    assert error in (got.error or "")
     assert len(api.requests) == QUICK.attempts
 
 
 @pytest.mark.parametrize("trouble", [answer(500), answer(429), hang, hang_up])
-async def test_a_second_try_carries_the_same_key(client: httpx.AsyncClient, trouble: Reply) -> None:
+async def test_a_second_attempt_has_the_same_key(client: httpx.AsyncClient, trouble: Reply) -> None:
     async with CouponApi(trouble, code("LATE-1")) as api:
         assert await request_code(client, source(api), "a@b.c", KEY, QUICK) == Answer("LATE-1")
 
     assert [request.headers["idempotency-key"] for request in api.requests] == [KEY, KEY]
 
 
-async def test_all_tries_together_have_one_bound(client: httpx.AsyncClient) -> None:
+async def test_all_attempts_together_have_one_timeout(client: httpx.AsyncClient) -> None:
     async with CouponApi(answer(429, b"", "Retry-After: 3600")) as api:
         got = await request_code(
             client,
@@ -145,7 +145,7 @@ async def test_a_campaign_without_codes_still_needs_the_field(client: httpx.Asyn
         assert (await request_code(client, source(api, without_code=True), "a@b.c", KEY, QUICK)).code is None
 
 
-async def test_an_api_that_is_away_gives_no_code(client: httpx.AsyncClient) -> None:
+async def test_an_unavailable_api_gives_no_code(client: httpx.AsyncClient) -> None:
     with socket.socket() as taken:  # bound but not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -184,7 +184,7 @@ async def test_a_source_inside_the_own_network_is_never_connected_to_unless_allo
 
 
 async def test_a_name_that_turns_private_between_check_and_call_reaches_nothing() -> None:
-    """DNS rebinding: the address that was checked is the one that is connected to, asked for once."""
+    """DNS rebinding: the call connects to the checked address, and the name is resolved once."""
     asked: list[str] = []
 
     async def rebinding(host: str, _port: int) -> tuple[Address, ...]:

@@ -1,4 +1,4 @@
-"""Codes from external sources on a real ledger: noted before they are asked for, asked once, reused after a crash."""
+"""Codes from external sources on a real ledger: recorded before the request, requested once, reused after a crash."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -45,7 +45,7 @@ async def api() -> AsyncIterator[CouponApi]:
 
 
 async def a_code_of_its_own(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Another code each time, as a provider gives that never heard of Idempotency-Key."""
+    """Return another code each time, like a provider that ignores Idempotency-Key."""
     await code(f"EXT-{uuid4()}")(request, writer)
 
 
@@ -72,7 +72,7 @@ async def rows(pool: Pool) -> Sequence[asyncpg.Record]:
     return await pool.fetch("SELECT * FROM external_requests ORDER BY command_id")
 
 
-async def test_a_command_gets_its_code_and_the_answer_is_noted(
+async def test_a_command_gets_its_code_and_the_answer_is_recorded(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     api.replies(code("COUPON-1001"))
@@ -111,7 +111,7 @@ async def test_a_campaign_without_codes_is_supplied_with_an_empty_one(
     assert supplied.external_codes == (("ext", ""),)
 
 
-async def test_the_question_is_committed_before_the_call(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
+async def test_the_request_is_committed_before_the_call(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
     noted: list[Sequence[asyncpg.Record]] = []
 
     async def look(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +125,7 @@ async def test_the_question_is_committed_before_the_call(pool: Pool, client: htt
 
 
 @pytest.mark.parametrize("reply", [code("A-1"), answer(404)])
-async def test_an_answer_is_reused_when_the_batch_comes_again(
+async def test_an_answer_is_reused_when_the_batch_is_retried(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi, reply: Reply
 ) -> None:
     api.replies(reply, code("ANOTHER"))
@@ -137,7 +137,7 @@ async def test_an_answer_is_reused_when_the_batch_comes_again(
     assert len(api.requests) == 1
 
 
-async def test_a_question_without_an_answer_is_asked_again_under_the_same_key(
+async def test_a_request_without_an_answer_is_repeated_with_the_same_key(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     asked = asyncio.Event()
@@ -161,7 +161,7 @@ async def test_a_question_without_an_answer_is_asked_again_under_the_same_key(
     assert first == second
 
 
-async def test_of_two_processes_that_ask_at_once_both_use_the_answer_noted_first(
+async def test_two_processes_that_ask_at_once_both_use_the_first_recorded_answer(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     both = asyncio.Event()
@@ -199,7 +199,7 @@ async def test_of_two_processes_that_ask_at_once_both_use_the_answer_noted_first
         (issue(campaign_ids=()), {}),
     ],
 )
-async def test_nothing_is_asked_where_no_answer_could_matter(
+async def test_nothing_is_requested_if_no_answer_could_matter(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi, command: IssueCoupons, fields: dict[str, Any]
 ) -> None:
     supplied = await sources(pool, client).supply([command], by_id(campaign(api, **fields)))
@@ -209,9 +209,7 @@ async def test_nothing_is_asked_where_no_answer_could_matter(
     assert await rows(pool) == []
 
 
-async def test_an_event_that_was_late_is_asked_for_by_its_own_time(
-    pool: Pool, client: httpx.AsyncClient, api: CouponApi
-) -> None:
+async def test_a_late_event_is_judged_by_its_own_time(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
     over = campaign(api, window=Window(ends_at=NOW - timedelta(days=1)))
 
     (supplied,) = await sources(pool, client).supply([issue(at=NOW - timedelta(days=2))], by_id(over))
@@ -219,7 +217,7 @@ async def test_an_event_that_was_late_is_asked_for_by_its_own_time(
     assert len(supplied.external_codes) == 1
 
 
-async def test_a_command_that_the_journal_knows_is_not_asked_for(
+async def test_no_code_is_requested_for_a_command_in_the_journal(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     await pool.execute(
@@ -234,7 +232,7 @@ async def test_a_command_that_the_journal_knows_is_not_asked_for(
     assert len(api.requests) == 1
 
 
-async def test_a_reward_that_has_its_coupon_is_not_asked_for_under_a_new_event_id(
+async def test_no_code_is_requested_for_a_reward_that_has_its_coupon(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     await pool.execute(
@@ -250,7 +248,7 @@ async def test_a_reward_that_has_its_coupon_is_not_asked_for_under_a_new_event_i
     assert len(has_not.external_codes) == 1
 
 
-async def test_the_same_reward_twice_in_a_batch_is_asked_for_once_for_the_first(
+async def test_one_code_is_requested_for_a_reward_that_is_twice_in_a_batch(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     supplied = await sources(pool, client).supply(
@@ -275,7 +273,7 @@ async def test_each_of_many_customers_gets_the_code_that_was_given_for_them(
     assert [command.external_codes[0][1] for command in supplied] == [f"FOR-{number}@b.c" for number in range(20)]
 
 
-async def test_no_more_calls_run_at_once_than_allowed(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
+async def test_concurrent_calls_stay_within_their_limit(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
     running: list[int] = []
 
     async def counted(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -292,7 +290,7 @@ async def test_no_more_calls_run_at_once_than_allowed(pool: Pool, client: httpx.
     assert max(most) == 3
 
 
-async def test_a_batch_that_takes_too_long_goes_on_where_it_stopped(
+async def test_a_batch_that_takes_too_long_continues_where_it_stopped(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     commands = [issue(number) for number in range(5)]

@@ -23,7 +23,7 @@ from tests.integration.service_process import (
 from tests.ledger import definition, ledger
 
 PRIVATE = {"sources_allow_private": True}
-"""The provider of codes in these tests is on loopback."""
+"""The coupon API in these tests is on loopback."""
 
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
@@ -44,7 +44,7 @@ async def kafka_client(environment: dict[str, str]) -> KafkaSettings:
 
 
 def event(event_type: str, event_id: str, customer_id: str = "c1", **data: Any) -> bytes:
-    """A CloudEvent in structured mode."""
+    """Return a CloudEvent in structured mode."""
     customer = {"customer_id": customer_id, "email": f"{customer_id}@email.com"}
     attributes = {"specversion": "1.0", "id": event_id, "source": "/test", "type": event_type}
     return json.dumps({**attributes, "data": {"customer": customer, **data}}).encode()
@@ -67,7 +67,7 @@ async def all_read(settings: KafkaSettings, topic: str, count: int) -> None:
     await eventually(look, lambda seen: seen == count)
 
 
-async def told(pool: Pool) -> list[tuple[str, str]]:
+async def published(pool: Pool) -> list[tuple[str, str]]:
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE topic = 'coupons.issued'")
     return sorted((row["type"], str(json.loads(row["data"])["campaign_id"])) for row in rows)
 
@@ -87,7 +87,7 @@ async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
         await all_read(kafka_client, "rewards", 3)
         assert await issuer.stop() == 0
 
-    assert await told(pool) == [
+    assert await published(pool) == [
         ("coupon.issue_refused", "None"),
         ("coupon.issued", "gold"),
         ("coupon.issued", "welcome"),
@@ -122,5 +122,5 @@ async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_sam
 
     assert len(keys) == 2
     assert keys[0] == keys[1]
-    assert await told(pool) == [("coupon.issued", "ext")]
+    assert await published(pool) == [("coupon.issued", "ext")]
     assert await pool.fetchval("SELECT code FROM coupons") == "EXT-1"

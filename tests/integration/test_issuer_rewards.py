@@ -1,4 +1,4 @@
-"""Rewards and sign-ups through the issuer's handler on a real ledger, external sources and crashes among them."""
+"""Rewards and sign-ups through the issuer's handler on a real ledger, with external sources and crashes."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -65,8 +65,8 @@ async def execute(handler: IssueHandler, *events: ReceivedEvent) -> None:
     assert list(await handler.handle(events)) == []
 
 
-async def told(pool: Pool) -> list[tuple[str, str | None, str | None]]:
-    """(type, campaign, code or reason) of each event about issuing, in order."""
+async def published(pool: Pool) -> list[tuple[str, str | None, str | None]]:
+    """Return (type, campaign, code or reason) of each event about issuing, in order."""
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE topic = 'coupons.issued' ORDER BY position")
     found = [(row["type"].removeprefix("coupon."), orjson.loads(row["data"])) for row in rows]
     return [(kind, data["campaign_id"], data.get("code") or data.get("reason")) for kind, data in found]
@@ -81,16 +81,14 @@ async def test_a_reward_issues_a_coupon_of_each_matching_campaign_once(pool: Poo
     await execute(handler, first)
     await execute(handler, reward("2", reward_id="rw", rule_id="42"), first)
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [("issued", "a"), ("issued", "b")]
+    assert [(kind, campaign) for kind, campaign, _ in await published(pool)] == [("issued", "a"), ("issued", "b")]
     assert await pool.fetchval("SELECT count(*) FROM coupons") == 2
 
 
-async def test_who_matches_nothing_is_told_for_a_reward_and_not_for_a_sign_up(
-    pool: Pool, client: httpx.AsyncClient
-) -> None:
+async def test_a_reward_without_a_match_is_refused_and_a_sign_up_is_not(pool: Pool, client: httpx.AsyncClient) -> None:
     await execute(issuer(pool, client), reward("1"), signup("2"), reward("3", campaign_id="gone"))
 
-    assert await told(pool) == [("issue_refused", None, "not_found"), ("issue_refused", "gone", "not_found")]
+    assert await published(pool) == [("issue_refused", None, "not_found"), ("issue_refused", "gone", "not_found")]
     assert await pool.fetchval("SELECT count(*) FROM journal") == 2
 
 
@@ -99,10 +97,10 @@ async def test_a_named_campaign_without_a_matching_rule_issues_nothing(pool: Poo
 
     await execute(issuer(pool, client), reward("1", campaign_id="a", rule_id="7"))
 
-    assert [reason for _, _, reason in await told(pool)] == ["not_found"]
+    assert [reason for _, _, reason in await published(pool)] == ["not_found"]
 
 
-async def test_a_change_of_the_campaigns_counts_from_the_next_batch_on(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_a_change_of_the_campaigns_counts_from_the_next_batch(pool: Pool, client: httpx.AsyncClient) -> None:
     handler = issuer(pool, client)
     await execute(handler, reward("1"))
     await save(pool, [on_reward("a")])
@@ -112,7 +110,7 @@ async def test_a_change_of_the_campaigns_counts_from_the_next_batch_on(pool: Poo
     await save(pool, [on_reward("a", status="paused")])
     await execute(handler, reward("4"))
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [
+    assert [(kind, campaign) for kind, campaign, _ in await published(pool)] == [
         ("issue_refused", None),
         ("issued", "a"),
         ("issue_refused", None),
@@ -121,7 +119,7 @@ async def test_a_change_of_the_campaigns_counts_from_the_next_batch_on(pool: Poo
 
 
 class CountingEngine(Engine):
-    """Notes how many coupons each execution was about."""
+    """Record the number of coupons of each execution."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool)
@@ -132,9 +130,7 @@ class CountingEngine(Engine):
         return await super().execute(commands)
 
 
-async def test_a_batch_of_rewards_is_executed_in_portions_of_bounded_size(
-    pool: Pool, client: httpx.AsyncClient
-) -> None:
+async def test_a_batch_of_rewards_is_executed_in_parts_of_limited_size(pool: Pool, client: httpx.AsyncClient) -> None:
     await save(pool, [on_reward(f"c{number}") for number in range(33)])
     engine = CountingEngine(pool)
 
@@ -155,7 +151,7 @@ async def test_an_event_id_used_for_another_customer_is_poison_and_its_neighbour
     poison = await handler.handle([reused, reward("2")])
 
     assert [(one.event, one.error_class) for one in poison] == [(reused, "CommandIdReused")]
-    assert len(await told(pool)) == 2
+    assert len(await published(pool)) == 2
 
 
 async def test_the_code_of_an_external_source_becomes_the_coupons_code(
@@ -165,12 +161,12 @@ async def test_the_code_of_an_external_source_becomes_the_coupons_code(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON))
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published(pool) == [("issued", "ext", "EXT-1")]
     assert api.requests[0].email == "john.smith@email.com"
     assert api.requests[0].headers["x-key"] == "k"
 
 
-async def test_a_source_that_gives_no_code_is_a_refusal_and_holds_up_nobody(
+async def test_a_source_that_gives_no_code_is_a_refusal_and_delays_no_other(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     api.replies(answer(500))
@@ -178,7 +174,7 @@ async def test_a_source_that_gives_no_code_is_a_refusal_and_holds_up_nobody(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON))
 
-    assert sorted((kind, campaign) for kind, campaign, _ in await told(pool)) == [
+    assert sorted((kind, campaign) for kind, campaign, _ in await published(pool)) == [
         ("issue_refused", "ext"),
         ("issued", "own"),
     ]
@@ -191,7 +187,7 @@ async def test_a_customer_without_an_email_gets_no_code_from_outside(
 
     await execute(issuer(pool, client), reward("1"))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issue_refused"]
+    assert [kind for kind, _, _ in await published(pool)] == ["issue_refused"]
     assert api.requests == []
 
 
@@ -204,7 +200,7 @@ async def test_a_code_that_exists_already_is_refused(pool: Pool, client: httpx.A
     await execute(handler, reward("2", customer=PERSON))
     await execute(handler, reward("3", customer=PERSON))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issued", "issue_refused", "issued"]
+    assert [kind for kind, _, _ in await published(pool)] == ["issued", "issue_refused", "issued"]
 
 
 async def test_a_code_given_twice_in_one_batch_is_issued_once(
@@ -215,7 +211,7 @@ async def test_a_code_given_twice_in_one_batch_is_issued_once(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON), reward("2", customer=PERSON))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issued", "issue_refused"]
+    assert [kind for kind, _, _ in await published(pool)] == ["issued", "issue_refused"]
 
 
 async def test_a_campaign_without_codes_issues_coupons_without_them(
@@ -226,17 +222,17 @@ async def test_a_campaign_without_codes_issues_coupons_without_them(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON), reward("2", customer=PERSON))
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [("issued", "ext"), ("issued", "ext")]
+    assert [(kind, campaign) for kind, campaign, _ in await published(pool)] == [("issued", "ext"), ("issued", "ext")]
 
 
 class CrashingEngine(Engine):
-    """Dies before it has begun, as a process may between a provider's answer and the ledger's commit."""
+    """Crash before executing, as a process may between a provider's answer and the ledger's commit."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
         raise SystemError("crashed")
 
 
-async def test_a_crash_between_answer_and_commit_neither_loses_nor_doubles(
+async def test_a_crash_between_answer_and_commit_loses_and_doubles_nothing(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     await save(pool, [external(api)])
@@ -247,19 +243,19 @@ async def test_a_crash_between_answer_and_commit_neither_loses_nor_doubles(
     await execute(issuer(pool, client), event)
     await execute(issuer(pool, client), event)
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published(pool) == [("issued", "ext", "EXT-1")]
     assert len(api.requests) == 1
 
 
 class ForgetfulEngine(Engine):
-    """Commits, and dies before anybody hears of it."""
+    """Commit, and crash before returning."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
         await super().execute(commands)
         raise SystemError("crashed")
 
 
-async def test_a_crash_after_the_commit_asks_nobody_again(
+async def test_a_crash_after_the_commit_repeats_no_request(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     await save(pool, [external(api)])
@@ -269,13 +265,11 @@ async def test_a_crash_after_the_commit_asks_nobody_again(
 
     await execute(issuer(pool, client), event, reward("2", reward_id="rw", customer=PERSON))
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published(pool) == [("issued", "ext", "EXT-1")]
     assert len(api.requests) == 1
 
 
-async def test_a_refusal_after_a_crash_stays_the_refusal_it_was(
-    pool: Pool, client: httpx.AsyncClient, api: CouponApi
-) -> None:
+async def test_a_refusal_is_the_same_after_a_crash(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
     api.replies(answer(404), code("LATER"))
     await save(pool, [external(api)])
     event = reward("1", customer=PERSON)
@@ -284,11 +278,11 @@ async def test_a_refusal_after_a_crash_stays_the_refusal_it_was(
 
     await execute(issuer(pool, client), event)
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issue_refused"]
+    assert [kind for kind, _, _ in await published(pool)] == ["issue_refused"]
     assert len(api.requests) == 1
 
 
-async def test_slow_sources_are_something_to_try_again(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
+async def test_slow_sources_are_a_transient_error(pool: Pool, client: httpx.AsyncClient, api: CouponApi) -> None:
     await save(pool, [external(api)])
     events = [reward(str(number), customer=PERSON) for number in range(3)]
     with pytest.raises(TransientError, match="0 of 3"):
@@ -296,4 +290,4 @@ async def test_slow_sources_are_something_to_try_again(pool: Pool, client: httpx
 
     await execute(issuer(pool, client), *events)
 
-    assert {given for _, _, given in await told(pool)} == {"EXT-1", "EXT-2", "EXT-3"}
+    assert {given for _, _, given in await published(pool)} == {"EXT-1", "EXT-2", "EXT-3"}

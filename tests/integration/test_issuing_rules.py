@@ -1,4 +1,4 @@
-"""Who an event issues coupons to, how many and when, through the issuer's handler on a real ledger."""
+"""Receivers, numbers and times of issued coupons, through the issuer's handler on a real ledger."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,8 +53,8 @@ async def execute(handler: IssueHandler, *events: ReceivedEvent) -> None:
     assert list(await handler.handle(events)) == []
 
 
-async def told(pool: Pool) -> list[tuple[str, str, str, str]]:
-    """(key, campaign, "issued" or the reason, id of the event that caused it), in order; each as its schema says."""
+async def published(pool: Pool) -> list[tuple[str, str, str, str]]:
+    """Return (key, campaign, "issued" or the reason, causing event id) in order; validates each by its schema."""
     rows = await pool.fetch("SELECT type, key, data::text FROM outbox WHERE topic = 'coupons.issued' ORDER BY position")
     found = []
     for row in rows:
@@ -65,9 +65,7 @@ async def told(pool: Pool) -> list[tuple[str, str, str, str]]:
     return found
 
 
-async def test_a_sign_up_pays_the_customer_and_who_referred_them_once_each(
-    pool: Pool, client: httpx.AsyncClient
-) -> None:
+async def test_a_sign_up_rewards_the_customer_and_the_referrer_once_each(pool: Pool, client: httpx.AsyncClient) -> None:
     await save(pool, [on_signup("friend", to="referrer"), on_signup("welcome", to="both")])
     handler = issuer(pool, client)
     first = signup("1", referred_by="c9")
@@ -75,7 +73,7 @@ async def test_a_sign_up_pays_the_customer_and_who_referred_them_once_each(
     await execute(handler, first, first, signup("2", customer={"customer_id": "c2"}))
     await execute(handler, first)
 
-    assert await told(pool) == [
+    assert await published(pool) == [
         ("c1", "welcome", "issued", "1"),
         ("c9", "friend", "issued", "1"),
         ("c9", "welcome", "issued", "1"),
@@ -83,35 +81,33 @@ async def test_a_sign_up_pays_the_customer_and_who_referred_them_once_each(
     ]
 
 
-async def test_one_referral_pays_once_under_whatever_event_ids_the_sign_up_comes(
-    pool: Pool, client: httpx.AsyncClient
-) -> None:
+async def test_one_referral_pays_once_under_several_event_ids(pool: Pool, client: httpx.AsyncClient) -> None:
     await save(pool, [on_signup("friend", to="referrer", coupons=2)])
 
     await execute(issuer(pool, client), signup("1", referred_by="c9"))
     await execute(issuer(pool, client), signup("2", referred_by="c9"), signup("3", referred_by="c8"))
 
-    assert [who for who, _, _, _ in await told(pool)] == ["c9", "c9"]
+    assert [key for key, _, _, _ in await published(pool)] == ["c9", "c9"]
     assert await count(pool, "SELECT count(*) FROM journal WHERE outcome = 'unchanged'") == 2
 
 
-async def test_two_engines_that_hear_of_one_referral_at_once_pay_it_once(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_two_engines_with_one_referral_at_once_pay_it_once(pool: Pool, client: httpx.AsyncClient) -> None:
     await save(pool, [on_signup("friend", to="referrer", coupons=3)])
     handlers = [issuer(pool, client) for _ in range(4)]
 
     await asyncio.gather(*(execute(handler, signup(f"e{n}", referred_by="c9")) for n, handler in enumerate(handlers)))
 
-    assert len(await told(pool)) == await count(pool, "SELECT count(*) FROM coupons") == 3
+    assert len(await published(pool)) == await count(pool, "SELECT count(*) FROM coupons") == 3
 
 
-async def test_nobody_refers_themselves_under_one_id_or_two(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_a_customer_cannot_refer_themselves_under_one_id_or_two(pool: Pool, client: httpx.AsyncClient) -> None:
     await save(pool, [on_signup("friend", to="referrer"), on_signup("welcome")])
     anna = {"customer_id": "c1", "email": "anna@example.com"}
 
     await execute(issuer(pool, client), signup("1", customer=anna, referred_by="c1"))
     await execute(issuer(pool, client), signup("2", customer=anna | {"customer_id": "c2"}, referred_by="c1"))
 
-    assert await told(pool) == [
+    assert await published(pool) == [
         ("c1", "welcome", "issued", "1"),
         ("c1", "friend", "wrong_customer", "1"),
         ("c2", "welcome", "issued", "2"),
@@ -119,7 +115,7 @@ async def test_nobody_refers_themselves_under_one_id_or_two(pool: Pool, client: 
     ]
 
 
-async def test_an_event_is_set_apart_once_even_where_both_of_its_commands_are_rejected(
+async def test_an_event_is_buried_once_even_if_both_of_its_commands_are_rejected(
     pool: Pool, client: httpx.AsyncClient
 ) -> None:
     await save(pool, [on_signup("welcome", to="both")])
@@ -130,7 +126,7 @@ async def test_an_event_is_set_apart_once_even_where_both_of_its_commands_are_re
     poison = await handler.handle([signup("2", customer={"customer_id": "c3"}), other])
 
     assert [(one.event.data, one.error_class) for one in poison] == [(other.data, "CommandIdReused")]
-    assert [who for who, _, _, _ in await told(pool)] == ["c1", "c9", "c3"]
+    assert [key for key, _, _, _ in await published(pool)] == ["c1", "c9", "c3"]
 
 
 async def test_a_condition_decides_with_the_event_before_it(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -168,7 +164,7 @@ async def test_several_at_once_on_several_engines_stay_within_every_limit(
 
     await asyncio.gather(*(execute(handlers[n % 4], *rewards[n * 5 : n * 5 + 5]) for n in range(8)))
 
-    answers = [what for _, _, what, _ in await told(pool)]
+    answers = [outcome for _, _, outcome, _ in await published(pool)]
     assert (answers.count("issued"), set(answers)) == (fits, {"issued", reason})
     assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == fits
     assert await count(pool, "SELECT count(*) FROM coupons WHERE occasion IS NOT NULL") == await count(
@@ -183,7 +179,7 @@ async def test_a_pool_gives_several_and_says_when_it_has_no_more(pool: Pool, cli
 
     await execute(issuer(pool, client), reward("1"), reward("2"))
 
-    assert [what for _, _, what, _ in await told(pool)] == ["issued"] * 4 + ["exhausted"]
+    assert [outcome for _, _, outcome, _ in await published(pool)] == ["issued"] * 4 + ["exhausted"]
     refusal = orjson.loads(await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'"))
     assert refusal["details"] == {"asked": "3", "given": "1"}
 
@@ -226,7 +222,7 @@ async def test_an_extended_campaign_extends_the_coupons_that_are_out_and_a_short
         ("2037-02-01", "P1D", None, (datetime(2026, 1, 3, 3, 4, 5, tzinfo=UTC), "expired")),
     ],
 )
-async def test_people_are_shown_the_earlier_of_the_coupons_end_and_its_campaigns_as_that_is_now(
+async def test_the_shown_end_is_the_earlier_of_the_coupons_and_its_campaigns(
     pool: Pool, before: str, valid_for: str | None, after: str | None, shown: tuple[datetime | None, str]
 ) -> None:
     def campaign(ends_at: str | None) -> CampaignDefinition:

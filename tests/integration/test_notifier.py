@@ -1,4 +1,4 @@
-"""The notifier on a real PostgreSQL: what a batch of the redemption stream leaves behind."""
+"""The notifier on a real PostgreSQL: the results of batches of the redemption stream."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 def event(event_type: str, data: dict[str, Any], event_id: str | None = None) -> ReceivedEvent:
-    """An event as the consumer hands it over: a record in binary mode, decoded."""
+    """Return an event as the consumer passes it on: a record in binary mode, decoded."""
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": event_id or str(uuid4()),
@@ -113,7 +113,7 @@ async def notifications(pool: Pool) -> list[outbox.OutboxRow]:
         return [row for _, row in await outbox.read_after(connection, 0, 10_000)]
 
 
-async def test_one_coupon_asked_for_and_redeemed_is_notified(pool: Pool) -> None:
+async def test_a_single_requested_and_redeemed_coupon_is_notified(pool: Pool) -> None:
     redemption = redeemed("ORD456", "SAVE10")
     assert await NotificationHandler(pool).handle([redemption]) == []
     (row,) = await notifications(pool)
@@ -121,9 +121,13 @@ async def test_one_coupon_asked_for_and_redeemed_is_notified(pool: Pool) -> None
     assert (row.source, row.subject, row.key) == ("/couponry/notifier", "ORD456", "ORD456")
     assert UUID(str(row.event_id)) == notification_id(redemption.id)
     assert row.traceparent == redemption.traceparent
-    told = CouponRedemptionNotified.model_validate_json(row.data)
-    assert (told.redemption_id, told.order_id, told.coupon.code) == ("redemption-ORD456", "ORD456", "SAVE10")
-    assert (told.order_amount, told.currency, told.coupon.discount_amount) == ("125.00", "USD", "12.50")
+    notified = CouponRedemptionNotified.model_validate_json(row.data)
+    assert (notified.redemption_id, notified.order_id, notified.coupon.code) == (
+        "redemption-ORD456",
+        "ORD456",
+        "SAVE10",
+    )
+    assert (notified.order_amount, notified.currency, notified.coupon.discount_amount) == ("125.00", "USD", "12.50")
 
 
 async def test_nothing_else_of_the_redemption_stream_is_notified(pool: Pool) -> None:
@@ -165,7 +169,7 @@ async def test_two_notifiers_that_read_the_same_batch_at_once_notify_each_redemp
     assert await pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 200
 
 
-async def test_an_event_id_used_again_for_something_else_is_poison_and_its_neighbours_are_not(pool: Pool) -> None:
+async def test_an_event_id_used_for_another_event_is_poison_and_its_neighbours_are_not(pool: Pool) -> None:
     handler = NotificationHandler(pool)
     original = redeemed("ORD1", "A")
     await handler.handle([original])
@@ -180,18 +184,18 @@ async def test_an_event_id_used_again_for_something_else_is_poison_and_its_neigh
 
 async def test_an_event_that_postgres_cannot_store_is_poison_and_its_neighbours_are_notified(pool: Pool) -> None:
     batch = [redeemed(f"ORD{number}", "A") for number in range(7)]
-    # A text with a NUL is fine in JSON and nowhere in Postgres; the codec refuses it, so it is put in behind the codec.
+    # A text with NUL is valid in JSON but not in Postgres. The codec refuses it, so it is inserted after the codec.
     batch[3] = replace(batch[3], data=batch[3].data.model_copy(update={"order_id": "ORD\x003"}))
     poison = await NotificationHandler(pool).handle(batch)
     assert [found.event for found in poison] == [batch[3]]
     assert [row.key for row in await notifications(pool)] == ["ORD0", "ORD1", "ORD2", "ORD4", "ORD5", "ORD6"]
 
 
-async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_asked_for(pool: Pool) -> None:
+async def test_webhook_deliveries_are_written_for_each_active_endpoints_types(pool: Pool) -> None:
     everything = await endpoints.add(pool, "https://example.com/all")
     refusals = await endpoints.add(pool, "https://example.com/refused", ["coupon.redemption_refused"])
-    told = await endpoints.add(
-        pool, "https://example.com/told", ["coupon.redemption_notified", "coupon.redemption_restored"]
+    notifications_only = await endpoints.add(
+        pool, "https://example.com/notifications", ["coupon.redemption_notified", "coupon.redemption_restored"]
     )
     asleep = await endpoints.add(pool, "https://example.com/asleep")
     await endpoints.disable(pool, asleep.endpoint_id, "Asked for.")
@@ -200,7 +204,7 @@ async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_aske
     rows = await pool.fetch("SELECT endpoint_id, event_id, type, payload FROM webhook_deliveries ORDER BY delivery_id")
     by_endpoint = {
         endpoint: [row["type"] for row in rows if row["endpoint_id"] == endpoint.endpoint_id]
-        for endpoint in (everything, refusals, told, asleep)
+        for endpoint in (everything, refusals, notifications_only, asleep)
     }
     assert by_endpoint == {
         everything: [
@@ -211,7 +215,7 @@ async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_aske
             "coupon.redemption_restored",
         ],
         refusals: ["coupon.redemption_refused"],
-        told: ["coupon.redemption_notified", "coupon.redemption_restored"],
+        notifications_only: ["coupon.redemption_notified", "coupon.redemption_restored"],
         asleep: [],
     }
     first = json.loads(rows[0]["payload"])
@@ -226,26 +230,24 @@ async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_aske
     assert json.loads(notified["payload"])["data"] == json.loads((await notifications(pool))[0].data)
 
 
-async def test_an_endpoint_is_told_nothing_of_what_was_read_before_it_was_added(pool: Pool) -> None:
+async def test_an_endpoint_gets_no_events_that_were_read_before_it_was_added(pool: Pool) -> None:
     old = [redeemed("ORD1", "A"), refused("ORD2")]
     handler = NotificationHandler(pool)
     await handler.handle(old)
     await endpoints.add(pool, "https://example.com/late")
-    await handler.handle([*old, refused("ORD3")])  # as a group whose offsets were lost reads it all again
+    await handler.handle([*old, refused("ORD3")])  # as a group whose offsets were lost reads everything again
     assert [record[0] for record in await pool.fetch("SELECT type FROM webhook_deliveries")] == [
         "coupon.redemption_refused"
     ]
 
 
-async def test_a_batch_that_cannot_be_finished_leaves_nothing_and_can_be_done_again(
-    pool: Pool, database_url: str
-) -> None:
+async def test_an_interrupted_batch_leaves_nothing_and_can_be_repeated(pool: Pool, database_url: str) -> None:
     await endpoints.add(pool, "https://example.com/hooks")
     batch = [redeemed("ORD1", "A"), redeemed("ORD2", "B")]
     handler = NotificationHandler(pool)
     holder = await asyncpg.connect(database_url)
     async with holder.transaction():
-        # Another transaction has the outbox's turn: ours waits in its last statement, and is killed there.
+        # Another transaction has the outbox's lock: ours waits in its last statement and is killed there.
         await holder.execute("SELECT pg_advisory_xact_lock($1)", outbox.OUTBOX_LOCK)
         working = asyncio.create_task(handler.handle(batch))
         async with asyncio.timeout(60):
@@ -265,7 +267,7 @@ async def test_a_batch_that_cannot_be_finished_leaves_nothing_and_can_be_done_ag
     assert [row.key for row in await notifications(pool)] == ["ORD1", "ORD2"]
 
 
-async def test_a_batch_takes_as_many_statements_however_large_it_is(pool: Pool) -> None:
+async def test_every_size_of_batch_takes_the_same_number_of_statements(pool: Pool) -> None:
     await endpoints.add(pool, "https://example.com/hooks")
     queries: list[str] = []
     counts: list[int] = []
@@ -281,7 +283,7 @@ async def test_a_batch_takes_as_many_statements_however_large_it_is(pool: Pool) 
 
 
 def _one_connection(connection: Any) -> Any:
-    """A pool of exactly this connection, whose statements are being counted."""
+    """A pool of exactly this connection, whose statements are counted."""
 
     class OneConnection:
         def acquire(self) -> "OneConnection":

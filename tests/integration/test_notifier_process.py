@@ -1,4 +1,4 @@
-"""The notifier as its users run it: a process between a real broker, a real PostgreSQL and a real HTTP receiver."""
+"""The notifier as a process, between a real broker, a real PostgreSQL and a real HTTP receiver."""
 
 import asyncio
 import json
@@ -26,12 +26,12 @@ LONGEST_SECONDS = 90
 
 
 def structured(event_id: str, data: dict[str, Any]) -> bytes:
-    """A `coupon.redeemed` as one JSON document."""
+    """Return a `coupon.redeemed` as one JSON document."""
     attributes = {"specversion": "1.0", "id": event_id, "source": "/couponry/redeemer", "type": "coupon.redeemed"}
     return json.dumps({**attributes, "time": "2026-11-22T09:30:00Z", "data": data}).encode()
 
 
-async def test_a_notifier_process_notifies_delivers_buries_and_leaves_when_asked(
+async def test_a_notifier_process_notifies_delivers_buries_and_stops_when_asked(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**environment, "COUPONRY_WEBHOOKS_ALLOW_PRIVATE": "true"}.items():
@@ -59,8 +59,8 @@ async def test_a_notifier_process_notifies_delivers_buries_and_leaves_when_asked
         await pool.close()
     assert [(row.type, row.key) for row in rows] == [("coupon.redemption_notified", "ORD1")]
     assert len(await read_all(settings, f"{topic}.notifier.dlq")) == 1
-    told = [Webhook(endpoint.secret).verify(call.body, call.headers) for call in receiver.calls]
-    assert Counter((event["type"], event["data"]["order_id"]) for event in told) == {
+    received = [Webhook(endpoint.secret).verify(call.body, call.headers) for call in receiver.calls]
+    assert Counter((event["type"], event["data"]["order_id"]) for event in received) == {
         ("coupon.redeemed", "ORD1"): 1,
         ("coupon.redeemed", "ORD2"): 1,
         ("coupon.redemption_notified", "ORD1"): 1,

@@ -1,4 +1,4 @@
-"""Orders without coupons: noted only where somebody's first order is asked for, and then without fail."""
+"""Orders without coupons: recorded only if a campaign is for first orders, and then always."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.records import ReceivedEvent
-from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, _told, handler
+from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, _outcome_of, handler
 from tests.ledger import definition, issue, ledger
 from tests.received_events import cancelled, paid, placed, returned
 
@@ -26,7 +26,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 async def noted(pool: Pool) -> tuple[list[str], int, int]:
-    """(ids of orders, rows of the journal, events)"""
+    """Return (ids of orders, rows of the journal, events)."""
     orders = await pool.fetch("SELECT order_id FROM orders ORDER BY order_id")
     journal = await pool.fetchval("SELECT count(*) FROM journal WHERE command_id LIKE '/shop %'")
     return [row["order_id"] for row in orders], journal, await pool.fetchval("SELECT count(*) FROM outbox")
@@ -34,7 +34,7 @@ async def noted(pool: Pool) -> tuple[list[str], int, int]:
 
 PLAIN = [
     placed("e1", order_id="A", customer=C1),
-    placed("e2", order_id="B"),  # a guest's
+    placed("e2", order_id="B"),  # an order of a guest
     placed("e3", order_id="C", customer=C1, amount="1.234"),
     placed("e4", order_id="D", customer=C1, currency="XXX"),
 ]
@@ -51,7 +51,7 @@ PLAIN = [
     ],
 )
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
-async def test_orders_without_coupons_are_noted_while_a_campaign_is_for_first_orders(
+async def test_orders_without_coupons_are_recorded_while_a_campaign_is_for_first_orders(
     pool: Pool, status: str | None, note_orders: str, orders: list[str], burn_on: str
 ) -> None:
     if status is not None:
@@ -64,7 +64,7 @@ async def test_orders_without_coupons_are_noted_while_a_campaign_is_for_first_or
     assert await noted(pool) == (orders, len(orders), 0)
 
 
-async def test_of_an_order_noted_without_its_amount_a_part_may_come_back(pool: Pool) -> None:
+async def test_an_order_recorded_without_its_amount_can_be_partly_returned(pool: Pool) -> None:
     await save(pool, [definition("first", eligibility=FIRST)])
     redeemer = handler(pool)
     await redeemer.handle(PLAIN)
@@ -101,22 +101,22 @@ async def test_a_first_order_coupon_is_refused_after_an_order_without_coupons(
         assert list(await redeemer.handle(batch)) == []
 
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE position > $1", start)
-    told = [_told(row["type"], orjson.loads(row["data"])) for row in rows]
-    assert told == (["redeemed"] if before is PLAIN[1] else ["redemption_refused not_first_order"])
+    outcomes = [_outcome_of(row["type"], orjson.loads(row["data"])) for row in rows]
+    assert outcomes == (["redeemed"] if before is PLAIN[1] else ["redemption_refused not_first_order"])
 
 
 async def test_an_order_without_coupons_that_was_cancelled_leaves_the_next_one_the_first(pool: Pool) -> None:
     await save(pool, [definition("first", eligibility=FIRST)])
     (code,) = await issue(Engine(pool), "first")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED, order_id="A", customer=C1, coupon_codes=[])
-    await shop.tell("cancelled", LATER, order_id="A")
+    await shop.send_one("placed", PLACED, order_id="A", customer=C1, coupon_codes=[])
+    await shop.send_one("cancelled", LATER, order_id="A")
 
-    assert await shop.tell("placed", LATE, order_id="Z", customer=C1) == ["redeemed"]
+    assert await shop.send_one("placed", LATE, order_id="Z", customer=C1) == ["redeemed"]
 
 
 class Unreachable:
-    """A pool that nobody may ask."""
+    """A pool that must not be used."""
 
     def acquire(self) -> None:
         raise AssertionError("there was nothing to ask")
@@ -131,7 +131,7 @@ class Unreachable:
         [paid(), cancelled(), returned()],
     ],
 )
-async def test_a_batch_without_an_order_to_note_asks_the_ledger_nothing_about_that(events: list[ReceivedEvent]) -> None:
+async def test_a_batch_without_an_order_to_record_reads_no_campaigns(events: list[ReceivedEvent]) -> None:
     redeemer = handler(Unreachable())  # type: ignore[arg-type]
 
     assert await redeemer._must_record_orders(events) is False

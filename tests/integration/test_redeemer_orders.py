@@ -1,4 +1,4 @@
-"""The life of an order on a real ledger: each state and event has the outcome that the redeemer's README names."""
+"""The life of an order on a real ledger: each state and event has the outcome documented in the redeemer's README."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from tests.received_events import cancelled, paid, placed, returned
 
 pytestmark = pytest.mark.postgres
 
-# Minutes after noon; an event's own time is what counts.
+# Minutes after noon; the events' own times count.
 EARLY, PLACED, LATER, LATE, LAST = (f"2026-03-01T12:{minute:02}:00Z" for minute in (0, 10, 20, 30, 40))
 
 
@@ -35,7 +35,7 @@ def handler(pool: Pool, burn_on: str = "placed", **fields: Any) -> OrderHandler:
 
 
 class Shop:
-    """Sends events of one order, each under an event id of its own, a batch each unless sent together."""
+    """Send events of one order, each with its own event id, one batch each unless sent together."""
 
     def __init__(self, pool: Pool, burn_on: str, code: str) -> None:
         self._pool = pool
@@ -53,27 +53,27 @@ class Shop:
     async def send(self, *events: ReceivedEvent) -> None:
         assert list(await self._handler.handle(events)) == []
 
-    async def tell(self, kind: str, at: str, **fields: Any) -> list[str]:
-        """Send one event; returns what it caused: types of events, refusals with their reasons."""
+    async def send_one(self, kind: str, at: str, **fields: Any) -> list[str]:
+        """Send one event; return what it caused: types of events, refusals with their reasons."""
         before = await self.position()
         await self.send(self.event(kind, at, **fields))
-        return await self.told_since(before)
+        return await self.published_since(before)
 
     async def position(self) -> int:
         return int(await self._pool.fetchval("SELECT coalesce(max(position), 0) FROM outbox"))
 
-    async def told_since(self, position: int) -> list[str]:
+    async def published_since(self, position: int) -> list[str]:
         rows = await self._pool.fetch("SELECT type, data FROM outbox WHERE position > $1 ORDER BY position", position)
-        return [_told(row["type"], orjson.loads(row["data"])) for row in rows]
+        return [_outcome_of(row["type"], orjson.loads(row["data"])) for row in rows]
 
     async def uses(self) -> tuple[int, int]:
-        """(held, used) of the coupon."""
+        """Return (held, used) of the coupon."""
         row = await self._pool.fetchrow("SELECT held_uses, used_uses FROM coupons WHERE code = $1", self.code)
         assert row is not None
         return row["held_uses"], row["used_uses"]
 
 
-def _told(event_type: str, data: dict[str, Any]) -> str:
+def _outcome_of(event_type: str, data: dict[str, Any]) -> str:
     reasons = ",".join(coupon["reason"] for coupon in data.get("coupons", ()) if "reason" in coupon)
     return f"{event_type.removeprefix('coupon.')} {reasons}".strip()
 
@@ -101,7 +101,7 @@ BURN_ON_PLACED: dict[str, Story] = {
         ("cancelled", LATER, [], FREE),
         ("placed", PLACED, ["redemption_refused order_mismatch"], FREE),
     ],
-    "cancelled, then placed anew": [
+    "cancelled, then placed again": [
         ("placed", PLACED, ["redeemed"], USED),
         ("cancelled", LATER, ["redemption_restored"], FREE),
         ("placed", LATE, ["redeemed"], USED),
@@ -163,7 +163,7 @@ BURN_ON_PAID: dict[str, Story] = {
         ("cancelled", LATE, ["released"], FREE),
         ("paid", LATER, [], FREE),
     ],
-    "cancelled, then placed and paid anew": [
+    "cancelled, then placed and paid again": [
         ("placed", PLACED, ["locked"], HELD),
         ("cancelled", LATER, ["released"], FREE),
         ("placed", LATE, ["locked"], HELD),
@@ -191,8 +191,8 @@ async def test_with_burn_on_paid_an_order_is(pool: Pool, name: str) -> None:
 async def _tell_story(pool: Pool, burn_on: str, story: Story) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
-    for number, (kind, at, told, uses) in enumerate(story):
-        assert await shop.tell(kind, at) == told, (number, kind)
+    for number, (kind, at, expected, uses) in enumerate(story):
+        assert await shop.send_one(kind, at) == expected, (number, kind)
         assert await shop.uses() == uses, (number, kind)
 
 
@@ -200,14 +200,14 @@ async def _tell_story(pool: Pool, burn_on: str, story: Story) -> None:
     ("burn_on", "story"),
     [("placed", story) for story in BURN_ON_PLACED.values()] + [("paid", story) for story in BURN_ON_PAID.values()],
 )
-async def test_a_whole_life_in_one_batch_ends_as_event_by_event(pool: Pool, burn_on: str, story: Story) -> None:
+async def test_a_whole_life_in_one_batch_ends_like_event_by_event(pool: Pool, burn_on: str, story: Story) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
     before = await shop.position()
 
     await shop.send(*(shop.event(kind, at) for kind, at, _, _ in story))
 
-    assert sorted(await shop.told_since(before)) == sorted(told for _, _, causes, _ in story for told in causes)
+    assert sorted(await shop.published_since(before)) == sorted(event for _, _, causes, _ in story for event in causes)
     assert await shop.uses() == story[-1][3]
 
 
@@ -223,7 +223,7 @@ async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> 
         await shop.send(event)
     await shop.send(*life, *life)
 
-    assert await shop.told_since(before) == []
+    assert await shop.published_since(before) == []
     assert await shop.uses() == FREE
 
 
@@ -231,39 +231,39 @@ async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> 
 async def test_a_campaign_that_restores_nothing_keeps_its_coupon_used(pool: Pool, kind: str) -> None:
     (code,) = await issue(Engine(pool), "keep")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED)
+    await shop.send_one("placed", PLACED)
 
-    assert await shop.tell(kind, LATER) == []
+    assert await shop.send_one(kind, LATER) == []
     assert await shop.uses() == USED
 
 
 @pytest.mark.parametrize("part", [{"lines": [{"line_id": "1", "quantity": 1}]}, {"amount": "50.00"}])
 @pytest.mark.parametrize("early", [False, True])
-async def test_a_return_in_part_gives_back_a_share_and_no_use(pool: Pool, part: dict[str, Any], early: bool) -> None:
+async def test_a_partial_return_restores_a_share_and_no_use(pool: Pool, part: dict[str, Any], early: bool) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, "placed", code)
     lines = [{"line_id": "1", "product_id": "boots", "quantity": 2, "unit_price": "50.00"}]
     if early:
-        assert await shop.tell("returned", LATER, **part) == []
-        assert await shop.tell("placed", PLACED, lines=lines) == ["redeemed", "redemption_restored"]
+        assert await shop.send_one("returned", LATER, **part) == []
+        assert await shop.send_one("placed", PLACED, lines=lines) == ["redeemed", "redemption_restored"]
     else:
-        assert await shop.tell("placed", PLACED, lines=lines) == ["redeemed"]
-        assert await shop.tell("returned", LATER, **part) == ["redemption_restored"]
+        assert await shop.send_one("placed", PLACED, lines=lines) == ["redeemed"]
+        assert await shop.send_one("returned", LATER, **part) == ["redemption_restored"]
 
     assert await shop.uses() == USED
-    assert await shop.tell("returned", LATER, **part) == []
+    assert await shop.send_one("returned", LATER, **part) == []
     given = await pool.fetch("SELECT used_minor FROM ledger_entries WHERE order_id IS NOT NULL ORDER BY entry_id")
     assert [row["used_minor"] for row in given] == [1_000, -500]
-    assert await shop.tell("returned", LATE, **part) == ["redemption_restored"]
+    assert await shop.send_one("returned", LATE, **part) == ["redemption_restored"]
     assert await shop.uses() == FREE
 
 
-async def test_a_return_in_part_that_its_currency_cannot_have_is_recorded_and_told_nobody(pool: Pool) -> None:
+async def test_a_partial_return_with_too_many_decimals_is_recorded_and_not_published(pool: Pool) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED)
+    await shop.send_one("placed", PLACED)
 
-    assert await shop.tell("returned", LATER, amount="5.001") == []
+    assert await shop.send_one("returned", LATER, amount="5.001") == []
     assert await shop.uses() == USED
     assert await pool.fetchval("SELECT reasons FROM journal WHERE kind = 'ReturnOrder'") == ["order_mismatch"]
 
@@ -281,11 +281,11 @@ async def test_orders_without_coupons_leave_no_row(pool: Pool) -> None:
 
 async def test_a_payment_burns_what_was_held_before_the_setting_changed(pool: Pool) -> None:
     (code,) = await issue(Engine(pool), "save10")
-    await Shop(pool, "paid", code).tell("placed", PLACED)
+    await Shop(pool, "paid", code).send_one("placed", PLACED)
     after = Shop(pool, "placed", code)
     after._sent = 10
 
-    assert await after.tell("paid", LATER) == ["redeemed"]
+    assert await after.send_one("paid", LATER) == ["redeemed"]
     assert await after.uses() == USED
 
 
@@ -303,7 +303,7 @@ async def test_an_event_id_used_for_another_order_is_poison_and_its_neighbours_a
     assert {row["code"] for row in used} == {first, third}
 
 
-async def test_an_amount_that_its_currency_cannot_have_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
+async def test_an_amount_with_too_many_decimals_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
     first, second = await issue(Engine(pool), "save10", 2)
     bad = placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first], amount="1.234")
 

@@ -1,4 +1,4 @@
-"""The relay on a real broker and a real Postgres: every event once, in order, whatever happens to a transaction."""
+"""The relay on a real broker and a real Postgres: every event once and in order, whatever happens to a transaction."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ async def test_events_are_published_in_order_with_their_attributes(settings: Rel
     assert headers["content-type"] == b"application/json"
 
 
-async def test_the_next_relay_goes_on_behind_the_last_committed_transaction(
+async def test_the_next_relay_continues_after_the_last_committed_transaction(
     settings: RelaySettings, pool: Pool
 ) -> None:
     await fill(pool, range(150))
@@ -134,7 +134,7 @@ async def test_a_relay_that_gave_no_sign_of_life_is_replaced_and_fenced(
     await fill(pool, range(100, 150))
     with pytest.raises((ProducerFenced, LostLeadershipError)):
         await frozen.run_once()
-    assert await frozen.run_once() is None  # it let go of its lock, and the other one has not yet taken it
+    assert await frozen.run_once() is None  # it has released its lock, and the other one has not yet taken it
     assert await fresh.run_once() == 50
     await fresh.close()
     await frozen.close()
@@ -146,7 +146,7 @@ async def test_a_quiet_leader_is_not_replaced(settings: RelaySettings, pool: Poo
     leader, other = Relay(settings, pool), Relay(settings, pool)
     assert await leader.run_once() == 10
     await pool.execute("UPDATE relay_positions SET alive_at = now() - interval '1 hour'")
-    assert await other.run_once() is None  # nothing lies unpublished
+    assert await other.run_once() is None  # nothing is unpublished
     await other.close()
     await leader.close()
 
@@ -165,7 +165,7 @@ async def test_a_position_that_the_broker_forgot_is_not_guessed(
     ordered = Relay(RelaySettings(), pool)
     assert await ordered.run_once() == 10
     await ordered.close()
-    # The same order again is not looked at: broker and ledger agree now.
+    # The same setting is ignored now, because broker and ledger agree.
     again = Relay(RelaySettings(), pool)
     assert await again.run_once() == 0
     await again.close()
@@ -182,7 +182,7 @@ async def test_a_ledger_older_than_the_broker_is_noticed(settings: RelaySettings
     await consumer.commit({position_partition(settings): 1_000})
     await consumer.stop()
     relay = Relay(settings, pool)
-    with pytest.raises(OperatorError, match="only drawn positions up to 10"):
+    with pytest.raises(OperatorError, match="only given out positions up to 10"):
         await relay.run_once()
 
 
@@ -190,7 +190,7 @@ async def test_a_ledger_older_than_the_broker_is_noticed(settings: RelaySettings
 async def test_a_ledger_that_went_back_is_noticed_though_no_number_shows_it(
     settings: RelaySettings, pool: Pool, database_url: str, lost: str
 ) -> None:
-    """As after a failover to a standby that lacked commits: sequences are logged ahead, so positions go on."""
+    """As after a failover to a standby that lacked commits: sequences are logged ahead, so positions continue."""
     await fill(pool, range(10))
     relay = Relay(settings, pool)
     await publish_all(relay)
@@ -199,20 +199,20 @@ async def test_a_ledger_that_went_back_is_noticed_though_no_number_shows_it(
             await owner.execute("DELETE FROM outbox WHERE position = 10")
         else:
             await owner.execute("UPDATE outbox SET time = time + interval '1 s' WHERE position = 10")
-    assert await relay.run_once() == 0  # nothing to publish, nothing to be wrong about
+    assert await relay.run_once() == 0  # nothing to publish, so nothing to detect
     await fill(pool, range(10, 12))
     with pytest.raises(OperatorError, match="event at outbox position 10 was published"):
         await relay.run_once()
     with pytest.raises(OperatorError, match="COUPONRY_RELAY_START_AT to the first position"):
         await Relay(settings, pool).run_once()
-    told = Relay(settings.model_copy(update={"relay_start_at": 11}), pool)
-    assert await publish_all(told) == 2
-    await told.close()
+    ordered = Relay(settings.model_copy(update={"relay_start_at": 11}), pool)
+    assert await publish_all(ordered) == 2
+    await ordered.close()
     assert await seen(settings) == in_order(range(12))
 
 
-async def test_a_position_without_a_mark_is_taken_as_it_is(settings: RelaySettings, pool: Pool) -> None:
-    """As an older version committed it."""
+async def test_a_position_without_a_mark_is_accepted(settings: RelaySettings, pool: Pool) -> None:
+    """As committed by an older version."""
     await fill(pool, range(10))
     producer = TransactionalProducer(settings, "tests", transactional_id=settings.group("relay"))
     await producer.start()
@@ -233,7 +233,7 @@ async def test_the_last_published_event_is_never_deleted(settings: RelaySettings
     await relay.close()
 
 
-async def test_only_what_was_published_long_ago_is_deleted(settings: RelaySettings, pool: Pool) -> None:
+async def test_only_events_published_long_ago_are_deleted(settings: RelaySettings, pool: Pool) -> None:
     await fill(pool, range(10), time=datetime.now(UTC) - timedelta(days=8))
     await fill(pool, range(10, 20))
     relay = Relay(settings, pool)

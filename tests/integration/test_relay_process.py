@@ -1,4 +1,4 @@
-"""Relay processes that are killed, frozen and revived while events flow: a read-committed reader sees each once."""
+"""Relay processes that are killed, frozen and revived while events flow: read-committed readers see each event once."""
 
 import asyncio
 import random
@@ -48,7 +48,7 @@ async def test_a_frozen_relay_is_replaced_and_does_no_harm_when_it_wakes(
             await fill(pool, range(2_000, 4_000))
             old.send_signal(signal.SIGCONT)
             await until_published(pool, 4_000)
-            # The woken one stands by: when the new one is killed, it is there at once.
+            # The woken relay stands by: when the new one is killed, it takes over at once.
             await asyncio.sleep(4)
             new.kill()
             await fill(pool, range(4_000, 4_500))
@@ -57,7 +57,7 @@ async def test_a_frozen_relay_is_replaced_and_does_no_harm_when_it_wakes(
     assert await seen(settings) == in_order(range(4_500))
 
 
-async def test_a_relay_asked_to_stop_leaves_with_code_0(
+async def test_a_relay_asked_to_stop_exits_with_code_0(
     settings: RelaySettings,  # noqa: F811
     pool: Pool,  # noqa: F811
     environment: dict[str, str],

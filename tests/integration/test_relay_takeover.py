@@ -1,4 +1,4 @@
-"""A relay that starts slowly isn't replaced by one that would start as slowly; one that hangs is."""
+"""A relay that starts slowly isn't replaced, because its successor would be as slow. A relay that hangs is replaced."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def pool(settings: RelaySettings) -> AsyncIterator[Pool]:
 
 
 class SlowToStart:
-    """Holds up the start of producers until `may_start`, as a broker does that comes back."""
+    """Hold up the start of producers until `may_start`, like a recovering broker."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = asyncio.Event()
@@ -58,7 +58,7 @@ async def test_a_relay_that_is_starting_is_not_replaced(
     first, second = Relay(settings, pool), Relay(settings, pool)
     starting = asyncio.create_task(first.run_once())
     await slow.begun.wait()
-    # Three times as long as a relay without a sign of life is waited for.
+    # Three times the wait for a relay without heartbeats.
     for _ in range(30):
         assert await second.run_once() is None
         await asyncio.sleep(0.1)

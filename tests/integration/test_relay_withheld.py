@@ -1,6 +1,4 @@
-"""Events that can't be published, on a real broker: they are put aside, all others go on, and nothing is lost or
-doubled.
-"""
+"""Events that can't be published, on a real broker: they are withheld, all others go on, nothing is lost or doubled."""
 
 import asyncio
 import uuid
@@ -39,7 +37,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
 LIFECYCLE = "coupons.lifecycle"
 STEPS = 60
-"""Far above what finding the guilty events takes."""
+"""Far more time than finding the refused events takes."""
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ async def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str])
 async def pool(settings: RelaySettings) -> AsyncIterator[Pool]:
     pool = await open_pool(settings.database_url.get_secret_value())
     yield pool
-    pool.terminate()  # a test that failed has left its relay's connection out
+    pool.terminate()  # a failed test has left its relay's connection open
 
 
 def row(number: int, *, size: int = 100, topic: str = TOPIC, data: str | None = None, kind: str = "x") -> OutboxRow:
@@ -89,14 +87,14 @@ async def limit_topic(settings: RelaySettings, topic: str, max_bytes: int) -> No
         assert all(one[0] == 0 for response in responses for one in response.resources), responses
     finally:
         await admin.close()
-    await asyncio.sleep(0.5)  # the broker takes a moment to apply what it has acknowledged
+    await asyncio.sleep(0.5)  # the broker needs a moment to apply what it has acknowledged
 
 
 async def run_to_the_end(relay: Relay, settings: RelaySettings, pool: Pool) -> None:
     """Step until the relay's committed position is that of the outbox's last event."""
     for _ in range(STEPS):
         if await relay.run_once() is None:
-            await asyncio.sleep(0.5)  # the lock of one that was killed is free once PostgreSQL knows
+            await asyncio.sleep(0.5)  # the lock of a killed relay is free once PostgreSQL notices
         last = await pool.fetchval("SELECT max(position) FROM outbox")
         if relay.position == last:
             break
@@ -135,14 +133,14 @@ async def test_events_too_large_for_their_topic_are_withheld_and_all_others_go_o
     assert [(one.position, one.error_class, one.topic) for one in events] == [
         (number + 1, "too_large", TOPIC) for number in sorted(large)
     ]
-    told = await notices(settings)
-    assert {one["position"] for one in told} == {31, 32, 151}
-    assert len(told) == 3
-    [about] = [one for one in told if one["position"] == 31]
+    reported = await notices(settings)
+    assert {one["position"] for one in reported} == {31, 32, 151}
+    assert len(reported) == 3
+    [about] = [one for one in reported if one["position"] == 31]
     assert about["event_id"] == str(row(30).event_id)
     assert (about["event_type"], about["topic"], about["key"]) == ("coupon.redeemed", TOPIC, "ORD2")
     assert about["reason"] == "too_large"
-    # Mended: the same events come again, once, under their own ids.
+    # Fixed: the withheld events are published once, with their own ids.
     await limit_topic(settings, TOPIC, 100_000)
     assert sorted(await publish_again(pool, None)) == [31, 32, 151]
     assert await publish_again(pool, None) == []
@@ -155,7 +153,7 @@ async def test_events_too_large_for_their_topic_are_withheld_and_all_others_go_o
     assert len(await withheld(pool, republished=True)) == 3
 
 
-async def test_an_event_beyond_the_brokers_own_limit_holds_up_nobody(settings: RelaySettings, pool: Pool) -> None:
+async def test_an_event_beyond_the_brokers_own_limit_delays_no_other(settings: RelaySettings, pool: Pool) -> None:
     await write(pool, [row(0), row(1, size=1_200_000), row(2, size=10_000_000), row(3)])
     relay = Relay(settings, pool)
     await run_to_the_end(relay, settings, pool)
@@ -203,10 +201,10 @@ async def test_an_event_that_can_not_be_encoded_is_withheld(
     assert [(one.position, one.error_class) for one in events] == [(2, "unencodable"), (3, "unencodable")]
     assert "campaign_id" in events[0].error_text
     assert "s3cr3t" not in events[0].error_text
-    told = await notices(avro)
-    assert [one["position"] for one in told] == [2, 3]
-    assert "s3cr3t" not in str(told)
-    # JSON takes them as they are.
+    reported = await notices(avro)
+    assert [one["position"] for one in reported] == [2, 3]
+    assert "s3cr3t" not in str(reported)
+    # JSON accepts them.
     assert await publish_again(pool, [2]) == [2]
     plain = Relay(settings, pool)
     await run_to_the_end(plain, settings, pool)
@@ -269,7 +267,7 @@ async def test_a_crash_behind_the_withholding_tells_and_publishes_everything_onc
     assert len(await withheld(pool)) == 2
 
 
-async def test_a_relay_killed_at_any_moment_withholds_tells_and_publishes_each_event_once(
+async def test_a_relay_killed_at_any_moment_withholds_reports_and_publishes_each_event_once(
     settings: RelaySettings, pool: Pool, environment: dict[str, str]
 ) -> None:
     large = set(range(10, 400, 100))
@@ -283,13 +281,13 @@ async def test_a_relay_killed_at_any_moment_withholds_tells_and_publishes_each_e
     await run_to_the_end(last, settings, pool)
     await last.close()
     assert numbers_of(await seen(settings)) == [number for number in range(400) if number not in large]
-    told = await notices(settings)
-    assert sorted(one["position"] for one in told) == [number + 1 for number in sorted(large)]
+    reported = await notices(settings)
+    assert sorted(one["position"] for one in reported) == [number + 1 for number in sorted(large)]
     assert [one.position for one in await withheld(pool)] == [number + 1 for number in sorted(large)]
 
 
 async def until_started(pool: Pool) -> None:
-    """Wait until another relay than the last one leads."""
+    """Wait until a relay other than the last one leads."""
     leader = await pool.fetchval("SELECT leader FROM relay_positions")
     async with asyncio.timeout(60):
         while await pool.fetchval("SELECT leader FROM relay_positions") == leader:
@@ -334,7 +332,7 @@ async def test_a_notice_that_can_not_be_published_is_withheld_without_another(
     assert [one.type for one in await withheld(pool)] == ["coupon.redeemed", "ledger.event_withheld"]
 
 
-async def test_two_that_publish_again_at_once_publish_once(settings: RelaySettings, pool: Pool) -> None:
+async def test_two_concurrent_calls_publish_withheld_events_once(settings: RelaySettings, pool: Pool) -> None:
     await write(pool, [row(number) for number in range(20)])
     me, relay = uuid.uuid4(), settings.group("relay")
     await pool.execute("INSERT INTO relay_positions (relay, leader) VALUES ($1, $2)", relay, me)
@@ -342,7 +340,7 @@ async def test_two_that_publish_again_at_once_publish_once(settings: RelaySettin
     some, others = await asyncio.gather(publish_again(pool, None), publish_again(pool, list(range(1, 21))))
     assert sorted(some + others) == list(range(1, 21))
     assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type <> 'ledger.event_withheld'") == 20
-    # What was published again long ago is put away, what is still withheld never.
+    # Events published again long ago are deleted, withheld ones never.
     pruner = Pruner(pool, lambda: 0, retention_seconds=0)
     await pool.execute("UPDATE outbox_withheld SET republished_at = NULL WHERE position = 20")
     await pruner.run_once()

@@ -1,4 +1,4 @@
-"""How a service comes to its ledger: waited for, watched, and refused with a sentence."""
+"""Opening a service's ledger pool: waiting, watching, and refusing with a sentence."""
 
 import asyncio
 
@@ -52,21 +52,21 @@ async def _current_user(here: ServiceContext[Settings]) -> str:
         return str(await pool.fetchval("SELECT current_user"))
 
 
-async def test_a_database_that_is_away_is_something_to_try_again() -> None:
+async def test_an_unavailable_database_is_a_transient_error() -> None:
     with pytest.raises(TransientError, match="did not answer"):
-        async with service_pool(context("postgresql://nobody@127.0.0.1:1/nothing", attempts=2)):
+        async with service_pool(context("postgresql://user@127.0.0.1:1/nothing", attempts=2)):
             pass
 
 
-async def test_who_is_asked_to_stop_stops_waiting() -> None:
-    here = context("postgresql://nobody@127.0.0.1:1/nothing", attempts=60)
+async def test_a_service_asked_to_stop_stops_waiting() -> None:
+    here = context("postgresql://user@127.0.0.1:1/nothing", attempts=60)
     here.stopping.set()
     with pytest.raises(TransientError, match="asked to stop"):
         async with service_pool(here):
             pass
 
 
-async def test_a_log_in_without_the_services_role_is_an_operators_matter(postgres: Postgres, database_url: str) -> None:
+async def test_a_login_without_the_services_role_is_an_operator_error(postgres: Postgres, database_url: str) -> None:
     name = "couponry_test_stranger"
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
@@ -87,7 +87,7 @@ def _as(database_url: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("url", ["postgresql://localhost:notaport/x", "mysql://localhost/x"])
-async def test_a_url_that_makes_no_sense_is_an_operators_matter(url: str) -> None:
+async def test_an_invalid_url_is_an_operator_error(url: str) -> None:
     with pytest.raises(OperatorError, match="COUPONRY_DATABASE_URL"):
         async with service_pool(context(url)):
             pass

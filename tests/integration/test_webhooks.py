@@ -48,7 +48,7 @@ async def sending(pool: Pool, policy: WebhookPolicy = LOCAL, resolver: Resolve =
 
 
 async def enqueue(pool: Pool, count: int = 1, event_type: str = "coupon.redeemed") -> list[str]:
-    """Deliveries of `count` new events; returns the events' ids."""
+    """Add deliveries of `count` new events; return the events' ids."""
     messages = [Message(uuid4(), event_type, PAYLOAD) for _ in range(count)]
     async with pool.acquire() as connection, connection.transaction():
         await deliveries.enqueue(connection, messages)
@@ -56,7 +56,7 @@ async def enqueue(pool: Pool, count: int = 1, event_type: str = "coupon.redeemed
 
 
 async def let_waits_pass(pool: Pool) -> None:
-    """As if the longest wait were over."""
+    """Act as if the longest wait were over."""
     await pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE status = 'pending'")
 
 
@@ -83,7 +83,7 @@ async def test_a_delivery_is_signed_so_that_the_receivers_library_verifies_it(po
         Webhook(endpoint.secret).verify(call.body.replace("ORD456", "ORD457"), call.headers)
 
 
-async def test_a_delivered_event_is_recorded_and_not_sent_again(pool: Pool, receiver: Receiver) -> None:
+async def test_a_delivered_event_is_recorded_and_not_repeated(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool)
     async with sending(pool) as sender:
@@ -97,7 +97,7 @@ async def test_a_delivered_event_is_recorded_and_not_sent_again(pool: Pool, rece
     assert await delivery_states(pool) == {"delivered": 1}
 
 
-async def test_an_endpoint_gets_only_what_it_asked_for(pool: Pool, receiver: Receiver) -> None:
+async def test_an_endpoint_gets_only_its_event_types(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(path="/refused"), ["coupon.redemption_refused"], allow_private=True)
     await endpoints.add(pool, receiver.url(path="/all"), ["*"], allow_private=True)
     await enqueue(pool, event_type="coupon.redeemed")
@@ -108,9 +108,7 @@ async def test_an_endpoint_gets_only_what_it_asked_for(pool: Pool, receiver: Rec
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 400, 404, 500, 503])
-async def test_an_answer_other_than_success_is_tried_again_after_a_wait(
-    pool: Pool, receiver: Receiver, code: int
-) -> None:
+async def test_an_unsuccessful_response_is_retried_after_a_wait(pool: Pool, receiver: Receiver, code: int) -> None:
     receiver.answer = status(code, headers=(("location", receiver.url(path="/elsewhere")),))
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool)
@@ -131,7 +129,7 @@ async def test_waits_grow_from_attempt_to_attempt(pool: Pool, receiver: Receiver
         for step in steps:
             await let_waits_pass(pool)
             await sender.run_once()
-            # The attempt's start and its length are recorded, so the wait can be reckoned and needs no watching.
+            # The start and the length of an attempt are recorded, so the wait can be computed afterwards.
             waited = await pool.fetchval(
                 "SELECT extract(epoch FROM next_attempt_at - attempted_at)::float8 - latency_ms / 1000.0"
                 " FROM webhook_deliveries JOIN webhook_attempts USING (delivery_id) ORDER BY attempt DESC LIMIT 1"
@@ -195,9 +193,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_at_once(pool: Pool, receiver
     assert await delivery_states(pool) == {"failed": 1}
 
 
-async def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled_again(
-    pool: Pool, receiver: Receiver
-) -> None:
+async def test_pending_deliveries_are_sent_when_an_endpoint_is_enabled_again(pool: Pool, receiver: Receiver) -> None:
     endpoint_id = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await enqueue(pool, 2)
     await endpoints.disable(pool, endpoint_id, "Its owner asked for it.")
@@ -211,11 +207,11 @@ async def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled_aga
 
 
 async def test_an_endpoint_that_does_not_exist_is_an_error_with_a_sentence(pool: Pool) -> None:
-    nobody = UUID(int=0)
+    unknown = UUID(int=0)
     with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
-        await endpoints.enable(pool, nobody)
+        await endpoints.enable(pool, unknown)
     with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
-        await endpoints.disable(pool, nobody, "whatever")
+        await endpoints.disable(pool, unknown, "whatever")
     with pytest.raises(endpoints.EndpointError, match=r"Unknown event type coupon\.eaten"):
         await endpoints.add(pool, "https://example.com/", ["coupon.eaten"])
     with pytest.raises(endpoints.EndpointError, match="No event type given"):
@@ -234,7 +230,7 @@ async def test_a_secret_is_new_for_each_endpoint_and_never_listed(pool: Pool) ->
 async def test_a_private_address_is_never_connected_to_however_it_is_written(
     pool: Pool, receiver: Receiver, host: str
 ) -> None:
-    await endpoints.add(pool, receiver.url(host, scheme="https"), allow_private=True)  # the setting was another then
+    await endpoints.add(pool, receiver.url(host, scheme="https"), allow_private=True)  # the setting was different then
     await enqueue(pool)
     async with sending(pool, WebhookPolicy()) as sender:
         assert await sender.run_once() == 1
@@ -244,7 +240,7 @@ async def test_a_private_address_is_never_connected_to_however_it_is_written(
     assert "not a public address" in attempt["error"]
 
 
-async def test_a_public_name_that_leads_to_loopback_is_never_connected_to(pool: Pool, receiver: Receiver) -> None:
+async def test_a_public_name_that_resolves_to_loopback_is_never_connected_to(pool: Pool, receiver: Receiver) -> None:
     async def rebound(_host: str, _port: int) -> tuple[Address, ...]:
         return (ip_address("127.0.0.1"),)
 
@@ -265,16 +261,14 @@ async def test_plain_http_is_refused_unless_private_addresses_are_allowed(pool: 
     assert "must start with https://" in await pool.fetchval("SELECT error FROM webhook_attempts")
 
 
-async def test_a_name_is_resolved_once_a_connection_and_the_answer_is_what_is_connected_to(
-    pool: Pool, receiver: Receiver
-) -> None:
+async def test_a_name_is_resolved_once_and_that_address_is_connected_to(pool: Pool, receiver: Receiver) -> None:
     asked: list[str] = []
 
     async def resolver(host: str, _port: int) -> tuple[Address, ...]:
         asked.append(host)
         return (ip_address("127.0.0.1"),)
 
-    # No resolver in the world knows this name: only an address that was handed over can have been connected to.
+    # No resolver knows this name, so only an address from this resolver can have been connected to.
     await endpoints.add(pool, receiver.url("hooks.invalid"), allow_private=True)
     await enqueue(pool)
     async with sending(pool, LOCAL, resolver) as sender:
@@ -297,9 +291,7 @@ async def test_when_the_first_address_of_a_name_does_not_answer_the_next_is_trie
     assert await delivery_states(pool) == {"delivered": 1}
 
 
-async def test_an_endpoint_that_never_answers_costs_its_time_out_and_is_tried_again(
-    pool: Pool, receiver: Receiver
-) -> None:
+async def test_an_endpoint_that_never_answers_times_out_and_is_retried(pool: Pool, receiver: Receiver) -> None:
     async def never(_call: Call) -> h11.Response:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
@@ -313,7 +305,7 @@ async def test_an_endpoint_that_never_answers_costs_its_time_out_and_is_tried_ag
     assert await delivery_states(pool) == {"pending": 1}
 
 
-async def test_an_endpoint_nobody_listens_on_is_tried_again(pool: Pool) -> None:
+async def test_an_endpoint_that_refuses_connections_is_retried(pool: Pool) -> None:
     async with receiving() as gone:
         url = gone.url()
     await endpoints.add(pool, url, allow_private=True)
@@ -326,7 +318,7 @@ async def test_an_endpoint_nobody_listens_on_is_tried_again(pool: Pool) -> None:
     assert await delivery_states(pool) == {"pending": 1}
 
 
-async def test_one_secret_that_cannot_sign_holds_up_no_other_endpoint(pool: Pool, receiver: Receiver) -> None:
+async def test_one_secret_that_cannot_sign_delays_no_other_endpoint(pool: Pool, receiver: Receiver) -> None:
     broken = (await endpoints.add(pool, receiver.url(path="/broken"), allow_private=True)).endpoint_id
     await endpoints.add(pool, receiver.url(path="/sound"), allow_private=True)
     await pool.execute("UPDATE webhook_endpoints SET secret = 'whsec_' WHERE endpoint_id = $1", broken)
@@ -337,7 +329,7 @@ async def test_one_secret_that_cannot_sign_holds_up_no_other_endpoint(pool: Pool
     assert await delivery_states(pool) == {"delivered": 1, "pending": 1}
 
 
-async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
+async def test_a_bug_about_one_endpoint_only_fails_its_attempts(
     pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = await endpoints.add(pool, receiver.url(path="/bad"), allow_private=True)
@@ -359,9 +351,7 @@ async def test_a_bug_about_one_endpoint_fails_its_attempts_and_no_others(
     assert errors == {"Internal error in Couponry (KeyError); see its log for details"}
 
 
-async def test_there_are_no_more_endpoints_than_an_event_can_be_written_for(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_number_of_endpoints_is_limited(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 2)
     first = await endpoints.add(pool, "https://example.com/1")
     await endpoints.add(pool, "https://example.com/2")

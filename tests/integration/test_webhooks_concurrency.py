@@ -1,4 +1,4 @@
-"""Several senders, slow endpoints, processes that die half-way: on a real PostgreSQL and a real HTTP server."""
+"""Several senders, slow endpoints and dying processes, on a real PostgreSQL and a real HTTP server."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from tests.integration.webhook_receiver import LOCAL, Call, Receiver, receiving,
 pytestmark = pytest.mark.postgres
 
 LONGEST_SECONDS = 60
-"""No test waits so long for anything unless something is broken."""
+"""No test waits this long unless something is broken."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def enqueue(pool: Pool, count: int) -> list[str]:
 
 
 def capacity(calls: int, busy: dict[UUID, int] | None = None) -> Capacity:
-    """Capacity for `calls`, whichever endpoints they go to."""
+    """Return a capacity of `calls` for any endpoints."""
     return Capacity(calls, calls, busy or {})
 
 
@@ -170,7 +170,7 @@ async def test_a_delivery_whose_every_attempt_was_lost_fails_without_another_cal
         pytest.param(Outcome(500, "HTTP 500"), Outcome(410, "HTTP 410"), "pending", id="a late failure is only noted"),
     ],
 )
-async def test_a_sender_that_slept_through_its_lease_may_only_add_a_delivery(
+async def test_a_sender_whose_lease_expired_can_only_record_a_success(
     pool: Pool, later: Outcome, earlier: Outcome, left: str
 ) -> None:
     await endpoints.add(pool, "https://example.com/")
@@ -204,7 +204,7 @@ async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: 
     stop = asyncio.Event()
     async with open_client(policy) as client:
         running = asyncio.create_task(Sender(pool, client, policy).run(stop))
-        # All of the quick endpoint's events arrive while not one call of the slow one has come back.
+        # All of the quick endpoint's events arrive before any call of the slow one has returned.
         await asyncio.wait_for(quick_done.wait(), LONGEST_SECONDS)
         assert sum(call.path == "/slow" for call in receiver.calls) <= 4
         stop.set()
@@ -222,7 +222,7 @@ async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: 
 async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
     pool: Pool, receiver: Receiver, hanging: int
 ) -> None:
-    """Every call of the hanging ones lasts until the test ends it; the quick one's events all arrive before that."""
+    """Every call to the hanging endpoints lasts until the test ends it; all events of the quick one arrive first."""
     let_go, quick_done = asyncio.Event(), asyncio.Event()
     quick: list[str] = []
 
@@ -236,7 +236,7 @@ async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
         return h11.Response(status_code=200, headers=[("content-length", "0")])
 
     receiver.answer = answer
-    # In proportion to production: four of such endpoints took every call there was, and twelve still would.
+    # In proportion to production: four such endpoints would have taken every call, and twelve do not.
     policy = WebhookPolicy(
         allow_private=True, concurrency=8, endpoint_concurrency=4, poll_seconds=0.05, slow_seconds=0.2,
         timeout_seconds=LONGEST_SECONDS,
@@ -246,7 +246,7 @@ async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
     stop = asyncio.Event()
     async with open_client(policy) as client:
         running = asyncio.create_task(Sender(pool, client, policy).run(stop))
-        await enqueue(pool, 20)  # the hanging ones take all they can get
+        await enqueue(pool, 20)  # the hanging ones take all the calls they can get
         await calls_arrived(receiver, 8)
         await endpoints.add(pool, receiver.url(path="/quick"), allow_private=True)
         await enqueue(pool, 60)
@@ -282,9 +282,7 @@ async def test_each_lane_takes_for_its_own_endpoints_only(pool: Pool, receiver: 
         assert [delivery.endpoint_id for delivery in taken] == [expected] * 3
 
 
-async def test_a_sender_asked_to_stop_finishes_the_calls_under_way_and_records_them(
-    pool: Pool, receiver: Receiver
-) -> None:
+async def test_a_sender_asked_to_stop_finishes_and_records_its_running_calls(pool: Pool, receiver: Receiver) -> None:
     arrived = asyncio.Event()
     let_go = asyncio.Event()
 
@@ -308,7 +306,7 @@ async def test_a_sender_asked_to_stop_finishes_the_calls_under_way_and_records_t
     assert [record[0] for record in states] == ["delivered", "pending"]
 
 
-async def test_a_sender_whose_connections_are_cut_goes_on(pool: Pool, receiver: Receiver, database_url: str) -> None:
+async def test_a_sender_whose_connections_are_cut_continues(pool: Pool, receiver: Receiver, database_url: str) -> None:
     arrived = asyncio.Event()
 
     async def note(_call: Call) -> h11.Response:
@@ -329,7 +327,7 @@ async def test_a_sender_whose_connections_are_cut_goes_on(pool: Pool, receiver: 
         await operator.close()
         assert cut > 0
         with contextlib.suppress(*UNAVAILABLE):
-            await pool.fetchval("SELECT 1")  # the pool may hand out a connection that it does not know to be cut
+            await pool.fetchval("SELECT 1")  # the pool may return a connection that it does not know to be cut
         await enqueue(pool, 1)
         await asyncio.wait_for(arrived.wait(), LONGEST_SECONDS)
         stop.set()

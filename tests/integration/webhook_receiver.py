@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that webhooks are sent to: it keeps what it got and answers as it is told."""
+"""A real HTTP server on loopback that receives webhooks: it keeps the requests and answers as configured."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +10,7 @@ import h11
 from services.notifier.webhooks.policy import WebhookPolicy
 
 LOCAL = WebhookPolicy(allow_private=True)
-"""What the tests send by: the receiver is on loopback."""
+"""The policy of the tests' senders: the receiver is on loopback."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ Answer = Callable[[Call], Awaitable[h11.Response]]
 
 
 def status(code: int, *, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """Answer everything so."""
+    """Answer every request like this."""
 
     async def answer(_call: Call) -> h11.Response:
         return h11.Response(status_code=code, headers=[("content-length", "0"), *headers])
@@ -40,7 +40,7 @@ def status(code: int, *, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
 
 @dataclass
 class Receiver:
-    """`calls` is what arrived, in order; `connections` counts TCP connections, `most_at_a_time` open calls."""
+    """`calls` are the requests in order; `connections` counts TCP connections, `most_at_a_time` concurrent calls."""
 
     port: int = 0
     answer: Answer = field(default_factory=lambda: status(200))
@@ -68,7 +68,7 @@ class Receiver:
                 await writer.drain()
                 connection.start_next_cycle()
         except (ConnectionError, h11.RemoteProtocolError, h11.LocalProtocolError):
-            pass  # the sender hung up, which is its right
+            pass  # the sender closed the connection, which it may
         finally:
             writer.close()
 
@@ -93,7 +93,7 @@ async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Cal
 
 @asynccontextmanager
 async def receiving(answer: Answer | None = None) -> AsyncIterator[Receiver]:
-    """A receiver on a free port of loopback, closed afterwards with whatever still talks to it."""
+    """A receiver on a free port of loopback; at the end all its connections are closed."""
     receiver = Receiver()
     if answer is not None:
         receiver.answer = answer

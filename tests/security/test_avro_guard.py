@@ -1,4 +1,4 @@
-"""Avro schemas and bodies from strangers: what would end or hold up a process is refused, all else is read."""
+"""Foreign Avro schemas and bodies: those that would crash or block a process are refused, all others are read."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def array(items: Any) -> AvroSchema:
 
 
 def number(value: int) -> bytes:
-    """An Avro long."""
+    """Return an Avro long."""
     stream = BytesIO()
     fastavro.schemaless_writer(stream, "long", value)
     return stream.getvalue()
@@ -66,8 +66,8 @@ def test_a_body_that_would_end_or_hang_the_decoder_is_a_sentence(schema: AvroSch
     assert refusal(codec, paid(framed(1, hostile))).startswith(("The Avro body can't be read: the body", CUT_SHORT))
 
 
-def test_the_decoder_alone_dies_of_recursion() -> None:
-    """Else this guard would be for nothing: when this fails, the library bounds itself by now."""
+def test_the_decoder_without_the_guard_crashes_on_recursion() -> None:
+    """If this fails, the library has limits of its own and the guard may be unnecessary."""
     program = (
         "import fastavro, io; s = fastavro.parse_schema({'type':'record','name':'N','fields':["
         "{'name':'a','type':'string'},{'name':'n','type':['null','N']}]});"
@@ -77,7 +77,7 @@ def test_the_decoder_alone_dies_of_recursion() -> None:
 
 
 def laughing(levels: int) -> AvroSchema:
-    """Each level holds the one below it ten times, and the last holds nothing."""
+    """Each level contains the one below it ten times, and the last is empty."""
     kind: Any = {"type": "record", "name": "L0", "fields": [{"name": f"f{n}", "type": "null"} for n in range(10)]}
     for level in range(1, levels):
         fields = [{"name": "f0", "type": kind}] + [{"name": f"f{n}", "type": f"L{level - 1}"} for n in range(1, 10)]
@@ -98,7 +98,7 @@ def decimal(precision: Any, scale: Any) -> AvroSchema:
 
 HOSTILE_SCHEMAS = [
     pytest.param(nested(100), "nested deeper", id="deep"),
-    pytest.param(nested(100_000), "no JSON", id="very deep"),
+    pytest.param(nested(100_000), "not valid JSON", id="very deep"),
     pytest.param(record(**{f"f{n}": "string" for n in range(30_000)}), "bytes", id="large"),
     pytest.param(
         record(**{f"f{n}": {"type": "fixed", "name": f"F{n}", "size": 1} for n in range(600)}), "named", id="many types"
@@ -112,18 +112,18 @@ HOSTILE_SCHEMAS = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "told"), HOSTILE_SCHEMAS)
-def test_a_schema_beyond_the_limits_is_refused_once_and_for_all(schema: AvroSchema, told: str) -> None:
+@pytest.mark.parametrize(("schema", "reason"), HOSTILE_SCHEMAS)
+def test_a_schema_beyond_the_limits_is_always_refused(schema: AvroSchema, reason: str) -> None:
     registry = RegistryInMemory(schema)
     codec = Codec(registry=registry)
     for _ in range(3):
         text = refusal(codec, paid(framed(1, b"\x02a")))
         assert text.startswith("The Avro body's schema is")
-        assert told in text
+        assert reason in text
     assert registry.asked == 1
 
 
-def test_a_few_bytes_never_become_a_document_without_end() -> None:
+def test_a_few_bytes_never_become_an_endless_document() -> None:
     refused = refusal(Codec(registry=RegistryInMemory(laughing(9))), paid(framed(1, b"")[:5] + b"\x00"))
     assert "larger than" in refused
     with pytest.raises(AvroLimitError, match="larger than"):
@@ -147,7 +147,7 @@ def chain(length: int) -> dict[str, Any]:
     return made
 
 
-def test_a_recursive_schema_is_read_as_deep_as_is_sensible() -> None:
+def test_a_recursive_schema_is_read_up_to_the_depth_limit() -> None:
     schema = guarded(TREE)
     assert decoded(schema, body(TREE, chain(MAX_DEPTH // 2)))["order_id"] == "o"
     with pytest.raises(AvroLimitError, match="nested deeper"):
@@ -181,7 +181,7 @@ def wrapped(value: Any) -> dict[str, Any]:
 
 
 @given(VALUES)
-def test_what_the_library_writes_is_read(value: Any) -> None:
+def test_bodies_written_by_the_library_are_read(value: Any) -> None:
     assert decoded(guarded(ANYTHING), body(ANYTHING, wrapped(value))) == wrapped(value)
 
 
@@ -193,11 +193,11 @@ def test_arbitrary_bytes_under_a_recursive_schema_are_read_or_refused(hostile: b
     except AvroLimitError:
         return
     stream = BytesIO(hostile)
-    fastavro.schemaless_reader(stream, schema.parsed, None)  # what was walked through can be decoded
+    fastavro.schemaless_reader(stream, schema.parsed, None)  # a body that passed the walk can be decoded
 
 
 @pytest.mark.parametrize("type_name", sorted(committed_schemas()))
-def test_our_own_schemas_are_accepted_and_usual_bodies_need_no_walk(type_name: str) -> None:
+def test_our_own_schemas_are_accepted_and_common_bodies_need_no_walk(type_name: str) -> None:
     for schema in committed_schemas()[type_name].values():
         found = guarded(schema)
         assert found.grows or found.fixed + found.per_byte * 8_000 < 16 * 1024 * 1024

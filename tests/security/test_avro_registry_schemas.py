@@ -1,4 +1,4 @@
-"""Avro schemas that somebody else wrote: those that could crash or stall a decoder are refused, all others are read."""
+"""Foreign Avro schemas: those that could crash or stall a decoder are refused, all others are read."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ def record(*fields: Any, name: str = "R") -> dict[str, Any]:
 
 
 def chain(length: int) -> Any:
-    """Records that each hold the one before, every one defined beside the others."""
+    """Return records that each contain the previous one, all defined next to each other."""
     return record("string", *[record(f"S{n - 1}" if n else "string", name=f"S{n}") for n in range(length)])
 
 
 def doubling(length: int) -> Any:
-    """2 to the power of `length` nulls, in a schema of a few hundred bytes."""
+    """Return 2 to the power of `length` nulls, in a schema of a few hundred bytes."""
     steps = [record(*([f"S{n - 1}"] * 2 if n else ["null"]), name=f"S{n}") for n in range(length)]
     return record("string", *steps)
 
@@ -53,7 +53,7 @@ UNSAFE = {
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_a_schema_that_could_do_harm_is_refused(name: str) -> None:
+def test_a_harmful_schema_is_refused(name: str) -> None:
     body = framed(1, b"\x04ab" + b"\x02" * 100_000)
     text = refusal(Codec(registry=RegistryInMemory(UNSAFE[name])), paid(body))
     assert "Avro" in text
@@ -68,6 +68,6 @@ def test_a_schema_that_could_do_harm_is_refused(name: str) -> None:
         record(record("string", name="R")), {"type": "array"}, {"type": "record", "name": 1, "fields": []},
     ],
 )  # fmt: skip
-def test_what_is_no_schema_is_an_error_and_no_crash(schema: Any) -> None:
+def test_an_invalid_schema_is_an_error_and_not_a_crash(schema: Any) -> None:
     body = framed(1, b"\x04ab")
     assert "Avro" in refusal(Codec(registry=RegistryInMemory(schema)), paid(body))

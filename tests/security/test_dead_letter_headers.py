@@ -1,4 +1,4 @@
-"""Headers of strangers' records: kept, never believed, never in the way of the commands."""
+"""Headers of foreign records: kept, never trusted, and never a problem for the commands."""
 
 import asyncio
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def records(settings: KafkaSettings, topic: str) -> list[Any]:
     return asyncio.run(read_all(settings, settings.topic(topic)))
 
 
-def test_headers_that_are_null_or_no_text_are_listed_shown_and_replayed(
+def test_headers_that_are_null_or_not_text_are_listed_shown_and_replayed(
     couponry: Couponry, settings: KafkaSettings
 ) -> None:
     headers = (("nothing", None), ("bytes", b"\xff\x00\x1b[2J"), ("[red]", b"x"), ("nothing", None), ("\x1b", b""))
@@ -79,7 +79,7 @@ def test_headers_that_are_null_or_no_text_are_listed_shown_and_replayed(
     assert tuple(again.headers) == headers
 
 
-def test_a_record_that_brings_headers_of_ours_is_not_believed_and_comes_back_as_it_was(
+def test_a_record_with_headers_like_ours_is_not_trusted_and_replayed_unchanged(
     couponry: Couponry, settings: KafkaSettings
 ) -> None:
     headers = (
@@ -101,7 +101,7 @@ def test_a_record_that_brings_headers_of_ours_is_not_believed_and_comes_back_as_
     assert records(settings, "rewards") == []
 
 
-def test_a_letter_of_an_earlier_version_is_read_by_what_was_added_last(settings: KafkaSettings) -> None:
+def test_a_letter_of_an_earlier_version_is_read_by_its_last_headers(settings: KafkaSettings) -> None:
     def ours(topic: str, text: bytes) -> list[tuple[str, bytes]]:
         about = {"topic": settings.topic(topic).encode(), "partition": b"1", "offset": b"2", "timestamp_ms": b"3"}
         about |= {"error_class": b"bad_data", "error_text": text, "service": b"redeemer"}
@@ -116,9 +116,7 @@ def test_a_letter_of_an_earlier_version_is_read_by_what_was_added_last(settings:
     assert letter.failed_at.tzinfo is not None
 
 
-def test_a_record_that_was_written_to_a_dead_letter_topic_by_hand_can_not_name_another_origin(
-    couponry: Couponry, settings: KafkaSettings
-) -> None:
+def test_a_record_written_by_hand_cannot_name_another_origin(couponry: Couponry, settings: KafkaSettings) -> None:
     about = {"topic": settings.topic("coupons.redemptions"), "partition": "0", "offset": "0", "timestamp_ms": "0"}
     about |= {"error_class": "x", "error_text": "x", "service": "redeemer", "failed_at": "2026-11-22T09:30:00+00:00"}
     forged = [(f"couponry_dlq_{name}", value.encode()) for name, value in about.items()]
@@ -130,7 +128,7 @@ def test_a_record_that_was_written_to_a_dead_letter_topic_by_hand_can_not_name_a
     assert records(settings, "coupons.redemptions") == []
 
 
-def test_a_record_that_the_client_can_not_hand_over_hides_no_other(couponry: Couponry, settings: KafkaSettings) -> None:
+def test_a_record_that_the_client_cannot_decode_hides_no_other(couponry: Couponry, settings: KafkaSettings) -> None:
     bury(settings, offset=1)
     asyncio.run(write_bad_header(settings, settings.topic("orders.redeemer.dlq"), 0))
     bury(settings, offset=2)
@@ -139,13 +137,13 @@ def test_a_record_that_the_client_can_not_hand_over_hides_no_other(couponry: Cou
 
 
 @pytest.mark.parametrize(
-    ("replication", "exit_code", "told"),
+    ("replication", "exit_code", "expected"),
     [("1", 0, "created"), ("-1", 0, "created"), ("3", 1, "replication factor"), ("0", 1, "replication factor")],
 )
-def test_topics_are_created_with_as_many_replicas_as_asked_or_the_broker_says_why_not(
-    couponry: Couponry, replication: str, exit_code: int, told: str
+def test_topics_are_created_with_the_requested_replicas_or_a_reason(
+    couponry: Couponry, replication: str, exit_code: int, expected: str
 ) -> None:
     called = couponry("topics", "create", "--replication", replication)
     assert called.exit_code == exit_code, called
-    assert told in (called.out + called.err).lower()
+    assert expected in (called.out + called.err).lower()
     assert "doesn't answer" not in called.err

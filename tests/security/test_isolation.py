@@ -157,7 +157,7 @@ async def test_a_lock_that_cannot_be_expired_is_skipped_and_blocks_no_command(
         assert await Engine(pool).sweep_expired() == 1
 
 
-async def test_a_bug_in_expiring_does_not_end_the_janitor(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_expiring_does_not_stop_the_janitor(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")

@@ -1,4 +1,4 @@
-"""Which addresses an outgoing request may reach: every row of IANA's registries, and what surrounds it."""
+"""Public and private addresses for outgoing requests: every row of IANA's registries, and the addresses around it."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,7 @@ ROWS = [pytest.param(row, id=str(row.network)) for row in (*IPV4, *IPV6)]
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_the_most_specific_row_decides_about_the_ends_of_its_block(row: Block) -> None:
+def test_the_most_specific_row_decides_at_the_ends_of_its_block(row: Block) -> None:
     for address in (row.network[0], row.network[-1]):
         within = [other for other in (*IPV4, *IPV6) if address in other.network]
         assert block_of(address).network.prefixlen == max(other.network.prefixlen for other in within)
@@ -86,10 +86,10 @@ def test_every_address_has_a_block_and_a_verdict(address: Address) -> None:
         ("64:ff9b:2::808:808", False),
         ("100::1", False),
         ("100:0:0:1::1", False),
-        ("1fff:ffff::1", False),  # below 2000::/3: nobody has it
+        ("1fff:ffff::1", False),  # below 2000::/3: unassigned
         ("2000::1", True),
         ("2001::1", False),
-        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", False),  # Teredo of a public address: deprecated all the same
+        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", False),  # Teredo of a public address: deprecated, so not public
         ("2001:1::1", True),
         ("2001:1::2", True),
         ("2001:1::3", True),
@@ -128,7 +128,7 @@ def test_every_address_has_a_block_and_a_verdict(address: Address) -> None:
         ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", False),
     ],
 )
-def test_an_address_is_public_where_the_registry_says_globally_reachable(address: str, public: bool) -> None:
+def test_an_address_is_public_if_the_registry_says_globally_reachable(address: str, public: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) == public
 
 
@@ -143,7 +143,7 @@ def test_an_address_is_public_where_the_registry_says_globally_reachable(address
         "https://[64:ff9b::a00:1]/",
     ],
 )
-def test_a_url_that_may_not_be_called_is_refused_with_a_sentence_that_helps(url: str) -> None:
+def test_a_forbidden_url_is_refused_with_a_helpful_sentence(url: str) -> None:
     with pytest.raises(UrlRefusedError, match=r"COUPONRY_SOURCES_ALLOW_PRIVATE|login"):
         check_url(url, allow_private=False, setting="COUPONRY_SOURCES_ALLOW_PRIVATE")
 
@@ -156,7 +156,7 @@ async def test_other_spellings_of_loopback_resolve_to_what_they_are(host: str) -
 
 
 async def test_calls_for_one_name_at_a_time_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that hangs holds one thread, not one for each call that waits for it."""
+    """A name server that hangs occupies one thread, not one per waiting call."""
     asked: list[str] = []
     true_getaddrinfo = socket.getaddrinfo
 

@@ -1,4 +1,4 @@
-"""A schema registry that answers too much, too slowly or from elsewhere costs a bounded time and memory."""
+"""A schema registry that sends too much, too slowly or a redirect costs limited time and memory."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ DEEP = json.dumps({"schema": "[" * 100_000 + "]" * 100_000}).encode()
 
 @contextmanager
 def serving(parts: Parts) -> Iterator[tuple[HttpSchemaRegistry, list[bytes]]]:
-    """A server that answers each request with `parts` as they are."""
+    """A server that answers each request with `parts`, unchanged."""
     asked: list[bytes] = []
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def dripping(over: threading.Event) -> Iterator[bytes]:
     ],
     ids=["endless", "dripping", "redirect", "compressed", "deep schema", "deep answer", "NUL"],
 )
-def test_an_answer_beyond_the_bounds_is_refused(
+def test_a_response_beyond_the_limits_is_refused(
     parts: Parts, error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema_registry, "TOTAL_SECONDS", 0.5)

@@ -1,4 +1,4 @@
-"""CloudEvents attributes: where they are found in a record, and what is said when they are wrong."""
+"""CloudEvents attributes: reading them from a record, and the errors about wrong ones."""
 
 import json
 from datetime import UTC, datetime
@@ -80,12 +80,12 @@ def test_a_wrong_attribute_is_refused_in_both_modes(name: str, value: str | None
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "subject", "time"])
 @pytest.mark.parametrize("value", [7, True, {}, []])
-def test_an_attribute_of_another_json_type_is_refused(name: str, value: Any) -> None:
+def test_an_attribute_with_a_wrong_json_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidDocumentError, match=f"^{name}: must be a text"):
         from_document(json.dumps({**DOCUMENT, name: value}).encode())
 
 
-def test_a_header_that_is_no_utf8_is_refused() -> None:
+def test_a_header_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(InvalidDocumentError, match=r"^ce_id: is not valid UTF-8\.$"):
         from_headers({**HEADERS, "ce_id": b"\xff"}, "json")
 
@@ -98,7 +98,7 @@ def test_subject_and_time_may_be_absent(name: str) -> None:
     assert getattr(from_document(json.dumps(document).encode()), name) is None
 
 
-def test_the_trace_is_carried_along_and_a_broken_one_is_ignored() -> None:
+def test_the_trace_is_passed_on_and_a_broken_one_is_ignored() -> None:
     def trace(value: str) -> list[str | None]:
         headers, document = {**HEADERS, "traceparent": value.encode()}, {**DOCUMENT, "traceparent": value}
         return [from_headers(headers, "json").traceparent, from_document(json.dumps(document).encode()).traceparent]
@@ -129,7 +129,7 @@ def test_the_trace_is_carried_along_and_a_broken_one_is_ignored() -> None:
         (b"\xff\xfe", "other"),
     ],
 )
-def test_a_content_type_says_what_the_value_is(content_type: bytes | None, kind: str) -> None:
+def test_a_content_type_declares_the_kind_of_value(content_type: bytes | None, kind: str) -> None:
     assert content_kind(content_type) == kind
 
 
@@ -159,7 +159,7 @@ def test_one_attribute_among_the_headers_means_binary_mode(name: str) -> None:
         (json.dumps({**DOCUMENT, "datacontenttype": 1}).encode(), 'datacontenttype: must be "application/json"'),
     ],
 )
-def test_a_value_that_is_no_cloud_event_is_refused(value: bytes, text: str) -> None:
+def test_a_value_that_is_not_a_cloud_event_is_refused(value: bytes, text: str) -> None:
     with pytest.raises(InvalidDocumentError) as caught:
         from_document(value)
     assert str(caught.value).startswith(text)

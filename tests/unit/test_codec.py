@@ -1,4 +1,4 @@
-"""The codec: every way an event may look on the wire, and what becomes of records that are no event."""
+"""The codec: every wire format of an event, and records that aren't events."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,7 +20,7 @@ EVENT_EXAMPLES = sorted(path.stem for path in EXAMPLES.glob("*.json") if path.st
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 AVRO = ("content-type", b"application/avro")
 
-# A busy machine is no failure.
+# Slowness of a busy machine must not fail the test.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -34,7 +34,7 @@ def record(topic: str, value: bytes | None, *headers: tuple[str, bytes]) -> Reco
 
 
 def binary(document: dict[str, Any], **changes: bytes | None) -> Record:
-    """A document of structured mode as a record in binary mode; a header changed to None is left out."""
+    """Return a structured-mode document as a record in binary mode; a header changed to None is left out."""
     headers: dict[str, bytes | None] = {"content-type": b"application/json"}
     headers |= {
         f"ce_{name}": document[name].encode() for name in ("specversion", "id", "source", "type", "subject", "time")
@@ -149,12 +149,12 @@ ORDER = example("order_placed")
         (binary({**ORDER, "data": []}), "bad_data", "Must be an object."),
     ],
 )
-def test_a_record_that_is_no_event_is_unreadable_and_says_why(wrong: Record, error_class: str, text: str) -> None:
+def test_a_record_that_is_not_an_event_is_unreadable_with_a_reason(wrong: Record, error_class: str, text: str) -> None:
     found_class, found_text = refusal(wrong)
     assert (found_class, found_text[: len(text)]) == (error_class, text)
 
 
-def test_a_type_that_is_not_known_is_shown_shortened() -> None:
+def test_an_unknown_type_is_shown_shortened() -> None:
     _, text = refusal(binary(ORDER, ce_type=b"x" * 255))
     assert "x" * 80 in text
     assert "x" * 81 not in text
@@ -186,7 +186,7 @@ VALUES = st.binary(max_size=40) | st.sampled_from(
     value=st.none() | st.binary(max_size=200),
     headers=st.lists(st.tuples(NAMES | st.text(max_size=5), VALUES), max_size=8),
 )
-def test_whatever_the_bytes_a_record_is_read_or_unreadable(
+def test_a_record_of_any_bytes_is_read_or_unreadable(
     topic: str, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     assert isinstance(outcome(record(topic, value, *headers)), ReceivedEvent | UnreadableRecord)
@@ -194,7 +194,7 @@ def test_whatever_the_bytes_a_record_is_read_or_unreadable(
 
 @unhurried
 @given(body=st.binary(min_size=1, max_size=200), type_name=st.sampled_from(sorted(BY_TYPE)))
-def test_whatever_the_bytes_an_avro_body_is_read_or_unreadable(body: bytes, type_name: str) -> None:
+def test_an_avro_body_of_any_bytes_is_read_or_unreadable(body: bytes, type_name: str) -> None:
     headers = binary({**ORDER, "type": type_name}, ce_dataschema=f"urn:couponry:{type_name}:v1".encode()).headers
     avro = [AVRO, *(header for header in headers if header[0] != "content-type")]
     found = outcome(record(BY_TYPE[type_name].topic.name, body, *avro))
@@ -260,7 +260,7 @@ def test_an_event_is_written_in_binary_mode() -> None:
 
 @pytest.mark.parametrize("event_format", ["json", "avro"])
 @pytest.mark.parametrize("name", EVENT_EXAMPLES)
-def test_what_is_written_is_read_again(name: str, event_format: Any) -> None:
+def test_a_written_event_is_read_back(name: str, event_format: Any) -> None:
     codec, event = Codec(event_format=event_format), outgoing(name)
     _, value, headers = codec.encode(event)
     read = codec.decode(record(event.topic, value, *headers))
@@ -282,7 +282,7 @@ def test_texts_outside_of_ascii_are_written_as_utf8() -> None:
     assert decode(record("orders", value, *headers)).subject == "Bestellung-ß"
 
 
-def test_many_sources_do_not_fill_the_memory() -> None:
+def test_the_number_of_cached_sources_is_limited() -> None:
     codec = Codec()
     for number in range(1_000):
         codec.encode(outgoing("order_paid", source=f"/shop/{number}"))

@@ -51,7 +51,7 @@ def refusal(codec: Codec, wrong: Record) -> str:
 
 
 class RegistryInMemory:
-    """Ids count up from 1; `answering` says whether it does."""
+    """A registry whose ids count up from 1; `answering` says whether it is available."""
 
     def __init__(self, *schemas: AvroSchema) -> None:
         self.schemas = list(schemas)
@@ -99,7 +99,7 @@ def test_a_framed_body_is_read_by_the_schema_of_its_id_which_is_asked_for_once()
     assert registry.asked == 1
 
 
-def test_a_producers_own_schema_may_say_more_and_name_itself_otherwise() -> None:
+def test_a_producers_own_schema_may_have_more_fields_and_another_name() -> None:
     schema = {
         "type": "record",
         "name": "com.shop.Paid",
@@ -125,7 +125,7 @@ def test_an_avro_decimal_keeps_its_digits() -> None:
     assert read.data.model_dump()["amount"] == "12345678901234567.10"
 
 
-def test_what_avro_can_hold_is_still_judged_like_json() -> None:
+def test_an_avro_body_is_validated_like_json() -> None:
     empty = body(newest_schema("order.paid")[1], {"order_id": " ", "paid_at": PAID["paid_at"]})
     assert refusal(Codec(), paid(empty, DATASCHEMA)) == "order_id: must not be blank."
     nul = body(newest_schema("order.paid")[1], {"order_id": "a\0b", "paid_at": PAID["paid_at"]})
@@ -151,7 +151,7 @@ def test_what_avro_can_hold_is_still_judged_like_json() -> None:
         ),
     ],
 )
-def test_an_avro_body_that_can_not_be_read_says_why(wrong: Record, text: str) -> None:
+def test_an_unreadable_avro_body_is_reported_with_the_reason(wrong: Record, text: str) -> None:
     assert refusal(Codec(), wrong).startswith(text)
 
 
@@ -168,12 +168,12 @@ def test_an_id_that_the_registry_does_not_know_makes_the_record_unreadable() -> 
     assert text == "The schema registry has no schema with the id 9."
 
 
-def test_a_schema_that_is_none_makes_the_record_unreadable() -> None:
+def test_an_invalid_schema_makes_the_record_unreadable() -> None:
     codec = Codec(registry=RegistryInMemory({"type": "nonsense"}))
     assert refusal(codec, paid(framed(1, BARE))) == "The Avro body's schema is not valid."
 
 
-def test_a_registry_that_gives_no_answer_says_nothing_about_the_record() -> None:
+def test_an_unavailable_registry_is_transient() -> None:
     registry = RegistryInMemory(newest_schema("order.paid")[1])
     registry.answering = False
     codec = Codec(registry=registry)
@@ -253,7 +253,7 @@ def test_a_schema_goes_to_a_registry_and_comes_back(served: HttpSchemaRegistry) 
         {"schema": "{}", "references": [{"name": "x"}]},
     ],
 )
-def test_an_answer_that_is_no_avro_record_is_an_unknown_schema(served: HttpSchemaRegistry, answer: Any) -> None:
+def test_a_response_without_an_avro_record_is_an_unknown_schema(served: HttpSchemaRegistry, answer: Any) -> None:
     RegistryOverHttp.schemas[1] = answer
     with pytest.raises(UnknownSchemaError):
         served.schema(1)
@@ -271,7 +271,7 @@ def test_an_answer_that_is_no_avro_record_is_an_unknown_schema(served: HttpSchem
         (503, SchemaRegistryUnavailableError),
     ],
 )
-def test_a_refusal_is_for_good_and_trouble_is_not(
+def test_a_refusal_is_final_and_a_failure_is_transient(
     served: HttpSchemaRegistry, status: int, error: type[Exception]
 ) -> None:
     RegistryOverHttp.status = status
@@ -279,7 +279,7 @@ def test_a_refusal_is_for_good_and_trouble_is_not(
         served.register("orders", {"type": "string"})
 
 
-def test_a_registry_that_can_not_be_reached_is_trouble_and_names_the_setting() -> None:
+def test_an_unreachable_registry_is_transient_and_names_the_setting() -> None:
     with (
         HttpSchemaRegistry("http://127.0.0.1:1") as client,
         pytest.raises(SchemaRegistryUnavailableError, match="COUPONRY_SCHEMA_REGISTRY_URL"),

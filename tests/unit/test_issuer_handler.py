@@ -1,4 +1,4 @@
-"""What rewards and sign-ups ask of the ledger, and in which portions."""
+"""The commands for rewards and sign-ups, and their split into parts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ def referring(**rules: IssueRule) -> MatchIndex:
     return MatchIndex({name: Campaign(name, offer, issues_on=(rule,)) for name, rule in rules.items()})
 
 
-def test_a_reward_asks_for_the_coupons_of_its_campaigns_once_an_occasion() -> None:
+def test_a_reward_issues_the_coupons_of_its_campaigns_once_per_occasion() -> None:
     person = {"customer_id": "c1", "email": "A@b.c", "mobile": "+49 30 1", "segments": ["new", "vip"]}
 
     assert only(reward("e1", reward_id="rw-7", customer=person), index("reward.earned")) == IssueCoupons(
@@ -48,7 +48,7 @@ def test_a_reward_asks_for_the_coupons_of_its_campaigns_once_an_occasion() -> No
     )
 
 
-def test_a_sign_up_has_no_occasion_but_its_event() -> None:
+def test_a_sign_up_has_only_its_event_as_occasion() -> None:
     assert only(signup("e1"), index("customer.signed_up")) == IssueCoupons(
         command_id="/signup e1",
         cause=Cause("customer.signed_up", "/signup", "e1"),
@@ -59,17 +59,17 @@ def test_a_sign_up_has_no_occasion_but_its_event() -> None:
 
 
 @pytest.mark.parametrize(("fields", "named"), [({}, ()), ({"rule_id": "42"}, ()), ({"campaign_id": "a"}, ("a",))])
-def test_a_reward_that_matches_nothing_still_gets_an_answer(fields: dict[str, Any], named: tuple[str, ...]) -> None:
+def test_a_reward_without_a_match_still_becomes_a_command(fields: dict[str, Any], named: tuple[str, ...]) -> None:
     command = only(reward(**fields), NONE)
 
     assert command.campaign_ids == named
 
 
-def test_a_sign_up_that_matches_nothing_asks_for_nothing() -> None:
+def test_a_sign_up_without_a_match_becomes_no_command() -> None:
     assert to_commands(signup(), NONE) == []
 
 
-def test_a_sign_up_asks_for_the_customers_coupons_and_for_those_of_who_referred_them() -> None:
+def test_a_sign_up_issues_coupons_to_the_customer_and_the_referrer() -> None:
     rules = referring(
         friend=IssueRule("customer.signed_up", to="referrer", coupons=2),
         welcome=IssueRule("customer.signed_up", to="both"),
@@ -91,7 +91,7 @@ def test_a_sign_up_asks_for_the_customers_coupons_and_for_those_of_who_referred_
     ]
 
 
-def test_a_sign_up_that_nobody_referred_asks_for_the_customer_alone() -> None:
+def test_a_sign_up_without_a_referrer_issues_to_the_customer_alone() -> None:
     rules = referring(welcome=IssueRule("customer.signed_up", to="both"))
 
     assert [command.command_id for command in to_commands(signup("e1"), rules)] == ["/signup e1"]
@@ -112,10 +112,10 @@ def test_no_event_can_have_the_id_of_the_further_command_of_another(event_id: st
         ({}, [], True),
         ({}, None, False),
         ({"friend": IssueRule("customer.signed_up", to="referrer")}, ["vip"], True),
-        ({"welcome": IssueRule("customer.signed_up")}, ["vip"], False),  # the issue says it
+        ({"welcome": IssueRule("customer.signed_up")}, ["vip"], False),  # the case of the issue
     ],
 )
-def test_segments_are_noted_where_the_customer_gets_no_coupon(
+def test_segments_are_recorded_if_the_customer_gets_no_coupon(
     rules: dict[str, IssueRule], said: list[str] | None, noted: bool
 ) -> None:
     person = {"customer_id": "c1", "segments": said}
@@ -161,7 +161,7 @@ def issue(number: int, coupons: int) -> IssueCoupons:
         ([10, 0, 0, 1], [[10, 0, 0], [1]]),
     ],
 )
-def test_a_batch_is_portioned_by_the_coupons_it_makes(coupons: list[int], parts: list[list[int]]) -> None:
+def test_a_batch_is_split_by_the_number_of_coupons(coupons: list[int], parts: list[list[int]]) -> None:
     commands = [issue(number, wanted) for number, wanted in enumerate(coupons)]
 
     portions = list(chunks(commands, 10))
@@ -170,7 +170,7 @@ def test_a_batch_is_portioned_by_the_coupons_it_makes(coupons: list[int], parts:
     assert [command for portion in portions for command in portion] == commands
 
 
-def test_a_portion_counts_several_coupons_of_one_campaign_and_no_notes() -> None:
+def test_a_part_counts_several_coupons_of_one_campaign_and_no_records() -> None:
     cause = Cause("reward.earned", "/t", "1")
     five, six = (IssueCoupons(f"/t {n}", cause, Customer("c"), ("a",), several=(("a", n),)) for n in (5, 6))
     note = RecordCustomer("/t note", Customer("c"))
@@ -179,7 +179,7 @@ def test_a_portion_counts_several_coupons_of_one_campaign_and_no_notes() -> None
     assert list(chunks([five, note, five, six, note], 10)) == [[five, note, five], [six, note]]
 
 
-def test_a_source_is_asked_under_one_key_for_one_occasion_and_campaign() -> None:
+def test_one_occasion_and_campaign_has_one_idempotency_key() -> None:
     first, again, other = (only(reward(event, reward_id=key), NONE) for event, key in ("1a", "2a", "3b"))
 
     assert idempotency_key(first, "x") == idempotency_key(again, "x")

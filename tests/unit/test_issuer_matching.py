@@ -1,4 +1,4 @@
-"""Which campaigns an event issues coupons of."""
+"""The campaigns whose coupons an event issues."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ def index(*campaigns: Campaign) -> MatchIndex:
 
 
 def one(*campaign_ids: str) -> Asked:
-    """One coupon of each for the event's own customer."""
+    """Return one coupon of each for the event's own customer."""
     return Asked(tuple((campaign_id, 1) for campaign_id in campaign_ids))
 
 
@@ -105,7 +105,7 @@ def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> N
     assert asked.matching(REWARD, earned(rule_id="42", points=5)) == one("a", "b", "c")
 
 
-def test_the_order_in_which_a_rule_names_its_fields_is_nothing() -> None:
+def test_the_order_of_a_rules_fields_does_not_matter() -> None:
     points_first = IssueRule(REWARD, (("points", "5"), ("rule_id", "42")))
     rule_first = IssueRule(REWARD, (("rule_id", "42"), ("points", "5")))
 
@@ -162,7 +162,7 @@ def test_a_named_campaign_that_does_not_exist_is_passed_on() -> None:
         ([{"to": "referrer"}], Asked((), (("a", 1),))),
         ([{"to": "both"}], Asked((("a", 1),), (("a", 1),))),
         ([{"to": "both", "coupons": 3}], Asked((("a", 3),), (("a", 3),))),
-        # of several rules the greatest number for each receiver, never the sum
+        # of several rules, each receiver gets the largest number, never the sum
         ([{"to": "both", "coupons": 2}, {"coupons": 5}, {"coupons": 3}], Asked((("a", 5),), (("a", 2),))),
         ([{"to": "referrer", "coupons": 4}, {"to": "both"}], Asked((("a", 1),), (("a", 4),))),
         ([{"coupons": 9, "match": (("channel", "shop"),)}, {"coupons": 2}], Asked((("a", 2),))),
@@ -179,7 +179,7 @@ def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(rules: list[di
     [
         ("event.points >= 500", {"points": 500}, True),
         ("event.points >= 500", {"points": 499}, False),
-        ("event.points >= 500", {}, False),  # what can't be evaluated doesn't hold
+        ("event.points >= 500", {}, False),  # an expression that can't be evaluated is false
         (
             'event.customer.segments.exists(s, s == "vip")',
             {"customer": {"customer_id": "c", "segments": ["vip"]}},
@@ -200,7 +200,7 @@ def test_a_rule_matches_only_while_its_condition_holds(expression: str, fields: 
     assert index(only).named("a", REWARD, earned(**fields)) == (one("a") if matches else Asked())
 
 
-def test_a_condition_is_judged_only_where_the_fields_match() -> None:
+def test_a_condition_is_evaluated_only_if_the_fields_match() -> None:
     judged: list[Any] = []
 
     def holds(values: Mapping[str, Any]) -> bool:

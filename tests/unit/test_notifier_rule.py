@@ -1,4 +1,4 @@
-"""Which redemptions are notified, and what the notification says."""
+"""The redemptions that are notified, and the content of the notification."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -78,16 +78,16 @@ def test_only_a_request_of_exactly_one_coupon_that_was_redeemed_is_notified(even
     assert (notification_of(event) is not None) == notified
 
 
-def test_a_notification_says_what_the_redemption_said() -> None:
+def test_a_notification_has_the_redemptions_facts() -> None:
     redemption = redeemed(1, "SAVE10")
     notification = notification_of(redemption)
     assert notification is not None
-    told = notification.model_dump()
-    coupon = told.pop("coupon")
+    notified = notification.model_dump()
+    coupon = notified.pop("coupon")
     said = redemption.model_dump()
-    assert told == {name: said[name] for name in told}
+    assert notified == {name: said[name] for name in notified}
     assert coupon == {name: said["coupons"][0][name] for name in coupon}
-    assert set(told) == {"redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at"}
+    assert set(notified) == {"redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at"}
     assert set(coupon) == {"coupon_id", "code", "campaign_id", "discount", "discount_amount"}
 
 

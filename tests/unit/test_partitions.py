@@ -1,4 +1,4 @@
-"""A key's partition is the one that Kafka's own clients would choose."""
+"""A key's partition is the one chosen by Kafka's own clients."""
 
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.partitioner import murmur2 as reference

@@ -1,4 +1,4 @@
-"""What each order event asks of the ledger."""
+"""The commands for order events."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_a_placed_order_asks_to_redeem_its_codes_in_minor_units() -> None:
+def test_a_placed_order_redeems_its_codes_in_minor_units() -> None:
     at = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 
     assert to_command(placed("e-1", **FULL), ON_PLACED) == RedeemCoupons(
@@ -74,14 +74,14 @@ def test_a_placed_order_asks_to_redeem_its_codes_in_minor_units() -> None:
     )
 
 
-def test_with_burn_on_paid_a_placed_order_asks_to_hold() -> None:
+def test_with_burn_on_paid_a_placed_order_holds() -> None:
     command = to_command(placed(coupon_codes=["A"]), ON_PAID)
 
     assert isinstance(command, RedeemCoupons)
     assert (command.hold, command.hold_seconds) == (True, 60)
 
 
-def test_what_an_order_leaves_out_is_empty() -> None:
+def test_absent_fields_of_an_order_are_empty() -> None:
     command = to_command(placed(coupon_codes=["A"]), ON_PLACED)
 
     assert isinstance(command, RedeemCoupons)
@@ -91,7 +91,7 @@ def test_what_an_order_leaves_out_is_empty() -> None:
     assert command.atomic is False
 
 
-def test_a_lock_without_codes_asks_to_burn_the_lock() -> None:
+def test_a_lock_without_codes_burns_the_lock() -> None:
     command = to_command(placed(coupon_codes=[], lock_reference="lock_1"), ON_PLACED)
 
     assert isinstance(command, RedeemCoupons)
@@ -99,12 +99,12 @@ def test_a_lock_without_codes_asks_to_burn_the_lock() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"coupon_codes": None}, {"coupon_codes": [], "lock_reference": None}])
-def test_an_order_without_coupons_asks_for_nothing(fields: dict[str, Any]) -> None:
-    # Its amount is one that the currency can't have: nobody looks at it.
+def test_an_order_without_coupons_becomes_no_command(fields: dict[str, Any]) -> None:
+    # Its currency can't have this amount, which is not checked here.
     assert to_command(placed(amount="1.234", customer=C1, **fields), ON_PAID) is None
 
 
-def test_an_order_without_coupons_is_noted_where_it_matters() -> None:
+def test_an_order_without_coupons_is_recorded_if_needed() -> None:
     at = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
     event = placed("e-1", **FULL | {"coupon_codes": [], "lines": None})
 
@@ -117,7 +117,7 @@ def test_an_order_without_coupons_is_noted_where_it_matters() -> None:
 
 
 @pytest.mark.parametrize("customer", [None, {"email": None}, {"mobile": "none"}])
-def test_an_order_of_a_guest_is_never_noted(customer: dict[str, str] | None) -> None:
+def test_an_order_of_a_guest_is_never_recorded(customer: dict[str, str] | None) -> None:
     assert to_command(placed(customer=customer), ON_PLACED, record_orders=True) is None
 
 
@@ -130,7 +130,7 @@ def test_an_order_of_a_guest_is_never_noted(customer: dict[str, str] | None) -> 
         {"lines": [{"line_id": "1", "product_id": "p", "quantity": 1, "unit_price": "0.125"}]},
     ],
 )
-def test_an_order_with_an_amount_that_cannot_be_is_noted_with_none(fields: dict[str, Any]) -> None:
+def test_an_order_with_an_invalid_amount_is_recorded_with_0(fields: dict[str, Any]) -> None:
     command = to_command(placed(customer=C1, **fields), ON_PLACED, record_orders=True)
 
     assert isinstance(command, RedeemCoupons)
@@ -139,7 +139,7 @@ def test_an_order_with_an_amount_that_cannot_be_is_noted_with_none(fields: dict[
 
 
 @pytest.mark.parametrize("fields", [{"coupon_codes": ["A"]}, {"lock_reference": "lock_1"}])
-def test_what_names_coupons_is_redeemed_and_not_just_noted(fields: dict[str, Any]) -> None:
+def test_an_order_with_coupons_is_redeemed_and_not_just_recorded(fields: dict[str, Any]) -> None:
     event = placed(customer=C1, **fields)
 
     assert to_command(event, ON_PAID, record_orders=True) == to_command(event, ON_PAID)
@@ -154,7 +154,7 @@ def test_what_names_coupons_is_redeemed_and_not_just_noted(fields: dict[str, Any
     ],
 )
 @pytest.mark.parametrize("mode", [ON_PLACED, ON_PAID])
-def test_what_befalls_an_order_later_is_asked_in_every_mode(
+def test_later_events_of_an_order_become_commands_in_every_mode(
     event: ReceivedEvent, command: PayOrder | CancelOrder | ReturnOrder, mode: RedeemerSettings
 ) -> None:
     assert to_command(event, mode) == command
@@ -193,7 +193,7 @@ LINE = {"line_id": "1", "product_id": "p", "quantity": 1}
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"amount": "1.234"}, "'1.234' has 3 decimals, but USD has 2"),
         ({"amount": "1.5", "currency": "JPY"}, "'1.5' has 1 decimals, but JPY has 0"),
@@ -202,8 +202,8 @@ LINE = {"line_id": "1", "product_id": "p", "quantity": 1}
         ({"currency": "XXX"}, "Unknown currency 'XXX'"),
     ],
 )
-def test_an_amount_that_its_currency_cannot_have_is_refused_not_rounded(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(MoneyError, match=told):
+def test_an_amount_with_too_many_decimals_is_refused_not_rounded(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MoneyError, match=message):
         to_command(placed(coupon_codes=["A"], **fields), ON_PLACED)
 
 

@@ -1,4 +1,4 @@
-"""Where a relay goes on when the broker's memory and the ledger's agree, and that it refuses when they don't."""
+"""The relay's starting position: used if broker and ledger agree, refused if they don't."""
 
 import pytest
 
@@ -16,8 +16,8 @@ from shared.runtime.errors import OperatorError
         pytest.param(0, 0, 0, 0, id="started once, nothing published"),
     ],
 )
-def test_it_goes_on_where_the_broker_says(kafka: int | None, recorded: int, last_drawn: int, expected: int) -> None:
-    for start_at in (None, 7):  # an order that isn't needed isn't looked at
+def test_it_continues_at_the_brokers_position(kafka: int | None, recorded: int, last_drawn: int, expected: int) -> None:
+    for start_at in (None, 7):  # an order that isn't needed is ignored
         found = starting_position(kafka=kafka, recorded=recorded, last_drawn=last_drawn, start_at=start_at)
         assert found == (expected, False)
 
@@ -27,10 +27,12 @@ def test_it_goes_on_where_the_broker_says(kafka: int | None, recorded: int, last
     [
         pytest.param(None, 10, 50, "no committed position", id="the broker forgot"),
         pytest.param(5, 10, 50, "last published position", id="the broker lost its last transactions"),
-        pytest.param(60, 10, 50, "only drawn positions up to 50", id="the ledger was restored from an old copy"),
+        pytest.param(60, 10, 50, "only given out positions up to 50", id="the ledger was restored from an old copy"),
     ],
 )
-def test_it_refuses_to_guess_and_does_as_told(kafka: int | None, recorded: int, last_drawn: int, said: str) -> None:
+def test_it_refuses_to_guess_and_follows_the_setting(
+    kafka: int | None, recorded: int, last_drawn: int, said: str
+) -> None:
     with pytest.raises(OperatorError, match=said) as caught:
         starting_position(kafka=kafka, recorded=recorded, last_drawn=last_drawn, start_at=None)
     assert "COUPONRY_RELAY_START_AT" in str(caught.value)

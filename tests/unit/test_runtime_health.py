@@ -1,4 +1,4 @@
-"""Readiness: every check is asked, bounded, and a check that fails is a thing that is missing."""
+"""Readiness: every check runs with a timeout, and a failing check is reported."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def started() -> Health:
     return health
 
 
-async def test_nothing_is_ready_before_it_says_that_it_started() -> None:
+async def test_nothing_is_ready_before_it_reports_its_start() -> None:
     health = Health(60)
     assert await health.unready() == {"service": "still starting"}
     health.started()
@@ -50,7 +50,7 @@ async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) 
     assert list(await health.unready()) == ["broker"]
 
 
-async def test_without_progress_a_process_is_not_ready_until_it_goes_on() -> None:
+async def test_without_progress_a_process_is_not_ready() -> None:
     health = Health(60, ready_seconds=0.01)
     health.started()
     health.add_check("database", broken)
@@ -61,7 +61,7 @@ async def test_without_progress_a_process_is_not_ready_until_it_goes_on() -> Non
     assert list(await health.unready()) == ["database"]
 
 
-async def test_a_batch_in_hand_for_too_long_is_not_ready_though_its_attempts_are_counted() -> None:
+async def test_a_batch_that_runs_for_too_long_is_not_ready_despite_attempts() -> None:
     health = Health(60, ready_seconds=0.01)
     health.started()
     report = ConsumerReport("tests", health)

@@ -1,4 +1,4 @@
-"""Repeated lines are left out, and their number is told."""
+"""Repeated log lines are left out and counted."""
 
 import logging
 
@@ -9,13 +9,13 @@ def line(text: str, *arguments: object) -> logging.LogRecord:
     return logging.LogRecord("aiokafka", logging.ERROR, "", 0, text, arguments, None)
 
 
-def test_lines_of_one_kind_are_let_through_once_a_window() -> None:
+def test_identical_lines_are_logged_once_per_window() -> None:
     once = OncePerWindow(window_seconds=3_600)
     assert [once.filter(line("node %s is away", number)) for number in range(3)] == [True, False, False]
     assert once.filter(line("another kind"))
 
 
-def test_the_next_line_says_how_many_were_left_out() -> None:
+def test_the_next_line_has_the_number_of_omitted_ones() -> None:
     once = OncePerWindow(window_seconds=3_600)
     for number in range(4):
         once.filter(line("node %s is away", number))

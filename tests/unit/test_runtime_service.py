@@ -1,4 +1,4 @@
-"""How a service process begins and ends, seen from outside: signals, exit codes, health, log lines."""
+"""Start and end of a service process, seen from outside: signals, exit codes, health, log lines."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "COUPONRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "COUPONRY_DATABASE_URL": "postgresql://user@127.0.0.1:1/none",
         "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         **variables,
     }
@@ -71,7 +71,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_and_leaves_with_code_0(number: signal.Signals) -> None:
+def test_a_signal_drains_and_exits_with_code_0(number: signal.Signals) -> None:
     with process(WAITS_UNTIL_STOPPED) as service:
         assert service.stdout is not None
         service.stdout.readline()
@@ -81,7 +81,7 @@ def test_a_signal_drains_and_leaves_with_code_0(number: signal.Signals) -> None:
     assert [line["event"] for line in lines(stderr)] == ["started", "stopping", "drained", "stopped"]
 
 
-def test_a_service_that_does_not_drain_in_time_leaves_with_code_75() -> None:
+def test_a_service_that_does_not_drain_in_time_exits_with_code_75() -> None:
     body = """
 async def main(context):
     print("ready", flush=True)
@@ -104,7 +104,7 @@ async def main(context):
         ("AssertionError('used twice')", 70, "used twice"),
     ],
 )
-def test_what_main_raises_decides_the_exit_code(raised: str, code: int, said: str) -> None:
+def test_the_error_of_main_decides_the_exit_code(raised: str, code: int, said: str) -> None:
     with process(f"async def main(context):\n    raise {raised}\n") as service:
         _, stderr = service.communicate(timeout=20)
     assert service.returncode == code
@@ -152,7 +152,7 @@ async def main(context):
     assert "ours" in {line["event"] for line in lines(stderr)}
 
 
-def test_a_broker_client_that_repeats_itself_is_heard_once() -> None:
+def test_a_broker_client_that_repeats_itself_is_logged_once() -> None:
     body = """
 import logging
 async def main(context):
@@ -176,7 +176,7 @@ def test_the_console_format_is_not_json() -> None:
     assert "amount=3" in stderr
 
 
-def test_health_says_alive_and_what_is_missing_until_ready() -> None:
+def test_health_reports_alive_and_the_problems_until_ready() -> None:
     port = free_port()
     body = """
 async def main(context):
@@ -228,7 +228,7 @@ def wait_for(url: str) -> httpx.Response:
     raise AssertionError(f"{url} never answered")
 
 
-def test_a_health_port_that_is_taken_is_one_sentence_and_code_2() -> None:
+def test_a_health_port_in_use_is_one_sentence_and_code_2() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with process(WAITS_UNTIL_STOPPED, COUPONRY_HEALTH_PORT=str(port)) as service:

@@ -1,4 +1,4 @@
-"""The strategies themselves: what they call valid is valid, and every door's reader agrees."""
+"""The strategies themselves: what they call valid is valid, and all readers agree."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -1,4 +1,4 @@
-"""The events' models: what they take, what they refuse, and what they say about it."""
+"""The events' models: accepted and refused documents, and the error texts."""
 
 import json
 import warnings
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 EVENT_EXAMPLES = sorted(path.stem for path in EXAMPLES.glob("*.json") if path.stem != "campaign")
 
 
-# A busy machine is no failure.
+# Slowness of a busy machine must not fail the test.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -32,7 +32,7 @@ def example(name: str) -> dict[str, Any]:
 
 
 def changed(name: str, **data: Any) -> bytes:
-    """An example's data with members replaced: `...` removes one, `a__0__b` reaches into objects and lists."""
+    """Return an example's data with members replaced: `...` removes one, `a__0__b` reaches into objects and lists."""
     document = example(name)["data"]
     for place, value in data.items():
         *way, last = place.split("__")
@@ -53,7 +53,7 @@ def refusal(model: type[BaseModel], document: bytes) -> str:
 
 
 def outcome(model: type[BaseModel], document: bytes) -> BaseModel | str:
-    """What comes of reading: the model, or the text of the refusal."""
+    """Return the model, or the text of the refusal."""
     try:
         return parse(model, document)
     except InvalidDocumentError as error:
@@ -61,7 +61,7 @@ def outcome(model: type[BaseModel], document: bytes) -> BaseModel | str:
 
 
 def as_read(value: Any) -> Any:
-    """Times compare by what they mean, not by how they are written."""
+    """Compare times by their meaning, not by their text."""
     if isinstance(value, dict):
         return {name: as_read(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -128,7 +128,7 @@ def test_an_optional_field_may_be_absent_or_null(name: str, field: str, value: A
         ("order_returned", "returned_at"),
     ],
 )
-def test_a_field_that_is_needed_must_be_there(name: str, field: str) -> None:
+def test_a_required_field_must_be_present(name: str, field: str) -> None:
     place = field.replace("lines__0__", "lines[0].").replace("__", ".")
     assert f"{place}: is missing." in refusal(BY_TYPE[example(name)["type"]].model, changed(name, **{field: ...}))
 
@@ -199,13 +199,13 @@ def test_a_wrong_order_is_refused_with_its_place_and_what_to_do(field: str, valu
     assert refusal(OrderPlaced, changed("order_placed", **{field: value})).startswith(text)
 
 
-def test_an_order_has_a_bounded_number_of_lines() -> None:
+def test_the_number_of_lines_of_an_order_is_limited() -> None:
     line = example("order_placed")["data"]["lines"][0]
     assert parse(OrderPlaced, changed("order_placed", lines=[line] * 10_000)).lines
     assert "at most 10000 entries" in refusal(OrderPlaced, changed("order_placed", lines=[line] * 10_001))
 
 
-def test_many_problems_are_told_in_a_bounded_text() -> None:
+def test_many_problems_are_reported_in_a_text_of_limited_length() -> None:
     text = refusal(OrderPlaced, changed("order_placed", lines=[{}] * 1_000))
     assert text.startswith("lines[0].line_id: is missing. lines[0].product_id: is missing.")
     assert text.endswith("And 3995 more.")
@@ -230,7 +230,7 @@ def test_a_problem_never_shows_the_documents_values() -> None:
         (b'{"order_id": 1' + b"1" * 5_000 + b"}", "This is not valid JSON (number out of range"),
     ],
 )
-def test_a_document_that_is_no_object_is_refused(document: bytes, text: str) -> None:
+def test_a_document_that_is_not_an_object_is_refused(document: bytes, text: str) -> None:
     assert refusal(OrderPlaced, document).startswith(text)
 
 
@@ -244,7 +244,7 @@ def test_an_amount_that_is_a_number_is_taken_by_its_digits(digits: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["1e3", "1E-2", "-1", "-0", "12345678901234567890.12", "1.1234567"])
-def test_a_number_whose_digits_are_no_amount_is_refused(number: str) -> None:
+def test_a_number_that_is_not_an_amount_is_refused(number: str) -> None:
     assert refusal(OrderPlaced, changed("order_placed").replace(b'"125.00"', number.encode())) == f"amount: {AN_AMOUNT}"
 
 
@@ -261,7 +261,7 @@ def test_only_amounts_may_be_numbers() -> None:
         b'{"order_id": "a", "lines": 7, "lines": [{"unit_price": 3}]}',
     ],
 )
-def test_a_key_that_stands_twice_confuses_nobody(document: bytes) -> None:
+def test_a_duplicate_key_is_handled(document: bytes) -> None:
     assert "is missing" in refusal(OrderPlaced, document)
 
 
@@ -333,7 +333,7 @@ def test_an_event_can_not_be_changed() -> None:
         order.amount = "1"  # type: ignore[misc]
 
 
-def test_a_model_made_in_python_is_as_strict_as_one_that_was_read() -> None:
+def test_a_model_built_in_python_is_as_strict_as_one_read_from_json() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     made = OrderPlaced(order_id="a", placed_at=moment, currency="USD", amount="1.00")
     assert parse(OrderPlaced, made.model_dump_json().encode()) == made
@@ -358,7 +358,7 @@ def test_an_installation_has_its_events_dead_letters_and_the_relays_position_eac
     assert topics.dead_letter_topic("t-orders", "redeemer") == "t-orders.redeemer.dlq"
 
 
-# --- campaigns: people write them, so nothing is guessed and nothing ignored
+# --- campaigns: written by people, so unknown fields are errors
 
 
 def campaign(**sections: Any) -> bytes:
@@ -426,7 +426,7 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ({"issues_on": [{"event": "reward.earned", "match": {"rule_id": 42}}]}, "issues_on[0].match.rule_id: must be"),
         (
             {"metadata": {"a": float("nan")}},
-            "metadata: holds NaN or Infinity, which are not valid JSON; leave them",
+            "metadata: holds NaN or Infinity, which are not valid JSON; leave them out.",
         ),
         ({"metadata": {"a": [2**63]}}, "metadata: holds an integer of more than 64 bits, which few can read; write it"),
         ({"metadata": {"a": -(10**100)}}, "metadata: holds an integer of more than 64 bits, which few can read;"),

@@ -1,4 +1,4 @@
-"""The schema files: in step with the models, compatible with what was published before, and true to the wire."""
+"""The schema files: up to date, compatible with earlier versions, and true to the wire."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from schemas.topics import EVENT_TOPICS
 
 
 def compatible(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
-    """Whether `reader` understands all that `writer` can have written."""
+    """Return whether `reader` understands everything that `writer` can have written."""
     checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
     result = checker.get_compatibility(reader=parse_avro(json.dumps(reader)), writer=parse_avro(json.dumps(writer)))
     return result.compatibility is SchemaCompatibilityType.compatible
@@ -27,7 +27,7 @@ def fully_compatible(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return compatible(one, other) and compatible(other, one)
 
 
-def test_the_schema_files_are_in_step_with_the_models() -> None:
+def test_the_schema_files_match_the_models() -> None:
     assert generate.out_of_step() == [], "run python -m schemas.generate and commit the files"
 
 
@@ -36,7 +36,7 @@ def test_every_type_has_committed_schemas() -> None:
 
 
 @pytest.mark.parametrize("type_name", sorted(BY_TYPE))
-def test_every_committed_version_understands_and_is_understood_by_the_model_as_it_is(type_name: str) -> None:
+def test_every_committed_version_and_the_model_can_read_each_other(type_name: str) -> None:
     """FULL_TRANSITIVE: producers and readers of any version ever published work together."""
     current = generate.avro_schema(BY_TYPE[type_name].model)
     for version, schema in committed_schemas()[type_name].items():
@@ -60,19 +60,19 @@ def with_fields(change: Any) -> dict[str, Any]:
     ],
     ids=["optional added", "required added", "required removed", "renamed", "type changed"],
 )
-def test_the_compatibility_check_lets_optional_fields_come_and_nothing_else(change: Any, allowed: bool) -> None:
+def test_the_compatibility_check_only_allows_optional_fields(change: Any, allowed: bool) -> None:
     assert fully_compatible(with_fields(change), newest_schema("order.paid")[1]) is allowed
 
 
 def first_text(schema: dict[str, Any]) -> Any:
-    """The type of the first thing that a body of this schema holds."""
+    """Return the type of the first value in a body of this schema."""
     first = schema["fields"][0]["type"]
     return first_text(first) if isinstance(first, dict) and first["type"] == "record" else first
 
 
 @pytest.mark.parametrize("type_name", sorted(BY_TYPE))
-def test_a_bare_avro_body_can_not_be_taken_for_the_confluent_wire_format(type_name: str) -> None:
-    """It begins with a text that is never empty, so never with 0x00."""
+def test_a_bare_avro_body_cannot_be_confused_with_the_confluent_format(type_name: str) -> None:
+    """A body begins with a text that is never empty, so never with 0x00."""
     assert all(first_text(schema) == "string" for schema in committed_schemas()[type_name].values())
 
 
@@ -94,7 +94,7 @@ def test_a_committed_schema_is_found_by_the_end_of_its_name(name: str) -> None:
         "x:v1",
     ],
 )
-def test_a_schema_that_is_not_committed_is_unknown(name: str) -> None:
+def test_a_schema_outside_the_repository_is_unknown(name: str) -> None:
     with pytest.raises(UnknownSchemaError):
         named_schema(name)
 
@@ -105,7 +105,7 @@ def test_json_schemas_name_every_field_of_their_model() -> None:
         assert set(json.loads(file.read_text("utf-8"))["properties"]) == set(entry.model.model_fields)
 
 
-# --- the generator itself, in a folder of its own
+# --- the generator itself, in a temporary folder
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def changed_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "avro_schema", with_note)
 
 
-def test_nothing_is_written_when_all_is_in_step(folder: Path) -> None:
+def test_nothing_is_written_if_all_files_are_up_to_date(folder: Path) -> None:
     assert generate.main([]) == 0
     assert not (folder / "avro" / "older").exists()
 
@@ -167,7 +167,7 @@ def test_an_unreleased_change_can_be_amended(folder: Path, monkeypatch: pytest.M
     assert '"note"' in (folder / "avro" / "order.paid.avsc").read_text("utf-8")
 
 
-def test_a_file_that_belongs_to_no_event_is_out_of_step_and_removed(folder: Path) -> None:
+def test_a_file_that_belongs_to_no_event_is_removed(folder: Path) -> None:
     stray = folder / "avro" / "order.forgotten.avsc"
     stray.write_text("{}", "utf-8")
     assert generate.main(["--check"]) == 1
@@ -181,6 +181,6 @@ def test_the_readme_names_every_topic_with_its_key_and_types() -> None:
         for line in (Path(registry.__file__).parent / "README.md").read_text("utf-8").splitlines()
         if line.startswith("| `")
     ]
-    told = {row[0].strip("`"): (row[1], tuple(row[2].replace("`", "").split())) for row in rows if len(row) == 5}
+    documented = {row[0].strip("`"): (row[1], tuple(row[2].replace("`", "").split())) for row in rows if len(row) == 5}
     for topic in EVENT_TOPICS:
-        assert told[topic.name] == (topic.key, types_on(topic.name))
+        assert documented[topic.name] == (topic.key, types_on(topic.name))

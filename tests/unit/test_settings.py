@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and what is said when one is missing or wrong."""
+"""Settings: their sources, and the errors about missing or wrong ones."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings(Settings)
 
 
-def test_an_empty_variable_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", "")
     with pytest.raises(SettingsError, match="COUPONRY_DATABASE_URL is not set"):
         load_settings(Settings)
@@ -72,7 +72,7 @@ def test_a_variable_comes_before_a_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert load_settings(Settings).database_url.get_secret_value() == DATABASE_URL
 
 
-def test_a_secrets_folder_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_secrets_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_SECRETS_DIR", "/nowhere/at/all")
     with pytest.raises(SettingsError, match="COUPONRY_SECRETS_DIR"):
         load_settings(Settings)
@@ -84,7 +84,7 @@ def test_sasl_without_a_login_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings(KafkaSettings)
 
 
-def test_the_prefix_stands_before_topics_and_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prefix_precedes_topics_and_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_TOPIC_PREFIX", "blue.")
     settings = load_settings(Settings)
     assert settings.topic("orders") == "blue.orders"

@@ -1,4 +1,4 @@
-"""The two lanes of the sender: who may start a call, with a clock that the test moves."""
+"""The two lanes of the sender and their calls, with a clock that the test moves."""
 
 import asyncio
 from uuid import UUID
@@ -25,7 +25,7 @@ def delivery(endpoint_id: UUID) -> Delivery:
 
 
 class Calls:
-    """Calls that end when the test says so."""
+    """Calls that end when the test ends them."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
@@ -50,7 +50,7 @@ class Calls:
 
 
 def calls(lanes: Lanes, *, slow: bool) -> tuple[int, int]:
-    """(calls, further calls) that the lane has lane for."""
+    """Return the (calls, further calls) that the lane can start."""
     return next(((lane.calls, lane.further_calls) for lane in lanes.free_capacity() if lane.slow == slow), (0, 0))
 
 
@@ -59,7 +59,7 @@ def clock() -> Clock:
     return Clock()
 
 
-async def test_a_quarter_of_a_lane_is_kept_for_endpoints_without_a_call(clock: Clock) -> None:
+async def test_a_quarter_of_a_lane_is_reserved_for_endpoints_without_a_call(clock: Clock) -> None:
     lanes = Lanes(POLICY, clock)
     assert calls(lanes, slow=False) == (8, 6)
     started = Calls(lanes)
@@ -71,7 +71,7 @@ async def test_a_quarter_of_a_lane_is_kept_for_endpoints_without_a_call(clock: C
     await started.finish()
 
 
-async def test_a_call_that_becomes_slow_makes_room_in_the_quick_lane_at_once(clock: Clock) -> None:
+async def test_a_call_that_becomes_slow_frees_its_place_in_the_quick_lane(clock: Clock) -> None:
     lanes = Lanes(POLICY, clock)
     started = Calls(lanes)
     started.start(HANGS, 4)
@@ -86,7 +86,7 @@ async def test_a_call_that_becomes_slow_makes_room_in_the_quick_lane_at_once(clo
     await started.finish()
 
 
-async def test_slow_calls_beyond_their_lane_count_in_the_quick_one_so_that_the_total_stays_bounded(
+async def test_slow_calls_beyond_their_lane_count_in_the_quick_one(
     clock: Clock,
 ) -> None:
     lanes = Lanes(POLICY, clock)
@@ -119,7 +119,7 @@ async def test_one_quick_answer_makes_an_endpoint_quick_again_unless_other_calls
     assert [lane.slow_endpoints for lane in lanes.free_capacity()] == [()]
 
 
-async def test_what_a_call_raises_is_raised_and_leaves_nothing_behind(clock: Clock) -> None:
+async def test_the_error_of_a_call_is_raised_and_the_call_is_removed(clock: Clock) -> None:
     async def bug() -> None:
         raise ZeroDivisionError
 

@@ -1,6 +1,4 @@
-"""Every event that Couponry writes is valid by its model, by its JSON Schema and by its Avro schema, and is read again
-as it was: whatever was decided, in whichever format it goes out.
-"""
+"""Every event that Couponry writes is valid by its model, JSON Schema and Avro schema, and is read back unchanged."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +52,7 @@ def record(topic: str, encoded: Encoded) -> Record:
 
 
 def check_written(type_name: str, data: bytes, subject: str = "ORD456") -> None:
-    """Fail unless `data` is valid three times over and comes back from both formats as it was."""
+    """Fail unless `data` is valid three times and is read back unchanged from both formats."""
     model = BY_TYPE[type_name].model
     expected = parse(model, data)
     problems = list(json_schema(type_name).iter_errors(json.loads(data)))
@@ -65,7 +63,7 @@ def check_written(type_name: str, data: bytes, subject: str = "ORD456") -> None:
         read = codec(event_format).decode(record(event.topic, encoded))
         assert read.data == expected, event_format
         assert (read.id, read.source, read.subject or "") == (event.id, event.source, subject)
-        # The same over the JSON text: equal models could still differ in 1 and 1.0, or in how a number is written.
+        # The same for the JSON text: equal models could still differ in 1 and 1.0, or in how a number is written.
         assert shown(read.data) == shown(expected)
 
 
@@ -84,7 +82,7 @@ def test_any_event_that_its_schema_allows_comes_back_as_it_was(type_name: str) -
 
 
 @pytest.mark.parametrize("type_name", sorted(BY_TYPE))
-def test_structured_mode_says_the_same_as_binary_mode(type_name: str) -> None:
+def test_structured_mode_and_binary_mode_give_the_same_event(type_name: str) -> None:
     @unhurried
     @given(event_json(type_name))
     def check(data: bytes) -> None:
@@ -99,20 +97,20 @@ def test_structured_mode_says_the_same_as_binary_mode(type_name: str) -> None:
 
 
 def subject_of(data: bytes) -> str:
-    """What a service takes for the subject: an id of the event, one that could come in."""
+    """Return the subject that a service would use: an id in the event that input could have."""
     document: dict[str, Any] = json.loads(data)
     subject: str = document.get("order_id") or document.get("campaign_id") or "x"
     return subject if not any(character < " " or "\x7f" <= character <= "\x9f" for character in subject) else "x"
 
 
 def members(node: Any) -> Iterator[Any]:
-    """Everything in a document."""
+    """Yield every value in a document."""
     yield node
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         yield from members(inner)
 
 
-def test_metadata_of_single_values_stays_a_map_in_avro_and_nested_metadata_is_json_text() -> None:
+def test_metadata_of_scalars_is_a_map_in_avro_and_nested_metadata_is_json_text() -> None:
     flat = orjson.dumps(
         {
             "reward_id": "r",
@@ -129,7 +127,7 @@ def test_metadata_of_single_values_stays_a_map_in_avro_and_nested_metadata_is_js
     check_written("reward.earned", flat)
 
 
-def test_a_refusal_that_names_no_campaign_is_valid_everywhere() -> None:
+def test_a_refusal_without_a_campaign_is_valid_everywhere() -> None:
     data = orjson.dumps(
         {
             "campaign_id": None,

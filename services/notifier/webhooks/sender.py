@@ -33,7 +33,7 @@ from shared.webhooks.endpoints import EndpointError, about, check_url
 log = get_logger("webhooks")
 
 RESPONSE_BYTES_MAX: Final = 4_096
-"""How much of a response body is read, for the record of a failed attempt. Only the status decides the outcome."""
+"""The most bytes read of a response body, for the record of a failed attempt. Only the status decides the outcome."""
 
 ERROR_CHARACTERS_MAX: Final = 500
 
