@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from shared.runtime.elsewhere import hosts_and_sslmode, is_here
+from shared.runtime.remote_hosts import hosts_and_sslmode, is_this_machine
 from shared.runtime.settings import DatabaseSettings, KafkaSettings, SettingsError, load_settings
 
 
@@ -36,7 +36,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_this_machine_is_loopback_and_its_sockets(host: str, here: bool) -> None:
-    assert is_here(host) == here
+    assert is_this_machine(host) == here
 
 
 @pytest.mark.parametrize(
