@@ -52,7 +52,7 @@ def configure_logging(settings: CommonSettings, service_name: str) -> None:
     root.setLevel(level)
     for name in NEVER_BELOW_WARNING:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    handler.addFilter(_quieter_libraries())
+    handler.addFilter(_library_throttle())
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -66,7 +66,7 @@ def bound(**fields: Any) -> AbstractContextManager[None]:
     return structlog.contextvars.bound_contextvars(**fields)
 
 
-def _quieter_libraries() -> Callable[[logging.LogRecord], bool]:
+def _library_throttle() -> Callable[[logging.LogRecord], bool]:
     """Return a filter for the handler, because a logger's filters don't see the lines of its child loggers."""
     once = OncePerWindow()
     return lambda record: not record.name.startswith(NEVER_BELOW_WARNING) or once.filter(record)

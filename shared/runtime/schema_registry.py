@@ -15,7 +15,7 @@ import orjson
 from schemas.registry import AvroSchema, SchemaRegistryUnavailableError, UnknownSchemaError
 
 TIMEOUT_SECONDS: Final = 5.0
-"""A response is small and the server near; the caller retries with a backoff, so a longer wait is no help."""
+"""A response is small and the server near; the caller retries with a backoff, so a longer wait would not help."""
 
 TOTAL_SECONDS: Final = 10.0
 """The timeout of a whole response. A timeout between bytes doesn't stop a server that sends slowly."""

@@ -20,8 +20,8 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
-from shared.runtime.elsewhere import ENCRYPTED_SSLMODES, first_elsewhere, hosts_and_sslmode
 from shared.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
+from shared.runtime.remote_hosts import ENCRYPTED_SSLMODES, first_remote, hosts_and_sslmode
 
 PREFIX = "COUPONRY_"
 SECRETS_DIR_VARIABLE = PREFIX + "SECRETS_DIR"
@@ -102,10 +102,10 @@ class KafkaSettings(NetworkSettings):
     def _require_encrypted_brokers(self) -> Self:
         if self.kafka_security_protocol.endswith("PLAINTEXT") and not self.allow_plaintext:
             hosts = [broker.strip().rpartition(":")[0] for broker in self.kafka_bootstrap_servers.split(",")]
-            elsewhere = first_elsewhere(hosts)
-            if elsewhere:
+            remote = first_remote(hosts)
+            if remote:
                 raise ValueError(
-                    f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS names {elsewhere}, which is not this machine, and "
+                    f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS names {remote}, which is not this machine, and "
                     f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} doesn't encrypt: use SASL_SSL "
                     f"or SSL, or set {PREFIX}ALLOW_PLAINTEXT=true on a trusted network"
                 )
@@ -130,10 +130,10 @@ class DatabaseSettings(NetworkSettings):
         if self.allow_plaintext:
             return self
         hosts, sslmode = hosts_and_sslmode(self.database_url.get_secret_value())
-        elsewhere = first_elsewhere(hosts)
-        if elsewhere and sslmode not in ENCRYPTED_SSLMODES:
+        remote = first_remote(hosts)
+        if remote and sslmode not in ENCRYPTED_SSLMODES:
             raise ValueError(
-                f"{PREFIX}DATABASE_URL names {elsewhere}, which is not this machine, and doesn't require encryption: "
+                f"{PREFIX}DATABASE_URL names {remote}, which is not this machine, and doesn't require encryption: "
                 f"add ?sslmode=verify-full&sslrootcert=FILE to it (or sslmode=require), or set "
                 f"{PREFIX}ALLOW_PLAINTEXT=true on a trusted network"
             )

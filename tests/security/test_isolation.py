@@ -45,7 +45,7 @@ BAD: dict[str, Callable[[str], Command]] = {
     "a negative one": lambda code: with_metadata(redeem("bad", [code]), {"tracking": -TOO_LARGE}),
     "one in what is handed on": lambda code: redeem("bad", [code], metadata={"tracking": [TOO_LARGE]}),
     "metadata too deep to be written": lambda code: with_metadata(redeem("bad", [code]), deep(2_000)),
-    "a value that is no JSON": lambda code: with_metadata(redeem("bad", [code]), {"a": object()}),
+    "a value that is not JSON": lambda code: with_metadata(redeem("bad", [code]), {"a": object()}),
     "a lone surrogate": lambda code: redeem("bad \ud800", [code]),
     "an amount beyond 64 bits": lambda code: replace(
         redeem("bad", [code]), order=replace(redeem("bad", [code]).order, amount_minor=TOO_LARGE)

@@ -10,12 +10,12 @@ ENCRYPTED_SSLMODES: Final = frozenset({"require", "verify-ca", "verify-full"})
 """Modes of libpq that never fall back to an unencrypted connection."""
 
 
-def first_elsewhere(hosts: Sequence[str]) -> str | None:
+def first_remote(hosts: Sequence[str]) -> str | None:
     """Return the first of `hosts` that isn't this machine. A socket's folder and an empty host are this machine."""
-    return next((host for host in hosts if not is_here(host)), None)
+    return next((host for host in hosts if not is_this_machine(host)), None)
 
 
-def is_here(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
     """Return whether connections to `host` stay on this machine, judged by its text; no name is resolved."""
     host = host.strip().removeprefix("[").removesuffix("]")
     if not host or host.startswith(("/", "@")) or host.lower() in ("localhost", "localhost."):
