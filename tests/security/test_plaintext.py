@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from shared.runtime.remote_hosts import hosts_and_sslmode, is_this_machine
+from shared.runtime.remote_hosts import hosts_and_sslmode
 from shared.runtime.settings import DatabaseSettings, KafkaSettings, SettingsError, load_settings
 
 
