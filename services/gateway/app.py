@@ -1,4 +1,4 @@
-"""The application: the native API with its documentation, and the facades under their own paths."""
+"""The ASGI application: the native API with its documentation, and the facades under their base paths."""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -33,19 +33,19 @@ FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "paddle_path": paddle.create,
     "voucherify_path": voucherify.create,
 }
-"""Setting that holds the base path → the module's `create`."""
+"""Setting of the base path → `create` function of the facade."""
 
 
 class Application(FastAPI):
-    """An application whose every answer has the headers that keep browsers careful, those of its bugs too."""
+    """An application that adds browser security headers to every response, including errors."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the headers around everything."""
+        """Add the headers outside of all other middleware."""
         return SafeHeaders(super().build_middleware_stack())
 
 
 def create_app(gateway: Gateway) -> FastAPI:
-    """The whole gateway as one ASGI application; `gateway` must be closed by who opened it."""
+    """Build the ASGI application of the gateway. The caller stays responsible for closing `gateway`."""
     app = Application(
         title="Couponry",
         version=version("couponry"),
