@@ -13,7 +13,7 @@ from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, imports, jobs, openapi, privacy, reads, redemptions, webhooks
-from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
+from services.gateway.problems import Problem, handle_http_error, handle_invalid_request, handle_problem
 from shared.runtime.http_server import SafeHeaders
 
 ROUTERS = (
@@ -52,9 +52,9 @@ def create_app(gateway: Gateway) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         exception_handlers={
-            Problem: answer_problem,
-            RequestValidationError: answer_invalid,
-            HTTPException: answer_http,
+            Problem: handle_problem,
+            RequestValidationError: handle_invalid_request,
+            HTTPException: handle_http_error,
         },
     )
     app.state.gateway = gateway

@@ -9,11 +9,11 @@ from fastapi import Request
 
 from services.gateway import tenants
 from services.gateway.access.failures import Failures
-from services.gateway.access.guesses import Guesses, Ticket, looking_up, unknown_in
+from services.gateway.access.guesses import Guesses, Ticket, count_unknown, looking_up
 from services.gateway.access.keys import Keys
-from services.gateway.access.rates import AtOnce, Rates
+from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
-from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
+from services.gateway.batching import TEMPORARY_ERRORS, MicroBatcher, OverloadedError
 from services.gateway.heavy.handed import Elsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
@@ -27,7 +27,7 @@ from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
-from shared.ledger.engine import UNTAKEABLE, Answer, Engine, Rejected
+from shared.ledger.engine import INVALID_VALUE_ERRORS, Answer, Engine, Rejected
 from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
@@ -58,8 +58,8 @@ class Gateway:
         self.keys = Keys(pool, failures)
         self.tokens = Tokens(settings, failures)
         self.rates = Rates(settings.http_rate_per_minute)
-        self.callers_at_once = AtOnce(settings.http_at_once, "of one caller")
-        self.addresses_at_once = AtOnce(settings.http_at_once_per_address, "from one address")
+        self.callers_at_once = ConcurrencyLimit(settings.http_at_once, "of one caller")
+        self.addresses_at_once = ConcurrencyLimit(settings.http_at_once_per_address, "from one address")
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
@@ -71,7 +71,7 @@ class Gateway:
             size=settings.http_batch_size,
             batches=settings.http_batches,
             waiting=settings.http_waiting,
-            for_all=NOT_NOW,
+            for_all=TEMPORARY_ERRORS,
         )
 
     def hand_over_to(self, process: HeavyProcess) -> None:
@@ -112,7 +112,7 @@ class Gateway:
                 verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
-            except UNTAKEABLE as error:
+            except INVALID_VALUE_ERRORS as error:
                 raise invalid_value(str(error)) from None
             self._count_guesses(ticket, command, verdict)
         return verdict
@@ -124,7 +124,7 @@ class Gateway:
                 explanation = await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
-            except UNTAKEABLE as error:
+            except INVALID_VALUE_ERRORS as error:
                 raise invalid_value(str(error)) from None
             self._count_guesses(ticket, command, explanation.verdict)
         return explanation
@@ -133,7 +133,7 @@ class Gateway:
         """Count the unknown codes, locks and customers that the command named."""
         self.guesses.learn((*verdict.accepted, *verdict.refused))
         if ticket is not None:
-            ticket.report(unknown_in(command, verdict.refused))
+            ticket.report(count_unknown(command, verdict.refused))
 
     async def drained(self) -> None:
         """Wait until all commands are finished."""

@@ -16,10 +16,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.gateway.access.callers import CALLING, Caller, Scope
+from services.gateway.access.callers import CURRENT_CALLER, Caller, Scope
 from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
-from services.gateway.batching import NOT_NOW
+from services.gateway.batching import TEMPORARY_ERRORS
 from services.gateway.gateway import BUG, Gateway, gateway_of
 from services.gateway.heavy.handed import HANDED, Handed, HandedAnswer, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
@@ -80,7 +80,7 @@ class Guarded(APIRoute):
                 ) from None
             except EncryptionError as error:  # an operator has to set the missing key
                 raise Problem(503, "unavailable", str(error)) from error
-            except NOT_NOW as error:
+            except TEMPORARY_ERRORS as error:
                 raise unavailable(repr(error)) from error
             except ClientDisconnect:  # the response is not sent, only counted
                 raise Problem(
@@ -100,7 +100,7 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
     with gateway.addresses_at_once.one(address):
         caller: Caller = await request.app.state.identify(request, gateway)
         request.state.caller = caller
-        CALLING.set(caller)
+        CURRENT_CALLER.set(caller)
         with gateway.callers_at_once.one(caller.name):
             headers = await gateway.rates.admit(caller)
             ticket = gateway.guesses.ticket(caller.name, address, request.app.title)
@@ -132,7 +132,7 @@ async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> R
     """Answer a request in the heavy process. The gateway process has already made all checks."""
     handed: Handed = request.scope[HANDED]
     request.state.caller = handed.caller
-    CALLING.set(handed.caller)
+    CURRENT_CALLER.set(handed.caller)
     request.state.guesses = handed.ticket
     response = await _counted(request, gateway, answer, handed.ticket, streamed=False, once=handed.once)
     handed.answered = True
@@ -293,16 +293,16 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     return caller_with_scope
 
 
-async def sees_all(request: Request) -> None:
+async def require_unrestricted(request: Request) -> None:
     """Refuse callers that are limited to some groups of campaigns (dependency)."""
-    caller_of(request).must_see_all()
+    caller_of(request).require_all_groups()
 
 
 Here = Annotated[Gateway, Depends(here)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayValidate = Annotated[Caller, Depends(needs("validate"))]
-MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
-MayErase = Annotated[Caller, Depends(needs("privacy"))]
+CanIssue = Annotated[Caller, Depends(needs("issue"))]
+CanValidate = Annotated[Caller, Depends(needs("validate"))]
+CanRedeem = Annotated[Caller, Depends(needs("redeem"))]
+CanManage = Annotated[Caller, Depends(needs("manage"))]
+CanRead = Annotated[Caller, Depends(needs("read"))]
+CanErase = Annotated[Caller, Depends(needs("privacy"))]
 """Parameter types of routes: the gateway, and a caller with a scope."""

@@ -54,7 +54,7 @@ TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
 """Sections found by their text, with the same queries as in an erasure."""
 
 
-async def find_person(pool: Pool, names: Sequence[Identifier]) -> Person | None:
+async def find_customer_key(pool: Pool, names: Sequence[Identifier]) -> Person | None:
     """Return the person with the first known one of `names`."""
     async with pool.acquire() as connection:
         key = await person_of(connection, names)

@@ -11,7 +11,7 @@ from shared.messaging.avro_body import AvroBodies
 from tests.fuzz.mutations import damaged, mutated
 from tests.fuzz.values import TEXTS, written
 
-CODES: Final = ("FUZZ", "FUZZ-LINES", "FUZZ-YEN", "FUZZ-CUSTOM", "FUZZ-SHIP", "FUZZ-IF", "FUZZ-CAP", "nobody's")
+CODES: Final = ("FUZZ", "FUZZ-LINES", "FUZZ-YEN", "FUZZ-CUSTOM", "FUZZ-SHIP", "FUZZ-IF", "FUZZ-CAP", "UNKNOWN")
 """Shared codes of the campaigns in `stack`, and one that doesn't exist."""
 
 ORDER_IDS: Final = 300

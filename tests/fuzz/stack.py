@@ -134,7 +134,7 @@ async def stack(
         "COUPONRY_EVENT_FORMAT": event_format,
         "COUPONRY_ENCRYPTION_KEYS": KEY,
         "COUPONRY_WEBHOOKS_ALLOW_PRIVATE": "true",
-        "COUPONRY_WEBHOOKS_ENABLED": "false",  # whatever addresses requests give, nobody is called
+        "COUPONRY_WEBHOOKS_ENABLED": "false",  # no request is sent to fuzzed addresses
     }
     settings = kafka_settings({name: value for name, value in environment.items() if _of_kafka(name)})
     await create_topics(settings)

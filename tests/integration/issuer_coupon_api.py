@@ -1,4 +1,4 @@
-"""A coupon API on loopback that answers as it is told, misbehaviour included: raw sockets, no framework misbehaves."""
+"""A coupon API on loopback with scripted replies, invalid ones included. It uses raw sockets to break HTTP."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def code(text: str) -> Reply:
 
 def answer(status: int, body: bytes = b"", *headers: str) -> Reply:
     async def reply(_: Request, writer: asyncio.StreamWriter) -> None:
-        head = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", "Connection: close", *headers]
+        head = [f"HTTP/1.1 {status} Scripted", f"Content-Length: {len(body)}", "Connection: close", *headers]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
 
@@ -46,7 +46,7 @@ async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
 
 async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
     """Answers a byte at a time, for ever: each byte in time, the whole never."""
-    writer.write(b"HTTP/1.1 200 Told\r\nContent-Length: 60000\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 Scripted\r\nContent-Length: 60000\r\n\r\n")
     while True:
         writer.write(b" ")
         await writer.drain()
@@ -59,7 +59,7 @@ async def hang_up(_: Request, writer: asyncio.StreamWriter) -> None:
 
 
 class CouponApi:
-    """`async with CouponApi() as api`: listens on a free port. Replies are used in turn; the last one for good."""
+    """`async with CouponApi() as api`: listens on a free port. Replies are used in turn; the last one is repeated."""
 
     def __init__(self, *replies: Reply) -> None:
         self.requests: list[Request] = []

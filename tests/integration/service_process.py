@@ -45,7 +45,7 @@ def skip_on_the_development_broker(broker: Broker, what_it_does: str) -> None:
 
 
 def skip_where_the_dead_stay_members(broker: Broker) -> None:
-    """The development broker never expires a consumer that was killed, so nobody gets its partitions."""
+    """The development broker never expires a consumer that was killed, so its partitions are not reassigned."""
     skip_on_the_development_broker(broker, "keeps a killed consumer in its group")
 
 
@@ -101,9 +101,9 @@ async def running(service: str, environment: Mapping[str, str], **settings: obje
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {f"{PREFIX}{name.upper()}": str(value) for name, value in {"health_port": port, **settings}.items()}
+    variables = {f"{PREFIX}{name.upper()}": str(value) for name, value in {"health_port": port, **settings}.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"services.{service}", env={**os.environ, **environment, **told}
+        sys.executable, "-m", f"services.{service}", env={**os.environ, **environment, **variables}
     )
     handle = ServiceProcess(process, f"http://127.0.0.1:{port}")
     try:

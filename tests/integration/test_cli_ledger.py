@@ -246,7 +246,7 @@ def test_a_customer_is_found_by_any_identifier(couponry: Couponry, codes: list[s
         assert wallet["identifiers"] == ["id customer_123", "email john.smith@email.com", "mobile +919999988886"], name
         assert sorted(coupon["state"] for coupon in wallet["coupons"]) == ["held", "usable", "usable"]
     assert "3 coupons" in couponry("customers", "show", "customer_123").words
-    assert couponry("customers", "show", "nobody").err.startswith("No customer is known as 'nobody'")
+    assert couponry("customers", "show", "unknown").err.startswith("No customer is known as 'unknown'")
 
 
 def test_redemptions_are_listed_newest_first_and_filtered(

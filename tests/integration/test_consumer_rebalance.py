@@ -76,7 +76,7 @@ async def test_a_batch_that_outlasts_a_rebalance_commits_nothing(
             await until(lambda: len(quick.order_ids) > 0, first, second)
             assert slow.order_ids == []
             go_on.set()
-            # Nothing of the stale batch was committed, so each event is executed again by whoever has it now.
+            # Nothing of the stale batch was committed, so each event is executed again by its current consumer.
             await until(lambda: len(slow.order_ids) + len(quick.order_ids) == 20, first, second)
     assert await committed_count(settings) == 10
 

@@ -1,5 +1,5 @@
-"""TLS and SCRAM to broker and database, with real certificates: an order goes through, and whoever may not come in is
-told why.
+"""TLS and SCRAM to broker and database, with real certificates: an order goes through, and refused
+connections get a clear error.
 """
 
 import asyncio
@@ -182,6 +182,6 @@ async def test_a_broker_that_is_away_is_no_refusal(encrypted: dict[str, str], mo
     await access.check_access(kafka_settings(encrypted))
     assert open_sockets() == open_before
     both = f"127.0.0.1:1,{encrypted['COUPONRY_KAFKA_BOOTSTRAP_SERVERS']}"
-    wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "nobody"})
+    wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "unknown"})
     with pytest.raises(OperatorError, match="refuses the log-in"):
         await access.check_access(wrong)

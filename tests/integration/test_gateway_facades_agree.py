@@ -90,7 +90,7 @@ async def test_redemptions_of_all_channels_are_in_one_list(database_url: str) ->
         assert {one["outcome"] for one in listed} == {"redeemed"}
 
 
-async def test_of_400_on_50_connections_100_succeed_and_300_hear_why(database_url: str) -> None:
+async def test_of_400_on_50_connections_100_succeed_and_300_are_refused(database_url: str) -> None:
     campaign = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": 100, "uses_total": 1_000})
     async with served(database_url, campaign) as here, listening(here) as url:
         limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)

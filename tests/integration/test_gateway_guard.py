@@ -81,7 +81,7 @@ async def test_too_many_requests_get_a_429_with_retry_after(database_url: str) -
         assert answers[0].headers["ratelimit"].startswith('"key";r=2;t=')
 
 
-async def test_the_same_request_under_its_key_gets_the_first_answer_byte_for_byte(database_url: str) -> None:
+async def test_a_retry_gets_the_first_response_byte_for_byte(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         headers = {"Idempotency-Key": "k1"}
@@ -134,7 +134,7 @@ async def test_a_retry_while_the_request_is_in_progress_gets_a_409(database_url:
         assert sorted(statuses) == [200, 409, 409, 409, 409]
 
 
-async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_that_died(database_url: str) -> None:
+async def test_another_gateway_waits_for_a_live_one_and_takes_over_from_a_dead_one(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body = {"codes": [code], "order": ORDER}

@@ -57,7 +57,7 @@ async def test_any_successful_status_counts(client: httpx.AsyncClient, status: i
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "error"),
     [
         (answer(200, b""), "not JSON"),
         (answer(200, b"<html>"), "not JSON"),
@@ -80,17 +80,17 @@ async def test_any_successful_status_counts(client: httpx.AsyncClient, status: i
         (answer(200, gzip.compress(b'{"coupon_code": "A"}'), "Content-Encoding: gzip"), "not JSON"),
     ],
 )
-async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, told: str) -> None:
+async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, error: str) -> None:
     async with CouponApi(reply) as api:
         got = await request_code(client, source(api), "a@b.c", KEY, QUICK)
 
     assert got.code is None
-    assert told in (got.error or "")
+    assert error in (got.error or "")
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "error"),
     [
         (answer(500), "status 500"),
         (answer(503), "status 503"),
@@ -102,13 +102,13 @@ async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClien
     ],
 )
 async def test_trouble_that_may_pass_is_tried_again_and_then_given_up(
-    client: httpx.AsyncClient, reply: Reply, told: str
+    client: httpx.AsyncClient, reply: Reply, error: str
 ) -> None:
     async with CouponApi(reply) as api:
         got = await request_code(client, source(api), "a@b.c", KEY, QUICK)
 
     assert got.code is None
-    assert told in (got.error or "")
+    assert error in (got.error or "")
     assert len(api.requests) == QUICK.attempts
 
 

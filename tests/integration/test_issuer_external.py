@@ -45,7 +45,7 @@ async def api() -> AsyncIterator[CouponApi]:
 
 
 async def a_code_of_its_own(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Another code each time, as a provider gives that never heard of Idempotency-Key."""
+    """A new code each time, like a provider without support for Idempotency-Key."""
     await code(f"EXT-{uuid4()}")(request, writer)
 
 

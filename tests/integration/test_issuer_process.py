@@ -67,7 +67,7 @@ async def all_read(settings: KafkaSettings, topic: str, count: int) -> None:
     await eventually(look, lambda seen: seen == count)
 
 
-async def told(pool: Pool) -> list[tuple[str, str]]:
+async def published_events(pool: Pool) -> list[tuple[str, str]]:
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE topic = 'coupons.issued'")
     return sorted((row["type"], str(json.loads(row["data"])["campaign_id"])) for row in rows)
 
@@ -87,7 +87,7 @@ async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
         await all_read(kafka_client, "rewards", 3)
         assert await issuer.stop() == 0
 
-    assert await told(pool) == [
+    assert await published_events(pool) == [
         ("coupon.issue_refused", "None"),
         ("coupon.issued", "gold"),
         ("coupon.issued", "welcome"),
@@ -96,7 +96,7 @@ async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
     assert letter.value == nameless
 
 
-async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_same_key(
+async def test_an_issuer_killed_during_a_request_repeats_it_with_the_same_key(
     kafka: Broker, environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
     skip_where_the_dead_stay_members(kafka)
@@ -122,5 +122,5 @@ async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_sam
 
     assert len(keys) == 2
     assert keys[0] == keys[1]
-    assert await told(pool) == [("coupon.issued", "ext")]
+    assert await published_events(pool) == [("coupon.issued", "ext")]
     assert await pool.fetchval("SELECT code FROM coupons") == "EXT-1"

@@ -65,7 +65,7 @@ async def execute(handler: IssueHandler, *events: ReceivedEvent) -> None:
     assert list(await handler.handle(events)) == []
 
 
-async def told(pool: Pool) -> list[tuple[str, str | None, str | None]]:
+async def published_events(pool: Pool) -> list[tuple[str, str | None, str | None]]:
     """(type, campaign, code or reason) of each event about issuing, in order."""
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE topic = 'coupons.issued' ORDER BY position")
     found = [(row["type"].removeprefix("coupon."), orjson.loads(row["data"])) for row in rows]
@@ -81,7 +81,10 @@ async def test_a_reward_issues_a_coupon_of_each_matching_campaign_once(pool: Poo
     await execute(handler, first)
     await execute(handler, reward("2", reward_id="rw", rule_id="42"), first)
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [("issued", "a"), ("issued", "b")]
+    assert [(kind, campaign) for kind, campaign, _ in await published_events(pool)] == [
+        ("issued", "a"),
+        ("issued", "b"),
+    ]
     assert await pool.fetchval("SELECT count(*) FROM coupons") == 2
 
 
@@ -90,7 +93,10 @@ async def test_who_matches_nothing_is_told_for_a_reward_and_not_for_a_sign_up(
 ) -> None:
     await execute(issuer(pool, client), reward("1"), signup("2"), reward("3", campaign_id="gone"))
 
-    assert await told(pool) == [("issue_refused", None, "not_found"), ("issue_refused", "gone", "not_found")]
+    assert await published_events(pool) == [
+        ("issue_refused", None, "not_found"),
+        ("issue_refused", "gone", "not_found"),
+    ]
     assert await pool.fetchval("SELECT count(*) FROM journal") == 2
 
 
@@ -99,7 +105,7 @@ async def test_a_named_campaign_without_a_matching_rule_issues_nothing(pool: Poo
 
     await execute(issuer(pool, client), reward("1", campaign_id="a", rule_id="7"))
 
-    assert [reason for _, _, reason in await told(pool)] == ["not_found"]
+    assert [reason for _, _, reason in await published_events(pool)] == ["not_found"]
 
 
 async def test_a_change_of_the_campaigns_counts_from_the_next_batch_on(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -112,7 +118,7 @@ async def test_a_change_of_the_campaigns_counts_from_the_next_batch_on(pool: Poo
     await save(pool, [on_reward("a", status="paused")])
     await execute(handler, reward("4"))
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [
+    assert [(kind, campaign) for kind, campaign, _ in await published_events(pool)] == [
         ("issue_refused", None),
         ("issued", "a"),
         ("issue_refused", None),
@@ -155,7 +161,7 @@ async def test_an_event_id_used_for_another_customer_is_poison_and_its_neighbour
     poison = await handler.handle([reused, reward("2")])
 
     assert [(one.event, one.error_class) for one in poison] == [(reused, "CommandIdReused")]
-    assert len(await told(pool)) == 2
+    assert len(await published_events(pool)) == 2
 
 
 async def test_the_code_of_an_external_source_becomes_the_coupons_code(
@@ -165,7 +171,7 @@ async def test_the_code_of_an_external_source_becomes_the_coupons_code(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON))
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published_events(pool) == [("issued", "ext", "EXT-1")]
     assert api.requests[0].email == "john.smith@email.com"
     assert api.requests[0].headers["x-key"] == "k"
 
@@ -178,7 +184,7 @@ async def test_a_source_that_gives_no_code_is_a_refusal_and_holds_up_nobody(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON))
 
-    assert sorted((kind, campaign) for kind, campaign, _ in await told(pool)) == [
+    assert sorted((kind, campaign) for kind, campaign, _ in await published_events(pool)) == [
         ("issue_refused", "ext"),
         ("issued", "own"),
     ]
@@ -191,7 +197,7 @@ async def test_a_customer_without_an_email_gets_no_code_from_outside(
 
     await execute(issuer(pool, client), reward("1"))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issue_refused"]
+    assert [kind for kind, _, _ in await published_events(pool)] == ["issue_refused"]
     assert api.requests == []
 
 
@@ -204,7 +210,7 @@ async def test_a_code_that_exists_already_is_refused(pool: Pool, client: httpx.A
     await execute(handler, reward("2", customer=PERSON))
     await execute(handler, reward("3", customer=PERSON))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issued", "issue_refused", "issued"]
+    assert [kind for kind, _, _ in await published_events(pool)] == ["issued", "issue_refused", "issued"]
 
 
 async def test_a_code_given_twice_in_one_batch_is_issued_once(
@@ -215,7 +221,7 @@ async def test_a_code_given_twice_in_one_batch_is_issued_once(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON), reward("2", customer=PERSON))
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issued", "issue_refused"]
+    assert [kind for kind, _, _ in await published_events(pool)] == ["issued", "issue_refused"]
 
 
 async def test_a_campaign_without_codes_issues_coupons_without_them(
@@ -226,7 +232,10 @@ async def test_a_campaign_without_codes_issues_coupons_without_them(
 
     await execute(issuer(pool, client), reward("1", customer=PERSON), reward("2", customer=PERSON))
 
-    assert [(kind, campaign) for kind, campaign, _ in await told(pool)] == [("issued", "ext"), ("issued", "ext")]
+    assert [(kind, campaign) for kind, campaign, _ in await published_events(pool)] == [
+        ("issued", "ext"),
+        ("issued", "ext"),
+    ]
 
 
 class CrashingEngine(Engine):
@@ -247,7 +256,7 @@ async def test_a_crash_between_answer_and_commit_neither_loses_nor_doubles(
     await execute(issuer(pool, client), event)
     await execute(issuer(pool, client), event)
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published_events(pool) == [("issued", "ext", "EXT-1")]
     assert len(api.requests) == 1
 
 
@@ -269,7 +278,7 @@ async def test_a_crash_after_the_commit_asks_nobody_again(
 
     await execute(issuer(pool, client), event, reward("2", reward_id="rw", customer=PERSON))
 
-    assert await told(pool) == [("issued", "ext", "EXT-1")]
+    assert await published_events(pool) == [("issued", "ext", "EXT-1")]
     assert len(api.requests) == 1
 
 
@@ -284,7 +293,7 @@ async def test_a_refusal_after_a_crash_stays_the_refusal_it_was(
 
     await execute(issuer(pool, client), event)
 
-    assert [kind for kind, _, _ in await told(pool)] == ["issue_refused"]
+    assert [kind for kind, _, _ in await published_events(pool)] == ["issue_refused"]
     assert len(api.requests) == 1
 
 
@@ -296,4 +305,4 @@ async def test_slow_sources_are_something_to_try_again(pool: Pool, client: httpx
 
     await execute(issuer(pool, client), *events)
 
-    assert {given for _, _, given in await told(pool)} == {"EXT-1", "EXT-2", "EXT-3"}
+    assert {given for _, _, given in await published_events(pool)} == {"EXT-1", "EXT-2", "EXT-3"}

@@ -53,7 +53,7 @@ async def execute(handler: IssueHandler, *events: ReceivedEvent) -> None:
     assert list(await handler.handle(events)) == []
 
 
-async def told(pool: Pool) -> list[tuple[str, str, str, str]]:
+async def published_events(pool: Pool) -> list[tuple[str, str, str, str]]:
     """(key, campaign, "issued" or the reason, id of the event that caused it), in order; each as its schema says."""
     rows = await pool.fetch("SELECT type, key, data::text FROM outbox WHERE topic = 'coupons.issued' ORDER BY position")
     found = []
@@ -75,7 +75,7 @@ async def test_a_sign_up_pays_the_customer_and_who_referred_them_once_each(
     await execute(handler, first, first, signup("2", customer={"customer_id": "c2"}))
     await execute(handler, first)
 
-    assert await told(pool) == [
+    assert await published_events(pool) == [
         ("c1", "welcome", "issued", "1"),
         ("c9", "friend", "issued", "1"),
         ("c9", "welcome", "issued", "1"),
@@ -91,7 +91,7 @@ async def test_one_referral_pays_once_under_whatever_event_ids_the_sign_up_comes
     await execute(issuer(pool, client), signup("1", referred_by="c9"))
     await execute(issuer(pool, client), signup("2", referred_by="c9"), signup("3", referred_by="c8"))
 
-    assert [who for who, _, _, _ in await told(pool)] == ["c9", "c9"]
+    assert [who for who, _, _, _ in await published_events(pool)] == ["c9", "c9"]
     assert await count(pool, "SELECT count(*) FROM journal WHERE outcome = 'unchanged'") == 2
 
 
@@ -101,7 +101,7 @@ async def test_two_engines_that_hear_of_one_referral_at_once_pay_it_once(pool: P
 
     await asyncio.gather(*(execute(handler, signup(f"e{n}", referred_by="c9")) for n, handler in enumerate(handlers)))
 
-    assert len(await told(pool)) == await count(pool, "SELECT count(*) FROM coupons") == 3
+    assert len(await published_events(pool)) == await count(pool, "SELECT count(*) FROM coupons") == 3
 
 
 async def test_nobody_refers_themselves_under_one_id_or_two(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -111,7 +111,7 @@ async def test_nobody_refers_themselves_under_one_id_or_two(pool: Pool, client: 
     await execute(issuer(pool, client), signup("1", customer=anna, referred_by="c1"))
     await execute(issuer(pool, client), signup("2", customer=anna | {"customer_id": "c2"}, referred_by="c1"))
 
-    assert await told(pool) == [
+    assert await published_events(pool) == [
         ("c1", "welcome", "issued", "1"),
         ("c1", "friend", "wrong_customer", "1"),
         ("c2", "welcome", "issued", "2"),
@@ -130,7 +130,7 @@ async def test_an_event_is_set_apart_once_even_where_both_of_its_commands_are_re
     poison = await handler.handle([signup("2", customer={"customer_id": "c3"}), other])
 
     assert [(one.event.data, one.error_class) for one in poison] == [(other.data, "CommandIdReused")]
-    assert [who for who, _, _, _ in await told(pool)] == ["c1", "c9", "c3"]
+    assert [who for who, _, _, _ in await published_events(pool)] == ["c1", "c9", "c3"]
 
 
 async def test_a_condition_decides_with_the_event_before_it(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -168,7 +168,7 @@ async def test_several_at_once_on_several_engines_stay_within_every_limit(
 
     await asyncio.gather(*(execute(handlers[n % 4], *rewards[n * 5 : n * 5 + 5]) for n in range(8)))
 
-    answers = [what for _, _, what, _ in await told(pool)]
+    answers = [what for _, _, what, _ in await published_events(pool)]
     assert (answers.count("issued"), set(answers)) == (fits, {"issued", reason})
     assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'issued'") == fits
     assert await count(pool, "SELECT count(*) FROM coupons WHERE occasion IS NOT NULL") == await count(
@@ -183,7 +183,7 @@ async def test_a_pool_gives_several_and_says_when_it_has_no_more(pool: Pool, cli
 
     await execute(issuer(pool, client), reward("1"), reward("2"))
 
-    assert [what for _, _, what, _ in await told(pool)] == ["issued"] * 4 + ["exhausted"]
+    assert [what for _, _, what, _ in await published_events(pool)] == ["issued"] * 4 + ["exhausted"]
     refusal = orjson.loads(await pool.fetchval("SELECT data::text FROM outbox WHERE type = 'coupon.issue_refused'"))
     assert refusal["details"] == {"asked": "3", "given": "1"}
 

@@ -121,9 +121,17 @@ async def test_one_coupon_asked_for_and_redeemed_is_notified(pool: Pool) -> None
     assert (row.source, row.subject, row.key) == ("/couponry/notifier", "ORD456", "ORD456")
     assert UUID(str(row.event_id)) == notification_id(redemption.id)
     assert row.traceparent == redemption.traceparent
-    told = CouponRedemptionNotified.model_validate_json(row.data)
-    assert (told.redemption_id, told.order_id, told.coupon.code) == ("redemption-ORD456", "ORD456", "SAVE10")
-    assert (told.order_amount, told.currency, told.coupon.discount_amount) == ("125.00", "USD", "12.50")
+    notification = CouponRedemptionNotified.model_validate_json(row.data)
+    assert (notification.redemption_id, notification.order_id, notification.coupon.code) == (
+        "redemption-ORD456",
+        "ORD456",
+        "SAVE10",
+    )
+    assert (notification.order_amount, notification.currency, notification.coupon.discount_amount) == (
+        "125.00",
+        "USD",
+        "12.50",
+    )
 
 
 async def test_nothing_else_of_the_redemption_stream_is_notified(pool: Pool) -> None:
@@ -190,8 +198,8 @@ async def test_an_event_that_postgres_cannot_store_is_poison_and_its_neighbours_
 async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_asked_for(pool: Pool) -> None:
     everything = await endpoints.add(pool, "https://example.com/all")
     refusals = await endpoints.add(pool, "https://example.com/refused", ["coupon.redemption_refused"])
-    told = await endpoints.add(
-        pool, "https://example.com/told", ["coupon.redemption_notified", "coupon.redemption_restored"]
+    redemption_endpoint = await endpoints.add(
+        pool, "https://example.com/redemptions", ["coupon.redemption_notified", "coupon.redemption_restored"]
     )
     asleep = await endpoints.add(pool, "https://example.com/asleep")
     await endpoints.disable(pool, asleep.endpoint_id, "Asked for.")
@@ -200,7 +208,7 @@ async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_aske
     rows = await pool.fetch("SELECT endpoint_id, event_id, type, payload FROM webhook_deliveries ORDER BY delivery_id")
     by_endpoint = {
         endpoint: [row["type"] for row in rows if row["endpoint_id"] == endpoint.endpoint_id]
-        for endpoint in (everything, refusals, told, asleep)
+        for endpoint in (everything, refusals, redemption_endpoint, asleep)
     }
     assert by_endpoint == {
         everything: [
@@ -211,7 +219,7 @@ async def test_webhook_deliveries_are_written_for_what_each_active_endpoint_aske
             "coupon.redemption_restored",
         ],
         refusals: ["coupon.redemption_refused"],
-        told: ["coupon.redemption_notified", "coupon.redemption_restored"],
+        redemption_endpoint: ["coupon.redemption_notified", "coupon.redemption_restored"],
         asleep: [],
     }
     first = json.loads(rows[0]["payload"])

@@ -59,8 +59,8 @@ async def test_a_notifier_process_notifies_delivers_buries_and_leaves_when_asked
         await pool.close()
     assert [(row.type, row.key) for row in rows] == [("coupon.redemption_notified", "ORD1")]
     assert len(await read_all(settings, f"{topic}.notifier.dlq")) == 1
-    told = [Webhook(endpoint.secret).verify(call.body, call.headers) for call in receiver.calls]
-    assert Counter((event["type"], event["data"]["order_id"]) for event in told) == {
+    events = [Webhook(endpoint.secret).verify(call.body, call.headers) for call in receiver.calls]
+    assert Counter((event["type"], event["data"]["order_id"]) for event in events) == {
         ("coupon.redeemed", "ORD1"): 1,
         ("coupon.redeemed", "ORD2"): 1,
         ("coupon.redemption_notified", "ORD1"): 1,

@@ -1,4 +1,4 @@
-"""Orders without coupons: noted only where somebody's first order is asked for, and then without fail."""
+"""Orders without coupons: recorded only if a campaign has a first-order condition."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.records import ReceivedEvent
-from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, _told, handler
+from tests.integration.test_redeemer_orders import LATE, LATER, PLACED, Shop, describe_event, handler
 from tests.ledger import definition, issue, ledger
 from tests.received_events import cancelled, paid, placed, returned
 
@@ -101,22 +101,22 @@ async def test_a_first_order_coupon_is_refused_after_an_order_without_coupons(
         assert list(await redeemer.handle(batch)) == []
 
     rows = await pool.fetch("SELECT type, data FROM outbox WHERE position > $1", start)
-    told = [_told(row["type"], orjson.loads(row["data"])) for row in rows]
-    assert told == (["redeemed"] if before is PLAIN[1] else ["redemption_refused not_first_order"])
+    published = [describe_event(row["type"], orjson.loads(row["data"])) for row in rows]
+    assert published == (["redeemed"] if before is PLAIN[1] else ["redemption_refused not_first_order"])
 
 
 async def test_an_order_without_coupons_that_was_cancelled_leaves_the_next_one_the_first(pool: Pool) -> None:
     await save(pool, [definition("first", eligibility=FIRST)])
     (code,) = await issue(Engine(pool), "first")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED, order_id="A", customer=C1, coupon_codes=[])
-    await shop.tell("cancelled", LATER, order_id="A")
+    await shop.send_one("placed", PLACED, order_id="A", customer=C1, coupon_codes=[])
+    await shop.send_one("cancelled", LATER, order_id="A")
 
-    assert await shop.tell("placed", LATE, order_id="Z", customer=C1) == ["redeemed"]
+    assert await shop.send_one("placed", LATE, order_id="Z", customer=C1) == ["redeemed"]
 
 
 class Unreachable:
-    """A pool that nobody may ask."""
+    """A pool that must not be used."""
 
     def acquire(self) -> None:
         raise AssertionError("there was nothing to ask")

@@ -53,18 +53,18 @@ class Shop:
     async def send(self, *events: ReceivedEvent) -> None:
         assert list(await self._handler.handle(events)) == []
 
-    async def tell(self, kind: str, at: str, **fields: Any) -> list[str]:
+    async def send_one(self, kind: str, at: str, **fields: Any) -> list[str]:
         """Send one event; returns what it caused: types of events, refusals with their reasons."""
         before = await self.position()
         await self.send(self.event(kind, at, **fields))
-        return await self.told_since(before)
+        return await self.published_since(before)
 
     async def position(self) -> int:
         return int(await self._pool.fetchval("SELECT coalesce(max(position), 0) FROM outbox"))
 
-    async def told_since(self, position: int) -> list[str]:
+    async def published_since(self, position: int) -> list[str]:
         rows = await self._pool.fetch("SELECT type, data FROM outbox WHERE position > $1 ORDER BY position", position)
-        return [_told(row["type"], orjson.loads(row["data"])) for row in rows]
+        return [describe_event(row["type"], orjson.loads(row["data"])) for row in rows]
 
     async def uses(self) -> tuple[int, int]:
         """(held, used) of the coupon."""
@@ -73,7 +73,7 @@ class Shop:
         return row["held_uses"], row["used_uses"]
 
 
-def _told(event_type: str, data: dict[str, Any]) -> str:
+def describe_event(event_type: str, data: dict[str, Any]) -> str:
     reasons = ",".join(coupon["reason"] for coupon in data.get("coupons", ()) if "reason" in coupon)
     return f"{event_type.removeprefix('coupon.')} {reasons}".strip()
 
@@ -101,7 +101,7 @@ BURN_ON_PLACED: dict[str, Story] = {
         ("cancelled", LATER, [], FREE),
         ("placed", PLACED, ["redemption_refused order_mismatch"], FREE),
     ],
-    "cancelled, then placed anew": [
+    "cancelled, then placed again": [
         ("placed", PLACED, ["redeemed"], USED),
         ("cancelled", LATER, ["redemption_restored"], FREE),
         ("placed", LATE, ["redeemed"], USED),
@@ -163,7 +163,7 @@ BURN_ON_PAID: dict[str, Story] = {
         ("cancelled", LATE, ["released"], FREE),
         ("paid", LATER, [], FREE),
     ],
-    "cancelled, then placed and paid anew": [
+    "cancelled, then placed and paid again": [
         ("placed", PLACED, ["locked"], HELD),
         ("cancelled", LATER, ["released"], FREE),
         ("placed", LATE, ["locked"], HELD),
@@ -180,19 +180,19 @@ BURN_ON_PAID: dict[str, Story] = {
 
 @pytest.mark.parametrize("name", BURN_ON_PLACED)
 async def test_with_burn_on_placed_an_order_is(pool: Pool, name: str) -> None:
-    await _tell_story(pool, "placed", BURN_ON_PLACED[name])
+    await _run_story(pool, "placed", BURN_ON_PLACED[name])
 
 
 @pytest.mark.parametrize("name", BURN_ON_PAID)
 async def test_with_burn_on_paid_an_order_is(pool: Pool, name: str) -> None:
-    await _tell_story(pool, "paid", BURN_ON_PAID[name])
+    await _run_story(pool, "paid", BURN_ON_PAID[name])
 
 
-async def _tell_story(pool: Pool, burn_on: str, story: Story) -> None:
+async def _run_story(pool: Pool, burn_on: str, story: Story) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
-    for number, (kind, at, told, uses) in enumerate(story):
-        assert await shop.tell(kind, at) == told, (number, kind)
+    for number, (kind, at, published, uses) in enumerate(story):
+        assert await shop.send_one(kind, at) == published, (number, kind)
         assert await shop.uses() == uses, (number, kind)
 
 
@@ -207,12 +207,14 @@ async def test_a_whole_life_in_one_batch_ends_as_event_by_event(pool: Pool, burn
 
     await shop.send(*(shop.event(kind, at) for kind, at, _, _ in story))
 
-    assert sorted(await shop.told_since(before)) == sorted(told for _, _, causes, _ in story for told in causes)
+    assert sorted(await shop.published_since(before)) == sorted(
+        one for _, _, published, _ in story for one in published
+    )
     assert await shop.uses() == story[-1][3]
 
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
-async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> None:
+async def test_duplicate_events_cause_nothing(pool: Pool, burn_on: str) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
     life = [shop.event("placed", PLACED), shop.event("paid", LATER), shop.event("cancelled", LATE)]
@@ -223,7 +225,7 @@ async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> 
         await shop.send(event)
     await shop.send(*life, *life)
 
-    assert await shop.told_since(before) == []
+    assert await shop.published_since(before) == []
     assert await shop.uses() == FREE
 
 
@@ -231,9 +233,9 @@ async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> 
 async def test_a_campaign_that_restores_nothing_keeps_its_coupon_used(pool: Pool, kind: str) -> None:
     (code,) = await issue(Engine(pool), "keep")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED)
+    await shop.send_one("placed", PLACED)
 
-    assert await shop.tell(kind, LATER) == []
+    assert await shop.send_one(kind, LATER) == []
     assert await shop.uses() == USED
 
 
@@ -244,26 +246,26 @@ async def test_a_return_in_part_gives_back_a_share_and_no_use(pool: Pool, part: 
     shop = Shop(pool, "placed", code)
     lines = [{"line_id": "1", "product_id": "boots", "quantity": 2, "unit_price": "50.00"}]
     if early:
-        assert await shop.tell("returned", LATER, **part) == []
-        assert await shop.tell("placed", PLACED, lines=lines) == ["redeemed", "redemption_restored"]
+        assert await shop.send_one("returned", LATER, **part) == []
+        assert await shop.send_one("placed", PLACED, lines=lines) == ["redeemed", "redemption_restored"]
     else:
-        assert await shop.tell("placed", PLACED, lines=lines) == ["redeemed"]
-        assert await shop.tell("returned", LATER, **part) == ["redemption_restored"]
+        assert await shop.send_one("placed", PLACED, lines=lines) == ["redeemed"]
+        assert await shop.send_one("returned", LATER, **part) == ["redemption_restored"]
 
     assert await shop.uses() == USED
-    assert await shop.tell("returned", LATER, **part) == []
+    assert await shop.send_one("returned", LATER, **part) == []
     given = await pool.fetch("SELECT used_minor FROM ledger_entries WHERE order_id IS NOT NULL ORDER BY entry_id")
     assert [row["used_minor"] for row in given] == [1_000, -500]
-    assert await shop.tell("returned", LATE, **part) == ["redemption_restored"]
+    assert await shop.send_one("returned", LATE, **part) == ["redemption_restored"]
     assert await shop.uses() == FREE
 
 
 async def test_a_return_in_part_that_its_currency_cannot_have_is_recorded_and_told_nobody(pool: Pool) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, "placed", code)
-    await shop.tell("placed", PLACED)
+    await shop.send_one("placed", PLACED)
 
-    assert await shop.tell("returned", LATER, amount="5.001") == []
+    assert await shop.send_one("returned", LATER, amount="5.001") == []
     assert await shop.uses() == USED
     assert await pool.fetchval("SELECT reasons FROM journal WHERE kind = 'ReturnOrder'") == ["order_mismatch"]
 
@@ -281,11 +283,11 @@ async def test_orders_without_coupons_leave_no_row(pool: Pool) -> None:
 
 async def test_a_payment_burns_what_was_held_before_the_setting_changed(pool: Pool) -> None:
     (code,) = await issue(Engine(pool), "save10")
-    await Shop(pool, "paid", code).tell("placed", PLACED)
+    await Shop(pool, "paid", code).send_one("placed", PLACED)
     after = Shop(pool, "placed", code)
     after._sent = 10
 
-    assert await after.tell("paid", LATER) == ["redeemed"]
+    assert await after.send_one("paid", LATER) == ["redeemed"]
     assert await after.uses() == USED
 
 

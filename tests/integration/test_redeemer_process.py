@@ -102,8 +102,8 @@ async def test_orders_are_redeemed_refused_restored_or_buried(
         metrics = await redeemer.metrics()
         assert await redeemer.stop() == 0
 
-    told = await pool.fetch("SELECT type, subject FROM outbox WHERE topic = 'coupons.redemptions' ORDER BY 1, 2")
-    assert [tuple(row) for row in told] == [
+    events = await pool.fetch("SELECT type, subject FROM outbox WHERE topic = 'coupons.redemptions' ORDER BY 1, 2")
+    assert [tuple(row) for row in events] == [
         ("coupon.redeemed", "A"),
         ("coupon.redeemed", "B"),
         ("coupon.redemption_refused", "C"),
@@ -129,8 +129,8 @@ async def test_one_coupon_of_ten_uses_serves_ten_of_many_orders_through_two_rede
         assert (await one.stop(), await other.stop()) == (0, 0)
 
     assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code_key = 'EVERYBODY'") == 10
-    told = await pool.fetch("SELECT type, count(*) FROM outbox WHERE topic = 'coupons.redemptions' GROUP BY type")
-    assert dict(told) == {"coupon.redeemed": 10, "coupon.redemption_refused": 50}
+    events = await pool.fetch("SELECT type, count(*) FROM outbox WHERE topic = 'coupons.redemptions' GROUP BY type")
+    assert dict(events) == {"coupon.redeemed": 10, "coupon.redemption_refused": 50}
 
 
 async def test_a_killed_redeemer_leaves_its_work_to_the_next(
@@ -161,14 +161,14 @@ async def test_what_an_unpaid_order_holds_goes_back_and_is_told(
 ) -> None:
     (code,) = await issue(Engine(pool), "save10")
 
-    async def told() -> list[str]:
+    async def published() -> list[str]:
         rows = await pool.fetch("SELECT type FROM outbox WHERE topic = 'coupons.lifecycle' ORDER BY position")
         return [row["type"] for row in rows]
 
     async with running("redeemer", environment, burn_on="paid", hold_seconds=1, sweep_seconds=0.2) as redeemer:
         await redeemer.ready()
         await send(kafka_client, ("A", placed("A", code)))
-        await eventually(told, lambda types: types == ["coupon.locked", "coupon.lock_expired"])
+        await eventually(published, lambda types: types == ["coupon.locked", "coupon.lock_expired"])
         late = event("order.paid", "A", "paid A", paid_at="2026-03-02T12:00:00Z")
         await send(kafka_client, ("A", late))
         await all_read(kafka_client, 2)

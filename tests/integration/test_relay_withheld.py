@@ -135,10 +135,10 @@ async def test_events_too_large_for_their_topic_are_withheld_and_all_others_go_o
     assert [(one.position, one.error_class, one.topic) for one in events] == [
         (number + 1, "too_large", TOPIC) for number in sorted(large)
     ]
-    told = await notices(settings)
-    assert {one["position"] for one in told} == {31, 32, 151}
-    assert len(told) == 3
-    [about] = [one for one in told if one["position"] == 31]
+    reported = await notices(settings)
+    assert {one["position"] for one in reported} == {31, 32, 151}
+    assert len(reported) == 3
+    [about] = [one for one in reported if one["position"] == 31]
     assert about["event_id"] == str(row(30).event_id)
     assert (about["event_type"], about["topic"], about["key"]) == ("coupon.redeemed", TOPIC, "ORD2")
     assert about["reason"] == "too_large"
@@ -203,9 +203,9 @@ async def test_an_event_that_can_not_be_encoded_is_withheld(
     assert [(one.position, one.error_class) for one in events] == [(2, "unencodable"), (3, "unencodable")]
     assert "campaign_id" in events[0].error_text
     assert "s3cr3t" not in events[0].error_text
-    told = await notices(avro)
-    assert [one["position"] for one in told] == [2, 3]
-    assert "s3cr3t" not in str(told)
+    reported = await notices(avro)
+    assert [one["position"] for one in reported] == [2, 3]
+    assert "s3cr3t" not in str(reported)
     # JSON takes them as they are.
     assert await publish_again(pool, [2]) == [2]
     plain = Relay(settings, pool)
@@ -234,7 +234,7 @@ async def test_a_codec_that_encodes_nothing_withholds_nothing(
 
 
 @pytest.mark.parametrize("committed_in_kafka", [False, True])
-async def test_a_crash_behind_the_withholding_tells_and_publishes_everything_once(
+async def test_a_crash_after_withholding_reports_and_publishes_everything_once(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch, committed_in_kafka: bool
 ) -> None:
     publish = TransactionalProducer.publish
@@ -283,8 +283,8 @@ async def test_a_relay_killed_at_any_moment_withholds_tells_and_publishes_each_e
     await run_to_the_end(last, settings, pool)
     await last.close()
     assert numbers_of(await seen(settings)) == [number for number in range(400) if number not in large]
-    told = await notices(settings)
-    assert sorted(one["position"] for one in told) == [number + 1 for number in sorted(large)]
+    reported = await notices(settings)
+    assert sorted(one["position"] for one in reported) == [number + 1 for number in sorted(large)]
     assert [one.position for one in await withheld(pool)] == [number + 1 for number in sorted(large)]
 
 

@@ -54,12 +54,12 @@ async def _current_user(here: ServiceContext[Settings]) -> str:
 
 async def test_a_database_that_is_away_is_something_to_try_again() -> None:
     with pytest.raises(TransientError, match="did not answer"):
-        async with service_pool(context("postgresql://nobody@127.0.0.1:1/nothing", attempts=2)):
+        async with service_pool(context("postgresql://unknown@127.0.0.1:1/nothing", attempts=2)):
             pass
 
 
 async def test_who_is_asked_to_stop_stops_waiting() -> None:
-    here = context("postgresql://nobody@127.0.0.1:1/nothing", attempts=60)
+    here = context("postgresql://unknown@127.0.0.1:1/nothing", attempts=60)
     here.stopping.set()
     with pytest.raises(TransientError, match="asked to stop"):
         async with service_pool(here):

@@ -131,7 +131,7 @@ async def test_waits_grow_from_attempt_to_attempt(pool: Pool, receiver: Receiver
         for step in steps:
             await let_waits_pass(pool)
             await sender.run_once()
-            # The attempt's start and its length are recorded, so the wait can be reckoned and needs no watching.
+            # The attempt's start and duration are recorded, so the wait can be computed.
             waited = await pool.fetchval(
                 "SELECT extract(epoch FROM next_attempt_at - attempted_at)::float8 - latency_ms / 1000.0"
                 " FROM webhook_deliveries JOIN webhook_attempts USING (delivery_id) ORDER BY attempt DESC LIMIT 1"
@@ -211,11 +211,11 @@ async def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled_aga
 
 
 async def test_an_endpoint_that_does_not_exist_is_an_error_with_a_sentence(pool: Pool) -> None:
-    nobody = UUID(int=0)
+    unknown_id = UUID(int=0)
     with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
-        await endpoints.enable(pool, nobody)
+        await endpoints.enable(pool, unknown_id)
     with pytest.raises(endpoints.EndpointError, match="No webhook endpoint has the id"):
-        await endpoints.disable(pool, nobody, "whatever")
+        await endpoints.disable(pool, unknown_id, "whatever")
     with pytest.raises(endpoints.EndpointError, match=r"Unknown event type coupon\.eaten"):
         await endpoints.add(pool, "https://example.com/", ["coupon.eaten"])
     with pytest.raises(endpoints.EndpointError, match="No event type given"):

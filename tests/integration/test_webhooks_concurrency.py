@@ -185,7 +185,7 @@ async def test_a_sender_that_slept_through_its_lease_may_only_add_a_delivery(
     assert await pool.fetchval("SELECT status FROM webhook_endpoints") == "active"
 
 
-async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: Receiver) -> None:
+async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver) -> None:
     let_go = asyncio.Event()
     quick_done = asyncio.Event()
 
@@ -219,9 +219,7 @@ async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: 
 
 
 @pytest.mark.parametrize("hanging", [4, 12])
-async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
-    pool: Pool, receiver: Receiver, hanging: int
-) -> None:
+async def test_any_number_of_hanging_endpoints_delays_no_other(pool: Pool, receiver: Receiver, hanging: int) -> None:
     """Every call of the hanging ones lasts until the test ends it; the quick one's events all arrive before that."""
     let_go, quick_done = asyncio.Event(), asyncio.Event()
     quick: list[str] = []

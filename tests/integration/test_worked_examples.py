@@ -22,7 +22,7 @@ from shared.ledger.pools import import_codes
 from tests.integration.issuer_coupon_api import CouponApi, answer
 from tests.ledger import ledger
 from tests.received_events import received
-from tests.worked_examples import Example, Told, of_issue, of_order, read_examples
+from tests.worked_examples import Example, PublishedEvent, of_issue, of_order, read_examples
 
 pytestmark = pytest.mark.postgres
 
@@ -82,6 +82,6 @@ async def _make(pool: Pool, example: Example) -> None:
         assert [one.code for one in verdict.accepted] == [code], verdict
 
 
-async def _published(pool: Pool, before: int) -> list[Told]:
+async def _published(pool: Pool, before: int) -> list[PublishedEvent]:
     rows = await pool.fetch("SELECT type, data::text FROM outbox WHERE position > $1 ORDER BY position", before)
     return [(row["type"], orjson.loads(row["data"])) for row in rows]

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that webhooks are sent to: it keeps what it got and answers as it is told."""
+"""A real HTTP server on loopback that webhooks are sent to: it records requests and sends scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -61,7 +61,7 @@ HOSTILE_BODIES = [
 
 
 @pytest.mark.parametrize(("schema", "hostile"), HOSTILE_BODIES)
-def test_a_body_that_would_end_or_hang_the_decoder_is_a_sentence(schema: AvroSchema, hostile: bytes) -> None:
+def test_a_body_that_would_crash_or_hang_the_decoder_is_refused(schema: AvroSchema, hostile: bytes) -> None:
     codec = Codec(registry=RegistryInMemory(schema))
     assert refusal(codec, paid(framed(1, hostile))).startswith(("The Avro body can't be read: the body", CUT_SHORT))
 
@@ -112,14 +112,14 @@ HOSTILE_SCHEMAS = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "told"), HOSTILE_SCHEMAS)
-def test_a_schema_beyond_the_limits_is_refused_once_and_for_all(schema: AvroSchema, told: str) -> None:
+@pytest.mark.parametrize(("schema", "message"), HOSTILE_SCHEMAS)
+def test_a_schema_beyond_the_limits_is_refused_once_and_for_all(schema: AvroSchema, message: str) -> None:
     registry = RegistryInMemory(schema)
     codec = Codec(registry=registry)
     for _ in range(3):
         text = refusal(codec, paid(framed(1, b"\x02a")))
         assert text.startswith("The Avro body's schema is")
-        assert told in text
+        assert message in text
     assert registry.asked == 1
 
 

@@ -1,4 +1,4 @@
-"""Avro schemas that somebody else wrote: those that could crash or stall a decoder are refused, all others are read."""
+"""Avro schemas of third parties: those that could crash or stall a decoder are refused, all others are read."""
 
 from typing import Any
 

@@ -139,13 +139,13 @@ def test_a_record_that_the_client_can_not_hand_over_hides_no_other(couponry: Cou
 
 
 @pytest.mark.parametrize(
-    ("replication", "exit_code", "told"),
+    ("replication", "exit_code", "message"),
     [("1", 0, "created"), ("-1", 0, "created"), ("3", 1, "replication factor"), ("0", 1, "replication factor")],
 )
 def test_topics_are_created_with_as_many_replicas_as_asked_or_the_broker_says_why_not(
-    couponry: Couponry, replication: str, exit_code: int, told: str
+    couponry: Couponry, replication: str, exit_code: int, message: str
 ) -> None:
     called = couponry("topics", "create", "--replication", replication)
     assert called.exit_code == exit_code, called
-    assert told in (called.out + called.err).lower()
+    assert message in (called.out + called.err).lower()
     assert "doesn't answer" not in called.err

@@ -86,7 +86,7 @@ def test_every_address_has_a_block_and_a_verdict(address: Address) -> None:
         ("64:ff9b:2::808:808", False),
         ("100::1", False),
         ("100:0:0:1::1", False),
-        ("1fff:ffff::1", False),  # below 2000::/3: nobody has it
+        ("1fff:ffff::1", False),  # below 2000::/3: unassigned
         ("2000::1", True),
         ("2001::1", False),
         ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", False),  # Teredo of a public address: deprecated all the same

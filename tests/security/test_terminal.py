@@ -31,18 +31,18 @@ def test_what_steers_a_terminal_is_shown_escaped(hostile: str, shown: str, capsy
     say(f"code {hostile}")
     show_table(("code",), [(hostile,), (Text(hostile),)])
     show_facts([(f"header {hostile}", hostile)])
-    told = capsys.readouterr().out
-    assert not [one for one in told if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
-    assert told.count(shown) >= 4  # rich itself takes some out of a Text
+    output = capsys.readouterr().out
+    assert not [one for one in output if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+    assert output.count(shown) >= 4  # rich itself takes some out of a Text
 
 
 @pytest.mark.parametrize("text", ["plain", "Zoë ☕ 夏", "क्‍ष", "👩‍👧", "[red]x[/red] [/] \\[", "two\nlines\tand a tab"])
 def test_other_text_is_shown_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert printable(text) == text
     show_facts([("[bold]name[/nope]", text.replace("\n", " ").replace("\t", " "))])
-    told = capsys.readouterr().out
-    assert told.split("  ")[0] == "[bold]name[/nope]"
-    assert told.strip().endswith(text.replace("\n", " ").replace("\t", " "))
+    output = capsys.readouterr().out
+    assert output.split("  ")[0] == "[bold]name[/nope]"
+    assert output.strip().endswith(text.replace("\n", " ").replace("\t", " "))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -55,9 +55,9 @@ def test_json_is_the_same_document(text: str) -> None:
 @pytest.mark.parametrize("hostile", [hostile for hostile, _ in HOSTILE if "\ud800" not in hostile])
 def test_json_on_a_terminal_steers_nothing_and_is_exact(hostile: str, capsys: pytest.CaptureFixture[str]) -> None:
     show_json({"code": hostile})
-    told = capsys.readouterr().out
-    assert json.loads(told) == {"code": hostile}
-    assert not [one for one in told if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp"}]
+    output = capsys.readouterr().out
+    assert json.loads(output) == {"code": hostile}
+    assert not [one for one in output if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp"}]
 
 
 def test_a_readable_log_line_is_escaped() -> None:

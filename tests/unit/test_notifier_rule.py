@@ -82,12 +82,12 @@ def test_a_notification_says_what_the_redemption_said() -> None:
     redemption = redeemed(1, "SAVE10")
     notification = notification_of(redemption)
     assert notification is not None
-    told = notification.model_dump()
-    coupon = told.pop("coupon")
+    fields = notification.model_dump()
+    coupon = fields.pop("coupon")
     said = redemption.model_dump()
-    assert told == {name: said[name] for name in told}
+    assert fields == {name: said[name] for name in fields}
     assert coupon == {name: said["coupons"][0][name] for name in coupon}
-    assert set(told) == {"redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at"}
+    assert set(fields) == {"redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at"}
     assert set(coupon) == {"coupon_id", "code", "campaign_id", "discount", "discount_amount"}
 
 

@@ -139,7 +139,7 @@ def test_a_payload_carries_type_timestamp_and_the_data_to_the_letter() -> None:
 
 
 def test_a_lease_that_a_slow_call_could_outlive_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUPONRY_DATABASE_URL", "postgresql://nobody@127.0.0.1/none")
+    monkeypatch.setenv("COUPONRY_DATABASE_URL", "postgresql://unknown@127.0.0.1/none")
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
     monkeypatch.setenv("COUPONRY_WEBHOOKS_TIMEOUT_SECONDS", "40")
     with pytest.raises(SettingsError, match="COUPONRY_WEBHOOKS_LEASE_SECONDS must be at least twice"):
@@ -147,6 +147,6 @@ def test_a_lease_that_a_slow_call_could_outlive_is_refused(monkeypatch: pytest.M
 
 
 def test_the_settings_and_the_policy_have_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUPONRY_DATABASE_URL", "postgresql://nobody@127.0.0.1/none")
+    monkeypatch.setenv("COUPONRY_DATABASE_URL", "postgresql://unknown@127.0.0.1/none")
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
     assert load_settings(NotifierSettings).webhook_policy == WebhookPolicy()

@@ -100,7 +100,7 @@ def test_a_lock_without_codes_asks_to_burn_the_lock() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"coupon_codes": None}, {"coupon_codes": [], "lock_reference": None}])
 def test_an_order_without_coupons_asks_for_nothing(fields: dict[str, Any]) -> None:
-    # Its amount is one that the currency can't have: nobody looks at it.
+    # Its amount is one that the currency can't have: it is not checked.
     assert to_command(placed(amount="1.234", customer=C1, **fields), ON_PAID) is None
 
 
@@ -193,7 +193,7 @@ LINE = {"line_id": "1", "product_id": "p", "quantity": 1}
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"amount": "1.234"}, "'1.234' has 3 decimals, but USD has 2"),
         ({"amount": "1.5", "currency": "JPY"}, "'1.5' has 1 decimals, but JPY has 0"),
@@ -202,8 +202,8 @@ LINE = {"line_id": "1", "product_id": "p", "quantity": 1}
         ({"currency": "XXX"}, "Unknown currency 'XXX'"),
     ],
 )
-def test_an_amount_that_its_currency_cannot_have_is_refused_not_rounded(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(MoneyError, match=told):
+def test_an_amount_that_its_currency_cannot_have_is_refused_not_rounded(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MoneyError, match=message):
         to_command(placed(coupon_codes=["A"], **fields), ON_PLACED)
 
 

@@ -1,4 +1,4 @@
-"""Repeated lines are left out, and their number is told."""
+"""Repeated log lines are omitted and counted."""
 
 import logging
 

@@ -37,7 +37,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "COUPONRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "COUPONRY_DATABASE_URL": "postgresql://unknown@127.0.0.1:1/none",
         "COUPONRY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         **variables,
     }

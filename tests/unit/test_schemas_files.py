@@ -181,6 +181,6 @@ def test_the_readme_names_every_topic_with_its_key_and_types() -> None:
         for line in (Path(registry.__file__).parent / "README.md").read_text("utf-8").splitlines()
         if line.startswith("| `")
     ]
-    told = {row[0].strip("`"): (row[1], tuple(row[2].replace("`", "").split())) for row in rows if len(row) == 5}
+    documented = {row[0].strip("`"): (row[1], tuple(row[2].replace("`", "").split())) for row in rows if len(row) == 5}
     for topic in EVENT_TOPICS:
-        assert told[topic.name] == (topic.key, types_on(topic.name))
+        assert documented[topic.name] == (topic.key, types_on(topic.name))

@@ -54,7 +54,7 @@ def names_in(command: Command) -> tuple[tuple[str, ...], int]:
     return (), int(isinstance(command, ReleaseLock))
 
 
-def unknown_in(command: Command, refused: Iterable[RefusedCoupon]) -> int:
+def count_unknown(command: Command, refused: Iterable[RefusedCoupon]) -> int:
     """Return how many guesses of a command were wrong. A wrong validation code counts if one was sent."""
     has_validation_code = getattr(command, "validation_code", None) is not None
     return sum(

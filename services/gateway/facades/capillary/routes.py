@@ -26,7 +26,7 @@ from services.gateway.facades.vendor_codes import (
     VENDOR_CODES,
 )
 from services.gateway.gateway import Gateway, command_id_of
-from services.gateway.guard import Here, MayRedeem
+from services.gateway.guard import CanRedeem, Here
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
@@ -73,7 +73,7 @@ class Item:
 async def redeem(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
 ) -> Response:
     """Redeem coupons. Each gets its own status."""
     asked = await _read(request)
