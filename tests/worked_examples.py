@@ -34,7 +34,7 @@ class Example:
             return self.campaign
         return self.campaign.model_copy(update={"source": self.campaign.source.model_copy(update={"url": url})})
 
-    def issuing_ahead(self) -> CampaignDefinition:
+    def with_pool(self) -> CampaignDefinition:
         """Return the campaign with a pool, so that a test can issue a given code to a given customer."""
         source = self.campaign.source.model_copy(update={"kind": "pool"})
         return self.campaign.model_copy(update={"source": source})

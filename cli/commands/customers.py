@@ -188,7 +188,7 @@ async def _letters(traces: Traces) -> list[DeadLetter] | None:
 
 def _names(traces: Traces, letter: DeadLetter) -> bool:
     parts = [letter.record.key, letter.record.value, letter.error_text.encode()]
-    return any(part is not None and traces.written_in(part.decode("utf-8", "replace")) for part in parts)
+    return any(part is not None and traces.is_named_in(part.decode("utf-8", "replace")) for part in parts)
 
 
 def _until(letter: DeadLetter) -> datetime:

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from services.gateway import tenants
 from services.gateway.access.failures import Failures
-from services.gateway.access.guesses import Guesses, Ticket, count_unknown, looking_up
+from services.gateway.access.guesses import Guesses, Ticket, count_unknown, reserve_guesses
 from services.gateway.access.keys import Keys
 from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
@@ -93,8 +93,8 @@ class Gateway:
 
         Raises a Problem for a command that can't be decided. LedgerUnavailableError and OverloadedError: retry later.
         """
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
-            answer = await self._commands.submit(tenants.bound(command))
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
+            answer = await self._commands.submit(tenants.restrict_to_groups(command))
             if isinstance(answer, Verdict):
                 self._count_guesses(ticket, command, answer)
         if isinstance(answer, Rejected):
@@ -107,9 +107,11 @@ class Gateway:
         """Return the verdict that `command` would get now, without changing anything."""
         if isinstance(command, RedeemCoupons | LockCoupons):
             self.weigh(command)
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
-                verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+                verdict = await validation.validate(
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
             except INVALID_VALUE_ERRORS as error:
@@ -119,9 +121,11 @@ class Gateway:
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
         """Evaluate every rule for the single code of `command`, also those after the first refusal."""
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
-                explanation = await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+                explanation = await validation.explain(
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
             except INVALID_VALUE_ERRORS as error:
@@ -131,7 +135,7 @@ class Gateway:
 
     def _count_guesses(self, ticket: Ticket | None, command: Command, verdict: Verdict) -> None:
         """Count the unknown codes, locks and customers that the command named."""
-        self.guesses.learn((*verdict.accepted, *verdict.refused))
+        self.guesses.remember_codes((*verdict.accepted, *verdict.refused))
         if ticket is not None:
             ticket.report(count_unknown(command, verdict.refused))
 

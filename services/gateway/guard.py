@@ -287,7 +287,7 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
 
     async def caller_with_scope(request: Request) -> Caller:
         caller = caller_of(request)
-        caller.must(scope)
+        caller.require_scope(scope)
         return caller
 
     return caller_with_scope

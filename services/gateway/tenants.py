@@ -38,7 +38,7 @@ def sees(group: str | None) -> bool:
     return caller is None or caller.sees(group)
 
 
-def bound(command: SomeCommand) -> SomeCommand:
+def restrict_to_groups(command: SomeCommand) -> SomeCommand:
     """Restrict the command to the caller's groups: campaigns of other groups don't exist for it."""
     bound_to = current_groups()
     return command if bound_to is None else replace(command, groups=bound_to)  # type: ignore[arg-type]

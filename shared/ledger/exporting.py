@@ -117,7 +117,7 @@ async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: 
             sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.digit_patterns(), now, *after
         )
         for record in records:
-            if record["text"] is not None and traces.written_in(record["text"]):
+            if record["text"] is not None and traces.is_named_in(record["text"]):
                 row = {name: value for name, value in record.items() if name != "text"}
                 yield orjson.dumps(row | {"content": _content(record["text"])}, default=str)
         if len(records) < ROWS_OF_TEXT:

@@ -73,7 +73,7 @@ async def _make(pool: Pool, example: Example) -> None:
         campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
         command: Command = CreateCoupons(f"/test {code}", campaign_id, codes=(code,), at=BEFORE)
         if holder is not None:
-            await save(pool, [example.issuing_ahead()])
+            await save(pool, [example.with_pool()])
             await import_codes(pool, campaign_id, [code])
             cause = Cause("reward.earned", "/test", code)
             command = IssueCoupons(f"/test {code}", cause, Customer(**holder), (campaign_id,), at=BEFORE)

@@ -77,7 +77,7 @@ async def test_too_many_guesses_get_a_429_that_reveals_nothing(database_url: str
         assert (await here.client.get(f"/voucherify/v1/vouchers/{code}")).status_code == 429
         # Other callers are not limited.
         other = await here.key_for("read")
-        assert (await here.another().get(f"/v1/coupons/{code}", headers=other)).status_code == 200
+        assert (await here.anonymous_client().get(f"/v1/coupons/{code}", headers=other)).status_code == 200
 
 
 async def test_guesses_in_all_facades_are_counted_together(database_url: str) -> None:
@@ -182,7 +182,7 @@ async def test_a_gateway_reads_the_counts_of_others_with_its_first_guess(databas
 async def test_all_callers_of_an_address_share_one_limit(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute_and_address=20) as here:
         keys = [await here.key_for("read") for _ in range(4)]
-        client = here.another()
+        client = here.anonymous_client()
         answers = await asyncio.gather(
             *[client.get(f"/v1/coupons/N{number}", headers=keys[number % 4]) for number in range(100)]
         )

@@ -24,7 +24,7 @@ class Caller:
     groups: frozenset[str] | None = None
     """groups of campaigns that the caller is bound to; None: all campaigns"""
 
-    def must(self, scope: Scope) -> None:
+    def require_scope(self, scope: Scope) -> None:
         """Raise a Problem (403) unless the caller has `scope`."""
         if scope not in self.scopes:
             has = ", ".join(sorted(self.scopes)) or "none"

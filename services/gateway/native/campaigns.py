@@ -189,7 +189,7 @@ async def plan(
     """
     _check_path(body, campaign_id)
     if has_secrets(body):
-        caller.must("manage")
+        caller.require_scope("manage")
     planned = await _planned(gateway, tenants.grouped(body))
     return answer(
         {

@@ -308,7 +308,7 @@ def _endpoint(one: Endpoint) -> dict[str, Any]:
     }
 
 
-def _delivery(one: log.Logged) -> dict[str, Any]:
+def _delivery(one: log.LoggedDelivery) -> dict[str, Any]:
     return {
         "delivery_id": one.delivery_id,
         "event_id": one.event_id,

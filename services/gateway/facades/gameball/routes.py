@@ -172,7 +172,7 @@ async def validate(  # noqa: PLR0917 - FastAPI reads them by name
         validation_code=body.pin,
     )
     if hold:
-        caller.must("redeem")
+        caller.require_scope("redeem")
     verdict = await (gateway.execute(command) if hold else gateway.validate(command))
     if verdict.refused:
         first = verdict.refused[0]

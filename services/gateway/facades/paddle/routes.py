@@ -49,7 +49,7 @@ Params = Annotated[Fields, Depends(fields_of)]
 @router.post("/api/2.1/product/create_coupon")
 async def create_coupon(request: Request, gateway: Here, caller: CanIssue, fields: Params) -> Response:
     """Create a campaign with the terms, and its coupons."""
-    caller.must("manage")
+    caller.require_scope("manage")
     command_id = command_id_of(request)
     campaign_id = f"paddle-{derived_id('paddle', command_id)}"
     definition = campaign_of(campaign_id, fields, gateway.settings.currency)

@@ -39,7 +39,7 @@ async def validate(request: Request, gateway: Here, caller: CanValidate, body: B
     """Validate vouchers; with a session of type LOCK, lock them."""
     order = _order(request, gateway, body.order)
     if body.session is not None:
-        caller.must("redeem")
+        caller.require_scope("redeem")
         verdict, session = await _locked(request, gateway, body, body.session, order)
     else:
         session = None

@@ -66,7 +66,7 @@ async def create_voucher_with_code(
 
 
 async def _create(request: Request, gateway: Gateway, caller: Caller, body: VoucherIn, code: str | None) -> Response:
-    caller.must("manage")
+    caller.require_scope("manage")
     command_id = command_id_of(request)
     campaign_id = f"voucher-{derived_id('voucher', command_id)}"
     definition = campaign_of_voucher(campaign_id, body, gateway.settings.currency)
