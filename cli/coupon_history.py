@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cli.output import count, day, moment, money, say, show_facts, show_json, show_table
-from shared.ledger.queries import CouponDetails, CouponHistory, Happening
+from shared.ledger.queries import CouponDetails, CouponHistory, HistoryEntry
 
 ID_SHOWN = 16
 
@@ -56,7 +56,7 @@ def short_id(command_id: str) -> str:
     return f"{source}{blank}{rest}" if len(rest) <= ID_SHOWN else f"{source}{blank}{rest[: ID_SHOWN - 1]}…"
 
 
-def _description(one: Happening) -> str:
+def _description(one: HistoryEntry) -> str:
     if one.kind == "refused":
         return f"refused, {one.reason}: {one.message}"
     parts = [one.kind]

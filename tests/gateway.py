@@ -37,7 +37,7 @@ class Served:
         made = await keys.create(self.pool, "a test's", scopes)
         return {"Authorization": f"Bearer {made.key}"}
 
-    def another(self) -> httpx.AsyncClient:
+    def anonymous_client(self) -> httpx.AsyncClient:
         """Return a client without a key."""
         return client_of(self.gateway, {})
 
@@ -82,4 +82,4 @@ async def served(
                 yield Served(client, gateway, pool, made.key)
         finally:
             await gateway.drained()
-            housekeeper.let_go()
+            housekeeper.release_lock()

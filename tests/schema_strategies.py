@@ -2,7 +2,7 @@
 
     event_data("order.placed")       data that its model accepts and `problem()` finds valid
     event_json("order.placed")       the same as UTF-8 JSON
-    nasty_event_json("order.placed") bytes that its model refuses: a valid event with one change
+    invalid_event_json("order.placed") bytes that its model refuses: a valid event with one change
     data_of(model)                   data of any pydantic model of `schemas`, for example a campaign's parts
     METADATA, IDENTIFIERS, MOMENTS   the single kinds of value
 
@@ -262,7 +262,7 @@ _DEEP: Final = {"a": _deep(0, 900)}
 
 
 @cache
-def nasty_event_json(type_name: str) -> st.SearchStrategy[bytes]:
+def invalid_event_json(type_name: str) -> st.SearchStrategy[bytes]:
     """Return invalid events of the type: valid ones with one value replaced, removed or cut off."""
 
     def made_wrong(data: dict[str, Any], draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:

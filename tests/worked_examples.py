@@ -14,7 +14,7 @@ from schemas.campaigns import CampaignDefinition
 
 FILE = Path(__file__).with_name("worked_examples.yaml")
 
-Told = tuple[str, dict[str, Any]]
+PublishedEvent = tuple[str, dict[str, Any]]
 """(type, data) of an event"""
 
 
@@ -34,7 +34,7 @@ class Example:
             return self.campaign
         return self.campaign.model_copy(update={"source": self.campaign.source.model_copy(update={"url": url})})
 
-    def issuing_ahead(self) -> CampaignDefinition:
+    def with_pool(self) -> CampaignDefinition:
         """Return the campaign with a pool, so that a test can issue a given code to a given customer."""
         source = self.campaign.source.model_copy(update={"kind": "pool"})
         return self.campaign.model_copy(update={"source": source})
@@ -54,7 +54,7 @@ def read_examples() -> list[Example]:
     ]
 
 
-def of_order(events: list[Told], *, lines: bool) -> dict[str, Any]:
+def of_order(events: list[PublishedEvent], *, lines: bool) -> dict[str, Any]:
     """Summarize the events of an order in the terms of `expect`, with the discount of each line if `lines`."""
     discount, refused, shares = "0.00", {}, Counter[str]()
     for kind, data in events:
@@ -70,7 +70,7 @@ def of_order(events: list[Told], *, lines: bool) -> dict[str, Any]:
     return result
 
 
-def of_issue(events: list[Told], code_like: str | None) -> dict[str, Any]:
+def of_issue(events: list[PublishedEvent], code_like: str | None) -> dict[str, Any]:
     """Summarize the events of a reward in the terms of `expect`, with `code_like` if every code matches it."""
     codes = [data["code"] for kind, data in events if kind == "coupon.issued"]
     refused = [data["reason"] for kind, data in events if kind == "coupon.issue_refused"]

@@ -87,7 +87,7 @@ def export(who: CustomerName) -> None:
 
 async def _export(who: str) -> None:
     async with ledger(role=None) as pool:
-        customer_key = await exporting.find_person(pool, names_of(who))
+        customer_key = await exporting.find_customer_key(pool, names_of(who))
         if customer_key is None:
             raise CommandFailedError(_unknown(who))
         async for part in exporting.document(pool, customer_key):
@@ -188,7 +188,7 @@ async def _letters(traces: Traces) -> list[DeadLetter] | None:
 
 def _names(traces: Traces, letter: DeadLetter) -> bool:
     parts = [letter.record.key, letter.record.value, letter.error_text.encode()]
-    return any(part is not None and traces.written_in(part.decode("utf-8", "replace")) for part in parts)
+    return any(part is not None and traces.is_named_in(part.decode("utf-8", "replace")) for part in parts)
 
 
 def _until(letter: DeadLetter) -> datetime:

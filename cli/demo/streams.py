@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import EVENT_TOPICS, all_topics
 from shared.messaging.connection import client_options
 from shared.messaging.dead_letters import read_back
-from shared.messaging.empty_fetch_pause import be_patient
+from shared.messaging.empty_fetch_pause import pause_after_empty_fetches
 from shared.runtime.settings import KafkaSettings
 
 RECORDS_A_POLL: Final = 5_000
@@ -79,7 +79,7 @@ class StreamReader:
     async def __aenter__(self) -> Self:
         self._consumer.assign(self._partitions)
         await self._consumer.start()
-        be_patient(self._consumer)
+        pause_after_empty_fetches(self._consumer)
         await self._ends.start()
         return self
 

@@ -1,4 +1,4 @@
-"""`python -m services.gateway`: wiring, nothing else."""
+"""Entry point of the gateway: `python -m services.gateway`."""
 
 import asyncio
 import sys
@@ -22,11 +22,11 @@ from shared.runtime.settings import load_settings_or_exit
 
 SERVICE: Final = "gateway"
 READING: Final = 8
-"""Connections beside those of the batches: reads, validations, and answers that are kept."""
+"""Connections in addition to those of batches: reads, validations and recorded responses."""
 
 
 async def main(context: ServiceContext[GatewaySettings]) -> None:
-    """Answer requests until asked to stop; what is under way then is answered."""
+    """Serve requests until asked to stop, then finish current requests."""
     settings = context.settings
     take_short_turns()
     async with service_pool(context, max_size=settings.http_batches + READING) as pool:
@@ -50,5 +50,5 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # as uvicorn itself would choose
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the same choice as uvicorn's
     sys.exit(run_service(main, load_settings_or_exit(GatewaySettings), SERVICE))

@@ -1,4 +1,4 @@
-"""The application: the native API with its documentation, and the facades under their own paths."""
+"""The ASGI application: the native API with its documentation, and the facades under their base paths."""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, imports, jobs, openapi, privacy, reads, redemptions, webhooks
-from services.gateway.problems import Problem, answer_http, answer_invalid, answer_problem
+from services.gateway.problems import Problem, handle_http_error, handle_invalid_request, handle_problem
 from shared.runtime.http_server import SafeHeaders
 
 ROUTERS = (
@@ -33,28 +33,28 @@ FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
     "paddle_path": paddle.create,
     "voucherify_path": voucherify.create,
 }
-"""Setting that holds the base path → the module's `create`."""
+"""Setting of the base path → `create` function of the facade."""
 
 
 class Application(FastAPI):
-    """An application whose every answer has the headers that keep browsers careful, those of its bugs too."""
+    """An application that adds browser security headers to every response, including errors."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the headers around everything."""
+        """Add the headers outside of all other middleware."""
         return SafeHeaders(super().build_middleware_stack())
 
 
 def create_app(gateway: Gateway) -> FastAPI:
-    """The whole gateway as one ASGI application; `gateway` must be closed by who opened it."""
+    """Build the ASGI application of the gateway. The caller stays responsible for closing `gateway`."""
     app = Application(
         title="Couponry",
         version=version("couponry"),
         docs_url=None,
         redoc_url=None,
         exception_handlers={
-            Problem: answer_problem,
-            RequestValidationError: answer_invalid,
-            HTTPException: answer_http,
+            Problem: handle_problem,
+            RequestValidationError: handle_invalid_request,
+            HTTPException: handle_http_error,
         },
     )
     app.state.gateway = gateway

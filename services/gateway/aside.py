@@ -1,4 +1,4 @@
-"""Work of one request that others would notice is done aside, in a thread, where they get their turn in between."""
+"""Run long work of one request in a thread, so that other requests are not delayed."""
 
 import asyncio
 import sys
@@ -8,18 +8,18 @@ from typing import Final, TypeVar
 _Made = TypeVar("_Made")
 
 LARGE: Final = 2_000
-"""Entries of an answer from which on writing it takes milliseconds."""
+"""Entries from which on serializing a response takes milliseconds."""
 
 TURN_SECONDS: Final = 0.0005
-"""For how long a thread keeps the interpreter while another one wants it. Python's own 5 ms would be added to each of
-the ten or so moments at which an ordinary request needs it."""
+"""The thread switch interval. With Python's default of 5 ms, an ordinary request would wait that long about ten times
+during long work in another thread."""
 
 
 async def aside(size: int, make: Callable[[], _Made]) -> _Made:
-    """What `make` gives; made in a thread where it has `size` LARGE or more."""
+    """Return the result of `make`, which runs in a thread if `size` is at least LARGE."""
     return make() if size < LARGE else await asyncio.to_thread(make)
 
 
 def take_short_turns() -> None:
-    """Let the threads of this process take turns of TURN_SECONDS."""
+    """Set the thread switch interval of this process to TURN_SECONDS."""
     sys.setswitchinterval(TURN_SECONDS)

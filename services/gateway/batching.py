@@ -27,7 +27,7 @@ class OverloadedError(Exception):
     """The queue is full; another request would wait too long."""
 
 
-NOT_NOW: Final[tuple[type[BaseException], ...]] = (
+TEMPORARY_ERRORS: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
     *NOT_MIGRATED,
     LedgerUnavailableError,
@@ -54,7 +54,7 @@ class MicroBatcher(Generic[Asked, Answered]):
         size: int,
         batches: int = 1,
         waiting: int = 10_000,
-        for_all: tuple[type[BaseException], ...] = NOT_NOW,
+        for_all: tuple[type[BaseException], ...] = TEMPORARY_ERRORS,
     ) -> None:
         self._work = work
         self._size = size

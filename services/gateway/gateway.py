@@ -1,4 +1,4 @@
-"""What a route works with: the engine behind its batcher, the pool for reads, and who may ask how often."""
+"""Shared state of a gateway process: command batching, the pool for reads, and limits."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from fastapi import Request
 
 from services.gateway import tenants
 from services.gateway.access.failures import Failures
-from services.gateway.access.guesses import Guesses, Ticket, looking_up, unknown_in
+from services.gateway.access.guesses import Guesses, Ticket, count_unknown, reserve_guesses
 from services.gateway.access.keys import Keys
-from services.gateway.access.rates import AtOnce, Rates
+from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
-from services.gateway.batching import NOT_NOW, MicroBatcher, OverloadedError
+from services.gateway.batching import TEMPORARY_ERRORS, MicroBatcher, OverloadedError
 from services.gateway.heavy.handed import Elsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
@@ -27,27 +27,27 @@ from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
-from shared.ledger.engine import UNTAKEABLE, Answer, Engine, Rejected
+from shared.ledger.engine import INVALID_VALUE_ERRORS, Answer, Engine, Rejected
 from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
 CHANNEL: Final = "http"
 EXPORTS_AT_ONCE: Final = 2
-"""Each looks through all events and kept answers; further ones wait for their turn."""
+"""Each export scans all events and recorded responses; further ones wait."""
 
 MANY_SHARES: Final = 2_000
-"""Codes times lines from which on deciding, and writing each line's share, takes some 5 ms."""
+"""Codes times lines from which on deciding and writing each line's share takes about 5 ms."""
 
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
 BUG: Final = (
-    "This is a bug of the gateway's; its log has the details. What the request asked for was not done unless a retry "
-    "under the same Idempotency-Key says so."
+    "This is a bug in the gateway; its log has the details. The request was not executed, unless a retry with the same "
+    "Idempotency-Key reports success."
 )
 
 
 class Gateway:
-    """One gateway process: everything that its routes share."""
+    """State that all routes of a gateway process share."""
 
     def __init__(self, pool: Pool, settings: GatewaySettings) -> None:
         self.pool = pool
@@ -58,8 +58,8 @@ class Gateway:
         self.keys = Keys(pool, failures)
         self.tokens = Tokens(settings, failures)
         self.rates = Rates(settings.http_rate_per_minute)
-        self.callers_at_once = AtOnce(settings.http_at_once, "of one caller")
-        self.addresses_at_once = AtOnce(settings.http_at_once_per_address, "from one address")
+        self.callers_at_once = ConcurrencyLimit(settings.http_at_once, "of one caller")
+        self.addresses_at_once = ConcurrencyLimit(settings.http_at_once_per_address, "from one address")
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
         self.bodies = Room(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
@@ -71,33 +71,32 @@ class Gateway:
             size=settings.http_batch_size,
             batches=settings.http_batches,
             waiting=settings.http_waiting,
-            for_all=NOT_NOW,
+            for_all=TEMPORARY_ERRORS,
         )
 
     def hand_over_to(self, process: HeavyProcess) -> None:
-        """Have heavy requests answered by another process from now on."""
+        """Answer heavy requests in `process` from now on."""
         self.process = process
         self.heavy = Elsewhere()
 
     def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
-        """Raise TakesLongError where another process is to answer the request, as its command takes much work.
+        """Raise TakesLongError if `command` is heavy and the heavy process has to answer the request.
 
-        For routes that are about to execute it and have done nothing yet.
+        To be called before a route changes anything.
         """
         order = command.order
         if self.process is not None and order is not None and len(command.codes) * len(order.lines) > MANY_SHARES:
             raise TakesLongError
 
     async def execute(self, command: Command) -> Verdict:
-        """The verdict on `command`, executed with what arrives beside it.
+        """Execute `command` in a batch with concurrent ones and return its verdict.
 
-        Raises a Problem for a command that no verdict can be had on; LedgerUnavailableError and OverloadedError for
-        later.
+        Raises a Problem for a command that can't be decided. LedgerUnavailableError and OverloadedError: retry later.
         """
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
-            answer = await self._commands.submit(tenants.bound(command))
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
+            answer = await self._commands.submit(tenants.restrict_to_groups(command))
             if isinstance(answer, Verdict):
-                self._judge(ticket, command, answer)
+                self._count_guesses(ticket, command, answer)
         if isinstance(answer, Rejected):
             raise rejection(answer)
         if answer.refused:
@@ -105,75 +104,79 @@ class Gateway:
         return answer
 
     async def validate(self, command: Command) -> Verdict:
-        """The verdict that `command` would get now; nothing is changed."""
+        """Return the verdict that `command` would get now, without changing anything."""
         if isinstance(command, RedeemCoupons | LockCoupons):
             self.weigh(command)
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
-                verdict = await validation.validate(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+                verdict = await validation.validate(
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
-            except UNTAKEABLE as error:
-                raise untakeable(str(error)) from None
-            self._judge(ticket, command, verdict)
+            except INVALID_VALUE_ERRORS as error:
+                raise invalid_value(str(error)) from None
+            self._count_guesses(ticket, command, verdict)
         return verdict
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
-        """Every rule for the one code of `command`, whatever refuses it first."""
-        async with looking_up(self.guesses.attempts_of(command)) as ticket:
+        """Evaluate every rule for the single code of `command`, also those after the first refusal."""
+        async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
-                explanation = await validation.explain(self.pool, tenants.bound(command), self.campaigns, self.heavy)
+                explanation = await validation.explain(
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
-            except UNTAKEABLE as error:
-                raise untakeable(str(error)) from None
-            self._judge(ticket, command, explanation.verdict)
+            except INVALID_VALUE_ERRORS as error:
+                raise invalid_value(str(error)) from None
+            self._count_guesses(ticket, command, explanation.verdict)
         return explanation
 
-    def _judge(self, ticket: Ticket | None, command: Command, verdict: Verdict) -> None:
-        """Report what the command named that nobody knows."""
-        self.guesses.learn((*verdict.accepted, *verdict.refused))
+    def _count_guesses(self, ticket: Ticket | None, command: Command, verdict: Verdict) -> None:
+        """Count the unknown codes, locks and customers that the command named."""
+        self.guesses.remember_codes((*verdict.accepted, *verdict.refused))
         if ticket is not None:
-            ticket.report(unknown_in(command, verdict.refused))
+            ticket.report(count_unknown(command, verdict.refused))
 
     async def drained(self) -> None:
-        """Wait until no command is under way."""
+        """Wait until all commands are finished."""
         await self._commands.drained()
 
 
 def gateway_of(request: Request) -> Gateway:
-    """The gateway behind the application that answers `request`."""
+    """Return the gateway of the application that handles `request`."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
 def command_id_of(request: Request) -> str:
-    """The id of the command that `request` gives: the same for the same Idempotency-Key of the same caller."""
+    """Return the command id of `request`: the same for the same Idempotency-Key of the same caller."""
     key = request.headers.get("idempotency-key")
     name = request.state.caller.name
     return f"/couponry/http/{name} {key if key and request.method == 'POST' else uuid4()}"
 
 
 def rejection(rejected: Rejected) -> Problem:
-    """A command that got no verdict, as a problem."""
+    """Return the problem for a command that got no verdict."""
     if rejected.error_class == "CommandIdReused":
         return Problem(422, "idempotency_key_reused", rejected.text)
     if rejected.is_bug:
         return Problem(500, "internal_error", BUG)
-    return untakeable(rejected.text)
+    return invalid_value(rejected.text)
 
 
-def untakeable(why: str) -> Problem:
-    """A value that no ledger takes."""
-    return Problem(422, "invalid_request", f"The ledger can't take this request: {why}")
+def invalid_value(why: str) -> Problem:
+    """Return the problem for a value that the ledger can't store."""
+    return Problem(422, "invalid_request", f"The ledger can't store a value of the request: {why}")
 
 
 def refusal(verdict: Verdict | Sequence[RefusedCoupon]) -> Problem:
-    """A refused verdict as a problem: its first reason, with all that was refused."""
+    """Return the problem for a refused verdict: its first reason, with all refused coupons as details."""
     refused = verdict.refused if isinstance(verdict, Verdict) else verdict
     first = min(refused, key=lambda one: list(Reason).index(one.reason)) if refused else None
     if first is None:
-        return Problem(REFUSED, "conflict", "Nothing was asked for that could be done.")
+        return Problem(REFUSED, "conflict", "The request names nothing that could be changed.")
     return Problem(
         STATUSES.get(first.reason, REFUSED),
         first.reason.value,
@@ -183,7 +186,7 @@ def refusal(verdict: Verdict | Sequence[RefusedCoupon]) -> Problem:
 
 
 def refused_coupon(refused: RefusedCoupon) -> dict[str, object]:
-    """One refusal, as JSON."""
+    """Return a refusal as a JSON object."""
     return {
         "code": refused.code,
         "coupon_id": refused.coupon_id,

@@ -1,7 +1,7 @@
-"""What every request passes before its route: who it is from, how often they ask, and whether it was answered before.
+"""Checks before every route: authentication, rate and concurrency limits, and idempotency keys.
 
-`Guarded` is the route class of every router here and in the facades, so no route can be without it. How a caller shows
-who they are is the application's: `app.state.identify`.
+`Guarded` is the route class of every router here and in the facades, so every route has these checks. Each application
+defines how callers authenticate: `app.state.identify`.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.gateway.access.callers import CALLING, Caller, Scope
+from services.gateway.access.callers import CURRENT_CALLER, Caller, Scope
 from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
-from services.gateway.batching import NOT_NOW
+from services.gateway.batching import TEMPORARY_ERRORS
 from services.gateway.gateway import BUG, Gateway, gateway_of
 from services.gateway.heavy.handed import HANDED, Handed, HandedAnswer, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
@@ -34,14 +34,14 @@ log = get_logger("gateway")
 
 Handler = Callable[[Request], Awaitable[Response]]
 STREAMED: Final = "x-streamed-body"
-"""In a route's `openapi_extra`: its body is read as a stream, so it has no bound and no idempotency key."""
+"""In a route's `openapi_extra`: the body is read as a stream, without size limit and idempotency key."""
 
 UNKEPT: Final = frozenset({401, 403, 408, 409, 429})
-"""Answers that say nothing of the request itself; it may be tried again under the same key."""
+"""Responses that don't depend on the request itself; it may be retried with the same idempotency key."""
 
 
 class Guarded(APIRoute):
-    """A route behind authentication, rates and idempotency keys."""
+    """A route with authentication, rate limits and idempotency keys."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -59,10 +59,10 @@ class Guarded(APIRoute):
                 status = 422
                 raise
             except Exception as error:
-                log.exception("a bug: answered as an internal error", path=request.url.path)
+                log.exception("bug in a route: responded with 500", path=request.url.path)
                 raise Problem(500, "internal_error", BUG) from error
             finally:
-                if HANDED not in request.scope:  # else the process that handed it over counts
+                if HANDED not in request.scope:  # otherwise the gateway process counts the response
                     telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
                     telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
             return response
@@ -73,32 +73,34 @@ class Guarded(APIRoute):
                 async with asyncio.timeout(None if streamed else gateway.settings.http_answer_seconds):
                     return await _guarded(request, gateway, answer, streamed)
             except TimeoutError:
-                raise not_now("no answer in time") from None
+                raise unavailable("the request timed out") from None
             except asyncpg.DataError as error:
                 raise Problem(
-                    422, "invalid_request", f"The ledger can't take a value of the request: {error}"
+                    422, "invalid_request", f"The ledger can't store a value of the request: {error}"
                 ) from None
-            except EncryptionError as error:  # a key is missing: a person has to set it
+            except EncryptionError as error:  # an operator has to set the missing key
                 raise Problem(503, "unavailable", str(error)) from error
-            except NOT_NOW as error:
-                raise not_now(repr(error)) from error
-            except ClientDisconnect:  # nobody reads this; it is counted
-                raise Problem(400, "invalid_request", "The client left before its request was whole.") from None
+            except TEMPORARY_ERRORS as error:
+                raise unavailable(repr(error)) from error
+            except ClientDisconnect:  # the response is not sent, only counted
+                raise Problem(
+                    400, "invalid_request", "The client disconnected before the request was complete."
+                ) from None
 
         return guarded
 
 
 async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
-    """The answer to a request that passes: a bound after the other, the cheap ones first, its body last."""
+    """Check a request and return the response of its route. Cheap checks come first; the body is read last."""
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
-        raise Problem(422, "invalid_request", "The address holds the character NUL, which nothing here is called by.")
+        raise Problem(422, "invalid_request", "The URL contains the character NUL, which is not allowed.")
     if HANDED in request.scope:
         return await _handed_over(request, gateway, answer)
     address = address_of(request)
     with gateway.addresses_at_once.one(address):
         caller: Caller = await request.app.state.identify(request, gateway)
         request.state.caller = caller
-        CALLING.set(caller)
+        CURRENT_CALLER.set(caller)
         with gateway.callers_at_once.one(caller.name):
             headers = await gateway.rates.admit(caller)
             ticket = gateway.guesses.ticket(caller.name, address, request.app.title)
@@ -118,7 +120,7 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
 
 
 async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
-    """The answer of the process for heavy requests, which looks after idempotency keys itself."""
+    """Return the response of the heavy process, which handles the idempotency key itself."""
     try:
         await ticket.begin()
         return await process.answer(request, caller_of(request), ticket)
@@ -127,10 +129,10 @@ async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) ->
 
 
 async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> Response:
-    """The answer to a request that another process handed over after everything that comes before its route."""
+    """Answer a request in the heavy process. The gateway process has already made all checks."""
     handed: Handed = request.scope[HANDED]
     request.state.caller = handed.caller
-    CALLING.set(handed.caller)
+    CURRENT_CALLER.set(handed.caller)
     request.state.guesses = handed.ticket
     response = await _counted(request, gateway, answer, handed.ticket, streamed=False, once=handed.once)
     handed.answered = True
@@ -140,9 +142,9 @@ async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> R
 async def _counted(
     request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, *, streamed: bool, once: bool = True
 ) -> Response:
-    """The answer, sent after what it says there is none of was counted. `once`: looking after idempotency keys."""
+    """Return the response of a route, after counting its wrong guesses. `once`: handle the idempotency key."""
 
-    async def told(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
             response = await answer(request)
         except TakesLongError:
@@ -160,13 +162,13 @@ async def _counted(
     try:
         await ticket.begin(waits=not streamed and HANDED not in request.scope)
         place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
-        return await told(request) if place is None or streamed else await _once(request, gateway, told, place)
+        return await respond(request) if place is None or streamed else await _once(request, gateway, respond, place)
     finally:
         await ticket.end()
 
 
 async def _once(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
-    """The kept answer, or the route's, kept before it is sent."""
+    """Return the recorded response of the key, or record the route's response before it is sent."""
     target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
     content_type = request.headers.get("content-type", "")
     asked = fingerprint(request.method, target, content_type, await request.body())
@@ -174,7 +176,7 @@ async def _once(request: Request, gateway: Gateway, answer: Handler, place: Plac
     if kept is not None:
         return Response(kept.body, kept.status, {"Idempotent-Replayed": "true"}, kept.media_type or None)
     try:
-        response = await _told(request, answer)
+        response = await _response_of(request, answer)
         if response.status_code >= 500 or response.status_code in UNKEPT or not isinstance(response.body, bytes):
             return response
         media_type = response.headers.get("content-type", "")
@@ -184,26 +186,26 @@ async def _once(request: Request, gateway: Gateway, answer: Handler, place: Plac
         gateway.idempotency.give_up(place)
 
 
-async def _told(request: Request, answer: Handler) -> Response:
-    """The route's answer; what it raises as the application tells it, since that is an answer too."""
+async def _response_of(request: Request, answer: Handler) -> Response:
+    """Return the response of a route. Errors that it raises are rendered by the application's handlers."""
     try:
         return await answer(request)
     except (Problem, RequestValidationError, HTTPException) as error:
         kinds = (kind for kind in type(error).__mro__ if kind in request.app.exception_handlers)
         handler = request.app.exception_handlers[next(kinds)]
-        told: Response = await handler(request, error)
-        return told
+        response: Response = await handler(request, error)
+        return response
 
 
 async def early_body(request: Request) -> None:
-    """Read a body that says who calls, which nobody has said yet: a small one. Raises a Problem (413)."""
+    """Read a small body that identifies its caller, before authentication. Raises a Problem (413)."""
     await _read(request, EARLY_BODY_BYTES)
 
 
 async def _bounded_body(request: Request, gateway: Gateway) -> int:
-    """Read the body, which later reads find read. Return what it takes of `gateway.bodies`.
+    """Read the body into the request. Return the number of bytes taken from `gateway.bodies`.
 
-    Raises a Problem (413); OverloadedError where the bodies of others fill the memory that there is for them.
+    Raises a Problem (413), or OverloadedError if other bodies use up the memory for bodies.
     """
     taken = 0
 
@@ -223,8 +225,8 @@ async def _bounded_body(request: Request, gateway: Gateway) -> int:
 async def _read(request: Request, most: int, take: Callable[[int], None] = lambda size: None) -> None:
     if hasattr(request, "_body"):
         return
-    told = request.headers.get("content-length")
-    if told is not None and told.isdecimal() and int(told[:20]) > most:
+    content_length = request.headers.get("content-length")
+    if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > most:
         raise _too_large(most)
     chunks: list[bytes] = []
     size = 0
@@ -238,11 +240,11 @@ async def _read(request: Request, most: int, take: Callable[[int], None] = lambd
 
 
 def _too_large(most: int) -> Problem:
-    return Problem(413, "too_large", f"A body has at most {most:,} bytes here.")
+    return Problem(413, "too_large", f"The body is too large. At most {most:,} bytes are accepted.")
 
 
 def report_unknown(request: Request, unknown: int) -> None:
-    """Count so many guesses for an answer that says "none" without a 404. What `Gateway` is asked counts by itself."""
+    """Count `unknown` wrong guesses for a response that finds nothing but is not a 404. `Gateway` counts its own."""
     ticket: Ticket = request.state.guesses
     ticket.report(unknown)
 
@@ -254,11 +256,11 @@ def _place(request: Request, caller: Caller) -> Place | None:
     return caller.name, check_key(key)
 
 
-def not_now(why: str) -> Problem:
-    """The ledger is away, or too much waits: nothing is lost, and the same request later is right."""
-    log.warning("not answered", problem=why)
+def unavailable(why: str) -> Problem:
+    """Return the 503 for an unavailable ledger or a full queue. The request can be retried unchanged."""
+    log.warning("responded with 503", problem=why)
     return Problem(
-        503, "unavailable", "The ledger doesn't answer at the moment. Send the same request again, under the same "
+        503, "unavailable", "The ledger is temporarily unavailable. Retry the same request, with the same "
         "Idempotency-Key if it changes something.",
         headers={"Retry-After": "1"},
     )  # fmt: skip
@@ -270,37 +272,37 @@ def _add(response: Response, headers: Mapping[str, str]) -> None:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who the request is from."""
+    """Return the caller that the request was authenticated as."""
     caller: Caller = request.state.caller
     return caller
 
 
 async def here(request: Request) -> Gateway:
-    """A dependency: the gateway. Not a plain function, since FastAPI takes those to another thread."""
+    """Return the gateway (dependency). Async, because FastAPI runs plain functions in another thread."""
     return gateway_of(request)
 
 
 def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency: the caller, who must have the scope."""
+    """Build a dependency that returns the caller and requires `scope`."""
 
-    async def who(request: Request) -> Caller:
+    async def caller_with_scope(request: Request) -> Caller:
         caller = caller_of(request)
-        caller.must(scope)
+        caller.require_scope(scope)
         return caller
 
-    return who
+    return caller_with_scope
 
 
-async def sees_all(request: Request) -> None:
-    """A dependency: nobody who is bound to groups of campaigns."""
-    caller_of(request).must_see_all()
+async def require_unrestricted(request: Request) -> None:
+    """Refuse callers that are limited to some groups of campaigns (dependency)."""
+    caller_of(request).require_all_groups()
 
 
 Here = Annotated[Gateway, Depends(here)]
-MayIssue = Annotated[Caller, Depends(needs("issue"))]
-MayValidate = Annotated[Caller, Depends(needs("validate"))]
-MayRedeem = Annotated[Caller, Depends(needs("redeem"))]
-MayManage = Annotated[Caller, Depends(needs("manage"))]
-MayRead = Annotated[Caller, Depends(needs("read"))]
-MayErase = Annotated[Caller, Depends(needs("privacy"))]
-"""What routes ask for: the gateway, and a caller with a scope."""
+CanIssue = Annotated[Caller, Depends(needs("issue"))]
+CanValidate = Annotated[Caller, Depends(needs("validate"))]
+CanRedeem = Annotated[Caller, Depends(needs("redeem"))]
+CanManage = Annotated[Caller, Depends(needs("manage"))]
+CanRead = Annotated[Caller, Depends(needs("read"))]
+CanErase = Annotated[Caller, Depends(needs("privacy"))]
+"""Parameter types of routes: the gateway, and a caller with a scope."""

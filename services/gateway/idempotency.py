@@ -198,9 +198,9 @@ class Housekeeper:
                     log.warning("housekeeping waits for the ledger", error=repr(error))
                 await sleep_unless(stopping, self._pause_seconds)
         finally:
-            self.let_go()
+            self.release_lock()
 
-    def let_go(self) -> None:
+    def release_lock(self) -> None:
         """Release the lock: this process answers no more requests."""
         if self._connection is not None:
             self._connection.terminate()

@@ -87,17 +87,17 @@ def response_of(problem: Problem) -> Response:
     return Response(orjson.dumps(problem.document()), problem.status, problem.headers, MEDIA_TYPE)
 
 
-async def answer_problem(request: Request, error: Exception) -> Response:
+async def handle_problem(request: Request, error: Exception) -> Response:
     """Handle a `Problem`."""
     return response_of(cast("Problem", error))
 
 
-async def answer_invalid(request: Request, error: Exception) -> Response:
+async def handle_invalid_request(request: Request, error: Exception) -> Response:
     """Handle a request that FastAPI finds invalid."""
     return response_of(problem_of(cast("RequestValidationError", error)))
 
 
-async def answer_http(request: Request, error: Exception) -> Response:
+async def handle_http_error(request: Request, error: Exception) -> Response:
     """Handle errors of the framework, such as an unknown path or an unsupported method."""
     error = cast("HTTPException", error)
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}

@@ -1,4 +1,4 @@
-"""uvicorn under the service's own signals, health and bounds."""
+"""Run uvicorn with the service's own signal handling, health checks and limits."""
 
 import asyncio
 import resource
@@ -19,22 +19,22 @@ from shared.runtime.shutdown import sleep_unless
 log = get_logger("gateway")
 
 BACKLOG: Final = 512
-"""Connections that the kernel keeps until they are accepted; all of them may be accepted at a time."""
+"""Connections that the kernel queues until they are accepted; all may be accepted at once."""
 
 KEEP_ALIVE_SECONDS: Final = 75
-"""Above the minute for which load balancers keep connections, so that they close first."""
+"""Longer than the 60 seconds of common load balancers, so that they close connections first."""
 
 BEAT_SECONDS: Final = 1.0
 OWN_DESCRIPTORS: Final = 64
-"""Kept for the ledger's connections, the event loop and files."""
+"""File descriptors reserved for ledger connections, the event loop and files."""
 
 MOST_DESCRIPTORS: Final = 65_536
 
 
 async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
-    """Serve `app` until asked to stop, then answer what is under way. Raises OperatorError for a port that is taken."""
+    """Serve `app` until asked to stop, then finish current requests. Raises OperatorError if the port is taken."""
     settings = context.settings
-    connections, backlog = room(settings.http_connections)
+    connections, backlog = connection_limits(settings.http_connections)
     listener = _listener(settings.http_host, settings.http_port, backlog)
     server = BoundedServer(
         app,
@@ -48,7 +48,7 @@ async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
     log.info("listening", host=settings.http_host, port=settings.http_port, connections=connections)
     try:
         while not serving.done() and not await sleep_unless(context.stopping, BEAT_SECONDS):
-            context.health.note_progress()  # the loop turns: that is all the progress an idle gateway makes
+            context.health.note_progress()  # an idle gateway only shows that its event loop runs
     finally:
         server.should_exit = True
         await serving
@@ -56,7 +56,7 @@ async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
 
 
 def limits_of(settings: GatewaySettings, connections: int) -> HttpLimits:
-    """What the gateway's server takes before anybody is known."""
+    """Return the connection limits that apply before authentication."""
     return HttpLimits(
         connections=connections,
         connections_per_address=min(settings.http_connections_per_address, connections),
@@ -64,11 +64,11 @@ def limits_of(settings: GatewaySettings, connections: int) -> HttpLimits:
     )
 
 
-def room(wanted: int) -> tuple[int, int]:
-    """Return how many connections there are descriptors for, at most `wanted`, and the backlog beside them.
+def connection_limits(wanted: int) -> tuple[int, int]:
+    """Return the number of connections that file descriptors allow (at most `wanted`), and the backlog.
 
-    The process's own bound is raised as far as it may. Without descriptors left nobody could be accepted, not even to
-    take the place of an idle connection.
+    Raises the soft limit of the process as far as allowed. Some descriptors stay free: a new connection has to be
+    accepted before it can replace an idle one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
@@ -79,14 +79,16 @@ def room(wanted: int) -> tuple[int, int]:
     backlog = max(min(free // 4, BACKLOG), 8)
     connections = min(wanted, free - backlog)
     if connections < wanted:
-        log.warning("fewer connections than set: too few file descriptors", connections=connections, descriptors=soft)
+        log.warning(
+            "fewer connections than configured: too few file descriptors", connections=connections, descriptors=soft
+        )
     return connections, backlog
 
 
 def _listener(host: str, port: int, backlog: int) -> socket.socket:
-    """A socket that several gateways of one machine may share: the kernel spreads connections over them."""
+    """Open a port that several gateways of one machine may share: the kernel distributes connections."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only where it is.
+    # asyncio sets TCP_NODELAY (small responses are sent at once) only if the protocol is given.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,6 +98,6 @@ def _listener(host: str, port: int, backlog: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OperatorError(
-            f"{PREFIX}HTTP_PORT={port} can't be opened on {host}: {error.strerror or error}; set another one."
+            f"{PREFIX}HTTP_PORT={port} can't be opened on {host}: {error.strerror or error}. Set another port."
         ) from None
     return listener

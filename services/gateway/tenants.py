@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from schemas.campaigns import CampaignDefinition
-from services.gateway.access.callers import CALLING, Caller, groups_at_hand
+from services.gateway.access.callers import CURRENT_CALLER, Caller, current_groups
 from services.gateway.problems import Problem
 from shared.domain.model.commands import Command
 from shared.ledger import campaigns, queries
@@ -28,19 +28,19 @@ class _HiddenError(Exception):
 
 def groups() -> list[str] | None:
     """Return the caller's groups as an SQL parameter; NULL for all campaigns."""
-    bound_to = groups_at_hand()
+    bound_to = current_groups()
     return None if bound_to is None else sorted(bound_to)
 
 
 def sees(group: str | None) -> bool:
     """Return whether the caller may see campaigns of this group."""
-    caller = CALLING.get()
+    caller = CURRENT_CALLER.get()
     return caller is None or caller.sees(group)
 
 
-def bound(command: SomeCommand) -> SomeCommand:
+def restrict_to_groups(command: SomeCommand) -> SomeCommand:
     """Restrict the command to the caller's groups: campaigns of other groups don't exist for it."""
-    bound_to = groups_at_hand()
+    bound_to = current_groups()
     return command if bound_to is None else replace(command, groups=bound_to)  # type: ignore[arg-type]
 
 
@@ -57,7 +57,7 @@ async def save(gateway: "Gateway", definition: CampaignDefinition, *, new: bool)
     Raises a Problem if its group isn't the caller's, and the errors of `campaigns.save`.
     """
     definition = grouped(definition)
-    if new or groups_at_hand() is None:
+    if new or current_groups() is None:
         await campaigns.save(gateway.pool, [definition], new=new)
     elif await change(gateway, definition.campaign_id, lambda _: definition) is None:
         await campaigns.save(gateway.pool, [definition], new=True)
@@ -88,7 +88,7 @@ def grouped(definition: CampaignDefinition) -> CampaignDefinition:
 
     Raises a Problem (403, 422) if its group isn't one of the caller's.
     """
-    caller: Caller | None = CALLING.get()
+    caller: Caller | None = CURRENT_CALLER.get()
     if caller is None or caller.groups is None or definition.group in caller.groups:
         return definition
     mine = ", ".join(sorted(caller.groups))

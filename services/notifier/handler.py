@@ -16,7 +16,7 @@ from services.notifier.rule import event_uuid, notification_id, notification_of
 from services.notifier.webhooks.deliveries import SQL_PACKAGE, Message, enqueue, payload, wanted_types
 from shared.ledger import outbox
 from shared.ledger.database import Connection, Pool
-from shared.ledger.engine import UNTAKEABLE
+from shared.ledger.engine import INVALID_VALUE_ERRORS
 from shared.ledger.journal import look_up, same_request
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
@@ -72,7 +72,7 @@ class NotificationHandler:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 recorded = await self._execute(connection, first)
-        except UNTAKEABLE as error:
+        except INVALID_VALUE_ERRORS as error:
             if len(entries) == 1:
                 return [_poison(entries[0], type(error).__name__, str(error))]
             half = len(entries) // 2

@@ -48,7 +48,7 @@ CONFLICTS: Final[tuple[type[BaseException], ...]] = (
 )
 """Errors that mean another batch holds the same rows, or inserted them first (a unique violation). Retry the batch."""
 
-UNTAKEABLE: Final[tuple[type[BaseException], ...]] = (
+INVALID_VALUE_ERRORS: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.RaiseError,
@@ -209,7 +209,7 @@ class Engine:
             else:
                 return answers[command.command_id]
         cause = error.__cause__ if isinstance(error, _ExpiryError) else error
-        if isinstance(cause, UNTAKEABLE):
+        if isinstance(cause, INVALID_VALUE_ERRORS):
             log.warning("command_rejected", command_id=command.command_id, error=str(cause))
             return Rejected(command.command_id, type(cause).__name__, str(cause))
         return _bug(command, error)
@@ -227,7 +227,7 @@ class Engine:
                 await self.sweep_expired()
             except CONFLICTS as conflict:
                 if run == RUNS:
-                    if isinstance(conflict, UNTAKEABLE):
+                    if isinstance(conflict, INVALID_VALUE_ERRORS):
                         raise  # the key stays taken, so a command of this batch is the cause
                     raise LedgerUnavailableError(
                         f"A batch conflicted with others {RUNS} times in a row: {conflict!r}"

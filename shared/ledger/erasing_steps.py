@@ -243,7 +243,7 @@ async def _write_deliveries(connection: Connection, target: Target, records: Seq
 
 
 async def _write_answers(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    named = [record for record in records if target.traces.written_in(record["text"])]
+    named = [record for record in records if target.traces.is_named_in(record["text"])]
     if named:
         keys = [record["idempotency_key"] for record in named]
         await connection.execute(sql("erasure_answers"), [record["caller"] for record in named], keys)

@@ -54,7 +54,7 @@ TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
 """Sections found by their text, with the same queries as in an erasure."""
 
 
-async def find_person(pool: Pool, names: Sequence[Identifier]) -> Person | None:
+async def find_customer_key(pool: Pool, names: Sequence[Identifier]) -> Person | None:
     """Return the person with the first known one of `names`."""
     async with pool.acquire() as connection:
         key = await person_of(connection, names)
@@ -117,7 +117,7 @@ async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: 
             sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.digit_patterns(), now, *after
         )
         for record in records:
-            if record["text"] is not None and traces.written_in(record["text"]):
+            if record["text"] is not None and traces.is_named_in(record["text"]):
                 row = {name: value for name, value in record.items() if name != "text"}
                 yield orjson.dumps(row | {"content": _content(record["text"])}, default=str)
         if len(records) < ROWS_OF_TEXT:

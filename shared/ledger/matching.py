@@ -26,7 +26,7 @@ Wanted = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WantedCoupons:
     """The coupons to issue for an event: to its customer, and to the referring customer."""
 
     customer: Wanted = ()
@@ -65,20 +65,20 @@ class MatchIndex:
             for event, tables in shapes.items()
         }
 
-    def matching(self, event_type: str, data: Event) -> Asked:
+    def matching(self, event_type: str, data: Event) -> WantedCoupons:
         """Return what the matching rules issue. If several rules of a campaign match, the greatest number counts for
         each receiver, not the sum.
         """
         return _wanted(self._found(event_type, data), data)
 
-    def named(self, campaign_id: str, event_type: str, data: Event) -> Asked:
+    def named(self, campaign_id: str, event_type: str, data: Event) -> WantedCoupons:
         """Return what the campaign named by an event issues; nothing if none of its rules matches.
 
         An unknown campaign is passed on, so that the refusal names it.
         """
         campaign = self._campaigns.get(campaign_id)
         if campaign is None:
-            return Asked(((campaign_id, 1),))
+            return WantedCoupons(((campaign_id, 1),))
         return _wanted([(campaign_id, rule) for rule in campaign.issues_on if _matches(rule, event_type, data)], data)
 
     def _found(self, event_type: str, data: Event) -> Iterator[tuple[str, IssueRule]]:
@@ -88,7 +88,7 @@ class MatchIndex:
                 yield from table.get(values, ())
 
 
-def _wanted(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
+def _wanted(found: Iterable[tuple[str, IssueRule]], data: Event) -> WantedCoupons:
     """Return what the matching rules issue. Conditions are evaluated last, because they cost more than a look-up."""
     event: EventValues | None = None
     work = 0
@@ -115,7 +115,7 @@ def _wanted(found: Iterable[tuple[str, IssueRule]], data: Event) -> Asked:
             customer[campaign_id] = max(rule.coupons, customer.get(campaign_id, 0))
         if rule.to != "customer":
             referrer[campaign_id] = max(rule.coupons, referrer.get(campaign_id, 0))
-    return Asked(tuple(sorted(customer.items())), tuple(sorted(referrer.items())))
+    return WantedCoupons(tuple(sorted(customer.items())), tuple(sorted(referrer.items())))
 
 
 def _matches(rule: IssueRule, event_type: str, data: Event) -> bool:

@@ -47,7 +47,7 @@ class CouponDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class HistoryEntry:
     """An entry in a coupon's history: a ledger entry (with its `kind`) or a refusal (`kind` "refused")."""
 
     at: datetime
@@ -81,7 +81,7 @@ class CouponHistory:
     code: str
     coupon: CouponDetails | None
     holds: tuple[OpenHold, ...]
-    happenings: tuple[Happening, ...]
+    happenings: tuple[HistoryEntry, ...]
     cut: bool
 
 
@@ -201,15 +201,15 @@ def _campaign_end(window: str) -> datetime | None:
     return window_of(WindowDefinition.model_validate_json(window), ()).ends_at
 
 
-async def _entries(connection: Connection, coupon_id: str) -> list[Happening]:
+async def _entries(connection: Connection, coupon_id: str) -> list[HistoryEntry]:
     records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MOST_ENTRIES + 1)
-    return [Happening(**record, reason=None, message=None) for record in records]
+    return [HistoryEntry(**record, reason=None, message=None) for record in records]
 
 
-async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[Happening]:
+async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[HistoryEntry]:
     records = await connection.fetch(sql("show_coupon_refusals"), coupon_id, key, MOST_ENTRIES + 1)
     return [
-        Happening(
+        HistoryEntry(
             at=record["at"],
             kind="refused",
             order_id=record["order_id"],

@@ -98,7 +98,7 @@ class Traces:
         """Return whether `document` names the person anywhere."""
         return bool(self.cleaned(document) != document)
 
-    def written_in(self, text: str) -> bool:
+    def is_named_in(self, text: str) -> bool:
         """Return whether `text`, JSON or not, names the person."""
         try:
             return self.mentioned_in(json.loads(text))

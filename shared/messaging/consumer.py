@@ -31,7 +31,7 @@ from shared.messaging.configured import codec_of
 from shared.messaging.connection import client_options, is_transient
 from shared.messaging.consumer_report import ConsumerReport
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
-from shared.messaging.empty_fetch_pause import be_patient
+from shared.messaging.empty_fetch_pause import pause_after_empty_fetches
 from shared.messaging.isolation import BUG, Handler, Isolating, Poison
 from shared.messaging.polling import Polled, poll, poll_carefully
 from shared.messaging.records import ReceivedEvent, Record
@@ -275,7 +275,7 @@ class ConsumerLoop:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await consumer.start()
-                be_patient(consumer)
+                pause_after_empty_fetches(consumer)
                 _require_topics(self._topics, await consumer.topics())
         except BaseException:
             await _stop_with_timeout(consumer)

@@ -15,7 +15,7 @@ PAUSE_SECONDS: Final = 0.05
 """Limits an idle consumer to twenty fetches a second; the first record after a silence may arrive this much later."""
 
 
-def be_patient(consumer: AIOKafkaConsumer) -> None:
+def pause_after_empty_fetches(consumer: AIOKafkaConsumer) -> None:
     """Make a started consumer pause after each empty fetch that took less than PAUSE_SECONDS.
 
     Nothing changes with Kafka itself: its empty fetches take longer. aiokafka has no setting for this, so a method of

@@ -17,7 +17,7 @@ MOST_REDELIVERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedDelivery:
     """A delivery. `tries`: attempt, at, status_code, error, latency_ms of each. `next_attempt_at`: only if pending."""
 
     delivery_id: int
@@ -33,10 +33,10 @@ class Logged:
 
 async def page(
     connection: Connection | Pool, endpoint_id: UUID, status: str | None, before: int | None, limit: int
-) -> list[Logged]:
+) -> list[LoggedDelivery]:
     """Return at most `limit` deliveries with ids below `before`, newest first; only those with `status` if given."""
     records = await connection.fetch(sql("log_page", SQL_PACKAGE), endpoint_id, status, before, limit)
-    return [Logged(**{**record, "tries": tuple(orjson.loads(record["tries"]))}) for record in records]
+    return [LoggedDelivery(**{**record, "tries": tuple(orjson.loads(record["tries"]))}) for record in records]
 
 
 async def redeliver(connection: Connection | Pool, endpoint_id: UUID, delivery_id: int) -> None:

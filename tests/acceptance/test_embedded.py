@@ -1,4 +1,4 @@
-"""The product as somebody on a laptop meets it: `couponry up` and its first steps, and `couponry demo`, by hand."""
+"""First steps on a laptop: `couponry up`, the commands of the quickstart, and `couponry demo`."""
 
 import json
 import os
@@ -98,16 +98,16 @@ def test_the_first_steps_that_up_prints_lead_from_a_campaign_to_a_redemption(tmp
             "coupons", "lock", code, "--customer", "customer_123", "--amount", "125.00", "--currency", "USD"
         )
         couponry.publish("order", "--lock", locked["lock_reference"])
-        told = couponry.until(("redemptions", "list"), lambda seen: seen)
-        assert [(one["order_id"], one["code"]) for one in told] == [("ORD456", code)]
-        # Somebody else is told why not.
+        redemptions = couponry.until(("redemptions", "list"), lambda seen: seen)
+        assert [(one["order_id"], one["code"]) for one in redemptions] == [("ORD456", code)]
+        # Another customer is refused with a reason.
         couponry.publish("order", "--order", "ORD457", "--code", code.lower(), "--customer", "customer_456")
         refused = couponry.until(("redemptions", "list", "--refused"), lambda seen: seen)
         assert [one["reason"] for one in refused] == ["wrong_customer"]
         couponry.publish("cancelled")
         history = couponry.until(("coupons", "show", code), lambda seen: "restored" in json.dumps(seen))
         assert code in json.dumps(history)
-        couponry("publish", "-", "--as-is", "--topic", "orders", given="nobody can read this\n")
+        couponry("publish", "-", "--as-is", "--topic", "orders", given="not a readable event\n")
         assert couponry.until(("dlq", "list"), lambda seen: seen)
         couponry("audit")
     # Everything is there again the next time.

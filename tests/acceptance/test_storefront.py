@@ -54,8 +54,8 @@ class Stack:
     async def post(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         answer = await self.client.post(path, json=body, headers=headers)
         assert answer.status_code in {200, 201}, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        document: dict[str, Any] = answer.json()
+        return document
 
     async def place(self, order_id: str, reference: str) -> None:
         topic = self.kafka.topic("orders")
@@ -65,8 +65,8 @@ class Stack:
         """The coupon, once its order's event has used it."""
 
         async def look() -> dict[str, Any]:
-            told: dict[str, Any] = (await self.client.get(f"/v1/coupons/{code}")).json()
-            return told
+            coupon: dict[str, Any] = (await self.client.get(f"/v1/coupons/{code}")).json()
+            return coupon
 
         return await eventually(look, lambda seen: seen["used_uses"] == 1)
 
@@ -115,8 +115,8 @@ async def test_what_http_locks_the_orders_event_burns_and_one_coupon_is_notified
     locked = await stack.post("/v1/locks", {"codes": [code], "customer": who, "order": order})
     await stack.place("ORD456", locked["lock_reference"])
     await stack.burned(code)
-    [told] = await stack.notified("ORD456")
-    assert (told["coupon"]["code"], told["coupon"]["discount_amount"]) == (code, "12.50")
+    [notification] = await stack.notified("ORD456")
+    assert (notification["coupon"]["code"], notification["coupon"]["discount_amount"]) == (code, "12.50")
 
     # The same life in another vendor's words, on the same campaign and the same list of redemptions.
     by_key = {"SecretKey": stack.key, "APIKey": "public"}
@@ -129,7 +129,7 @@ async def test_what_http_locks_the_orders_event_burns_and_one_coupon_is_notified
     assert held["isValid"] is True
     await stack.place("ORD457", held["lockReference"])
     await stack.burned(code)
-    [told] = await stack.notified("ORD457")
-    assert told["coupon"]["code"] == code
+    [notification] = await stack.notified("ORD457")
+    assert notification["coupon"]["code"] == code
     listed = (await stack.client.get("/v1/redemptions")).json()["items"]
     assert [(one["order_id"], one["outcome"]) for one in listed] == [("ORD457", "redeemed"), ("ORD456", "redeemed")]

@@ -17,14 +17,14 @@ A forced choice that isn't available fails; there is no fallback to another one.
 """
 
 from tests.backends.choice import describe_choices, start_kafka, start_postgres
-from tests.backends.handles import Backend, BackendError, Broker, Folders, NotOursError, Postgres
+from tests.backends.handles import Backend, BackendError, Broker, Folders, NotStoppableError, Postgres
 
 __all__ = [
     "Backend",
     "BackendError",
     "Broker",
     "Folders",
-    "NotOursError",
+    "NotStoppableError",
     "Postgres",
     "describe_choices",
     "start_kafka",

@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-from tests.backends.handles import Broker, NotOursError, Postgres
+from tests.backends.handles import Broker, NotStoppableError, Postgres
 
 DATABASE_VARIABLE = "COUPONRY_DATABASE_URL"
 BROKER_VARIABLE = "COUPONRY_KAFKA_BOOTSTRAP_SERVERS"
@@ -16,7 +16,7 @@ class _NotOurs:
         """Do nothing: the server is already running."""
 
     def stop(self) -> None:
-        raise NotOursError(f"{self.description} was given by an environment variable: tests never stop it")
+        raise NotStoppableError(f"{self.description} was given by an environment variable: tests never stop it")
 
     def kill(self) -> None:
         self.stop()

@@ -43,7 +43,7 @@ class BackendError(RuntimeError):
     """A requested backend can't be used here; the text says why and what to do."""
 
 
-class NotOursError(BackendError):
+class NotStoppableError(BackendError):
     """A test tried to stop a server that this run didn't start; such tests are skipped."""
 
 
@@ -64,8 +64,8 @@ class Backend(ABC):
 
     @property
     def pid(self) -> int:
-        """The server's pid. Raises NotOursError if this run didn't start it as a process."""
-        raise NotOursError(f"{self.description} has no pid here")
+        """The server's pid. Raises NotStoppableError if this run didn't start it as a process."""
+        raise NotStoppableError(f"{self.description} has no pid here")
 
     @abstractmethod
     def start(self) -> None:

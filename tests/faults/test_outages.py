@@ -13,7 +13,7 @@ from shared.ledger.engine import Engine
 from shared.ledger.migrate import migrate
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
-from tests.backends import Backend, Broker, NotOursError, Postgres, start_kafka, start_postgres
+from tests.backends import Backend, Broker, NotStoppableError, Postgres, start_kafka, start_postgres
 from tests.faults.fleet import Fleet
 from tests.faults.shop import dead_letters, placed, redemptions, send, until_published, until_read
 from tests.integration.service_process import kafka_settings, skip_where_a_kill_loses_records
@@ -74,7 +74,7 @@ async def lose_during_work(server: Backend, shop: Shop) -> None:
     await shop.send_half()
     try:
         server.kill()
-    except NotOursError as reason:
+    except NotStoppableError as reason:
         pytest.skip(str(reason))
     await asyncio.sleep(AWAY_SECONDS)
     server.start()

@@ -8,7 +8,7 @@ from services.relay.settings import RelaySettings
 from shared.ledger.database import Pool
 from shared.messaging.consumer import ConsumerLoop
 from shared.runtime.health import Health
-from tests.backends import Broker, NotOursError, start_kafka
+from tests.backends import Broker, NotStoppableError, start_kafka
 from tests.integration.kafka_tools import write_orders
 from tests.integration.relay_tools import fill, in_order, relay_process, seen, until_published
 from tests.integration.service_process import skip_where_a_kill_loses_records
@@ -36,7 +36,7 @@ async def test_a_broker_restart_loses_no_event_and_counts_as_no_progress(
         await until(lambda: len(handler.order_ids) >= 100, task)
         try:
             kafka.kill()
-        except NotOursError as reason:
+        except NotStoppableError as reason:
             pytest.skip(str(reason))
         silent_since = health.seconds_since_progress()
         await until(lambda: health.seconds_since_progress() > silent_since + 2, task)  # ten empty polls
@@ -57,7 +57,7 @@ async def test_a_broker_killed_under_a_relay_loses_no_event_and_duplicates_none(
         await until_published(pool, 500)
         try:
             kafka.kill()
-        except NotOursError as reason:
+        except NotStoppableError as reason:
             pytest.skip(str(reason))
         kafka.start()  # not in a thread: the broker would end with it
         await fill(pool, range(3_000, 3_500))

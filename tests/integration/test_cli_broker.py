@@ -17,7 +17,7 @@ from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
 from shared.messaging.codec import Codec
 from shared.messaging.dead_letters import DeadLetterQueue, Letter
-from shared.messaging.empty_fetch_pause import be_patient
+from shared.messaging.empty_fetch_pause import pause_after_empty_fetches
 from shared.messaging.records import Record
 from shared.messaging.topics_admin import create_topics
 from shared.runtime.settings import KafkaSettings
@@ -66,7 +66,7 @@ def records(settings: KafkaSettings, topic: str) -> list[Any]:
         consumer.assign(partitions)
         await consumer.start()
         try:
-            be_patient(consumer)
+            pause_after_empty_fetches(consumer)
             ends = await consumer.end_offsets(partitions)
             found: list[Any] = []
             while [one for one in partitions if await consumer.position(one) < ends[one]]:

@@ -104,7 +104,7 @@ async def test_a_committed_event_is_not_executed_by_the_next_process(settings: S
     assert sorted(second.order_ids) == names(range(30, 60))
 
 
-async def test_what_cannot_be_read_becomes_a_dead_letter_and_its_neighbours_are_executed(settings: Settings) -> None:
+async def test_an_unreadable_record_becomes_a_dead_letter_and_its_neighbours_are_executed(settings: Settings) -> None:
     topic = settings.topic("orders")
     values = [order_event(1), b"\x80 not json", order_event(2), b"{}", None, order_event(3)]
     await write_all(settings, [(topic, b"key", value, 0) for value in values])
@@ -151,7 +151,7 @@ async def test_a_record_whose_header_the_client_cannot_decode_does_not_hold_up_i
     assert await committed_count(settings) == 7
 
 
-async def test_while_something_is_away_nothing_is_lost_committed_or_buried(settings: Settings) -> None:
+async def test_during_an_outage_nothing_is_lost_committed_or_buried(settings: Settings) -> None:
     failures = 0
 
     async def away_three_times(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
@@ -172,7 +172,7 @@ async def test_while_something_is_away_nothing_is_lost_committed_or_buried(setti
     assert await committed_count(settings) == 50
 
 
-async def test_after_too_many_attempts_it_leaves_and_the_next_process_executes(
+async def test_after_too_many_attempts_it_exits_and_the_next_process_executes(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def always_away(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
@@ -188,7 +188,7 @@ async def test_after_too_many_attempts_it_leaves_and_the_next_process_executes(
         await until(lambda: len(handler.order_ids) == 10, task)
 
 
-async def test_a_bug_ends_nothing_but_its_own_event(settings: Settings) -> None:
+async def test_a_bug_only_ends_its_own_event(settings: Settings) -> None:
     async def buggy(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         if any(event.data.order_id in {"ORD3", "ORD17"} for event in events):
             raise AssertionError("held uses below zero")
@@ -205,7 +205,7 @@ async def test_a_bug_ends_nothing_but_its_own_event(settings: Settings) -> None:
     assert await committed_count(settings) == 40
 
 
-async def test_a_service_in_which_every_event_meets_a_bug_stops_and_keeps_the_batch_in_hand(settings: Settings) -> None:
+async def test_a_service_in_which_every_event_fails_stops_and_commits_nothing(settings: Settings) -> None:
     async def buggy(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         raise AssertionError("held uses below zero")
 
@@ -232,7 +232,7 @@ async def test_asked_to_stop_during_an_outage_it_exits_without_committing(settin
     assert await committed_count(settings) == 0
 
 
-async def test_asked_to_stop_the_batch_in_hand_is_finished_and_committed(settings: Settings) -> None:
+async def test_asked_to_stop_the_current_batch_is_finished_and_committed(settings: Settings) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:

@@ -152,11 +152,11 @@ async def test_concurrent_redemptions_never_exceed_the_uses_of_a_coupon(database
 
 async def test_the_openapi_document_has_the_routes_and_their_problems(database_url: str) -> None:
     async with served(database_url) as here:
-        document = (await here.another().get("/openapi.json")).json()
+        document = (await here.anonymous_client().get("/openapi.json")).json()
         assert document["openapi"] == "3.1.0"
         redeem = document["paths"]["/v1/redemptions"]["post"]
         assert redeem["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("RedeemBody")
         assert {"200", "401", "422", "429", "503"} <= set(redeem["responses"])
-        page = await here.another().get("/docs")
+        page = await here.anonymous_client().get("/docs")
         assert page.status_code == 200
         assert "openapi.json" in page.text

@@ -25,7 +25,7 @@ class Shop:
 
     def __init__(self, here: Served) -> None:
         self.here = here
-        self.client = here.another()
+        self.client = here.anonymous_client()
         self.headers = {"APIKey": "public", "SecretKey": here.key}
 
     async def post(self, path: str, body: dict[str, Any], **more: Any) -> httpx.Response:
@@ -163,7 +163,7 @@ async def test_all_types_and_properties_of_a_coupon_are_returned(database_url: s
 
 async def test_the_caller_is_identified_by_the_vendors_headers(database_url: str) -> None:
     async with served(database_url) as here:
-        client = here.another()
+        client = here.anonymous_client()
         body = {"customerId": "c"}
         for headers in ({}, {"APIKey": "x"}, {"APIKey": "x", "SecretKey": "y"}):
             answer = await client.post(f"{BASE}/coupons/A/validate", json=body, headers=headers)

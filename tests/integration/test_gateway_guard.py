@@ -23,7 +23,7 @@ ORDER = {"order_id": "ORD1", "currency": "USD", "amount": "125.00"}
 
 async def test_a_request_without_a_key_gets_a_401_that_explains_how_to_send_one(database_url: str) -> None:
     async with served(database_url) as here:
-        answer = await here.another().post("/v1/validate", json={"codes": ["A"]})
+        answer = await here.anonymous_client().post("/v1/validate", json={"codes": ["A"]})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert "couponry keys create" in answer.json()["detail"]
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -39,7 +39,7 @@ async def test_a_key_is_accepted_as_bearer_as_basic_and_in_its_own_header(databa
             {"Authorization": f"basic {alone}"},
             {"X-API-Key": here.key},
         ):
-            answer = await here.another().post("/v1/validate", json={"codes": ["A"]}, headers=headers)
+            answer = await here.anonymous_client().post("/v1/validate", json={"codes": ["A"]}, headers=headers)
             assert answer.status_code == 200, headers
 
 
@@ -49,7 +49,9 @@ async def test_a_key_is_accepted_as_bearer_as_basic_and_in_its_own_header(databa
 )
 async def test_an_invalid_key_gets_a_401(database_url: str, header: str) -> None:
     async with served(database_url) as here:
-        answer = await here.another().post("/v1/validate", json={"codes": ["A"]}, headers={"Authorization": header})
+        answer = await here.anonymous_client().post(
+            "/v1/validate", json={"codes": ["A"]}, headers={"Authorization": header}
+        )
         assert answer.status_code == 401
 
 
@@ -57,8 +59,8 @@ async def test_a_key_is_limited_to_its_scopes(database_url: str) -> None:
     async with served(database_url) as here:
         headers = await here.key_for("validate")
         body = {"codes": ["A"], "order": ORDER}
-        assert (await here.another().post("/v1/validate", json=body, headers=headers)).status_code == 200
-        refused = await here.another().post("/v1/redemptions", json=body, headers=headers)
+        assert (await here.anonymous_client().post("/v1/validate", json=body, headers=headers)).status_code == 200
+        refused = await here.anonymous_client().post("/v1/redemptions", json=body, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
         assert "'redeem'" in refused.json()["detail"]
 
@@ -81,7 +83,7 @@ async def test_too_many_requests_get_a_429_with_retry_after(database_url: str) -
         assert answers[0].headers["ratelimit"].startswith('"key";r=2;t=')
 
 
-async def test_the_same_request_under_its_key_gets_the_first_answer_byte_for_byte(database_url: str) -> None:
+async def test_a_retry_gets_the_first_response_byte_for_byte(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         headers = {"Idempotency-Key": "k1"}
@@ -134,7 +136,7 @@ async def test_a_retry_while_the_request_is_in_progress_gets_a_409(database_url:
         assert sorted(statuses) == [200, 409, 409, 409, 409]
 
 
-async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_that_died(database_url: str) -> None:
+async def test_another_gateway_waits_for_a_live_one_and_takes_over_from_a_dead_one(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         [code] = await issue(Engine(here.pool), "save10")
         body = {"codes": [code], "order": ORDER}
@@ -148,7 +150,7 @@ async def test_another_gateway_waits_for_one_that_lives_and_takes_over_from_one_
         await here.pool.execute("UPDATE http_answers SET status = NULL, media_type = NULL, body = NULL")
         waits = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
         assert (waits.status_code, waits.json()["code"]) == (409, "idempotency_key_in_flight")
-        its_keeper.let_go()
+        its_keeper.release_lock()
         for _ in range(100):
             took = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
             if took.status_code != 409:
@@ -268,8 +270,8 @@ async def test_responses_are_counted_by_api_and_status(database_url: str) -> Non
     async with served(database_url) as here:
         before = counted("Couponry", "200"), counted("Couponry", "401"), counted("SiteVibes coupon API", "401")
         await here.client.post("/v1/validate", json={"codes": ["A"]})
-        await here.another().post("/v1/validate", json={"codes": ["A"]})
-        await here.another().post("/sitevibes/coupon-manager/x", json={"email": "a@example.com"})
+        await here.anonymous_client().post("/v1/validate", json={"codes": ["A"]})
+        await here.anonymous_client().post("/sitevibes/coupon-manager/x", json={"email": "a@example.com"})
         after = counted("Couponry", "200"), counted("Couponry", "401"), counted("SiteVibes coupon API", "401")
         assert [one - other for one, other in zip(after, before, strict=True)] == [1, 1, 1]
 

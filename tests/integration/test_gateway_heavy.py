@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio
 
 CODES = [f"H{number}" for number in range(30)]
 VOLATILE = {"date", "ratelimit", "content-length"}
-BURNED = "SELECT count(*) FROM transfers WHERE kind = 'burned' AND order_id = ANY ($1::text[])"
+BURNED = "SELECT count(*) FROM ledger_entries WHERE kind = 'burned' AND order_id = ANY ($1::text[])"
 NEW_EACH_TIME = {"decided_at", "redemption_id", "expires_at", "id", "request_id"}
 
 
@@ -151,7 +151,7 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     wrong = vouchers | {"redeemables": 1}
     yield "/voucherify/v1/validations", "a facade's problem", json.dumps(wrong).encode(), {}, True
     yield "/v1/redemptions", "a refusal", json.dumps(asking("NOBODYS")).encode(), {}, True
-    yield "/v1/validate", "an unknown field", json.dumps(asking() | {"nobody": 1}).encode(), {}, True
+    yield "/v1/validate", "an unknown field", json.dumps(asking() | {"unknown": 1}).encode(), {}, True
     yield "/v1/validate", "no JSON", large[:-1], {}, True
     yield "/v1/validate", "no JSON type", large, {"Content-Type": "text/plain"}, True
     yield "/v1/validate", "too large", b" " * (MAX_BODY_BYTES + 1), {}, False
@@ -179,11 +179,11 @@ async def test_a_body_that_no_key_is_known_for_reaches_no_other_process(database
     async with gateways(database_url) as here:
         body = json.dumps(asking()).encode()
         validating = {"Authorization": f"Bearer {(await keys.create(here.pool, 'a test', ['read'])).key}"}
-        async with httpx.AsyncClient(base_url=here.url, trust_env=False) as nobody:
-            answers = [await nobody.post("/v1/validate", content=body) for _ in range(3)]
+        async with httpx.AsyncClient(base_url=here.url, trust_env=False) as anonymous:
+            answers = [await anonymous.post("/v1/validate", content=body) for _ in range(3)]
             assert {answer.status_code for answer in answers} == {401}
             assert await here.handed_over() == 0
-            answer = await nobody.post("/v1/validate", content=body, headers=validating)
+            answer = await anonymous.post("/v1/validate", content=body, headers=validating)
             assert answer.status_code == 403
             assert "scope 'validate'" in answer.json()["detail"]
 

@@ -27,7 +27,7 @@ GOOD = {
 
 async def form(here: Served, call: str, version: str = "2.1", **fields: str) -> httpx.Response:
     data = {"vendor_id": "12345", "vendor_auth_code": here.key} | fields
-    return await here.another().post(f"/paddle/api/{version}/product/{call}", data=data)
+    return await here.anonymous_client().post(f"/paddle/api/{version}/product/{call}", data=data)
 
 
 async def created(here: Served, **fields: str) -> list[str]:
@@ -212,7 +212,7 @@ async def test_an_unused_coupon_can_be_renamed_a_used_one_can_not(database_url: 
 
 async def test_the_caller_is_identified_by_vendor_id_and_auth_code(database_url: str) -> None:
     async with served(database_url) as here:
-        client = here.another()
+        client = here.anonymous_client()
         for data in (
             {},
             {"vendor_id": "1"},

@@ -191,4 +191,4 @@ async def test_reads_need_the_scope_read(database_url: str) -> None:
     async with served(database_url) as here:
         headers = await here.key_for("redeem")
         for path in ("/v1/coupons", "/v1/redemptions", "/v1/reports/campaigns", "/v1/customers/x/wallet"):
-            assert (await here.another().get(path, headers=headers)).status_code == 403
+            assert (await here.anonymous_client().get(path, headers=headers)).status_code == 403

@@ -16,7 +16,7 @@ JOHN = {"email": "john.smith@email.com"}
 
 async def test_every_call_returns_a_new_code(database_url: str) -> None:
     async with served(database_url, definition("test-coupon-1")) as here:
-        client, headers = here.another(), {"X-Auth": here.key}
+        client, headers = here.anonymous_client(), {"X-Auth": here.key}
         answers = await asyncio.gather(
             *[client.post(f"{PATH}/test-coupon-1", json=JOHN, headers=headers) for _ in range(20)]
         )
@@ -65,5 +65,5 @@ async def test_a_refusal_has_no_2xx_status(
 async def test_a_request_without_a_key_in_any_header_gets_a_401(database_url: str) -> None:
     async with served(database_url, definition("one")) as here:
         for headers in ({}, {"X-Auth": "secret"}, {"Authorization": "Bearer x"}):
-            answer = await here.another().post(f"{PATH}/one", json=JOHN, headers=headers)
+            answer = await here.anonymous_client().post(f"{PATH}/one", json=JOHN, headers=headers)
             assert answer.status_code == 401

@@ -30,7 +30,7 @@ class Api:
     """A client of the facade."""
 
     def __init__(self, here: Served) -> None:
-        self.client = here.another()
+        self.client = here.anonymous_client()
         self.headers = {"X-App-Id": "shop", "X-App-Token": here.key}
 
     async def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -246,7 +246,7 @@ async def test_an_invalid_request_gets_an_error_in_the_vendors_format(
 
 async def test_the_caller_is_identified_by_app_id_and_token(database_url: str) -> None:
     async with served(database_url) as here:
-        client = here.another()
+        client = here.anonymous_client()
         for headers in ({}, {"X-App-Id": "x"}, {"X-App-Id": "x", "X-App-Token": "y"}):
             answer = await client.get("/voucherify/v1/vouchers", headers=headers)
             assert (answer.status_code, answer.json()["key"]) == (401, "unauthorized")

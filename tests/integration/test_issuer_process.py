@@ -96,7 +96,7 @@ async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
     assert letter.value == nameless
 
 
-async def test_an_issuer_killed_while_a_provider_thinks_asks_again_under_the_same_key(
+async def test_an_issuer_killed_during_a_request_repeats_it_with_the_same_key(
     kafka: Broker, environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
     skip_where_the_dead_stay_members(kafka)

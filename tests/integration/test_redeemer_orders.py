@@ -180,15 +180,15 @@ BURN_ON_PAID: dict[str, Story] = {
 
 @pytest.mark.parametrize("name", BURN_ON_PLACED)
 async def test_with_burn_on_placed_an_order_is(pool: Pool, name: str) -> None:
-    await _tell_story(pool, "placed", BURN_ON_PLACED[name])
+    await _run_story(pool, "placed", BURN_ON_PLACED[name])
 
 
 @pytest.mark.parametrize("name", BURN_ON_PAID)
 async def test_with_burn_on_paid_an_order_is(pool: Pool, name: str) -> None:
-    await _tell_story(pool, "paid", BURN_ON_PAID[name])
+    await _run_story(pool, "paid", BURN_ON_PAID[name])
 
 
-async def _tell_story(pool: Pool, burn_on: str, story: Story) -> None:
+async def _run_story(pool: Pool, burn_on: str, story: Story) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
     for number, (kind, at, expected, uses) in enumerate(story):
@@ -212,7 +212,7 @@ async def test_a_whole_life_in_one_batch_ends_like_event_by_event(pool: Pool, bu
 
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
-async def test_the_same_events_again_cause_nothing(pool: Pool, burn_on: str) -> None:
+async def test_duplicate_events_cause_nothing(pool: Pool, burn_on: str) -> None:
     (code,) = await issue(Engine(pool), "save10")
     shop = Shop(pool, burn_on, code)
     life = [shop.event("placed", PLACED), shop.event("paid", LATER), shop.event("cancelled", LATE)]

@@ -82,7 +82,7 @@ async def test_the_next_relay_continues_after_the_last_committed_transaction(
 
 
 @pytest.mark.parametrize("committed_in_kafka", [False, True])
-async def test_a_transaction_whose_end_nobody_heard_of_is_published_once(
+async def test_a_transaction_whose_commit_got_no_answer_is_published_once(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch, committed_in_kafka: bool
 ) -> None:
     publish = TransactionalProducer.publish
@@ -120,7 +120,7 @@ async def test_a_second_relay_stands_by_and_leads_when_the_first_has_gone(settin
     assert await seen(settings) == in_order(range(100))
 
 
-async def test_a_relay_that_gave_no_sign_of_life_is_replaced_and_fenced(
+async def test_a_relay_without_heartbeats_is_replaced_and_fenced(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUPONRY_RELAY_TAKEOVER_SECONDS", "0.3")
@@ -151,7 +151,7 @@ async def test_a_quiet_leader_is_not_replaced(settings: RelaySettings, pool: Poo
     await leader.close()
 
 
-async def test_a_position_that_the_broker_forgot_is_not_guessed(
+async def test_a_position_lost_by_the_broker_is_not_guessed(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.relay.position.STALE_READS", 2)

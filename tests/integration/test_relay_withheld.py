@@ -232,7 +232,7 @@ async def test_a_codec_that_encodes_nothing_withholds_nothing(
 
 
 @pytest.mark.parametrize("committed_in_kafka", [False, True])
-async def test_a_crash_behind_the_withholding_tells_and_publishes_everything_once(
+async def test_a_crash_after_withholding_reports_and_publishes_everything_once(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch, committed_in_kafka: bool
 ) -> None:
     publish = TransactionalProducer.publish

@@ -185,7 +185,7 @@ async def test_a_sender_whose_lease_expired_can_only_record_a_success(
     assert await pool.fetchval("SELECT status FROM webhook_endpoints") == "active"
 
 
-async def test_a_slow_endpoint_holds_up_nobody_but_itself(pool: Pool, receiver: Receiver) -> None:
+async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver) -> None:
     let_go = asyncio.Event()
     quick_done = asyncio.Event()
 

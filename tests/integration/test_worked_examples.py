@@ -22,7 +22,7 @@ from shared.ledger.pools import import_codes
 from tests.integration.issuer_coupon_api import CouponApi, answer
 from tests.ledger import ledger
 from tests.received_events import received
-from tests.worked_examples import Example, Told, of_issue, of_order, read_examples
+from tests.worked_examples import Example, PublishedEvent, of_issue, of_order, read_examples
 
 pytestmark = pytest.mark.postgres
 
@@ -73,7 +73,7 @@ async def _make(pool: Pool, example: Example) -> None:
         campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
         command: Command = CreateCoupons(f"/test {code}", campaign_id, codes=(code,), at=BEFORE)
         if holder is not None:
-            await save(pool, [example.issuing_ahead()])
+            await save(pool, [example.with_pool()])
             await import_codes(pool, campaign_id, [code])
             cause = Cause("reward.earned", "/test", code)
             command = IssueCoupons(f"/test {code}", cause, Customer(**holder), (campaign_id,), at=BEFORE)
@@ -82,6 +82,6 @@ async def _make(pool: Pool, example: Example) -> None:
         assert [one.code for one in verdict.accepted] == [code], verdict
 
 
-async def _published(pool: Pool, before: int) -> list[Told]:
+async def _published(pool: Pool, before: int) -> list[PublishedEvent]:
     rows = await pool.fetch("SELECT type, data::text FROM outbox WHERE position > $1 ORDER BY position", before)
     return [(row["type"], orjson.loads(row["data"])) for row in rows]

@@ -10,52 +10,52 @@ from starlette.routing import BaseRoute, Mount
 
 from tests.ledger import definition
 
-NOBODYS: Final = "NOBODYS-CODE"
+UNKNOWN_NAME: Final = "NOBODYS-CODE"
 NO_ID: Final = str(UUID(int=7))
 GAMEBALL: Final = "/gameball/api/v4.0/integrations"
 VOUCHERIFY: Final = "/voucherify/v1"
 ORDER: Final = {"order_id": "ORD-1", "currency": "USD", "amount": "125.00"}
-REDEEMABLES: Final = {"redeemables": [{"object": "voucher", "id": NOBODYS}]}
+REDEEMABLES: Final = {"redeemables": [{"object": "voucher", "id": UNKNOWN_NAME}]}
 VOUCHER: Final = {"discount": {"type": "PERCENT", "percent_off": 10}}
-NO_CAMPAIGN: Final = definition(NOBODYS).model_dump(mode="json", exclude_none=True)
+NO_CAMPAIGN: Final = definition(UNKNOWN_NAME).model_dump(mode="json", exclude_none=True)
 
 PARAMETERS: Final[Mapping[str, str]] = {"endpoint_id": NO_ID, "job_id": NO_ID, "erasure_id": NO_ID, "delivery_id": "7"}
-"""What stands in a path for each parameter; for any other, NOBODYS."""
+"""What stands in a path for each parameter; for any other, UNKNOWN_NAME."""
 
 BODIES: Final[Mapping[str, Any]] = {
     "PUT /v1/campaigns/{campaign_id}": NO_CAMPAIGN,
-    "POST /v1/coupons": {"campaign_id": NOBODYS},
-    "POST /v1/validate": {"codes": [NOBODYS]},
-    "POST /v1/explain": {"code": NOBODYS},
-    "POST /v1/locks": {"codes": [NOBODYS]},
+    "POST /v1/coupons": {"campaign_id": UNKNOWN_NAME},
+    "POST /v1/validate": {"codes": [UNKNOWN_NAME]},
+    "POST /v1/explain": {"code": UNKNOWN_NAME},
+    "POST /v1/locks": {"codes": [UNKNOWN_NAME]},
     "POST /v1/locks/{lock_reference}/burn": {"order_id": "ORD-1"},
-    "POST /v1/redemptions": {"codes": [NOBODYS], "order": ORDER},
+    "POST /v1/redemptions": {"codes": [UNKNOWN_NAME], "order": ORDER},
     "PUT /v1/webhooks/{endpoint_id}": {"url": "https://shop.example/hooks"},
     "POST /v1/webhooks/{endpoint_id}/redeliver": {"since": "2026-11-22T00:00:00Z"},
     "POST /sitevibes/coupon-manager/{campaign}": {"email": "john@example.com"},
-    "POST /capillary/v1.1/coupon/redeem": {"root": {"coupon": {"code": NOBODYS}}},
-    f"POST {GAMEBALL}/coupons/burn": {"transactionId": "T1", "coupons": [NOBODYS]},
-    f"POST {GAMEBALL}/coupons/release": {"lockReference": NOBODYS},
+    "POST /capillary/v1.1/coupon/redeem": {"root": {"coupon": {"code": UNKNOWN_NAME}}},
+    f"POST {GAMEBALL}/coupons/burn": {"transactionId": "T1", "coupons": [UNKNOWN_NAME]},
+    f"POST {GAMEBALL}/coupons/release": {"lockReference": UNKNOWN_NAME},
     f"POST {GAMEBALL}/coupons/{{code}}/validate": {"customerId": "john"},
     f"POST {GAMEBALL}/orders": {
         "customerId": "john", "orderId": "O1", "totalPrice": 125.0,
-        "redemption": {"couponsLockReference": NOBODYS},
+        "redemption": {"couponsLockReference": UNKNOWN_NAME},
     },
-    "POST /paddle/api/2.1/product/update_coupon": {"coupon_code": NOBODYS, "allowed_uses": 3},
-    "POST /paddle/api/2.0/product/delete_coupon": {"coupon_code": NOBODYS},
-    f"POST {VOUCHERIFY}/publications": {"campaign": {"name": NOBODYS}, "customer": {"source_id": "john"}},
+    "POST /paddle/api/2.1/product/update_coupon": {"coupon_code": UNKNOWN_NAME, "allowed_uses": 3},
+    "POST /paddle/api/2.0/product/delete_coupon": {"coupon_code": UNKNOWN_NAME},
+    f"POST {VOUCHERIFY}/publications": {"campaign": {"name": UNKNOWN_NAME}, "customer": {"source_id": "john"}},
     f"POST {VOUCHERIFY}/validations": REDEEMABLES,
     f"POST {VOUCHERIFY}/redemptions": REDEEMABLES,
 }  # fmt: skip
 """The body of a route that takes one and answers whether what it names is known. Routes not here take none."""
 
-QUERIES: Final[Mapping[str, str]] = {"GET /v1/redemptions": f"?code={NOBODYS}"}
+QUERIES: Final[Mapping[str, str]] = {"GET /v1/redemptions": f"?code={UNKNOWN_NAME}"}
 
-TELLS_NOTHING: Final[Mapping[str, str]] = {
+REVEALS_NOTHING: Final[Mapping[str, str]] = {
     "POST /v1/campaigns": "makes what it names",
     "GET /v1/campaigns": "a list",
     "POST /v1/campaigns/{campaign_id}/plan": "what would be made",
-    "GET /v1/coupons": "a list; a customer without coupons and nobody look the same",
+    "GET /v1/coupons": "a list; a customer without coupons and an unknown one look the same",
     "GET /v1/reports/campaigns": "a list",
     "POST /v1/orders/{order_id}/cancel": "notes an order that isn't known yet",
     "POST /v1/orders/{order_id}/return": "notes an order that isn't known yet",
@@ -98,7 +98,7 @@ def path_of(name: str, **values: str) -> str:
     path = name.partition(" ")[2]
     while "{" in path:
         parameter = path[path.index("{") + 1 : path.index("}")]
-        value = values.get(parameter) or PARAMETERS.get(parameter, NOBODYS)
+        value = values.get(parameter) or PARAMETERS.get(parameter, UNKNOWN_NAME)
         path = path.replace("{" + parameter + "}", value)
     return path + QUERIES.get(name, "")
 

@@ -225,8 +225,8 @@ def is_problem(path: str, status: int, document: Any) -> bool:
 
 
 def _capillary(status: int, document: Any) -> bool:
-    told = document.get("response", {}).get("status", {})
-    return told.get("success") == "false" and bool(told.get("message"))
+    status = document.get("response", {}).get("status", {})
+    return status.get("success") == "false" and bool(status.get("message"))
 
 
 def _voucherify(status: int, document: Any) -> bool:

@@ -61,7 +61,7 @@ HOSTILE_BODIES = [
 
 
 @pytest.mark.parametrize(("schema", "hostile"), HOSTILE_BODIES)
-def test_a_body_that_would_end_or_hang_the_decoder_is_a_sentence(schema: AvroSchema, hostile: bytes) -> None:
+def test_a_body_that_would_crash_or_hang_the_decoder_is_refused(schema: AvroSchema, hostile: bytes) -> None:
     codec = Codec(registry=RegistryInMemory(schema))
     assert refusal(codec, paid(framed(1, hostile))).startswith(("The Avro body can't be read: the body", CUT_SHORT))
 

@@ -56,7 +56,7 @@ async def test_similar_subjects_are_different_callers(database_url: str, issuer:
         codes = await issue(Engine(here.pool), "save10", 2)
         answers = []
         for subject, code, order in ((alice, codes[0], "O1"), (bob, codes[1], "O2")):
-            answer = await here.another().post(
+            answer = await here.anonymous_client().post(
                 "/v1/redemptions",
                 json={"codes": [code], "order": ORDER | {"order_id": order}},
                 headers={"Authorization": f"Bearer {issuer.token(sub=subject)}", "Idempotency-Key": "the-same"},
@@ -79,11 +79,11 @@ async def test_an_accepted_token_is_not_affected_by_the_limit_of_refused_ones(
 ) -> None:
     async with served(database_url, http_bad_keys_per_minute=5, **oauth(issuer)) as here:
         good = {"Authorization": f"Bearer {issuer.token(scope='read')}"}
-        assert (await here.another().get("/v1/campaigns", headers=good)).status_code == 200
+        assert (await here.anonymous_client().get("/v1/campaigns", headers=good)).status_code == 200
         bad = {"Authorization": f"Bearer {issuer.token(aud='another audience')}"}
-        statuses = await asyncio.gather(*[here.another().get("/v1/campaigns", headers=bad) for _ in range(20)])
+        statuses = await asyncio.gather(*[here.anonymous_client().get("/v1/campaigns", headers=bad) for _ in range(20)])
         assert Counter(answer.status_code for answer in statuses) == {401: 5, 429: 15}
-        assert (await here.another().get("/v1/campaigns", headers=good)).status_code == 200
+        assert (await here.anonymous_client().get("/v1/campaigns", headers=good)).status_code == 200
 
 
 # Jobs
@@ -102,7 +102,7 @@ async def test_jobs_are_limited_per_caller(database_url: str) -> None:
         assert refused.headers["retry-after"] == "60"
         assert "At most 3 jobs" in refused.json()["detail"]
         other = await here.key_for("issue")
-        assert (await here.another().post("/v1/coupons", json=body, headers=other)).status_code == 202
+        assert (await here.anonymous_client().post("/v1/coupons", json=body, headers=other)).status_code == 202
 
 
 async def test_coupons_of_open_jobs_are_limited_per_caller(database_url: str) -> None:
@@ -153,7 +153,7 @@ async def paths(here: Served) -> Sequence[tuple[str, str]]:
 async def test_every_response_has_security_headers_for_browsers(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         for method, path in await paths(here):
-            for client in (here.client, here.another()):
+            for client in (here.client, here.anonymous_client()):
                 answer = await client.request(method, path)
                 assert answer.headers["x-content-type-options"] == "nosniff", path
                 assert answer.headers["referrer-policy"] == "no-referrer", path
@@ -167,14 +167,14 @@ async def test_every_response_has_security_headers_for_browsers(database_url: st
 
 async def test_pages_load_no_other_resources(database_url: str) -> None:
     async with served(database_url) as here:
-        page = await here.another().get("/docs")
+        page = await here.anonymous_client().get("/docs")
         assert page.headers["content-type"].startswith("text/html")
         elements = set(re.findall(r"<([a-z]\w*)", page.text))
         assert not elements & {"script", "link", "img", "iframe", "object", "embed", "form", "base", "svg"}
         assert re.findall(r'(?:href|src|url)\W+([^"\s]+)"', page.text) == ["openapi.json"]
         for path in ("POST /v1/redemptions", "GET /v1/coupons/{code}/history"):
             assert f"<code>{path}</code>" in page.text
-        assert (await here.another().get("/redoc")).status_code == 404
+        assert (await here.anonymous_client().get("/redoc")).status_code == 404
 
 
 # A bug of one request

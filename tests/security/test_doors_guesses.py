@@ -17,7 +17,7 @@ from services.gateway.settings import GatewaySettings
 from shared.ledger.engine import Engine
 from tests.gateway import Served, client_of, served
 from tests.ledger import definition, issue
-from tests.security.guessing import BODIES, NOBODYS, ORDER, TELLS_NOTHING, guess, routes_of
+from tests.security.guessing import BODIES, ORDER, REVEALS_NOTHING, UNKNOWN_NAME, guess, routes_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,8 +37,8 @@ async def test_every_route_counts_unknown_names(database_url: str) -> None:
     """New routes are counted automatically, but must be tested here: add them to one of the tables in guessing.py."""
     async with served(database_url, http_unknown_per_minute=100_000) as here:
         names = dict(routes_of(create_app(here.gateway)))
-        assert set(TELLS_NOTHING) | set(BODIES) <= set(names), "a table names a route that is gone"
-        asked = [name for name in names if name not in TELLS_NOTHING]
+        assert set(REVEALS_NOTHING) | set(BODIES) <= set(names), "a table names a route that is gone"
+        asked = [name for name in names if name not in REVEALS_NOTHING]
         assert len(asked) > 45
         for name in asked:
             assert isinstance(names[name], Guarded), name
@@ -56,7 +56,7 @@ async def test_all_routes_except_the_document_and_its_page_are_guarded(database_
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in BODIES if "code" in str(BODIES[name]) or NOBODYS in str(BODIES[name])] +
+    "name", [name for name in BODIES if "code" in str(BODIES[name]) or UNKNOWN_NAME in str(BODIES[name])] +
     ["GET /v1/coupons/{code}", "GET /v1/coupons/{code}/history", "POST /v1/coupons/{code}/void",
      "GET /v1/customers/{who}/wallet", "POST /v1/locks/{lock_reference}/release", "GET /v1/redemptions",
      "GET /voucherify/v1/vouchers/{code}", "POST /voucherify/v1/vouchers/{code}/disable",
@@ -77,7 +77,7 @@ async def test_too_many_guesses_get_a_429_that_reveals_nothing(database_url: str
         assert (await here.client.get(f"/voucherify/v1/vouchers/{code}")).status_code == 429
         # Other callers are not limited.
         other = await here.key_for("read")
-        assert (await here.another().get(f"/v1/coupons/{code}", headers=other)).status_code == 200
+        assert (await here.anonymous_client().get(f"/v1/coupons/{code}", headers=other)).status_code == 200
 
 
 async def test_guesses_in_all_facades_are_counted_together(database_url: str) -> None:
@@ -150,7 +150,7 @@ async def test_valid_requests_leave_no_counts(database_url: str) -> None:
 
 async def test_a_replayed_response_does_not_count_as_a_guess(database_url: str) -> None:
     async with served(database_url, definition()) as here:
-        body = {"codes": [NOBODYS], "order": ORDER}
+        body = {"codes": [UNKNOWN_NAME], "order": ORDER}
         for _ in range(5):
             answer = await here.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
             assert answer.status_code == 404
@@ -182,7 +182,7 @@ async def test_a_gateway_reads_the_counts_of_others_with_its_first_guess(databas
 async def test_all_callers_of_an_address_share_one_limit(database_url: str) -> None:
     async with served(database_url, http_unknown_per_minute_and_address=20) as here:
         keys = [await here.key_for("read") for _ in range(4)]
-        client = here.another()
+        client = here.anonymous_client()
         answers = await asyncio.gather(
             *[client.get(f"/v1/coupons/N{number}", headers=keys[number % 4]) for number in range(100)]
         )

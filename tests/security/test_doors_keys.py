@@ -31,7 +31,7 @@ async def test_unknown_keys_are_limited_per_address_before_the_ledger_is_queried
     async with served(database_url, http_bad_keys_per_minute=10) as here:
         assert (await here.client.get("/v1/campaigns")).status_code == 200
         looked_up_ids = await lookups(here, monkeypatch)
-        client = here.another()
+        client = here.anonymous_client()
 
         async def with_key(number: int) -> int:
             headers = {"Authorization": f"Bearer cpn_{number:012x}_{'a' * 43}"}
@@ -52,11 +52,11 @@ async def test_an_unknown_key_is_cached(database_url: str, monkeypatch: pytest.M
         looked_up_ids = await lookups(here, monkeypatch)
         headers = {"Authorization": f"Bearer cpn_{'0' * 12}_{'a' * 43}"}
         for _ in range(5):
-            assert (await here.another().get("/v1/campaigns", headers=headers)).status_code == 401
+            assert (await here.anonymous_client().get("/v1/campaigns", headers=headers)).status_code == 401
         assert len(looked_up_ids) == 1
         wrong = {"Authorization": f"Bearer {here.key[:-3]}abc"}
         for _ in range(5):
-            assert (await here.another().get("/v1/campaigns", headers=wrong)).status_code == 401
+            assert (await here.anonymous_client().get("/v1/campaigns", headers=wrong)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_a_malformed_key_is_a_401(database_url: str, header: str) -> None:
         "oauth_jwks_url": "http://127.0.0.1:9/keys",
     }
     async with served(database_url, **settings) as here:
-        answer = await here.another().get("/v1/campaigns", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+        answer = await here.anonymous_client().get("/v1/campaigns", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
         assert answer.status_code in {401, 503}
 
 
@@ -113,9 +113,9 @@ async def test_all_bodies_together_are_limited(database_url: str) -> None:
 async def test_a_body_with_credentials_is_limited_before_authentication(database_url: str) -> None:
     async with served(database_url) as here:
         data = {"vendor_id": "1", "vendor_auth_code": here.key, "product_id": "1", "limit": "2"}
-        good = await here.another().post("/paddle/api/2.0/product/list_coupons", data=data)
+        good = await here.anonymous_client().post("/paddle/api/2.0/product/list_coupons", data=data)
         assert good.json() == {"success": True, "response": []}
-        large = await here.another().post(
+        large = await here.anonymous_client().post(
             "/paddle/api/2.0/product/list_coupons", content=b"a=" + b"x" * 100_000,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )  # fmt: skip

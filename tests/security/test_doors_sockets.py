@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from cli.processes import free_port
-from services.gateway.serving import limits_of, room
+from services.gateway.serving import connection_limits, limits_of
 from shared.ledger.engine import Engine
 from shared.runtime.health import Health, health_server
 from shared.runtime.http_connections import network_of
@@ -45,7 +45,7 @@ async def test_the_default_limits_are_15_seconds_and_headers_of_32_kib(database_
 
 @pytest.mark.parametrize("wanted", [1_000, 60_000])
 async def test_connections_never_exceed_the_file_descriptors(wanted: int) -> None:
-    connections, backlog = room(wanted)
+    connections, backlog = connection_limits(wanted)
     assert 0 < connections + backlog <= psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[0]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends import BackendError, Folders, describe_choices, start_kafka
-from tests.backends.handles import NotOursError, temporary_folder
+from tests.backends.handles import NotStoppableError, temporary_folder
 
 
 def test_a_given_broker_is_used_before_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_clients_of_a_given_broker_get_its_security_settings_too(monkeypatch: py
 def test_a_given_broker_is_never_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
     broker = start_kafka("given")
-    with pytest.raises(NotOursError):
+    with pytest.raises(NotStoppableError):
         broker.kill()
 
 

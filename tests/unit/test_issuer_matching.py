@@ -8,7 +8,7 @@ import pytest
 from schemas.common import Event
 from shared.domain.model.campaign import Campaign, CampaignStatus, Condition, DiscountOffer, IssueRule
 from shared.ledger.conditions import EVENT_VARIABLES, compile_condition
-from shared.ledger.matching import Asked, MatchIndex, field_text
+from shared.ledger.matching import MatchIndex, WantedCoupons, field_text
 from tests.received_events import reward, signup
 
 REWARD = "reward.earned"
@@ -77,7 +77,7 @@ def test_a_rule_matches_when_each_of_its_fields_has_its_value(
 ) -> None:
     asked = index(campaign("a", rule(REWARD, **match)))
 
-    assert asked.matching(REWARD, earned(**fields)) == (one("a") if matches else Asked())
+    assert asked.matching(REWARD, earned(**fields)) == (one("a") if matches else WantedCoupons())
 
 
 def test_a_rule_of_another_event_does_not_match() -> None:
@@ -92,7 +92,7 @@ def test_a_sign_up_matches_by_its_own_fields() -> None:
 
     assert asked.matching(SIGNUP, signup(channel="web").data) == one("web")
     assert asked.matching(SIGNUP, signup(channel="web", referred_by="c9").data) == one("friend", "web")
-    assert asked.matching(SIGNUP, signup(channel="shop").data) == Asked()
+    assert asked.matching(SIGNUP, signup(channel="shop").data) == WantedCoupons()
 
 
 def test_matching_campaigns_come_sorted_and_once_however_many_rules_match() -> None:
@@ -129,7 +129,7 @@ def test_an_archived_campaign_matches_nothing_and_a_paused_one_is_left_to_the_de
 ) -> None:
     asked = index(campaign("a", rule(REWARD), status=status))
 
-    assert asked.matching(REWARD, earned()) == (one("a") if matches else Asked())
+    assert asked.matching(REWARD, earned()) == (one("a") if matches else WantedCoupons())
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,9 @@ def test_a_named_campaign_that_does_not_exist_is_passed_on() -> None:
         ([{"coupons": 9, "match": (("channel", "shop"),)}, {"coupons": 2}], Asked((("a", 2),))),
     ],
 )
-def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(rules: list[dict[str, Any]], asked: Asked) -> None:
+def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(
+    rules: list[dict[str, Any]], asked: WantedCoupons
+) -> None:
     found = index(campaign("a", *(IssueRule(SIGNUP, **fields) for fields in rules)))
 
     assert found.matching(SIGNUP, signup(referred_by="c9", channel="web").data) == asked
@@ -196,8 +198,8 @@ def test_a_rule_matches_only_while_its_condition_holds(expression: str, fields: 
     condition = Condition("issues_on[0].condition", expression, compile_condition(expression, EVENT_VARIABLES))
     only = campaign("a", IssueRule(REWARD, condition=condition))
 
-    assert index(only).matching(REWARD, earned(**fields)) == (one("a") if matches else Asked())
-    assert index(only).named("a", REWARD, earned(**fields)) == (one("a") if matches else Asked())
+    assert index(only).matching(REWARD, earned(**fields)) == (one("a") if matches else WantedCoupons())
+    assert index(only).named("a", REWARD, earned(**fields)) == (one("a") if matches else WantedCoupons())
 
 
 def test_a_condition_is_evaluated_only_if_the_fields_match() -> None:
@@ -210,7 +212,7 @@ def test_a_condition_is_evaluated_only_if_the_fields_match() -> None:
     condition = Condition("issues_on[0].condition", "true", holds)
     asked = index(campaign("a", IssueRule(REWARD, (("rule_id", "42"),), condition)))
 
-    assert asked.matching(REWARD, earned(rule_id="43")) == Asked()
+    assert asked.matching(REWARD, earned(rule_id="43")) == WantedCoupons()
     assert asked.matching(REWARD, earned(rule_id="42")) == one("a")
     assert judged == ["42"]
 

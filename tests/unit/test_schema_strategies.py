@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.catalogue import BY_TYPE
-from tests.schema_strategies import event_json, example_of, is_valid, nasty_event_json
+from tests.schema_strategies import event_json, example_of, invalid_event_json, is_valid
 
 unhurried = settings(
     deadline=None,
@@ -17,7 +17,7 @@ unhurried = settings(
 @pytest.mark.parametrize("type_name", sorted(BY_TYPE))
 def test_valid_events_are_valid_and_nasty_ones_are_not(type_name: str) -> None:
     @unhurried
-    @given(event_json(type_name), nasty_event_json(type_name))
+    @given(event_json(type_name), invalid_event_json(type_name))
     def check(valid: bytes, nasty: bytes) -> None:
         assert is_valid(type_name, valid)
         assert not is_valid(type_name, nasty)

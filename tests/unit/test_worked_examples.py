@@ -48,7 +48,7 @@ def _make(ledger: MemoryLedger, example: Example) -> None:
         campaign_id, code, holder = example.campaign.campaign_id, coupon["code"], coupon.get("holder")
         command: Command = CreateCoupons(f"/test {code}", campaign_id, codes=(code,), at=BEFORE)
         if holder is not None:
-            ledger.load(example.issuing_ahead())
+            ledger.load(example.with_pool())
             ledger.import_codes(campaign_id, [code])
             cause = Cause("reward.earned", "/test", code)
             command = IssueCoupons(f"/test {code}", cause, Customer(**holder), (campaign_id,), at=BEFORE)

@@ -72,7 +72,7 @@ def shown(data: Event) -> str:
 
 
 @pytest.mark.parametrize("type_name", sorted(BY_TYPE))
-def test_any_event_that_its_schema_allows_comes_back_as_it_was(type_name: str) -> None:
+def test_any_event_allowed_by_its_schema_is_read_back_unchanged(type_name: str) -> None:
     @unhurried
     @given(event_json(type_name))
     def check(data: bytes) -> None:

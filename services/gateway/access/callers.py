@@ -24,7 +24,7 @@ class Caller:
     groups: frozenset[str] | None = None
     """groups of campaigns that the caller is bound to; None: all campaigns"""
 
-    def must(self, scope: Scope) -> None:
+    def require_scope(self, scope: Scope) -> None:
         """Raise a Problem (403) unless the caller has `scope`."""
         if scope not in self.scopes:
             has = ", ".join(sorted(self.scopes)) or "none"
@@ -34,7 +34,7 @@ class Caller:
         """Return whether the caller may see campaigns of this group."""
         return self.groups is None or group in self.groups
 
-    def must_see_all(self) -> None:
+    def require_all_groups(self) -> None:
         """Raise a Problem (403) for a caller that is bound to groups."""
         if self.groups is not None:
             raise Problem(
@@ -43,13 +43,13 @@ class Caller:
             )  # fmt: skip
 
 
-CALLING: ContextVar[Caller | None] = ContextVar("caller", default=None)
+CURRENT_CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """The caller of the current request. The guard sets it, so that no route can forget to check groups."""
 
 
-def groups_at_hand() -> frozenset[str] | None:
+def current_groups() -> frozenset[str] | None:
     """Return the groups that the caller of the current request is bound to; None for all campaigns."""
-    caller = CALLING.get()
+    caller = CURRENT_CALLER.get()
     return None if caller is None else caller.groups
 
 

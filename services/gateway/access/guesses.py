@@ -54,7 +54,7 @@ def names_in(command: Command) -> tuple[tuple[str, ...], int]:
     return (), int(isinstance(command, ReleaseLock))
 
 
-def unknown_in(command: Command, refused: Iterable[RefusedCoupon]) -> int:
+def count_unknown(command: Command, refused: Iterable[RefusedCoupon]) -> int:
     """Return how many guesses of a command were wrong. A wrong validation code counts if one was sent."""
     has_validation_code = getattr(command, "validation_code", None) is not None
     return sum(
@@ -104,7 +104,7 @@ class Ticket:
             self._give_back_base()
 
     @asynccontextmanager
-    async def looking_up(self, attempts: int, *, whole: bool = False) -> AsyncIterator[None]:
+    async def reserve_guesses(self, attempts: int, *, whole: bool = False) -> AsyncIterator[None]:
         """Reserve room for a number of guesses at once. Raises a Problem (429).
 
         `whole`: the room covers everything that is looked up inside, so that no part is refused after another was done.
@@ -221,7 +221,7 @@ class Guesses:
             return len(codes) + others
         return others + sum(code_key(code) not in self._known for code in codes)
 
-    def learn(self, coupons: Iterable[AcceptedCoupon | RefusedCoupon]) -> None:
+    def remember_codes(self, coupons: Iterable[AcceptedCoupon | RefusedCoupon]) -> None:
         """Remember codes that exist."""
         for one in coupons:
             if one.code and not (isinstance(one, RefusedCoupon) and one.coupon_id is None):
@@ -242,8 +242,8 @@ class Guesses:
 
 
 @asynccontextmanager
-async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Ticket | None]:
-    """Reserve room for guesses of the current request, see `Ticket.looking_up`.
+async def reserve_guesses(attempts: int, *, whole: bool = False) -> AsyncIterator[Ticket | None]:
+    """Reserve room for guesses of the current request, see `Ticket.reserve_guesses`.
 
     Yields the request's ticket, or None outside of a request.
     """
@@ -251,7 +251,7 @@ async def looking_up(attempts: int, *, whole: bool = False) -> AsyncIterator[Tic
     if ticket is None:
         yield None
         return
-    async with ticket.looking_up(attempts, whole=whole):
+    async with ticket.reserve_guesses(attempts, whole=whole):
         yield ticket
 
 

@@ -46,7 +46,7 @@ class Rates:
         return headers
 
 
-class AtOnce:
+class ConcurrencyLimit:
     """A limit of concurrent requests of one caller, or from one address."""
 
     def __init__(self, limit: int, whose: str) -> None:

@@ -16,7 +16,7 @@ from services.gateway.access.keys import PATTERN
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import Here, MayIssue
+from services.gateway.guard import CanIssue, Here
 from services.gateway.native.bodies import Body, body_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
@@ -44,7 +44,7 @@ async def issue(
     request: Request,
     campaign: Name,
     gateway: Here,
-    _: MayIssue,
+    _: CanIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
 ) -> Response:
     """Issue a new coupon at every call. The code is empty if the campaign's coupons have none."""

@@ -1,9 +1,9 @@
-"""Heavy requests in a process of their own, so that nobody else waits for them.
+"""Answer heavy requests in a separate process, so that other requests are not delayed.
 
     gateway process                                    heavy process (`python -m services.gateway.heavy`)
-    caller, rates, guard, body  ── a socket pair ──→   the same application: reads, judges, writes the answer
-    sends the answer's bytes    ←──────────────────    bytes, and what was counted meanwhile
+    caller, limits, body        ── a socket pair ──→   the same application: parses, decides, renders
+    sends the response          ←──────────────────    response bytes and increments of counters
 
-The two share a socket pair that has no name, so nobody else can speak to either end, and each sees at once when the
-other is gone. One request is answered at a time.
+The socket pair has no name, so other processes can't connect to it, and each side notices at once when the other one
+dies. One request is answered at a time.
 """

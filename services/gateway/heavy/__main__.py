@@ -1,4 +1,4 @@
-"""`python -m services.gateway.heavy FD`: the heavy process. The gateway starts it, and it ends with the gateway."""
+"""Entry point of the heavy process: `python -m services.gateway.heavy FD`. The gateway starts it; it ends with it."""
 
 import asyncio
 import logging
@@ -23,31 +23,31 @@ from shared.runtime.shutdown import sleep_unless
 
 SERVICE: Final = "gateway-heavy"
 CONNECTIONS: Final = 3
-"""Of the one request that is answered at a time: a command, its kept answer, a read."""
+"""Database connections of the current request: a command, its recorded response, a read."""
 
 NICENESS: Final = 10
-"""How much the processor prefers everybody else."""
+"""Run at a lower CPU priority than the other processes."""
 
 BEAT_SECONDS: Final = 1.0
 
 
 async def main(context: ServiceContext[GatewaySettings]) -> None:
-    """Answer what the gateway hands over, until it closes the channel."""
+    """Answer requests of the gateway until it closes the channel."""
     settings = context.settings
     channel = await Channel.over(socket.socket(fileno=int(sys.argv[1])))
     worker = Worker(channel)
-    over = asyncio.Event()
+    closed = asyncio.Event()
 
     async def listen() -> None:
         await worker.listen()
-        if worker.busy:  # the gateway is gone, and nobody is left to hear the answer
+        if worker.busy:  # the gateway died, so the response can't be sent
             logging.shutdown()
             os._exit(EXIT_RESTART)
-        over.set()
+        closed.set()
         context.stopping.set()
 
     async def beat() -> None:
-        while not await sleep_unless(over, BEAT_SECONDS):
+        while not await sleep_unless(closed, BEAT_SECONDS):
             context.health.note_progress()
 
     async def work() -> None:
@@ -55,7 +55,7 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
             gateway = Gateway(pool, settings)
             housekeeper = Housekeeper(gateway.idempotency, settings.database_url.get_secret_value())
             await housekeeper.run_once()
-            await together(worker.run(create_app(gateway), gateway.guesses), housekeeper.run(over))
+            await together(worker.run(create_app(gateway), gateway.guesses), housekeeper.run(closed))
 
     context.health.started()
     await together(work(), listen(), beat())

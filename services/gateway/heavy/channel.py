@@ -1,4 +1,4 @@
-"""What the gateway's two processes say to one another: frames of a kind, a small JSON head and bytes."""
+"""Messages between the gateway process and the heavy process: frames with a kind, a small JSON head and bytes."""
 
 import asyncio
 import socket
@@ -10,47 +10,47 @@ from typing import Any, Final, Self
 import orjson
 
 MOST_HEAD_BYTES: Final = 1024 * 1024
-"""Far above a request's target and headers, which have 48 KiB at most, and a problem's details."""
+"""Far above the URL and headers of a request (at most 48 KiB) and the details of a problem."""
 
 MOST_BODY_BYTES: Final = 4 * 1024 * 1024
-"""Above the largest body of a request. Answers come in pieces."""
+"""Above the largest request body. Responses are sent in pieces."""
 
 PIECE_BYTES: Final = 64 * 1024
-"""Of an answer, in one frame: what the gateway's loop handles at a time."""
+"""Response bytes in one frame, and so the work of the gateway's event loop at a time."""
 
 _START: Final = struct.Struct(">BII")
 
 
 class Kind(IntEnum):
-    """What a frame is. Those of the heavy process come from READY on."""
+    """The kind of a frame. The heavy process sends READY and those that follow it here."""
 
     REQUEST = 1
-    """a request: its head, and its body"""
+    """a request: head and body"""
     ROOM = 2
-    """the answer to TAKE: nothing, or the problem that the request gets"""
+    """the reply to TAKE: nothing, or the problem to respond with"""
     READY = 3
-    """requests are taken from now on"""
+    """requests are accepted from now on"""
     TAKE = 4
-    """ask for room for so many guesses"""
+    """reserve a number of guesses"""
     GIVE_BACK = 5
-    """give that room back"""
+    """release the reservation"""
     COUNT = 6
-    """count so many guesses"""
+    """count a number of wrong guesses"""
     ANSWER = 7
-    """an answer's status and headers"""
+    """status and headers of the response"""
     PIECE = 8
-    """a piece of its body"""
+    """a piece of the response body"""
     END = 9
-    """the request is answered; what the process counted since the last one"""
+    """end of the response; increments of counters since the last request"""
 
 
 class ChannelClosedError(ConnectionError):
-    """The other process is gone, or says what it can't say."""
+    """The other process is gone or sent an invalid frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message."""
+    """A message."""
 
     kind: Kind
     head: dict[str, Any]
@@ -66,7 +66,7 @@ class Channel:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Self:
-        """Take over a connected Unix socket."""
+        """Create a channel that owns a connected Unix socket."""
         return cls(*await asyncio.open_unix_connection(sock=end, limit=2 * PIECE_BYTES))
 
     async def read(self) -> Frame:
@@ -81,19 +81,19 @@ class Channel:
             raise ChannelClosedError(f"the other process is gone ({error!r})") from error
 
     def write(self, kind: Kind, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
-        """Send a frame; `drain` afterwards where bodies are large."""
-        told = orjson.dumps(head) if head else b""
-        self._writer.write(_START.pack(kind, len(told), len(body)) + told)
+        """Send a frame. Call `drain` after large bodies."""
+        head_bytes = orjson.dumps(head) if head else b""
+        self._writer.write(_START.pack(kind, len(head_bytes), len(body)) + head_bytes)
         if body:
             self._writer.write(body)
 
     async def drain(self) -> None:
-        """Wait until the other process has read enough. Raises ChannelClosedError."""
+        """Wait until the write buffer has space again. Raises ChannelClosedError."""
         try:
             await self._writer.drain()
         except OSError as error:
             raise ChannelClosedError(f"the other process is gone ({error!r})") from error
 
     def close(self) -> None:
-        """Close this end, which the other one sees."""
+        """Close this end; the other process notices it."""
         self._writer.close()

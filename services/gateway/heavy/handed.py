@@ -1,4 +1,4 @@
-"""A request as it is handed over, and the answer that comes back: what both processes know of it."""
+"""Requests and responses between the gateway process and the heavy process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from shared.ledger.pacing import HeavyWork
 _Answer = TypeVar("_Answer")
 
 HANDED: Final = "couponry.handed"
-"""The key in an ASGI scope under which the heavy process finds the `Handed` of a request."""
+"""Key of the `Handed` of a request in the ASGI scope."""
 
 
 @dataclass
 class Handed:
-    """What the gateway found out about a request. `once`: its idempotency key is looked after by the heavy process."""
+    """Results of the gateway process's checks. `once`: the heavy process handles the idempotency key."""
 
     caller: Caller
     ticket: Ticket
     once: bool
     answered: bool = False
-    """whether the route gave the answer; the application itself did where it raised a problem"""
+    """True if the route returned the response; False if it raised a problem"""
 
 
 HANDED_OVER_WORK: Final = 100_000
-"""About 10 ms: half of what is worth a thread, as another process holds up nobody."""
+"""About 10 ms: half the limit for a thread, because another process delays no other requests."""
 
 
 class TakesLongError(Exception):
-    """A request that looked light takes much work, and nothing was done yet: the heavy process is to answer it."""
+    """A request turned out heavy before anything was changed; the heavy process has to answer it."""
 
 
 class Elsewhere(HeavyWork):
-    """What judges heavy requests where another process does."""
+    """Heavy work of a gateway that has a heavy process."""
 
     beyond = HANDED_OVER_WORK
 
@@ -47,7 +47,7 @@ class Elsewhere(HeavyWork):
 
 
 class HandedAnswer(Response):
-    """An answer of the heavy process, sent in the pieces in which it came."""
+    """A response of the heavy process, sent in the pieces in which it arrived."""
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], pieces: Sequence[bytes], by_route: bool):
         self.status_code = status
@@ -57,20 +57,20 @@ class HandedAnswer(Response):
         self.by_route = by_route
 
     @property
-    def body(self) -> bytes:  # type: ignore[override]  # Starlette sets it; here it is rarely asked for
-        """All of it."""
+    def body(self) -> bytes:  # type: ignore[override]  # Starlette sets it; here it is rarely used
+        """Return the whole body."""
         return b"".join(self.pieces)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for piece in self.pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def told(request: Request, caller: Caller, *, once: bool) -> dict[str, Any]:
-    """Return the head of a request for the other process."""
+def request_head(request: Request, caller: Caller, *, once: bool) -> dict[str, Any]:
+    """Return the head of a request frame."""
     scope = request.scope
     return {
         "method": scope["method"],
@@ -113,10 +113,10 @@ def scope_of(head: dict[str, Any], ticket: Ticket) -> dict[str, Any]:
 
 
 def texts_of(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return headers as JSON takes them."""
+    """Return ASGI headers as text, for JSON."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def bytes_of(headers: Sequence[Sequence[str]]) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI takes them."""
+    """Return headers in the form of ASGI."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -1,4 +1,4 @@
-"""The gateway's side: it starts the heavy process, starts it again when it dies, and hands requests over to it."""
+"""The gateway's side of the heavy process: start it, restart it when it dies, and hand requests over to it."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
 from services.gateway.batching import OverloadedError
 from services.gateway.heavy.channel import Channel, ChannelClosedError, Frame, Kind
-from services.gateway.heavy.handed import HandedAnswer, bytes_of, told
+from services.gateway.heavy.handed import HandedAnswer, bytes_of, request_head
 from services.gateway.heavy.turns import Turns
 from services.gateway.problems import Problem
 from shared.runtime import telemetry
@@ -24,32 +24,32 @@ from shared.runtime.logging import get_logger
 log = get_logger("gateway")
 
 HANDED_OVER_BYTES: Final = 32 * 1024
-"""Bodies above it are handed over. Reading one of so many bytes takes 2 ms, which is about what handing over costs."""
+"""Larger bodies are handed over. Parsing a body of this size takes 2 ms, about as long as handing it over."""
 
 MOST_WAITING: Final = 100
 WAITING_SECONDS: Final = 20.0
-"""A request that would wait longer, going by how long the last ones took, is to come back later."""
+"""Refuse a request whose expected wait, estimated from the last requests, is longer."""
 
 USUAL_SECONDS: Final = 0.25
-"""What a heavy request takes, before one was seen."""
+"""The expected duration of a heavy request before one was measured."""
 
 NEWEST_WEIGHT: Final = 0.2
 START_SECONDS: Final = 60.0
-"""In which the process must say that it is ready. It waits for the ledger by itself, so it may take long."""
+"""The time limit for READY. The process waits for the ledger first, so starting may take long."""
 
 ROOM_SECONDS: Final = 10.0
-"""For which one waits for room for its guesses; the others wait behind it."""
+"""The time limit for reserving guesses; all other heavy requests wait meanwhile."""
 
 END_SECONDS: Final = 3.0
 LATE_SECONDS: Final = 15.0
-"""Beyond the time in which the process answers "not in time" by itself: then it hangs, and is killed."""
+"""Extra time after the heavy process's own timeout; then it is considered hung and is killed."""
 
 STEADY_SECONDS: Final = 30.0
-"""A process that ran so long and died is started again at once, as the first time."""
+"""After running this long, a process that dies is restarted with the shortest backoff."""
 
 
 class HeavyProcess:
-    """The heavy process of a gateway. One request at a time is handed over; few wait."""
+    """The heavy process of a gateway. It answers one request at a time; the number of waiting ones is limited."""
 
     def __init__(self, answer_seconds: float) -> None:
         self._answer_seconds = answer_seconds
@@ -60,7 +60,7 @@ class HeavyProcess:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While inside: the process runs. Leave it when no request is under way."""
+        """Run the process in the context. Exit it only when all requests are finished."""
         keeping = asyncio.create_task(self._keep_running())
         try:
             yield
@@ -70,13 +70,12 @@ class HeavyProcess:
                 await keeping
 
     async def answer(self, request: Request, caller: Caller, ticket: Ticket, *, once: bool = True) -> HandedAnswer:
-        """The heavy process's answer to a request whose body was read.
+        """Return the heavy process's response to a request whose body was read.
 
-        `once`: it looks after the idempotency key too. Raises OverloadedError where too many wait,
-        ChannelClosedError (a ConnectionError) where the process dies of it or isn't there: the same request later
-        is right.
+        `once`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait, and
+        ChannelClosedError (a ConnectionError) if the process is not running or dies. Both: retry later.
         """
-        head, body = told(request, caller, once=once), await request.body()
+        head, body = request_head(request, caller, once=once), await request.body()
         telemetry.HEAVY_WAITING.inc()
         try:
             await self.turns.take(caller.name)
@@ -85,10 +84,14 @@ class HeavyProcess:
             raise
         finally:
             telemetry.HEAVY_WAITING.dec()
-        # From here on it goes to its end, whoever gives up waiting: the next one needs the channel as it was before.
-        return await asyncio.shield(asyncio.create_task(self._have_answered(head, body, _Room(ticket), caller.name)))
+        # Shielded: a cancelled request must not leave half an exchange on the channel.
+        return await asyncio.shield(
+            asyncio.create_task(self._have_answered(head, body, _Reservation(ticket), caller.name))
+        )
 
-    async def _have_answered(self, head: dict[str, Any], body: bytes, room: "_Room", who: str) -> HandedAnswer:
+    async def _have_answered(
+        self, head: dict[str, Any], body: bytes, room: "_Reservation", caller: str
+    ) -> HandedAnswer:
         outcome = "lost"
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -96,19 +99,19 @@ class HeavyProcess:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._answer_seconds + LATE_SECONDS):
-                    answer = await self._converse(head, body, room)
-            except BaseException:  # it is gone or hangs; at any rate nothing else may be said to it
-                self._give_up()
+                    answer = await self._exchange(head, body, room)
+            except BaseException:  # it died or hangs: the channel can't be used any more
+                self._kill()
                 raise
             self.turns.took(time.monotonic() - started, NEWEST_WEIGHT)
             outcome = "answered"
         finally:
             telemetry.HEAVY_REQUESTS.labels(outcome).inc()
             room.give_back()
-            self.turns.give_back(who)
+            self.turns.give_back(caller)
         return answer
 
-    async def _converse(self, head: dict[str, Any], body: bytes, room: "_Room") -> HandedAnswer:
+    async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HandedAnswer:
         channel = self._channel
         if channel is None:
             raise ChannelClosedError("the heavy process is gone")
@@ -131,7 +134,7 @@ class HeavyProcess:
         telemetry.add((name, tuple(labels), count) for name, labels, count in frame.head["increments"])
         telemetry.HEAVY_MEMORY.set(frame.head["memory"])
         if answer is None:
-            raise ChannelClosedError("the heavy process gave no answer")
+            raise ChannelClosedError("the heavy process sent no response")
         status, headers = answer.head["status"], bytes_of(answer.head["headers"])
         return HandedAnswer(status, headers, pieces, answer.head.get("by_route", False))
 
@@ -141,15 +144,15 @@ class HeavyProcess:
             started = time.monotonic()
             try:
                 code = await self._run_once()
-            except Exception as error:  # no process, no descriptors; whatever it is, another try may do
+            except Exception as error:  # no process or no descriptors, for example: a retry may succeed
                 code = repr(error)
             deaths = 1 if time.monotonic() - started > STEADY_SECONDS else deaths + 1
             seconds = backoff.seconds(deaths)
-            log.error("the heavy process is gone and is started again", exit_code=code, deaths=deaths, seconds=seconds)
+            log.error("the heavy process died and is restarted", exit_code=code, deaths=deaths, seconds=seconds)
             await asyncio.sleep(seconds)
 
     async def _run_once(self) -> object:
-        """Run one process to its end. Return its exit code."""
+        """Run one process until it exits. Return its exit code."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._child = child = await asyncio.create_subprocess_exec(
@@ -173,13 +176,13 @@ class HeavyProcess:
                     log.info("the heavy process is ready", pid=child.pid)
                     await child.wait()
         finally:
-            self._is_away()
+            self._mark_down()
             channel.close()
-            await self._see_off(child)
+            await self._wait_or_kill(child)
         return child.returncode
 
-    async def _see_off(self, child: asyncio.subprocess.Process) -> None:
-        """Wait for a process whose channel is closed, and kill it where it doesn't leave."""
+    async def _wait_or_kill(self, child: asyncio.subprocess.Process) -> None:
+        """Wait for a process whose channel is closed; kill it if it does not exit in time."""
         try:
             async with asyncio.timeout(END_SECONDS):
                 await child.wait()
@@ -187,27 +190,27 @@ class HeavyProcess:
             child.kill()
             await child.wait()
 
-    def _is_away(self) -> None:
+    def _mark_down(self) -> None:
         self._is_up.clear()
         self._channel = None
         telemetry.HEAVY_RUNNING.set(0)
 
-    def _give_up(self) -> None:
-        self._is_away()
+    def _kill(self) -> None:
+        self._mark_down()
         if self._child is not None:
             with suppress(ProcessLookupError):
                 self._child.kill()
 
 
-class _Room:
-    """What one request that was handed over has of its caller's room for guesses."""
+class _Reservation:
+    """The guesses that a handed-over request has reserved for its caller."""
 
     def __init__(self, ticket: Ticket) -> None:
         self._ticket = ticket
         self._taken: tuple[int, int] | None = None
 
     async def take(self, attempts: int) -> dict[str, Any] | None:
-        """Have room for so many guesses instead of what there was; return the problem where there is none."""
+        """Replace the reservation by `attempts` guesses. Return the problem if that is beyond the limits."""
         self.give_back()
         try:
             async with asyncio.timeout(ROOM_SECONDS):
@@ -215,18 +218,20 @@ class _Room:
         except Problem as error:
             problem = error
         except TimeoutError:
-            problem = Problem(503, "unavailable", "Too many guesses of this caller are under way; ask again later.")
+            problem = Problem(
+                503, "unavailable", "Too many concurrent requests of this caller name codes. Retry later."
+            )
         else:
             return None
         return {"status": problem.status, "code": problem.code, "detail": problem.detail, "headers": problem.headers}
 
     async def count(self, unknown: int) -> None:
-        """Count so many guesses."""
+        """Count `unknown` wrong guesses."""
         self._ticket.report(unknown)
         await self._ticket.count()
 
     def give_back(self) -> None:
-        """Give back what it has."""
+        """Release the reservation."""
         taken, self._taken = self._taken, None
         if taken is not None:
             self._ticket.give_back(taken)

@@ -1,4 +1,4 @@
-"""Who is next: one request at a time, and the callers that wait take turns."""
+"""Fair scheduling of heavy requests: one at a time, and waiting callers take turns."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -7,10 +7,10 @@ from services.gateway.batching import OverloadedError
 
 
 class Turns:
-    """One at a time. Of those who wait, each caller gets one turn before any gets a second.
+    """A fair queue for one turn at a time: each waiting caller gets a turn before any caller gets a second one.
 
-    Refuses those for whom more than `most` would be before them, or whose wait would be longer than `seconds` at
-    `usual_seconds` a turn. One caller may have half of both.
+    A request is refused if more than `most` are before it, or if its expected wait at `usual_seconds` a turn is longer
+    than `seconds`. One caller may use half of either limit.
     """
 
     def __init__(self, most: int, seconds: float, usual_seconds: float) -> None:
@@ -22,49 +22,51 @@ class Turns:
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many have their turn or wait for it."""
+        """Return the number of requests that have or await their turn."""
         return self._inside.total()
 
-    async def take(self, who: str) -> None:
-        """Wait for a turn, which must be given back. Raises OverloadedError at once where too many wait."""
-        if self._is_too_much(len(self), 1) or self._is_too_much(self._inside[who], 2):
-            raise OverloadedError(f"{len(self)} heavy requests are under way, {self._inside[who]} of this caller")
-        self._inside[who] += 1
+    async def take(self, caller: str) -> None:
+        """Wait for a turn, which must be given back. Raises OverloadedError at once if too many wait."""
+        if self._is_too_much(len(self), 1) or self._is_too_much(self._inside[caller], 2):
+            raise OverloadedError(
+                f"{len(self)} heavy requests are waiting or running, {self._inside[caller]} of this caller"
+            )
+        self._inside[caller] += 1
         if not self._taken:
             self._taken = True
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(who, deque()).append(place)
+        self._lines.setdefault(caller, deque()).append(place)
         try:
             await place
         except BaseException:
             if place.cancelled():
-                self._leave(who)
-            else:  # its turn came in the same moment
-                self.give_back(who)
+                self._leave(caller)
+            else:  # the turn arrived at the same time as the cancellation
+                self.give_back(caller)
             raise
 
-    def give_back(self, who: str) -> None:
-        """Let the next one have its turn."""
-        self._leave(who)
+    def give_back(self, caller: str) -> None:
+        """Pass the turn on to the next request."""
+        self._leave(caller)
         while self._lines:
-            caller, line = self._lines.popitem(last=False)
+            following, line = self._lines.popitem(last=False)
             place = line.popleft()
             if line:
-                self._lines[caller] = line  # behind the others
+                self._lines[following] = line  # after the other callers
             if not place.done():
                 place.set_result(None)
                 return
         self._taken = False
 
     def took(self, seconds: float, weight: float) -> None:
-        """Learn how long a turn takes."""
+        """Update the expected duration of a turn."""
         self.usual_seconds += weight * (seconds - self.usual_seconds)
 
     def _is_too_much(self, before: int, share: int) -> bool:
         return before > self._most // share or before * self.usual_seconds > self._seconds / share
 
-    def _leave(self, who: str) -> None:
-        self._inside[who] -= 1
-        if not self._inside[who]:
-            del self._inside[who]
+    def _leave(self, caller: str) -> None:
+        self._inside[caller] -= 1
+        if not self._inside[caller]:
+            del self._inside[caller]

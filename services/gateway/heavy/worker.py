@@ -1,4 +1,4 @@
-"""The heavy process at work: it takes a request from the channel, lets the application answer it, and says so."""
+"""The heavy process's side: read requests from the channel, run the application, send the responses."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ MEMORY: Final = "process_resident_memory_bytes"
 
 
 class Worker:
-    """Answers the requests of one channel, one at a time."""
+    """Answers the requests of a channel, one at a time."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -31,13 +31,13 @@ class Worker:
         self.busy = False
 
     async def run(self, app: FastAPI, guesses: Guesses) -> None:
-        """Answer requests until the gateway's process closes the channel."""
+        """Answer requests until the gateway process closes the channel."""
         self._channel.write(Kind.READY)
         while await self.run_once(app, guesses):
             pass
 
     async def run_once(self, app: FastAPI, guesses: Guesses) -> bool:
-        """Answer one request. Return False where there will be none any more."""
+        """Answer one request. Return False if the channel is closed."""
         frame = await self._requests.get()
         if frame is None:
             return False
@@ -47,7 +47,7 @@ class Worker:
         return True
 
     async def listen(self) -> None:
-        """Read what the gateway's process says, until it closes the channel or is gone."""
+        """Read frames of the gateway process until it closes the channel or dies."""
         try:
             while True:
                 frame = await self._channel.read()
@@ -61,7 +61,7 @@ class Worker:
             self._requests.put_nowait(None)
 
     async def take(self, attempts: int) -> None:
-        """Have the gateway's process find room for so many guesses. Raises the Problem (429) that it says."""
+        """Reserve `attempts` guesses in the gateway process. Raises the Problem (429) that it replies with."""
         number = next(self._numbers)
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[number] = waiting
@@ -73,8 +73,8 @@ class Worker:
         if problem is not None:
             raise Problem(problem["status"], problem["code"], problem["detail"], headers=problem["headers"])
 
-    def say(self, kind: Kind, **head: int) -> None:
-        """Say something of the request at hand."""
+    def send(self, kind: Kind, **head: int) -> None:
+        """Send a frame about the current request."""
         self._channel.write(kind, head)
 
     async def _answer(self, frame: Frame, app: FastAPI, ticket: "DistantTicket") -> None:
@@ -85,7 +85,7 @@ class Worker:
         async def receive() -> dict[str, Any]:
             if left:
                 return {"type": "http.request", "body": left.pop(), "more_body": False}
-            await asyncio.Event().wait()  # nobody says here that the client left
+            await asyncio.Event().wait()  # a disconnect of the client is not passed on to this process
             raise AssertionError
 
         async def send(message: Any) -> None:
@@ -106,10 +106,10 @@ class Worker:
         except ChannelClosedError:
             return
         except Exception:
-            log.exception("a bug: a heavy request got no answer")
+            log.exception("bug in a route: a heavy request failed")
             if not started:
                 self._channel.write(Kind.ANSWER, {"status": 500, "headers": [("content-type", MEDIA_TYPE)]})
-                document = Problem(500, "internal_error", "This is a bug of the gateway's; its log has the details.")
+                document = Problem(500, "internal_error", "This is a bug in the gateway; its log has the details.")
                 self._channel.write(Kind.PIECE, body=orjson.dumps(document.document()))
         self._channel.write(
             Kind.END, {"increments": self._increments.take(), "memory": REGISTRY.get_sample_value(MEMORY) or 0}
@@ -117,23 +117,23 @@ class Worker:
 
 
 class DistantTicket(Ticket):
-    """The ticket of a request whose guesses the gateway's process counts: it has the budgets."""
+    """The ticket of a heavy request. The gateway process has the budgets and counts the guesses."""
 
     def __init__(self, worker: Worker, guesses: Guesses) -> None:
         super().__init__(guesses, "", "", "")
         self._worker = worker
 
     async def take(self, attempts: int) -> tuple[int, int]:
-        """Wait for room in the gateway's process. Raises a Problem (429)."""
+        """Reserve guesses in the gateway process. Raises a Problem (429)."""
         await self._worker.take(attempts)
         return attempts, attempts
 
     def give_back(self, taken: tuple[int, int]) -> None:
-        """Give it back there."""
-        self._worker.say(Kind.GIVE_BACK)
+        """Release the reservation in the gateway process."""
+        self._worker.send(Kind.GIVE_BACK)
 
     async def count(self) -> None:
-        """Have what was reported counted there."""
+        """Send the reported guesses to the gateway process, which counts them."""
         unknown, self._uncounted = self._uncounted, 0
         if unknown:
-            self._worker.say(Kind.COUNT, unknown=unknown)
+            self._worker.send(Kind.COUNT, unknown=unknown)

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.gateway import Gateway
-from services.gateway.guard import Here, MayErase
+from services.gateway.guard import CanErase, Here
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
@@ -69,10 +69,10 @@ class ExportAnswer(Body):
 
 
 @router.get("/customers/{who}/export", summary="Export a customer", responses=responses_of(ExportAnswer))
-async def export(gateway: Here, caller: MayErase, who: Who) -> Response:
+async def export(gateway: Here, caller: CanErase, who: Who) -> Response:
     """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
-    caller.must_see_all()
-    person = await exporting.find_person(gateway.pool, names_of(who))
+    caller.require_all_groups()
+    person = await exporting.find_customer_key(gateway.pool, names_of(who))
     if person is None:
         raise _unknown(who)
     return _ExportResponse(gateway, person)
@@ -117,7 +117,7 @@ _TOO_MANY_EXPORTS: Final = Problem(
 )
 async def erase(
     gateway: Here,
-    caller: MayErase,
+    caller: CanErase,
     who: Who,
     free_text: Annotated[
         bool, Query(description="also search the free text of other customers' requests; slow")
@@ -127,7 +127,7 @@ async def erase(
 
     From the response on, these identifiers are unknown. 202: rows are still being changed; poll the erasure.
     """
-    caller.must_see_all()
+    caller.require_all_groups()
     try:
         erasure_id = await erasing.begin(gateway.pool, names_of(who), caller.name, free_text=free_text)
     except ErasureRefusedError as error:
@@ -140,7 +140,7 @@ async def erase(
 
 
 @router.get("/erasures/{erasure_id}", summary="Show an erasure's progress", responses=responses_of(ErasureAnswer))
-async def show(gateway: Here, _: MayErase, erasure_id: UUID) -> Response:
+async def show(gateway: Here, _: CanErase, erasure_id: UUID) -> Response:
     """Show an erasure. Poll until its status is done."""
     return answer(_document(await _erasure(gateway, str(erasure_id))))
 

@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
-from services.gateway.guard import Here, MayRead, report_unknown
+from services.gateway.guard import CanRead, Here, report_unknown
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
@@ -118,7 +118,7 @@ def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
 async def coupons(
     request: Request,
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     *,
     customer: AskedWho = None,
     campaign_id: AskedName = None,
@@ -145,7 +145,7 @@ async def coupons(
 
 
 @router.get("/customers/{who}/wallet", summary="Show a customer's wallet", responses=responses_of(WalletAnswer))
-async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
+async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
     """Show a customer's coupons. `who`: your customer id, an e-mail address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
@@ -165,7 +165,7 @@ async def wallet(gateway: Here, _: MayRead, who: Name) -> Response:
 async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     request: Request,
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
     campaign_id: AskedName = None,
@@ -214,7 +214,7 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
 async def reports(
     request: Request,
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     *,
     since: When = None,
     until: When = None,
@@ -232,7 +232,7 @@ async def reports(
 async def report(
     request: Request,
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     campaign_id: Name,
     *,
     since: When = None,

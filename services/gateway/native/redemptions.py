@@ -6,7 +6,7 @@ from fastapi import Depends, Request, Response
 
 from services.gateway.aside import aside
 from services.gateway.gateway import CHANNEL, command_id_of, refusal
-from services.gateway.guard import Here, MayRedeem, MayValidate
+from services.gateway.guard import CanRedeem, CanValidate, Here
 from services.gateway.native import new_router
 from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
 from services.gateway.native.bodies import (
@@ -49,7 +49,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 async def validate(
     request: Request,
     gateway: Here,
-    _: MayValidate,
+    _: CanValidate,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
 ) -> Response:
     """Return the result that redeeming these codes would have now. A refusal is a 200 with `valid`: false."""
@@ -72,7 +72,7 @@ async def validate(
 async def explain(
     request: Request,
     gateway: Here,
-    _: MayValidate,
+    _: CanValidate,
     body: Annotated[ExplainBody, Depends(body_of(ExplainBody))],
 ) -> Response:
     """Return every rule, not only the first that refuses: whether it passes for this order, and the numbers it saw."""
@@ -90,7 +90,7 @@ async def explain(
 async def lock(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     body: Annotated[LockBody, Depends(body_of(LockBody))],
 ) -> Response:
     """Lock all codes or none, until `expires_at`. A lock with the same `lock_reference` is replaced."""
@@ -111,13 +111,13 @@ async def lock(
 
 
 @router.post("/locks/{lock_reference}/release", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
+async def release(request: Request, gateway: Here, _: CanRedeem, lock_reference: Name) -> Response:
     """Make the locked uses available to others at once. Releasing a lock again changes nothing."""
     return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.delete("/locks/{lock_reference}", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_reference: Name) -> Response:
+async def release_too(request: Request, gateway: Here, _: CanRedeem, lock_reference: Name) -> Response:
     """Release the lock, as `POST /v1/locks/{lock_reference}/release` does."""
     return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
@@ -131,7 +131,7 @@ async def release_too(request: Request, gateway: Here, _: MayRedeem, lock_refere
 async def burn(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     lock_reference: Name,
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
@@ -162,7 +162,7 @@ async def burn(
 async def redeem(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     body: Annotated[RedeemBody, Depends(body_of(RedeemBody))],
 ) -> Response:
     """Validate and redeem, all codes or none by default. Repeating the same order changes nothing."""
@@ -180,7 +180,7 @@ async def redeem(
 async def cancel(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
 ) -> Response:
@@ -198,7 +198,7 @@ async def cancel(
 async def return_order(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
 ) -> Response:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
-from services.gateway.guard import Here, MayManage, MayRead, sees_all
+from services.gateway.guard import CanManage, CanRead, Here, require_unrestricted
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
@@ -18,7 +18,7 @@ from services.gateway.problems import Problem
 from shared.webhooks import endpoints, log
 from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, EndpointError, NewEndpoint
 
-router = new_router("webhooks", Depends(sees_all))
+router = new_router("webhooks", Depends(require_unrestricted))
 """Endpoints get the events of all campaigns, so keys that are bound to groups have no access."""
 
 EndpointId = Annotated[UUID, Path()]
@@ -120,7 +120,7 @@ class RedeliveredAnswer(Body):
     "/webhooks", summary="Add an endpoint", status_code=201, openapi_extra=takes(EndpointBody, example=EXAMPLE),
     responses=responses_of(SecretAnswer, 201),
 )  # fmt: skip
-async def add(gateway: Here, _: MayManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]) -> Response:
+async def add(gateway: Here, _: CanManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]) -> Response:
     """Add an endpoint, which gets events from now on. The secret is shown only in this response; receivers verify
     signatures with it (Standard Webhooks).
     """
@@ -132,13 +132,13 @@ async def add(gateway: Here, _: MayManage, body: Annotated[EndpointBody, Depends
 
 
 @router.get("/webhooks", summary="List endpoints", responses=responses_of(EndpointsAnswer))
-async def list_all(gateway: Here, _: MayRead) -> Response:
+async def list_all(gateway: Here, _: CanRead) -> Response:
     """List all endpoints, without pages."""
     return answer({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
 
 
 @router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=responses_of(EndpointAnswer))
-async def show(gateway: Here, _: MayRead, endpoint_id: EndpointId) -> Response:
+async def show(gateway: Here, _: CanRead, endpoint_id: EndpointId) -> Response:
     """Show an endpoint with the number of pending and failed deliveries."""
     return await _show(gateway, endpoint_id)
 
@@ -148,7 +148,7 @@ async def show(gateway: Here, _: MayRead, endpoint_id: EndpointId) -> Response:
     responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def change(
-    gateway: Here, _: MayManage, endpoint_id: EndpointId, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
+    gateway: Here, _: CanManage, endpoint_id: EndpointId, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
 ) -> Response:
     """Change the URL and the event types. Pending deliveries go to the new URL."""
     await _find(gateway, endpoint_id)
@@ -162,7 +162,7 @@ async def change(
 
 
 @router.delete("/webhooks/{endpoint_id}", summary="Remove an endpoint", responses=responses_of(RedeliveredAnswer))
-async def remove(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
+async def remove(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Remove an endpoint. Nothing more is sent to it."""
     await _find(gateway, endpoint_id)
     await endpoints.remove(gateway.pool, endpoint_id)
@@ -175,7 +175,7 @@ async def remove(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Respon
 )  # fmt: skip
 async def rotate(
     gateway: Here,
-    _: MayManage,
+    _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RotateBody, Depends(body_of(RotateBody, optional=True))],
 ) -> Response:
@@ -187,7 +187,7 @@ async def rotate(
 
 
 @router.post("/webhooks/{endpoint_id}/enable", summary="Enable an endpoint", responses=responses_of(EndpointAnswer))
-async def enable(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
+async def enable(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Enable an endpoint and send its pending deliveries."""
     await _find(gateway, endpoint_id)
     await endpoints.enable(gateway.pool, endpoint_id)
@@ -200,7 +200,7 @@ async def enable(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Respon
 )  # fmt: skip
 async def disable(
     gateway: Here,
-    _: MayManage,
+    _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[DisableBody, Depends(body_of(DisableBody, optional=True))],
 ) -> Response:
@@ -211,7 +211,7 @@ async def disable(
 
 
 @router.post("/webhooks/{endpoint_id}/test", summary="Send a test event", responses=responses_of(RedeliveredAnswer))
-async def send_test(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Response:
+async def send_test(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Send an event `webhook.test` to this endpoint only. Its deliveries show the result."""
     await _find(gateway, endpoint_id)
     try:
@@ -228,7 +228,7 @@ async def send_test(gateway: Here, _: MayManage, endpoint_id: EndpointId) -> Res
 )
 async def deliveries(
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     endpoint_id: EndpointId,
     *,
     status: Annotated[Literal["pending", "delivered", "failed"] | None, Query()] = None,
@@ -249,7 +249,7 @@ async def deliveries(
     "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a delivery again",
     responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
-async def redeliver(gateway: Here, _: MayManage, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Response:
+async def redeliver(gateway: Here, _: CanManage, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Response:
     """Send a delivery again, once and immediately, whatever its status is."""
     try:
         await log.redeliver(gateway.pool, endpoint_id, delivery_id)
@@ -265,7 +265,7 @@ async def redeliver(gateway: Here, _: MayManage, endpoint_id: EndpointId, delive
 )  # fmt: skip
 async def redeliver_failed(
     gateway: Here,
-    _: MayManage,
+    _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RedeliverBody, Depends(body_of(RedeliverBody))],
 ) -> Response:
@@ -308,7 +308,7 @@ def _endpoint(one: Endpoint) -> dict[str, Any]:
     }
 
 
-def _delivery(one: log.Logged) -> dict[str, Any]:
+def _delivery(one: log.LoggedDelivery) -> dict[str, Any]:
     return {
         "delivery_id": one.delivery_id,
         "event_id": one.event_id,

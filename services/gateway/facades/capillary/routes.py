@@ -15,7 +15,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request, Response
 
 from services.gateway import tenants
-from services.gateway.access.guesses import looking_up
+from services.gateway.access.guesses import reserve_guesses
 from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
@@ -26,7 +26,7 @@ from services.gateway.facades.vendor_codes import (
     VENDOR_CODES,
 )
 from services.gateway.gateway import Gateway, command_id_of
-from services.gateway.guard import Here, MayRedeem
+from services.gateway.guard import CanRedeem, Here
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
@@ -73,7 +73,7 @@ class Item:
 async def redeem(
     request: Request,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
 ) -> Response:
     """Redeem coupons. Each gets its own status."""
     asked = await _read(request)
@@ -84,7 +84,7 @@ async def redeem(
         if item.failed is None:
             groups.setdefault(item.key, []).append(item)
     command_id = command_id_of(request)
-    async with looking_up(sum(item.failed is None for item in items), whole=True):
+    async with reserve_guesses(sum(item.failed is None for item in items), whole=True):
         await asyncio.gather(
             *[
                 _redeem_group(gateway, f"{command_id}/{number}" if len(groups) > 1 else command_id, group, len(items))

@@ -18,7 +18,7 @@ from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields
 from services.gateway.facades.paddle.terms import campaign_of, changed
 from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import Here, MayIssue, MayManage, MayRead, early_body
+from services.gateway.guard import CanIssue, CanManage, CanRead, Here, early_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
@@ -47,9 +47,9 @@ Params = Annotated[Fields, Depends(fields_of)]
 
 
 @router.post("/api/2.1/product/create_coupon")
-async def create_coupon(request: Request, gateway: Here, caller: MayIssue, fields: Params) -> Response:
+async def create_coupon(request: Request, gateway: Here, caller: CanIssue, fields: Params) -> Response:
     """Create a campaign with the terms, and its coupons."""
-    caller.must("manage")
+    caller.require_scope("manage")
     command_id = command_id_of(request)
     campaign_id = f"paddle-{derived_id('paddle', command_id)}"
     definition = campaign_of(campaign_id, fields, gateway.settings.currency)
@@ -70,7 +70,7 @@ async def create_coupon(request: Request, gateway: Here, caller: MayIssue, field
 
 
 @router.post("/api/2.1/product/update_coupon")
-async def update_coupon(request: Request, gateway: Here, _: MayManage, fields: Params) -> Response:
+async def update_coupon(request: Request, gateway: Here, _: CanManage, fields: Params) -> Response:
     """Change the terms of a coupon, or of all coupons in a group."""
     code, group = read.code_of(fields, "coupon_code"), fields.get("group", "")
     if bool(code) == bool(group):
@@ -125,7 +125,7 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
 
 
 @router.post("/api/2.0/product/list_coupons")
-async def list_coupons(gateway: Here, _: MayRead, fields: Params) -> Response:
+async def list_coupons(gateway: Here, _: CanRead, fields: Params) -> Response:
     """List coupons for a product, at most 500 at a time."""
     product_id = read.needed(fields, "product_id")
     limit = read.whole(fields, "limit", read.MISSING, MOST_LISTED) or MOST_LISTED
@@ -139,7 +139,7 @@ async def list_coupons(gateway: Here, _: MayRead, fields: Params) -> Response:
 
 
 @router.post("/api/2.0/product/delete_coupon")
-async def delete_coupon(request: Request, gateway: Here, _: MayManage, fields: Params) -> Response:
+async def delete_coupon(request: Request, gateway: Here, _: CanManage, fields: Params) -> Response:
     """Void a coupon."""
     read.needed(fields, "coupon_code")
     code = read.code_of(fields, "coupon_code")

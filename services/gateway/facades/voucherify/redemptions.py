@@ -12,7 +12,7 @@ from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, R
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import Here, MayRead, MayRedeem, MayValidate
+from services.gateway.guard import CanRead, CanRedeem, CanValidate, Here
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import AskedName, Name
 from services.gateway.native.reads import names_of
@@ -35,11 +35,11 @@ Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
 
 
 @router.post("/v1/validations")
-async def validate(request: Request, gateway: Here, caller: MayValidate, body: Body) -> Response:
+async def validate(request: Request, gateway: Here, caller: CanValidate, body: Body) -> Response:
     """Validate vouchers; with a session of type LOCK, lock them."""
     order = _order(request, gateway, body.order)
     if body.session is not None:
-        caller.must("redeem")
+        caller.require_scope("redeem")
         verdict, session = await _locked(request, gateway, body, body.session, order)
     else:
         session = None
@@ -63,7 +63,7 @@ async def validate(request: Request, gateway: Here, caller: MayValidate, body: B
 
 
 @router.post("/v1/redemptions")
-async def redeem(request: Request, gateway: Here, _: MayRedeem, body: Body) -> Response:
+async def redeem(request: Request, gateway: Here, _: CanRedeem, body: Body) -> Response:
     """Redeem all vouchers or none. Several vouchers get a parent redemption."""
     order = _order(request, gateway, body.order)
     command = _command(request, body, order, redeeming=True)
@@ -116,7 +116,7 @@ async def roll_back(
     request: Request,
     redemption: Name,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
     """Roll a redemption back, which cancels its order."""
@@ -130,7 +130,7 @@ async def roll_back_all(
     request: Request,
     redemption: Name,
     gateway: Here,
-    _: MayRedeem,
+    _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
     """Roll all redemptions of an order back by their parent redemption."""
@@ -143,7 +143,7 @@ async def roll_back_all(
 @router.get("/v1/redemptions")
 async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
     gateway: Here,
-    _: MayRead,
+    _: CanRead,
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
