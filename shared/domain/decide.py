@@ -37,7 +37,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.domain.orders.changes import cancel, return_order
 from shared.domain.orders.payment import pay
 from shared.domain.orders.redeem import redeem
-from shared.domain.tenancy import seen_by, told_to
+from shared.domain.tenancy import state_for_caller, verdict_for_caller
 
 __all__ = ["decide", "evolve"]
 
@@ -64,7 +64,9 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
-    verdict = told_to(command, state, _DECISIONS[type(command)](command, seen_by(command, state), now))
+    verdict = verdict_for_caller(
+        command, state, _DECISIONS[type(command)](command, state_for_caller(command, state), now)
+    )
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
     customer: Customer | None = getattr(command, "customer", None)

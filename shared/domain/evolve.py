@@ -11,7 +11,7 @@ from shared.domain.model.state import LockState, Meter, OrderState, State
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.caps import period_keys
 from shared.domain.orders.placing import lines_of
-from shared.domain.orders.returns import standing_of
+from shared.domain.orders.returns import active_redemption
 
 _OF_ORDERS = frozenset({"burned", "returned", "restored"})
 
@@ -81,7 +81,7 @@ def _stand(state: State, entry: LedgerEntry) -> None:
     if order is None:
         return
     if entry.kind == "burned":
-        order.redemptions[entry.coupon_id] = standing_of(entry)
+        order.redemptions[entry.coupon_id] = active_redemption(entry)
     elif entry.kind == "restored":
         order.redemptions.pop(entry.coupon_id, None)
     elif (standing := order.redemptions.get(entry.coupon_id)) is not None:

@@ -25,8 +25,8 @@ from shared.domain.offers.resolve import resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
 from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
-from shared.domain.orders.placing import going_on, placing_of, stands
-from shared.domain.tenancy import seen_by
+from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
+from shared.domain.tenancy import state_for_caller
 
 _BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
 _OF_SOMEBODY = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
@@ -73,7 +73,7 @@ def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -
     if len(command.codes) != 1:
         raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
     [code] = command.codes
-    state = seen_by(command, state)
+    state = state_for_caller(command, state)
     coupon_id = state.coupon_ids.get(code_key(code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
     if isinstance(command, RedeemCoupons):
@@ -88,7 +88,7 @@ def _for_order(
 ) -> Iterator[Finding]:
     placing = placing_of(command, state, now)
     campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
-    if coupon is not None and stands(coupon.coupon_id, placing.known, placing.hold):
+    if coupon is not None and has_coupon(coupon.coupon_id, placing.known, placing.hold):
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
@@ -96,8 +96,8 @@ def _for_order(
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
-        goes_on = command.order.cycle > 1 and going_on(command, state, coupon) is not None
-        resolved = resolve_recurring if goes_on else resolve
+        continued = command.order.cycle > 1 and continued_campaign(command, state, coupon) is not None
+        resolved = resolve_recurring if continued else resolve
         yield from _of_coupon(placing.request, resolved(placing.request, code, coupon, campaign))
 
 

@@ -33,7 +33,7 @@ def groups_of(command: Command) -> Groups:
     return groups
 
 
-def seen_by(command: Command, state: State) -> State:
+def state_for_caller(command: Command, state: State) -> State:
     """The state as the caller of `command` sees it."""
     groups = groups_of(command)
     if groups is None:
@@ -58,7 +58,7 @@ def seen_by(command: Command, state: State) -> State:
     return replace(state, coupon_ids=codes, locks=locks, orders=orders)
 
 
-def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
+def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verdict:
     """The verdict on what the caller of `command` sees: it names nothing of other groups, and changes nothing there."""
     groups = groups_of(command)
     if groups is None:

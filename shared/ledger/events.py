@@ -34,14 +34,14 @@ _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
 
 Data = dict[str, Any]
-Told = tuple[str, str, str, str, Data]
+NewEvent = tuple[str, str, str, str, Data]
 """(topic, key, type, subject, data)"""
 
 
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
     """The events of one verdict, in their order. Their ids follow from the command: told twice, they are the same."""
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
-    told = chain(_TELLERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
+    told = chain(_EVENT_BUILDERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
     for number, (topic, key, kind, subject, data) in enumerate(told):
         yield OutboxRow(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
@@ -102,7 +102,7 @@ def _money(minor: int | None, currency: str | None) -> str | None:
     return None if minor is None or currency is None else format_minor(minor, currency)
 
 
-def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     key = command.customer.customer_id or ""
     cause: Cause = command.cause
     common = {
@@ -115,7 +115,7 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
         yield _issue_refused(refused, key, common, verdict)
 
 
-def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
     source = _source(command.channel)
     request = command.command_id.removeprefix(f"{source} ")[-MAX_ID_LENGTH:]  # its end is the caller's own id
@@ -128,7 +128,7 @@ def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator
             yield _issue_refused(refused, command.campaign_id, common, verdict)
 
 
-def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> Told:
+def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> NewEvent:
     campaign = state.campaigns[coupon.campaign_id]
     data = {
         "coupon_id": coupon.coupon_id,
@@ -150,7 +150,7 @@ def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verd
     return topics.COUPONS_ISSUED.name, key, "coupon.issued", key, data
 
 
-def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> Told:
+def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> NewEvent:
     data = {
         "campaign_id": refused.campaign_id,
         "reason": refused.reason,
@@ -213,7 +213,7 @@ def _refused(coupon: RefusedCoupon) -> Data:
 
 def _judged(  # noqa: PLR0917 - private, called twice
     verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
-) -> Iterator[Told]:
+) -> Iterator[NewEvent]:
     """At most two events an order request: what was redeemed, and what was refused."""
     if not verdict.accepted and not verdict.refused:
         return  # of an order that is only noted, not even the currency need be one
@@ -245,7 +245,7 @@ def _judged(  # noqa: PLR0917 - private, called twice
         }  # fmt: skip
 
 
-def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     order, currency = command.order, verdict.currency or command.order.currency
     if verdict.outcome == "held":
         yield from _locked(verdict, verdict.accepted, command.customer, order.order_id, order.currency)
@@ -253,7 +253,7 @@ def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterato
     yield from _moved(command, verdict, state)
 
 
-def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
+def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     order = state.orders.get(command.order_id)
     if order is not None and order.currency is not None:
         yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
@@ -266,7 +266,7 @@ def _locked(
     customer: Customer | None,
     order_id: str | None,
     currency: str | None,
-) -> Iterator[Told]:
+) -> Iterator[NewEvent]:
     for coupon in coupons:
         yield topics.COUPONS_LIFECYCLE.name, coupon.coupon_id, "coupon.locked", coupon.coupon_id, {
             "lock_reference": verdict.lock_reference,
@@ -284,13 +284,13 @@ def _locked(
         }  # fmt: skip
 
 
-def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     yield from _moved(command, verdict, state)  # what the same reference held before
     if verdict.outcome == "locked":
         yield from _locked(verdict, verdict.accepted, command.customer, command.order_id, verdict.currency)
 
 
-def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
+def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves.
 
     Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
@@ -328,7 +328,7 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
-def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
+def _exhausted(verdict: Verdict, state: State) -> Iterator[NewEvent]:
     """Coupons and campaigns that the verdict took to a limit."""
     topic = topics.COUPONS_LIFECYCLE.name
     for one in exhausted(verdict, state):
@@ -351,7 +351,7 @@ def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
-def _nothing(command: RecordCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
+def _nothing(command: RecordCustomer, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     """What is noted of a customer is nobody else's business."""
     yield from ()
 
@@ -375,7 +375,7 @@ def _coupon(state: State, entry: LedgerEntry) -> Data:
     }
 
 
-_TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
+_EVENT_BUILDERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[NewEvent]]]] = {
     "IssueCoupons": _issued,
     "CreateCoupons": _created,
     "RedeemCoupons": _redeemed,

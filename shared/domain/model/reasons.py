@@ -52,7 +52,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXPIRED: "The campaign or the coupon can't be used any longer.",
     Reason.OUTSIDE_HOURS: "The coupon can't be used at this hour of the week.",
     Reason.CHANNEL_MISMATCH: "The coupon can't be used where the order was placed.",
-    Reason.WRONG_CUSTOMER: "The coupon belongs to somebody else.",
+    Reason.WRONG_CUSTOMER: "The coupon belongs to another customer.",
     Reason.CUSTOMER_REQUIRED: "The coupon needs a customer, and the request names none.",
     Reason.SEGMENT_MISMATCH: "The customer isn't in the segments that the coupon is for.",
     Reason.NOT_FIRST_ORDER: "The customer has ordered before.",
