@@ -29,7 +29,7 @@ _SETUPS: Final[dict[Phase, tuple[str, ...]]] = {
 }
 _EVENTS: Final[dict[OrderEvent, str]] = {
     OrderEvent.PLACED: "place",
-    OrderEvent.PLACED_ANEW: "place again",
+    OrderEvent.PLACED_AGAIN: "place again",
     OrderEvent.PAID: "pay",
     OrderEvent.PAID_EARLIER: "pay",
     OrderEvent.CANCELLED: "cancel",

@@ -1,11 +1,11 @@
-"""The front door of the domain: what a command comes to, and what the ledger looks like afterwards.
+"""The entry point of the domain: decide commands, and apply their verdicts to the state.
 
     verdict = decide(command, state, now)
     evolve(state, verdict)
 
-`decide` is pure and total: it changes nothing, looks at nothing but its arguments, and has an answer to every
-well-formed command. A batch is decided one command after another on one state, each verdict folded in before the next
-command; the result is what one-by-one execution gives.
+`decide` is pure and total: it changes nothing, reads only its arguments, and answers every well-formed command.
+The commands of a batch are decided in sequence on one state, and each verdict is applied before the next command. The
+result is the same as if each command ran on its own.
 """
 
 from collections.abc import Callable
@@ -37,13 +37,13 @@ from shared.domain.model.verdicts import Verdict
 from shared.domain.orders.changes import cancel, return_order
 from shared.domain.orders.payment import pay
 from shared.domain.orders.redeem import redeem
-from shared.domain.tenancy import seen_by, told_to
+from shared.domain.tenancy import state_for_caller, verdict_for_caller
 
 __all__ = ["decide", "evolve"]
 
 
 def _note(command: RecordCustomer, state: State, now: datetime) -> Verdict:
-    """Nothing is asked for; what is said of the customer is noted."""
+    """Record the facts that the command states about the customer."""
     return Verdict(command.command_id, "recorded", now, customer_key=state.customers.get(command.command_id))
 
 
@@ -63,13 +63,15 @@ _DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
 
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
-    """The verdict on `command`, given what `state` knows at `now` (the database's time, UTC)."""
-    verdict = told_to(command, state, _DECISIONS[type(command)](command, seen_by(command, state), now))
+    """Return the verdict on `command` for `state` at `now` (the database's time, UTC)."""
+    verdict = verdict_for_caller(
+        command, state, _DECISIONS[type(command)](command, state_for_caller(command, state), now)
+    )
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
     customer: Customer | None = getattr(command, "customer", None)
     if customer is not None and customer.segments is not None:
-        # Whatever is decided, what is said of a customer is known from now on.
+        # The customer's segments are recorded even if the command is refused.
         customer_key = state.customers.get(command.command_id)
         verdict = verdict if customer_key is None else replace(verdict, segments=(customer_key, customer.segments))
     return verdict

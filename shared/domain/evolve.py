@@ -1,4 +1,4 @@
-"""Fold a verdict into the state, so that the next command of the batch is decided as if it were loaded afresh."""
+"""Apply a verdict to the state, so that the next command of the batch is decided as if the state were loaded again."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,15 +11,15 @@ from shared.domain.model.state import LockState, Meter, OrderState, State
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.caps import period_keys
 from shared.domain.orders.placing import lines_of
-from shared.domain.orders.returns import standing_of
+from shared.domain.orders.returns import active_redemption
 
 _OF_ORDERS = frozenset({"burned", "returned", "restored"})
 
 
 def evolve(state: State, verdict: Verdict) -> None:
-    """Apply a verdict's effect to `state` in place: what it moves, what becomes of locks and orders.
+    """Apply a verdict's effects to `state` in place: its entries, and its changes of locks and orders.
 
-    Coupons, orders and locks that the state doesn't have are passed over, except those that the verdict itself makes.
+    Coupons, orders and locks that the state doesn't have are ignored, except those that the verdict itself creates.
     """
     if verdict.outcome == "issued":
         _add_issued(state, verdict)
@@ -69,11 +69,11 @@ def _move(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
         if campaign.limits.caps:
             _count_in_periods(state, entry, campaign, decided_at)
     if entry.order_id is not None and entry.kind in _OF_ORDERS:
-        _stand(state, entry)
+        _update_redemptions(state, entry)
 
 
-def _stand(state: State, entry: LedgerEntry) -> None:
-    """What stands redeemed for an order, and for a subscription."""
+def _update_redemptions(state: State, entry: LedgerEntry) -> None:
+    """Update the active redemptions of the order, and the active uses of its subscription."""
     if entry.subscription_id is not None:
         key = (entry.subscription_id, entry.coupon_id)
         state.subscriptions[key] = state.subscriptions.get(key, 0) + entry.used_uses
@@ -81,12 +81,12 @@ def _stand(state: State, entry: LedgerEntry) -> None:
     if order is None:
         return
     if entry.kind == "burned":
-        order.redemptions[entry.coupon_id] = standing_of(entry)
+        order.redemptions[entry.coupon_id] = active_redemption(entry)
     elif entry.kind == "restored":
         order.redemptions.pop(entry.coupon_id, None)
-    elif (standing := order.redemptions.get(entry.coupon_id)) is not None:
-        left_minor = standing.discount_minor + entry.used_minor
-        order.redemptions[entry.coupon_id] = replace(standing, discount_minor=left_minor)
+    elif (redemption := order.redemptions.get(entry.coupon_id)) is not None:
+        left_minor = redemption.discount_minor + entry.used_minor
+        order.redemptions[entry.coupon_id] = replace(redemption, discount_minor=left_minor)
 
 
 def _meter(state: State, entry: LedgerEntry, customer_key: str | None) -> None:
@@ -103,7 +103,7 @@ def _meter(state: State, entry: LedgerEntry, customer_key: str | None) -> None:
 
 
 def _count_in_periods(state: State, entry: LedgerEntry, campaign: Campaign, decided_at: datetime) -> None:
-    """Book an entry on the periods that it counts in; one without a time of its own counts when it is recorded."""
+    """Count an entry in its periods. An entry without a time of its own counts when it is recorded."""
     issued = 1 if entry.kind == "issued" else 0
     if not (issued or entry.held_uses or entry.used_uses):
         return
@@ -117,7 +117,7 @@ def _count_in_periods(state: State, entry: LedgerEntry, campaign: Campaign, deci
 
 
 def _change_lock(state: State, change: LockChange) -> None:
-    """The lock as it is from now on, and the holds of the coupons in it, which exist while it is open."""
+    """Update the lock, and the holds of its coupons, which exist while it is open."""
     reference = change.lock_reference
     lock = state.locks.get(reference)
     if lock is None:
@@ -164,11 +164,11 @@ def _note(state: State, change: OrderChange) -> None:
         order.lines = lines_of(change.lines)
     if change.returns is not None:
         order.returns = change.returns
-    _note_whose(state, order, before)
+    _update_orders_of(state, order, before)
 
 
-def _note_whose(state: State, order: OrderState, before: CustomerKey | None) -> None:
-    """Whose standing orders it counts among from now on; `before`: the customer it had until now, maybe another."""
+def _update_orders_of(state: State, order: OrderState, before: CustomerKey | None) -> None:
+    """Update the open orders of the order's customer and of `before`, its previous customer."""
     if (former := state.orders_of.get(before or "")) is not None:
         former.discard(order.order_id)
     if order.status in {"placed", "paid"} and (theirs := state.orders_of.get(order.customer_key or "")) is not None:

@@ -1,7 +1,7 @@
-"""Why a code is or isn't good: every rule with its verdict and the numbers it saw, not just the first that refuses.
+"""Explain a code: every rule with its result and the numbers it saw, not only the first rule that refuses.
 
-The findings stand in the order of `Reason`, so the first that refuses is the reason that a request for this one code
-would be told; the last word, `Explanation.verdict`, is `decide`'s own.
+The findings are in the order of `Reason`, so the first refusal is the reason that a request for this code would get.
+`Explanation.verdict` is the verdict of `decide` itself.
 """
 
 from collections.abc import Iterator
@@ -25,19 +25,19 @@ from shared.domain.offers.resolve import resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
 from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
-from shared.domain.orders.placing import going_on, placing_of, stands
-from shared.domain.tenancy import seen_by
+from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
+from shared.domain.tenancy import state_for_caller
 
 _BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
-_OF_SOMEBODY = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
+_OF_CUSTOMER = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
 
 Outcome = Literal["holds", "refused", "not asked", "not judged", "needs an order"]
-"""`not asked`: the campaign doesn't ask it. `not judged`: something else says that it makes no difference here."""
+"""`not asked`: the campaign doesn't have this rule. `not judged`: the rule makes no difference in this case."""
 
 
 @value
 class Finding:
-    """One rule. `field` is the campaign's where it has one, `saw` the numbers, `message` a sentence beside them."""
+    """The result of one rule. `field` is the campaign's if it has one, `saw` the numbers, `message` a sentence."""
 
     field: str
     outcome: Outcome
@@ -46,7 +46,7 @@ class Finding:
     saw: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """The finding as plain values, for who shows it as JSON."""
+        """Return the finding as plain values for JSON."""
         return {
             "rule": self.field,
             "outcome": self.outcome.replace(" ", "_"),
@@ -58,7 +58,7 @@ class Finding:
 
 @value
 class Explanation:
-    """What there is to say of one code. `verdict` is what a request for it alone would be told."""
+    """The findings for one code. `verdict` is that on a request for this code alone."""
 
     code: str
     findings: tuple[Finding, ...]
@@ -66,14 +66,14 @@ class Explanation:
 
 
 def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -> Explanation:
-    """Every rule for the one code that `command` names; changes nothing.
+    """Return the result of every rule for the one code that `command` names. Changes nothing.
 
-    A lock that a RedeemCoupons names is not looked at. Raises ValueError where it names no code or several.
+    A lock that a RedeemCoupons names is ignored. Raises ValueError if the command names no code or several.
     """
     if len(command.codes) != 1:
         raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
     [code] = command.codes
-    state = seen_by(command, state)
+    state = state_for_caller(command, state)
     coupon_id = state.coupon_ids.get(code_key(code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
     if isinstance(command, RedeemCoupons):
@@ -88,16 +88,16 @@ def _for_order(
 ) -> Iterator[Finding]:
     placing = placing_of(command, state, now)
     campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
-    if coupon is not None and stands(coupon.coupon_id, placing.known, placing.hold):
+    if coupon is not None and has_coupon(coupon.coupon_id, placing.known, placing.hold):
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
-        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so nothing is judged again.")
+        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so no rule is judged again.")
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
-        goes_on = command.order.cycle > 1 and going_on(command, state, coupon) is not None
-        resolved = resolve_recurring if goes_on else resolve
+        continued = command.order.cycle > 1 and continued_campaign(command, state, coupon) is not None
+        resolved = resolve_recurring if continued else resolve
         yield from _of_coupon(placing.request, resolved(placing.request, code, coupon, campaign))
 
 
@@ -137,19 +137,21 @@ def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
         else:
             refused = limit.refused
             yield Finding(limit.field, "refused", refused.reason, refused.message, tuple(limit.saw.items()))
-    yield from _of_what_stands(request, offer)
+    yield from _of_existing(request, offer)
     yield _of_effect(request, offer, discount)
 
 
 def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
     campaign = offer.campaign
     if rule.field == "status" and campaign.status == "active":
-        return _holds("status", *rule.describe(request, offer, True))  # judging asks it only of those that aren't
+        return _holds(
+            "status", *rule.describe(request, offer, True)
+        )  # judging uses this rule only for campaigns that aren't active
     if not rule.asked(campaign):
         return Finding(rule.field, "not asked")
     if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
         return Finding(rule.field, "needs an order")
-    if why_not := _why_not_judged(rule, request, offer):
+    if why_not := _reason_not_judged(rule, request, offer):
         return Finding(rule.field, "not judged", None, why_not)
     passes = rule.passes(request, offer)
     message, details = rule.describe(request, offer, passes)
@@ -160,10 +162,10 @@ def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
     return Finding(rule.field, "refused", rule.reason, message, tuple(details.items()))
 
 
-def _why_not_judged(rule: Rule, request: Request, offer: ResolvedOffer) -> str:
+def _reason_not_judged(rule: Rule, request: Request, offer: ResolvedOffer) -> str:
     if offer.recurring and not rule.of_order and rule.reason is not Reason.ORDER_MISMATCH:
-        return "The coupon's first use on this subscription promised it."
-    if rule.field in _OF_SOMEBODY and request.customer_key is None:
+        return "The coupon's first use on this subscription covers it."
+    if rule.field in _OF_CUSTOMER and request.customer_key is None:
         return "The request names no customer."
     currency, order = offer.campaign.currency, request.order
     if rule.field == "eligibility.min_order_amount" and order is not None and currency not in (None, order.currency):
@@ -171,8 +173,8 @@ def _why_not_judged(rule: Rule, request: Request, offer: ResolvedOffer) -> str:
     return ""
 
 
-def _of_what_stands(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
-    """Whether it goes with the coupons that the order has already."""
+def _of_existing(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
+    """Yield the findings about the coupons that the order has already."""
     order = request.state.orders.get(request.order_id or "")
     if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.redemptions:
         yield _refused("order", redeemed_already(offer, order))
@@ -181,7 +183,7 @@ def _of_what_stands(request: Request, offer: ResolvedOffer) -> Iterator[Finding]
         yield _refused("stacking", not_combinable(offer, other))
     elif request.existing:
         existing = ", ".join(one.code for one in request.existing)
-        yield _holds("stacking", "It goes with the coupons that the order has.", {"beside": existing})
+        yield _holds("stacking", "It can be combined with the coupons that the order has.", {"beside": existing})
     elif request.order_id is None:
         yield Finding("stacking", "needs an order")
     else:

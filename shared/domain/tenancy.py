@@ -1,10 +1,10 @@
-"""What a caller sees who is bound to groups of campaigns: nothing of other campaigns exists for them.
+"""Callers that are limited to campaign groups: hide other campaigns from them.
 
 A command that carries `groups` is decided on a state without the coupons, campaigns and locks of other groups, so a
-coupon of another group gets the very answer that one gets that doesn't exist. A campaign without a group is in none.
+coupon of another group gets the same answer as one that doesn't exist. A campaign without a group is in no group.
 
-Orders and lock references are named by callers, in one namespace for all. An order with uses of another group is left
-as it is, whatever a command says of it, and takes no coupon of others; a lock reference that holds some is taken.
+Callers choose order ids and lock references in one common namespace. A command can't change an order with uses of
+another group, nor add coupons to it; a lock reference with uses of another group counts as taken.
 """
 
 from collections.abc import Iterable
@@ -24,17 +24,17 @@ from shared.domain.model.state import ActiveRedemption, LockedUse, State
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 
 Groups = frozenset[str] | None
-"""None: bound to none, sees everything."""
+"""None: not limited to groups."""
 
 
 def groups_of(command: Command) -> Groups:
-    """The groups that the command's caller is bound to."""
+    """Return the groups that the command's caller is limited to."""
     groups: Groups = getattr(command, "groups", None)
     return groups
 
 
-def seen_by(command: Command, state: State) -> State:
-    """The state as the caller of `command` sees it."""
+def state_for_caller(command: Command, state: State) -> State:
+    """Return the state without what is hidden from the caller of `command`."""
     groups = groups_of(command)
     if groups is None:
         return state
@@ -43,32 +43,32 @@ def seen_by(command: Command, state: State) -> State:
         return replace(state, campaigns=campaigns)
     locks = dict(state.locks)
     for reference, lock in state.locks.items():
-        if _all_seen(state, groups, lock.uses):
+        if _all_visible(state, groups, lock.uses):
             continue
-        if isinstance(command, LockCoupons):  # the reference is taken, as one is whose lock was burned
+        if isinstance(command, LockCoupons):  # treat the reference as taken, like that of a burned lock
             locks[reference] = replace(lock, status="burned", uses=(), order_id=None)
         else:
             del locks[reference]
     orders, order_id = state.orders, _order_of(command)
-    if order_id is not None and not _order_seen(state, groups, order_id):
+    if order_id is not None and not _is_order_visible(state, groups, order_id):
         orders = {name: one for name, one in orders.items() if name != order_id}
     codes = {
-        key: one for key, one in state.coupon_ids.items() if _is_seen(state, groups, state.coupons[one].campaign_id)
+        key: one for key, one in state.coupon_ids.items() if _is_visible(state, groups, state.coupons[one].campaign_id)
     }
     return replace(state, coupon_ids=codes, locks=locks, orders=orders)
 
 
-def told_to(command: Command, state: State, verdict: Verdict) -> Verdict:
-    """The verdict on what the caller of `command` sees: it names nothing of other groups, and changes nothing there."""
+def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verdict:
+    """Return the verdict for the caller of `command`: it names nothing of other groups and changes nothing there."""
     groups = groups_of(command)
     if groups is None:
         return verdict
     if isinstance(command, CancelOrder | ReturnOrder):
-        if not _order_seen(state, groups, command.order_id):
+        if not _is_order_visible(state, groups, command.order_id):
             verdict = replace(verdict, entries=(), locks=(), orders=())
-        # The currency would tell an order of others from one that only the caller named.
+        # The currency would reveal that the order id exists for another group.
         return verdict if verdict.accepted else replace(verdict, currency=None)
-    if isinstance(command, RedeemCoupons) and not _order_seen(state, groups, command.order.order_id):
+    if isinstance(command, RedeemCoupons) and not _is_order_visible(state, groups, command.order.order_id):
         return _order_taken(command, verdict) if verdict.accepted else replace(verdict, orders=())
     if isinstance(command, CreateCoupons):
         return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
@@ -83,7 +83,7 @@ def _order_of(command: Command) -> str | None:
 
 def _order_taken(command: RedeemCoupons, verdict: Verdict) -> Verdict:
     order_id = command.order.order_id
-    refused = RefusedCoupon(Reason.ORDER_MISMATCH, f"Order {order_id!r} is of others; give your order another id.")
+    refused = RefusedCoupon(Reason.ORDER_MISMATCH, f"Order id {order_id!r} is taken; use another id for your order.")
     return Verdict(
         verdict.command_id, "refused", verdict.decided_at, refused=(refused,), requested_count=verdict.requested_count,
         order_id=order_id, customer_key=verdict.customer_key,
@@ -92,22 +92,22 @@ def _order_taken(command: RedeemCoupons, verdict: Verdict) -> Verdict:
 
 def _without_owner(refused: RefusedCoupon, state: State, groups: frozenset[str]) -> RefusedCoupon:
     owner = refused.details.get("campaign_id")
-    if refused.reason is not Reason.CODE_TAKEN or owner is None or _is_seen(state, groups, owner):
+    if refused.reason is not Reason.CODE_TAKEN or owner is None or _is_visible(state, groups, owner):
         return refused
     return replace(refused, message=f"The code {(refused.code or '').strip()!r} exists already.", details={})
 
 
-def _order_seen(state: State, groups: frozenset[str], order_id: str) -> bool:
+def _is_order_visible(state: State, groups: frozenset[str], order_id: str) -> bool:
     order = state.orders.get(order_id)
-    standing: Iterable[ActiveRedemption] = () if order is None else order.redemptions.values()
+    redemptions: Iterable[ActiveRedemption] = () if order is None else order.redemptions.values()
     held = [use for lock in state.locks.values() if lock.order_id == order_id for use in lock.uses]
-    return _all_seen(state, groups, standing) and _all_seen(state, groups, held)
+    return _all_visible(state, groups, redemptions) and _all_visible(state, groups, held)
 
 
-def _all_seen(state: State, groups: frozenset[str], uses: Iterable[ActiveRedemption | LockedUse]) -> bool:
-    return all(_is_seen(state, groups, use.campaign_id) for use in uses)
+def _all_visible(state: State, groups: frozenset[str], uses: Iterable[ActiveRedemption | LockedUse]) -> bool:
+    return all(_is_visible(state, groups, use.campaign_id) for use in uses)
 
 
-def _is_seen(state: State, groups: frozenset[str], campaign_id: str) -> bool:
+def _is_visible(state: State, groups: frozenset[str], campaign_id: str) -> bool:
     campaign = state.campaigns.get(campaign_id)
     return campaign is not None and campaign.group in groups

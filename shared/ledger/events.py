@@ -1,4 +1,4 @@
-"""From verdicts to events: what is told to whom. A refusal is told like everything else."""
+"""Build the events for a verdict. Refusals are published as well."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -34,15 +34,15 @@ _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _ISSUER: Final = "/couponry/issuer"
 
 Data = dict[str, Any]
-Told = tuple[str, str, str, str, Data]
+NewEvent = tuple[str, str, str, str, Data]
 """(topic, key, type, subject, data)"""
 
 
 def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[OutboxRow]:
-    """The events of one verdict, in their order. Their ids follow from the command: told twice, they are the same."""
+    """Yield the events of a verdict in order. Their ids are derived from the command: a retry has the same ids."""
     source = _ISSUER if isinstance(command, IssueCoupons) else _source(command.channel)
-    told = chain(_TELLERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
-    for number, (topic, key, kind, subject, data) in enumerate(told):
+    new_events = chain(_EVENT_BUILDERS[type(command).__name__](command, verdict, state), _exhausted(verdict, state))
+    for number, (topic, key, kind, subject, data) in enumerate(new_events):
         yield OutboxRow(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
             topic=topic,
@@ -56,11 +56,11 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
 
 
 def _json(data: Data) -> str:
-    """Return an event's data as JSON, without what would make it larger than a broker takes.
+    """Return an event's data as JSON, reduced where it would exceed the broker's message size.
 
-    The first to go are the shares of lines (a hundred coupons on an order of thousands of lines), then what custom
-    discounts hand on and the details of refusals: hundreds of coupons, which takes several requests that wait for one
-    payment. The ledger and the campaign have all of it; an event that can't be published would hold up all behind it.
+    The shares of lines are left out first (a hundred coupons on an order of thousands of lines), then the payloads of
+    custom discounts and the details of refusals (hundreds of coupons, from several requests that wait for one payment).
+    The ledger and the campaign have all of it. An event that can't be published would block all later ones.
     """
     body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
     for less in (_without_shares, _without_extras):
@@ -83,7 +83,7 @@ def _without_extras(coupon: Data) -> Data:
 
 
 def _message(refused: RefusedCoupon) -> str:
-    """The sentence, cut where names that can't be printed make it longer than an event's text may be."""
+    """Return the message, cut to the maximum length of an event's text; escaped names can make it longer."""
     message = refused.message
     return message if len(message) <= MAX_TEXT_LENGTH else f"{message[: MAX_TEXT_LENGTH - 1]}…"
 
@@ -102,7 +102,7 @@ def _money(minor: int | None, currency: str | None) -> str | None:
     return None if minor is None or currency is None else format_minor(minor, currency)
 
 
-def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     key = command.customer.customer_id or ""
     cause: Cause = command.cause
     common = {
@@ -115,10 +115,10 @@ def _issued(command: IssueCoupons, verdict: Verdict, state: State) -> Iterator[T
         yield _issue_refused(refused, key, common, verdict)
 
 
-def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
-    """Coupons that are nobody's, each under its own key. Codes that were taken are told to who brought them alone."""
+def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
+    """Yield coupons without a holder, each under its own key. Refusals of single codes are not published."""
     source = _source(command.channel)
-    request = command.command_id.removeprefix(f"{source} ")[-MAX_ID_LENGTH:]  # its end is the caller's own id
+    request = command.command_id.removeprefix(f"{source} ")[-MAX_ID_LENGTH:]  # the end is the caller's own id
     cause = {"type": "coupons.create", "source": source, "id": request}
     common = {"customer": _customer(Customer()), "caused_by": cause}
     for coupon in verdict.accepted:
@@ -128,7 +128,7 @@ def _created(command: CreateCoupons, verdict: Verdict, state: State) -> Iterator
             yield _issue_refused(refused, command.campaign_id, common, verdict)
 
 
-def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> Told:
+def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verdict, state: State) -> NewEvent:
     campaign = state.campaigns[coupon.campaign_id]
     data = {
         "coupon_id": coupon.coupon_id,
@@ -150,7 +150,7 @@ def _coupon_issued(coupon: AcceptedCoupon, key: str, common: Data, verdict: Verd
     return topics.COUPONS_ISSUED.name, key, "coupon.issued", key, data
 
 
-def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> Told:
+def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verdict) -> NewEvent:
     data = {
         "campaign_id": refused.campaign_id,
         "reason": refused.reason,
@@ -163,7 +163,7 @@ def _issue_refused(refused: RefusedCoupon, key: str, common: Data, verdict: Verd
 
 
 def _more(discount: DiscountOffer) -> Data:
-    """What only some kinds say."""
+    """Return the fields that only some kinds of discount have."""
     said = {"product_id": discount.product_id, "payload": discount.payload}
     return {name: value for name, value in said.items() if value is not None}
 
@@ -185,7 +185,7 @@ def _applied(coupon: AcceptedCoupon, currency: str) -> Data:
 
 
 def _add_benefit(applied: Data, coupon: AcceptedCoupon, benefit: Benefit, currency: str) -> None:
-    """What isn't a discount on goods: the shipping's share is no line's, a product is added, a payload handed on."""
+    """Add a benefit that isn't a discount on goods: a discount on shipping, a free product, or a payload."""
     applied["lines"] = [line for line in applied["lines"] if line["line_id"] != SHIPPING]
     if KINDS[coupon.discount_kind].takes_from == "shipping":
         applied["shipping_discount_amount"] = format_minor(benefit.shipping_minor, currency)
@@ -213,10 +213,10 @@ def _refused(coupon: RefusedCoupon) -> Data:
 
 def _judged(  # noqa: PLR0917 - private, called twice
     verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
-) -> Iterator[Told]:
-    """At most two events an order request: what was redeemed, and what was refused."""
+) -> Iterator[NewEvent]:
+    """Yield at most two events for an order: the redeemed coupons, and the refused ones."""
     if not verdict.accepted and not verdict.refused:
-        return  # of an order that is only noted, not even the currency need be one
+        return  # an order that is only recorded may have an invalid currency
     topic = topics.COUPONS_REDEMPTIONS.name
     common: Data = {
         "order_id": order_id,
@@ -245,7 +245,7 @@ def _judged(  # noqa: PLR0917 - private, called twice
         }  # fmt: skip
 
 
-def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
+def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     order, currency = command.order, verdict.currency or command.order.currency
     if verdict.outcome == "held":
         yield from _locked(verdict, verdict.accepted, command.customer, order.order_id, order.currency)
@@ -253,7 +253,7 @@ def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterato
     yield from _moved(command, verdict, state)
 
 
-def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[Told]:
+def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[NewEvent]:
     order = state.orders.get(command.order_id)
     if order is not None and order.currency is not None:
         yield from _judged(verdict, order.order_id, order.customer, order.currency, order.amount_minor, command.channel)
@@ -266,7 +266,7 @@ def _locked(
     customer: Customer | None,
     order_id: str | None,
     currency: str | None,
-) -> Iterator[Told]:
+) -> Iterator[NewEvent]:
     for coupon in coupons:
         yield topics.COUPONS_LIFECYCLE.name, coupon.coupon_id, "coupon.locked", coupon.coupon_id, {
             "lock_reference": verdict.lock_reference,
@@ -284,16 +284,16 @@ def _locked(
         }  # fmt: skip
 
 
-def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterator[Told]:
-    yield from _moved(command, verdict, state)  # what the same reference held before
+def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterator[NewEvent]:
+    yield from _moved(command, verdict, state)  # the uses that the same reference held before
     if verdict.outcome == "locked":
         yield from _locked(verdict, verdict.accepted, command.customer, command.order_id, verdict.currency)
 
 
-def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
-    """Restores, a redemption each; releases and voids, a coupon each: told from the ledger entries themselves.
+def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEvent]:
+    """Yield one event per restored redemption, and one per released or voided coupon, from the ledger entries.
 
-    Parts of an order that came back are told as restores without a use, whichever command they had to wait for.
+    Returns in part are restores with 0 uses. They occur with any command that redeems coupons of a returned part.
     """
     restored: dict[str, list[LedgerEntry]] = {}
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
@@ -328,8 +328,8 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
-def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
-    """Coupons and campaigns that the verdict took to a limit."""
+def _exhausted(verdict: Verdict, state: State) -> Iterator[NewEvent]:
+    """Yield an event for each coupon and campaign that the verdict took to a limit."""
     topic = topics.COUPONS_LIFECYCLE.name
     for one in exhausted(verdict, state):
         if isinstance(one, ExhaustedCoupon):
@@ -351,8 +351,8 @@ def _exhausted(verdict: Verdict, state: State) -> Iterator[Told]:
             }  # fmt: skip
 
 
-def _nothing(command: RecordCustomer, verdict: Verdict, state: State) -> Iterator[Told]:
-    """What is noted of a customer is nobody else's business."""
+def _nothing(command: RecordCustomer, verdict: Verdict, state: State) -> Iterator[NewEvent]:
+    """Yield no events: facts about a customer are not published."""
     yield from ()
 
 
@@ -375,7 +375,7 @@ def _coupon(state: State, entry: LedgerEntry) -> Data:
     }
 
 
-_TELLERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[Told]]]] = {
+_EVENT_BUILDERS: Final[dict[str, Callable[[Any, Verdict, State], Iterator[NewEvent]]]] = {
     "IssueCoupons": _issued,
     "CreateCoupons": _created,
     "RedeemCoupons": _redeemed,

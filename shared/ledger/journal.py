@@ -1,6 +1,4 @@
-"""The journal: what every command was, and what was answered, so that the same command gets the same answer for
-good.
-"""
+"""The journal records every command and its verdict, so that a repeated command always gets the same answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -26,8 +24,8 @@ from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 _FINGERPRINT_VERSION = b"\x02"
-"""Goes before every fingerprint. A later version of Couponry that reckons fingerprints otherwise changes it and then
-does not compare its own with these: an upgrade must not turn replays into errors."""
+"""The first byte of every fingerprint. A version of Couponry that computes fingerprints differently changes it.
+Fingerprints of different versions are not compared, so that an upgrade doesn't turn retries into errors."""
 
 _JSON = orjson.OPT_UTC_Z
 
@@ -41,13 +39,13 @@ class Recorded:
 
 
 def fingerprint(command: Command) -> bytes:
-    """What the command asked for, in 17 bytes. How this installation is set up (hold times, matching campaigns) is
-    not in it, nor what its caller may see.
+    """Return a fingerprint of the request, 17 bytes. It excludes the installation's settings (hold times, matching
+    campaigns) and the groups of the caller.
     """
-    asked: tuple[Any, ...]
+    content: tuple[Any, ...]
     match command:
         case RedeemCoupons():
-            asked = (
+            content = (
                 (
                     command.order,
                     command.codes,
@@ -60,15 +58,15 @@ def fingerprint(command: Command) -> bytes:
                 + (() if command.metadata is None else (command.metadata,))
             )
         case IssueCoupons():
-            asked = (command.customer, command.natural_key, command.at)
+            content = (command.customer, command.natural_key, command.at)
         case CreateCoupons():
-            asked = (command.campaign_id, command.count, command.codes, command.at)
+            content = (command.campaign_id, command.count, command.codes, command.at)
         case PayOrder() | CancelOrder():
-            asked = (command.order_id, command.at)
+            content = (command.order_id, command.at)
         case ReturnOrder():
-            asked = (command.order_id, command.whole, command.at, command.lines, command.amount)
+            content = (command.order_id, command.whole, command.at, command.lines, command.amount)
         case LockCoupons():
-            asked = (
+            content = (
                 command.lock_reference,
                 command.codes,
                 command.customer,
@@ -78,24 +76,24 @@ def fingerprint(command: Command) -> bytes:
                 command.validation_code,
             )
         case _:
-            asked = ({one.name: getattr(command, one.name) for one in fields(command) if one.name != "groups"},)
-    content = orjson.dumps((type(command).__name__, asked), option=_JSON)
-    return _FINGERPRINT_VERSION + blake2b(content, digest_size=16).digest()
+            content = ({one.name: getattr(command, one.name) for one in fields(command) if one.name != "groups"},)
+    encoded = orjson.dumps((type(command).__name__, content), option=_JSON)
+    return _FINGERPRINT_VERSION + blake2b(encoded, digest_size=16).digest()
 
 
 def same_request(recorded: bytes, asked: bytes) -> bool:
-    """Whether two fingerprints are of the same request; ones of different versions can't be compared and pass."""
+    """Return whether two fingerprints are of the same request; True if their versions differ and can't be compared."""
     return recorded[:1] != asked[:1] or recorded == asked
 
 
 async def look_up(connection: Connection, command_ids: Sequence[str]) -> dict[str, Recorded]:
-    """The commands among `command_ids` that were executed before."""
+    """Return the recorded commands among `command_ids`, keyed by command id."""
     records = await connection.fetch(sql("journal_look_up"), command_ids)
     return {record[0]: Recorded(record[1], record[2]) for record in records}
 
 
 def encode_verdict(verdict: Verdict) -> str:
-    """A verdict as it is recorded: what was told, without the ledger entries, which have a table of their own."""
+    """Return the verdict as JSON, without the ledger entries, which have a table of their own."""
     return orjson.dumps(
         {
             "outcome": verdict.outcome,
@@ -117,13 +115,13 @@ def encode_verdict(verdict: Verdict) -> str:
 
 
 def decode_verdict(command_id: str, recorded: str) -> Verdict:
-    """The verdict that `encode_verdict` wrote."""
-    told: Mapping[str, Any] = orjson.loads(recorded)
+    """Return the verdict that `encode_verdict` wrote."""
+    document: Mapping[str, Any] = orjson.loads(recorded)
     return Verdict(
         command_id=command_id,
-        outcome=told["outcome"],
-        decided_at=datetime.fromisoformat(told["decided_at"]),
-        accepted=tuple(_accepted(coupon) for coupon in told["accepted"]),
+        outcome=document["outcome"],
+        decided_at=datetime.fromisoformat(document["decided_at"]),
+        accepted=tuple(_accepted(coupon) for coupon in document["accepted"]),
         refused=tuple(
             RefusedCoupon(
                 reason=Reason(coupon["reason"]),
@@ -133,17 +131,17 @@ def decode_verdict(command_id: str, recorded: str) -> Verdict:
                 campaign_id=coupon["campaign_id"],
                 details=coupon["details"],
             )
-            for coupon in told["refused"]
+            for coupon in document["refused"]
         ),
-        requested_count=told["requested_count"],
-        discount_minor=told["discount_minor"],
-        currency=told["currency"],
-        order_id=told["order_id"],
-        redemption_id=told["redemption_id"],
-        lock_reference=told["lock_reference"],
-        expires_at=_time(told["expires_at"]),
-        customer_key=told["customer_key"],
-        metadata=told.get("metadata"),
+        requested_count=document["requested_count"],
+        discount_minor=document["discount_minor"],
+        currency=document["currency"],
+        order_id=document["order_id"],
+        redemption_id=document["redemption_id"],
+        lock_reference=document["lock_reference"],
+        expires_at=_time(document["expires_at"]),
+        customer_key=document["customer_key"],
+        metadata=document.get("metadata"),
     )
 
 

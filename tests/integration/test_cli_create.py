@@ -76,7 +76,7 @@ def test_a_number_of_coupons_over_a_limit_is_refused(couponry: Couponry) -> None
     ("changes", "says"),
     [
         ({"status": "archived"}, "is archived"),
-        ({"code": {"shared_code": "HELLO"}}, "has one code for everybody"),
+        ({"code": {"shared_code": "HELLO"}}, "has one shared code"),
         ({"source": {"kind": "pool"}}, "takes its codes from a pool"),
         ({"source": {"kind": "external", "url": "https://codes.example"}}, "asks an external API"),
         ({"code": {"pattern": "F-#######"}}, "too few for 30,000 coupons"),

@@ -82,7 +82,7 @@ def test_a_pattern_with_enough_codes_passes(
         ("SAVE-####", None, 100, "use 6 or more #"),
         ("######", None, None, "for 1,000 coupons (assumed, as coupons_total is null)"),
         ("WELCOME", None, 1, "has no #, so every code would be the same"),
-        ("WELCOME", None, None, "or give it as shared_code, one code for everybody"),
+        ("WELCOME", None, None, "or use shared_code for one code that all customers share"),
         ("##########", "0123456789", 10_001, "makes 10,000,000,000 codes"),
         ("########", "A", 1, "use a larger charset"),
         ("########", "ABCa", 1, "twice"),

@@ -102,9 +102,13 @@ def test_limits_per_customer_do_not_apply_to_coupons_without_a_customer() -> Non
     ("fields", "reason", "text"),
     [
         ({"status": "archived"}, Reason.CAMPAIGN_INACTIVE, "Campaign 'print' is archived."),
-        ({"code": SHARED}, Reason.EXHAUSTED, "has one code for everybody, 'HELLO'"),
-        ({"source": Source("external", "https://codes.example")}, Reason.EXHAUSTED, "asks an external API"),
-        ({"source": Source("pool")}, Reason.EXHAUSTED, "import them into it"),
+        ({"code": SHARED}, Reason.EXHAUSTED, "has one shared code, 'HELLO'"),
+        (
+            {"source": Source("external", "https://codes.example")},
+            Reason.EXHAUSTED,
+            "gets each code from an external API",
+        ),
+        ({"source": Source("pool")}, Reason.EXHAUSTED, "import codes into the pool"),
     ],
 )
 def test_a_campaign_with_another_source_of_codes_creates_none(

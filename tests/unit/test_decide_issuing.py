@@ -168,11 +168,16 @@ def test_campaigns_are_judged_in_the_order_given_and_once_each() -> None:
     ("fields", "given", "reason", "text"),
     [
         ({}, 5, None, ""),
-        ({"limits": Limits(1, coupons_per_customer=3)}, 3, Reason.CUSTOMER_LIMIT, "3 of 5 coupons were given."),
-        ({"limits": Limits(1, coupons_total=4)}, 4, Reason.CAMPAIGN_EXHAUSTED, "4 of 5 coupons were given."),
+        ({"limits": Limits(1, coupons_per_customer=3)}, 3, Reason.CUSTOMER_LIMIT, "3 of 5 coupons were issued."),
+        ({"limits": Limits(1, coupons_total=4)}, 4, Reason.CAMPAIGN_EXHAUSTED, "4 of 5 coupons were issued."),
         ({"limits": Limits(caps=(Cap("day", coupons=2),))}, 2, Reason.CAMPAIGN_EXHAUSTED, "2 of 5"),
         ({"limits": Limits(caps=(Cap("day", "customer", coupons=1),))}, 1, Reason.CUSTOMER_LIMIT, "1 of 5"),
-        ({"status": "paused"}, 0, Reason.CAMPAIGN_INACTIVE, "Campaign 'welcome' is paused. 0 of 5 coupons were given."),
+        (
+            {"status": "paused"},
+            0,
+            Reason.CAMPAIGN_INACTIVE,
+            "Campaign 'welcome' is paused. 0 of 5 coupons were issued.",
+        ),
     ],
 )
 def test_of_several_coupons_those_that_fit_are_issued_and_one_refusal_covers_the_rest(

@@ -1,6 +1,6 @@
-"""Codes from patterns: `SAVE-####-####`, where each `#` is one random character and everything else is itself.
+"""Codes from patterns such as `SAVE-####-####`: each `#` becomes a random character, everything else is kept.
 
-Pure: chance comes in as a function that gives random bytes (`secrets.token_bytes`).
+Pure: the caller passes the source of random bytes (`secrets.token_bytes`).
 """
 
 from array import array
@@ -8,26 +8,26 @@ from collections.abc import Callable
 from typing import Literal
 
 DEFAULT_CHARSET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-"""Letters and digits without those that look alike when read or heard: 0 O, 1 I L."""
+"""Letters and digits without those that look or sound alike: 0 O, 1 I L."""
 
 DEFAULT_PATTERN = "####-####-####"
-"""For campaigns that name none: 31^12 codes, enough for any number of coupons."""
+"""The pattern of campaigns without one: 31^12 codes, enough for any number of coupons."""
 
 CODES_PER_COUPON = 1_000_000
-"""A pattern must make this many codes for each coupon: then a guess is right once in a million tries, which no shop's
-rate limit lets anybody make, and two codes made by chance are the same about never."""
+"""Codes that a pattern must make for each coupon. A guess then succeeds once in a million tries, more than any shop's
+rate limit allows, and two random codes are almost never equal."""
 
 COUPONS_ASSUMED = 1_000
-"""A campaign that doesn't say how many coupons it will issue is judged as if it were this many."""
+"""Number of coupons assumed for a campaign without `coupons_total`."""
 
 MAX_LENGTH = 64
-"""Longest code: more doesn't fit on a receipt, nor into most shops' fields."""
+"""Maximum length of a code; longer ones don't fit on receipts and in most shops' fields."""
 
 _BYTES_A_CHARACTER = 8
 
 
 class CodePatternError(ValueError):
-    """A pattern or charset that can't be used. The text is one sentence that says what to do; `about` is which."""
+    """An invalid pattern or charset. The text is one sentence that says what to do; `about` names the field."""
 
     def __init__(self, text: str, about: Literal["pattern", "charset"] = "pattern") -> None:
         super().__init__(text)
@@ -35,13 +35,13 @@ class CodePatternError(ValueError):
 
 
 def space(pattern: str | None, charset: str | None = None) -> int:
-    """How many different codes `pattern` makes."""
+    """Return how many different codes `pattern` makes."""
     size, places = len(charset or DEFAULT_CHARSET), (pattern or DEFAULT_PATTERN).count("#")
     return int(size**places)
 
 
 def check(pattern: str | None, charset: str | None, coupons_total: int | None) -> None:
-    """Raise CodePatternError where `pattern` makes codes that people can't type, or too few for `coupons_total`."""
+    """Raise CodePatternError if `pattern` makes codes that people can't type, or too few for `coupons_total`."""
     pattern, charset = pattern or DEFAULT_PATTERN, charset or DEFAULT_CHARSET
     if not pattern.isprintable() or not pattern.isascii() or pattern != pattern.strip():
         raise CodePatternError(f"The pattern {pattern!r} must be printable ASCII, without blanks at its ends.")
@@ -55,7 +55,7 @@ def check(pattern: str | None, charset: str | None, coupons_total: int | None) -
     if "#" not in pattern:
         raise CodePatternError(
             f"The pattern {pattern!r} has no #, so every code would be the same; write a # for each random character, "
-            "or give it as shared_code, one code for everybody."
+            "or use shared_code for one code that all customers share."
         )
     coupons = COUPONS_ASSUMED if coupons_total is None else coupons_total
     wanted, made = coupons * CODES_PER_COUPON, space(pattern, charset)
@@ -63,22 +63,22 @@ def check(pattern: str | None, charset: str | None, coupons_total: int | None) -
         for_what = f"{coupons:,} coupons" + (" (assumed, as coupons_total is null)" if coupons_total is None else "")
         raise CodePatternError(
             f"The pattern {pattern!r} makes {made:,} codes, too few for {for_what}: at least {wanted:,} are needed, so "
-            f"that nobody guesses one; use {_needed(len(charset), wanted)}."
+            f"that codes can't be guessed; use {_needed(len(charset), wanted)}."
         )
 
 
 def render(pattern: str | None, charset: str | None, random_bytes: Callable[[int], bytes]) -> str:
-    """One code. `random_bytes(n)` gives n bytes from a secure source."""
+    """Return one code. `random_bytes(n)` returns n bytes from a secure source."""
     return render_many(pattern, charset, 1, random_bytes)[0]
 
 
 def render_many(
     pattern: str | None, charset: str | None, count: int, random_bytes: Callable[[int], bytes]
 ) -> list[str]:
-    """`count` codes, each by chance: the same one may come twice.
+    """Return `count` random codes; the same one may occur twice.
 
-    A character is a 64-bit number modulo the charset's size. The bias of that is below 36 / 2^64, far too small for
-    anybody to see, and it needs no second try, as rejecting would.
+    A character is a 64-bit number modulo the charset's size. Its bias is below 36 / 2^64, which is negligible, and
+    unlike rejection sampling it never needs a second try.
     """
     pattern, letters = pattern or DEFAULT_PATTERN, charset or DEFAULT_CHARSET
     size, places = len(letters), pattern.count("#")

@@ -1,4 +1,4 @@
-"""Create: make coupons of a campaign for nobody in particular, many at once; whoever has a code may use it."""
+"""Create: make many coupons of a campaign at once, without a holder. Any customer with a code may use it."""
 
 from datetime import datetime
 
@@ -13,16 +13,18 @@ from shared.domain.offers.caps import coupons_cap_reached
 
 
 def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
-    """Make the coupons that are asked for, all or none; codes that exist already are left out and named.
+    """Create the requested coupons, all or none; codes that exist already are left out and refused by name.
 
-    A campaign that is paused or hasn't begun gets its coupons as well: they wait. Limits for each customer don't count,
-    as the coupons are nobody's. A coupon's life begins at the time of the request (never later than now).
+    Coupons can be created for a campaign that is paused or hasn't started. Limits per customer don't apply, because the
+    coupons have no holder. A coupon is valid from the time of the request (never later than now).
     """
     at = now if command.at is None or command.at > now else command.at
     campaign = state.campaigns.get(command.campaign_id)
     if campaign is None:
-        return _refused(command, now, _no(command, Reason.NOT_FOUND, f"There is no campaign {command.campaign_id!r}."))
-    if (unfit := _unfit(command, campaign)) is not None:
+        return _refused(
+            command, now, _refusal(command, Reason.NOT_FOUND, f"There is no campaign {command.campaign_id!r}.")
+        )
+    if (unfit := _campaign_refusal(command, campaign)) is not None:
         return _refused(command, now, unfit)
     taken = _taken(command, state)
     supplies = [
@@ -31,32 +33,34 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
         if number not in taken
         and (supply := state.supplies.get((command.command_id, campaign.campaign_id, number))) is not None
     ]
-    if supplies and (full := _limit_reached(command, campaign, state, at, len(supplies))) is not None:
+    if supplies and (full := _limit_refusal(command, campaign, state, at, len(supplies))) is not None:
         return _refused(command, now, full)
-    told = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
+    created = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
     return Verdict(
-        command.command_id, "issued" if told else "refused", now, told, tuple(taken.values()), command.coupons,
-        entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in told]),
+        command.command_id, "issued" if created else "refused", now, created, tuple(taken.values()), command.coupons,
+        entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in created]),
     )  # fmt: skip
 
 
-def _unfit(command: CreateCoupons, campaign: Campaign) -> RefusedCoupon | None:
-    """Why no coupon of this campaign can be made ahead."""
+def _campaign_refusal(command: CreateCoupons, campaign: Campaign) -> RefusedCoupon | None:
+    """Return why no coupons of this campaign can be created ahead, or None if they can."""
     name = f"Campaign {campaign.campaign_id!r}"
     if campaign.status == "archived":
-        return _no(command, Reason.CAMPAIGN_INACTIVE, f"{name} is archived.", status=campaign.status)
+        return _refusal(command, Reason.CAMPAIGN_INACTIVE, f"{name} is archived.", status=campaign.status)
     if campaign.code.shared_code is not None:
-        message = f"{name} has one code for everybody, {campaign.code.shared_code!r}; there are no others to make."
-        return _no(command, Reason.EXHAUSTED, message)
+        message = f"{name} has one shared code, {campaign.code.shared_code!r}; no other codes can be created."
+        return _refusal(command, Reason.EXHAUSTED, message)
     if campaign.source.kind == "external":
-        return _no(command, Reason.EXHAUSTED, f"{name} asks an external API for each code; none can be made here.")
+        return _refusal(
+            command, Reason.EXHAUSTED, f"{name} gets each code from an external API; none can be created here."
+        )
     if campaign.source.kind == "pool":
-        return _no(command, Reason.EXHAUSTED, f"{name} takes its codes from a pool; import them into it.")
+        return _refusal(command, Reason.EXHAUSTED, f"{name} takes its codes from a pool; import codes into the pool.")
     return None
 
 
 def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
-    """The given codes that can't be new coupons, by their place: another one has the code, or an earlier place."""
+    """Return refusals for codes that exist already or occur earlier in the list, keyed by position."""
     refused: dict[int, RefusedCoupon] = {}
     seen: set[str] = set()
     for number, code in enumerate(command.codes):
@@ -69,27 +73,27 @@ def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
                 Reason.CODE_TAKEN, message, code, None, command.campaign_id, {"campaign_id": owner}
             )
         elif key in seen:
-            message = f"The code {code.strip()!r} stands there twice; it was taken once."
+            message = f"The code {code.strip()!r} is listed twice; it was used once."
             refused[number] = RefusedCoupon(Reason.CODE_TAKEN, message, code, None, command.campaign_id)
         seen.add(key)
     return refused
 
 
-def _limit_reached(
+def _limit_refusal(
     command: CreateCoupons, campaign: Campaign, state: State, at: datetime, asked: int
 ) -> RefusedCoupon | None:
-    """Which limit has no room for all `asked` coupons."""
+    """Return the refusal of the first limit without room for all `asked` coupons, or None."""
     limits, name = campaign.limits, f"Campaign {campaign.campaign_id!r}"
     if limits.coupons_total is not None:
         issued = state.meters.get((campaign.campaign_id, None), Meter()).issued
         if issued + asked > limits.coupons_total:
             message = f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {asked:,} more don't fit."
             numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(asked)}
-            return _no(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
+            return _refusal(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
     if (full := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
         issued = full.counted - asked + 1
         message = f"{name} gives {full.most('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
-        return _no(
+        return _refusal(
             command,
             Reason.CAMPAIGN_EXHAUSTED,
             message,
@@ -102,5 +106,5 @@ def _refused(command: CreateCoupons, now: datetime, refusal: RefusedCoupon) -> V
     return Verdict(command.command_id, "refused", now, refused=(refusal,), requested_count=command.coupons)
 
 
-def _no(command: CreateCoupons, reason: Reason, message: str, **details: str) -> RefusedCoupon:
+def _refusal(command: CreateCoupons, reason: Reason, message: str, **details: str) -> RefusedCoupon:
     return RefusedCoupon(reason, message, campaign_id=command.campaign_id, details=details)

@@ -1,7 +1,7 @@
-"""How uses get into locks and out of them: the ledger entries for it, and what becomes of the locks.
+"""Ledger entries and lock changes for uses that go into a lock or out of it.
 
-A meter is the sum of signed entries, each booked on the customer it names. So what a lock held is applied out under the
-lock's customer, also where somebody else burns it: then it takes two entries, a release and a use.
+A meter is the sum of signed entries, each recorded for the customer it names. So held uses always leave a lock under
+the lock's own customer. If another customer burns them, it takes two entries: one for the lock, one for the use.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from shared.domain.offers.price import AppliedOffer
 
 
 def accepted(applied: AppliedOffer) -> AcceptedCoupon:
-    """What is told of a coupon that was redeemed, held or locked."""
+    """Return the accepted coupon of a verdict that redeems, holds or locks it."""
     coupon, discount, lines = applied.offer.coupon, applied.offer.campaign.discount, applied.shares
     if KINDS[discount.kind].benefit is None and not applied.offer.recurring:
         return AcceptedCoupon(
@@ -46,7 +46,7 @@ def accepted_use(state: State, use: LockedUse | ActiveRedemption, redemption: st
 
 
 def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit | None:
-    """What the coupon gives beside a discount on goods, `lines` being the shares of what it takes off."""
+    """Return the benefit in addition to a discount on goods. `lines` are the shares of its discount."""
     benefit = KINDS[discount.kind].benefit
     if benefit is None:
         return None
@@ -54,19 +54,19 @@ def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit
 
 
 def uses_of(offer: ResolvedOffer) -> int:
-    """How many uses an order takes of the coupon: none where it goes on with a subscription."""
+    """Return the uses that an order takes of the coupon: 0 where it continues on a subscription."""
     return 0 if offer.recurring else 1
 
 
 def subscription_of(offer: ResolvedOffer, order: Order) -> str | None:
-    """The subscription whose later orders the use covers."""
+    """Return the id of the subscription whose later orders the use covers, or None."""
     return order.subscription_id if offer.campaign.recurring else None
 
 
 def burned(
     applied: AppliedOffer, customer_key: CustomerKey | None, order: Order, redemption: str, at: datetime
 ) -> tuple[LedgerEntry, ...]:
-    """The entries for one use on an order, out of the offer's own hold where it has one. `at`: when it counts."""
+    """Return the entries for one use on an order, taken from the offer's hold if it has one. `at`: when it counts."""
     offer = applied.offer
     coupon, lock, locked = offer.coupon, offer.lock, offer.locked
     entry = LedgerEntry(
@@ -77,11 +77,11 @@ def burned(
     if lock is None or locked is None:
         return (entry,)
     one = _one(locked)
-    at = one.counted_at or at  # what was held counts when it was held
+    at = one.counted_at or at  # a held use counts at the time it was held
     entry = replace(entry, lock_reference=lock.lock_reference, counted_at=at)
     if lock.customer_key == customer_key and locked.currency in (None, order.currency):
         return (replace(entry, held_uses=-1, held_minor=-one.discount_minor),)
-    # What is applied out of the lock is an entry of its own. It names no order: an order uses a coupon once.
+    # The entry that empties the lock names no order, because an order uses a coupon only once.
     emptied = LedgerEntry(
         "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, lock.lock_reference, redemption, -1, 0,
         -one.discount_minor, 0, locked.currency, one.lines, at,
@@ -92,7 +92,7 @@ def burned(
 def held(
     applied: AppliedOffer, customer_key: CustomerKey | None, order_id: str | None, reference: str, locked: LockedUse
 ) -> tuple[LedgerEntry, ...]:
-    """The entries for one use that goes under lock `reference`, out of the offer's own hold where it has one."""
+    """Return the entries for one use held by lock `reference`, taken from the offer's own hold if it has one."""
     offer = applied.offer
     entry = LedgerEntry(
         "locked", locked.coupon_id, locked.campaign_id, customer_key, order_id, reference, None, locked.uses, 0,
@@ -104,7 +104,7 @@ def held(
 
 
 def released(lock: LockState, locked: LockedUse, order_id: str | None = None) -> LedgerEntry:
-    """The entry that gives back what `lock` holds of one coupon."""
+    """Return the entry that releases what `lock` holds of one coupon."""
     return LedgerEntry(
         "released", locked.coupon_id, locked.campaign_id, lock.customer_key,
         lock.order_id if lock.order_id is not None else order_id, lock.lock_reference, None,
@@ -113,7 +113,7 @@ def released(lock: LockState, locked: LockedUse, order_id: str | None = None) ->
 
 
 def counted_at(applied: AppliedOffer, at: datetime) -> datetime:
-    """When a use counts that is held from `at` on: a use that was held before moves over as it was."""
+    """Return when a use held from `at` on counts: a use that was held before keeps its time."""
     locked = applied.offer.locked
     return at if locked is None or locked.counted_at is None else locked.counted_at
 
@@ -121,7 +121,7 @@ def counted_at(applied: AppliedOffer, at: datetime) -> datetime:
 def drained(
     applied: Iterable[AppliedOffer], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
 ) -> list[LockChange]:
-    """What becomes of the locks that the applied offers were held by: open with what is left, `emptied` without."""
+    """Return changes of the locks that held the applied offers: open with the rest, or `emptied` if nothing is left."""
     gone: dict[str, tuple[LockState, set[str]]] = {}
     for one in applied:
         lock = one.offer.lock

@@ -1,4 +1,4 @@
-"""Issue: give a customer one coupon of each campaign; and void: take a coupon out of use."""
+"""Issue coupons of campaigns to a customer, and void coupons."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -16,15 +16,15 @@ _NO_METER = Meter()
 
 
 def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
-    """Judge each campaign on its own, in the order given; an occasion already served is passed over silently.
+    """Judge each campaign on its own, in the given order. Campaigns that have issued for this natural key are skipped.
 
-    A coupon's life begins at the time of its occasion (never later than now) and ends `valid_for` later or with the
-    campaign, whichever is earlier. A campaign with one shared code hands out that coupon, to everybody the same.
-    Of several coupons of a campaign as many are issued as it allows, and one refusal tells of the rest.
+    A coupon is valid from the time of its occasion (never later than now) until `valid_for` later or the end of the
+    campaign, whichever is earlier. A campaign with a shared code issues that one coupon to every customer.
+    If a campaign doesn't allow all requested coupons, as many as allowed are issued and one refusal covers the rest.
     """
     at = now if command.at is None or command.at > now else command.at
     customer_key = state.customers.get(command.command_id)
-    told: list[AcceptedCoupon] = []
+    issued: list[AcceptedCoupon] = []
     refused: list[RefusedCoupon] = []
     entries: list[LedgerEntry] = []
     requested = 0 if command.campaign_ids else 1
@@ -40,20 +40,20 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
                 refused.append(_of_several(refusal, given, asked))
                 break
             if campaign is not None and supply is not None:
-                told.append(issued_coupon(campaign, supply, at))
+                issued.append(issued_coupon(campaign, supply, at))
                 entries.append(LedgerEntry("issued", supply.coupon_id, campaign_id, customer_key, counted_at=at))
     if not command.campaign_ids:
         message = f"No campaign issues a coupon for this {command.cause.type}."
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
     return Verdict(
-        command.command_id, "issued" if told else "refused" if refused else "unchanged", now, tuple(told),
+        command.command_id, "issued" if issued else "refused" if refused else "unchanged", now, tuple(issued),
         tuple(refused), requested, customer_key=customer_key, entries=tuple(entries),
         natural_key=command.natural_key,
     )  # fmt: skip
 
 
 def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
-    """Take a coupon out of use, for good; also one that still waits in a pool. Twice is once."""
+    """Take a coupon out of use permanently, also one that is still in a pool. A repeated request changes nothing."""
     coupon_id = state.coupon_ids.get(code_key(command.code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
     if coupon is None:
@@ -64,13 +64,13 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
         return Verdict(command.command_id, "unchanged", now, requested_count=1)
     campaign = state.campaigns.get(coupon.campaign_id)
     kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
-    told = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
+    voided = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
     entry = LedgerEntry("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
     return Verdict(
         command.command_id,
         "voided",
         now,
-        (told,),
+        (voided,),
         requested_count=1,
         customer_key=coupon.holder_key,
         entries=(entry,),
@@ -78,61 +78,63 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
 
 
 def _of_several(refusal: RefusedCoupon, given: int, asked: int) -> RefusedCoupon:
-    """The refusal, saying how many were given where more than one was asked for."""
+    """Return the refusal with the number of issued coupons, if several were requested."""
     if asked == 1:
         return refusal
-    message = f"{refusal.message} {given} of {asked} coupons were given."
+    message = f"{refusal.message} {given} of {asked} coupons were issued."
     return replace(refusal, message=message, details={**refusal.details, "asked": str(asked), "given": str(given)})
 
 
 def _refusal(  # noqa: PLR0917 - private, called once
     command: IssueCoupons, campaign_id: str, state: State, at: datetime, supply: Supply | None, given: int
 ) -> RefusedCoupon | None:
-    """Why this campaign gives no coupon beside the `given` ones, checked in the order of `Reason`."""
+    """Return why the campaign issues no coupon after the first `given`, checked in the order of `Reason`."""
     campaign = state.campaigns.get(campaign_id)
     if campaign is None:
-        return _no(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
-    refused = _not_running(campaign, at)
+        return _refused(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
+    refused = _campaign_refusal(campaign, at)
     if refused is not None:
         return refused
-    refused = _wrong_person(command, campaign, state)
+    refused = _customer_refusal(command, campaign, state)
     if refused is not None:
         return refused
     if supply is None or (supply.code is None and not campaign.source.without_code):
-        return _no(Reason.EXHAUSTED, _no_code(campaign), campaign_id)
-    return _limit_reached(campaign, state, state.customers.get(command.command_id), at, given)
+        return _refused(Reason.EXHAUSTED, _no_code_message(campaign), campaign_id)
+    return _limit_refusal(campaign, state, state.customers.get(command.command_id), at, given)
 
 
-def _wrong_person(command: IssueCoupons, campaign: Campaign, state: State) -> RefusedCoupon | None:
+def _customer_refusal(command: IssueCoupons, campaign: Campaign, state: State) -> RefusedCoupon | None:
     campaign_id, customer_key = campaign.campaign_id, state.customers.get(command.command_id)
-    if _refer_themselves(command, state, customer_key):
-        message = f"Nobody refers themselves, so campaign {campaign_id!r} gives nothing for it."
-        return _no(Reason.WRONG_CUSTOMER, message, campaign_id)
+    if _refers_themselves(command, state, customer_key):
+        message = f"Customers can't refer themselves, so campaign {campaign_id!r} issues no coupon."
+        return _refused(Reason.WRONG_CUSTOMER, message, campaign_id)
     if customer_key is None and (campaign.eligibility.holder_only or campaign.limits.coupons_need_customer):
-        message = f"Campaign {campaign_id!r} needs a customer; the request names none that can be told apart."
-        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+        message = f"Campaign {campaign_id!r} needs a customer; the request has no identifier of one."
+        return _refused(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
         message = f"Campaign {campaign_id!r} asks an external API by e-mail address; the customer has none."
-        return _no(Reason.CUSTOMER_REQUIRED, message, campaign_id)
+        return _refused(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     return None
 
 
-def _not_running(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
+def _campaign_refusal(campaign: Campaign, at: datetime) -> RefusedCoupon | None:
     campaign_id, window = campaign.campaign_id, campaign.window
     if campaign.status != "active":
         message = f"Campaign {campaign_id!r} is {campaign.status}."
-        return _no(Reason.CAMPAIGN_INACTIVE, message, campaign_id, status=campaign.status)
+        return _refused(Reason.CAMPAIGN_INACTIVE, message, campaign_id, status=campaign.status)
     if window.starts_at is not None and at < window.starts_at:
         start = window.starts_at.isoformat()
-        return _no(Reason.NOT_STARTED, f"Campaign {campaign_id!r} begins at {start}.", campaign_id, starts_at=start)
+        return _refused(
+            Reason.NOT_STARTED, f"Campaign {campaign_id!r} begins at {start}.", campaign_id, starts_at=start
+        )
     if window.ends_at is not None and at >= window.ends_at:
         end = window.ends_at.isoformat()
-        return _no(Reason.EXPIRED, f"Campaign {campaign_id!r} ended at {end}.", campaign_id, ends_at=end)
+        return _refused(Reason.EXPIRED, f"Campaign {campaign_id!r} ended at {end}.", campaign_id, ends_at=end)
     return None
 
 
-def _refer_themselves(command: IssueCoupons, state: State, customer_key: str | None) -> bool:
-    """Whether who referred and who was referred are one: by the same id, or as the ledger knows them by another one."""
+def _refers_themselves(command: IssueCoupons, state: State, customer_key: str | None) -> bool:
+    """Return whether referrer and referred are the same customer, by id or by another identifier."""
     if command.referred is None:
         return False
     same_id = (command.referred.customer_id or "").strip() == (command.customer.customer_id or "").strip()
@@ -142,14 +144,14 @@ def _refer_themselves(command: IssueCoupons, state: State, customer_key: str | N
 
 
 def referred_key(command_id: str) -> str:
-    """Under which `State.customers` has who a command says was referred."""
+    """Return the key in `State.customers` of the customer that a command names as referred."""
     return f"{command_id}\treferred"
 
 
-def _limit_reached(
+def _limit_refusal(
     campaign: Campaign, state: State, customer_key: str | None, at: datetime, given: int
 ) -> RefusedCoupon | None:
-    """Which limit leaves no room for one more coupon, after `given` that the command gets already."""
+    """Return the refusal of the first limit without room for another coupon after `given` of this command, or None."""
     campaign_id, limits = campaign.campaign_id, campaign.limits
     if limits.coupons_per_customer is not None:
         limit, had = (
@@ -158,23 +160,23 @@ def _limit_reached(
         )
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
-            return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
+            return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
     if (full := coupons_cap_reached(state, campaign, customer_key, at, "customer", given)) is not None:
         message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
-        return _no(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
+        return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
     if limits.coupons_total is not None:
         total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + given
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
-            return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
+            return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
     if (full := coupons_cap_reached(state, campaign, customer_key, at, "campaign", given)) is not None:
         message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
-        return _no(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
+        return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
     return None
 
 
 def issued_coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
-    """A coupon of `campaign` as it is told: its code from `supply`, its life from `at` on."""
+    """Return the coupon of `campaign` with the code of `supply`, valid from `at`."""
     own_end, ends_at = coupon_end(campaign, at), campaign.window.ends_at
     if own_end is not None:
         ends_at = own_end if ends_at is None else min(ends_at, own_end)
@@ -186,15 +188,15 @@ def issued_coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedC
 
 
 def coupon_end(campaign: Campaign, starts_at: datetime | None) -> datetime | None:
-    """The end of a coupon's own life, which is all that is kept of it: the campaign's end may be moved, and counts as
-    it stands when the coupon is used.
+    """Return the end of the coupon's own validity, or None. The campaign's end may change, so it is not stored with the
+    coupon but checked when the coupon is used.
     """
     if campaign.window.valid_for is None or campaign.code.shared_code is not None or starts_at is None:
         return None
     return later(starts_at, campaign.window.valid_for.total_seconds())
 
 
-def _no_code(campaign: Campaign) -> str:
+def _no_code_message(campaign: Campaign) -> str:
     match campaign.source.kind:
         case "pool":
             return f"The code pool of campaign {campaign.campaign_id!r} is empty."
@@ -204,7 +206,7 @@ def _no_code(campaign: Campaign) -> str:
             return f"No code could be made for campaign {campaign.campaign_id!r}."
 
 
-def _no(reason: Reason, message: str, campaign_id: str, **details: str) -> RefusedCoupon:
+def _refused(reason: Reason, message: str, campaign_id: str, **details: str) -> RefusedCoupon:
     return RefusedCoupon(reason, message, campaign_id=campaign_id, details=details)
 
 

@@ -1,4 +1,4 @@
-"""Locks: hold uses for a customer or an order until a time, let them go, and see them run out."""
+"""Locks: hold uses for a customer or an order for a limited time, release them, and expire them."""
 
 from datetime import datetime
 
@@ -27,15 +27,15 @@ from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.offers.work import too_much
 
 OWN_REFERENCES = "order:"
-"""References of this form belong to the ledger: an order's hold until its payment (`state.order_hold`)."""
+"""Prefix reserved by the ledger for the hold of an order until payment (`state.order_hold`)."""
 
 
 def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
     """Hold one use of each coupon, all or nothing.
 
-    Judged like a redemption at `now`; what depends on an order only where one is given. The same reference again
-    replaces what the lock holds, in the same moment; where that is refused, the lock stays as it was. What the same
-    person holds under another reference (and for no order, or this one) moves over.
+    Coupons are judged like a redemption at `now`; rules that depend on an order apply only if one is given. A repeated
+    reference replaces what the lock holds in one step; if that is refused, the lock stays as it was. Uses that the same
+    customer holds under another reference (for no order, or for this one) are moved to this lock.
     """
     customer_key = state.customers.get(command.command_id)
     known = state.locks.get(command.lock_reference)
@@ -60,7 +60,7 @@ def lock(command: LockCoupons, state: State, now: datetime) -> Verdict:
 
 
 def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Request:
-    """What the command asks, as it would be judged."""
+    """Return the request that the command is judged as."""
     known = state.locks.get(command.lock_reference)
     request = Request(
         command, state, now, now, state.customers.get(command.command_id), command.order, command.order_id
@@ -75,7 +75,7 @@ def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Reque
 
 
 def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
-    """Let a lock go. Twice is once; what was burned can't be let go, what ran out has gone already."""
+    """Release a lock. A repeated release changes nothing; a burned or expired lock is refused."""
     reference = command.lock_reference
     known = state.locks.get(reference)
     if known is None:
@@ -93,7 +93,7 @@ def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
 
 
 def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
-    """Give back what a lock holds whose time is over; of any other lock nothing."""
+    """Release what a lock holds if it has expired. Any other lock is left unchanged."""
     known = state.locks.get(command.lock_reference)
     if known is None or known.status != "open" or known.expires_at > now:
         return Verdict(command.command_id, "unchanged", now, lock_reference=command.lock_reference)
@@ -103,10 +103,10 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
 
 
 def reference_problem(command: LockCoupons, known: LockState | None, customer_key: str | None) -> RefusedCoupon | None:
-    """Why no lock can be opened, or replaced, under this reference."""
+    """Return why no lock can be opened or replaced under this reference, or None."""
     reference = command.lock_reference
     if reference.startswith(OWN_REFERENCES):
-        message = f"Lock references that begin with {OWN_REFERENCES!r} are kept for orders; choose another one."
+        message = f"Lock references that begin with {OWN_REFERENCES!r} are reserved for orders; choose another one."
         return RefusedCoupon(Reason.ORDER_MISMATCH, message)
     if known is None:
         return None
@@ -138,7 +138,7 @@ def _judge(
 
 
 def redeemed_already(offer: ResolvedOffer, order: OrderState) -> RefusedCoupon:
-    """The order has redeemed the coupon: there is nothing to lock."""
+    """Return the refusal of a coupon that the order has redeemed already."""
     message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
     return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 

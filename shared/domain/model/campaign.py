@@ -1,6 +1,6 @@
-"""A campaign: the offer and its rules, in the form the decision reads.
+"""A campaign: its offer and rules, in the form that decisions read.
 
-The form that people write (a file, an HTTP body) is `schemas.campaigns.CampaignDefinition`; `shared.ledger.definitions`
+The form that users write (a file, an HTTP body) is `schemas.campaigns.CampaignDefinition`; `shared.ledger.definitions`
 turns one into the other.
 """
 
@@ -24,11 +24,11 @@ IsTrue = Callable[[Mapping[str, Any]], bool]
 
 @dataclass(frozen=True, slots=True)
 class DiscountOffer:
-    """What a coupon gives.
+    """The benefit of a coupon.
 
     A percentage is exact: `percent_numerator / percent_denominator` percent (12.5 % is 125 / 10). A fixed offer takes
-    `amount_minor` off (each unit, where `per_unit`); where the campaign names no currency `amount_minor` is None, and
-    `value` is an amount in the order's. `max_discount_minor` caps any kind. A free product is `units` of `product_id`.
+    `amount_minor` off (each unit, if `per_unit`). If the campaign has no currency, `amount_minor` is None and `value`
+    is an amount in the order's currency. `max_discount_minor` caps any kind. A free product is `units` of `product_id`.
     `value` is the number as the campaign's author wrote it, for events and answers; so is `payload`.
     """
 
@@ -46,9 +46,9 @@ class DiscountOffer:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which lines an offer is good for. All sets empty: the whole order.
+    """The lines that an offer applies to. If all sets are empty: the whole order.
 
-    `max_units`: at most so many units of those lines, the cheapest ones, or the dearest where `dearest_first`.
+    `max_units`: at most this many units of those lines, the cheapest first, or the dearest if `dearest_first`.
     """
 
     product_ids: frozenset[str] = frozenset()
@@ -62,13 +62,13 @@ class Scope:
 
     @property
     def excludes(self) -> bool:
-        """Whether it leaves anything out."""
+        """Return whether the scope excludes anything."""
         return bool(self.excluded_product_ids or self.excluded_variant_ids or self.excluded_collection_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class CodeRule:
-    """How codes look. A shared code is one coupon that everybody uses; a pattern makes one coupon a code."""
+    """The form of codes. A shared code is one coupon for all customers; a pattern makes one coupon per code."""
 
     pattern: str | None = None
     charset: str | None = None
@@ -77,7 +77,7 @@ class CodeRule:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """A limit of uses, coupons, or both, that begins anew each `per`, for the whole campaign or each customer."""
+    """A limit of uses, coupons, or both in each `per`, for the whole campaign or for each customer."""
 
     per: Period
     each: Counted = "campaign"
@@ -87,10 +87,10 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often. None is no limit. `uses_per_customer` counts one person's uses of the campaign, whichever coupon.
+    """Limits of uses, coupons and spending. None is no limit. `uses_per_customer` counts uses of all coupons.
 
-    `spend_total_minor` is the most that the campaign's coupons take off together, in its currency. Of `caps` there is
-    one at most for the same `per` and `each`.
+    `spend_total_minor` limits the sum of the campaign's discounts, in its currency. `caps` has at most one cap for the
+    same `per` and `each`.
     """
 
     uses_per_coupon: int | None = None
@@ -103,14 +103,14 @@ class Limits:
 
     @property
     def uses_need_customer(self) -> bool:
-        """Whether uses are counted for each customer, so that nobody unknown can take one."""
+        """Return whether uses are counted for each customer, so that only a known customer can take one."""
         return self.uses_per_customer is not None or any(
             cap.each == "customer" and cap.uses is not None for cap in self.caps
         )
 
     @property
     def coupons_need_customer(self) -> bool:
-        """Whether issued coupons are counted for each customer."""
+        """Return whether issued coupons are counted for each customer."""
         return self.coupons_per_customer is not None or any(
             cap.each == "customer" and cap.coupons is not None for cap in self.caps
         )
@@ -127,9 +127,9 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When. Half-open `[starts_at, ends_at)`, UTC. `valid_for` bounds a coupon's own life from its issue.
+    """The validity of a campaign: half-open `[starts_at, ends_at)`, UTC. `valid_for` limits each coupon from its issue.
 
-    `hours`: when of a week, by the clock of `zone`; none is always. Caps begin anew by that clock as well.
+    `hours`: opening hours of the week in `zone`; empty is always. The periods of caps start in `zone` as well.
     """
 
     starts_at: datetime | None = None
@@ -143,8 +143,8 @@ class Window:
 class Condition:
     """An expression that must be true. `is_true` is the compiled `expression`.
 
-    `of_request`: it reads nothing of the coupon or its campaign, so for one request it is the same for all of them.
-    `work` estimates what evaluating it costs, in units of `shared.domain.offers.work`; None: next to nothing.
+    `of_request`: it reads nothing of the coupon or its campaign, so it has one result for the whole request.
+    `work` estimates what evaluating it costs, in units of `shared.domain.offers.work`; None: negligible.
     """
 
     name: str
@@ -156,7 +156,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """Which coupons go together: `policy`, one a `group`, at most `max_coupons` an order; higher `priority` first."""
+    """Rules for combining: `policy`, one per `group`, at most `max_coupons` per order; higher `priority` first."""
 
     policy: StackingPolicy = "exclusive"
     group: str | None = None
@@ -166,7 +166,7 @@ class Stacking:
 
 @dataclass(frozen=True, slots=True)
 class IssueRule:
-    """`event` issues `coupons` coupons when each entry of `match` equals the event's field and `condition` holds."""
+    """`event` issues `coupons` coupons when each entry of `match` equals the event's field and `condition` is true."""
 
     event: str
     match: tuple[tuple[str, str], ...] = ()
@@ -177,7 +177,7 @@ class IssueRule:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where codes come from. `url` and `headers` are the external API's; `without_code`: coupons may have none."""
+    """The source of codes. `url` and `headers` are the external API's; `without_code`: coupons may have no code."""
 
     kind: SourceKind = "generated"
     url: str | None = None
@@ -187,7 +187,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """Who and what may use a coupon; amounts in the campaign's currency. Empty sets ask nothing."""
+    """Requirements on customer and order; amounts are in the campaign's currency. Empty sets require nothing."""
 
     min_order_minor: int = 0
     min_order_exclusive: bool = False
@@ -202,13 +202,13 @@ class Eligibility:
 
     @property
     def asks_segments(self) -> bool:
-        """Whether a customer's segments have to be known."""
+        """Return whether a customer's segments have to be known."""
         return bool(self.segments_any or self.segments_all or self.segments_none)
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """An offer and its rules. `currency` is that of every amount in it, None when it names no amount."""
+    """An offer and its rules. `currency` is that of every amount in it, None if it has no amounts."""
 
     campaign_id: str
     discount: DiscountOffer
@@ -230,15 +230,15 @@ class Campaign:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
     memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """what is found out about it once; never part of what it says"""
+    """cache of values derived from the campaign; not part of its definition"""
 
     @property
     def meters_campaign(self) -> bool:
-        """Whether a running total for the whole campaign is kept: only where a limit needs it."""
+        """Return whether a running total for the whole campaign is kept, which only some limits need."""
         limits = self.limits
         return limits.uses_total is not None or limits.coupons_total is not None or limits.spend_total_minor is not None
 
     @property
     def meters_customers(self) -> bool:
-        """Whether a running total for each customer of the campaign is kept."""
+        """Return whether a running total for each customer of the campaign is kept."""
         return self.limits.uses_per_customer is not None or self.limits.coupons_per_customer is not None

@@ -11,7 +11,7 @@ _DAY: Final = 1440
 
 
 def later(moment: datetime, seconds: float) -> datetime:
-    """Return `moment` plus `seconds`, or END_OF_TIME where the sum is beyond the calendar."""
+    """Return `moment` plus `seconds`, or END_OF_TIME if the sum is beyond the calendar."""
     try:
         return moment + timedelta(seconds=seconds)
     except OverflowError:

@@ -1,9 +1,9 @@
-"""What can be asked of the engine. Every way in ends as one of these; verbs in the imperative.
+"""Commands: the requests that the engine accepts. Every channel creates one of these.
 
-A command is complete: it carries all that was said, and nothing that the ledger knows. `command_id` comes from outside
-and is unique to the request (`<ce_source> <ce_id>` for an event); the same id again gets the recorded verdict.
-`at` is the time by which the request asks to be judged; a time after the database's now is judged as now, None is now.
-`groups` are the groups of campaigns that the caller is bound to, None where they see all: see `shared.domain.tenancy`.
+A command carries the whole request, and nothing that the ledger knows. `command_id` is the idempotency key: it comes
+from the caller and is unique to the request (`<ce_source> <ce_id>` for an event); a repeated id gets the same verdict.
+`at` is the time at which the request is judged; None, or a time after the database's now, is now.
+`groups` are the campaign groups that the caller is limited to; None is all. See `shared.domain.tenancy`.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ class Cause:
 
 @value
 class IssueCoupons:
-    """Give `customer` one coupon of each campaign in `campaign_ids`, or the number that `several` says.
+    """Issue `customer` one coupon of each campaign in `campaign_ids`, or the number in `several`.
 
-    `natural_key` names the occasion across event ids (a reward's id): the same occasion issues once a campaign.
-    `external_codes` are codes that an external source gave for this command beforehand: (campaign id, code).
-    `referred` is who `customer` brought in, where that is what the coupons are for: nobody refers themselves.
+    `natural_key` identifies the occasion across event ids (a reward's id): each campaign issues once for it.
+    `external_codes` are codes fetched from an external source for this command: (campaign id, code).
+    `referred` is the customer that `customer` referred, if the coupons are for a referral.
     """
 
     command_id: str
@@ -42,27 +42,27 @@ class IssueCoupons:
     natural_key: str | None = None
     external_codes: tuple[tuple[str, str], ...] = ()
     several: tuple[tuple[str, int], ...] = ()
-    """(campaign id, coupons) of campaigns that give more than one"""
+    """(campaign id, coupons) of campaigns that issue more than one"""
     referred: Customer | None = None
     groups: frozenset[str] | None = None
 
     @property
     def coupons(self) -> int:
-        """How many coupons it asks for, of all campaigns together."""
+        """Return the number of requested coupons of all campaigns."""
         return len(self.campaign_ids) + sum(number - 1 for _, number in self.several)
 
     def coupons_of(self, campaign_id: str) -> int:
-        """How many coupons of this campaign it asks for."""
+        """Return the number of requested coupons of this campaign."""
         return next((number for one, number in self.several if one == campaign_id), 1)
 
 
 @value
 class RedeemCoupons:
-    """Use coupons on an order: those of `codes`, and those that `lock_reference` holds.
+    """Use coupons on an order: those named by `codes`, and those held by `lock_reference`.
 
     `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most). `priced`
-    False: nobody said what the order costs, so what depends on that isn't judged, and a lock's coupons take off what it
-    held.
+    False: the order has no amounts, so rules that depend on them aren't judged, and a lock's coupons get the discount
+    that the lock held.
     """
 
     command_id: str
@@ -78,9 +78,9 @@ class RedeemCoupons:
     validation_code: str | None = field(default=None, repr=False)
     priced: bool = True
     named: int = 0
-    """how many coupons the request named of which this is a part; 0: this is all of it"""
+    """number of coupons in the whole request, if this command is a part of it; 0: it is all of it"""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
-    """what the request says of the redemption itself, handed on"""
+    """metadata of the redemption, passed on to events"""
     groups: frozenset[str] | None = None
 
 
@@ -107,9 +107,9 @@ class CancelOrder:
 
 @value
 class ReturnOrder:
-    """The order came back, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in the
-    order's currency (not looked at where lines are given). A return in part gives back the discount's share of what
-    came back; when all of the order has come back in parts, that is a whole return.
+    """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in
+    the order's currency (ignored if lines are given). A return in part gives back its share of the discount; when all
+    parts of the order are returned, that is a whole return.
     """
 
     command_id: str
@@ -126,8 +126,8 @@ class ReturnOrder:
 class LockCoupons:
     """Hold one use of each of `codes` for `lock_seconds`, for a customer, an order, or both.
 
-    `order` is what the discount is reckoned on, None where there is none yet; `order_id` binds the lock to one order.
-    All or nothing. The same reference again replaces what it holds.
+    `order` is what the discount is computed for, None if there is none yet; `order_id` binds the lock to one order.
+    All or nothing. A repeated reference replaces what the lock holds.
     """
 
     command_id: str
@@ -144,7 +144,7 @@ class LockCoupons:
 
 @value
 class ReleaseLock:
-    """Let a lock go."""
+    """Release a lock."""
 
     command_id: str
     lock_reference: str
@@ -154,7 +154,7 @@ class ReleaseLock:
 
 @value
 class ExpireLock:
-    """A lock's time is over: give back what it holds. Made by the engine itself, never by a caller."""
+    """Release what an expired lock holds. Created by the engine only, never by a caller."""
 
     command_id: str
     lock_reference: str
@@ -163,7 +163,7 @@ class ExpireLock:
 
 @value
 class RecordCustomer:
-    """Somebody said something of a customer (their segments) that issues nothing."""
+    """Record facts about a customer (their segments). Issues nothing."""
 
     command_id: str
     customer: Customer
@@ -173,7 +173,7 @@ class RecordCustomer:
 
 @value
 class VoidCoupon:
-    """Take a coupon out of use, for good. What was redeemed stays redeemed."""
+    """Take a coupon out of use permanently. Its redemptions stay."""
 
     command_id: str
     code: str
@@ -182,16 +182,16 @@ class VoidCoupon:
 
 
 MAX_CREATED = 1_000
-"""Most coupons that one CreateCoupons makes: they are one verdict, and about a megabyte of rows and events, written in
-0.15 seconds on a laptop, while nobody else's batch on a limited campaign gets through.
+"""Maximum number of coupons in one CreateCoupons. They are one verdict with a megabyte of rows and events, written in
+0.15 seconds on a laptop; other batches on a limited campaign wait for it.
 """
 
 
 @value
 class CreateCoupons:
-    """Make coupons that are nobody's yet: `count` by the campaign's pattern, or one for each of `codes`.
+    """Create coupons without a holder: `count` by the campaign's pattern, or one for each of `codes`.
 
-    At most MAX_CREATED of them. All or nothing, but for codes that exist already.
+    At most MAX_CREATED. All or nothing, except that codes which exist already are left out.
     """
 
     command_id: str
@@ -204,7 +204,7 @@ class CreateCoupons:
 
     @property
     def coupons(self) -> int:
-        """How many coupons it asks for."""
+        """Return the number of requested coupons."""
         return len(self.codes) or self.count
 
 

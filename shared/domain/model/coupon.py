@@ -1,4 +1,4 @@
-"""A coupon: one code, and what has become of its uses."""
+"""A coupon: one code and the state of its uses."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,11 +8,11 @@ from shared.domain.model.customer import CustomerKey
 from shared.domain.model.value import value
 
 CouponStatus = Literal["active", "voided", "pooled"]
-"""`pooled`: imported beforehand, not yet anybody's; to a redemption it does not exist."""
+"""`pooled`: imported, but not yet issued; a redemption treats it as not existing."""
 
 
 def code_key(code: str) -> str:
-    """The form in which codes are compared: trimmed, upper-cased as Unicode has it (ß as SS). Idempotent."""
+    """Return the form in which codes are compared: trimmed and upper-cased by Unicode rules (ß as SS). Idempotent."""
     return code.strip().upper()
 
 

@@ -1,4 +1,4 @@
-"""Who somebody is: one person, however named."""
+"""Customers and their identifiers."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,7 @@ from shared.domain.model.value import value
 IdentifierKind = Literal["id", "email", "mobile"]
 Identifier = tuple[IdentifierKind, str]
 CustomerKey = str
-"""The ledger's own name for a person (a UUID as text), whatever identifiers lead to them."""
+"""The ledger's own id of a customer (a UUID as text), the same for all of their identifiers."""
 
 # A number already in E.164 needs no parsing, and parsing costs more than deciding the whole order.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -19,9 +19,9 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 @value
 class Customer:
-    """A customer as an event names them; every field but one may be missing. Values are kept as they came.
+    """A customer as an event names them, with at least one identifier. Values are kept unchanged.
 
-    `segments` None: the event doesn't say, and what is known from elsewhere counts.
+    `segments` None: the event has none, and the recorded segments apply.
     """
 
     customer_id: str | None = None
@@ -31,9 +31,9 @@ class Customer:
 
 
 def identifiers(customer: Customer) -> tuple[Identifier, ...]:
-    """The customer's identifiers, normalised, strongest first: id as is, e-mail trimmed and lower-cased, mobile E.164.
+    """Return the normalised identifiers, strongest first: id as is, e-mail trimmed and lower-cased, mobile in E.164.
 
-    A mobile number that no telephone network could have identifies nobody and is left out.
+    An impossible mobile number is left out.
     """
     found: list[Identifier] = []
     if customer.customer_id and (customer_id := customer.customer_id.strip()):
@@ -49,9 +49,9 @@ def identifiers(customer: Customer) -> tuple[Identifier, ...]:
 
 @lru_cache(maxsize=4096)
 def e164(number: str, region: str | None = None) -> str | None:
-    """`number` in E.164 (`+919999988886`), or None where it is no possible telephone number.
+    """Return `number` in E.164 (`+919999988886`), or None if it is not a possible telephone number.
 
-    Numbers without a country prefix are read as numbers of `region` (ISO 3166 alpha-2); without one they can't be read.
+    Numbers without a country prefix are read as numbers of `region` (ISO 3166 alpha-2); without one the result is None.
     """
     text = number.strip()
     if _E164.fullmatch(text):

@@ -1,4 +1,4 @@
-"""Identifiers that follow from what they name, so that doing a thing twice names it the same."""
+"""Deterministic identifiers: a repeated command gets the same ids."""
 
 from functools import lru_cache
 from hashlib import blake2b
@@ -8,9 +8,9 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """A UUID, as text, that `kind` (one of few words) and `parts` alone decide: 128 bits of BLAKE2b, version 8.
+    """Return a UUID as text, computed from `kind` (one of few words) and `parts`: 128 bits of BLAKE2b, version 8.
 
-    They are joined by a line feed, which no identifier on the wire contains.
+    The parts are joined by a line feed, which no identifier on the wire contains.
     """
     hashed = _begun(kind).copy()
     hashed.update("\n".join(parts).encode())
@@ -19,7 +19,7 @@ def derived_id(kind: str, *parts: str) -> str:
 
 
 def lock_reference(command_id: str) -> str:
-    """The reference of the lock that a command opens which names none: the same for the same command."""
+    """Return the lock reference for a command that names none: the same for the same command."""
     return f"lock_{derived_id('lock', command_id).replace('-', '')[:16]}"
 
 
@@ -29,11 +29,11 @@ def redemption_id(command_id: str) -> str:
 
 
 def referral_occasion(customer_id: str) -> str:
-    """Return the occasion of a referral. A customer is referred once, whatever event ids their sign-up has."""
+    """Return the occasion of a referral. A customer is referred once, under any event id."""
     return f"referral {customer_id.strip()}"
 
 
 @lru_cache(maxsize=64)
 def _begun(kind: str) -> blake2b:
-    """The hash of the first part; to begin one anew takes longer than to copy it."""
+    """Return the hash of the first part, cached because copying it is faster than creating it."""
     return blake2b(f"{kind}\n".encode(), digest_size=16)

@@ -2,8 +2,8 @@
 
 The number of decimals is the currency's minor unit in ISO 4217 (list one, maintained by SIX for ISO,
 <https://www.six-group.com/en/products-services/financial-information/data-standards.html>, read 2026). Codes without a
-minor unit (gold, testing, drawing rights) are no prices and are left out; currencies that lately went out of use stay,
-for orders of the time.
+minor unit (gold, testing, drawing rights) are not used for prices and are left out; recently withdrawn currencies stay,
+for older orders.
 """
 
 from functools import lru_cache
@@ -30,11 +30,11 @@ MAX_MINOR = 10**_MAX_DIGITS - 1
 
 
 class MoneyError(ValueError):
-    """An amount or a currency that can't be taken. The text is one sentence that says what to do."""
+    """An invalid amount or currency. The text is one sentence that says what to do."""
 
 
 def decimals(currency: str) -> int:
-    """How many decimals `currency` (ISO 4217, upper case) has; raises MoneyError for an unknown one."""
+    """Return the number of decimals of `currency` (ISO 4217, upper case). Raises MoneyError for an unknown one."""
     places = _DECIMALS.get(currency)
     if places is None:
         raise MoneyError(f"Unknown currency {currency!r}: give a three-letter ISO 4217 code in upper case, like USD.")
@@ -42,9 +42,9 @@ def decimals(currency: str) -> int:
 
 
 def parse_minor(amount: str, currency: str) -> int:
-    """`amount` ("125.00", "125") in minor units of `currency`; raises MoneyError for what can't be taken exactly."""
+    """Return `amount` ("125.00", "125") in minor units of `currency`. Raises MoneyError if it isn't exact."""
     whole, _, fraction = amount.partition(".")
-    # What nearly every amount looks like; everything else goes the slow way, which also knows what to complain about.
+    # The usual form of an amount. Everything else takes the slow path, which also makes the error messages.
     if len(fraction) == _DECIMALS.get(currency) and whole.isdecimal() and fraction.isdecimal() and amount.isascii():
         digits = whole + fraction
         if len(digits) <= _MAX_DIGITS:
@@ -73,7 +73,7 @@ def _parse_slowly(amount: str, currency: str) -> int:
 
 @lru_cache(maxsize=8192)
 def format_minor(minor: int, currency: str) -> str:
-    """`minor` units of `currency` as an exact decimal text with the currency's own number of decimals."""
+    """Return `minor` as an exact decimal text with the number of decimals of `currency`."""
     places = decimals(currency)
     sign, digits = ("-", str(-minor)) if minor < 0 else ("", str(minor))
     if places == 0:
@@ -83,5 +83,5 @@ def format_minor(minor: int, currency: str) -> str:
 
 
 def shown(minor: int, currency: str | None) -> str:
-    """`minor` for a message: like `format_minor`, but never an error; an unknown currency shows minor units."""
+    """Return `minor` for a message: like `format_minor`, but an unknown currency shows minor units and never raises."""
     return format_minor(minor, currency) if currency in _DECIMALS else str(minor)

@@ -1,4 +1,4 @@
-"""An order as the decision sees it: money in integer minor units, nothing optional left to guess."""
+"""An order in the form that decisions read: money is in integer minor units."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -9,7 +9,7 @@ from shared.domain.model.money import MAX_MINOR, MoneyError
 from shared.domain.model.value import value
 
 SHIPPING: Final = ""
-"""Stands for the shipping where a line's id stands: no line can have an empty one."""
+"""The line id of shipping. No real line has an empty id."""
 
 
 @value
@@ -31,11 +31,11 @@ class Line:
 
 @value
 class Order:
-    """What a coupon is judged against.
+    """The order that coupons are judged for.
 
-    `amount_minor` is what the order system says the goods cost, `lines` what they consist of (may be empty: then
-    the amount stands for one line that no product rule matches). `placed_at` is UTC, None where there is no order yet.
-    `channel`: where it was placed. `cycle` counts a subscription's orders from 1; 0 where the order is of none.
+    `amount_minor` is the cost of the goods as given by the order system, `lines` are the goods (if empty, the amount
+    counts as one line that no product rule matches). `placed_at` is UTC, None if there is no order yet. `channel` is
+    where it was placed. `cycle` counts a subscription's orders from 1; 0 if the order has no subscription.
     """
 
     order_id: str
@@ -51,9 +51,9 @@ class Order:
 
 
 def check_amounts(order: Order) -> Order:
-    """Return `order`. Raises MoneyError where goods and shipping, or the lines, come to more than 18 digits together.
+    """Return `order`. Raises MoneyError if goods and shipping, or all lines, sum to more than 18 digits.
 
-    Each amount alone may have 18 digits, but what a coupon takes off both, or off all lines, is one amount as well.
+    Each amount may have 18 digits, but a discount on both, or on all lines, is one amount as well.
     """
     lines_minor = sum([line.unit_minor * line.quantity for line in order.lines])
     if max(order.amount_minor + order.shipping_minor, lines_minor) > MAX_MINOR:

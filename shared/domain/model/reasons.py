@@ -1,6 +1,6 @@
-"""Why something was refused: one ordered list, the same on every channel.
+"""Reasons for refusals: one ordered list, the same on every channel.
 
-When several reasons apply, the first in this order is the one reported. Source: design §5.
+When several reasons apply, the first in this order is reported. See docs/rules.md.
 """
 
 from enum import StrEnum
@@ -52,7 +52,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXPIRED: "The campaign or the coupon can't be used any longer.",
     Reason.OUTSIDE_HOURS: "The coupon can't be used at this hour of the week.",
     Reason.CHANNEL_MISMATCH: "The coupon can't be used where the order was placed.",
-    Reason.WRONG_CUSTOMER: "The coupon belongs to somebody else.",
+    Reason.WRONG_CUSTOMER: "The coupon belongs to another customer.",
     Reason.CUSTOMER_REQUIRED: "The coupon needs a customer, and the request names none.",
     Reason.SEGMENT_MISMATCH: "The customer isn't in the segments that the coupon is for.",
     Reason.NOT_FIRST_ORDER: "The customer has ordered before.",
@@ -60,19 +60,19 @@ SENTENCES: dict[Reason, str] = {
     Reason.VALIDATION_CODE_MISMATCH: "The validation code is missing or wrong.",
     Reason.CURRENCY_MISMATCH: "The order is in another currency than the coupon.",
     Reason.BELOW_MINIMUM: "The order's amount, or its number of units, is below the minimum.",
-    Reason.NO_ELIGIBLE_PRODUCT: "The coupon is good for nothing in the order.",
+    Reason.NO_ELIGIBLE_PRODUCT: "The coupon applies to no product of the order.",
     Reason.CONDITION_FAILED: "One of the campaign's conditions isn't true.",
     Reason.EXHAUSTED: "The coupon has no use left.",
-    Reason.CUSTOMER_LIMIT: "The customer has had as much of the campaign as it allows.",
-    Reason.CAMPAIGN_EXHAUSTED: "The campaign has given all that it may.",
+    Reason.CUSTOMER_LIMIT: "The customer has reached a limit of the campaign.",
+    Reason.CAMPAIGN_EXHAUSTED: "The campaign has reached a limit.",
     Reason.BUDGET_EXCEEDED: "The campaign's budget has no room for the discount.",
     Reason.LOCKED_ELSEWHERE: "Other checkouts hold what is left at the moment.",
-    Reason.LOCK_NOT_FOUND: "There is no such lock, or it was let go.",
-    Reason.LOCK_EXPIRED: "The lock's time was over.",
+    Reason.LOCK_NOT_FOUND: "There is no such lock, or it was released.",
+    Reason.LOCK_EXPIRED: "The lock has expired.",
     Reason.ALREADY_REDEEMED: "It has been redeemed already.",
-    Reason.NOT_COMBINABLE: "It doesn't go together with another coupon of the order, or all or nothing was asked for.",
-    Reason.BETTER_OFFER_WON: "Another coupon takes more off, and the two don't go together.",
+    Reason.NOT_COMBINABLE: "It can't be combined with another coupon of the order, or the request was all or nothing.",
+    Reason.BETTER_OFFER_WON: "Another coupon takes more off, and the two can't be combined.",
     Reason.NO_EFFECT: "It would change nothing about the order.",
     Reason.CODE_TAKEN: "A coupon with this code exists already.",
 }
-"""What each reason means, for people. A refusal's own message says the same with the numbers of the case."""
+"""The meaning of each reason. The message of a refusal adds the numbers of the case."""

@@ -1,4 +1,4 @@
-"""What a decision may look at, loaded once for a batch and folded forward by `evolve`."""
+"""The state that decisions read: loaded once for a batch and updated by `evolve`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,12 +16,12 @@ MeterKey = tuple[str, CustomerKey | None]
 """(campaign id, customer) for one customer of a campaign; (campaign id, None) for the whole campaign."""
 
 PeriodKey = tuple[str, CustomerKey | None, str]
-"""A meter key with a period beside it, as `periods.period_of` names it."""
+"""A meter key with a period, as `clock.period_of` names it."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Running totals: coupons issued, uses held, uses used, discounts of both (0 where a period is counted)."""
+    """Running totals: coupons issued, uses held and used, and discounts of both (0 for a period)."""
 
     issued: int = 0
     held: int = 0
@@ -32,10 +32,10 @@ class Meter:
 
 @value
 class ActiveRedemption:
-    """A coupon that stands redeemed for an order.
+    """A redemption of a coupon on an order that was not restored.
 
-    `uses` is 0 where it went on with a subscription. `burned_minor` is what it took off, `discount_minor` what is left
-    of that after returns in part. `counted_at` and `subscription_id` are those of its use.
+    `uses` is 0 if it continues on a subscription. `burned_minor` is the original discount, `discount_minor` what is
+    left of it after returns in part. `counted_at` and `subscription_id` are those of its use.
     """
 
     coupon_id: str
@@ -58,9 +58,9 @@ OrderLines = tuple[tuple[str, int, int], ...]
 
 @value
 class PartReturn:
-    """A part of an order that came back at `at`: `lines`, each id once and in their order, or goods of `amount`.
+    """A part of an order that was returned at `at`: `lines`, each id once and sorted, or goods of `amount`.
 
-    `amount` is the decimal text that was said: the order's currency may not be known yet.
+    `amount` is decimal text, because the order's currency may not be known yet.
     """
 
     at: datetime
@@ -70,9 +70,9 @@ class PartReturn:
 
 @dataclass(slots=True)
 class OrderState:
-    """What the ledger knows of an order. `redemptions` is keyed by coupon id; held uses are its locks' (`order_hold`).
+    """The ledger's state of an order. `redemptions` is keyed by coupon id; held uses are in its lock (`order_hold`).
 
-    `lines` and `amount_minor` are what it consists of, `returns` the parts of it that came back, in a fixed order.
+    `lines` and `amount_minor` are its goods, `returns` the returned parts in a fixed order.
     """
 
     order_id: str
@@ -86,7 +86,7 @@ class OrderState:
     amount_minor: int = 0
     customer_key: CustomerKey | None = None
     requested_count: int = 0
-    """how many different coupons its placings named that wait for the payment; it burns them as one request"""
+    """number of different coupons named by placings that wait for payment, which burns them as one request"""
     redemptions: dict[str, ActiveRedemption] = field(default_factory=dict)
     lines: OrderLines = ()
     returns: tuple[PartReturn, ...] = ()
@@ -96,7 +96,7 @@ class OrderState:
 class LockedUse:
     """One coupon's share of a lock. `counted_at`: when it was held, which is when the use counts.
 
-    `uses` is 0 where the coupon goes on with a subscription. `subscription_id` is that of a recurring coupon's order.
+    `uses` is 0 if the coupon continues on a subscription. `subscription_id` is that of a recurring coupon's order.
     """
 
     coupon_id: str
@@ -110,15 +110,15 @@ class LockedUse:
 
     @property
     def one_use_minor(self) -> int:
-        """The discount of one use of several; the first ones get the remainder, so that all of them make the whole."""
+        """Return the discount of one use. The first uses get the remainder, so that all uses sum to the whole."""
         return self.discount_minor - self.discount_minor * (self.uses - 1) // self.uses
 
 
 @dataclass(slots=True)
 class LockState:
-    """A lock and what it holds. `expires_at` is UTC; at and after it the lock holds nothing.
+    """A lock and the uses that it holds. `expires_at` is UTC; from then on the lock holds nothing.
 
-    An expired lock still names in `uses` what it held; a burned or released one names nothing. The order that burned a
+    An expired lock keeps its former `uses`; those of a burned or released lock are empty. The order that burned a
     lock is its `order_id`.
     """
 
@@ -136,9 +136,9 @@ SupplyKey = tuple[str, str, int]
 
 @value
 class Supply:
-    """A code ready to be issued: what randomness, a pool or an external API gave beforehand. None: there was none.
+    """A code ready to be issued: generated, or taken from a pool or an external API. None: there was none.
 
-    `without_code` campaigns get a code of the ledger's own, which no event shows.
+    Coupons of `without_code` campaigns get an internal code, which is not published.
     """
 
     coupon_id: str
@@ -147,9 +147,9 @@ class Supply:
 
 @dataclass(slots=True)
 class State:
-    """Everything a batch of commands may look at. What is not in here does not exist.
+    """Everything that a batch of commands reads. Whatever is missing here does not exist for a decision.
 
-    `locks` has every lock that a coupon's `holds` name, with all of its uses, beside those that commands name.
+    `locks` has the locks that commands name, and every lock that a coupon's `holds` name, with all of its uses.
     """
 
     campaigns: dict[str, Campaign] = field(default_factory=dict)
@@ -161,23 +161,23 @@ class State:
     orders: dict[str, OrderState] = field(default_factory=dict)
     locks: dict[str, LockState] = field(default_factory=dict)
     customers: dict[str, CustomerKey | None] = field(default_factory=dict)
-    """command id → the person the command names"""
+    """command id → the customer that the command names"""
     supplies: dict[SupplyKey, Supply] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
-    """code key → campaign id, of codes that commands bring for new coupons and the ledger has already"""
+    """code key → campaign id, of codes for new coupons that exist already"""
     segments: dict[CustomerKey, frozenset[str]] = field(default_factory=dict)
     orders_of: dict[CustomerKey, set[str]] = field(default_factory=dict)
-    """customer → their orders that stand: of those whose first order is asked for, one more at least than the batch has
-    orders
+    """customer → ids of their open orders, for customers whose first order matters: at least one more than the batch
+    has orders
     """
     issued: set[tuple[str, str]] = field(default_factory=set)
-    """(natural key, campaign id) of occasions that were already issued"""
+    """(natural key, campaign id) of occasions that have issued already"""
     subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(subscription id, coupon id) → uses that stand for it, of subscriptions with orders that are not their first"""
+    """(subscription id, coupon id) → active uses, for subscriptions with later orders in the batch"""
 
 
 def order_hold(order_id: str) -> str:
-    """The reference of the lock that holds an order's coupons until it is paid."""
+    """Return the reference of the lock that holds an order's coupons until it is paid."""
     return f"order:{order_id}"
 
 

@@ -1,4 +1,4 @@
-"""Values: compared by what they hold, never changed."""
+"""Value objects: compared by content, never changed."""
 
 from dataclasses import dataclass
 from typing import TypeVar, dataclass_transform
@@ -8,9 +8,9 @@ _Class = TypeVar("_Class")
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[_Class]) -> type[_Class]:
-    """A frozen dataclass with slots, to the type checker; at run time nothing stands guard over it.
+    """Make `cls` a dataclass with slots that only the type checker treats as frozen; at run time it isn't enforced.
 
-    A guarded one is built three times slower (each field goes through `object.__setattr__`), and an order takes half a
-    dozen of them: guards would be a fourth of the time of a decision.
+    A frozen dataclass takes three times as long to create (each field goes through `object.__setattr__`), and an order
+    creates half a dozen: that would be a quarter of the time of a decision.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

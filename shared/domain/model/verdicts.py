@@ -1,4 +1,4 @@
-"""What was decided: the answer to a command, and the ledger entries it causes."""
+"""Verdicts: the answer to a command, and the ledger entries it causes."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -26,7 +26,7 @@ Outcome = Literal[
     "unchanged",
     "refused",
 ]
-"""What the command did. `recorded`: noted on the order, no coupon moved. `unchanged`: nothing was left to do.
+"""The result of the command. `recorded`: recorded on the order, no coupon changed. `unchanged`: nothing was left to do.
 `refused`: all of it was refused; a verdict with another outcome may still refuse some of its coupons."""
 
 LineShare = tuple[str, int]
@@ -38,11 +38,11 @@ class LedgerEntry:
     """One change of one coupon: a row of the ledger.
 
     The four numbers are signed changes, so that every meter is their sum. `held_minor` and `used_minor` are discount
-    in minor units of `currency`; they are 0 where no order is known yet. A part of an order that came back is
-    `returned`: discount, and no use.
+    in minor units of `currency`; they are 0 if no order is known yet. A return in part is `returned`:
+    discount, but no use.
 
-    `counted_at` is the time by which the entry counts in a cap's period: that of the use, also when it is restored.
-    `subscription_id` is set where a recurring coupon is used for one.
+    `counted_at` decides the period of a cap that the entry counts in: the time of the use, also for its restore.
+    `subscription_id` is set if a recurring coupon is used on a subscription.
     """
 
     kind: EntryKind
@@ -64,7 +64,7 @@ class LedgerEntry:
 
 @value
 class Benefit:
-    """What a coupon gives beside a discount on goods: shipping, units of a product, a payload handed through."""
+    """A benefit in addition to a discount on goods: shipping, units of a product, or a custom payload."""
 
     shipping_minor: int = 0
     product_id: str | None = None
@@ -76,11 +76,10 @@ class Benefit:
 class AcceptedCoupon:
     """A coupon that was accepted (issued, locked, held, redeemed, restored …).
 
-    `discount_minor` is None where no order was given to reckon on. `uses` of an issued coupon is how often it can be
-    used, 0 without limit. Issue fills `starts_at` to `currency` (the campaign's; that of `max_discount_minor`), a
-    restore `redemption_id`: the redemption that is taken back. `lines` sum to the discount, the shipping's share being
-    under SHIPPING. `benefit` is None for plain discounts on goods. `recurring`: it went on with a subscription, and
-    took no use.
+    `discount_minor` is None if no order was given. `uses` of an issued coupon is how often it can be used, 0 without
+    limit. Issuing sets `starts_at` to `currency` (of the campaign and of `max_discount_minor`); a restore sets
+    `redemption_id`, the redemption that it takes back. `lines` sum to the discount, with shipping under SHIPPING.
+    `benefit` is None for plain discounts on goods. `recurring`: it continues on a subscription and took no use.
     """
 
     coupon_id: str
@@ -102,9 +101,9 @@ class AcceptedCoupon:
 
 @value
 class RefusedCoupon:
-    """A coupon that was refused, with the reason, one English sentence, and the numbers behind it.
+    """A coupon that was refused, with the reason, one English sentence, and its numbers.
 
-    `code` is as the caller wrote it; None where the request named no code (an unknown lock, a refused issue).
+    `code` is as the caller wrote it; None if the request named no code (an unknown lock, a refused issue).
     """
 
     reason: Reason
@@ -117,11 +116,11 @@ class RefusedCoupon:
 
 @value
 class LockChange:
-    """What becomes of a lock. `open` carries who and until when; the other states close it.
+    """A change of a lock. `open` sets its customer and expiry; the other states close it.
 
-    `uses` is what it holds from now on: None leaves what stands, () is nothing. A lock that loses a part of its uses
-    stays `open` with the rest; one that ran out of time keeps the names of what it held (`uses` None), so that a late
-    order hears which coupons it lost. `order_id` None leaves what stands; `burned` sets the order that burned it.
+    `uses` are the new uses: None keeps the present ones, () is none. A lock that loses a part of its uses stays `open`
+    with the rest. An expired lock keeps its uses (`uses` None), so that the refusal of a late order can name its
+    coupons. `order_id` None keeps the present one; `burned` sets the order that burned it.
     """
 
     lock_reference: str
@@ -134,10 +133,10 @@ class LockChange:
 
 @value
 class OrderChange:
-    """What is noted of an order. Times are the event's own, UTC; None leaves what stands, in every field.
+    """A change of an order. Times are the event's own, UTC; None keeps the present value, in every field.
 
-    `customer` and `requested_count` are noted only where the order holds coupons until its payment, which has to tell
-    who ordered and how many coupons were named. `returns` are all parts that came back and count from now on.
+    `customer` and `requested_count` are recorded only if the order holds coupons until payment, because the events of
+    the payment need them. `returns` are all returned parts that count from now on.
     """
 
     order_id: str
@@ -157,12 +156,12 @@ class OrderChange:
 
 @value
 class Verdict:
-    """The answer to one command. `entries`, `locks` and `orders` are its effect on the ledger, the rest is told.
+    """The result of a command. `entries`, `locks` and `orders` are its effects on the ledger, the rest is the answer.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
-    `accepted` stands in the order of application, `refused` in the order of codes: neither depends on how the codes
-    were listed. `natural_key` is that of the issue, for the set of occasions already served. `segments` is what the
-    command says of a customer, (who, in which segments), None where it says nothing. `metadata` is the request's own.
+    `accepted` is in the order of application, `refused` in the order of codes: neither depends on how the codes were
+    listed. `natural_key` is that of the issue, for the set of occasions that have issued. `segments` is
+    (customer key, segments) from the command, None if it has none. `metadata` is that of the request.
     """
 
     command_id: str
@@ -189,7 +188,7 @@ class Verdict:
 def refuse(
     reason: Reason, message: str, code: str | None, coupon: Coupon | None = None, details: dict[str, str] | None = None
 ) -> RefusedCoupon:
-    """Return a refusal that names `coupon`, where there is one."""
+    """Return a refusal that names `coupon`, if there is one."""
     if coupon is None:
         return RefusedCoupon(reason, message, code, details=details or {})
     return RefusedCoupon(reason, message, code, coupon.coupon_id, coupon.campaign_id, details or {})

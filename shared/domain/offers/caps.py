@@ -1,7 +1,7 @@
-"""Caps: limits that begin anew each day, week or month, by the campaign's clock.
+"""Caps: limits per day, week or month in the campaign's time zone.
 
-Which period an entry counts in is decided by its `counted_at`: a use counts when it was asked for, one that was held
-when it was held, and one that is given back makes room where it was counted.
+The `counted_at` of an entry decides its period: a use counts at the time of its request, a held use when it was held,
+and a restored use makes room in the period where it was counted.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ NO_METER = Meter()
 
 @value
 class FullCap:
-    """A cap that leaves no room: at most `limit`, of which `counted` are gone for good, until `again_at`."""
+    """A cap without room: `counted` of `limit` are used up until `again_at`."""
 
     cap: Cap
     limit: int
@@ -27,11 +27,11 @@ class FullCap:
     again_at: datetime
 
     def most(self, what: str) -> str:
-        """The cap in words: "1 use a day"."""
+        """Return the cap in words: "1 use a day"."""
         return f"{self.limit} {what}{'' if self.limit == 1 else 's'} a {self.cap.per}"
 
     def details(self, counted: str) -> dict[str, str]:
-        """The numbers behind a refusal; `counted` is what the count is called."""
+        """Return the details of a refusal; `counted` is the key of the count."""
         return {
             "limit": str(self.limit),
             counted: str(self.counted),
@@ -42,20 +42,20 @@ class FullCap:
 
 
 def period_keys(campaign: Campaign, customer_key: CustomerKey | None, moment: datetime) -> Iterator[PeriodKey]:
-    """The running totals that something at `moment` counts in, by this customer."""
+    """Yield the keys of the running totals that a use of this customer at `moment` counts in."""
     for cap in campaign.limits.caps:
         if cap.each == "campaign" or customer_key is not None:
             yield period_key(campaign, cap, customer_key, moment)
 
 
 def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, moment: datetime) -> PeriodKey:
-    """The running total that `cap` looks at."""
+    """Return the key of the running total that `cap` limits."""
     customer_key = None if cap.each == "campaign" else customer_key
     return (campaign.campaign_id, customer_key, period_of(cap.per, moment, campaign.window.zone))
 
 
 def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
-    """`cap` as one that leaves no room at `moment`."""
+    """Return `cap` as a cap without room at `moment`."""
     zone = campaign.window.zone
     period = period_of(cap.per, moment, zone)
     return FullCap(cap, limit, counted, period, next_period_start(cap.per, moment, zone))
@@ -64,7 +64,7 @@ def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetim
 def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
     state: State, campaign: Campaign, customer_key: CustomerKey | None, moment: datetime, each: Counted, totals: int = 0
 ) -> FullCap | None:
-    """The first cap of issued coupons that leaves no room for one more, after `along` others of the same request."""
+    """Return the first cap of issued coupons without room for one more after `totals` of this request, or None."""
     for cap in campaign.limits.caps:
         if cap.each != each or cap.coupons is None or (each == "customer" and customer_key is None):
             continue

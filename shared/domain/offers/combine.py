@@ -1,15 +1,15 @@
-"""Find which coupons may go together, and which allowed combination takes most off.
+"""Find the allowed combination of coupons with the greatest discount.
 
-An `exclusive` coupon goes alone. `combinable` ones go together, but at most one of a `group`, and no more than the
-smallest `max_coupons` among them. Coupons that the order has already count as well.
+An `exclusive` coupon is used alone. `combinable` coupons can be combined, but at most one of a `group`, and at most
+the smallest `max_coupons` among them. Coupons that the order has already count as well.
 
 Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, except those that can't win: coupons are
 added in the order of application, and what each can take off at most (`price.most_off`) bounds what can still be
-added. Beyond that number coupons are added one by one, the greatest first; each is kept where it goes
-with those before it and the whole takes more off. The result is never less than the best single coupon.
+added. Beyond that number coupons are added one by one, the greatest first; each is kept if it can be combined with
+those before it and increases the total. The result is never less than the best single coupon.
 
 Both searches need totals only and keep what is left after each step (`remainder.Remainder`), so each step is priced
-once; shares of lines are computed for the winner. How many steps there may be: `work`.
+once; shares of lines are computed for the winner only. `work` limits the number of steps.
 """
 
 from bisect import bisect_left
@@ -27,19 +27,19 @@ from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request
 
 EXHAUSTIVE_UP_TO: Final = 10
-"""Combinable coupons of one request: 1,024 combinations at worst. Baskets have two or three."""
+"""Maximum number of combinable coupons for the exhaustive search: 1,024 combinations. Most orders have two or three."""
 
 Order = tuple[int, int, str, str]
 Rank = tuple[int, int, int, list[Order]]
-"""The least is the best: most off, then more benefits that aren't taken off, then fewer coupons, then the order of
-application."""
+"""The smallest rank wins: greatest discount, then more benefits other than discounts, then fewer coupons, then the
+order of application."""
 
 
 @dataclass(slots=True)
 class Choice:
-    """The best choice: coupons that go together, in the order of application.
+    """The best combination of coupons, in the order of application.
 
-    `basket` and `totals` are what is left after them; no basket where no order is known.
+    `basket` and `totals` are the state after them; no basket if no order is known.
     """
 
     applied: list[AppliedOffer] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Choice:
 
 
 def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
-    """Campaign priority (the higher number first), the greater discount on the untouched order, campaign id, code."""
+    """Return the sort key: campaign priority (higher first), greater discount on the whole order, campaign id, code."""
     return (
         -offer.campaign.stacking.priority,
         -offer.discount_minor,
@@ -58,14 +58,14 @@ def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
 
 
 def adds_something(offer: ResolvedOffer, discount_minor: int) -> bool:
-    """Whether it changes anything: it takes something off, or gives what isn't applied off."""
+    """Return whether the offer has an effect: a discount, or a benefit other than a discount."""
     return discount_minor > 0 or KINDS[offer.campaign.discount.kind].gives
 
 
 def clash(
     offer: ResolvedOffer, others: Iterable[ResolvedOffer | ExistingCoupon], number: int
 ) -> ResolvedOffer | ExistingCoupon | None:
-    """The first of `others` that `offer` can't go with, `number` being how many coupons the order would have."""
+    """Return the first of `others` that can't be combined with `offer`. `number` counts all coupons of the order."""
     stacking = offer.campaign.stacking
     for other in others:
         theirs = other.campaign.stacking
@@ -79,7 +79,7 @@ def clash(
 
 
 def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
-    """The best of the allowed choices among `offers`, which stand in the order of application."""
+    """Return the best allowed combination of `offers`, which are in the order of application."""
     together = [offer for offer in offers if offer.campaign.stacking.policy == "combinable"]
     found = [_rank_alone(offer) for offer in offers if offer.campaign.stacking.policy == "exclusive"]
     winners = [[offer] for offer in offers if offer.campaign.stacking.policy == "exclusive"]
@@ -93,7 +93,7 @@ def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
 
 
 def alone(request: Request, offer: ResolvedOffer) -> Choice:
-    """One offer that is known to have room and an effect."""
+    """Return the choice of a single offer that is known to have room and an effect."""
     return _applied(request, [offer])
 
 
@@ -103,7 +103,7 @@ def _rank_alone(offer: ResolvedOffer) -> Rank:
 
 
 def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
-    """The offers applied one after another, with their shares."""
+    """Apply the offers in sequence and compute their shares."""
     basket = None if request.basket is None else request.basket.copy()
     choice = Choice([], basket)
     for offer in offers:
@@ -115,7 +115,7 @@ def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
 
 @dataclass(slots=True)
 class _Candidate:
-    """An offer in a search: its place in the order of application, and the number of its set of lines."""
+    """An offer in a search, with its order of application and the number of its set of lines."""
 
     offer: ResolvedOffer
     order: Order
@@ -124,9 +124,9 @@ class _Candidate:
 
 @dataclass(slots=True)
 class _Step:
-    """Candidates that go together, in the order of application, what they take off, and what is left after them.
+    """A combination of candidates in the order of application, with their total discount and the remainder.
 
-    `groups` are the groups that they, and what the order has, are of; `most`: how many coupons these let an order have.
+    `groups` are the groups of the candidates and of the order's coupons; `most` is the smallest `max_coupons` of these.
     """
 
     chosen: tuple[_Candidate, ...]
@@ -138,39 +138,39 @@ class _Step:
     most: int | None
 
     def worth(self) -> tuple[int, int, int]:
-        """The rank but for the order of application."""
+        """Return the rank without the order of application."""
         return (-self.total_minor, -self.given, len(self.chosen))
 
     def rank(self) -> Rank:
         return (*self.worth(), [one.order for one in self.chosen])
 
     def beats(self, other: "_Step") -> bool:
-        """Whether it is the better one."""
+        """Return whether this step is better than `other`."""
         worth, others = self.worth(), other.worth()
         return worth < others or (worth == others and self.rank() < other.rank())
 
 
 class _Search:
-    """Looks for the best combination of offers of which none is exclusive."""
+    """A search for the best combination of offers that aren't exclusive."""
 
     def __init__(self, request: Request, offers: Sequence[ResolvedOffer]) -> None:
         self._request = request
         line_sets = LineSets()
         self._candidates = [_Candidate(offer, order_of_application(offer), line_sets.number(offer)) for offer in offers]
-        # What the coupons from each place on could add at most.
+        # Upper bound of the discount that the coupons from each place on can add.
         most = [most_off(request.basket, offer) for offer in offers]
         self._to_come = [sum(most[place:]) for place in range(len(offers) + 1)]
         self._best: _Step | None = None
 
     def exhaustively(self) -> _Step:
-        """The best of all combinations."""
+        """Return the best of all combinations."""
         self._descend(0, self._start())
         if self._best is None:
-            raise AssertionError("none of them at all is a combination too")
+            raise AssertionError("unreachable: the empty combination is always found")
         return self._best
 
     def greatest_first(self) -> _Step:
-        """A good one. A coupon is applied again where one comes before it that takes less off: by priority."""
+        """Return a good combination. By priority, a coupon with a smaller discount may go before others."""
         steps, orders = [self._start()], list[Order]()
         for candidate in sorted(self._candidates, key=lambda one: (-one.offer.discount_minor, one.order)):
             place = bisect_left(orders, candidate.order)
@@ -180,10 +180,10 @@ class _Search:
                 steps[place + 1 :] = tried
         return steps[-1]
 
-    def _tried(self, step: _Step, candidate: _Candidate, behind: Sequence[_Candidate]) -> list[_Step] | None:
-        """The steps from `step` on with the candidate and those that apply behind it; None where it isn't allowed."""
+    def _tried(self, step: _Step, candidate: _Candidate, later: Sequence[_Candidate]) -> list[_Step] | None:
+        """Return the steps after `step` with the candidate and the `later` ones, or None if that isn't allowed."""
         steps = list[_Step]()
-        for one in (candidate, *behind):
+        for one in (candidate, *later):
             following = self._with(step, one)
             if following is None:
                 return None
@@ -215,12 +215,12 @@ class _Search:
         self._descend(place + 1, step)
 
     def _with(self, step: _Step, candidate: _Candidate) -> _Step | None:
-        """`step` and this candidate; None where they don't go together, it has no room, or changes nothing."""
+        """Return `step` plus this candidate, or None if they can't be combined, or it has no room or no effect."""
         request, offer, rest = self._request, candidate.offer, step.rest
         stacking, number = offer.campaign.stacking, len(step.chosen) + len(request.existing) + 1
         most = min(stacking.max_coupons or step.most or number, step.most or number)
         if number > 1 and (stacking.group in step.groups or most < number):
-            return None  # as `clash` says, without asking each of them
+            return None  # same result as `clash`, without comparing each pair
         discount = None if rest is None else rest.price(offer, candidate.line_set)
         if limit_refusal(request, offer, step.totals, discount) is not None:
             return None

@@ -1,7 +1,7 @@
-"""What a verdict used up: coupons and campaigns that it took to a limit, told once each time that comes about.
+"""Find the coupons and campaigns that a verdict took to a limit. Each is reported once each time that happens.
 
-Judged from the state right after the verdict was folded in, less what the verdict added: so it is exactly one verdict
-that takes a running total from below its limit to it, whatever the batch and whoever else is at work.
+Compares the state right after the verdict with the state before it (less what the verdict added). So exactly one
+verdict takes a running total to its limit, in any batch and with any number of processes.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ExhaustedCoupon:
 
 @value
 class ExhaustedCampaign:
-    """A campaign at a limit: the name it has in the campaign, its value, and until when that lasts (None: for good)."""
+    """A campaign at a limit: the limit's name and value, and until when it lasts (None: permanently)."""
 
     campaign_id: str
     limit: str
@@ -38,10 +38,10 @@ class ExhaustedCampaign:
 
 
 def exhausted(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon | ExhaustedCampaign]:
-    """What `verdict` exhausted, `state` being that right after it: coupons, then each campaign's limits.
+    """Yield what `verdict` exhausted: coupons, then the limits of each campaign. `state` is the state right after it.
 
-    A coupon that is good for one use is left out: its redemption says it already. Only what is used counts, not what
-    is held, which may come back.
+    Coupons with a limit of one use are left out, because their redemption implies it. Only used amounts count; held
+    ones may be released.
     """
     if not any(one.used_uses > 0 or one.used_minor > 0 or one.kind == "issued" for one in verdict.entries):
         return

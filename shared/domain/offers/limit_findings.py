@@ -1,4 +1,4 @@
-"""The limits of a campaign one by one, with the numbers that they count: for explaining, not for deciding."""
+"""The limits of a campaign one by one, with the numbers that they count. Used to explain, not to decide."""
 
 from collections.abc import Iterator
 
@@ -21,14 +21,14 @@ from shared.domain.offers.limits import (
 from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
 
-_ALONE = RunningTotals()  # never counted into
+_ALONE = RunningTotals()  # never changed
 
 
 @value
 class LimitFinding:
-    """One limit. `field` is the campaign's; `saw` the numbers; `refused` why it leaves no room, None where it does.
+    """The result of one limit. `field` is the campaign's, `saw` the numbers, `refused` is None if there is room.
 
-    `held_out`: it would leave room, did not other checkouts hold the rest.
+    `held_out`: only uses held by other checkouts are in the way.
     """
 
     field: str
@@ -38,13 +38,13 @@ class LimitFinding:
 
 
 def limits_of(request: Request, offer: ResolvedOffer, discount_minor: int | None) -> Iterator[LimitFinding]:
-    """Each limit that the campaign has, in the order of reasons; at last what only other checkouts hold.
+    """Yield each limit that the campaign has, in the order of reasons, and last the uses held by other checkouts.
 
-    Asks `limits` for each by itself, as `limits.limit_refusal` asks for the first that leaves no room.
+    Checks all limits, while `limits.limit_refusal` stops at the first one without room.
     """
     others = 0
     uses_held_out = budget_held_out = False
-    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+    if not offer.recurring:  # a later order of a subscription takes no use, only budget
         others = offer.held_by_others
         for limit in (*_of_coupon(offer), *_of_customer(request, offer), *_of_campaign(request, offer)):
             uses_held_out = uses_held_out or limit.held_out
@@ -66,7 +66,7 @@ def _of_coupon(offer: ResolvedOffer) -> Iterator[LimitFinding]:
 
 
 def _of_customer(request: Request, offer: ResolvedOffer) -> Iterator[LimitFinding]:
-    """Nothing where nobody is named: what a customer has is nobody's then, and that is refused already."""
+    """Yield the customer's limits. Nothing without a customer, because that is a refusal of its own."""
     limits, customer_key = offer.campaign.limits, request.customer_key
     if customer_key is None:
         return
@@ -88,7 +88,7 @@ def _of_campaign(request: Request, offer: ResolvedOffer) -> Iterator[LimitFindin
         yield LimitFinding("limits.uses_total", _counted(meter, limits.uses_total), refused, held_out)
     for cap in limits.caps:
         if cap.each == "campaign" and cap.uses is not None:
-            # What the own hold pays for counts there already.
+            # A use of an own hold is counted in the cap already.
             room = campaign_cap(request, offer, _ALONE, cap, cap.uses) if offer.lock is None else (None, False)
             yield LimitFinding("limits.caps", _capped(request, offer, cap, cap.uses), *room)
 

@@ -1,7 +1,7 @@
-"""Limits: whether there is room for one more use of the coupon, its customer, its campaign, its caps and its budget.
+"""Limits: check for room for one more use of the coupon, its customer, its campaign, its caps and its budget.
 
-What a lock holds counts as used for everyone but its owner. An expired lock holds nothing here, whatever the counters
-say. (The engine decides an `ExpireLock` for each such lock before anything that needs its coupons or meters.)
+Held uses count as used, except for the owner of the lock. An expired lock holds nothing here, even if the meters still
+count it. (The engine decides an `ExpireLock` for each expired lock before a command that needs its coupons or meters.)
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.request import Request
 
 Room = tuple[RefusedCoupon | None, bool]
-"""(why it is gone for good, whether only what is held stands in the way)"""
+"""(refusal if the limit is used up, True if only uses held by others are in the way)"""
 
 
 @dataclass(slots=True)
 class RunningTotals:
-    """What the coupons chosen so far in this request use up, by campaign.
+    """The uses and discounts of the coupons chosen so far in this request, by campaign.
 
-    `uses` counts all of them; `campaign` and `customer` count those that no hold pays for already, and `periods` those
-    in each period of a cap. `spent_minor` is what they take off, `paid_minor` what holds had set aside for that.
+    `uses` counts all of them; `campaign` and `customer` count those without an own hold, and `periods` those in each
+    period of a cap. `spent_minor` is their discount, `paid_minor` the part that was held for it.
     """
 
     uses: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class RunningTotals:
     paid_minor: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "RunningTotals":
-        """Return a copy to count on."""
+        """Return an independent copy."""
         return RunningTotals(
             dict(self.uses), dict(self.campaign), dict(self.customer), dict(self.periods), dict(self.spent_minor),
             dict(self.paid_minor),
@@ -48,17 +48,17 @@ class RunningTotals:
 def limit_refusal(
     request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
 ) -> RefusedCoupon | None:
-    """Why there is no room for this offer after those counted in `along`; None where there is.
+    """Return why there is no room for this offer after those counted in `totals`, or None if there is room.
 
-    `discount_minor` is what it would take off, None where no order is known: then a budget must only have something
-    left. A promised offer (its lock was named) is never refused for a limit of uses, but where the lock was nobody's
-    and the person who burns it has no use left; the budget must have room for what it takes off beyond what is held.
+    `discount_minor` is its discount, None if no order is known: then any remaining budget is enough. A promised offer
+    (its lock was named) is only refused for a limit of uses if the lock has no customer and the customer who burns it
+    has no use left. The budget must have room for the part of the discount that isn't held.
     """
     coupon, limits = offer.coupon, offer.campaign.limits
     others = 0
     refused: RefusedCoupon | None = None
     held_out = budget_held_out = False
-    if not offer.recurring:  # what goes on with a subscription takes no use, only money
+    if not offer.recurring:  # a later order of a subscription takes no use, only budget
         if not offer.promised:
             others = offer.held_by_others
             if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
@@ -72,7 +72,7 @@ def limit_refusal(
 
 
 def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> Room:
-    """Whether the customer and the campaign have a use left."""
+    """Check the limits of uses for the customer and the campaign."""
     limits, held_out = offer.campaign.limits, False
     refused = None if limits.uses_per_customer is None else customer_limit(request, offer, totals)
     if refused is None and limits.caps:
@@ -86,11 +86,11 @@ def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals)
 
 
 def count(request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None) -> None:
-    """Note in `along` that this offer is taken."""
+    """Count this offer in `totals`."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
         totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
-        totals.paid_minor[campaign_id] = totals.paid_minor.get(campaign_id, 0) + _paid_minor(offer)
+        totals.paid_minor[campaign_id] = totals.paid_minor.get(campaign_id, 0) + _held_minor(offer)
     if offer.recurring:
         return
     totals.uses[campaign_id] = totals.uses.get(campaign_id, 0) + 1
@@ -106,14 +106,14 @@ def count(request: Request, offer: ResolvedOffer, totals: RunningTotals, discoun
 
 
 def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
-    """The coupon has no use left."""
+    """Return the refusal of a coupon without a use left."""
     coupon = offer.coupon
     message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."
     return refuse(Reason.EXHAUSTED, message, offer.code, coupon, {"limit": str(limit), "used": str(coupon.used)})
 
 
 def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
-    """Only what other checkouts hold stands in the way."""
+    """Return the refusal if only uses held by other checkouts are in the way, or None."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"
@@ -126,7 +126,7 @@ def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_h
 
 
 def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> RefusedCoupon | None:
-    """Whether this customer has had as many uses of the campaign as it allows."""
+    """Return the refusal if this customer has used up their limit of the campaign, or None."""
     limit, customer_key = offer.campaign.limits.uses_per_customer, request.customer_key
     if limit is None or customer_key is None:
         return None
@@ -135,10 +135,10 @@ def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
         return None
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, customer_key), NO_METER)
-    gone = meter.used + meter.held - own + totals.customer.get(campaign_id, 0)
-    if gone >= limit and meter.held:
-        gone -= _freed_uses(request, campaign_id, customer=True)
-    if gone < limit:
+    taken = meter.used + meter.held - own + totals.customer.get(campaign_id, 0)
+    if taken >= limit and meter.held:
+        taken -= _freed_uses(request, campaign_id, customer=True)
+    if taken < limit:
         return None
     message = f"This customer already has the {_uses(limit)} that campaign {campaign_id!r} allows."
     details = {"limit": str(limit), "used": str(meter.used), "held": str(meter.held)}
@@ -146,7 +146,7 @@ def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
 
 
 def customer_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> RefusedCoupon | None:
-    """The first cap that leaves this customer no room."""
+    """Return the refusal of the first cap without room for this customer, or None."""
     for cap in offer.campaign.limits.caps:
         if cap.each == "customer" and cap.uses is not None:
             refused = customer_cap(request, offer, totals, cap, cap.uses)
@@ -158,17 +158,17 @@ def customer_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals)
 def customer_cap(
     request: Request, offer: ResolvedOffer, totals: RunningTotals, cap: Cap, limit: int
 ) -> RefusedCoupon | None:
-    """Whether this cap leaves the customer no room; what their own hold pays for counts there already."""
+    """Return the refusal if this cap has no room for the customer. Their own holds are counted already."""
     customer_key, campaign = request.customer_key, offer.campaign
     if customer_key is None or (offer.lock is not None and offer.lock.customer_key == customer_key):
         return None
     at = _counts_at(request, offer)
     key = period_key(campaign, cap, customer_key, at)
     meter = request.state.period_meters.get(key, NO_METER)
-    gone = meter.used + meter.held + totals.periods.get(key, 0)
-    if gone >= limit and meter.held:
-        gone -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
-    if gone < limit:
+    taken = meter.used + meter.held + totals.periods.get(key, 0)
+    if taken >= limit and meter.held:
+        taken -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+    if taken < limit:
         return None
     reached = full(campaign, cap, limit, meter.used, at)
     message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
@@ -177,22 +177,22 @@ def customer_cap(
 
 
 def campaign_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals, limit: int) -> Room:
-    """Whether the campaign has a use left, apart from what others hold."""
+    """Check `uses_total` of the campaign."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
     if meter.used + totals.uses.get(campaign_id, 0) >= limit:
-        message = f"Campaign {campaign_id!r} has given all of its {_uses(limit)}."
+        message = f"Campaign {campaign_id!r} has used all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
     own = 0 if offer.lock is None else 1
-    gone = meter.used + meter.held - own + totals.campaign.get(campaign_id, 0)
-    if gone >= limit and meter.held:
-        gone -= _freed_uses(request, campaign_id, customer=False)
-    return None, gone >= limit
+    taken = meter.used + meter.held - own + totals.campaign.get(campaign_id, 0)
+    if taken >= limit and meter.held:
+        taken -= _freed_uses(request, campaign_id, customer=False)
+    return None, taken >= limit
 
 
 def campaign_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals) -> Room:
-    """Whether a cap leaves no room for a use that no hold pays for; what is used up comes before what is held."""
+    """Check the campaign's caps for a use without an own hold. A used-up cap is reported before a held one."""
     held_out = False
     for cap in offer.campaign.limits.caps:
         if cap.each == "campaign" and cap.uses is not None:
@@ -204,14 +204,14 @@ def campaign_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals)
 
 
 def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, cap: Cap, limit: int) -> Room:
-    """Whether this cap leaves the campaign no room."""
+    """Check one cap of the campaign."""
     campaign = offer.campaign
     key = period_key(campaign, cap, None, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     used = meter.used + totals.periods.get(key, 0)
     if used >= limit:
         reached = full(campaign, cap, limit, meter.used, request.at)
-        message = f"Campaign {key[0]!r} has given all of its {reached.most('use')}."
+        message = f"Campaign {key[0]!r} has used all of its {reached.most('use')}."
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
     if used + meter.held < limit:
         return None, False
@@ -222,9 +222,9 @@ def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, 
 def budget_room(
     request: Request, offer: ResolvedOffer, totals: RunningTotals, budget: int, discount_minor: int | None
 ) -> Room:
-    """Whether the budget has room for what the offer takes off beyond what its own hold has set aside for it."""
+    """Check that the budget has room for the part of the discount that the offer's own hold doesn't cover."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
-    needed, own = 1 if discount_minor is None else discount_minor, _paid_minor(offer)
+    needed, own = 1 if discount_minor is None else discount_minor, _held_minor(offer)
     if needed <= own:
         return None, False
     meter = request.state.meters.get((campaign_id, None), NO_METER)
@@ -236,24 +236,24 @@ def budget_room(
             "held": shown(meter.held_minor, currency),
         }
         if discount_minor is None:
-            what = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
+            message = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
         else:
             details["discount"] = shown(discount_minor, currency)
-            what = (
+            message = (
                 f"Coupon {offer.coupon.code!r} would take off {details['discount']} {currency}; campaign "
                 f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
             )
-        return refuse(Reason.BUDGET_EXCEEDED, what, offer.code, offer.coupon, details), False
-    gone = spent + meter.held_minor - totals.paid_minor.get(campaign_id, 0) - own
-    if gone + needed > budget and meter.held_minor:
-        gone -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
-    return None, gone + needed > budget
+        return refuse(Reason.BUDGET_EXCEEDED, message, offer.code, offer.coupon, details), False
+    taken = spent + meter.held_minor - totals.paid_minor.get(campaign_id, 0) - own
+    if taken + needed > budget and meter.held_minor:
+        taken -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
+    return None, taken + needed > budget
 
 
 def _freed_uses(
     request: Request, campaign_id: str, customer: bool, within: tuple[ResolvedOffer, Cap, str] | None = None
 ) -> int:
-    """How many held uses of the campaign (of this customer) hold nothing, all of them or those of one period."""
+    """Return the held uses of expired or replaced locks of the campaign (and customer), in total or in one period."""
     freed = _freed(request, campaign_id, customer)
     if within is None:
         return sum(locked.uses for locked in freed)
@@ -263,7 +263,7 @@ def _freed_uses(
 
 
 def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[LockedUse]:
-    """What locks hold of the campaign (for this customer) that are over, or are being replaced."""
+    """Yield the uses of the campaign (and customer) in locks that have expired or are being replaced."""
     for lock in request.state.locks.values():
         if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
             continue
@@ -273,12 +273,12 @@ def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[Locke
 
 
 def _counts_at(request: Request, offer: ResolvedOffer) -> datetime:
-    """When the use counts: when it was held, or by the request's own time."""
+    """Return when the use counts: when it was held, or at the request's time."""
     return request.at if offer.locked is None else offer.locked.counted_at or request.at
 
 
-def _paid_minor(offer: ResolvedOffer) -> int:
-    """What the own hold that pays for this use has set aside of a budget."""
+def _held_minor(offer: ResolvedOffer) -> int:
+    """Return the discount that the offer's own hold covers."""
     return 0 if offer.locked is None else offer.locked.one_use_minor
 
 

@@ -1,7 +1,7 @@
-"""How much work a request may take: estimated before anything is judged, so that a refusal costs next to nothing.
+"""Limit the work of a request. The work is estimated before anything is judged, so that a refusal is cheap.
 
 Units are tenths of a microsecond of one core, as measured for docs/decisions/0054-work-has-a-bound.md. An estimate is
-what the request takes at worst, whatever comes out: every code is good, every combination is tried, no condition fails.
+the worst case: every code is valid, every combination is tried, no condition fails.
 The same request, coupons and campaigns always give the same estimate, on every channel.
 """
 
@@ -22,38 +22,38 @@ from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.request import Request, named_once
 
 MAX_WORK: Final = 25_000_000
-"""The most that one request may take, about two and a half seconds. What the schemas allow (100 codes, 10,000 lines) is
-within it, unless more than ten coupons of different priorities look at different lines, or conditions read or list many
+"""Maximum work of one request, about two and a half seconds. The limits of the schemas (100 codes, 10,000 lines) are
+within it, unless more than ten coupons of different priorities apply to different lines, or conditions read many
 lines."""
 
 MAX_BATCH_WORK: Final = 2 * MAX_WORK
-"""After so much a batch is written, and what is left of it goes into another transaction: far from the 15 seconds for
-which a transaction may do nothing (`idle_in_transaction_session_timeout`)."""
+"""Work after which a batch is written and the rest goes into another transaction, well below the 15 seconds of
+`idle_in_transaction_session_timeout`."""
 
 HEAVY_WORK: Final = 200_000
-"""From here on, about 20 ms, deciding would be noticed by others in the same process: it is done in a thread."""
+"""Work (about 20 ms) from which on a decision runs in a thread, so that other tasks of the process aren't delayed."""
 
 CODE: Final = 200
-"""Judging one coupon, but for its lines and conditions."""
+"""Judging one coupon, without its lines and conditions."""
 
 LINE: Final = 7
 """Pricing one line for one coupon and spreading the discount over it."""
 
 STEP: Final = 80
-"""Trying one coupon beside others, but for the lines."""
+"""Trying one coupon in a combination, without its lines."""
 
 LINE_TRIED: Final = 2
-"""Trying one coupon beside others: each line, where they look at different lines."""
+"""Trying one coupon in a combination: each line, if the coupons apply to different lines."""
 
 CONVERTED_LINE: Final = 40
-"""Handing one line to conditions. Those that name coupon or campaign get the lines once for each coupon."""
+"""Passing one line to conditions. Conditions that read the coupon or campaign get the lines once for each coupon."""
 
 Found = Sequence[tuple[str, Coupon | None]]
-"""Codes as they were written, with their coupons."""
+"""Codes as written in the request, with their coupons."""
 
 
 def work_of(command: Command, state: State, now: datetime) -> int:
-    """What deciding `command` takes at most; MAX_WORK for one that is refused for taking more."""
+    """Return the maximum work of deciding `command`; MAX_WORK if it is refused for exceeding that."""
     if isinstance(command, RedeemCoupons):
         order = command.order if command.priced else None
         request = Request(command, state, now, now, None, order, command.order.order_id)
@@ -69,7 +69,7 @@ def work_of(command: Command, state: State, now: datetime) -> int:
 
 
 def split_place(works: Sequence[int], bound: int) -> int:
-    """How many of `works`, from the first on, come to at most `bound` together; one at least, as none is divided."""
+    """Return how many of the first `works` sum to at most `bound`, but at least one."""
     total = 0
     for place, work in enumerate(works):
         total += work
@@ -79,8 +79,8 @@ def split_place(works: Sequence[int], bound: int) -> int:
 
 
 def too_much(request: Request, found: Found) -> list[RefusedCoupon]:
-    """The refusals of all that the request names, where judging it would take more than MAX_WORK; none where not."""
-    if len(found) == 1:  # as nearly always: only conditions could make it too much
+    """Return refusals for all codes of the request if it would take more than MAX_WORK, else an empty list."""
+    if len(found) == 1:  # the usual case: only conditions can exceed the limit
         campaign = None if found[0][1] is None else request.state.campaigns.get(found[0][1].campaign_id)
         if campaign is None or not campaign.eligibility.conditions:
             return []
@@ -98,7 +98,7 @@ def too_much(request: Request, found: Found) -> list[RefusedCoupon]:
 
 
 def estimate(request: Request, found: Found) -> int:
-    """What judging `found` and choosing among them takes at most; beyond MAX_WORK perhaps only part of it."""
+    """Return the maximum work of judging `found` and choosing among them. Above MAX_WORK it may be incomplete."""
     campaigns = request.state.campaigns
     lines = 0 if request.order is None else len(request.order.lines)
     named = [
@@ -108,14 +108,14 @@ def estimate(request: Request, found: Found) -> int:
     ]
     work = len(found) * (CODE + LINE * lines)
     if len(named) > 1:
-        work += _choosing([campaign for _, campaign in named], lines)
+        work += _choosing_work([campaign for _, campaign in named], lines)
     if work <= MAX_WORK and request.order is not None:
-        work += _conditions(request, named, lines)
+        work += _conditions_work(request, named, lines)
     return work
 
 
 def of_lock(command: RedeemCoupons, state: State, found: Found) -> Found:
-    """The coupons of the lock that the command names, but for those that `found` has already."""
+    """Return the coupons of the lock that the command names, without those in `found`."""
     lock = None if command.lock_reference is None else state.locks.get(command.lock_reference)
     if lock is None or lock.status != "open":
         return []
@@ -124,20 +124,20 @@ def of_lock(command: RedeemCoupons, state: State, found: Found) -> Found:
     return [(coupon.code, coupon) for coupon in coupons if coupon is not None]
 
 
-def _choosing(campaigns: Sequence[Campaign], lines: int) -> int:
-    """Finding the best of the combinable ones, as `combining` does it."""
+def _choosing_work(campaigns: Sequence[Campaign], lines: int) -> int:
+    """Return the work of finding the best combination (see `combine`)."""
     together = [campaign for campaign in campaigns if campaign.stacking.policy == "combinable"]
     number = len(together)
     if number <= EXHAUSTIVE_UP_TO:
         steps = 1 << number
-    else:  # one that applies before others of another priority makes these be applied again
+    else:  # a coupon that applies before others of another priority makes these apply again
         alike = Counter(campaign.stacking.priority for campaign in together)
         steps = number + (number**2 - sum(count**2 for count in alike.values())) // 2
-    return steps * (STEP if _look_at_the_same(together) else STEP + LINE_TRIED * lines)
+    return steps * (STEP if _share_lines(together) else STEP + LINE_TRIED * lines)
 
 
-def _look_at_the_same(campaigns: Iterable[Campaign]) -> bool:
-    """Whether all that take from lines take from the same: then only the chosen ones are spread."""
+def _share_lines(campaigns: Iterable[Campaign]) -> bool:
+    """Return whether all discounts on lines apply to the same lines; then only the chosen ones are spread over them."""
     scopes = set()
     for campaign in campaigns:
         discount, scope = campaign.discount, campaign.scope
@@ -150,8 +150,8 @@ def _look_at_the_same(campaigns: Iterable[Campaign]) -> bool:
     return len(scopes) <= 1
 
 
-def _conditions(request: Request, named: Sequence[tuple[Coupon, Campaign]], lines: int) -> int:
-    """Evaluating the conditions: once a request those that look at no coupon, once a coupon the others."""
+def _conditions_work(request: Request, named: Sequence[tuple[Coupon, Campaign]], lines: int) -> int:
+    """Return the work of the conditions: once per request if they read no coupon, otherwise once per coupon."""
     work, seen, converted = 0, set[str](), False
     for coupon, campaign in named:
         own: Values | None = None

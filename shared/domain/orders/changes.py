@@ -1,8 +1,8 @@
 """Changes of an order after it was placed: cancelled, returned as a whole, or returned in part.
 
-A cancellation restores every use of campaigns that restore on it, and releases whatever is held for the order; so does
-a whole return. A return in part gives back a share of the discount (`returns`). Which event has which effect in which
-phase: the table in `life_cycle`.
+A cancellation or a whole return restores every use of campaigns that restore on it, and releases everything that is
+held for the order. A return in part gives back a share of the discount (see `returns`). The table in `life_cycle` says
+which event has which effect in which phase.
 """
 
 from datetime import datetime
@@ -57,12 +57,12 @@ Closing = Literal["cancelled", "returned"]
 
 
 def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
-    """Restore what the order redeemed and release what it holds. Of an order never seen, note that it is cancelled."""
+    """Restore what the order redeemed and release what it holds. For an unknown order, record that it is cancelled."""
     return _end(command, "cancelled", state, now)
 
 
 def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
-    """A whole return closes the order like a cancellation; one in part gives back a share of the discount."""
+    """Close the order on a whole return; give back a share of the discount on a return in part."""
     if command.whole:
         return _end(command, "returned", state, now)
     part = part_of(command, now)
@@ -70,10 +70,10 @@ def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
 
 
 def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: datetime) -> Verdict:
-    """Close the order, unless it was closed this way already, or placed anew after the time this event tells of.
+    """Close the order, unless it is already closed this way or was placed again after the time of this event.
 
-    A later time of the same closing is noted, since only what was placed after the last one is placed anew. An order
-    that was closed the other way before is closed once more: what only this cause restores is restored now.
+    A later time of the same closing is recorded, because only a placing after the last closing places the order again.
+    An order that was closed the other way is closed once more: what only this cause restores is restored now.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
@@ -89,7 +89,7 @@ def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: da
 
 
 def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: datetime) -> Verdict:
-    """Note the part and give back its share, or close the order where nothing of it is left."""
+    """Record the part and give back its share, or close the order if nothing of it is left."""
     known = state.orders.get(command.order_id)
     noted = () if known is None else known.returns
     currency = None if known is None else known.currency
@@ -108,7 +108,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
             f"At most {MOST_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
         )
     if problem is not None:
-        return Verdict(  # recorded, and no event: nothing of a redemption was refused
+        return Verdict(  # no event is published, because no redemption was refused
             command.command_id, "refused", now, refused=(RefusedCoupon(Reason.ORDER_MISMATCH, problem),),
             order_id=command.order_id,
         )  # fmt: skip
@@ -123,11 +123,11 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
 
 
 _NEVER_LAST = (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)
-"""Phases in which no part is the last: nobody knows how much there is, or nothing is left."""
+"""Phases in which no part completes the return: the size of the order is unknown, or nothing is left of it."""
 
 
 def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tuple[PartReturn, ...]:
-    """The parts that are of the order as it stands: of a closed one, those not later than the closing."""
+    """Return the parts that belong to the current placing. For a closed order: those not later than the closing."""
     closing = None if known is None or not is_closed(known) else last_closing(known)
     if closing is None:
         return returns
@@ -164,11 +164,11 @@ def _give_shares(  # noqa: PLR0917 - private, called once
 
 
 def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, state: State, now: datetime) -> Verdict:
-    """Restore what `cause` restores, with what is left of its discount, and release what is held."""
+    """Restore the uses that `cause` restores, with the remaining discount, and release what is held."""
     known = state.orders.get(command.order_id)
     restored = _restorable(state, known, cause)
     locks = _locks_of(state, command.order_id, now)
-    entries = [_restore(command.order_id, standing) for standing in restored]
+    entries = [_restore(command.order_id, redemption) for redemption in restored]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
     if restored:
         outcome: Outcome = "restored"
@@ -191,7 +191,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
 
 
 def _closing(order_id: str, status: OrderStatus, how: Closing, at: datetime) -> OrderChange:
-    """The order was cancelled or returned at `at`; `status` is what it counts as from now on."""
+    """Return the change for an order closed at `at`; `status` is its new status."""
     return OrderChange(
         order_id,
         status,
@@ -201,28 +201,28 @@ def _closing(order_id: str, status: OrderStatus, how: Closing, at: datetime) -> 
 
 
 def _restorable(state: State, known: OrderState | None, cause: str) -> list[ActiveRedemption]:
-    """What stands redeemed for the order and is given back on `cause`, by coupon id so that the order is always one."""
+    """Return the active redemptions that `cause` restores, sorted by coupon id so that the result is deterministic."""
     if known is None:
         return []
-    standing = [
+    redemptions = [
         one
         for one in known.redemptions.values()
         if (campaign := state.campaigns.get(one.campaign_id)) is not None and cause in campaign.restore_on
     ]
-    return sorted(standing, key=lambda one: one.coupon_id)
+    return sorted(redemptions, key=lambda one: one.coupon_id)
 
 
-def _restore(order_id: str, standing: ActiveRedemption) -> LedgerEntry:
-    """The entry that takes a redemption back. A coupon that was voided or ran out meanwhile stays so."""
+def _restore(order_id: str, redemption: ActiveRedemption) -> LedgerEntry:
+    """Return the entry that takes a redemption back. A coupon that was voided or expired meanwhile stays so."""
     return LedgerEntry(
-        "restored", standing.coupon_id, standing.campaign_id, standing.customer_key, order_id, None,
-        standing.redemption_id, 0, -standing.uses, 0, -standing.discount_minor, standing.currency, (),
-        standing.counted_at, standing.subscription_id,
+        "restored", redemption.coupon_id, redemption.campaign_id, redemption.customer_key, order_id, None,
+        redemption.redemption_id, 0, -redemption.uses, 0, -redemption.discount_minor, redemption.currency, (),
+        redemption.counted_at, redemption.subscription_id,
     )  # fmt: skip
 
 
 def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
-    """The locks that hold something for this order: its own hold, and those bound to it."""
+    """Return the locks that hold uses for this order: its own hold, and locks bound to it."""
     found = [lock for lock in state.locks.values() if lock.order_id == order_id and is_holding(lock, now)]
     return sorted(found, key=lambda lock: lock.lock_reference)
 

@@ -1,8 +1,8 @@
 """The life of an order as a table: what each event does to an order in each state.
 
-The deciding code looks up here what to do, a test runs every row, and `services/redeemer/README.md` shows the rows: one
-truth. The events' own times tell which row it is, however they arrive; every event may come twice, and the second time
-finds nothing left to do.
+The deciding code looks up its effects here, a test runs every row, and `services/redeemer/README.md` lists the rows.
+The row depends on the events' own times, not on the order of their arrival. Every event may arrive twice; the second
+time nothing is left to do.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from shared.domain.model.value import value
 
 
 class Phase(StrEnum):
-    """How an order stands, as far as an event can tell the difference."""
+    """The state of an order, as far as it matters to an event."""
 
     __hash__ = str.__hash__  # an enum's own takes a call
 
@@ -30,24 +30,24 @@ class Phase(StrEnum):
 
 
 PHASES: Final[dict[Phase, str]] = {
-    Phase.UNKNOWN: "Nothing was heard of it.",
-    Phase.NOTED: "It was paid, came back in part, or used coupons, before anybody said what it is.",
-    Phase.PLACED: "It was placed; what was accepted is redeemed. Paid or not.",
+    Phase.UNKNOWN: "No event is known.",
+    Phase.NOTED: "It was paid, returned in part, or used coupons, before its placing arrived.",
+    Phase.PLACED: "It was placed, and its accepted coupons are redeemed. It may be paid or not.",
     Phase.HELD: "It holds its coupons until it is paid (`COUPONRY_BURN_ON=paid` only).",
-    Phase.LAPSED: "It isn't paid, and the time is over for which it held its coupons.",
+    Phase.LAPSED: "It isn't paid, and its hold on the coupons has expired.",
     Phase.CANCELLED: "It was cancelled.",
-    Phase.RETURNED: "All of it came back, at once or in parts.",
-    Phase.BOTH: "It was cancelled, and all of it came back.",
+    Phase.RETURNED: "All of it was returned, at once or in parts.",
+    Phase.BOTH: "It was cancelled, and all of it was returned.",
 }
 
 
 class OrderEvent(StrEnum):
-    """An event of an order, told apart by its own time where that makes a difference."""
+    """An event of an order. Its own time distinguishes the variants."""
 
     __hash__ = str.__hash__  # an enum's own takes a call
 
     PLACED = "placed"
-    PLACED_ANEW = "placed, later than its closing"
+    PLACED_AGAIN = "placed, later than its closing"
     PAID = "paid"
     PAID_EARLIER = "paid, not later than its last closing"
     CANCELLED = "cancelled"
@@ -55,13 +55,13 @@ class OrderEvent(StrEnum):
     RETURNED = "returned"
     RETURNED_EARLIER = "returned, earlier than it was placed"
     PART = "returned in part"
-    PART_LAST = "returned in part, and thereby all of it"
+    PART_LAST = "returned in part, the last part"
     PART_EARLIER = "returned in part, before this placing"
     PART_LATER = "returned in part, later than its closing"
 
 
 class Effect(StrEnum):
-    """What is done. Each is one piece of the deciding code."""
+    """The effect of an event on an order."""
 
     __hash__ = str.__hash__  # an enum's own takes a call
 
@@ -78,7 +78,7 @@ class Effect(StrEnum):
 
 @value
 class Row:
-    """One row: in this phase this event has this effect; one sentence for people."""
+    """One row: in `phase`, `event` has `effect`. `sentence` explains it for README.md."""
 
     phase: Phase
     event: OrderEvent
@@ -97,21 +97,21 @@ def _rows(phases: tuple[Phase, ...], event: OrderEvent, effect: Effect, sentence
 
 
 _FIRST = "Its coupons are judged, and redeemed or held; an order that was paid already redeems at once."
-_AGAIN = "What stands stays and causes no second event; codes that it newly names are judged."
-_ANEW = "Judged anew, as an order of its own; what was not given back still stands."
+_SAME = "Coupons that it has are kept, without a second event; codes that it newly names are judged."
+_AGAIN = "Judged again, as an order of its own; redemptions that were not given back are kept."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
-_OLD = "It belongs to the order as it was before: nothing."
-_NOTED_CLOSED = "Noted: the order may be on its way to be placed anew."
-_TIME = "Nothing more; a later time counts for what is placed anew."
+_OLD = "Nothing: it belongs to an earlier placing of the order."
+_NOTED_CLOSED = "Noted: the event that places the order again may still arrive."
+_TIME = "No other effect; only a placing later than this time places the order again."
 _RESTORE = "Restored, where the campaign's `restore_on` says so."
-_SHARED = "The discount's share of what came back, where `restore_on` names `order.returned`; no use."
-_ALL_BACK = "All of it is back: what a whole return does, with what is left of the discount."
+_SHARED = "The returned part's share is given back, where `restore_on` names `order.returned`; no use is."
+_ALL_BACK = "All of it is returned: same as a whole return, with the remaining discount."
 
 TABLE: Final[tuple[Row, ...]] = (
     *_rows(_BEFORE, OrderEvent.PLACED, Effect.JUDGE, _FIRST),
-    *_rows((*_OPEN,), OrderEvent.PLACED, Effect.JUDGE, _AGAIN),
+    *_rows((*_OPEN,), OrderEvent.PLACED, Effect.JUDGE, _SAME),
     *_rows(_CLOSED, OrderEvent.PLACED, Effect.REFUSE, _REFUSED),
-    *_rows(_CLOSED, OrderEvent.PLACED_ANEW, Effect.JUDGE, _ANEW),
+    *_rows(_CLOSED, OrderEvent.PLACED_AGAIN, Effect.JUDGE, _AGAIN),
     *_rows(_BEFORE, OrderEvent.PAID, Effect.NOTE, "Noted: when it is placed, it redeems at once."),
     Row(Phase.PLACED, OrderEvent.PAID, Effect.NOTE, "Noted."),
     Row(Phase.HELD, OrderEvent.PAID, Effect.BURN, "What it holds is redeemed, at the discounts it was held at."),
@@ -121,7 +121,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     *_rows(_CLOSED, OrderEvent.PAID, Effect.NOTE, _NOTED_CLOSED),
     *_rows(_SEEN, OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Noted: placed not later than that, it is refused."),
+    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Noted: a placing not later than that is refused."),
     Row(Phase.PLACED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
@@ -129,7 +129,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.RETURNED, OrderEvent.CANCELLED, Effect.CLOSE, "What only a cancellation restores is restored."),
     Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.NOTE_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Noted: placed not later than that, it is refused."),
+    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Noted: a placing not later than that is refused."),
     Row(Phase.PLACED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.RETURNED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
@@ -142,7 +142,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Noted: its share is given back right after the payment redeems."),
     Row(Phase.LAPSED, OrderEvent.PART, Effect.SHARE, _SHARED),
     Row(Phase.CANCELLED, OrderEvent.PART, Effect.SHARE, "The share of what the cancellation did not restore."),
-    *_rows((Phase.RETURNED, Phase.BOTH), OrderEvent.PART, Effect.NOTHING, "All of it is back already: nothing."),
+    *_rows((Phase.RETURNED, Phase.BOTH), OrderEvent.PART, Effect.NOTHING, "Nothing: all of it is returned already."),
     *_rows((*_OPEN, Phase.CANCELLED), OrderEvent.PART_LAST, Effect.CLOSE, _ALL_BACK),
     *_rows(_SEEN, OrderEvent.PART_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_CLOSED, OrderEvent.PART_LATER, Effect.NOTE, _NOTED_CLOSED),
@@ -152,12 +152,12 @@ _EFFECTS: Final[dict[tuple[Phase, OrderEvent], Effect]] = {(row.phase, row.event
 
 
 def effect_of(phase: Phase, event: OrderEvent) -> Effect:
-    """What `event` does to an order in `phase`. The functions below make only pairs that have a row."""
+    """Return the effect of `event` on an order in `phase`. The functions below only make pairs that have a row."""
     return _EFFECTS[phase, event]
 
 
 def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) -> Phase:
-    """How the order stands at `now`; `hold` is its own lock (`state.order_hold`)."""
+    """Return the phase of the order at `now`; `hold` is its own lock (`state.order_hold`)."""
     if known is not None and is_closed(known):
         if _closed_since(known, "returned" if known.status == "cancelled" else "cancelled"):
             return Phase.BOTH
@@ -173,19 +173,19 @@ def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) ->
 
 
 def placing_event(known: OrderState | None, placing: datetime) -> OrderEvent:
-    """A placing at this time."""
-    anew = known is not None and is_placed_again(known, placing)
-    return OrderEvent.PLACED_ANEW if anew else OrderEvent.PLACED
+    """Return the event for a placing at `placing`."""
+    placed_again = known is not None and is_placed_again(known, placing)
+    return OrderEvent.PLACED_AGAIN if placed_again else OrderEvent.PLACED
 
 
 def paying_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """A payment at this time; one that is not later than the last closing belongs to what was closed."""
+    """Return the event for a payment. One that is not later than the last closing belongs to the closed order."""
     closing = None if known is None else last_closing(known)
     return OrderEvent.PAID_EARLIER if closing is not None and at <= closing else OrderEvent.PAID
 
 
 def closing_event(known: OrderState | None, how: Literal["cancelled", "returned"], at: datetime) -> OrderEvent:
-    """A cancellation or a whole return at this time."""
+    """Return the event for a cancellation or a whole return."""
     earlier = known is not None and known.placed_at is not None and at < known.placed_at
     if how == "cancelled":
         return OrderEvent.CANCELLED_EARLIER if earlier else OrderEvent.CANCELLED
@@ -193,9 +193,9 @@ def closing_event(known: OrderState | None, how: Literal["cancelled", "returned"
 
 
 def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """A return in part at this time, apart from whether it makes the whole.
+    """Return the event for a return in part; never PART_LAST, which depends on the other parts.
 
-    A time at which an order was placed anew belongs to the order that was closed, as every time before.
+    A part at the very time the order was placed again belongs to the closed order, like every part before it.
     """
     if known is None:
         return OrderEvent.PART
@@ -209,7 +209,7 @@ def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
 
 
 def _closed_since(known: OrderState, how: Literal["cancelled", "returned"]) -> bool:
-    """Whether the order was closed this way since it was last placed."""
+    """Return whether the order was closed this way since it was last placed."""
     closed_at = known.cancelled_at if how == "cancelled" else known.returned_at
     return closed_at is not None and (known.placed_at is None or closed_at >= known.placed_at)
 
@@ -223,7 +223,7 @@ def is_closed(order: OrderState) -> bool:
 
 
 def last_closing(order: OrderState) -> datetime | None:
-    """Return when the order was last cancelled or returned, by the events' own times; None where it never was."""
+    """Return when the order was last cancelled or returned, by the events' own times; None if it never was."""
     times = [time for time in (order.cancelled_at, order.returned_at) if time is not None]
     if times:
         return max(times)

@@ -10,15 +10,15 @@ from shared.domain.model.state import LockState, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict
 from shared.domain.orders.changes import plain_verdict
 from shared.domain.orders.life_cycle import Effect, effect_of, is_closed, paying_event, phase_of
-from shared.domain.orders.returns import goods_of, shares, standing_of
+from shared.domain.orders.returns import active_redemption, goods_of, shares
 
 
 def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     """Mark the order paid and burn what it holds, at the discounts it was held at.
 
-    A coupon voided since then is burned all the same: the order was placed with it. A payment not later than the
-    order's cancellation or return belongs to what was closed, and is noted nowhere. A later one of a closed order is
-    noted without opening it: the order may be on its way to be placed anew.
+    A coupon that was voided since then is burned as well, because the order was placed with it. A payment not later
+    than the order's cancellation or return belongs to the closed order and is ignored. A later payment of a closed
+    order is recorded without opening it: the event that places the order again may still arrive.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
@@ -36,7 +36,7 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
 
 
 def _payment(order_id: str, known: OrderState | None, at: datetime) -> OrderChange | None:
-    """The order was paid at `at`; None where that is known. A closed order stays closed."""
+    """Return the change for a payment at `at`, or None if it is known already. A closed order stays closed."""
     if known is None or not is_closed(known):
         return None if known is not None and known.status == "paid" else OrderChange(order_id, "paid", paid_at=at)
     if known.paid_at is not None and known.paid_at >= at:
@@ -60,7 +60,7 @@ def _burn_hold(
     )  # fmt: skip
     known = state.orders.get(command.order_id)
     if known is not None and known.returns:
-        burned_now = map(standing_of, entries)
+        burned_now = map(active_redemption, entries)
         entries += tuple(shares(burned_now, state.campaigns, goods_of(known), (), known.returns, command.order_id))
     accepted = tuple([accepted_use(state, locked, None) for locked in hold.uses])
     burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
@@ -75,7 +75,7 @@ def _burn_hold(
 def _hold_expired(
     command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, asked: int
 ) -> Verdict:
-    """The payment came too late: what the order held has gone back, but for what it has redeemed since."""
+    """Refuse a late payment: the expired hold was given back, except coupons that the order has redeemed since."""
     known = state.orders.get(command.order_id)
     lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.redemptions]
     if hold.uses and not lost:

@@ -1,8 +1,8 @@
 """Placing an order: what the request names, what the ledger knows of the order, and which of its coupons are judged.
 
-An order is closed while it is cancelled or returned. A placing later than the closing places it again; one that is not
-later belongs to the order that was closed. A payment counts when it is later than the last closing. The events' own
-times decide, whatever the order of their arrival.
+An order is closed while it is cancelled or returned. A placing later than the closing places it again; an earlier one
+belongs to the closed order. A payment counts when it is later than the last closing. The events' own times decide, not
+the order of their arrival.
 """
 
 from collections.abc import Iterable
@@ -48,16 +48,18 @@ from shared.domain.orders.returns import Goods, all_back
 
 
 def lines_of(lines: Iterable[Line]) -> OrderLines:
-    """What is kept of an order's lines."""
+    """Return the order lines in the form that the ledger keeps."""
     return tuple([(line.line_id, line.quantity, line.unit_minor) for line in lines])
 
 
-def parts_for(command: RedeemCoupons, known: OrderState | None, now: datetime, *, anew: bool) -> tuple[PartReturn, ...]:
-    """The parts that came back of what the command places: those noted before, without what came back earlier."""
+def parts_for(
+    command: RedeemCoupons, known: OrderState | None, now: datetime, *, placed_again: bool
+) -> tuple[PartReturn, ...]:
+    """Return the recorded partial returns that belong to this placing, without those of earlier placings."""
     if known is None or not known.returns:
         return ()
     placed_at = command.order.placed_at or command.at
-    if anew:
+    if placed_again:
         return tuple([part for part in known.returns if part.at > (placed_at or now)])
     if known.currency is not None or placed_at is None:
         return known.returns
@@ -65,11 +67,16 @@ def parts_for(command: RedeemCoupons, known: OrderState | None, now: datetime, *
 
 
 def placing_change(
-    command: RedeemCoupons, known: OrderState | None, customer_key: CustomerKey | None, now: datetime, *, anew: bool
+    command: RedeemCoupons,
+    known: OrderState | None,
+    customer_key: CustomerKey | None,
+    now: datetime,
+    *,
+    placed_again: bool,
 ) -> OrderChange | None:
-    """What placing the order (`anew` where it was closed) notes of it; None where nothing changes.
+    """Return what the placing changes about the order, or None. `placed_again`: it places a closed order again.
 
-    A placing that names no time is one at `now`, but its time is only noted where it places a closed order anew.
+    A placing without a time is judged at `now`, but its time is only recorded if it places a closed order again.
     """
     order = command.order
     status: OrderStatus = "placed"
@@ -78,7 +85,7 @@ def placing_change(
     if known is not None:
         status = known.status
         if is_closed(known):
-            if not anew:
+            if not placed_again:
                 return None
             status = "paid" if paid_since_closing(known) else "placed"
             placed_at = placed_at or now
@@ -87,7 +94,7 @@ def placing_change(
                 return None  # the same order again
             placed_at = None
         if known.returns:
-            returns = parts_for(command, known, now, anew=anew)
+            returns = parts_for(command, known, now, placed_again=placed_again)
     if not command.priced:
         return OrderChange(order.order_id, status, placed_at, customer_key=customer_key, returns=returns)
     return OrderChange(
@@ -97,30 +104,31 @@ def placing_change(
 
 
 Judged = tuple[list[ResolvedOffer], list[RefusedCoupon]]
-"""What the request named, each coupon once: those that are offers to it, and those that are refused."""
+"""The coupons that the request named, each once: offers and refusals."""
 
 
 @dataclass(slots=True)
 class Placing:
-    """What placing the order asks, what is known of the order and what it holds now, and what the table says of that.
+    """A request to place an order, with the known order, its current hold, and the effect from the life cycle table.
 
-    `anew`: it places a closed order again. `came_back`: all of it came back before it arrived, which `known` says.
+    `placed_again`: it places a closed order again. `all_returned`: all parts were returned before the placing arrived;
+    `known` is a returned order then.
     """
 
     request: Request
     known: OrderState | None
     hold: LockState | None
     effect: Effect
-    anew: bool
-    came_back: bool
+    placed_again: bool
+    all_returned: bool
 
 
 _FIRST_PLACING = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
-"""What is done with nearly every order: its placing is its first event."""
+"""The usual effect: the placing is the first event of the order."""
 
 
 def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
-    """The command as it is judged."""
+    """Return the command with all that is known of its order."""
     order = command.order
     before = state.orders.get(order.order_id)
     hold = state.locks.get(order_hold(order.order_id))
@@ -134,16 +142,16 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
         request.closed_at, request.closed_as = last_closing(known), known.status
-    return Placing(request, known, hold, effect, event == OrderEvent.PLACED_ANEW, known is not before)
+    return Placing(request, known, hold, effect, event == OrderEvent.PLACED_AGAIN, known is not before)
 
 
 def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
-    """The order as it stands when it is placed: returned, where all of it came back in parts before it arrived."""
+    """Return the order as it is when placed: returned, if all of its parts were returned before the placing arrived."""
     order = command.order
-    anew = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_ANEW
-    if known.currency is not None and not anew:
+    placed_again = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_AGAIN
+    if known.currency is not None and not placed_again:
         return known
-    parts = parts_for(command, known, now, anew=anew)
+    parts = parts_for(command, known, now, placed_again=placed_again)
     if not all_back(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
@@ -156,11 +164,11 @@ def _request(
     at = now if asked is None or asked > now else asked
     customer_key = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
-        customer_key = hold.customer_key  # whoever the order belongs to while it waits for its payment
+        customer_key = hold.customer_key  # the order's customer until it is paid
     request = Request(command, state, now, at, customer_key, order if command.priced else None, order.order_id)
     earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None:
-        # What came back in parts was taken off all the same: it doesn't make room for another coupon.
+        # A partial return doesn't make room for another coupon: the full discount was taken off.
         earlier += [
             one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
             for one in known.redemptions.values()
@@ -176,11 +184,11 @@ def _request(
 
 
 def judge_named(command: RedeemCoupons, placing: Placing) -> Judged:
-    """What the request names, judged; all of it refused where that would take too much work."""
+    """Judge the coupons that the request names. All of them are refused if that would take too much work."""
     request, known, hold = placing.request, placing.known, placing.hold
     found = named_once(command.codes, request.state)
     if known is not None or hold is not None:
-        found = [one for one in found if one[1] is None or not stands(one[1].coupon_id, known, hold)]
+        found = [one for one in found if one[1] is None or not has_coupon(one[1].coupon_id, known, hold)]
     if command.lock_reference is None:
         refused = too_much(request, found)
         return ([], refused) if refused else _judge_codes(command, request, found)
@@ -192,9 +200,11 @@ def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judg
     offers: list[ResolvedOffer] = []
     refused: list[RefusedCoupon] = []
     for code, coupon in found:
-        goes_on = None if coupon is None or command.order.cycle <= 1 else going_on(command, request.state, coupon)
-        if coupon is not None and goes_on is not None:
-            judged = judge_recurring(request, code, coupon, goes_on)
+        continued = (
+            None if coupon is None or command.order.cycle <= 1 else continued_campaign(command, request.state, coupon)
+        )
+        if coupon is not None and continued is not None:
+            judged = judge_recurring(request, code, coupon, continued)
         else:
             judged = judge(request, code, coupon)
         if isinstance(judged, ResolvedOffer):
@@ -204,29 +214,29 @@ def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judg
     return offers, refused
 
 
-def going_on(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
-    """The coupon's campaign, where the order is a later one of a subscription for which a use of the coupon stands."""
+def continued_campaign(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
+    """Return the campaign if this later order of a subscription continues an earlier use of the coupon, else None."""
     campaign = state.campaigns.get(coupon.campaign_id)
     if campaign is None or not campaign.recurring or command.order.subscription_id is None:
         return None
-    stand = state.subscriptions.get((command.order.subscription_id, coupon.coupon_id), 0)
-    return campaign if stand > 0 else None
+    active_uses = state.subscriptions.get((command.order.subscription_id, coupon.coupon_id), 0)
+    return campaign if active_uses > 0 else None
 
 
 def _judge_lock(
     command: RedeemCoupons, placing: Placing, offers: list[ResolvedOffer], refused: list[RefusedCoupon]
 ) -> Judged:
-    """`offers` and `refused` with the coupons of the lock that the request names, which its promise covers."""
+    """Add the coupons of the lock that the request names to `offers` and `refused`."""
     request, reference = placing.request, command.lock_reference or ""
     if reference == order_hold(command.order.order_id):
-        return offers, refused  # what the order holds for itself stands already
+        return offers, refused  # the order has these coupons already
     lock = request.state.locks.get(reference)
     if lock is None or lock.status == "released":
         message = f"There is no lock {reference!r}." if lock is None else f"Lock {reference!r} was released."
         return offers, [*refused, RefusedCoupon(Reason.LOCK_NOT_FOUND, message)]
     if lock.status == "burned":
         ours = lock.order_id is not None and lock.order_id == command.order.order_id
-        if ours and not placing.anew:
+        if ours and not placing.placed_again:
             return offers, refused
         message = f"What lock {reference!r} held has been redeemed already."
         return offers, [*refused, RefusedCoupon(Reason.ALREADY_REDEEMED, message)]
@@ -235,10 +245,10 @@ def _judge_lock(
         message = f"Lock {reference!r} expired at {lock.expires_at.isoformat()}."
         return offers, [*refused, RefusedCoupon(Reason.LOCK_EXPIRED, message)]
     for locked in lock.uses:
-        if stands(locked.coupon_id, placing.known, placing.hold):
+        if has_coupon(locked.coupon_id, placing.known, placing.hold):
             continue
         judged = judge_locked(request, lock, locked, over)
-        # Named by its code as well, it is one coupon all the same; the lock's promise is the stronger claim.
+        # A coupon named by its code as well is still one coupon; the judgement by the lock replaces the other.
         offers = [one for one in offers if one.coupon.coupon_id != locked.coupon_id]
         refused = [one for one in refused if one.coupon_id != locked.coupon_id]
         if isinstance(judged, ResolvedOffer):
@@ -248,8 +258,8 @@ def _judge_lock(
     return offers, refused
 
 
-def stands(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
-    """Whether the order has redeemed the coupon, or holds it until its payment."""
+def has_coupon(coupon_id: str, known: OrderState | None, hold: LockState | None) -> bool:
+    """Return whether the order has redeemed the coupon, or holds it until payment."""
     if known is not None and coupon_id in known.redemptions:
         return True
     return hold is not None and any(locked.coupon_id == coupon_id for locked in hold.uses)

@@ -1,7 +1,7 @@
-"""Redeem: use coupons on an order, at once or (where orders are burned when paid) as a hold until the payment.
+"""Redeem: use coupons on an order at once, or hold them until payment (with `COUPONRY_BURN_ON=paid`).
 
-Placing an order again changes nothing that it has: its redeemed and held coupons are left out, and codes that it newly
-names are judged as a request of their own. Coupons are judged one by one, or all or nothing (`atomic`).
+A repeated placing keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
+are judged one by one, or all or nothing (`atomic`).
 """
 
 from dataclasses import replace
@@ -35,22 +35,22 @@ from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.orders.life_cycle import Effect, paid_since_closing
 from shared.domain.orders.placing import Placing, judge_named, lines_of, parts_for, placing_change, placing_of
-from shared.domain.orders.returns import Goods, goods_of, shares, standing_of
+from shared.domain.orders.returns import Goods, active_redemption, goods_of, shares
 
 
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     """Judge the coupons of an order and use (or hold) those that are good for it."""
     if not command.priced:
-        command = _in_the_currency_of_its_lock(command, state)
+        command = _with_currency_of_lock(command, state)
     order = command.order
     placing = placing_of(command, state, now)
-    request, known, effect, anew = placing.request, placing.known, placing.effect, placing.anew
+    request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
     offers, refused = judge_named(command, placing)
-    change = placing_change(command, known, request.customer_key, now, anew=anew)
-    if known is not None and placing.came_back:
+    change = placing_change(command, known, request.customer_key, now, placed_again=placed_again)
+    if known is not None and placing.all_returned:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
-        # Whose order it is has to be known to what else a batch says of it: it may be somebody's first.
+        # Keep the customer: other commands of the batch may ask whether this is the customer's first order.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
@@ -79,14 +79,14 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     return _burn(command, placing, applied, refused, change)
 
 
-def _in_the_currency_of_its_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
+def _with_currency_of_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
     lock = state.locks.get(command.lock_reference or "")
     held = None if lock is None else next((one.currency for one in lock.uses if one.currency is not None), None)
     return command if held is None else replace(command, order=replace(command.order, currency=held))
 
 
 def _as_held(applied: AppliedOffer) -> AppliedOffer:
-    """What a coupon takes off an order of which nobody said what it costs: what its lock held for it, or nothing."""
+    """Return the discount on an order without a price: what the lock held for the coupon, or zero."""
     locked = applied.offer.locked
     if locked is None:
         return AppliedOffer(applied.offer, 0)
@@ -94,7 +94,7 @@ def _as_held(applied: AppliedOffer) -> AppliedOffer:
 
 
 def _goods(request: Request, change: OrderChange | None) -> Goods:
-    """What the order consists of, after `change`."""
+    """Return the goods of the order after `change`."""
     known = request.state.orders.get(request.order_id or "")
     if change is not None and change.lines is not None:
         return Goods(lines_of(change.lines), change.amount_minor or 0, change.currency)
@@ -102,7 +102,7 @@ def _goods(request: Request, change: OrderChange | None) -> Goods:
 
 
 def _customer_of(request: Request, applied: AppliedOffer) -> str | None:
-    """Whose use it is: the order's customer, or for a guest the one whose lock it burns."""
+    """Return the customer whose use it is: the order's, or for a guest order the lock's."""
     if request.customer_key is None and applied.offer.lock is not None:
         return applied.offer.lock.customer_key
     return request.customer_key
@@ -127,9 +127,9 @@ def _burn(
         entries += burned(one, customer_key, order, redemption, request.at)
         total += one.discount_minor or 0
         locked = locked or one.offer.lock is not None
-    if placing.known is not None and placing.known.returns:  # of what is burned now, something has come back already
-        returns = parts_for(command, placing.known, request.now, anew=placing.anew)
-        burned_now = [standing_of(entry) for entry in entries if entry.order_id is not None]
+    if placing.known is not None and placing.known.returns:  # parts were returned before these coupons are burned
+        returns = parts_for(command, placing.known, request.now, placed_again=placing.placed_again)
+        burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
         entries += tuple(
             shares(burned_now, request.state.campaigns, _goods(request, change), (), returns, order.order_id)
         )
@@ -148,7 +148,7 @@ def _hold(
     refused: list[RefusedCoupon],
     change: OrderChange | None,
 ) -> Verdict:
-    """Hold what was applied under the order's own lock, beside what that holds already."""
+    """Hold the applied coupons under the order's own lock, in addition to those it holds already."""
     order, reference = command.order, order_hold(command.order.order_id)
     expires_at = later(request.now, command.hold_seconds)
     before = request.state.locks.get(reference)
@@ -190,13 +190,13 @@ def _hold(
 def _held_before(
     before: LockState | None, now: datetime, customer_key: str | None, order_id: str
 ) -> tuple[list[LockedUse], list[LedgerEntry]]:
-    """What the order's hold keeps, and the entries that keeping or losing it takes."""
+    """Return the uses that the order's hold keeps, and the ledger entries for keeping or releasing them."""
     if before is None or before.status != "open":
         return [], []
-    if not is_holding(before, now):  # over: it gives back what it held and begins anew
+    if not is_holding(before, now):  # expired: release what it held and start empty
         return [], [released(before, locked) for locked in before.uses]
     entries: list[LedgerEntry] = []
-    if before.customer_key != customer_key:  # a guest's order now names its customer, who takes over the hold
+    if before.customer_key != customer_key:  # a guest order now names its customer, who takes over the hold
         for locked in before.uses:
             entries.append(released(before, locked))
             entries.append(

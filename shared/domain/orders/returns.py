@@ -1,8 +1,8 @@
-"""What a return in part gives back: of each coupon's discount the share of what came back, and no use.
+"""Returns in part: give back a share of each coupon's discount, but no use.
 
-A share depends on all parts together, not on how they were split or in which order they came: it is reckoned on what
-has come back so far, rounded half-up, less what the parts before came to. So the shares of all parts sum exactly to the
-whole. What stands under line id "" (shipping) comes back with the whole only.
+The share of a part is the share of all returned parts so far, rounded half-up, minus the share before this part. So it
+doesn't depend on how a return is split or in which order the parts arrive, and the shares of all parts sum exactly to
+the whole. Line id "" (shipping) is given back by a whole return only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 
 MOST_PARTS: Final = 10_000
-"""Most lines (or amounts) that are noted as come back, an order: as many as an order can have lines, so that each can
-come back on its own. Where that isn't enough, the order comes back as a whole."""
+"""Maximum number of returned lines (or amounts) recorded for one order: as many as an order can have lines, so that
+each line can be returned on its own. Beyond that, return the order as a whole."""
 
 
 @value
 class Goods:
-    """What an order consists of, in minor units of its currency."""
+    """The goods of an order, in minor units of its currency."""
 
     lines: OrderLines
     amount_minor: int
@@ -34,7 +34,7 @@ class Goods:
 
 @dataclass(slots=True)
 class ReturnedSoFar:
-    """What has come back so far: units by line id, at most what was ordered, and goods by their amount."""
+    """Everything returned so far: units by line id, at most what was ordered, and goods by amount."""
 
     units: dict[str, int] = field(default_factory=dict)
     amount_minor: int = 0
@@ -45,7 +45,7 @@ def goods_of(order: OrderState) -> Goods:
 
 
 def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
-    """The part that the command speaks of, in the one form that is compared; None where it is nothing."""
+    """Return the part that the command names in normalised form, or None if it is empty."""
     units: dict[str, int] = {}
     for line_id, count in command.lines:
         units[line_id] = units.get(line_id, 0) + count
@@ -55,7 +55,7 @@ def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
 
 
 def amount_problem(part: PartReturn, currency: str | None) -> str | None:
-    """Why the part's amount can't be one of `currency`; None where it can, or where nobody knows yet."""
+    """Return why the part's amount is not valid in `currency`; None if it is valid or the currency is unknown."""
     if part.amount is None or currency is None:
         return None
     try:
@@ -66,23 +66,23 @@ def amount_problem(part: PartReturn, currency: str | None) -> str | None:
 
 
 def is_noted(part: PartReturn, noted: Sequence[PartReturn], currency: str | None) -> bool:
-    """Whether the same return was heard of before, under whatever event id."""
+    """Return whether the same return was recorded before, under any event id."""
     key = _key(part, currency)
     return any(_key(one, currency) == key for one in noted)
 
 
 def noted_with(part: PartReturn, noted: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
-    """`noted` and `part`, in an order that doesn't depend on their arrival."""
+    """Return `noted` plus `part`, in an order that doesn't depend on their arrival."""
     return tuple(sorted([*noted, part], key=lambda one: (one.at, one.lines, one.amount or "")))
 
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
-    """Whether these are more than can be noted of one order."""
+    """Return whether these are more parts than can be recorded for one order."""
     return sum(max(len(one.lines), 1) for one in parts) > MOST_PARTS
 
 
-def came_back(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
-    """What `parts` come to. Lines that the order doesn't have, and amounts it can't have, are passed over."""
+def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
+    """Sum `parts`. Lines that the order doesn't have, and invalid amounts, are ignored."""
     ordered = _quantities(goods.lines)
     back = ReturnedSoFar()
     seen: set[object] = set()
@@ -99,8 +99,8 @@ def came_back(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
 
 
 def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
-    """Whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
-    back = came_back(parts, goods)
+    """Return whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
+    back = returned_so_far(parts, goods)
     ordered = {line_id: units for line_id, units in _quantities(goods.lines).items() if units > 0}
     if ordered and back.units == ordered:
         return True
@@ -115,20 +115,20 @@ def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
 
 
 def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
-    standings: Iterable[ActiveRedemption],
+    redemptions: Iterable[ActiveRedemption],
     campaigns: dict[str, Campaign],
     goods: Goods,
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
     order_id: str,
 ) -> list[LedgerEntry]:
-    """The entries that give back what `after` comes to more than `before`, of campaigns that restore on returns.
+    """Return entries that give back the difference between `after` and `before`, where campaigns restore on returns.
 
-    By coupon id, so that the order is always one. Never more than what is left of a discount.
+    Sorted by coupon id, so that the result is deterministic. Never gives back more than the remaining discount.
     """
-    backs = came_back(before, goods), came_back(after, goods)
+    backs = returned_so_far(before, goods), returned_so_far(after, goods)
     entries: list[LedgerEntry] = []
-    for one in sorted(standings, key=lambda one: one.coupon_id):
+    for one in sorted(redemptions, key=lambda one: one.coupon_id):
         campaign = campaigns.get(one.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
@@ -145,8 +145,8 @@ def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
     return entries
 
 
-def standing_of(burned: LedgerEntry) -> ActiveRedemption:
-    """What stands for an order after its coupon was burned."""
+def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
+    """Return the redemption that a burned coupon creates on its order."""
     return ActiveRedemption(
         burned.coupon_id, burned.campaign_id, burned.redemption_id or "", burned.used_uses, burned.used_minor,
         burned.currency, burned.customer_key, burned.lines, burned.used_minor, burned.counted_at,
@@ -154,12 +154,12 @@ def standing_of(burned: LedgerEntry) -> ActiveRedemption:
     )  # fmt: skip
 
 
-def _share(standing: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
-    """What of the discount has come back in all, and of that by line id: both rounded half-up."""
+def _share(redemption: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
+    """Return the share of the discount for everything returned, in total and by line id, both rounded half-up."""
     ordered = _quantities(goods.lines)
     by_line: dict[str, int] = {}
     shipping_minor = 0
-    for line_id, minor in standing.lines:
+    for line_id, minor in redemption.lines:
         if line_id == SHIPPING:
             shipping_minor += minor
         else:
@@ -169,7 +169,7 @@ def _share(standing: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tup
         for line_id, minor in by_line.items()
         if (units := back.units.get(line_id, 0))
     }
-    most = standing.burned_minor - shipping_minor
+    most = redemption.burned_minor - shipping_minor
     total = sum(lines.values())
     if back.amount_minor and goods.amount_minor > 0:
         total += _half_up(most * min(back.amount_minor, goods.amount_minor), goods.amount_minor)
@@ -181,17 +181,17 @@ def _half_up(numerator: int, denominator: int) -> int:
 
 
 def _at_most(parts: dict[str, int], minor: int) -> tuple[LineShare, ...]:
-    """The parts by line that are more than nothing, together at most `minor`."""
-    told: list[LineShare] = []
+    """Return the positive parts by line, together at most `minor`."""
+    taken_parts: list[LineShare] = []
     for line_id, part in parts.items():
         if (taken := min(part, minor)) > 0:
-            told.append((line_id, taken))
+            taken_parts.append((line_id, taken))
             minor -= taken
-    return tuple(told)
+    return tuple(taken_parts)
 
 
 def _quantities(lines: OrderLines) -> dict[str, int]:
-    """Units by line id; lines of one id count together."""
+    """Return units by line id; lines with the same id are summed."""
     quantities: dict[str, int] = {}
     for line_id, quantity, _ in lines:
         quantities[line_id] = quantities.get(line_id, 0) + max(quantity, 0)
