@@ -27,9 +27,9 @@ def index(*campaigns: Campaign) -> MatchIndex:
     return MatchIndex({entry.campaign_id: entry for entry in campaigns})
 
 
-def one(*campaign_ids: str) -> Asked:
+def one(*campaign_ids: str) -> WantedCoupons:
     """Return one coupon of each for the event's own customer."""
-    return Asked(tuple((campaign_id, 1) for campaign_id in campaign_ids))
+    return WantedCoupons(tuple((campaign_id, 1) for campaign_id in campaign_ids))
 
 
 def earned(**fields: Any) -> Event:
@@ -159,13 +159,13 @@ def test_a_named_campaign_that_does_not_exist_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("rules", "asked"),
     [
-        ([{"to": "referrer"}], Asked((), (("a", 1),))),
-        ([{"to": "both"}], Asked((("a", 1),), (("a", 1),))),
-        ([{"to": "both", "coupons": 3}], Asked((("a", 3),), (("a", 3),))),
+        ([{"to": "referrer"}], WantedCoupons((), (("a", 1),))),
+        ([{"to": "both"}], WantedCoupons((("a", 1),), (("a", 1),))),
+        ([{"to": "both", "coupons": 3}], WantedCoupons((("a", 3),), (("a", 3),))),
         # of several rules, each receiver gets the largest number, never the sum
-        ([{"to": "both", "coupons": 2}, {"coupons": 5}, {"coupons": 3}], Asked((("a", 5),), (("a", 2),))),
-        ([{"to": "referrer", "coupons": 4}, {"to": "both"}], Asked((("a", 1),), (("a", 4),))),
-        ([{"coupons": 9, "match": (("channel", "shop"),)}, {"coupons": 2}], Asked((("a", 2),))),
+        ([{"to": "both", "coupons": 2}, {"coupons": 5}, {"coupons": 3}], WantedCoupons((("a", 5),), (("a", 2),))),
+        ([{"to": "referrer", "coupons": 4}, {"to": "both"}], WantedCoupons((("a", 1),), (("a", 4),))),
+        ([{"coupons": 9, "match": (("channel", "shop"),)}, {"coupons": 2}], WantedCoupons((("a", 2),))),
     ],
 )
 def test_each_receiver_gets_the_greatest_number_that_a_rule_gives(

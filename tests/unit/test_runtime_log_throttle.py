@@ -1,8 +1,4 @@
-<<<<<<< HEAD:tests/unit/test_runtime_log_throttle.py
 """Repeated log lines are left out and counted."""
-=======
-"""Repeated log lines are omitted and counted."""
->>>>>>> w2:tests/unit/test_runtime_quieter.py
 
 import logging
 
