@@ -1,9 +1,9 @@
 """Which calls run at a time: endpoints that are slow to answer share calls of their own, apart from the others.
 
 A call that lasts longer than `slow_seconds` moves to the slow lane, and so does its endpoint until it answers quickly
-again. Each lane has `concurrency` calls, so that any number of endpoints that hang takes no call from one that
-doesn't. Within a lane an endpoint without a call comes before one that has some, and a part of the calls is kept for
-such endpoints.
+again. Each lane has `concurrency` calls. Calls that were started before their endpoint was known to be slow may exceed
+the slow lane, so endpoints that hang take no call from one that doesn't. Within a lane an endpoint without a call comes
+before one that has some, and a part of the calls is kept for such endpoints.
 """
 
 import asyncio
@@ -18,6 +18,13 @@ from services.notifier.webhooks.policy import WebhookPolicy
 
 FIRST_CALLS_PART: Final = 4
 """A quarter of a lane's calls is for endpoints that have none under way."""
+
+OVERFLOW_LANES: Final = 4
+"""Calls are started before their endpoint is known to be slow, so the slow lane may get more than it has. Up to so many
+lanes of these take nothing from the quick lane; each ends with its timeout."""
+
+LANES: Final = 2 + OVERFLOW_LANES
+"""How many times `concurrency` may be under way at most."""
 
 SLOW_ENDPOINTS_MAX: Final = 10_000
 """Slow endpoints remembered; beyond it the one found first is forgotten and is found slow again at its next call."""
@@ -86,8 +93,8 @@ class Lanes:
         busy = Counter(endpoint_id for endpoint_id, _ in self._calls.values())
         lane = {endpoint_id: calls for endpoint_id, calls in busy.items() if (endpoint_id in self._slow) == slow}
         other = sum(busy.values()) - sum(lane.values())
-        # An endpoint found slow takes its calls along, which may be more than the slow lane has: those count here.
-        overflow = max(other - self._policy.concurrency, 0)
+        # An endpoint found slow takes its calls along, which may be more than the slow lane and the overflow have.
+        overflow = max(other - (1 + OVERFLOW_LANES) * self._policy.concurrency, 0)
         free = self._policy.concurrency - sum(lane.values()) - overflow
         if slow and not self._slow:
             free = 0
