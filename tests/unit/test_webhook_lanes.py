@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from services.notifier.webhooks.deliveries import Delivery
-from services.notifier.webhooks.lanes import Lanes
+from services.notifier.webhooks.lanes import LANES, Lanes
 from services.notifier.webhooks.policy import WebhookPolicy
 
 POLICY = WebhookPolicy(concurrency=8, endpoint_concurrency=4, slow_seconds=1.0)
@@ -91,15 +91,17 @@ async def test_slow_calls_beyond_their_lane_count_in_the_quick_one(
 ) -> None:
     lanes = Lanes(POLICY, clock)
     started = Calls(lanes)
-    for number in range(10, 26):
-        if number == 18:
-            clock.now = 1.0
-            lanes.collect()
-        started.start(UUID(int=number))
-    clock.now = 2.0
-    lanes.collect()
+    for wave in range(LANES):
+        (quick,) = lanes.free_capacity()[:1]
+        assert (quick.slow, quick.calls) == (False, POLICY.concurrency), (
+            "hanging calls take nothing from the quick lane"
+        )
+        for number in range(POLICY.concurrency):
+            started.start(UUID(int=100 * wave + number))
+        clock.now += 1.0
+        lanes.collect()
     assert lanes.free_capacity() == []
-    assert len(lanes.tasks) == 2 * POLICY.concurrency
+    assert len(lanes.tasks) == LANES * POLICY.concurrency
     await started.finish()
 
 

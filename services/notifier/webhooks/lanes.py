@@ -1,8 +1,9 @@
 """Two lanes for concurrent webhook calls: one for quick endpoints, one for slow ones.
 
 A call that lasts longer than `slow_seconds` moves to the slow lane with its endpoint, until the endpoint answers
-quickly again. Each lane has `concurrency` calls, so endpoints that hang take no calls from quick ones. Within a lane,
-endpoints without a running call come first, and part of the calls is reserved for them.
+quickly again. Each lane has `concurrency` calls. Calls that were started before their endpoint was known to be slow may
+exceed the slow lane, so endpoints that hang take no calls from quick ones. Within a lane, endpoints without a running
+call come first, and part of the calls is reserved for them.
 """
 
 import asyncio
@@ -17,6 +18,13 @@ from services.notifier.webhooks.policy import WebhookPolicy
 
 FIRST_CALLS_PART: Final = 4
 """One in this many of a lane's calls is reserved for endpoints without a running call."""
+
+OVERFLOW_LANES: Final = 4
+"""Calls are started before their endpoint is known to be slow, so the slow lane may get more than it has. Up to so many
+lanes of these take nothing from the quick lane; each ends with its timeout."""
+
+LANES: Final = 2 + OVERFLOW_LANES
+"""How many times `concurrency` may be under way at most."""
 
 SLOW_ENDPOINTS_MAX: Final = 10_000
 """The most slow endpoints remembered. Beyond it the oldest is dropped; its next slow call marks it again."""
@@ -86,8 +94,8 @@ class Lanes:
         busy = Counter(endpoint_id for endpoint_id, _ in self._calls.values())
         lane = {endpoint_id: calls for endpoint_id, calls in busy.items() if (endpoint_id in self._slow) == slow}
         other = sum(busy.values()) - sum(lane.values())
-        # A slow endpoint takes its calls to the slow lane. Calls beyond that lane's size count in this one.
-        overflow = max(other - self._policy.concurrency, 0)
+        # A slow endpoint takes its calls along. Calls beyond the slow lane and the overflow count in the quick lane.
+        overflow = max(other - (1 + OVERFLOW_LANES) * self._policy.concurrency, 0)
         free = self._policy.concurrency - sum(lane.values()) - overflow
         if slow and not self._slow:
             free = 0

@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from services.notifier.errors import TRY_AGAIN
 from services.notifier.webhooks.deliveries import Delivery, Outcome, claim, record
-from services.notifier.webhooks.lanes import Lanes
+from services.notifier.webhooks.lanes import LANES, Lanes
 from services.notifier.webhooks.policy import WebhookPolicy
 from shared.ledger.database import Pool
 from shared.outgoing import transport
@@ -49,7 +49,7 @@ def open_client(policy: WebhookPolicy, resolver: Resolve = resolve) -> httpx.Asy
     """Return the client for webhook calls: it connects to checked addresses only and follows no redirects."""
     return transport.open_client(
         allow_private=policy.allow_private,
-        connections=2 * policy.concurrency,  # both lanes
+        connections=LANES * policy.concurrency,
         timeout_seconds=policy.timeout_seconds,
         user_agent="Couponry-Webhooks",
         resolver=resolver,
