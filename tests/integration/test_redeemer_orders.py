@@ -101,7 +101,7 @@ BURN_ON_PLACED: dict[str, Story] = {
         ("cancelled", LATER, [], FREE),
         ("placed", PLACED, ["redemption_refused order_mismatch"], FREE),
     ],
-    "cancelled, then placed anew": [
+    "cancelled, then placed again": [
         ("placed", PLACED, ["redeemed"], USED),
         ("cancelled", LATER, ["redemption_restored"], FREE),
         ("placed", LATE, ["redeemed"], USED),
@@ -163,7 +163,7 @@ BURN_ON_PAID: dict[str, Story] = {
         ("cancelled", LATE, ["released"], FREE),
         ("paid", LATER, [], FREE),
     ],
-    "cancelled, then placed and paid anew": [
+    "cancelled, then placed and paid again": [
         ("placed", PLACED, ["locked"], HELD),
         ("cancelled", LATER, ["released"], FREE),
         ("placed", LATE, ["locked"], HELD),
