@@ -66,7 +66,7 @@ _AGAIN: Final[dict[Phase, str]] = {
 class Case:
     """A row, the steps before its event, the event's step, and the expected result.
 
-    `uses` of the coupon are (held, used), `left_minor` is the remaining discount, `told` are the types of the published
+    `uses` of the coupon are (held, used), `left_minor` is the remaining discount, `event_types` are the published
     events, in order, without "coupon.".
     """
 
@@ -76,7 +76,7 @@ class Case:
     outcome: str
     uses: tuple[int, int]
     left_minor: int = 0
-    told: tuple[str, ...] = ()
+    event_types: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.row.phase}: {self.row.event}"

@@ -62,7 +62,7 @@ async def test_every_row_of_the_life_cycle_works_on_postgresql(database_url: str
             assert outcome == case.outcome, case
             assert await _uses(pool, codes[order]) == (case.uses, case.left_minor), case
             published = (await _published(pool, f"O{order}"))[len(before[order]) :]
-            assert [one for one in published if one != "lock_expired"] == list(case.told), case
+            assert [one for one in published if one != "lock_expired"] == list(case.event_types), case
 
         verdicts = await _run(engine, events("event"))
         for order, case in enumerate(CASES):

@@ -63,7 +63,11 @@ def test_every_row_has_its_documented_effect_once(case: Case) -> None:
     if case.row.phase != Phase.LAPSED:  # it lapses when the next step begins
         assert shop.phase() == case.row.phase
     verdict, events = shop.step(case.event)
-    assert (verdict.outcome, events, shop.totals()) == (case.outcome, list(case.told), (case.uses, case.left_minor))
+    assert (verdict.outcome, events, shop.totals()) == (
+        case.outcome,
+        list(case.event_types),
+        (case.uses, case.left_minor),
+    )
     again, events = shop.step(case.event)
     refused = case.row.effect == Effect.REFUSE
     assert (again.outcome, events) == (("refused", ["redemption_refused"]) if refused else ("unchanged", []))
