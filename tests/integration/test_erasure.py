@@ -21,10 +21,8 @@ from shared.domain.customer import Customer, identifiers
 from shared.domain.verdicts import Verdict
 from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit
-from shared.ledger.connection import LedgerConnection
 from shared.ledger.database import open_pool
 from shared.ledger.engine import Engine
-from shared.ledger.sql import sql
 from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
 from tests.privacy import (
     ANN,
@@ -400,32 +398,3 @@ async def test_a_second_erasure_leaves_the_event_of_the_first_as_it_is(database_
         await issue(Engine(pool), "save10", customer=ANN)
         await erase(pool)
         assert [tuple(row) for row in await pool.fetch(said)][: len(first)] == first
-
-
-async def test_a_verdict_that_another_erasure_changes_meanwhile_is_read_again(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with ledger(database_url, definition()) as pool:
-        engine = Engine(pool)
-        names = ("ann_smith_77", "bob_jones_88")
-        for number, name in enumerate(names):
-            await issue(engine, "save10", customer=Customer(name, f"{number}@example.com"))
-        await engine.execute([redeem("X-1", list(names), customer=Customer(names[1]))])
-        first, second = [await erasing.begin(pool, [("id", name)], "test") for name in names]
-        assert first is not None
-        assert second is not None
-        fetchval, writes = LedgerConnection.fetchval, 0
-
-        async def second_comes_between(self: LedgerConnection, query: str, *args: Any, **options: Any) -> Any:
-            nonlocal writes
-            if query == sql("erasure_journal") and str(args[0]) == first and "/shop X-1" in args[1]:
-                writes += 1
-                if writes == 1:
-                    await erasing.run(pool, second)
-            return await fetchval(self, query, *args, **options)
-
-        monkeypatch.setattr(LedgerConnection, "fetchval", second_comes_between)
-        await asyncio.wait_for(erasing.run(pool, first), 60)
-        verdict = await pool.fetchval("SELECT verdict::text FROM journal WHERE command_id = '/shop X-1'")
-        assert writes >= 2
-        assert not [name for name in names if name in verdict]
