@@ -276,7 +276,7 @@ def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[Outbox
     ]
 
 
-CHANGED_MEANWHILE: Final[tuple[type[Exception], ...]] = (asyncpg.RestrictViolationError,)
+CHANGED_MEANWHILE: Final = asyncpg.RestrictViolationError
 """A verdict that another erasure changed after this one had read it: the piece is read again."""
 
 
@@ -285,7 +285,11 @@ async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
     for number in range(1, RUNS + 1):
         try:
             return await attempt(number)
-        except (*CONFLICTS, *UNAVAILABLE, *CHANGED_MEANWHILE) as error:
+        except CHANGED_MEANWHILE:
+            if number == RUNS:
+                raise  # no other erasure, then: a bug, which ends this erasure alone
+            await pause_after(number)
+        except (*CONFLICTS, *UNAVAILABLE) as error:
             if number == RUNS:
                 raise LedgerUnavailableError(f"An erasure did not get through in {RUNS} attempts: {error!r}") from error
             await pause_after(number)

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from shared.domain.customer import Customer
 from shared.ledger import erasing
 from shared.ledger.connection import LedgerConnection
-from shared.ledger.engine import Engine
+from shared.ledger.engine import RUNS, Engine
 from shared.ledger.sql import sql
 from tests.ledger import definition, issue, ledger, redeem
 
@@ -42,3 +43,19 @@ async def test_a_verdict_that_another_erasure_changes_meanwhile_is_read_again(
         verdict = await pool.fetchval("SELECT verdict::text FROM journal WHERE command_id = '/shop X-1'")
         assert writes >= 2
         assert not [name for name in names if name in verdict]
+
+
+async def test_a_change_that_is_refused_each_time_is_a_bug_and_not_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+
+    async def refused(number: int) -> None:
+        attempts.append(number)
+        raise asyncpg.RestrictViolationError("verdicts are for good")
+
+    async def at_once(number: int) -> None:
+        """Wait for nothing."""
+
+    monkeypatch.setattr(erasing, "pause_after", at_once)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await erasing._persisting(refused)
+    assert attempts == list(range(1, RUNS + 1))
