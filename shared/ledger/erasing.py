@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 from uuid import uuid4
 
-import asyncpg
 import orjson
 
 from schemas.topics import COUPONS_ISSUED
@@ -276,19 +275,11 @@ def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[Outbox
     ]
 
 
-CHANGED_MEANWHILE: Final = asyncpg.RestrictViolationError
-"""A verdict that another erasure changed after this one had read it: the piece is read again."""
-
-
 async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
     """Return what `attempt` returns, which may meet other batches. It is given its number, 1 to RUNS."""
     for number in range(1, RUNS + 1):
         try:
             return await attempt(number)
-        except CHANGED_MEANWHILE:
-            if number == RUNS:
-                raise  # no other erasure, then: a bug, which ends this erasure alone
-            await pause_after(number)
         except (*CONFLICTS, *UNAVAILABLE) as error:
             if number == RUNS:
                 raise LedgerUnavailableError(f"An erasure did not get through in {RUNS} attempts: {error!r}") from error
