@@ -26,6 +26,9 @@ ROWS_OF_TEXT: Final = 250
 """Rows whose text one transaction searches, in tens of milliseconds. A change of campaigns waits for it, and batches
 wait for that change."""
 
+TEXTS_LOCK: Final = 0x636F7503
+"""Taken by a piece before it reads texts that it may write: two erasures may clean the same text."""
+
 HTTP_COMMANDS: Final = "/couponry/http/"
 
 _PART: Final = re.compile(r"/(?:[0-9]+|new|old)\Z")
@@ -96,6 +99,7 @@ async def _entries(connection: Connection, target: Target, cursor: Cursor) -> Pi
 
 
 async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Piece:
+    await connection.execute(sql("erasure_texts_take_alone"), TEXTS_LOCK)
     found = await connection.fetch(sql("erasure_journal_find"), target.customer_keys, target.bounded(ROWS_BY_KEY))
     if found:
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
@@ -153,6 +157,7 @@ class _TextStep:
     write: Writer
 
     async def __call__(self, connection: Connection, target: Target, cursor: Cursor) -> Piece:
+        await connection.execute(sql("erasure_texts_take_alone"), TEXTS_LOCK)
         found = await connection.fetch(
             sql(self.scan),
             target.bounded(ROWS_OF_TEXT),
