@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.domain.customer import Customer
+from shared.domain.model.customer import Customer
 from shared.ledger import erasing
 from shared.ledger.connection import LedgerConnection
 from shared.ledger.database import Pool
