@@ -287,7 +287,6 @@ BANNED = re.compile(
 )
 # A file in which a banned word is right, and the word.
 RIGHT = {
-    "tests/test_house.py": BANNED.pattern,
     "SECURITY.md": "nobody",  # the account
     "docs/decisions/0020-embedded-servers-are-children.md": "nobody",
     "cli/embedded_servers.py": "nobody",
@@ -298,10 +297,11 @@ def test_texts_are_plain_english() -> None:
     found = []
     for path in files(*TEXT):
         name = name_of(path)
-        if name in RIGHT or path.suffix == ".json":
+        if name == "tests/test_house.py" or path.suffix == ".json":
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-            found += [f"{name}:{number}: {word}" for word in BANNED.findall(line)]
+            words = [word for word in BANNED.findall(line) if word.lower() != RIGHT.get(name)]
+            found += [f"{name}:{number}: {word}" for word in words]
     assert not found, "write it as docs/glossary.md and CONTRIBUTING.md do"
 
 

@@ -63,7 +63,7 @@ class HeavyWork:
     """Runs heavy judgements in threads, one at a time, and limits how many wait."""
 
     beyond: int = HEAVY_WORK
-    """What takes less work is judged at once, by whoever asks."""
+    """Judgements that take less work run at once, in the thread that asks for them."""
 
     def __init__(self, side_by_side: int = SIDE_BY_SIDE, waiting: int = WAITING) -> None:
         self._turns = asyncio.Semaphore(side_by_side)

@@ -1,4 +1,4 @@
-"""Two erasures at once that change the same texts."""
+"""Two erasures at the same time that change the same texts."""
 
 import asyncio
 from typing import Any
@@ -57,7 +57,7 @@ async def test_neither_of_two_erasures_brings_back_what_the_other_removed(
 
 
 async def _order_that_names_both(pool: Pool) -> None:
-    """Redeem a coupon of somebody else with both names in the metadata, and in a delivery to a webhook."""
+    """Redeem a coupon of a third customer with both names in the metadata, and in a delivery to a webhook."""
     engine = Engine(pool)
     for name in NAMES:
         await issue(engine, "save10", customer=Customer(name))

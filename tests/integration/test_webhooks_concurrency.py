@@ -220,7 +220,7 @@ async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver
 
 
 @pytest.mark.parametrize("hanging", [4, 12, 30])
-async def test_endpoints_that_hang_delay_nobody_else_however_many_they_are(
+async def test_endpoints_that_hang_delay_no_other_however_many_they_are(
     pool: Pool, receiver: Receiver, hanging: int
 ) -> None:
     """Every call to the hanging endpoints lasts until the test ends it; all events of the quick one arrive first."""

@@ -310,7 +310,7 @@ def test_a_customer_may_carry_any_one_identifier(name: str) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
 def test_metadata_that_could_not_be_written_again_is_a_problem(value: Any) -> None:
     reward = parse(RewardEarned, changed("reward_earned", metadata={"a": value}))
-    assert reward.problem() == "metadata: holds NaN or Infinity, which are not valid JSON; leave them"
+    assert reward.problem() == "metadata: holds NaN or Infinity, which are not valid JSON; leave them out."
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}
 """Models of request and response bodies by name, for the OpenAPI document."""
 
-SomeBody = TypeVar("SomeBody", bound=BaseModel)
+BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class Body(BaseModel):
@@ -217,19 +217,19 @@ class ReturnBody(Body):
     amount: Amount | None = None
 
 
-def body_of(model: type[SomeBody], *, optional: bool = False) -> Callable[[Request], Awaitable[SomeBody]]:
+def body_of(model: type[BodyT], *, optional: bool = False) -> Callable[[Request], Awaitable[BodyT]]:
     """Return a dependency that parses the body as `model`. Raises a Problem (400, 415, 422).
 
     `optional`: a missing body counts as an empty object.
     """
 
-    async def read(request: Request) -> SomeBody:
+    async def read(request: Request) -> BodyT:
         return read_body(model, request, await request.body(), optional=optional)
 
     return read
 
 
-def read_body(model: type[SomeBody], request: Request, content: bytes, *, optional: bool = False) -> SomeBody:
+def read_body(model: type[BodyT], request: Request, content: bytes, *, optional: bool = False) -> BodyT:
     """Parse `content` as `model`. Raises a Problem (400, 415, 422)."""
     if not content.strip() and optional:
         content = b"{}"

@@ -155,7 +155,7 @@ def _own_hold(request: Request, coupon: Coupon) -> tuple[LockState | None, Locke
     for hold in coupon.holds:
         lock = request.state.locks.get(hold.lock_reference)
         if lock is None:
-            continue  # an unknown hold counts as somebody else's
+            continue  # an unknown hold counts as another customer's
         if not is_holding(lock, request.now) or lock is request.replaced:
             others -= hold.uses
         elif _is_own(request, hold) and (locked := _use_of(lock, coupon.coupon_id)) is not None:
