@@ -106,6 +106,21 @@ def test_the_greedy_search_is_never_below_the_best_single_coupon(made: list[Camp
         assert {one.code: one.discount_minor for one in verdict.accepted} in [taken for _, taken in found]
 
 
+@settings(max_examples=300)
+@given(several, orders(), st.lists(st.sampled_from("ABCDE"), max_size=2))
+def test_all_coupons_are_only_applied_without_a_search_where_the_search_finds_the_same(
+    made: list[Campaign], to: Order, earlier: list[str]
+) -> None:
+    def redeemed() -> list[Verdict]:
+        world = world_of(made)
+        return [world.redeem(*codes, to=to) for codes in (earlier, codes_of(world))]
+
+    without_search = redeemed()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(combining, "_all_together", lambda *_: None)
+        assert redeemed() == without_search
+
+
 @settings(max_examples=150)
 @given(several, orders(), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_codes_changes_nothing(made: list[Campaign], to: Order, random: Any, atomic: bool) -> None:

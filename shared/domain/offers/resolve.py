@@ -57,25 +57,26 @@ def has_target(campaign: Campaign) -> bool:
 
 def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | None:
     """Return the indices of the lines in `scope`; None where the scope is the whole order."""
-    wanted = scope.product_ids or scope.variant_ids or scope.collection_ids
+    products, variants, collections = scope.product_ids, scope.variant_ids, scope.collection_ids
+    wanted = products or variants or collections
     if not wanted and not scope.excludes:
         return None
-    return tuple(
-        [
-            index
-            for index, line in enumerate(lines)
-            if (
-                not wanted
-                or line.product_id in scope.product_ids
-                or line.variant_id in scope.variant_ids
-                or not scope.collection_ids.isdisjoint(line.collection_ids)
-            )
-            and not (
-                line.product_id in scope.excluded_product_ids
-                or line.variant_id in scope.excluded_variant_ids
-                or not scope.excluded_collection_ids.isdisjoint(line.collection_ids)
-            )
-        ]
+    found = [
+        index
+        for index, line in enumerate(lines)
+        if not wanted
+        or line.product_id in products
+        or line.variant_id in variants
+        or (collections and not collections.isdisjoint(line.collection_ids))
+    ]
+    return tuple([index for index in found if not _excluded(scope, lines[index])] if scope.excludes else found)
+
+
+def _excluded(scope: Scope, line: Line) -> bool:
+    return (
+        line.product_id in scope.excluded_product_ids
+        or line.variant_id in scope.excluded_variant_ids
+        or not scope.excluded_collection_ids.isdisjoint(line.collection_ids)
     )
 
 

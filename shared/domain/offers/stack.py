@@ -75,6 +75,8 @@ def _single(request: Request, offer: ResolvedOffer) -> Chosen:
 
 def _best(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     best = best_combination(request, viable)
+    if len(best.applied) == len(viable):
+        return best.applied, []
     winners = [one.offer for one in best.applied]
     lost = [offer for offer in viable if not any(offer is winner for winner in winners)]
     return best.applied, [_lost(request, offer, best, winners) for offer in lost]
