@@ -175,7 +175,7 @@ def _cap(cap: CapDefinition) -> str:
 
 def _stacking(definition: CampaignDefinition) -> str:
     rule = definition.stacking
-    parts = [rule.policy]
+    parts: list[str] = [rule.policy]
     if rule.group is not None:
         parts.append(f"one coupon of the group {rule.group}")
     if rule.priority:

@@ -75,7 +75,7 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
 
 
 @each_page
-def test_what_a_page_says_is_in_a_file_stands_there(page: Path) -> None:
+def test_a_file_contains_what_a_page_says_is_in_it(page: Path) -> None:
     """A name behind a path (`some/file.py`: `Class.method`) is defined in that file."""
     gone = []
     for file, name in re.findall(r"`((?:[\w.]+/)+\w+\.py)`:\s+`([\w.]+)`", text_of(page)):
