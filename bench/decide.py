@@ -17,13 +17,13 @@ import orjson
 from schemas.campaigns import CampaignDefinition
 from schemas.orders import OrderPlaced
 from schemas.parsing import parse
-from services.redeemer.handler import order_of
 from shared.domain.decide import decide
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.state import Meter, State
 from shared.ledger.definitions import to_domain
+from shared.ledger.orders import to_order
 
 PLACED_AT: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 TURNS: Final = 15
@@ -123,7 +123,9 @@ def measure_decisions() -> dict[str, Any]:
     for name, (lines, coupons) in CASES.items():
         body, state = order_event(lines, coupons), state_of(coupons)
         data = parse(OrderPlaced, body)
-        command = RedeemCoupons("c", order_of(data), data.coupon_codes or (), Customer("john"), at=PLACED_AT)
+        command = RedeemCoupons(
+            "c", to_order(data, data.order_id), data.coupon_codes or (), Customer("john"), at=PLACED_AT
+        )
         state.customers["c"] = "john"
         verdict = decide(command, state, PLACED_AT)
         if len(verdict.accepted) != coupons:

@@ -107,7 +107,7 @@ def _line(number: int, text: str, currency: str) -> Line:
         )
     if problem := identifier_problem(product):
         raise UsageProblemError(f"The product of --line {number} {problem}.")
-    return Line(str(number), product, int(rest), parse_minor(price, currency))
+    return Line(line_id=str(number), product_id=product, quantity=int(rest), unit_minor=parse_minor(price, currency))
 
 
 async def execute(command: Command, short_id: str) -> Verdict:

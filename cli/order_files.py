@@ -11,9 +11,9 @@ from cli.files import InputFile
 from schemas.common import Identifier, Moment
 from schemas.orders import OrderPlaced
 from schemas.parsing import InvalidDocumentError, parse
-from services.redeemer.handler import order_of
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
+from shared.ledger.orders import to_order
 
 MAX_ORDER_BYTES = 4 * 1024 * 1024
 """Larger than any order that a broker accepts."""
@@ -43,7 +43,7 @@ def read_order(file: InputFile) -> tuple[OrderAskedAbout, Order]:
         raise CommandFailedError(f"{file.name}: an order must be a JSON object; {_HOW}")
     try:
         data = _read(content, document)
-        return data, order_of(data)
+        return data, to_order(data, data.order_id)
     except (InvalidDocumentError, MoneyError) as error:
         raise CommandFailedError(f"{file.name}: {error}") from None
 

@@ -39,7 +39,7 @@ LIMITED = definition(
 )  # fmt: skip
 
 
-async def everything(database_url: str) -> dict[str, str]:
+async def values_by_column(database_url: str) -> dict[str, str]:
     """Return the text of every column of every table, by `table.column`, in lower case."""
     found = {}
     async with await open_pool(database_url, role=None, max_size=1) as pool:
@@ -56,13 +56,13 @@ async def everything(database_url: str) -> dict[str, str]:
 
 async def named_in(database_url: str, names: tuple[str, ...] = NAMES) -> dict[str, list[str]]:
     """Return the columns that contain any of `names`."""
-    texts = await everything(database_url)
+    texts = await values_by_column(database_url)
     return {
         place: hits for place, text in texts.items() if (hits := [name for name in names if name.lower() in text])
     }  # fmt: skip
 
 
-async def given(engine: Engine, number: int, customer: Customer) -> str:
+async def issue_coupon(engine: Engine, number: int, customer: Customer) -> str:
     """Issue a coupon and return its code. The command id has no name, because an erasure keeps references."""
     cause = Cause("reward.earned", "/rewards", str(number))
     [answer] = await engine.execute([IssueCoupons(f"/rewards {number}", cause, customer, ("save10",), PLACED_AT)])
@@ -70,10 +70,10 @@ async def given(engine: Engine, number: int, customer: Customer) -> str:
     return answer.accepted[0].code
 
 
-async def live(engine: Engine, pool: Pool) -> None:
+async def write_rows_everywhere(engine: Engine, pool: Pool) -> None:
     """Let Ann, under two names that are merged, do everything that leaves a row."""
     customers = (ANN, ANN_ELSEWHERE, BOB)
-    one, two, three = [await given(engine, number, customer) for number, customer in enumerate(customers)]
+    one, two, three = [await issue_coupon(engine, number, customer) for number, customer in enumerate(customers)]
     cause = Cause("customer.signed_up", "/signup", "s-1")
     issued = IssueCoupons(
         "/signup s-1", cause, BOB, ("save10",), PLACED_AT, natural_key=referral_occasion(ANN.customer_id or "")

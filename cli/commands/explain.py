@@ -14,9 +14,9 @@ from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
 from shared.domain.explain import Explanation, Finding
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
-from shared.domain.model.customer import Customer
 from shared.domain.model.ids import lock_reference
 from shared.ledger import validation
+from shared.ledger.orders import to_customer
 
 app = new_app()
 
@@ -55,9 +55,7 @@ def explain(
         with open_input(order) as opened:
             data, asked_about = read_order(opened)
         given = data.customer
-        named = named or (
-            None if given is None else Customer(given.customer_id, given.email, given.mobile, given.segments)
-        )
+        named = named or (None if given is None else to_customer(given))
         command = RedeemCoupons(
             name, asked_about, (checked,), named, at=data.placed_at,
             validation_code=validation_code or data.validation_code,

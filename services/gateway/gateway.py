@@ -14,11 +14,11 @@ from services.gateway.access.keys import Keys
 from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import TEMPORARY_ERRORS, MicroBatcher, OverloadedError
+from services.gateway.body_memory import BodyMemory
 from services.gateway.heavy.handed import Elsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
-from services.gateway.room import Room
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.explain import Explanation
 from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
@@ -61,7 +61,7 @@ class Gateway:
         self.callers_at_once = ConcurrencyLimit(settings.http_at_once, "of one caller")
         self.addresses_at_once = ConcurrencyLimit(settings.http_at_once_per_address, "from one address")
         self.guesses = Guesses(pool, settings.http_unknown_per_minute, settings.http_unknown_per_minute_and_address)
-        self.bodies = Room(BODY_BYTES_AT_ONCE)
+        self.bodies = BodyMemory(BODY_BYTES_AT_ONCE)
         self.heavy = HeavyWork()
         self.process: HeavyProcess | None = None
         self.exports = asyncio.Semaphore(EXPORTS_AT_ONCE)

@@ -97,11 +97,11 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
     if HANDED in request.scope:
         return await _handed_over(request, gateway, answer)
     address = address_of(request)
-    with gateway.addresses_at_once.one(address):
+    with gateway.addresses_at_once.admit(address):
         caller: Caller = await request.app.state.identify(request, gateway)
         request.state.caller = caller
         CURRENT_CALLER.set(caller)
-        with gateway.callers_at_once.one(caller.name):
+        with gateway.callers_at_once.admit(caller.name):
             headers = await gateway.rates.admit(caller)
             ticket = gateway.guesses.ticket(caller.name, address, request.app.title)
             request.state.guesses = ticket
@@ -183,7 +183,7 @@ async def _once(request: Request, gateway: Gateway, answer: Handler, place: Plac
         await gateway.idempotency.keep(place, KeptAnswer(response.status_code, media_type, response.body))
         return response
     finally:
-        gateway.idempotency.give_up(place)
+        gateway.idempotency.abandon(place)
 
 
 async def _response_of(request: Request, answer: Handler) -> Response:

@@ -90,7 +90,7 @@ class IdempotencyStore:
         self._keeping: MicroBatcher[tuple[Place, KeptAnswer], None] = MicroBatcher(self._keep_all, size=batch_size)
 
     async def begin(self, place: Place, asked: bytes) -> KeptAnswer | None:
-        """Return the kept response; None if the request is ours to answer. Then call `keep` or `give_up`.
+        """Return the kept response; None if the request is ours to answer. Then call `keep` or `abandon`.
 
         Raises a Problem: 409 while the request is in progress, 422 if the key was used for another request.
         """
@@ -123,7 +123,7 @@ class IdempotencyStore:
         finally:
             self._under_way.discard(place)
 
-    def give_up(self, place: Place) -> None:
+    def abandon(self, place: Place) -> None:
         """End a request without a response to keep, so that it can be retried."""
         self._under_way.discard(place)
 

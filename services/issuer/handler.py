@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from schemas.common import IdentifiedCustomer
 from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
@@ -19,6 +18,7 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.matching import MatchIndex, TooMuchWorkError, Wanted
+from shared.ledger.orders import to_customer
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry
@@ -58,7 +58,7 @@ def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> Issu
         matched = index.matching(event.type, data)
     else:
         matched = index.named(data.campaign_id, event.type, data)
-    customer, occasion = _customer(data.customer), f"reward {data.reward_id}"
+    customer, occasion = to_customer(data.customer), f"reward {data.reward_id}"
     return _issue(event.command_id, event, customer, matched.customer, data.earned_at, occasion)
 
 
@@ -66,7 +66,7 @@ def _sign_up(
     event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex
 ) -> Iterator[IssueCoupons | RecordCustomer]:
     matched = index.matching(event.type, data)
-    customer = _customer(data.customer)
+    customer = to_customer(data.customer)
     if matched.customer:
         yield _issue(event.command_id, event, customer, matched.customer, data.signed_up_at)
     elif customer.segments is not None:
@@ -75,7 +75,7 @@ def _sign_up(
     if matched.referrer and data.referred_by is not None:
         # A customer is referred once, even if their sign-up arrives under several event ids.
         occasion = referral_occasion(data.customer.customer_id)
-        command_id, referrer = _further_id(event.command_id, "referrer"), Customer(data.referred_by)
+        command_id, referrer = _further_id(event.command_id, "referrer"), Customer(customer_id=data.referred_by)
         command = _issue(command_id, event, referrer, matched.referrer, data.signed_up_at, occasion)
         yield replace(command, referred=customer)
 
@@ -102,10 +102,6 @@ def _issue(  # noqa: PLR0917 - private to this module
         natural_key=natural_key,
         several=tuple([one for one in wanted if one[1] > 1]),
     )
-
-
-def _customer(customer: IdentifiedCustomer) -> Customer:
-    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
 def chunks(

@@ -10,19 +10,24 @@ class IssuerSettings(Settings):
     """The settings of every service, and the limits of calls to external coupon APIs."""
 
     external_attempts: int = Field(
-        3, ge=1, le=10, description="attempts of one request while the API is unavailable or busy"
+        3, ge=1, le=10, description="attempts per request while the external API is unavailable or busy"
     )
     external_try_seconds: float = Field(3.0, gt=0, le=30, description="timeout of one attempt")
     external_total_seconds: float = Field(
-        10.0, gt=0, le=60, description="timeout of all attempts of one request together, pauses included"
+        10.0, gt=0, le=60, description="timeout of all attempts of one request, pauses included"
     )
     external_concurrency: int = Field(16, ge=1, le=256, description="concurrent calls")
     external_batch_seconds: float = Field(
-        10.0, gt=0, le=60, description="no call is started after this; the rest is requested when the batch is retried"
+        10.0,
+        gt=0,
+        le=60,
+        description="no further call begins after this time; the remaining requests are made when the events "
+        "are redelivered",
     )
     sources_allow_private: bool = Field(
         False,
-        description="allow http:// and non-public addresses as external sources; for a laptop or a closed network only",
+        description="allow external sources with http:// or non-public addresses; only for a laptop or a "
+        "closed network",
     )
 
     @property

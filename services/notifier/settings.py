@@ -16,31 +16,35 @@ class NotifierSettings(Settings):
 
     webhooks_enabled: bool = Field(True, description="false: this process sends no webhooks and leaves that to others")
     webhooks_allow_private: bool = Field(
-        False, description="allow http:// and non-public addresses; for a laptop or a closed network only"
+        False, description="allow http:// and non-public addresses; only for a laptop or a closed network"
     )
     webhooks_timeout_seconds: float = Field(
         10.0, gt=0, le=120, description="timeout of one attempt: name resolution, connection and response"
     )
     webhooks_lease_seconds: float = Field(
-        60.0, gt=0, le=3600, description="an attempt without a recorded outcome is repeated after this time"
+        60.0, gt=0, le=3600, description="an attempt without a recorded result is repeated after this time"
     )
     webhooks_concurrency: int = Field(
-        32, ge=1, le=1_000, description="concurrent calls in one process, and the same number again to slow endpoints"
+        32,
+        ge=1,
+        le=1_000,
+        description="maximum number of concurrent calls per process; slow endpoints have as many again, and "
+        "four times as many for calls that began before an endpoint was known to be slow",
     )
     webhooks_slow_seconds: float = Field(
         1.0,
         gt=0,
         le=120,
-        description="a call that lasts longer marks its endpoint as slow: it then delays only other slow endpoints",
+        description="a call that takes longer marks its endpoint as slow; slow endpoints delay only each other",
     )
-    webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="concurrent calls to one endpoint")
-    webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts of one delivery before it has failed")
+    webhooks_endpoint_concurrency: int = Field(8, ge=1, le=1_000, description="concurrent calls per endpoint")
+    webhooks_attempts_max: int = Field(10, ge=1, le=100, description="attempts per delivery before it counts as failed")
     webhooks_backoff_seconds: float = Field(
-        5.0, gt=0, description="wait after the first failed attempt; each further wait is four times as long"
+        5.0, gt=0, description="pause after the first failed attempt; each further pause is four times as long"
     )
-    webhooks_backoff_max_seconds: float = Field(43_200.0, gt=0, description="longest wait between two attempts")
+    webhooks_backoff_max_seconds: float = Field(43_200.0, gt=0, description="longest pause between two attempts")
     webhooks_disable_after: int = Field(10, ge=1, description="failed deliveries in a row that disable an endpoint")
-    webhooks_poll_seconds: float = Field(1.0, gt=0, le=60, description="wait before the next look if nothing is due")
+    webhooks_poll_seconds: float = Field(1.0, gt=0, le=60, description="pause when no delivery is due")
 
     @model_validator(mode="after")
     def _check_lease(self) -> Self:

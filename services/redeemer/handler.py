@@ -4,18 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.common import CustomerReference, Event
-from schemas.orders import OrderCancelled, OrderLine, OrderPaid, OrderPlaced, OrderReturned
+from schemas.common import Event
+from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.model.customer import Customer, identifiers
-from shared.domain.model.money import MoneyError, parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.customer import identifiers
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Order
 from shared.domain.model.state import order_hold
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
+from shared.ledger.orders import to_customer, to_order
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
@@ -45,9 +46,9 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
-            order=order_of(data),
+            order=to_order(data, data.order_id),
             codes=data.coupon_codes or (),
-            customer=None if data.customer is None else _customer(data.customer),
+            customer=None if data.customer is None else to_customer(data.customer),
             lock_reference=data.lock_reference,
             atomic=bool(data.atomic),
             hold=hold,
@@ -75,7 +76,7 @@ def _is_recordable(data: Event) -> bool:
     """Return True for an order without coupons whose customer has an identifier."""
     return (
         isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
-        and data.customer is not None and bool(identifiers(_customer(data.customer)))
+        and data.customer is not None and bool(identifiers(to_customer(data.customer)))
     )  # fmt: skip
 
 
@@ -86,46 +87,11 @@ def _record_command(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
     count as the customer's first.
     """
     try:
-        order = order_of(data)
+        order = to_order(data, data.order_id)
     except MoneyError:
-        order = Order(data.order_id, data.currency, 0, placed_at=data.placed_at)
-    customer = None if data.customer is None else _customer(data.customer)
+        order = Order(order_id=data.order_id, currency=data.currency, amount_minor=0, placed_at=data.placed_at)
+    customer = None if data.customer is None else to_customer(data.customer)
     return RedeemCoupons(event.command_id, order, customer=customer, at=data.placed_at)
-
-
-def order_of(data: OrderPlaced) -> Order:
-    """Return the domain's order. Raises MoneyError."""
-    currency = data.currency
-    shipping = data.shipping_amount
-    order = Order(
-        order_id=data.order_id,
-        currency=currency,
-        amount_minor=parse_minor(data.amount, currency),
-        lines=tuple([_line(line, currency) for line in data.lines or ()]),
-        shipping_minor=0 if shipping is None else parse_minor(shipping, currency),
-        placed_at=data.placed_at,
-        channel=data.channel,
-        subscription_id=data.subscription_id,
-        cycle=data.cycle or (1 if data.subscription_id else 0),
-        metadata=data.metadata,
-    )
-    return check_amounts(order)
-
-
-def _line(line: OrderLine, currency: str) -> Line:
-    return Line(
-        line.line_id,
-        line.product_id,
-        line.quantity,
-        parse_minor(line.unit_price, currency),
-        line.variant_id,
-        line.collection_ids or (),
-        line.metadata,
-    )
-
-
-def _customer(customer: CustomerReference) -> Customer:
-    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
 class OrderHandler:

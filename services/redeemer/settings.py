@@ -13,7 +13,9 @@ class RedeemerSettings(Settings):
     """The settings of every service, and when an order uses its coupons."""
 
     burn_on: Literal["placed", "paid"] = Field(
-        "placed", description="placed: a placed order uses its coupons; paid: it holds them until it is paid"
+        "placed",
+        description="placed: an order uses its coupons when it is placed; paid: it holds them when placed and"
+        " uses them when paid",
     )
     hold_seconds: int = Field(
         WEEK_SECONDS,
@@ -23,8 +25,8 @@ class RedeemerSettings(Settings):
     )
     note_orders: Literal["when_needed", "always"] = Field(
         "when_needed",
-        description="when_needed: orders without coupons are recorded while a campaign is limited to first orders; "
-        "always: they are always recorded, so they count for campaigns loaded later",
+        description="when to record orders without coupons: when_needed, while a campaign is limited to first"
+        " orders, or always, so that orders from before such a campaign count too",
     )
-    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two sweeps of expired locks")
-    sweep_limit: int = Field(500, ge=1, le=10_000, description="locks expired per sweep")
+    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two searches for expired locks")
+    sweep_limit: int = Field(500, ge=1, le=10_000, description="maximum number of expired locks per search")

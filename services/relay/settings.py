@@ -11,17 +11,19 @@ WEEK_SECONDS = 7 * DAY_SECONDS
 class RelaySettings(Settings):
     """The settings of every service, and those of publishing and retention."""
 
-    relay_max_events: int = Field(1_000, ge=1, le=10_000, description="most events in one Kafka transaction")
+    relay_max_events: int = Field(
+        1_000, ge=1, le=10_000, description="maximum number of events in one Kafka transaction"
+    )
     relay_takeover_seconds: float = Field(
         10.0,
         gt=0,
         le=3600,
-        description="a relay that leaves events unpublished for this time is replaced by one that stands by",
+        description="a relay that leaves events unpublished for this long is replaced by a waiting one",
     )
     relay_start_at: int | None = Field(
         None,
         ge=1,
-        description="the first outbox position to publish if the broker's position is lost; ignored in all other cases",
+        description="the first outbox position to publish, if the broker has lost the position; otherwise ignored",
     )
     outbox_retention_seconds: float = Field(
         WEEK_SECONDS, ge=0, description="how long published events stay in the outbox"

@@ -44,8 +44,8 @@ class EncryptionSettings(CommonSettings):
 
     encryption_keys: SecretStr | None = Field(
         None,
-        description="keys of webhook secrets and source headers at rest, separated by commas: the first encrypts, all "
-        "decrypt; none: store them unencrypted",
+        description="keys for webhook secrets and source headers at rest, separated by commas: the first "
+        "encrypts, all decrypt; none: store them unencrypted",
     )
 
 

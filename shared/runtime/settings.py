@@ -37,9 +37,9 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto: readable on a terminal, JSON lines otherwise"
+        "auto", description="auto, json or console; auto: readable on a terminal, JSON lines otherwise"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning, error")
 
     @classmethod
     def settings_customise_sources(
@@ -70,22 +70,31 @@ class NetworkSettings(CommonSettings):
 class KafkaSettings(NetworkSettings):
     """The connection to the broker, and the names of topics and groups."""
 
-    kafka_bootstrap_servers: str = Field(min_length=1, description="host:port, several separated by commas")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
+    kafka_bootstrap_servers: str = Field(min_length=1, description="host:port; separate several with commas")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str | None = Field(None, description="for SASL")
+    kafka_sasl_password: SecretStr | None = Field(None, description="for SASL; better given as a file")
     kafka_ssl_cafile: Path | None = Field(None, description="certificates to trust; by default the system's")
     kafka_ssl_certfile: Path | None = Field(None, description="this client's certificate, for mutual TLS")
-    kafka_ssl_keyfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = Field(None, description="the key of that certificate")
     topic_prefix: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]*$",
         max_length=100,
-        description="prefix of every topic, group and transactional id, so that installations can share a broker",
+        description="prefix of every topic, group and transactional id, so that several installations can "
+        "share a broker",
     )
-    schema_registry_url: str | None = None
-    event_format: Literal["json", "avro"] = "json"
+    schema_registry_url: str | None = Field(
+        None, description="a Confluent-compatible registry; without it, the schemas in the repository are used"
+    )
+    event_format: Literal["json", "avro"] = Field(
+        "json", description="json or avro: the format of published events; both are always read"
+    )
 
     @model_validator(mode="after")
     def _require_sasl_login(self) -> Self:
@@ -143,50 +152,63 @@ class DatabaseSettings(NetworkSettings):
 class ServiceSettings(DatabaseSettings):
     """The settings of every service process: the ledger, its health, and its timeouts."""
 
-    health_host: str = "127.0.0.1"
-    health_port: int = Field(0, ge=0, le=65535, description="/livez /readyz /metrics; 0 serves none")
+    health_host: str = Field("127.0.0.1", description="address for health and metrics")
+    health_port: int = Field(0, ge=0, le=65535, description="port for /livez /readyz /metrics; 0 disables it")
     drain_seconds: float = Field(
         15.0,
         gt=0,
         le=600,
-        description="the most time to stop; the supervisor's grace period must be longer",
+        description="maximum time a service takes to stop; the supervisor must wait longer before it kills",
     )
     progress_timeout_seconds: float = Field(
-        120.0, gt=0, description="exit after this time without progress, to be restarted by the supervisor"
+        120.0, gt=0, description="a process without progress for this long exits, so that the supervisor restarts it"
     )
     ready_seconds: float = Field(
-        15.0, gt=0, description="not ready (/readyz) if one batch takes longer, or without progress for longer"
+        15.0,
+        gt=0,
+        description="a process is not ready (/readyz) if one batch takes longer, or if there is no progress for longer",
     )
     commit_seconds: float = Field(
         10.0,
         gt=0,
         le=30,
-        description="the timeout of a COMMIT: then the connection is closed and the batch runs again",
+        description="a COMMIT without an answer for this long: its connection is closed, the batch runs again",
     )
     transient_attempts: int = Field(
-        60, ge=1, description="attempts of one batch during an outage before the process exits to be restarted"
+        60,
+        ge=1,
+        description="attempts per batch while the database or broker is unavailable, before the process exits"
+        " to be restarted",
     )
 
 
 class Settings(KafkaSettings, ServiceSettings):
     """The settings of every service that reads or writes topics. Services subclass it."""
 
-    batch_max_records: int = Field(1_000, ge=1, le=10_000, description="most records of one poll and one transaction")
-    poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long one poll waits for the first record")
+    batch_max_records: int = Field(
+        1_000, ge=1, le=10_000, description="maximum number of records of one poll, and therefore of one transaction"
+    )
+    poll_timeout_ms: int = Field(200, ge=1, le=60_000, description="how long a poll waits for the first record")
     session_timeout_ms: int = Field(
         30_000,
         ge=6_000,
         le=1_800_000,
-        description="after this time without a heartbeat, a consumer's partitions are reassigned",
+        description="a consumer without a heartbeat for this long loses its partitions",
     )
     group_instance_id: str | None = Field(
         None,
         min_length=1,
         max_length=200,
-        description="a unique name of this process in its consumer group that stays the same after a restart: "
-        "a restarted process gets its partitions back at once, a stopped one keeps them for the session timeout",
+        description="a name for this process in its consumer group, unique and the same after a restart: a "
+        "restarted process gets its partitions back at once; a stopped one keeps them until the "
+        "session timeout",
     )
-    rebalance_timeout_ms: int = Field(60_000, ge=2_000, le=1_800_000, description="work is drained in half this time")
+    rebalance_timeout_ms: int = Field(
+        60_000,
+        ge=2_000,
+        le=1_800_000,
+        description="timeout of a rebalance; the current work is finished within half of it",
+    )
 
 
 SomeSettings = TypeVar("SomeSettings", bound=CommonSettings)

@@ -105,7 +105,7 @@ async def stack(environment: dict[str, str]) -> AsyncIterator[Stack]:
 
 
 @pytest.mark.timeout(240)
-async def test_what_http_locks_the_orders_event_burns_and_one_coupon_is_notified(stack: Stack) -> None:
+async def test_a_lock_made_over_http_is_burned_by_the_order_event_and_one_coupon_is_notified(stack: Stack) -> None:
     await stack.post("/v1/campaigns", CAMPAIGN)
     who, order = {"customer_id": "customer_123"}, {"order_id": "ORD456", "currency": "USD", "amount": "125.00"}
     issued = await stack.post("/v1/coupons", {"campaign_id": "welcome", "customer": who})

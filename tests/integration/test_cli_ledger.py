@@ -101,7 +101,7 @@ def test_campaigns_load_from_a_list_and_from_packed_lines(couponry: Couponry, tm
         ('{"campaign_id": "a"}', "campaign.json:1: campaign 'a', discount: is missing."),
         (
             json.dumps([campaign("a"), campaign("b") | {"nmae": "b"}]),
-            "campaign.json:1: campaign 'b', nmae: is no field",
+            "campaign.json:1: campaign 'b', nmae: is not a known field",
         ),
         (f"{json.dumps(campaign('a'))}\n{{}}\n", "campaign.json:2: campaign_id: is missing."),
         (

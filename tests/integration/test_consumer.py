@@ -122,7 +122,7 @@ async def test_an_unreadable_record_becomes_a_dead_letter_and_its_neighbours_are
     assert await committed_count(settings) == 6
 
 
-async def test_what_the_handler_calls_poison_becomes_a_dead_letter(settings: Settings) -> None:
+async def test_poison_of_the_handler_becomes_a_dead_letter(settings: Settings) -> None:
     async def refuse_second(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         return [Poison(event, "IdReused", "other content") for event in events if event.data.order_id == "ORD2"]
 

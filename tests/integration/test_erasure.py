@@ -33,9 +33,9 @@ from tests.privacy import (
     NAMES,
     delete_erasure_events,
     erase,
-    given,
-    live,
+    issue_coupon,
     named_in,
+    write_rows_everywhere,
 )
 from tests.received_events import received
 
@@ -43,7 +43,7 @@ from tests.received_events import received
 async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         before = await named_in(database_url)
         assert {place.partition(".")[0] for place in before} == {
             "customer_identifiers", "coupons", "shared_occasions", "orders", "journal", "outbox", "webhook_deliveries",
@@ -67,7 +67,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
 async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_customer(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         total = await pool.fetchval("SELECT sum(used_uses) FROM meters WHERE customer_key <> $1", "0" * 32)
         erasure_id = await erase(pool)
         erasure = await erasing.find(pool, erasure_id)
@@ -95,7 +95,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
 async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         replayed = redeem("A-3", ["LIMITED"], customer=ANN)
         [before] = await engine.execute([replayed])
         await erase(pool)
@@ -113,7 +113,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
 async def test_unpublished_events_lose_the_person_and_stay_valid(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         before = await pool.fetchval("SELECT count(*) FROM outbox")
         erasure_id = await erase(pool)
         rows = await pool.fetch("SELECT type, key, subject, data::text FROM outbox ORDER BY position")
@@ -144,7 +144,7 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
         ],
     }  # fmt: skip
     async with ledger(database_url, definition(), LIMITED) as pool:
-        await live(Engine(pool), pool)
+        await write_rows_everywhere(Engine(pool), pool)
         erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         late = received("coupon.redeemed", data | {"redeemed_at": "2026-03-01T12:00:00Z"}, event_id="1")
         later = received("coupon.redeemed", data | {"redeemed_at": "2999-03-01T12:00:00Z"}, event_id="2")
@@ -162,7 +162,7 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
 async def test_only_an_erasure_can_change_a_ledger_entry(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         bob = await exporting.find_customer_key(pool, identifiers(BOB))
         assert bob is not None
         erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
@@ -205,7 +205,7 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
     monkeypatch.setattr(erasing_steps, "ROWS_OF_TEXT", 3)
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         assert erasure_id is not None
         pieces = 0
@@ -226,8 +226,8 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
 async def test_rows_that_a_batch_writes_during_an_erasure_are_erased_too(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
-        spare = await given(engine, 9, ANN)
+        await write_rows_everywhere(engine, pool)
+        spare = await issue_coupon(engine, 9, ANN)
         keys = [str(row[0]) for row in await pool.fetch("SELECT customer_key FROM customers")]
         erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         assert erasure_id is not None
@@ -255,7 +255,7 @@ async def test_rows_that_a_batch_writes_during_an_erasure_are_erased_too(databas
 async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_every_sum(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED, connections=8) as pool:
         engines = [Engine(pool), Engine(pool)]
-        await live(engines[0], pool)
+        await write_rows_everywhere(engines[0], pool)
         stop = asyncio.Event()
 
         async def orders(number: int) -> int:
@@ -289,7 +289,7 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
 async def test_an_export_contains_everything_of_the_person_and_nothing_of_others(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
-        await live(engine, pool)
+        await write_rows_everywhere(engine, pool)
         person = await exporting.find_customer_key(pool, identifiers(ANN_ELSEWHERE))
         assert person is not None
         made = json.loads(b"".join([part async for part in exporting.document(pool, person)]))
@@ -329,7 +329,7 @@ async def test_a_piece_that_takes_too_long_is_retried_smaller(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
-        await live(Engine(pool), pool)
+        await write_rows_everywhere(Engine(pool), pool)
         tried: list[int] = []
         real = erasing_steps.STEPS["outbox"]
 
@@ -347,7 +347,7 @@ async def test_a_piece_that_takes_too_long_is_retried_smaller(
 
 async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
-        await live(Engine(pool), pool)
+        await write_rows_everywhere(Engine(pool), pool)
         await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         async with await open_pool(database_url, role="couponry_readonly") as reader:
             assert await reader.fetchval("SELECT requested_by FROM erasures") == "a test"
@@ -362,7 +362,7 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         nameless = Customer(None, "ann@example.com")
-        await given(engine, 1, nameless)
+        await issue_coupon(engine, 1, nameless)
         await erase(pool, identifiers(nameless))
         event = await pool.fetchrow("SELECT key, subject, data::text FROM outbox WHERE type = 'customer.erased'")
         data = json.loads(event["data"])
@@ -374,7 +374,7 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
 async def test_references_that_name_the_person_are_kept_and_counted(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
-        code = await given(engine, 1, ANN)
+        code = await issue_coupon(engine, 1, ANN)
         await engine.execute([redeem("order of ann_smith_77", [code], customer=ANN)])
         erasure = await erasing.find(pool, await erase(pool))
         assert erasure is not None
@@ -388,7 +388,7 @@ async def test_references_that_name_the_person_are_kept_and_counted(database_url
 async def test_a_second_erasure_does_not_change_the_event_of_the_first(database_url: str) -> None:
     query = "SELECT event_id::text, key, data::text FROM outbox WHERE type = 'customer.erased' ORDER BY position"
     async with ledger(database_url, definition(), LIMITED) as pool:
-        await live(Engine(pool), pool)
+        await write_rows_everywhere(Engine(pool), pool)
         await erase(pool)
         first = [tuple(row) for row in await pool.fetch(query)]
         assert first

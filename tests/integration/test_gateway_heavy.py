@@ -145,12 +145,12 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     yield "/v1/validate", "large", large, {}, True
     yield "/v1/validate", "much work", json.dumps(asking(*CODES, lines=80)).encode(), {}, True
     yield "/v1/validate", "small", json.dumps(asking(lines=20)).encode(), {}, False
-    yield "/v1/validate", "an unknown code", json.dumps(asking("H1", "NOBODYS")).encode(), {}, True
+    yield "/v1/validate", "an unknown code", json.dumps(asking("H1", "UNKNOWN")).encode(), {}, True
     yield "/v1/explain", "large", json.dumps({"code": "H1", "order": order()}).encode(), {}, True
     yield "/voucherify/v1/validations", "a facade's", json.dumps(vouchers).encode(), {}, True
     wrong = vouchers | {"redeemables": 1}
     yield "/voucherify/v1/validations", "a facade's problem", json.dumps(wrong).encode(), {}, True
-    yield "/v1/redemptions", "a refusal", json.dumps(asking("NOBODYS")).encode(), {}, True
+    yield "/v1/redemptions", "a refusal", json.dumps(asking("UNKNOWN")).encode(), {}, True
     yield "/v1/validate", "an unknown field", json.dumps(asking() | {"unknown": 1}).encode(), {}, True
     yield "/v1/validate", "no JSON", large[:-1], {}, True
     yield "/v1/validate", "no JSON type", large, {"Content-Type": "text/plain"}, True
@@ -214,7 +214,7 @@ async def test_an_idempotency_key_means_the_same_in_both_processes(database_url:
 
 async def test_guesses_in_large_bodies_count_once_and_for_everything(database_url: str) -> None:
     async with gateways(database_url, http_unknown_per_minute=10) as here:
-        unknown = [f"NOBODYS{number}" for number in range(7)]
+        unknown = [f"UNKNOWN{number}" for number in range(7)]
         for count in (7, 14):
             answer = await here.client.post("/v1/validate", json=asking(*unknown, atomic=False))
             assert answer.status_code == 200, answer.text
@@ -241,7 +241,7 @@ async def test_a_key_that_is_bound_to_groups_sees_no_more_by_a_large_body(databa
 async def test_metrics_have_what_both_processes_count(database_url: str) -> None:
     async with gateways(database_url) as here:
         for lines in (600, 2):
-            answer = await here.client.post("/v1/redemptions", json=asking("NOBODYS", lines=lines))
+            answer = await here.client.post("/v1/redemptions", json=asking("UNKNOWN", lines=lines))
             assert answer.status_code == 404
         assert await here.metric('couponry_refused_total{reason="not_found",service="gateway"}') == 2
         assert await here.metric('couponry_http_answers_total{api="Couponry",status="404"}') == 2

@@ -187,12 +187,12 @@ async def test_a_sender_whose_lease_expired_can_only_record_a_success(
 
 
 async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver) -> None:
-    let_go = asyncio.Event()
+    release = asyncio.Event()
     quick_done = asyncio.Event()
 
     async def slow(call: Call) -> h11.Response:
         if call.path == "/slow":
-            await let_go.wait()
+            await release.wait()
         elif sum(one.path == "/quick" for one in receiver.calls) == 40:
             quick_done.set()
         return h11.Response(status_code=200, headers=[("content-length", "0")])
@@ -209,7 +209,7 @@ async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver
         await asyncio.wait_for(quick_done.wait(), LONGEST_SECONDS)
         assert sum(call.path == "/slow" for call in receiver.calls) <= 4
         stop.set()
-        let_go.set()
+        release.set()
         await asyncio.wait_for(running, LONGEST_SECONDS)
     assert receiver.most_at_a_time <= 6
     states = await pool.fetch(
@@ -224,12 +224,12 @@ async def test_endpoints_that_hang_delay_no_other_however_many_they_are(
     pool: Pool, receiver: Receiver, hanging: int
 ) -> None:
     """Every call to the hanging endpoints lasts until the test ends it; all events of the quick one arrive first."""
-    let_go, quick_done = asyncio.Event(), asyncio.Event()
+    release, quick_done = asyncio.Event(), asyncio.Event()
     quick: list[str] = []
 
     async def answer(call: Call) -> h11.Response:
         if call.path != "/quick":
-            await let_go.wait()
+            await release.wait()
         else:
             quick.append(call.webhook_id)
             if len(quick) == 60:
@@ -254,7 +254,7 @@ async def test_endpoints_that_hang_delay_no_other_however_many_they_are(
         await asyncio.wait_for(quick_done.wait(), LONGEST_SECONDS)
         assert len(quick) == len(set(quick)) == 60
         stop.set()
-        let_go.set()
+        release.set()
         await asyncio.wait_for(running, LONGEST_SECONDS)
     assert receiver.most_at_a_time <= LANES * policy.concurrency
 
@@ -285,11 +285,11 @@ async def test_each_lane_takes_for_its_own_endpoints_only(pool: Pool, receiver: 
 
 async def test_a_sender_asked_to_stop_finishes_and_records_its_running_calls(pool: Pool, receiver: Receiver) -> None:
     arrived = asyncio.Event()
-    let_go = asyncio.Event()
+    release = asyncio.Event()
 
     async def held(_call: Call) -> h11.Response:
         arrived.set()
-        await let_go.wait()
+        await release.wait()
         return h11.Response(status_code=200, headers=[("content-length", "0")])
 
     receiver.answer = held
@@ -301,7 +301,7 @@ async def test_a_sender_asked_to_stop_finishes_and_records_its_running_calls(poo
         await asyncio.wait_for(arrived.wait(), LONGEST_SECONDS)
         stop.set()
         await enqueue(pool, 1)  # too late for this sender
-        let_go.set()
+        release.set()
         await asyncio.wait_for(running, LONGEST_SECONDS)
     states = await pool.fetch("SELECT status FROM webhook_deliveries ORDER BY delivery_id")
     assert [record[0] for record in states] == ["delivered", "pending"]

@@ -35,7 +35,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("127.0.0.1.example.com", False),
     ],
 )
-def test_this_machine_is_loopback_and_its_sockets(host: str, here: bool) -> None:
+def test_loopback_and_sockets_count_as_this_machine(host: str, here: bool) -> None:
     assert is_this_machine(host) == here
 
 
@@ -50,9 +50,7 @@ def test_this_machine_is_loopback_and_its_sockets(host: str, here: bool) -> None
         ("kafka:9092", "SSL", True),
     ],
 )
-def test_a_broker_elsewhere_needs_tls(
-    monkeypatch: pytest.MonkeyPatch, servers: str, protocol: str, allowed: bool
-) -> None:
+def test_a_remote_broker_needs_tls(monkeypatch: pytest.MonkeyPatch, servers: str, protocol: str, allowed: bool) -> None:
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", servers)
     monkeypatch.setenv("COUPONRY_KAFKA_SECURITY_PROTOCOL", protocol)
     monkeypatch.setenv("COUPONRY_KAFKA_SASL_USERNAME", "u")
@@ -87,7 +85,7 @@ def test_a_broker_elsewhere_needs_tls(
         ("postgresql://u:hunter2@db/x?sslmode=verify-full&sslrootcert=/ca", True),
     ],
 )
-def test_a_database_elsewhere_needs_tls(monkeypatch: pytest.MonkeyPatch, url: str, allowed: bool) -> None:
+def test_a_remote_database_needs_tls(monkeypatch: pytest.MonkeyPatch, url: str, allowed: bool) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", url)
     if allowed:
         load_settings(DatabaseSettings)
@@ -100,7 +98,7 @@ def test_a_database_elsewhere_needs_tls(monkeypatch: pytest.MonkeyPatch, url: st
     load_settings(DatabaseSettings)
 
 
-def test_libpqs_variables_count_as_they_do_for_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libpqs_variables_are_applied_as_by_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db")
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     assert hosts_and_sslmode("postgresql:///x") == (["db"], "verify-full")

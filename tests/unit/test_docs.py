@@ -20,6 +20,10 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )
+SERVICE_SETTINGS: list[type[ServiceSettings]] = [
+    getattr(importlib.import_module(f"services.{service}.settings"), f"{service.capitalize()}Settings")
+    for service in ("issuer", "redeemer", "notifier", "relay", "gateway")
+]
 TREES = ("schemas/", "shared/", "services/", "cli/", "deploy/", "examples/", "bench/", "docs/", "tests/", ".ci/")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,6 +68,15 @@ def test_paths_that_a_page_names_exist(page: Path) -> None:
     assert not gone
 
 
+SOURCES = {path.name for tree in (*TREES, "security/") for path in (ROOT / tree).rglob("*.py")}
+
+
+@each_page
+def test_files_that_a_page_names_without_a_folder_exist(page: Path) -> None:
+    named = re.findall(r"`(\w+\.py)`", text_of(page))
+    assert not set(named) - SOURCES
+
+
 @each_page
 def test_tests_that_a_page_names_exist(page: Path) -> None:
     gone = []
@@ -75,7 +88,7 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
 
 
 @each_page
-def test_what_a_page_says_is_in_a_file_stands_there(page: Path) -> None:
+def test_a_file_contains_what_a_page_says_is_in_it(page: Path) -> None:
     """A name behind a path (`some/file.py`: `Class.method`) is defined in that file."""
     gone = []
     for file, name in re.findall(r"`((?:[\w.]+/)+\w+\.py)`:\s+`([\w.]+)`", text_of(page)):
@@ -101,17 +114,17 @@ def test_commands_that_a_page_names_exist(page: Path) -> None:
     assert not unknown
 
 
-def test_the_page_on_operations_lists_every_setting_with_its_default() -> None:
-    listed = dict(
-        re.findall(r"^\| `(COUPONRY_\w+)` \| (.*?) \|", text_of(ROOT / "docs" / "operations.md"), flags=re.MULTILINE)
+def test_the_page_on_operations_lists_every_setting_with_its_default_and_description() -> None:
+    """The texts are equal word for word; only the page has backticks."""
+    rows = re.findall(
+        r"^\| `(COUPONRY_\w+)` \| (.*?) \| (.*) \|$", text_of(ROOT / "docs" / "operations.md"), flags=re.MULTILINE
     )
-    known: dict[str, str] = {}
-    for service in ("issuer", "redeemer", "notifier", "relay", "gateway"):
-        module = importlib.import_module(f"services.{service}.settings")
-        settings_class: type[ServiceSettings] = getattr(module, f"{service.capitalize()}Settings")
-        for name, field in settings_class.model_fields.items():
-            known[f"COUPONRY_{name.upper()}"] = shown(field.default)
-    known["COUPONRY_ENCRYPTION_KEYS"] = shown(EncryptionSettings.model_fields["encryption_keys"].default)
+    listed = {(name, default, description.replace("`", "")) for name, default, description in rows}
+    known = {
+        (f"COUPONRY_{name.upper()}", shown(field.default), field.description)
+        for settings_class in (*SERVICE_SETTINGS, EncryptionSettings)
+        for name, field in settings_class.model_fields.items()
+    }
     assert listed == known
 
 

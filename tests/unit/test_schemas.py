@@ -235,7 +235,7 @@ def test_a_document_that_is_not_an_object_is_refused(document: bytes, text: str)
 
 
 @pytest.mark.parametrize("digits", ["125", "125.00", "0.10", "0", "12345678901234567.12", "9007199254740993"])
-def test_an_amount_that_is_a_number_is_taken_by_its_digits(digits: str) -> None:
+def test_an_amount_that_is_a_number_keeps_its_digits(digits: str) -> None:
     document = changed("order_placed").replace(b'"125.00"', digits.encode()).replace(b'"50.00"', digits.encode())
     order = parse(OrderPlaced, document)
     assert order.lines is not None

@@ -59,7 +59,7 @@ class ConcurrencyLimit:
         return sum(self._under_way.values())
 
     @contextmanager
-    def one(self, owner: str) -> Iterator[None]:
+    def admit(self, owner: str) -> Iterator[None]:
         """Count a request of the caller or address while it runs. Raises a Problem (429) over the limit."""
         count = self._under_way.get(owner, 0)
         if count >= self._limit:

@@ -30,8 +30,9 @@ from services.gateway import documents
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.customer import Customer, identifiers
-from shared.domain.model.money import MoneyError, parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Order
+from shared.ledger.orders import to_customer, to_lines, to_order
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}
@@ -71,7 +72,7 @@ class CustomerBody(Body):
 
     def to_domain(self) -> Customer:
         """Convert to the customer of a command."""
-        return Customer(self.customer_id, self.email, self.mobile, self.segments)
+        return to_customer(self)
 
 
 class OrderBody(Body):
@@ -100,23 +101,8 @@ class OrderBody(Body):
 
     def to_domain(self) -> Order:
         """Convert to the order of a command. Raises MoneyError."""
-        currency = self.currency
-        lines = tuple(
-            [
-                Line(
-                    line.line_id, line.product_id, line.quantity, parse_minor(line.unit_price, currency),
-                    line.variant_id, line.collection_ids or (), line.metadata,
-                )
-                for line in self.lines or ()
-            ]
-        )  # fmt: skip
-        total = sum(line.amount_minor for line in lines) if self.amount is None else parse_minor(self.amount, currency)
-        order = Order(
-            self.order_id or f"cart {uuid4()}", currency, total, lines,
-            0 if self.shipping_amount is None else parse_minor(self.shipping_amount, currency), self.placed_at,
-            self.channel, self.subscription_id, self.cycle or (1 if self.subscription_id else 0), self.metadata,
-        )  # fmt: skip
-        return check_amounts(order)
+        lines = to_lines(self.lines or (), self.currency)  # first: a problem names the line before the amount
+        return to_order(self, self.order_id or f"cart {uuid4()}", lines=lines)
 
 
 Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]

@@ -147,7 +147,7 @@ def _item(asked: CouponIn, number: int, request: Request, gateway: Gateway) -> I
             amount = parse_minor(transaction.amount, settings.currency)
         except MoneyError as error:
             item.failed = item.failed or (AMOUNT_INVALID, str(error))
-    item.order = Order(order_id, settings.currency, amount)
+    item.order = Order(order_id=order_id, currency=settings.currency, amount_minor=amount)
     return item
 
 

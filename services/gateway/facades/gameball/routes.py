@@ -242,8 +242,8 @@ def _order(body: OrderBody, currency: str) -> Order:
     lines = tuple(
         [
             Line(
-                str(number), item.productId or item.sku or str(number), item.quantity,
-                parse_minor(item.price, currency), item.sku, item.collection or (),
+                line_id=str(number), product_id=item.productId or item.sku or str(number), quantity=item.quantity,
+                unit_minor=parse_minor(item.price, currency), variant_id=item.sku, collection_ids=item.collection or (),
             )
             for number, item in enumerate(body.lineItems or (), start=1)
             if item.price is not None
@@ -251,7 +251,11 @@ def _order(body: OrderBody, currency: str) -> Order:
     )  # fmt: skip
     shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
     amount = 0 if total is None else parse_minor(total, currency)
-    return check_amounts(Order(body.orderId, currency, amount, lines, shipping, body.orderDate))
+    order = Order(
+        order_id=body.orderId, currency=currency, amount_minor=amount, lines=lines, shipping_minor=shipping,
+        placed_at=body.orderDate,
+    )  # fmt: skip
+    return check_amounts(order)
 
 
 async def _release(request: Request, gateway: Gateway, reference: str) -> Response:

@@ -148,10 +148,18 @@ class OrderIn(VoucherifyBody):
             quantity = item.quantity or 1
             price = item.price if item.price is not None else (item.amount or 0) // quantity
             product = item.product_id or item.source_id or item.sku_id or str(number)
-            lines.append(Line(str(number), product, quantity, minor(price, currency), item.sku_id))
+            lines.append(
+                Line(
+                    line_id=str(number), product_id=product, quantity=quantity, unit_minor=minor(price, currency),
+                    variant_id=item.sku_id,
+                )
+            )  # fmt: skip
         total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)
         name = self.source_id or self.id or order_id
-        return check_amounts(Order(name, currency, total, tuple(lines), metadata=self.metadata or None))
+        order = Order(
+            order_id=name, currency=currency, amount_minor=total, lines=tuple(lines), metadata=self.metadata or None
+        )
+        return check_amounts(order)
 
 
 class SessionIn(VoucherifyBody):

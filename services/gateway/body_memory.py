@@ -3,7 +3,7 @@
 from services.gateway.batching import OverloadedError
 
 
-class Room:
+class BodyMemory:
     """A number of bytes. They are taken as a body arrives, and given back when the request has its response."""
 
     def __init__(self, size: int) -> None:
