@@ -44,11 +44,24 @@ CONDITIONS: Final = (
 def order_of(lines: int) -> Order:
     """Return an order with this number of lines."""
     made = tuple(
-        Line(str(n), f"p{n % 50}", 1 + n % 3, 500 + n * 7919 % 3_000, None, ("summer",), {"row": n})
+        Line(
+            str(n),
+            f"p{n % 50}",
+            quantity=1 + n % 3,
+            unit_minor=500 + n * 7919 % 3_000,
+            collection_ids=("summer",),
+            metadata={"row": n},
+        )
         for n in range(lines)
     )
     return Order(
-        "ORD456", "USD", sum(line.amount_minor for line in made), made, 500, PLACED_AT, metadata={"tier": "gold"}
+        "ORD456",
+        "USD",
+        sum(line.amount_minor for line in made),
+        lines=made,
+        shipping_minor=500,
+        placed_at=PLACED_AT,
+        metadata={"tier": "gold"},
     )
 
 

@@ -134,8 +134,9 @@ def test_an_order_without_lines_can_be_returned_by_amounts_only() -> None:
 
 def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
     redemption = ActiveRedemption(
-        "id-A", "save10", "r", 1, 1_500, "USD", None, (("1", 600), ("2", 400), ("", 500)), burned_minor=1_500
-    )
+        "id-A", "save10", redemption_id="r", uses=1, discount_minor=1_500, currency="USD", customer_key=None,
+        lines=(("1", 600), ("2", 400), ("", 500)), burned_minor=1_500,
+    )  # fmt: skip
     of = returning.Goods((("1", 1, 6_000), ("2", 2, 2_000)), 10_000, "USD")
     made = {"save10": campaign()}
     half = PartReturn(NOW, (), "50.00")
