@@ -142,7 +142,7 @@ def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([redemption], made, of, (), (part,), "ORD1")
+        (entry,) = returning.shares([redemption], made, of, order_id="ORD1", before=(), after=(part,))
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 
