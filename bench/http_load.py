@@ -42,9 +42,7 @@ async def connection(port: int, requests: Iterator[bytes], latencies: list[float
     writer.close()
 
 
-async def main(  # noqa: PLR0917 - the arguments of the command line, in their order
-    port: int, key: str, kind: str, first: int, count: int, connections: int
-) -> None:
+async def main(port: int, key: str, kind: str, *, first: int, count: int, connections: int) -> None:
     """Send `count` requests: for the coupons BENCH-<n> from `first` on, or all for one coupon if `kind` is hot."""
     requests = iter(
         [
@@ -69,4 +67,4 @@ async def main(  # noqa: PLR0917 - the arguments of the command line, in their o
 
 if __name__ == "__main__":
     port, key, kind, first, count, connections = sys.argv[1:]
-    asyncio.run(main(int(port), key, kind, int(first), int(count), int(connections)))
+    asyncio.run(main(int(port), key, kind, first=int(first), count=int(count), connections=int(connections)))

@@ -91,7 +91,7 @@ class EventFile:
         elif self._topic is None and topic not in INPUT_TOPICS:
             return f"{event['type']} is published by Couponry itself; to send it anyway, name its topic with --topic."
         try:
-            self._codec.decode(Record(self._prefix + topic, 0, 0, 0, None, line, STRUCTURED))
+            self._codec.decode(Record.unsent(self._prefix + topic, line, STRUCTURED))
         except UnreadableRecord as error:
             return error.text
         return None

@@ -71,7 +71,7 @@ def check_hashes() -> Result:
 
 def check_licences() -> Result:
     """Check that every package of `requirements.txt` has an allowed licence."""
-    listed = json.loads(_run("pip-licenses", "--from=mixed", "--format=json").stdout)
+    listed = json.loads(_run("pip-licenses", ["--from=mixed", "--format=json"]).stdout)
     licences = {_name(one["Name"]): one["License"] for one in listed}
     problems = []
     for package in packages():
@@ -96,8 +96,8 @@ def refused_parts(package: str, licence: str) -> list[str]:
 
 def check_vulnerabilities() -> Result:
     """Check that no package of `requirements.txt` has a known vulnerability."""
-    done = _run("pip-audit", "-r", str(REQUIREMENTS), "--require-hashes", "--disable-pip", "-f", "json",
-                "--progress-spinner", "off")  # fmt: skip
+    options = ["--require-hashes", "--disable-pip", "-f", "json", "--progress-spinner", "off"]
+    done = _run("pip-audit", ["-r", str(REQUIREMENTS), *options])
     try:
         return judge_vulnerabilities(json.loads(done.stdout)["dependencies"])
     except (ValueError, KeyError):
@@ -129,8 +129,8 @@ def judge_vulnerabilities(dependencies: Sequence[dict[str, Any]]) -> Result:
 def write_bill() -> Result:
     """Write the bill of materials (CycloneDX) to `build/sbom.json`, which isn't committed."""
     BILL.parent.mkdir(exist_ok=True)
-    done = _run("cyclonedx-py", "requirements", str(REQUIREMENTS), "--pyproject", str(ROOT / "pyproject.toml"),
-                "--output-reproducible", "-o", str(BILL))  # fmt: skip
+    options = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-reproducible", "-o", str(BILL)]
+    done = _run("cyclonedx-py", ["requirements", str(REQUIREMENTS), *options])
     if done.returncode != 0:
         return Result([f"the bill of materials failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:300]}"])
     components = len(json.loads(BILL.read_text(encoding="utf-8"))["components"])
@@ -144,7 +144,7 @@ def scan_for_secrets(names: Sequence[str] | None = None) -> Result:
         names = [name for name in listed.stdout.split("\0") if name and not NOT_SCANNED.match(name)]
     before = BASELINE.read_bytes()
     try:
-        done = _run("detect-secrets-hook", "--json", "--baseline", str(BASELINE), *names)
+        done = _run("detect-secrets-hook", ["--json", "--baseline", str(BASELINE), *names])
     finally:
         BASELINE.write_bytes(before)  # the hook updates line numbers; a person has to review changes
     if done.returncode == 0 or not done.stdout.strip().startswith("{"):
@@ -171,7 +171,7 @@ def _name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(program: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False)
 

@@ -10,9 +10,9 @@ from shared.messaging.records import ReceivedEvent, Record
 def received(event_type: str, data: dict[str, Any], *, event_id: str = "1", source: str = "/test") -> ReceivedEvent:
     """Return an event of `event_type` with `data` in wire format."""
     entry = BY_TYPE[event_type]
-    record = Record(entry.topic.name, 0, 0, 0, None, json.dumps(data).encode())
+    record = Record.unsent(entry.topic.name, json.dumps(data).encode())
     model = entry.model.model_validate_json(record.value or b"")
-    return ReceivedEvent(event_id, source, event_type, None, None, None, model, record)
+    return ReceivedEvent(id=event_id, source=source, type=event_type, data=model, record=record)
 
 
 def reward(event_id: str = "1", **fields: Any) -> ReceivedEvent:

@@ -33,6 +33,7 @@ TEXT = {
     "",
 }
 MOST_LINES = 400
+MOST_POSITIONAL = 7
 # A file that is longer on purpose: its path and how many lines it may have.
 LONGER = {
     "tests/unit/test_schemas.py": 450,  # one case after another, each short
@@ -306,7 +307,7 @@ def test_texts_are_plain_english() -> None:
 
 
 # A function that is longer, or takes more, because a framework reads its signature.
-SIGNATURES = {"cli/commands/customers.py::erase", "services/gateway/native/reads.py::redemptions"}
+SIGNATURES = {"cli/commands/customers.py::erase"}
 
 
 def test_functions_fit_a_screen_and_take_few_positional_arguments() -> None:
@@ -316,9 +317,38 @@ def test_functions_fit_a_screen_and_take_few_positional_arguments() -> None:
             name = f"{name_of(path)}::{function.name}"
             positional = [one for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
             lines = (function.end_lineno or 0) - function.lineno + 1
-            if name not in SIGNATURES and (lines > 50 or len(positional) > 7):
+            if name not in SIGNATURES and (lines > 50 or len(positional) > MOST_POSITIONAL):
                 found.append(f"{name}: {lines} lines, {len(positional)} positional parameters")
     assert not found
+
+
+# Calls whose values are positional by design: SQL parameters (asyncpg), and the parts of a time.
+POSITIONAL = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "datetime"}
+
+
+def name_called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def long_calls(source: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and len(node.args) > MOST_POSITIONAL and name_called(node) not in POSITIONAL:
+            yield node
+
+
+def test_calls_name_their_arguments() -> None:
+    found = [
+        f"{name_of(path)}:{call.lineno}: {name_called(call)} with {len(call.args)} positional arguments"
+        for path in files(".py", under=(*FLOORS, "security", "bench"))
+        for call in long_calls(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "pass them by keyword, or write a named constructor"
+
+
+def test_a_call_with_a_row_of_values_is_found() -> None:
+    entry = 'LedgerEntry("restored", coupon_id, campaign_id, None, order_id, None, None, 0, -1)'
+    assert [name_called(call) for call in long_calls(entry)] == ["LedgerEntry"]
+    assert not list(long_calls("await connection.fetch(query, 1, 2, 3, 4, 5, 6, 7, 8)"))
 
 
 def test_discount_kinds_are_rows_and_no_branches() -> None:

@@ -85,7 +85,9 @@ def validate(
     name, named = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if judged_on is None:
-        command = LockCoupons(name, lock_reference(name), codes_of(codes), 1, named, None, order)
+        command = LockCoupons(
+            name, lock_reference(name), codes_of(codes), lock_seconds=1, customer=named, order_id=order
+        )
     else:
         command = RedeemCoupons(name, judged_on, codes_of(codes), named, channel="cli")
     headline = "Valid for this order:" if judged_on else "Valid, as far as this can be checked without an order:"
@@ -119,7 +121,15 @@ def lock(
     short, name = command_id(repeat)
     reference = lock_reference(name)
     judged_on = order_of(order or reference, amount, currency, line)
-    command = LockCoupons(name, reference, codes_of(codes), seconds, customer_of(customer), judged_on, order)
+    command = LockCoupons(
+        name,
+        reference,
+        codes_of(codes),
+        lock_seconds=seconds,
+        customer=customer_of(customer),
+        order=judged_on,
+        order_id=order,
+    )
     show_verdict(run(execute(command, short)), "Locked:", as_json=as_json, short_id=short)
 
 

@@ -17,7 +17,7 @@ from shared.domain.model.money import MoneyError
 from shared.ledger.matching import MatchIndex
 from shared.messaging.records import ReceivedEvent, Record
 
-_NOWHERE = Record("", 0, 0, 0, None, None)
+_NOWHERE = Record.unsent("", None)
 
 
 def settings_of(burn_on: str) -> RedeemerSettings:
@@ -86,4 +86,4 @@ def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:
         raise ScriptError(f"Step {step.number}, {step.kind}: {error}") from None
     if problem := model.problem():
         raise ScriptError(f"Step {step.number}, {step.kind}: {problem}")
-    return ReceivedEvent(str(step.number), f"{prefix}/rehearsal", kind, None, None, None, model, _NOWHERE)
+    return ReceivedEvent(id=str(step.number), source=f"{prefix}/rehearsal", type=kind, data=model, record=_NOWHERE)

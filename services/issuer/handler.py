@@ -59,7 +59,7 @@ def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> Issu
     else:
         matched = index.named(data.campaign_id, event.type, data)
     customer, occasion = to_customer(data.customer), f"reward {data.reward_id}"
-    return _issue(event.command_id, event, customer, matched.customer, data.earned_at, occasion)
+    return _issue(event.command_id, event, customer, matched.customer, at=data.earned_at, natural_key=occasion)
 
 
 def _sign_up(
@@ -68,15 +68,15 @@ def _sign_up(
     matched = index.matching(event.type, data)
     customer = to_customer(data.customer)
     if matched.customer:
-        yield _issue(event.command_id, event, customer, matched.customer, data.signed_up_at)
+        yield _issue(event.command_id, event, customer, matched.customer, at=data.signed_up_at)
     elif customer.segments is not None:
         # A separate id: if the event is read again once a campaign matches, its own id is still unused.
         yield RecordCustomer(_further_id(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
     if matched.referrer and data.referred_by is not None:
         # A customer is referred once, even if their sign-up arrives under several event ids.
         occasion = referral_occasion(data.customer.customer_id)
-        command_id, referrer = _further_id(event.command_id, "referrer"), Customer(customer_id=data.referred_by)
-        command = _issue(command_id, event, referrer, matched.referrer, data.signed_up_at, occasion)
+        command_id, referrer = _further_id(event.command_id, "referrer"), Customer(data.referred_by)
+        command = _issue(command_id, event, referrer, matched.referrer, at=data.signed_up_at, natural_key=occasion)
         yield replace(command, referred=customer)
 
 
@@ -85,11 +85,12 @@ def _further_id(command_id: str, purpose: str) -> str:
     return f"{command_id}\t{purpose}"
 
 
-def _issue(  # noqa: PLR0917 - private to this module
+def _issue(
     command_id: str,
     event: ReceivedEvent,
     customer: Customer,
     wanted: Wanted,
+    *,
     at: datetime,
     natural_key: str | None = None,
 ) -> IssueCoupons:

@@ -303,27 +303,40 @@ class Publisher:
     def _encode(self, row: OutboxRow, topic: str) -> Encoded:
         return self._codec.encode(
             OutgoingEvent(
-                str(row.event_id),
-                row.source,
-                row.type,
-                row.subject,
-                row.time,
-                topic,
-                row.key,
-                row.traceparent,
-                row.data.encode(),
+                id=str(row.event_id),
+                source=row.source,
+                type=row.type,
+                subject=row.subject,
+                time=row.time,
+                topic=topic,
+                key=row.key,
+                traceparent=row.traceparent,
+                data_json=row.data.encode(),
             )
         )
 
     def _require_codec(self, position: int, row: OutboxRow) -> None:
         """Raise if the codec is broken: it must be able to encode the event that reports `row` as withheld."""
         about = WithheldEvent(
-            position, str(row.event_id), row.topic, row.key, row.type, "unencodable", "", row.time, None
+            position=position,
+            event_id=str(row.event_id),
+            topic=row.topic,
+            key=row.key,
+            type=row.type,
+            error_class="unencodable",
+            error_text="",
+            withheld_at=row.time,
         )
         notice = OutboxRow(
-            about.event_id, COUPONS_LIFECYCLE.name, about.event_id, WITHHELD_TYPE, SOURCE, about.event_id,
-            row.time, notice_data(about),
-        )  # fmt: skip
+            event_id=about.event_id,
+            topic=COUPONS_LIFECYCLE.name,
+            key=about.event_id,
+            type=WITHHELD_TYPE,
+            source=SOURCE,
+            subject=about.event_id,
+            time=row.time,
+            data=notice_data(about),
+        )
         self._encode(notice, self._settings.topic(COUPONS_LIFECYCLE.name))
 
     async def _withhold(self, unpublishable: Sequence[Unpublishable]) -> None:

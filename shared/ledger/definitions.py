@@ -72,14 +72,14 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
 def _scope(definition: CampaignDefinition) -> Scope:
     scope = definition.applies_to
     return Scope(
-        frozenset(scope.product_ids),
-        frozenset(scope.variant_ids),
-        frozenset(scope.collection_ids),
-        frozenset(scope.excluded_product_ids),
-        frozenset(scope.excluded_variant_ids),
-        frozenset(scope.excluded_collection_ids),
-        scope.max_units,
-        scope.units_from == "dearest",
+        product_ids=frozenset(scope.product_ids),
+        variant_ids=frozenset(scope.variant_ids),
+        collection_ids=frozenset(scope.collection_ids),
+        excluded_product_ids=frozenset(scope.excluded_product_ids),
+        excluded_variant_ids=frozenset(scope.excluded_variant_ids),
+        excluded_collection_ids=frozenset(scope.excluded_collection_ids),
+        max_units=scope.max_units,
+        dearest_first=scope.units_from == "dearest",
     )
 
 
@@ -90,13 +90,13 @@ def _limits(limits: LimitsDefinition, currency: str | None) -> Limits:
             "`limits.spend_total` is 0, so no coupon could take anything off; raise it or leave it null."
         )
     return Limits(
-        limits.uses_per_coupon,
-        limits.uses_per_customer,
-        limits.uses_total,
-        limits.coupons_total,
-        limits.coupons_per_customer,
-        spend,
-        tuple(map(_cap, limits.caps)),
+        uses_per_coupon=limits.uses_per_coupon,
+        uses_per_customer=limits.uses_per_customer,
+        uses_total=limits.uses_total,
+        coupons_total=limits.coupons_total,
+        coupons_per_customer=limits.coupons_per_customer,
+        spend_total_minor=spend,
+        caps=tuple(map(_cap, limits.caps)),
     )
 
 

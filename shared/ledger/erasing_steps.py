@@ -162,7 +162,7 @@ class _TextStep:
             sql(self.scan),
             target.bounded(ROWS_OF_TEXT),
             target.traces.like_patterns(),
-            target.traces.digit_patterns(),
+            target.traces.phone_patterns(),
             target.requested_at,
             *(cursor or self.beginning),
         )

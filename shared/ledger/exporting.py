@@ -114,7 +114,7 @@ async def _mentions(pool: Pool, query: str, beginning: tuple[Any, ...], traces: 
     now = datetime.now(UTC)
     while True:
         records = await pool.fetch(
-            sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.digit_patterns(), now, *after
+            sql(query), ROWS_OF_TEXT, traces.like_patterns(), traces.phone_patterns(), now, *after
         )
         for record in records:
             if record["text"] is not None and traces.is_named_in(record["text"]):

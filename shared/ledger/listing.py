@@ -7,11 +7,11 @@ the first. Money is in minor units of the currency next to it. Times are UTC.
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import merge
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Identifier
@@ -23,15 +23,23 @@ MOST_CHUNKS: Final = 20
 """Limit of the chunks that are read for coupons in one state before a page ends with those found."""
 
 
+class LastRefusal(NamedTuple):
+    """The last refusal of a page: its time, the request, and the code as it was written."""
+
+    at: datetime
+    command_id: str
+    code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """The end of a page of redemptions: the last ledger entry and the last refusal on it."""
 
     entry_id: int | None = None
-    refused: tuple[datetime, str, str] | None = None
+    refused: LastRefusal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """A filter of redemptions; a field that is None selects all. `outcome`: redeemed, returned, restored, refused."""
 
@@ -47,7 +55,7 @@ class Filter:
     """groups of campaigns"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
     """One coupon on one order. `discount_minor` is negative if it was given back. `position`: the page so far."""
 
@@ -57,11 +65,11 @@ class Redemption:
     code: str | None
     coupon_id: str | None
     campaign_id: str | None
-    redemption_id: str | None
-    discount_minor: int | None
+    redemption_id: str | None = None
+    discount_minor: int | None = None
     currency: str | None
-    reason: str | None
-    message: str | None
+    reason: str | None = None
+    message: str | None = None
     command_id: str
     position: Position = field(compare=False)
 
@@ -115,12 +123,7 @@ async def redemptions(connection: Connection, wanted: Filter, after: Position, l
     position = after
     for one in islice(merge(moved, refused, key=lambda one: one.at, reverse=True), limit):
         position = Position(one.position.entry_id or position.entry_id, one.position.refused or position.refused)
-        found.append(
-            Redemption(
-                one.at, one.outcome, one.order_id, one.code, one.coupon_id, one.campaign_id, one.redemption_id,
-                one.discount_minor, one.currency, one.reason, one.message, one.command_id, position,
-            )
-        )  # fmt: skip
+        found.append(replace(one, position=position))
     return found
 
 
@@ -139,12 +142,20 @@ async def _moved(connection: Connection, wanted: Filter, after: Position, limit:
     )  # fmt: skip
     return [
         Redemption(
-            record["at"], "redeemed" if record["kind"] == "burned" else record["kind"], record["order_id"],
-            record["code"], record["coupon_id"], record["campaign_id"], record["redemption_id"], record["used_minor"],
-            record["currency"], None, None, record["command_id"], Position(entry_id=record["entry_id"]),
+            at=record["at"],
+            outcome="redeemed" if record["kind"] == "burned" else record["kind"],
+            order_id=record["order_id"],
+            code=record["code"],
+            coupon_id=record["coupon_id"],
+            campaign_id=record["campaign_id"],
+            redemption_id=record["redemption_id"],
+            discount_minor=record["used_minor"],
+            currency=record["currency"],
+            command_id=record["command_id"],
+            position=Position(entry_id=record["entry_id"]),
         )
         for record in records
-    ]  # fmt: skip
+    ]
 
 
 async def _refused(connection: Connection, wanted: Filter, after: Position, limit: int) -> list[Redemption]:
@@ -153,16 +164,24 @@ async def _refused(connection: Connection, wanted: Filter, after: Position, limi
     records = await connection.fetch(
         sql("page_refused"), wanted.reason, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
         wanted.order_id, None if wanted.code is None else code_key(wanted.code),
-        *(after.refused or (None, None, None)), limit, wanted.groups,
+        *(after.refused or [None] * len(LastRefusal._fields)), limit, wanted.groups,
     )  # fmt: skip
     return [
         Redemption(
-            record["at"], "refused", record["order_id"], record["code"] or None, record["coupon_id"],
-            record["campaign_id"], None, None, record["currency"], record["reason"], record["message"],
-            record["command_id"], Position(refused=(record["at"], record["command_id"], record["code"])),
+            at=record["at"],
+            outcome="refused",
+            order_id=record["order_id"],
+            code=record["code"] or None,
+            coupon_id=record["coupon_id"],
+            campaign_id=record["campaign_id"],
+            currency=record["currency"],
+            reason=record["reason"],
+            message=record["message"],
+            command_id=record["command_id"],
+            position=Position(refused=LastRefusal(record["at"], record["command_id"], record["code"])),
         )
         for record in records
-    ]  # fmt: skip
+    ]
 
 
 async def coupons(

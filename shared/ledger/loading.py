@@ -35,7 +35,15 @@ from shared.ledger import customers
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters, touched
-from shared.ledger.order_rows import first_event_of, insert_columns, order_of, order_row, row_inserted
+from shared.ledger.order_rows import (
+    FirstRow,
+    OrderRow,
+    first_event_of,
+    insert_columns,
+    order_of,
+    order_row,
+    row_inserted,
+)
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 from shared.ledger.supplies import load_supplies
@@ -63,7 +71,7 @@ class Loaded:
     coupons_before: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     """coupon id → held, used, status"""
     locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    orders_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    orders_before: dict[str, OrderRow] = field(default_factory=dict)
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
     period_meters_before: dict[PeriodKey, tuple[int, ...]] = field(default_factory=dict)
     fresh_orders: set[str] = field(default_factory=set)
@@ -127,11 +135,11 @@ def lock_row(lock: LockState) -> tuple[object, ...]:
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
     """Insert or lock the batch's orders. Return the ids of those that existed before."""
     state = loaded.state
-    rows: dict[str, tuple[object, ...]] = {}
+    rows: dict[str, FirstRow] = {}
     for command in commands:
         row = first_event_of(command, state.customers.get(command.command_id))
         if row is not None:
-            rows.setdefault(row[0], row)  # type: ignore[arg-type]
+            rows.setdefault(row.order_id, row)
     bound = {command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id}
     if not rows and not bound:
         return []

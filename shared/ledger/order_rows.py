@@ -2,75 +2,123 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
 from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.state import OrderState, PartReturn
+from shared.domain.model.order import Order
+from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.orders.placing import lines_of
 
 
-def order_row(order: OrderState) -> tuple[object, ...]:
+class OrderRow(NamedTuple):
+    """The values of an order's row without its id, in the order of the columns of `orders_update`."""
+
+    status: OrderStatus
+    customer_key: CustomerKey | None
+    placed_at: datetime | None
+    paid_at: datetime | None
+    cancelled_at: datetime | None
+    returned_at: datetime | None
+    currency: str | None
+    amount_minor: int
+    customer: Customer | None
+    requested_count: int
+    lines: OrderLines
+    returns: tuple[PartReturn, ...]
+
+
+class FirstRow(NamedTuple):
+    """The row of a new order, in the order of the columns of `orders_insert`."""
+
+    order_id: str
+    status: OrderStatus
+    customer_key: CustomerKey | None = None
+    placed_at: datetime | None = None
+    paid_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    returned_at: datetime | None = None
+    currency: str | None = None
+    amount_minor: int | None = None
+    lines: OrderLines = ()
+
+
+def order_row(order: OrderState) -> OrderRow:
     """Return the values of an order's row, to compare them."""
-    return (
-        order.status,
-        order.customer_key,
-        order.placed_at,
-        order.paid_at,
-        order.cancelled_at,
-        order.returned_at,
-        order.currency,
-        order.amount_minor,
-        order.customer,
-        order.requested_count,
-        order.lines,
-        order.returns,
+    return OrderRow(
+        status=order.status,
+        customer_key=order.customer_key,
+        placed_at=order.placed_at,
+        paid_at=order.paid_at,
+        cancelled_at=order.cancelled_at,
+        returned_at=order.returned_at,
+        currency=order.currency,
+        amount_minor=order.amount_minor,
+        customer=order.customer,
+        requested_count=order.requested_count,
+        lines=order.lines,
+        returns=order.returns,
     )
 
 
-def first_event_of(command: Command, customer_key: CustomerKey | None) -> tuple[object, ...] | None:
+def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstRow | None:
     """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
-    The order id comes first, then the other columns of `orders_insert`. A partial return that comes first must not
-    close the order; the decision records it.
+    A partial return that comes first must not close the order; the decision records it.
     """
     match command:
         case RedeemCoupons(order=order):
-            placed_at = order.placed_at or command.at
-            costs = (order.currency, order.amount_minor, lines_of(order.lines)) if command.priced else (None, None, ())
-            return (order.order_id, "placed", customer_key, placed_at, None, None, None, *costs)
+            placed = FirstRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
+            return placed if not command.priced else _with_costs(placed, order)
         case PayOrder():
-            return (command.order_id, "paid", None, None, command.at, None, None, None, None, ())
+            return FirstRow(command.order_id, "paid", paid_at=command.at)
         case CancelOrder():
-            return (command.order_id, "cancelled", None, None, None, command.at, None, None, None, ())
+            return FirstRow(command.order_id, "cancelled", cancelled_at=command.at)
         case ReturnOrder(whole=True):
-            return (command.order_id, "returned", None, None, None, None, command.at, None, None, ())
+            return FirstRow(command.order_id, "returned", returned_at=command.at)
         case ReturnOrder() if command.lines or command.amount is not None:
-            return (command.order_id, "placed", None, None, None, None, None, None, None, ())
+            return FirstRow(command.order_id, "placed")
         case _:
             return None
 
 
-def insert_columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+def _with_costs(row: FirstRow, order: Order) -> FirstRow:
+    return row._replace(currency=order.currency, amount_minor=order.amount_minor, lines=lines_of(order.lines))
+
+
+def insert_columns(rows: Sequence[FirstRow]) -> list[list[object]]:
     """Return rows of `first_event_of` as the column arrays of `orders_insert`."""
     *columns, lines = [list(column) for column in zip(*rows, strict=True)]
     return [*columns, list(map(json_or_none, lines))]
 
 
-def row_inserted(row: tuple[object, ...]) -> tuple[object, ...]:
+def row_inserted(row: FirstRow) -> OrderRow:
     """Return `order_row` of an order that was inserted as this row of `first_event_of`."""
-    return (*row[1:8], row[8] or 0, None, 0, row[9], ())
+    return OrderRow(
+        status=row.status,
+        customer_key=row.customer_key,
+        placed_at=row.placed_at,
+        paid_at=row.paid_at,
+        cancelled_at=row.cancelled_at,
+        returned_at=row.returned_at,
+        currency=row.currency,
+        amount_minor=row.amount_minor or 0,
+        customer=None,
+        requested_count=0,
+        lines=row.lines,
+        returns=(),
+    )
 
 
 def update_row(order: OrderState) -> tuple[object, ...]:
-    """Return an order as a row of `orders_update`."""
-    row = order_row(order)
+    """Return an order as a row of `orders_update`, with its id first."""
     customer = None if order.customer is None else orjson.dumps(order.customer).decode()
     returns = [(part.at, part.lines or None, part.amount) for part in order.returns]
-    return (order.order_id, *row[:8], customer, row[9], json_or_none(order.lines), json_or_none(returns))
+    *first, _, requested_count, _, _ = order_row(order)
+    return (order.order_id, *first, customer, requested_count, json_or_none(order.lines), json_or_none(returns))
 
 
 def order_of(record: asyncpg.Record) -> OrderState:

@@ -70,7 +70,7 @@ class Traces:
     def like_patterns(self) -> list[str]:
         """Return patterns for `lower(text) LIKE ANY`. A text that matches none of them doesn't name the person.
 
-        Phone numbers are in `digit_patterns`.
+        Phone numbers are in `phone_patterns`.
         """
         found: set[str] = set()
         for kind, value in self._names:
@@ -82,9 +82,9 @@ class Traces:
                     found.add(f"%{_escaped(lower[1:-1])}%")
         return sorted(found)
 
-    def digit_patterns(self) -> list[str]:
-        """Return patterns for LIKE on only the digits of a text."""
-        return sorted(f"%{value[1:][-MOBILE_DIGITS:]}%" for kind, value in self._names if kind == "mobile")
+    def phone_patterns(self) -> list[str]:
+        """Return regular expressions for `text ~ ANY`: the last digits of the phone numbers, with anything between."""
+        return sorted("[^0-9]*".join(value[1:][-MOBILE_DIGITS:]) for kind, value in self._names if kind == "mobile")
 
     def is_person(self, customer: object) -> bool:
         """Return whether a document `{customer_id, email, mobile}` names the person."""

@@ -64,7 +64,7 @@ class WithheldEvent:
     error_class: str
     error_text: str
     withheld_at: datetime
-    republished_at: datetime | None
+    republished_at: datetime | None = None
 
 
 async def withhold(pool: Pool, relay: str, leader: UUID, unpublishable: Sequence[Unpublishable]) -> list[WithheldEvent]:
@@ -85,7 +85,16 @@ async def withhold(pool: Pool, relay: str, leader: UUID, unpublishable: Sequence
             if record is not None:
                 event_id, topic, key, kind, withheld_at = record[1:]
                 moved.append(
-                    WithheldEvent(one.position, event_id, topic, key, kind, one.reason, text, withheld_at, None)
+                    WithheldEvent(
+                        position=one.position,
+                        event_id=event_id,
+                        topic=topic,
+                        key=key,
+                        type=kind,
+                        error_class=one.reason,
+                        error_text=text,
+                        withheld_at=withheld_at,
+                    )
                 )
         await append(connection, [_notice(one) for one in moved if one.type != WITHHELD_TYPE])
     return moved

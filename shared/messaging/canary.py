@@ -24,7 +24,7 @@ def can_decode(decode: Callable[[Record], ReceivedEvent], topic: str, prefix: st
     """
     for value in _examples().get(topic.removeprefix(prefix), ()):
         try:
-            decode(Record(topic, 0, 0, 0, None, value))
+            decode(Record.unsent(topic, value))
         except Exception:
             log.exception("the codec can't even decode an example", topic=topic)
             return False

@@ -41,7 +41,7 @@ class Attributes(NamedTuple):
     subject: str | None
     time: datetime | None
     traceparent: str | None
-    dataschema: str | None
+    dataschema: str | None = None
 
 
 def content_kind(content_type: bytes | None) -> ContentKind:
@@ -68,15 +68,16 @@ def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
         raise InvalidDocumentError(
             "content-type: must be application/json, application/avro or application/cloudevents+json."
         )
-    # Without loops and by position, because this runs for every record.
+    # Without loops, because this runs for every record.
+    traceparent = headers.get("traceparent")
     return Attributes(
-        _name("ce_id", _header(headers, "ce_id")),
-        _source("ce_source", _header(headers, "ce_source")),
-        _name("ce_type", _header(headers, "ce_type")),
-        _header(headers, "ce_subject"),
-        _time("ce_time", _header(headers, "ce_time")),
-        _traceparent(traceparent.decode("ascii", "replace")) if (traceparent := headers.get("traceparent")) else None,
-        _header(headers, "ce_dataschema"),
+        id=_name("ce_id", _header(headers, "ce_id")),
+        source=_source("ce_source", _header(headers, "ce_source")),
+        type=_name("ce_type", _header(headers, "ce_type")),
+        subject=_header(headers, "ce_subject"),
+        time=_time("ce_time", _header(headers, "ce_time")),
+        traceparent=_traceparent(traceparent.decode("ascii", "replace")) if traceparent else None,
+        dataschema=_header(headers, "ce_dataschema"),
     )
 
 
@@ -105,13 +106,12 @@ def from_document(value: bytes) -> Attributes:
     ):
         raise InvalidDocumentError('datacontenttype: must be "application/json" in structured mode.')
     return Attributes(
-        _name("id", _member(document, "id")),
-        _source("source", _member(document, "source")),
-        _name("type", _member(document, "type")),
-        _member(document, "subject"),
-        _time("time", _member(document, "time")),
-        _traceparent(document.get("traceparent")),
-        None,
+        id=_name("id", _member(document, "id")),
+        source=_source("source", _member(document, "source")),
+        type=_name("type", _member(document, "type")),
+        subject=_member(document, "subject"),
+        time=_time("time", _member(document, "time")),
+        traceparent=_traceparent(document.get("traceparent")),
     )
 
 

@@ -170,8 +170,16 @@ def _received(attributes: Attributes, data: Event, record: Record) -> ReceivedEv
     problem = data.problem()
     if problem is not None:
         raise UnreadableRecord("bad_data", problem)
-    event_id, source, type_name, subject, time, traceparent, _ = attributes
-    return ReceivedEvent(event_id, source, type_name, subject, time, traceparent, data, record)
+    return ReceivedEvent(
+        id=attributes.id,
+        source=attributes.source,
+        type=attributes.type,
+        subject=attributes.subject,
+        time=attributes.time,
+        traceparent=attributes.traceparent,
+        data=data,
+        record=record,
+    )
 
 
 def _time_text(time: datetime) -> str:

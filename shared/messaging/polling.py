@@ -86,7 +86,7 @@ async def _skip(
     offset = await consumer.position(partition)
     consumer.seek(partition, offset + 1)
     polled.ends[partition] = offset + 1
-    record = Record(partition.topic, partition.partition, offset, 0, None, None)
+    record = Record(partition.topic, partition.partition, offset, timestamp_ms=0, key=None, value=None)
     text = f"The name of a header is not valid UTF-8 ({error.object[:80]!r}); only the origin still has the record."
     polled.unreadable.append(Letter(record, UNREADABLE_BY_CLIENT, text))
 
@@ -94,6 +94,14 @@ async def _skip(
 def records_of(raw_records: Sequence[Any]) -> list[Record]:
     """Convert the client's records (aiokafka's ConsumerRecord) to ours."""
     return [
-        Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
+        Record(
+            raw.topic,
+            raw.partition,
+            raw.offset,
+            timestamp_ms=raw.timestamp,
+            key=raw.key,
+            value=raw.value,
+            headers=raw.headers,
+        )
         for raw in raw_records
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from schemas.common import Event
 
@@ -21,8 +22,13 @@ class Record:
     value: bytes | None
     headers: Headers = ()
 
+    @classmethod
+    def unsent(cls, topic: str, value: bytes | None, headers: Headers = ()) -> Self:
+        """Return a record that is on no broker yet, without a key."""
+        return cls(topic, partition=0, offset=0, timestamp_ms=0, key=None, value=value, headers=headers)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedEvent:
     """A decoded record: its CloudEvents attributes, and `data` as the frozen model of its type.
 
@@ -32,9 +38,9 @@ class ReceivedEvent:
     id: str
     source: str
     type: str
-    subject: str | None
-    time: datetime | None
-    traceparent: str | None
+    subject: str | None = None
+    time: datetime | None = None
+    traceparent: str | None = None
     data: Event
     record: Record
 
@@ -44,7 +50,7 @@ class ReceivedEvent:
         return f"{self.source} {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
     """An event to write. `topic` is the broker's name, including a prefix; `data_json` is the body as UTF-8 JSON."""
 

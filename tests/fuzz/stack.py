@@ -152,7 +152,9 @@ async def stack(
         producer = AIOKafkaProducer(**client_options(settings, "fuzz"), acks="all", linger_ms=5)
         await producer.start()
         try:
-            yield Stack(settings, pool, fleet, producer, port, key, good_codes, voidable)
+            yield Stack(
+                settings, pool, fleet, producer, http_port=port, key=key, good_codes=good_codes, voidable=voidable
+            )
         finally:
             await producer.stop()
 

@@ -170,12 +170,19 @@ async def _rows_after(pool: Pool, position: int) -> list[tuple[int, OutgoingEven
         (
             number,
             OutgoingEvent(
-                str(row.event_id), row.source, row.type, row.subject, row.time, row.topic, row.key, row.traceparent,
-                row.data.encode(),
+                id=str(row.event_id),
+                source=row.source,
+                type=row.type,
+                subject=row.subject,
+                time=row.time,
+                topic=row.topic,
+                key=row.key,
+                traceparent=row.traceparent,
+                data_json=row.data.encode(),
             ),
         )
         for number, row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _record(topic: str, encoded: Encoded) -> Record:

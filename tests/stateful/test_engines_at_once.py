@@ -60,12 +60,17 @@ class Chance:
         seconds = chance.choice((1, 60))
         makers: list[tuple[float, Callable[[], Command]]] = [
             (8, lambda: RedeemCoupons(command_id, order, codes, customer, None, atomic=atomic, at=at)),
-            (5, lambda: RedeemCoupons(command_id, order, codes, customer, None, atomic, True, seconds, at)),
+            (
+                5,
+                lambda: RedeemCoupons(
+                    command_id, order, codes, customer, atomic=atomic, hold=True, hold_seconds=seconds, at=at
+                ),
+            ),
             (3, lambda: RedeemCoupons(command_id, order, codes[:1], customer, reference, atomic=atomic, at=at)),
             (4, lambda: PayOrder(command_id, order.order_id, at)),
             (3, lambda: CancelOrder(command_id, order.order_id, at)),
             (2, lambda: ReturnOrder(command_id, order.order_id, True, at)),
-            (5, lambda: LockCoupons(command_id, reference, codes[:2], seconds, customer, order, bound)),
+            (5, lambda: LockCoupons(command_id, reference, codes[:2], seconds, customer, order=order, order_id=bound)),
             (2, lambda: ReleaseLock(command_id, reference)),
             (0.1, lambda: VoidCoupon(command_id, codes[0])),
             (3, lambda: self._issue(command_id, customer)),

@@ -152,11 +152,11 @@ redeems = st.builds(
     orders,
     codes,
     customers,
-    mostly(None, references),
-    mostly(False, st.just(True)),
-    st.booleans(),
-    st.integers(60, 1_800),
-    times,
+    lock_reference=mostly(None, references),
+    atomic=mostly(False, st.just(True)),
+    hold=st.booleans(),
+    hold_seconds=st.integers(60, 1_800),
+    at=times,
 )
 burns = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers, st.just("l1"), hold=st.booleans())
 locks = st.builds(
@@ -164,10 +164,10 @@ locks = st.builds(
     nameless,
     references,
     codes.map(lambda named: named[:2]),
-    st.sampled_from([0, 300, 1_800]),
-    customers,
-    mostly(None, orders, 1),
-    mostly(None, order_ids),
+    lock_seconds=st.sampled_from([0, 300, 1_800]),
+    customer=customers,
+    order=mostly(None, orders, 1),
+    order_id=mostly(None, order_ids),
 )
 issues = st.builds(
     IssueCoupons,

@@ -165,8 +165,10 @@ class Records:
             else:
                 assert key not in redemptions, "an order used a coupon twice"
                 redemptions[key] = ActiveRedemption(
-                    one.coupon_id, one.campaign_id, one.redemption_id or "", one.used_uses, one.used_minor,
-                    one.currency, one.customer_key, one.lines, one.used_minor, one.counted_at, one.subscription_id,
+                    one.coupon_id, one.campaign_id, redemption_id=one.redemption_id or "", uses=one.used_uses,
+                    discount_minor=one.used_minor, currency=one.currency, customer_key=one.customer_key,
+                    lines=one.lines, burned_minor=one.used_minor, counted_at=one.counted_at,
+                    subscription_id=one.subscription_id,
                 )  # fmt: skip
         return redemptions
 

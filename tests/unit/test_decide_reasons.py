@@ -267,7 +267,7 @@ def everything_wrong() -> tuple[World, Order, Customer | None]:
 
 def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     world, requested, by = everything_wrong()
-    held = LockedUse("id-SAVE10", "save10", 1, 0)
+    held = LockedUse("id-SAVE10", "save10", uses=1, discount_minor=0)
     coupon = world.state.coupons["id-SAVE10"]
     seen: list[Reason] = []
 
@@ -328,7 +328,9 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     coupon.held = 0
     other = replace(world.state.campaigns["save10"], campaign_id="other")
     world.state.campaigns["other"] = other
-    redemption = ActiveRedemption("id-OTHER", "other", "r", 1, 0, "USD", None)
+    redemption = ActiveRedemption(
+        "id-OTHER", "other", redemption_id="r", uses=1, discount_minor=0, currency="USD", customer_key=None
+    )
     with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].redemptions["id-OTHER"] = (
         redemption
     )

@@ -43,14 +43,31 @@ def test_the_contracts_example_is_exact_to_the_cent() -> None:
     verdict = world.redeem("SAVE10", to=requested)
     assert (verdict.outcome, verdict.discount_minor, verdict.currency) == ("redeemed", 1_250, "USD")
     assert verdict.accepted == (
-        AcceptedCoupon("id-SAVE10", "SAVE10", "save10", "percentage", "10", 1_250, (("1", 1_000), ("2", 250))),
+        AcceptedCoupon(
+            "id-SAVE10",
+            "SAVE10",
+            "save10",
+            "percentage",
+            "10",
+            discount_minor=1_250,
+            lines=(("1", 1_000), ("2", 250)),
+        ),
     )
     assert verdict.entries == (
         LedgerEntry(
-            "burned", "id-SAVE10", "save10", key_of(JOHN), "ORD456", None, verdict.redemption_id, 0, 1, 0, 1_250, "USD",
-            (("1", 1_000), ("2", 250)), NOW,
+            "burned",
+            "id-SAVE10",
+            "save10",
+            customer_key=key_of(JOHN),
+            order_id="ORD456",
+            redemption_id=verdict.redemption_id,
+            used_uses=1,
+            used_minor=1_250,
+            currency="USD",
+            lines=(("1", 1_000), ("2", 250)),
+            counted_at=NOW,
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,10 +214,21 @@ def test_a_lock_is_burned_at_the_discount_of_the_order_as_placed() -> None:
     assert (verdict.outcome, verdict.discount_minor, verdict.requested_count) == ("redeemed", 1_250, 1)
     assert verdict.entries == (
         LedgerEntry(
-            "burned", "id-A", "save10", key_of(JOHN), "ORD1", "lock-1", verdict.redemption_id, -1, 1, -2_000, 1_250,
-            "USD", (), NOW,
+            "burned",
+            "id-A",
+            "save10",
+            customer_key=key_of(JOHN),
+            order_id="ORD1",
+            lock_reference="lock-1",
+            redemption_id=verdict.redemption_id,
+            held_uses=-1,
+            used_uses=1,
+            held_minor=-2_000,
+            used_minor=1_250,
+            currency="USD",
+            counted_at=NOW,
         ),
-    )  # fmt: skip
+    )
     lock = world.state.locks["lock-1"]
     assert (lock.status, lock.order_id, lock.uses) == ("burned", "ORD1", ())
     assert (world.state.coupons["id-A"].held, world.state.coupons["id-A"].used) == (0, 1)

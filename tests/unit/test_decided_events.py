@@ -117,8 +117,17 @@ more_steps = st.lists(st.tuples(st.just(timedelta(0)), creates | emails), max_si
 
 
 @unhurried
-@given(worlds, steps, more_steps, pieces, st.sampled_from([1, 1, 10**14]), st.none() | METADATA, st.none() | PAYLOADS)
-def test_every_event_of_every_verdict_is_valid(  # noqa: PLR0917 - one argument per strategy
+@given(
+    made=worlds,
+    given=steps,
+    more=more_steps,
+    piece=pieces,
+    factor=st.sampled_from([1, 1, 10**14]),
+    metadata=st.none() | METADATA,
+    payload=st.none() | PAYLOADS,
+)
+def test_every_event_of_every_verdict_is_valid(
+    *,
     made: tuple[Campaign, ...],
     given: list[Step],
     more: list[Step],

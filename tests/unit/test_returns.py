@@ -134,14 +134,15 @@ def test_an_order_without_lines_can_be_returned_by_amounts_only() -> None:
 
 def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
     redemption = ActiveRedemption(
-        "id-A", "save10", "r", 1, 1_500, "USD", None, (("1", 600), ("2", 400), ("", 500)), burned_minor=1_500
-    )
+        "id-A", "save10", redemption_id="r", uses=1, discount_minor=1_500, currency="USD", customer_key=None,
+        lines=(("1", 600), ("2", 400), ("", 500)), burned_minor=1_500,
+    )  # fmt: skip
     of = returning.Goods((("1", 1, 6_000), ("2", 2, 2_000)), 10_000, "USD")
     made = {"save10": campaign()}
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([redemption], made, of, (), (part,), "ORD1")
+        (entry,) = returning.shares([redemption], made, of, order_id="ORD1", before=(), after=(part,))
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 

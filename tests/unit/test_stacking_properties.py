@@ -172,7 +172,9 @@ def test_no_coupon_takes_more_off_the_rest_than_the_search_expects(
     earlier = world.redeem(*before, to=to)
     existing = list(world.state.orders["ORD1"].redemptions.values()) if earlier.accepted else []
     basket = basket_of(to, existing)
-    request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, to, to.order_id, basket)
+    request = Request(
+        RedeemCoupons("c", to), world.state, NOW, NOW, None, order=to, order_id=to.order_id, basket=basket
+    )
     offers = []
     for coupon in world.state.coupons.values():
         offer = resolve(request, coupon.code, coupon, world.state.campaigns[coupon.campaign_id])

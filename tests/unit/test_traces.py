@@ -27,9 +27,8 @@ def selected(traces: Traces, text: str) -> bool:
         )
         return re.fullmatch(made, text, re.DOTALL) is not None
 
-    digits = re.sub("[^0-9]", "", text)
     return any(like(text.lower(), one) for one in traces.like_patterns()) or any(
-        like(digits, one) for one in traces.digit_patterns()
+        re.search(one, text) for one in traces.phone_patterns()
     )
 
 

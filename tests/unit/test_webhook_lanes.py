@@ -21,7 +21,7 @@ class Clock:
 
 
 def delivery(endpoint_id: UUID) -> Delivery:
-    return Delivery(1, endpoint_id, "https://example.com/", "", "e", "t", "{}", 1)
+    return Delivery(1, endpoint_id, "https://example.com/", secret="", event_id="e", type="t", payload="{}", attempt=1)
 
 
 class Calls:

@@ -43,7 +43,17 @@ def codec(event_format: Literal["json", "avro"]) -> Codec:
 
 def outgoing(type_name: str, data: bytes, subject: str = "ORD456") -> OutgoingEvent:
     topic = BY_TYPE[type_name].topic.name
-    return OutgoingEvent("e-1", "/couponry/ledger", type_name, subject, NOW, topic, subject, None, data)
+    return OutgoingEvent(
+        id="e-1",
+        source="/couponry/ledger",
+        type=type_name,
+        subject=subject,
+        time=NOW,
+        topic=topic,
+        key=subject,
+        traceparent=None,
+        data_json=data,
+    )
 
 
 def record(topic: str, encoded: Encoded) -> Record:

@@ -10,7 +10,7 @@ docs.voucherify.io/reference/errors and, for skipped redeemables, /reference/the
 help.sitevibes.com, "Creating Custom Coupon Rewards via API".
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -61,8 +61,9 @@ def _row(
     gameball: int,
     voucherify: str,
     sitevibes: int,
-    *documented: Vendor,
+    *,
     paddle: int | None = None,
+    documented: Collection[Vendor] = (),
 ) -> VendorCodes:
     return VendorCodes(capillary, gameball, voucherify, sitevibes, paddle, frozenset(documented))
 
@@ -82,35 +83,39 @@ def _row(
 VENDOR_CODES: Final[Mapping[str, VendorCodes]] = {
     "request_too_large": _row(CAPILLARY_FAILED, 3011, "invalid_payload", 413),
     "not_found": _row(
-        702, 4004, "resource_not_found", 404, "capillary", "gameball", "paddle", "voucherify", paddle=135
+        702, 4004, "resource_not_found", 404, documented={"capillary", "gameball", "paddle", "voucherify"}, paddle=135
     ),
-    "voided": _row(660, 3009, "voucher_disabled", 410, "capillary", "gameball", "voucherify", paddle=135),
-    "campaign_inactive": _row(712, 3009, "voucher_disabled", _CONFLICT, "gameball"),
-    "not_started": _row(739, 3009, "voucher_not_active", _CONFLICT, "voucherify"),
-    "expired": _row(713, 3009, "voucher_expired", 410, "capillary", "voucherify"),
-    "outside_hours": _row(729, 3009, "voucher_not_active_now", _CONFLICT, "capillary", "voucherify"),
+    "voided": _row(660, 3009, "voucher_disabled", 410, documented={"capillary", "gameball", "voucherify"}, paddle=135),
+    "campaign_inactive": _row(712, 3009, "voucher_disabled", _CONFLICT, documented={"gameball"}),
+    "not_started": _row(739, 3009, "voucher_not_active", _CONFLICT, documented={"voucherify"}),
+    "expired": _row(713, 3009, "voucher_expired", 410, documented={"capillary", "voucherify"}),
+    "outside_hours": _row(729, 3009, "voucher_not_active_now", _CONFLICT, documented={"capillary", "voucherify"}),
     "channel_mismatch": _row(735, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES),
-    "wrong_customer": _row(703, GAMEBALL_FAILED, "customer_rules_violated", _RULES, "capillary"),
-    "customer_required": _row(721, 3000, "missing_customer", _RULES, "gameball", "voucherify"),
-    "segment_mismatch": _row(710, GAMEBALL_FAILED, "customer_rules_violated", _RULES, "capillary", "voucherify"),
+    "wrong_customer": _row(703, GAMEBALL_FAILED, "customer_rules_violated", _RULES, documented={"capillary"}),
+    "customer_required": _row(721, 3000, "missing_customer", _RULES, documented={"gameball", "voucherify"}),
+    "segment_mismatch": _row(
+        710, GAMEBALL_FAILED, "customer_rules_violated", _RULES, documented={"capillary", "voucherify"}
+    ),
     "not_first_order": _row(710, GAMEBALL_FAILED, "customer_rules_violated", _RULES),
     "order_mismatch": _row(CAPILLARY_FAILED, 9001, "invalid_order", _CONFLICT),
-    "validation_code_mismatch": _row(705, 3003, VOUCHERIFY_FAILED, _RULES, "capillary"),
+    "validation_code_mismatch": _row(705, 3003, VOUCHERIFY_FAILED, _RULES, documented={"capillary"}),
     "currency_mismatch": _row(CAPILLARY_FAILED, 3003, VOUCHERIFY_FAILED, _RULES),
-    "below_minimum": _row(733, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, "voucherify"),
-    "no_eligible_product": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, "voucherify"),
-    "condition_failed": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, "voucherify"),
-    "exhausted": _row(711, 3011, "quantity_exceeded", _CONFLICT, "capillary", "gameball", "voucherify"),
-    "customer_limit": _row(716, 3011, "redemption_rules_violated", _CONFLICT, "capillary", "gameball"),
-    "campaign_exhausted": _row(714, 3011, "redemption_rules_violated", _CONFLICT, "capillary", "gameball"),
-    "budget_exceeded": _row(714, 3011, "redemption_rules_violated", _CONFLICT, "gameball"),
-    "locked_elsewhere": _row(786, 2001, "multiple_requests", 423, "voucherify"),
-    "lock_not_found": _row(CAPILLARY_FAILED, 9006, "not_found", 404, "voucherify"),
+    "below_minimum": _row(733, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, documented={"voucherify"}),
+    "no_eligible_product": _row(
+        CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, documented={"voucherify"}
+    ),
+    "condition_failed": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES, documented={"voucherify"}),
+    "exhausted": _row(711, 3011, "quantity_exceeded", _CONFLICT, documented={"capillary", "gameball", "voucherify"}),
+    "customer_limit": _row(716, 3011, "redemption_rules_violated", _CONFLICT, documented={"capillary", "gameball"}),
+    "campaign_exhausted": _row(714, 3011, "redemption_rules_violated", _CONFLICT, documented={"capillary", "gameball"}),
+    "budget_exceeded": _row(714, 3011, "redemption_rules_violated", _CONFLICT, documented={"gameball"}),
+    "locked_elsewhere": _row(786, 2001, "multiple_requests", 423, documented={"voucherify"}),
+    "lock_not_found": _row(CAPILLARY_FAILED, 9006, "not_found", 404, documented={"voucherify"}),
     "lock_expired": _row(CAPILLARY_FAILED, 9006, "not_found", 410),
-    "already_redeemed": _row(711, 9004, "quantity_exceeded", _CONFLICT, "capillary", "gameball"),
-    "not_combinable": _row(749, GAMEBALL_FAILED, "exclusion_rules_not_met", _CONFLICT, "voucherify"),
+    "already_redeemed": _row(711, 9004, "quantity_exceeded", _CONFLICT, documented={"capillary", "gameball"}),
+    "not_combinable": _row(749, GAMEBALL_FAILED, "exclusion_rules_not_met", _CONFLICT, documented={"voucherify"}),
     "better_offer_won": _row(749, GAMEBALL_FAILED, "applicable_redeemables_limit_exceeded", _CONFLICT),
     "no_effect": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, VOUCHERIFY_FAILED, _RULES),
-    "code_taken": _row(722, 3007, "duplicate_resource_key", _CONFLICT, "paddle", "voucherify", paddle=132),
+    "code_taken": _row(722, 3007, "duplicate_resource_key", _CONFLICT, documented={"paddle", "voucherify"}, paddle=132),
 }
 """Codes by the reason's value: one row per reason, in order of precedence."""

@@ -162,10 +162,11 @@ async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
 
 
 @router.get("/redemptions", summary="List redemptions and refusals", responses=json_or_csv(RedemptionsAnswer))
-async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
+async def redemptions(
     request: Request,
     gateway: Here,
     _: CanRead,
+    *,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
     campaign_id: AskedName = None,
@@ -185,15 +186,15 @@ async def redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
         wanted = Filter(
-            outcome,
-            None if reason is None else reason.value,
-            campaign_id,
-            holder,
-            order_id,
-            code,
-            since,
-            until,
-            tenants.groups(),
+            outcome=outcome,
+            reason=None if reason is None else reason.value,
+            campaign_id=campaign_id,
+            customer_key=holder,
+            order_id=order_id,
+            code=code,
+            since=since,
+            until=until,
+            groups=tenants.groups(),
         )
         found: list[Redemption] = []
         if customer is None or holder is not None:
@@ -275,13 +276,14 @@ def _position(cursor: str | None) -> Position:
         raise _invalid_cursor() from None
     if refused_at.tzinfo is None or not EARLIEST <= refused_at <= LATEST:
         raise _invalid_cursor()
-    return Position(entry_id or None, (refused_at, command_id, code))
+    return Position(entry_id or None, listing.LastRefusal(refused_at, command_id, code))
 
 
 def _cursor(position: Position) -> str:
-    refused = position.refused
-    at, command_id, code = ("", "", "") if refused is None else (refused[0].isoformat(), refused[1], refused[2])
-    return encode_cursor([position.entry_id or 0, at, command_id, code])
+    entry_id, refused = position.entry_id or 0, position.refused
+    if refused is None:
+        return encode_cursor([entry_id, "", "", ""])
+    return encode_cursor([entry_id, refused.at.isoformat(), refused.command_id, refused.code])
 
 
 def _invalid_cursor() -> Problem:

@@ -99,12 +99,12 @@ async def lock(
         command_id,
         body.lock_reference or lock_reference(command_id),
         body.codes,
-        body.lock_seconds or gateway.settings.lock_seconds,
-        body.command_customer,
-        _order(body),
-        body.order_id or (None if body.order is None else body.order.order_id),
-        CHANNEL,
-        body.validation_code,
+        lock_seconds=body.lock_seconds or gateway.settings.lock_seconds,
+        customer=body.command_customer,
+        order=_order(body),
+        order_id=body.order_id or (None if body.order is None else body.order.order_id),
+        channel=CHANNEL,
+        validation_code=body.validation_code,
     )
     gateway.weigh(command)
     return await _render(await gateway.execute(command), 201)

@@ -37,7 +37,8 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
         return _refused(command, now, full)
     created = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
     return Verdict(
-        command.command_id, "issued" if created else "refused", now, created, tuple(taken.values()), command.coupons,
+        command.command_id, "issued" if created else "refused", now, accepted=created, refused=tuple(taken.values()),
+        requested_count=command.coupons,
         entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in created]),
     )  # fmt: skip
 
@@ -70,11 +71,11 @@ def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
         if owner is not None:
             message = f"The code {code.strip()!r} exists already, in campaign {owner!r}."
             refused[number] = RefusedCoupon(
-                Reason.CODE_TAKEN, message, code, None, command.campaign_id, {"campaign_id": owner}
+                Reason.CODE_TAKEN, message, code, campaign_id=command.campaign_id, details={"campaign_id": owner}
             )
         elif key in seen:
             message = f"The code {code.strip()!r} is listed twice; it was used once."
-            refused[number] = RefusedCoupon(Reason.CODE_TAKEN, message, code, None, command.campaign_id)
+            refused[number] = RefusedCoupon(Reason.CODE_TAKEN, message, code, campaign_id=command.campaign_id)
         seen.add(key)
     return refused
 
@@ -103,7 +104,7 @@ def _limit_refusal(
 
 
 def _refused(command: CreateCoupons, now: datetime, refusal: RefusedCoupon) -> Verdict:
-    return Verdict(command.command_id, "refused", now, refused=(refusal,), requested_count=command.coupons)
+    return Verdict.all_refused(command.command_id, now, [refusal], requested_count=command.coupons)
 
 
 def _refusal(command: CreateCoupons, reason: Reason, message: str, **details: str) -> RefusedCoupon:

@@ -13,7 +13,15 @@ from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State
-from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, LockChange
+from shared.domain.model.verdicts import (
+    AcceptedCoupon,
+    Benefit,
+    LedgerEntry,
+    LineShare,
+    LockChange,
+    new_accepted,
+    new_entry,
+)
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer
@@ -23,13 +31,14 @@ def accepted(applied: AppliedOffer) -> AcceptedCoupon:
     """Return the accepted coupon of a verdict that redeems, holds or locks it."""
     coupon, discount, lines = applied.offer.coupon, applied.offer.campaign.discount, applied.shares
     if KINDS[discount.kind].benefit is None and not applied.offer.recurring:
-        return AcceptedCoupon(
-            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, applied.discount_minor,
-            lines,
+        return new_accepted(
+            coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value,
+            discount_minor=applied.discount_minor, lines=lines,
         )  # fmt: skip
     return AcceptedCoupon(
-        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value, applied.discount_minor, lines,
-        uses_of(applied.offer), benefit=benefit_of(discount, lines), recurring=applied.offer.recurring,
+        coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value,
+        discount_minor=applied.discount_minor, lines=lines, uses=uses_of(applied.offer),
+        benefit=benefit_of(discount, lines), recurring=applied.offer.recurring,
     )  # fmt: skip
 
 
@@ -39,8 +48,8 @@ def accepted_use(state: State, use: LockedUse | ActiveRedemption, redemption: st
     return AcceptedCoupon(
         use.coupon_id, "" if coupon is None else coupon.code, use.campaign_id,
         "" if campaign is None else campaign.discount.kind, "" if campaign is None else campaign.discount.value,
-        use.discount_minor, use.lines if isinstance(use, LockedUse) else (), use.uses, redemption_id=redemption,
-        benefit=None if campaign is None else benefit_of(campaign.discount, use.lines),
+        discount_minor=use.discount_minor, lines=use.lines if isinstance(use, LockedUse) else (), uses=use.uses,
+        redemption_id=redemption, benefit=None if campaign is None else benefit_of(campaign.discount, use.lines),
         recurring=not use.uses,
     )  # fmt: skip
 
@@ -69,10 +78,10 @@ def burned(
     """Return the entries for one use on an order, taken from the offer's hold if it has one. `at`: when it counts."""
     offer = applied.offer
     coupon, lock, locked = offer.coupon, offer.lock, offer.locked
-    entry = LedgerEntry(
-        "burned", coupon.coupon_id, coupon.campaign_id, customer_key, order.order_id, None, redemption, 0,
-        uses_of(offer), 0, applied.discount_minor or 0, order.currency, applied.shares, at,
-        subscription_of(offer, order),
+    entry = new_entry(
+        "burned", coupon.coupon_id, coupon.campaign_id, customer_key=customer_key, order_id=order.order_id,
+        redemption_id=redemption, used_uses=uses_of(offer), used_minor=applied.discount_minor or 0,
+        currency=order.currency, lines=applied.shares, counted_at=at, subscription_id=subscription_of(offer, order),
     )  # fmt: skip
     if lock is None or locked is None:
         return (entry,)
@@ -83,10 +92,21 @@ def burned(
         return (replace(entry, held_uses=-1, held_minor=-one.discount_minor),)
     # The entry that empties the lock names no order, because an order uses a coupon only once.
     emptied = LedgerEntry(
-        "burned", one.coupon_id, one.campaign_id, lock.customer_key, None, lock.lock_reference, redemption, -1, 0,
-        -one.discount_minor, 0, locked.currency, one.lines, at,
+        "burned", one.coupon_id, one.campaign_id, customer_key=lock.customer_key, lock_reference=lock.lock_reference,
+        redemption_id=redemption, held_uses=-1, held_minor=-one.discount_minor, currency=locked.currency,
+        lines=one.lines, counted_at=at,
     )  # fmt: skip
     return (emptied, entry)
+
+
+def burned_from_hold(hold: LockState, locked: LockedUse, order_id: str, redemption: str) -> LedgerEntry:
+    """Return the entry that burns what `hold` holds of one coupon, at the discount it was held at."""
+    return LedgerEntry(
+        "burned", locked.coupon_id, locked.campaign_id, customer_key=hold.customer_key, order_id=order_id,
+        lock_reference=hold.lock_reference, redemption_id=redemption, held_uses=-locked.uses, used_uses=locked.uses,
+        held_minor=-locked.discount_minor, used_minor=locked.discount_minor, currency=locked.currency,
+        lines=locked.lines, counted_at=locked.counted_at, subscription_id=locked.subscription_id,
+    )  # fmt: skip
 
 
 def held(
@@ -94,21 +114,30 @@ def held(
 ) -> tuple[LedgerEntry, ...]:
     """Return the entries for one use held by lock `reference`, taken from the offer's own hold if it has one."""
     offer = applied.offer
-    entry = LedgerEntry(
-        "locked", locked.coupon_id, locked.campaign_id, customer_key, order_id, reference, None, locked.uses, 0,
-        locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
-    )  # fmt: skip
+    entry = taken_into_lock(locked, customer_key, order_id, reference)
     if offer.lock is None or offer.locked is None:
         return (entry,)
     return (released(offer.lock, _one(offer.locked), order_id), entry)
 
 
+def taken_into_lock(
+    locked: LockedUse, customer_key: CustomerKey | None, order_id: str | None, reference: str
+) -> LedgerEntry:
+    """Return the entry that puts a use into lock `reference`."""
+    return LedgerEntry(
+        "locked", locked.coupon_id, locked.campaign_id, customer_key=customer_key, order_id=order_id,
+        lock_reference=reference, held_uses=locked.uses, held_minor=locked.discount_minor, currency=locked.currency,
+        lines=locked.lines, counted_at=locked.counted_at,
+    )  # fmt: skip
+
+
 def released(lock: LockState, locked: LockedUse, order_id: str | None = None) -> LedgerEntry:
     """Return the entry that releases what `lock` holds of one coupon."""
     return LedgerEntry(
-        "released", locked.coupon_id, locked.campaign_id, lock.customer_key,
-        lock.order_id if lock.order_id is not None else order_id, lock.lock_reference, None,
-        -locked.uses, 0, -locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
+        "released", locked.coupon_id, locked.campaign_id, customer_key=lock.customer_key,
+        order_id=lock.order_id if lock.order_id is not None else order_id, lock_reference=lock.lock_reference,
+        held_uses=-locked.uses, held_minor=-locked.discount_minor, currency=locked.currency, lines=locked.lines,
+        counted_at=locked.counted_at,
     )  # fmt: skip
 
 
@@ -133,9 +162,15 @@ def drained(
 def _one(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
+    return _uses(locked, 1, locked.one_use_minor)
+
+
+def _uses(locked: LockedUse, uses: int, discount_minor: int) -> LockedUse:
+    """Return some of the uses that a lock holds of one coupon. Lines are known only for all of them."""
     return LockedUse(
-        locked.coupon_id, locked.campaign_id, 1, locked.one_use_minor, locked.currency, (), locked.counted_at
-    )
+        locked.coupon_id, locked.campaign_id, uses=uses, discount_minor=discount_minor, currency=locked.currency,
+        counted_at=locked.counted_at,
+    )  # fmt: skip
 
 
 def _without(
@@ -146,18 +181,8 @@ def _without(
         if locked.coupon_id not in coupon_ids:
             rest.append(locked)
         elif locked.uses > 1:
-            left_minor = locked.discount_minor - locked.one_use_minor
-            rest.append(
-                LockedUse(
-                    locked.coupon_id,
-                    locked.campaign_id,
-                    locked.uses - 1,
-                    left_minor,
-                    locked.currency,
-                    (),
-                    locked.counted_at,
-                )
-            )
-    if rest:
-        return LockChange(lock.lock_reference, "open", lock.customer_key, lock.order_id, lock.expires_at, tuple(rest))
-    return LockChange(lock.lock_reference, emptied, lock.customer_key, order_id, lock.expires_at, ())
+            rest.append(_uses(locked, locked.uses - 1, locked.discount_minor - locked.one_use_minor))
+    return LockChange(
+        lock.lock_reference, "open" if rest else emptied, customer_key=lock.customer_key,
+        order_id=lock.order_id if rest else order_id, expires_at=lock.expires_at, uses=tuple(rest),
+    )  # fmt: skip

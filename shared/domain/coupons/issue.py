@@ -35,19 +35,21 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
         requested += asked
         for given in range(asked):
             supply = state.supplies.get((command.command_id, campaign_id, given))
-            refusal = _refusal(command, campaign_id, state, at, supply, given)
+            refusal = _refusal(command, campaign_id, state, at, supply=supply, given=given)
             if refusal is not None:
                 refused.append(_of_several(refusal, given, asked))
                 break
             if campaign is not None and supply is not None:
                 issued.append(issued_coupon(campaign, supply, at))
-                entries.append(LedgerEntry("issued", supply.coupon_id, campaign_id, customer_key, counted_at=at))
+                entries.append(
+                    LedgerEntry("issued", supply.coupon_id, campaign_id, customer_key=customer_key, counted_at=at)
+                )
     if not command.campaign_ids:
         message = f"No campaign issues a coupon for this {command.cause.type}."
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
     return Verdict(
-        command.command_id, "issued" if issued else "refused" if refused else "unchanged", now, tuple(issued),
-        tuple(refused), requested, customer_key=customer_key, entries=tuple(entries),
+        command.command_id, "issued" if issued else "refused" if refused else "unchanged", now, accepted=tuple(issued),
+        refused=tuple(refused), requested_count=requested, customer_key=customer_key, entries=tuple(entries),
         natural_key=command.natural_key,
     )  # fmt: skip
 
@@ -59,18 +61,18 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
     if coupon is None:
         message = f"There is no coupon {command.code.strip()!r}."
         refused = RefusedCoupon(Reason.NOT_FOUND, message, command.code)
-        return Verdict(command.command_id, "refused", now, refused=(refused,), requested_count=1)
+        return Verdict.all_refused(command.command_id, now, [refused], requested_count=1)
     if coupon.status == "voided":
-        return Verdict(command.command_id, "unchanged", now, requested_count=1)
+        return Verdict.unchanged(command.command_id, now, requested_count=1)
     campaign = state.campaigns.get(coupon.campaign_id)
     kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
     voided = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
-    entry = LedgerEntry("voided", coupon.coupon_id, coupon.campaign_id, coupon.holder_key)
+    entry = LedgerEntry("voided", coupon.coupon_id, coupon.campaign_id, customer_key=coupon.holder_key)
     return Verdict(
         command.command_id,
         "voided",
         now,
-        (voided,),
+        accepted=(voided,),
         requested_count=1,
         customer_key=coupon.holder_key,
         entries=(entry,),
@@ -85,8 +87,8 @@ def _of_several(refusal: RefusedCoupon, given: int, asked: int) -> RefusedCoupon
     return replace(refusal, message=message, details={**refusal.details, "asked": str(asked), "given": str(given)})
 
 
-def _refusal(  # noqa: PLR0917 - private, called once
-    command: IssueCoupons, campaign_id: str, state: State, at: datetime, supply: Supply | None, given: int
+def _refusal(
+    command: IssueCoupons, campaign_id: str, state: State, at: datetime, *, supply: Supply | None, given: int
 ) -> RefusedCoupon | None:
     """Return why the campaign issues no coupon after the first `given`, checked in the order of `Reason`."""
     campaign = state.campaigns.get(campaign_id)

@@ -63,7 +63,13 @@ def request_for_lock(command: LockCoupons, state: State, now: datetime) -> Reque
     """Return the request that the command is judged as."""
     known = state.locks.get(command.lock_reference)
     request = Request(
-        command, state, now, now, state.customers.get(command.command_id), command.order, command.order_id
+        command,
+        state,
+        now,
+        now,
+        state.customers.get(command.command_id),
+        order=command.order,
+        order_id=command.order_id,
     )
     request.replaced = known if known is not None and known.status == "open" else None
     if command.order is not None:
@@ -81,25 +87,23 @@ def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
     if known is None:
         return _lock_refused(command, now, Reason.LOCK_NOT_FOUND, f"There is no lock {reference!r}.")
     if known.status == "released":
-        return Verdict(command.command_id, "unchanged", now, lock_reference=reference)
+        return Verdict.unchanged(command.command_id, now, lock_reference=reference)
     if known.status == "burned":
         return _lock_refused(command, now, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed.")
     if not is_holding(known, now):
         message = f"Lock {reference!r} expired at {known.expires_at.isoformat()}."
         return _lock_refused(command, now, Reason.LOCK_EXPIRED, message)
-    return _close(
-        command, state, now, known, LockChange(reference, "released", known.customer_key, known.order_id, uses=())
-    )
+    change = LockChange(reference, "released", customer_key=known.customer_key, order_id=known.order_id, uses=())
+    return _close(command, state, now, known, change)
 
 
 def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     """Release what a lock holds if it has expired. Any other lock is left unchanged."""
     known = state.locks.get(command.lock_reference)
     if known is None or known.status != "open" or known.expires_at > now:
-        return Verdict(command.command_id, "unchanged", now, lock_reference=command.lock_reference)
-    return _close(
-        command, state, now, known, LockChange(known.lock_reference, "expired", known.customer_key, known.order_id)
-    )
+        return Verdict.unchanged(command.command_id, now, lock_reference=command.lock_reference)
+    change = LockChange(known.lock_reference, "expired", customer_key=known.customer_key, order_id=known.order_id)
+    return _close(command, state, now, known, change)
 
 
 def reference_problem(command: LockCoupons, known: LockState | None, customer_key: str | None) -> RefusedCoupon | None:
@@ -154,14 +158,18 @@ def _open(command: LockCoupons, request: Request, applied: list[AppliedOffer], c
         coupon = one.offer.coupon
         counts = counted_at(one, request.at)
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, 1, one.discount_minor or 0, currency, one.shares, counts
-        )
+            coupon.coupon_id, coupon.campaign_id, uses=1, discount_minor=one.discount_minor or 0, currency=currency,
+            lines=one.shares, counted_at=counts,
+        )  # fmt: skip
         uses.append(locked)
         entries += held(one, customer_key, command.order_id, command.lock_reference, locked)
         accepted_coupons.append(accepted(one))
-    opened = LockChange(command.lock_reference, "open", customer_key, command.order_id, expires_at, tuple(uses))
+    opened = LockChange(
+        command.lock_reference, "open", customer_key=customer_key, order_id=command.order_id, expires_at=expires_at,
+        uses=tuple(uses),
+    )  # fmt: skip
     return Verdict(
-        command.command_id, "locked", request.now, tuple(accepted_coupons), requested_count=count,
+        command.command_id, "locked", request.now, accepted=tuple(accepted_coupons), requested_count=count,
         discount_minor=sum(one.discount_minor or 0 for one in applied), currency=currency, order_id=command.order_id,
         lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
         locks=(*drained(applied, None, "released"), opened),
@@ -178,19 +186,13 @@ def _close(
         code = "" if coupon is None else coupon.code
         accepted_coupons.append(
             AcceptedCoupon(
-                locked.coupon_id,
-                code,
-                locked.campaign_id,
-                kind,
-                value,
-                locked.discount_minor,
-                locked.lines,
-                locked.uses,
+                locked.coupon_id, code, locked.campaign_id, kind, value, discount_minor=locked.discount_minor,
+                lines=locked.lines, uses=locked.uses,
             )
-        )
+        )  # fmt: skip
     outcome: Outcome = "released" if change.status == "released" else "expired"
     return Verdict(
-        command.command_id, outcome, now, tuple(accepted_coupons), requested_count=len(accepted_coupons),
+        command.command_id, outcome, now, accepted=tuple(accepted_coupons), requested_count=len(accepted_coupons),
         order_id=known.order_id, currency=known.uses[0].currency if known.uses else None,
         lock_reference=known.lock_reference,
         expires_at=known.expires_at, customer_key=known.customer_key,
@@ -201,14 +203,12 @@ def _close(
 def _refused(
     command: LockCoupons, now: datetime, refused: list[RefusedCoupon], customer_key: str | None, count: int
 ) -> Verdict:
-    return Verdict(
-        command.command_id, "refused", now, refused=tuple(refused), requested_count=count, order_id=command.order_id,
+    return Verdict.all_refused(
+        command.command_id, now, refused, requested_count=count, order_id=command.order_id,
         lock_reference=command.lock_reference, customer_key=customer_key,
     )  # fmt: skip
 
 
 def _lock_refused(command: ReleaseLock, now: datetime, reason: Reason, message: str) -> Verdict:
-    return Verdict(
-        command.command_id, "refused", now, refused=(RefusedCoupon(reason, message),),
-        lock_reference=command.lock_reference,
-    )  # fmt: skip
+    refused = [RefusedCoupon(reason, message)]
+    return Verdict.all_refused(command.command_id, now, refused, lock_reference=command.lock_reference)

@@ -1,6 +1,6 @@
 """The state that decisions read: loaded once for a batch and updated by `evolve`."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -40,6 +40,7 @@ class ActiveRedemption:
 
     coupon_id: str
     campaign_id: str
+    _: KW_ONLY
     redemption_id: str
     uses: int
     discount_minor: int
@@ -101,6 +102,7 @@ class LockedUse:
 
     coupon_id: str
     campaign_id: str
+    _: KW_ONLY
     uses: int
     discount_minor: int
     currency: str | None = None

@@ -1,16 +1,16 @@
 """Verdicts: the answer to a command, and the ledger entries it causes."""
 
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal, Self
 
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Line
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PartReturn
-from shared.domain.model.value import value
+from shared.domain.model.value import constructor, value
 
 EntryKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
 Outcome = Literal[
@@ -48,6 +48,7 @@ class LedgerEntry:
     kind: EntryKind
     coupon_id: str
     campaign_id: str
+    _: KW_ONLY
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     lock_reference: str | None = None
@@ -87,6 +88,7 @@ class AcceptedCoupon:
     campaign_id: str
     discount_kind: str
     discount_value: str
+    _: KW_ONLY
     discount_minor: int | None = None
     lines: tuple[LineShare, ...] = ()
     uses: int = 1
@@ -125,6 +127,7 @@ class LockChange:
 
     lock_reference: str
     status: Literal["open", "burned", "released", "expired"]
+    _: KW_ONLY
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     expires_at: datetime | None = None
@@ -141,6 +144,7 @@ class OrderChange:
 
     order_id: str
     status: Literal["placed", "paid", "cancelled", "returned"]
+    _: KW_ONLY
     placed_at: datetime | None = None
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
@@ -167,6 +171,7 @@ class Verdict:
     command_id: str
     outcome: Outcome
     decided_at: datetime
+    _: KW_ONLY
     accepted: tuple[AcceptedCoupon, ...] = ()
     refused: tuple[RefusedCoupon, ...] = ()
     requested_count: int = 0
@@ -183,6 +188,48 @@ class Verdict:
     natural_key: str | None = None
     segments: tuple[CustomerKey, tuple[str, ...]] | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @classmethod
+    def unchanged(
+        cls, command_id: str, now: datetime, *, lock_reference: str | None = None, requested_count: int = 0
+    ) -> Self:
+        """Return the verdict on a command that left nothing to do."""
+        return cls(command_id, "unchanged", now, lock_reference=lock_reference, requested_count=requested_count)
+
+    @classmethod
+    def all_refused(
+        cls,
+        command_id: str,
+        now: datetime,
+        refused: Iterable[RefusedCoupon],
+        *,
+        requested_count: int = 0,
+        currency: str | None = None,
+        order_id: str | None = None,
+        lock_reference: str | None = None,
+        customer_key: CustomerKey | None = None,
+        change: OrderChange | None = None,
+    ) -> Self:
+        """Return the verdict on a command that was refused as a whole. `change`: what it changes about its order."""
+        return cls(
+            command_id,
+            "refused",
+            now,
+            refused=tuple(refused),
+            requested_count=requested_count,
+            currency=currency,
+            order_id=order_id,
+            lock_reference=lock_reference,
+            customer_key=customer_key,
+            orders=() if change is None else (change,),
+        )
+
+
+# Every order creates these.
+new_entry: Final = constructor(LedgerEntry)
+new_accepted: Final = constructor(AcceptedCoupon)
+new_order_change: Final = constructor(OrderChange)
+new_verdict: Final = constructor(Verdict)
 
 
 def refuse(

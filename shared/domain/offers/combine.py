@@ -107,7 +107,7 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
     if request.basket is None or len(offers) > EXHAUSTIVE_UP_TO:
         return None
     basket, choice = request.basket.copy(), Choice()
-    stacking = [one.campaign.stacking for one in (*offers, *request.existing)]
+    stacking = [one.campaign.stacking for one in offers] + [one.campaign.stacking for one in request.existing]
     groups = [one.group for one in stacking if one.group is not None]
     most = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
     if len(stacking) > 1 and (most < len(stacking) or len(set(groups)) < len(groups)):

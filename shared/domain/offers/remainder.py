@@ -6,7 +6,7 @@ needs other lines, or units. The amounts are those that `price.price` and `price
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import amount_off
@@ -88,10 +88,7 @@ class Remainder:
         if not discount_minor:
             return self
         if where == SHIPPING_ONLY:
-            return Remainder(
-                self.settled, self.left_minor, self.room_minor, self.shipping_minor - discount_minor,
-                self.pending, self.where, self.amount_minor, self.room_minor_there, self.sums,
-            )  # fmt: skip
+            return replace(self, shipping_minor=self.shipping_minor - discount_minor)
         left, room = self.left_minor - discount_minor, self.room_minor - discount_minor
         amount = room_there = 0
         if where == UNITS:
@@ -100,7 +97,10 @@ class Remainder:
             amount, room_there = self._sums(offer, where)
             amount, room_there = amount - discount_minor, room_there - discount_minor
         pending = (*self.pending, (offer, discount_minor))
-        return Remainder(self.settled, left, room, self.shipping_minor, pending, where, amount, room_there, self.sums)
+        return Remainder(
+            self.settled, left, room, self.shipping_minor, pending, where,
+            amount_minor=amount, room_minor_there=room_there, sums=self.sums,
+        )  # fmt: skip
 
     def _sums(self, offer: ResolvedOffer, where: LineSet) -> tuple[int, int]:
         """Return what is left of the offer's lines, and what earlier requests left of them."""

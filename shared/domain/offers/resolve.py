@@ -21,9 +21,7 @@ from shared.domain.offers.request import Request
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that the request names by its code."""
     lock, locked, others = _own_hold(request, coupon) if coupon.held else (None, None, 0)
-    return ResolvedOffer(
-        code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, others
-    )  # fmt: skip
+    return ResolvedOffer(code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, others)
 
 
 def resolve_locked(

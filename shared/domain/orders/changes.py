@@ -108,10 +108,9 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
             f"At most {MOST_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
         )
     if problem is not None:
-        return Verdict(  # no event is published, because no redemption was refused
-            command.command_id, "refused", now, refused=(RefusedCoupon(Reason.ORDER_MISMATCH, problem),),
-            order_id=command.order_id,
-        )  # fmt: skip
+        refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
+        # No event is published, because no redemption was refused.
+        return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
     if effect == Effect.CLOSE:
         at = max(one.at for one in counting)
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
@@ -119,7 +118,11 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
     if effect == Effect.NOTE or known is None:
         return plain_verdict(command, "recorded", now, change)
-    return _give_shares(command, known, change, _counting(known, noted), counting, state, now)
+    goods, before = goods_of(known), _counting(known, noted)
+    entries = shares(
+        known.redemptions.values(), state.campaigns, goods, order_id=command.order_id, before=before, after=counting
+    )
+    return _shares_given(command, state, now, change, entries)
 
 
 _NEVER_LAST = (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)
@@ -134,16 +137,10 @@ def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tupl
     return tuple([one for one in returns if one.at <= closing])
 
 
-def _give_shares(  # noqa: PLR0917 - private, called once
-    command: ReturnOrder,
-    known: OrderState,
-    change: OrderChange,
-    before: tuple[PartReturn, ...],
-    after: tuple[PartReturn, ...],
-    state: State,
-    now: datetime,
+def _shares_given(
+    command: ReturnOrder, state: State, now: datetime, change: OrderChange, entries: list[LedgerEntry]
 ) -> Verdict:
-    entries = shares(known.redemptions.values(), state.campaigns, goods_of(known), before, after, command.order_id)
+    """Return the verdict on a return in part that gives back the shares in `entries`."""
     if not entries:
         return plain_verdict(command, "recorded", now, change)
     accepted = []
@@ -152,11 +149,12 @@ def _give_shares(  # noqa: PLR0917 - private, called once
         accepted.append(
             AcceptedCoupon(
                 one.coupon_id, "" if coupon is None else coupon.code, one.campaign_id, campaign.discount.kind,
-                campaign.discount.value, -one.used_minor, one.lines, 0, redemption_id=one.redemption_id,
+                campaign.discount.value, discount_minor=-one.used_minor, lines=one.lines, uses=0,
+                redemption_id=one.redemption_id,
             )
         )  # fmt: skip
     return Verdict(
-        command.command_id, "restored", now, tuple(accepted), requested_count=len(accepted),
+        command.command_id, "restored", now, accepted=tuple(accepted), requested_count=len(accepted),
         discount_minor=-sum(one.used_minor for one in entries), currency=entries[0].currency,
         order_id=command.order_id, redemption_id=entries[0].redemption_id, customer_key=entries[0].customer_key,
         entries=tuple(entries), orders=(change,),
@@ -178,14 +176,19 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         accepted = tuple([accepted_use(state, locked, None) for lock in locks for locked in lock.uses])
     first = restored[0] if restored else None
     return Verdict(
-        command.command_id, outcome, now, accepted, requested_count=len(accepted),
+        command.command_id, outcome, now, accepted=accepted, requested_count=len(accepted),
         discount_minor=sum(one.discount_minor or 0 for one in accepted),
         currency=first.currency if first else None if known is None else known.currency,
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
         entries=tuple(entries), orders=(change,),
         locks=tuple(
-            [LockChange(one.lock_reference, "released", one.customer_key, one.order_id, uses=()) for one in locks]
+            [
+                LockChange(
+                    one.lock_reference, "released", customer_key=one.customer_key, order_id=one.order_id, uses=()
+                )
+                for one in locks
+            ]
         ),
     )  # fmt: skip
 
@@ -215,9 +218,10 @@ def _restorable(state: State, known: OrderState | None, cause: str) -> list[Acti
 def _restore(order_id: str, redemption: ActiveRedemption) -> LedgerEntry:
     """Return the entry that takes a redemption back. A coupon that was voided or expired meanwhile stays so."""
     return LedgerEntry(
-        "restored", redemption.coupon_id, redemption.campaign_id, redemption.customer_key, order_id, None,
-        redemption.redemption_id, 0, -redemption.uses, 0, -redemption.discount_minor, redemption.currency, (),
-        redemption.counted_at, redemption.subscription_id,
+        "restored", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+        order_id=order_id, redemption_id=redemption.redemption_id, used_uses=-redemption.uses,
+        used_minor=-redemption.discount_minor, currency=redemption.currency, counted_at=redemption.counted_at,
+        subscription_id=redemption.subscription_id,
     )  # fmt: skip
 
 

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted_use
+from shared.domain.coupons.entries import accepted_use, burned_from_hold
 from shared.domain.model.commands import PayOrder
 from shared.domain.model.ids import redemption_id
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockState, OrderState, State, order_hold
-from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict
+from shared.domain.model.verdicts import LockChange, OrderChange, RefusedCoupon, Verdict
 from shared.domain.orders.changes import plain_verdict
 from shared.domain.orders.life_cycle import Effect, effect_of, is_closed, paying_event, phase_of
 from shared.domain.orders.returns import active_redemption, goods_of, shares
@@ -48,24 +48,21 @@ def _burn_hold(
     command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, asked: int
 ) -> Verdict:
     redemption = redemption_id(command.command_id)
-    entries = tuple(
-        [
-            LedgerEntry(
-                "burned", locked.coupon_id, locked.campaign_id, hold.customer_key, command.order_id,
-                hold.lock_reference, redemption, -locked.uses, locked.uses, -locked.discount_minor,
-                locked.discount_minor, locked.currency, locked.lines, locked.counted_at, locked.subscription_id,
-            )
-            for locked in hold.uses
-        ]
-    )  # fmt: skip
+    entries = tuple([burned_from_hold(hold, locked, command.order_id, redemption) for locked in hold.uses])
     known = state.orders.get(command.order_id)
     if known is not None and known.returns:
         burned_now = map(active_redemption, entries)
-        entries += tuple(shares(burned_now, state.campaigns, goods_of(known), (), known.returns, command.order_id))
+        goods = goods_of(known)
+        entries += tuple(
+            shares(burned_now, state.campaigns, goods, order_id=command.order_id, before=(), after=known.returns)
+        )
     accepted = tuple([accepted_use(state, locked, None) for locked in hold.uses])
-    burned = LockChange(hold.lock_reference, "burned", hold.customer_key, command.order_id, hold.expires_at, ())
+    burned = LockChange(
+        hold.lock_reference, "burned", customer_key=hold.customer_key, order_id=command.order_id,
+        expires_at=hold.expires_at, uses=(),
+    )  # fmt: skip
     return Verdict(
-        command.command_id, "redeemed", now, accepted, requested_count=max(asked, len(accepted)),
+        command.command_id, "redeemed", now, accepted=accepted, requested_count=max(asked, len(accepted)),
         discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
         order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, entries=entries,
         locks=(burned,), orders=() if change is None else (change,),
@@ -91,11 +88,11 @@ def _hold_expired(
                 Reason.LOCK_EXPIRED, message, code, locked.coupon_id, locked.campaign_id, {"expired_at": until}
             )
         )
-    return Verdict(
-        command.command_id, "refused", now,
-        refused=tuple(refused) or (RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until}),),
+    return Verdict.all_refused(
+        command.command_id, now,
+        refused or [RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until})],
         requested_count=max(asked, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
-        customer_key=hold.customer_key, orders=(change,),
+        customer_key=hold.customer_key, change=change,
     )  # fmt: skip
 
 

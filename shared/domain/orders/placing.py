@@ -27,7 +27,7 @@ from shared.domain.model.state import (
     is_holding,
     order_hold,
 )
-from shared.domain.model.verdicts import OrderChange, RefusedCoupon
+from shared.domain.model.verdicts import OrderChange, RefusedCoupon, new_order_change
 from shared.domain.offers.basket import basket_of
 from shared.domain.offers.judge import judge, judge_locked, judge_recurring
 from shared.domain.offers.offer import ResolvedOffer
@@ -96,10 +96,10 @@ def placing_change(
         if known.returns:
             returns = parts_for(command, known, now, placed_again=placed_again)
     if not command.priced:
-        return OrderChange(order.order_id, status, placed_at, customer_key=customer_key, returns=returns)
-    return OrderChange(
-        order.order_id, status, placed_at, None, None, None, None, customer_key, order.currency, order.amount_minor,
-        None, order.lines, returns,
+        return OrderChange(order.order_id, status, placed_at=placed_at, customer_key=customer_key, returns=returns)
+    return new_order_change(
+        order.order_id, status, placed_at=placed_at, customer_key=customer_key, currency=order.currency,
+        amount_minor=order.amount_minor, lines=order.lines, returns=returns,
     )  # fmt: skip
 
 
@@ -116,11 +116,11 @@ class Placing:
     """
 
     request: Request
-    known: OrderState | None
-    hold: LockState | None
     effect: Effect
-    placed_again: bool
-    all_returned: bool
+    known: OrderState | None = None
+    hold: LockState | None = None
+    placed_again: bool = False
+    all_returned: bool = False
 
 
 _FIRST_PLACING = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
@@ -133,7 +133,7 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     before = state.orders.get(order.order_id)
     hold = state.locks.get(order_hold(order.order_id))
     if before is None and hold is None:
-        return Placing(_request(command, state, now, None, None), None, None, _FIRST_PLACING, False, False)
+        return Placing(_request(command, state, now, None, None), _FIRST_PLACING)
     known = before if before is None or not before.returns else _all_back_before(command, before, now)
     event = placing_event(known, order.placed_at or command.at or now)
     effect = effect_of(phase_of(known, hold, now), event)
@@ -142,7 +142,10 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
         request.closed_at, request.closed_as = last_closing(known), known.status
-    return Placing(request, known, hold, effect, event == OrderEvent.PLACED_AGAIN, known is not before)
+    return Placing(
+        request, effect, known, hold,
+        placed_again=event == OrderEvent.PLACED_AGAIN, all_returned=known is not before,
+    )  # fmt: skip
 
 
 def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
@@ -165,7 +168,8 @@ def _request(
     customer_key = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         customer_key = hold.customer_key  # the order's customer until it is paid
-    request = Request(command, state, now, at, customer_key, order if command.priced else None, order.order_id)
+    request = Request(command, state, now, at, customer_key)
+    request.order_id = order.order_id
     earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None:
         # A partial return doesn't make room for another coupon: the full discount was taken off.
@@ -179,7 +183,7 @@ def _request(
         request.existing = existing_coupons(state, earlier)
         earlier = [one for one in earlier if one.currency == order.currency]
     if command.priced:
-        request.basket = basket_of(order, earlier)
+        request.order, request.basket = order, basket_of(order, earlier)
     return request
 
 

@@ -15,6 +15,7 @@ from shared.domain.coupons.entries import (
     held,
     released,
     subscription_of,
+    taken_into_lock,
     uses_of,
 )
 from shared.domain.model.clock import later
@@ -29,6 +30,7 @@ from shared.domain.model.verdicts import (
     Outcome,
     RefusedCoupon,
     Verdict,
+    new_verdict,
 )
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
@@ -69,10 +71,10 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if len(refused) > 1:
         refused = sorted_refusals(refused)
     if not applied:
-        return Verdict(
-            command.command_id, "refused", now, (), tuple(refused), command.named or len(refused), 0, order.currency,
-            order.order_id, None, command.lock_reference, None, request.customer_key, (), (),
-            () if change is None else (change,),
+        return Verdict.all_refused(
+            command.command_id, now, refused, requested_count=command.named or len(refused), currency=order.currency,
+            order_id=order.order_id, lock_reference=command.lock_reference, customer_key=request.customer_key,
+            change=change,
         )  # fmt: skip
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
         return _hold(command, request, applied, refused, change)
@@ -130,14 +132,16 @@ def _burn(
     if placing.known is not None and placing.known.returns:  # parts were returned before these coupons are burned
         returns = parts_for(command, placing.known, request.now, placed_again=placing.placed_again)
         burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
+        goods = _goods(request, change)
         entries += tuple(
-            shares(burned_now, request.state.campaigns, _goods(request, change), (), returns, order.order_id)
+            shares(burned_now, request.state.campaigns, goods, order_id=order.order_id, before=(), after=returns)
         )
-    return Verdict(
-        command.command_id, "redeemed", request.now, tuple(accepted_coupons), tuple(refused),
-        command.named or len(applied) + len(refused), total, order.currency, order.order_id, redemption,
-        command.lock_reference, None, customer_key, entries, tuple(drained(applied, order.order_id)) if locked else (),
-        () if change is None else (change,),
+    return new_verdict(
+        command.command_id, "redeemed", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
+        requested_count=command.named or len(applied) + len(refused), discount_minor=total, currency=order.currency,
+        order_id=order.order_id, redemption_id=redemption, lock_reference=command.lock_reference,
+        customer_key=customer_key, entries=entries, locks=tuple(drained(applied, order.order_id)) if locked else (),
+        orders=() if change is None else (change,),
     )  # fmt: skip
 
 
@@ -162,28 +166,29 @@ def _hold(
         discount = one.discount_minor or 0
         coupon = one.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses_of(one.offer), discount, order.currency, one.shares,
-            counted_at(one, request.at), subscription_of(one.offer, order),
+            coupon.coupon_id, coupon.campaign_id, uses=uses_of(one.offer), discount_minor=discount,
+            currency=order.currency, lines=one.shares, counted_at=counted_at(one, request.at),
+            subscription_id=subscription_of(one.offer, order),
         )  # fmt: skip
         uses.append(locked)
         entries += held(one, customer_key, order.order_id, reference, locked)
         accepted_coupons.append(accepted(one))
         total += discount
     noted = OrderChange(
-        order.order_id, "placed" if change is None else change.status, None if change is None else change.placed_at,
+        order.order_id, "placed" if change is None else change.status,
+        placed_at=None if change is None else change.placed_at,
         customer=command.customer, customer_key=customer_key, currency=order.currency if command.priced else None,
         amount_minor=order.amount_minor if command.priced else None, requested_count=asked,
         lines=order.lines if command.priced else None, returns=None if change is None else change.returns,
     )  # fmt: skip
+    hold = LockChange(
+        reference, "open", customer_key=customer_key, order_id=order.order_id, expires_at=expires_at, uses=tuple(uses)
+    )
     return Verdict(
-        command.command_id, "held", request.now, tuple(accepted_coupons), tuple(refused),
-        len(applied) + len(refused), total, order.currency, order.order_id, None, reference, expires_at, customer_key,
-        tuple(entries),
-        (
-            *drained(applied, order.order_id),
-            LockChange(reference, "open", customer_key, order.order_id, expires_at, tuple(uses)),
-        ),
-        (noted,),
+        command.command_id, "held", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
+        requested_count=len(applied) + len(refused), discount_minor=total, currency=order.currency,
+        order_id=order.order_id, lock_reference=reference, expires_at=expires_at, customer_key=customer_key,
+        entries=tuple(entries), locks=(*drained(applied, order.order_id), hold), orders=(noted,),
     )  # fmt: skip
 
 
@@ -199,10 +204,5 @@ def _held_before(
     if before.customer_key != customer_key:  # a guest order now names its customer, who takes over the hold
         for locked in before.uses:
             entries.append(released(before, locked))
-            entries.append(
-                LedgerEntry(
-                    "locked", locked.coupon_id, locked.campaign_id, customer_key, order_id, before.lock_reference, None,
-                    locked.uses, 0, locked.discount_minor, 0, locked.currency, locked.lines, locked.counted_at,
-                )
-            )  # fmt: skip
+            entries.append(taken_into_lock(locked, customer_key, order_id, before.lock_reference))
     return list(before.uses), entries

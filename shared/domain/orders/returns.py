@@ -114,13 +114,14 @@ def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
     return back.amount_minor + worth >= goods.amount_minor
 
 
-def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
+def shares(
     redemptions: Iterable[ActiveRedemption],
     campaigns: dict[str, Campaign],
     goods: Goods,
+    *,
+    order_id: str,
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
-    order_id: str,
 ) -> list[LedgerEntry]:
     """Return entries that give back the difference between `after` and `before`, where campaigns restore on returns.
 
@@ -138,8 +139,9 @@ def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
             entries.append(
                 LedgerEntry(
-                    "returned", one.coupon_id, one.campaign_id, one.customer_key, order_id, None, one.redemption_id,
-                    0, 0, 0, -minor, one.currency, _at_most(parts, minor), one.counted_at, one.subscription_id,
+                    "returned", one.coupon_id, one.campaign_id, customer_key=one.customer_key, order_id=order_id,
+                    redemption_id=one.redemption_id, used_minor=-minor, currency=one.currency,
+                    lines=_at_most(parts, minor), counted_at=one.counted_at, subscription_id=one.subscription_id,
                 )
             )  # fmt: skip
     return entries
@@ -148,9 +150,10 @@ def shares(  # noqa: PLR0917 - all of it is needed, and all of different types
 def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     """Return the redemption that a burned coupon creates on its order."""
     return ActiveRedemption(
-        burned.coupon_id, burned.campaign_id, burned.redemption_id or "", burned.used_uses, burned.used_minor,
-        burned.currency, burned.customer_key, burned.lines, burned.used_minor, burned.counted_at,
-        burned.subscription_id,
+        burned.coupon_id, burned.campaign_id, redemption_id=burned.redemption_id or "", uses=burned.used_uses,
+        discount_minor=burned.used_minor, currency=burned.currency, customer_key=burned.customer_key,
+        lines=burned.lines, burned_minor=burned.used_minor, counted_at=burned.counted_at,
+        subscription_id=burned.subscription_id,
     )  # fmt: skip
 
 

@@ -148,11 +148,12 @@ async def delete(request: Request, gateway: Here, _: CanRedeem, lock: Name) -> R
 
 
 @router.post(f"{BASE}/coupons/{{code}}/validate")
-async def validate(  # noqa: PLR0917 - FastAPI reads them by name
+async def validate(
     request: Request,
     code: Name,
     gateway: Here,
     caller: CanValidate,
+    *,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
     lock: Annotated[bool | None, Query()] = None,
     lockDuration: Annotated[int | None, Query(ge=1, le=MAX_LOCK_SECONDS // 60)] = None,  # noqa: N803
@@ -166,8 +167,8 @@ async def validate(  # noqa: PLR0917 - FastAPI reads them by name
         command_id,
         lock_reference(command_id),
         (code,),
-        seconds,
-        body.command_customer,
+        lock_seconds=seconds,
+        customer=body.command_customer,
         channel=CHANNEL,
         validation_code=body.pin,
     )

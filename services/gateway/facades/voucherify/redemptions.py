@@ -141,9 +141,10 @@ async def roll_back_all(
 
 
 @router.get("/v1/redemptions")
-async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
+async def list_redemptions(
     gateway: Here,
     _: CanRead,
+    *,
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
@@ -158,7 +159,7 @@ async def list_redemptions(  # noqa: PLR0917 - FastAPI reads them by name
         holder = None
         if customer is not None:
             holder = await listing.customer_key(connection, names_of(customer))
-        wanted = Filter(outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
+        wanted = Filter(outcome=outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
         known = customer is None or holder is not None
         found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []
     listed = [_listed(one) for one in found[limit * (page - 1) : limit * page]]

@@ -1,6 +1,6 @@
 -- The next chunk of webhook attempts, with the errors that may name the person.
 SELECT delivery_id, attempt,
-    CASE WHEN attempted_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(error, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
+    CASE WHEN attempted_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR error ~ ANY($3::text[]))
          THEN error END AS text
 FROM webhook_attempts
 WHERE (delivery_id, attempt) > ($5, $6)

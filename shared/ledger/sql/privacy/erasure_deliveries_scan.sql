@@ -2,7 +2,7 @@
 -- not of the row, because the notifier may lag. An earlier erasure's own event must reach its readers unchanged.
 SELECT delivery_id,
     CASE WHEN type <> 'customer.erased' AND $4::timestamptz IS NOT NULL AND (lower(payload) LIKE ANY($2::text[])
-                                               OR (cardinality($3::text[]) > 0 AND regexp_replace(payload, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
+                                               OR payload ~ ANY($3::text[]))
          THEN payload END AS text
 FROM (SELECT * FROM webhook_deliveries WHERE delivery_id > $5 ORDER BY delivery_id LIMIT $1) AS piece
 ORDER BY delivery_id

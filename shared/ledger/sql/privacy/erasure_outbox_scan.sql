@@ -2,7 +2,7 @@
 -- An earlier erasure's own event must reach its readers unchanged.
 SELECT position,
     CASE WHEN type <> 'customer.erased' AND (time <= $4 OR type = 'coupon.redemption_notified') AND (lower(data::text) LIKE ANY($2::text[])
-                              OR (cardinality($3::text[]) > 0 AND regexp_replace(data::text, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
+                              OR data::text ~ ANY($3::text[]))
          THEN data::text END AS text,
     key, subject, topic, time
 FROM (SELECT * FROM outbox WHERE position > $5 ORDER BY position LIMIT $1) AS piece

@@ -1,6 +1,6 @@
 -- The next chunk of requests to external sources, with the errors that may name the person.
 SELECT command_id, campaign_id,
-    CASE WHEN asked_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR (cardinality($3::text[]) > 0 AND regexp_replace(error, '[^0-9]', '', 'g') LIKE ANY($3::text[])))
+    CASE WHEN asked_at <= $4 AND (lower(error) LIKE ANY($2::text[]) OR error ~ ANY($3::text[]))
          THEN error END AS text
 FROM external_requests
 WHERE (command_id, campaign_id) > ($5, $6)
