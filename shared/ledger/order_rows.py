@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 import asyncpg
 import orjson
 
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.state import OrderState, PartReturn
 from shared.domain.orders.placing import lines_of
@@ -50,8 +63,13 @@ def first_event_of(command: Command, customer_key: CustomerKey | None) -> tuple[
             return (command.order_id, "returned", None, None, None, None, command.at, None, None, ())
         case ReturnOrder() if command.lines or command.amount is not None:
             return (command.order_id, "placed", None, None, None, None, None, None, None, ())
-        case _:
+        case (
+            ReturnOrder() | LockCoupons() | ReleaseLock() | ExpireLock()
+            | IssueCoupons() | CreateCoupons() | VoidCoupon() | RecordCustomer()
+        ):  # fmt: skip
             return None
+        case _:
+            assert_never(command)
 
 
 def insert_columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
