@@ -26,19 +26,9 @@ def customer_reference(customer: Customer) -> CustomerReferenceData:
     return {"customer_id": customer.customer_id, "email": customer.email, "mobile": customer.mobile}
 
 
-def customer_or_none(customer: Customer | None) -> CustomerReferenceData | None:
-    """Return the customer's identifiers, or None for an order without a customer."""
-    return None if customer is None else customer_reference(customer)
-
-
 def money(minor: int | None, currency: str | None) -> str | None:
     """Return an amount, or None if it or its currency is unknown."""
     return None if minor is None or currency is None else format_minor(minor, currency)
-
-
-def amount(minor: int | None, currency: str | None) -> str:
-    """Return an amount of a redemption, which always has an amount and a currency."""
-    return money(minor, currency) or ""
 
 
 def message_of(refused: RefusedCoupon) -> str:
@@ -65,13 +55,16 @@ def issued_discount(coupon: AcceptedCoupon, campaign: Campaign) -> DiscountData:
 
 def redeemed_coupon(coupon: AcceptedCoupon, currency: str) -> RedeemedCouponData:
     """Return a coupon that was used on an order."""
+    shares = coupon.lines
+    if coupon.benefit is not None:
+        shares = tuple([share for share in shares if share[0] != SHIPPING])
     applied: RedeemedCouponData = {
         "coupon_id": coupon.coupon_id,
         "code": coupon.code or None,
         "campaign_id": coupon.campaign_id,
         "discount": {"kind": coupon.discount_kind, "value": coupon.discount_value},
-        "discount_amount": amount(coupon.discount_minor, currency),
-        "lines": line_discounts(coupon.lines, currency),
+        "discount_amount": format_minor(coupon.discount_minor or 0, currency),
+        "lines": line_discounts(shares, currency),
     }
     if coupon.benefit is not None:
         _add_benefit(applied, coupon, coupon.benefit, currency)
@@ -82,7 +75,6 @@ def redeemed_coupon(coupon: AcceptedCoupon, currency: str) -> RedeemedCouponData
 
 def _add_benefit(applied: RedeemedCouponData, coupon: AcceptedCoupon, benefit: Benefit, currency: str) -> None:
     """Add a benefit that isn't a discount on goods: a discount on shipping, a free product, or a payload."""
-    applied["lines"] = line_discounts([share for share in coupon.lines if share[0] != SHIPPING], currency)
     if KINDS[coupon.discount_kind].takes_from == "shipping":
         applied["shipping_discount_amount"] = format_minor(benefit.shipping_minor, currency)
     if benefit.product_id is not None:
@@ -92,9 +84,9 @@ def _add_benefit(applied: RedeemedCouponData, coupon: AcceptedCoupon, benefit: B
         applied["discount"]["payload"] = benefit.payload
 
 
-def line_discounts(lines: Iterable[LineShare], currency: str | None) -> list[LineDiscountData]:
+def line_discounts(lines: Iterable[LineShare], currency: str) -> list[LineDiscountData]:
     """Return the shares of lines."""
-    return [{"line_id": line_id, "discount_amount": amount(minor, currency)} for line_id, minor in lines]
+    return [{"line_id": line_id, "discount_amount": format_minor(minor, currency)} for line_id, minor in lines]
 
 
 def refused_coupon(coupon: RefusedCoupon) -> RefusedCouponData:
@@ -120,15 +112,15 @@ def locked_coupon(coupon: AcceptedCoupon, currency: str | None) -> LockedCouponD
 
 
 def restored_coupon(entry: LedgerEntry, state: State) -> RestoredCouponData:
-    """Return the uses and the discount that a restore takes back."""
+    """Return the uses and the discount that a restore takes back. Entries of redemptions always have a currency."""
     data: RestoredCouponData = {
         "coupon_id": entry.coupon_id,
         "code": coupon_code(entry, state),
         "campaign_id": entry.campaign_id,
         "uses": -entry.used_uses,
-        "discount_amount": amount(-entry.used_minor, entry.currency),
+        "discount_amount": money(-entry.used_minor, entry.currency) or "",
     }
-    if entry.lines:
+    if entry.lines and entry.currency is not None:
         data["lines"] = line_discounts(entry.lines, entry.currency)
     return data
 

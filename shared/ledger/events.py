@@ -47,7 +47,6 @@ from shared.ledger.event_data import (
 )
 from shared.ledger.event_parts import (
     coupon_code,
-    customer_or_none,
     customer_reference,
     issued_discount,
     locked_coupon,
@@ -204,7 +203,7 @@ def _judged(  # noqa: PLR0917 - private, called twice
         return  # an order that is only recorded may have an invalid currency
     common: JudgedOrderData = {
         "order_id": order_id,
-        "customer": customer_or_none(customer),
+        "customer": None if customer is None else customer_reference(customer),
         "requested_count": verdict.requested_count,
         "order_amount": format_minor(amount_minor, currency),
         "currency": currency,
@@ -259,7 +258,7 @@ def _locked(
         data: CouponLockedData = {
             "lock_reference": verdict.lock_reference or "",
             "coupons": [locked_coupon(coupon, currency)],
-            "customer": customer_or_none(customer),
+            "customer": None if customer is None else customer_reference(customer),
             "order_id": order_id,
             "expires_at": verdict.expires_at,
         }
@@ -291,11 +290,9 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
             "restored_at": verdict.decided_at,
         }
         yield NewEvent("coupon.redemption_restored", order_id, data)
-    outcomes = {change.lock_reference: change.status for change in verdict.locks}
     for entry in verdict.entries:
         if entry.kind == "released":
-            expired = outcomes.get(entry.lock_reference or "") == "expired"
-            yield _lock_ended(entry, verdict, state, expired=expired)
+            yield _lock_ended(entry, verdict, state)
         elif entry.kind == "voided":
             voided: CouponVoidedData = {
                 "coupon_id": entry.coupon_id,
@@ -306,10 +303,11 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
             yield NewEvent("coupon.voided", entry.coupon_id, voided)
 
 
-def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State, *, expired: bool) -> NewEvent:
+def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
     lock_reference = entry.lock_reference or ""
     coupon = released_coupon(entry, state)
-    if expired:
+    outcomes = {change.lock_reference: change.status for change in verdict.locks}
+    if outcomes.get(lock_reference) == "expired":
         expiry: CouponLockExpiredData = {
             "lock_reference": lock_reference,
             "coupons": [coupon],
