@@ -61,8 +61,7 @@ class MemoryLedger:
         """Decide the commands one after another and return the events they publish."""
         events = self._expire(now) if commands else []
         for command in commands:
-            customer: Customer | None = getattr(command, "customer", None)
-            customer_key = self._customer_key(customer)
+            customer_key = self._customer_key(command.customer)
             self.state.customers[command.command_id] = customer_key
             if customer_key is not None and isinstance(command, RedeemCoupons):
                 self.state.orders_of.setdefault(customer_key, set())

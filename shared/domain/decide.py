@@ -8,10 +8,9 @@ The commands of a batch are decided in sequence on one state, and each verdict i
 result is the same as if each command ran on its own.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import assert_never
 
 from shared.domain.coupons.create import create
 from shared.domain.coupons.issue import issue, void
@@ -31,7 +30,6 @@ from shared.domain.model.commands import (
     ReturnOrder,
     VoidCoupon,
 )
-from shared.domain.model.customer import Customer
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.domain.orders.changes import cancel, return_order
@@ -42,36 +40,48 @@ from shared.domain.tenancy import state_for_caller, verdict_for_caller
 __all__ = ["decide", "evolve"]
 
 
-def _note(command: RecordCustomer, state: State, now: datetime) -> Verdict:
-    """Record the facts that the command states about the customer."""
-    return Verdict(command.command_id, "recorded", now, customer_key=state.customers.get(command.command_id))
-
-
-_DECISIONS: dict[type, Callable[[Any, State, datetime], Verdict]] = {
-    IssueCoupons: issue,
-    RedeemCoupons: redeem,
-    PayOrder: pay,
-    CancelOrder: cancel,
-    ReturnOrder: return_order,
-    LockCoupons: lock,
-    ReleaseLock: release,
-    ExpireLock: expire,
-    VoidCoupon: void,
-    RecordCustomer: _note,
-    CreateCoupons: create,
-}
-
-
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """Return the verdict on `command` for `state` at `now` (the database's time, UTC)."""
-    verdict = verdict_for_caller(
-        command, state, _DECISIONS[type(command)](command, state_for_caller(command, state), now)
-    )
+    verdict = verdict_for_caller(command, state, _decide(command, state_for_caller(command, state), now))
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
-    customer: Customer | None = getattr(command, "customer", None)
+    customer = command.customer
     if customer is not None and customer.segments is not None:
         # The customer's segments are recorded even if the command is refused.
         customer_key = state.customers.get(command.command_id)
         verdict = verdict if customer_key is None else replace(verdict, segments=(customer_key, customer.segments))
     return verdict
+
+
+def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one a command
+    """Return the verdict. Frequent commands come first, because the cases are tried in order."""
+    match command:
+        case RedeemCoupons():
+            return redeem(command, state, now)
+        case IssueCoupons():
+            return issue(command, state, now)
+        case PayOrder():
+            return pay(command, state, now)
+        case LockCoupons():
+            return lock(command, state, now)
+        case ReleaseLock():
+            return release(command, state, now)
+        case ExpireLock():
+            return expire(command, state, now)
+        case CancelOrder():
+            return cancel(command, state, now)
+        case ReturnOrder():
+            return return_order(command, state, now)
+        case RecordCustomer():
+            return _record_customer(command, state, now)
+        case CreateCoupons():
+            return create(command, state, now)
+        case VoidCoupon():
+            return void(command, state, now)
+        case _:
+            assert_never(command)
+
+
+def _record_customer(command: RecordCustomer, state: State, now: datetime) -> Verdict:
+    """Return the verdict that records what the command states about the customer."""
+    return Verdict(command.command_id, "recorded", now, customer_key=state.customers.get(command.command_id))

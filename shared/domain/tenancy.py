@@ -23,19 +23,10 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, State
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 
-Groups = frozenset[str] | None
-"""None: not limited to groups."""
-
-
-def groups_of(command: Command) -> Groups:
-    """Return the groups that the command's caller is limited to."""
-    groups: Groups = getattr(command, "groups", None)
-    return groups
-
 
 def state_for_caller(command: Command, state: State) -> State:
     """Return the state without what is hidden from the caller of `command`."""
-    groups = groups_of(command)
+    groups = command.groups
     if groups is None:
         return state
     if isinstance(command, IssueCoupons | CreateCoupons):
@@ -60,7 +51,7 @@ def state_for_caller(command: Command, state: State) -> State:
 
 def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verdict:
     """Return the verdict for the caller of `command`: it names nothing of other groups and changes nothing there."""
-    groups = groups_of(command)
+    groups = command.groups
     if groups is None:
         return verdict
     if isinstance(command, CancelOrder | ReturnOrder):

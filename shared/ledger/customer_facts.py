@@ -54,7 +54,7 @@ async def load_customers(
 def _with_segments(state: State, commands: Sequence[Command]) -> Iterable[CustomerKey]:
     """Yield the keys of customers whose segments a command reports."""
     for command in commands:
-        customer = getattr(command, "customer", None)
+        customer = command.customer
         key = state.customers.get(command.command_id)
         if key is not None and customer is not None and customer.segments is not None:
             yield key

@@ -26,6 +26,7 @@ from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import UNAVAILABLE, Connection, Pool
 from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_after
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
+from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
 from shared.ledger.traces import Traces
@@ -259,19 +260,20 @@ def _events(target: Target, coupon_ids: list[str], now: datetime) -> list[Outbox
             source=SOURCE,
             subject=customer_id or target.pseudonym,
             time=now,
-            data=orjson.dumps(
-                {
-                    "erasure_id": target.erasure_id,
-                    "pseudonym": target.pseudonym,
-                    "customer_id": customer_id,
-                    "coupon_ids": coupon_ids,
-                    "erased_at": now.astimezone(UTC),
-                },
-                option=orjson.OPT_UTC_Z,
-            ).decode(),
+            data=orjson.dumps(_data(target, customer_id, coupon_ids, now), option=orjson.OPT_UTC_Z).decode(),
         )
         for number, customer_id in enumerate(target.customer_ids or [None])
     ]
+
+
+def _data(target: Target, customer_id: str | None, coupon_ids: list[str], now: datetime) -> CustomerErasedData:
+    return {
+        "erasure_id": target.erasure_id,
+        "pseudonym": target.pseudonym,
+        "customer_id": customer_id,
+        "coupon_ids": coupon_ids,
+        "erased_at": now.astimezone(UTC),
+    }
 
 
 async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:

@@ -6,10 +6,23 @@ Totals of a cap's periods are in `shared.ledger.period_metering`.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons, RedeemCoupons, VoidCoupon
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import Meter, MeterKey, State, order_hold
@@ -56,25 +69,36 @@ def _named_by(
     command: Command, state: State, of_order: CustomerKeys, of_lock: CustomerKeys
 ) -> tuple[Iterable[str], set[CustomerKey | None]]:
     """Return the campaigns of the coupons that a command names or issues, and the customers they may count for."""
-    if isinstance(command, RedeemCoupons | LockCoupons):
-        keys = set(map(code_key, command.codes))
-        found = (state.coupon_ids.get(key) for key in keys)
-        campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
-        campaign_ids.update(  # a code that this batch issues first
-            campaign_id for (_, campaign_id, _), supply in state.supplies.items() if code_key(supply.code or "") in keys
-        )
-        order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
-        return campaign_ids, of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
-    if isinstance(command, IssueCoupons):
-        return command.campaign_ids, {state.customers[command.command_id]}
-    if isinstance(command, CreateCoupons):
-        return (command.campaign_id,), {None}
-    if isinstance(command, VoidCoupon):
-        coupon_id = state.coupon_ids.get(code_key(command.code))
-        if coupon_id is not None:
+    match command:
+        case RedeemCoupons() | LockCoupons():
+            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+            customer_keys = of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
+            return _campaigns_of_codes(command.codes, state), customer_keys
+        case IssueCoupons():
+            return command.campaign_ids, {state.customers[command.command_id]}
+        case CreateCoupons():
+            return (command.campaign_id,), {None}
+        case VoidCoupon():
+            coupon_id = state.coupon_ids.get(code_key(command.code))
+            if coupon_id is None:
+                return (), set()
             coupon = state.coupons[coupon_id]
             return {coupon.campaign_id}, {coupon.holder_key}
-    return (), set()
+        case PayOrder() | CancelOrder() | ReturnOrder() | ReleaseLock() | ExpireLock() | RecordCustomer():
+            return (), set()
+        case _:
+            assert_never(command)
+
+
+def _campaigns_of_codes(codes: Iterable[str], state: State) -> set[str]:
+    """Return the campaigns of existing codes, and of codes that this batch issues first."""
+    keys = set(map(code_key, codes))
+    found = (state.coupon_ids.get(key) for key in keys)
+    campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
+    campaign_ids.update(
+        campaign_id for (_, campaign_id, _), supply in state.supplies.items() if code_key(supply.code or "") in keys
+    )
+    return campaign_ids
 
 
 def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
@@ -86,7 +110,7 @@ def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterato
     of_order, of_lock = _customers(state, commands)
     for command in commands:
         campaign_ids, customer_keys = _named_by(command, state, of_order, of_lock)
-        at = getattr(command, "at", None) or now
+        at = command.at or now
         for campaign_id in campaign_ids:
             for customer_key in customer_keys:
                 yield campaign_id, customer_key, min(at, now)

@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import asyncpg
 import orjson
 
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
 from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
@@ -81,8 +94,13 @@ def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstR
             return FirstRow(command.order_id, "returned", returned_at=command.at)
         case ReturnOrder() if command.lines or command.amount is not None:
             return FirstRow(command.order_id, "placed")
-        case _:
+        case (
+            ReturnOrder() | LockCoupons() | ReleaseLock() | ExpireLock()
+            | IssueCoupons() | CreateCoupons() | VoidCoupon() | RecordCustomer()
+        ):  # fmt: skip
             return None
+        case _:
+            assert_never(command)
 
 
 def _with_costs(row: FirstRow, order: Order) -> FirstRow:

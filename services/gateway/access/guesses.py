@@ -13,13 +13,26 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, Token
-from typing import Final
+from typing import Final, assert_never
 
 import asyncpg
 
 from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
-from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon
@@ -45,20 +58,34 @@ _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
 
 def names_in(command: Command) -> tuple[tuple[str, ...], int]:
     """Return the codes that a command looks up, and the number of its other secrets: a lock reference, a PIN."""
-    if isinstance(command, RedeemCoupons):
-        return command.codes, int(command.lock_reference is not None) + int(command.validation_code is not None)
-    if isinstance(command, LockCoupons):
-        return command.codes, int(command.validation_code is not None)
-    if isinstance(command, VoidCoupon):
-        return (command.code,), 0
-    return (), int(isinstance(command, ReleaseLock))
+    match command:
+        case RedeemCoupons():
+            return command.codes, int(command.lock_reference is not None) + int(command.validation_code is not None)
+        case LockCoupons():
+            return command.codes, int(command.validation_code is not None)
+        case VoidCoupon():
+            return (command.code,), 0
+        case ReleaseLock():
+            return (), 1
+        case (
+            IssueCoupons() | CreateCoupons() | PayOrder() | CancelOrder() | ReturnOrder() | ExpireLock()
+            | RecordCustomer()
+        ):  # fmt: skip
+            return (), 0
+        case _:
+            assert_never(command)
+
+
+def has_validation_code(command: Command) -> bool:
+    """Return whether a PIN was sent with the command's codes."""
+    return isinstance(command, RedeemCoupons | LockCoupons) and command.validation_code is not None
 
 
 def count_unknown(command: Command, refused: Iterable[RefusedCoupon]) -> int:
     """Return how many guesses of a command were wrong. A wrong validation code counts if one was sent."""
-    has_validation_code = getattr(command, "validation_code", None) is not None
+    has_code = has_validation_code(command)
     return sum(
-        one.reason in UNKNOWN or (has_validation_code and one.reason is Reason.VALIDATION_CODE_MISMATCH)
+        one.reason in UNKNOWN or (has_code and one.reason is Reason.VALIDATION_CODE_MISMATCH)
         for one in refused
     )  # fmt: skip
 
@@ -217,7 +244,7 @@ class Guesses:
     def attempts_of(self, command: Command) -> int:
         """Return how many guesses a command may contain. Known codes are no guesses, unless a PIN is sent with them."""
         codes, others = names_in(command)
-        if getattr(command, "validation_code", None) is not None:
+        if has_validation_code(command):
             return len(codes) + others
         return others + sum(code_key(code) not in self._known for code in codes)
 

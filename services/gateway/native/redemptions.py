@@ -166,7 +166,7 @@ async def redeem(
     body: Annotated[RedeemBody, Depends(body_of(RedeemBody))],
 ) -> Response:
     """Validate and redeem, all codes or none by default. Repeating the same order changes nothing."""
-    command = _command(request, body, body.codes, atomic=body.atomic)
+    command = _command(request, body, body.codes, atomic=body.atomic, reference=body.lock_reference)
     gateway.weigh(command)
     return await _render(await gateway.execute(command))
 
@@ -215,7 +215,9 @@ async def return_order(
     return await _render(await gateway.execute(command))
 
 
-def _command(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool) -> RedeemCoupons | LockCoupons:
+def _command(
+    request: Request, body: AskedBody, codes: tuple[str, ...], *, atomic: bool, reference: str | None = None
+) -> RedeemCoupons | LockCoupons:
     """Return the command to validate: a redemption with an order, a lock without one."""
     command_id = command_id_of(request)
     order = _order(body)
@@ -225,7 +227,7 @@ def _command(request: Request, body: AskedBody, codes: tuple[str, ...], *, atomi
             validation_code=body.validation_code,
         )  # fmt: skip
     return RedeemCoupons(
-        command_id, order, codes, body.command_customer, getattr(body, "lock_reference", None), atomic,
+        command_id, order, codes, body.command_customer, reference, atomic,
         at=order.placed_at, channel=CHANNEL, validation_code=body.validation_code,
     )  # fmt: skip
 

@@ -4,12 +4,15 @@ A command carries the whole request, and nothing that the ledger knows. `command
 from the caller and is unique to the request (`<ce_source> <ce_id>` for an event); a repeated id gets the same verdict.
 `at` is the time at which the request is judged; None, or a time after the database's now, is now.
 `groups` are the campaign groups that the caller is limited to; None is all. See `shared.domain.tenancy`.
+
+Every command has `command_id`, `customer`, `at`, `channel` and `groups`. What a request can't state is a constant of
+its class instead of a field.
 """
 
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
@@ -33,6 +36,8 @@ class IssueCoupons:
     `external_codes` are codes fetched from an external source for this command: (campaign id, code).
     `referred` is the customer that `customer` referred, if the coupons are for a referral.
     """
+
+    channel: ClassVar[str] = "issuer"
 
     command_id: str
     cause: Cause
@@ -88,6 +93,9 @@ class RedeemCoupons:
 class PayOrder:
     """The order was paid: burn what it holds."""
 
+    customer: ClassVar[None] = None
+    groups: ClassVar[None] = None
+
     command_id: str
     order_id: str
     at: datetime | None = None
@@ -97,6 +105,8 @@ class PayOrder:
 @value
 class CancelOrder:
     """The order was cancelled: restore what it redeemed, release what it holds."""
+
+    customer: ClassVar[None] = None
 
     command_id: str
     order_id: str
@@ -111,6 +121,8 @@ class ReturnOrder:
     the order's currency (ignored if lines are given). A return in part gives back its share of the discount; when all
     parts of the order are returned, that is a whole return.
     """
+
+    customer: ClassVar[None] = None
 
     command_id: str
     order_id: str
@@ -130,6 +142,8 @@ class LockCoupons:
     All or nothing. A repeated reference replaces what the lock holds.
     """
 
+    at: ClassVar[None] = None
+
     command_id: str
     lock_reference: str
     codes: tuple[str, ...]
@@ -146,6 +160,9 @@ class LockCoupons:
 class ReleaseLock:
     """Release a lock."""
 
+    customer: ClassVar[None] = None
+    at: ClassVar[None] = None
+
     command_id: str
     lock_reference: str
     channel: str = "cli"
@@ -156,6 +173,10 @@ class ReleaseLock:
 class ExpireLock:
     """Release what an expired lock holds. Created by the engine only, never by a caller."""
 
+    customer: ClassVar[None] = None
+    at: ClassVar[None] = None
+    groups: ClassVar[None] = None
+
     command_id: str
     lock_reference: str
     channel: str = "ledger"
@@ -164,6 +185,8 @@ class ExpireLock:
 @value
 class RecordCustomer:
     """Record facts about a customer (their segments). Issues nothing."""
+
+    groups: ClassVar[None] = None
 
     command_id: str
     customer: Customer
@@ -174,6 +197,9 @@ class RecordCustomer:
 @value
 class VoidCoupon:
     """Take a coupon out of use permanently. Its redemptions stay."""
+
+    customer: ClassVar[None] = None
+    at: ClassVar[None] = None
 
     command_id: str
     code: str
@@ -194,6 +220,8 @@ class CreateCoupons:
     At most MAX_CREATED. All or nothing, except that codes which exist already are left out.
     """
 
+    customer: ClassVar[None] = None
+
     command_id: str
     campaign_id: str
     count: int = 0
@@ -209,8 +237,8 @@ class CreateCoupons:
 
 
 Command = (
-    IssueCoupons
-    | RedeemCoupons
+    RedeemCoupons
+    | IssueCoupons
     | PayOrder
     | CancelOrder
     | ReturnOrder
@@ -221,3 +249,4 @@ Command = (
     | RecordCustomer
     | CreateCoupons
 )
+"""All commands. A `match` on them ends with `assert_never`, so that the type checker lists what a new one misses."""

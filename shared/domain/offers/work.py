@@ -8,10 +8,23 @@ The same request, coupons and campaigns always give the same estimate, on every 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    CreateCoupons,
+    ExpireLock,
+    IssueCoupons,
+    LockCoupons,
+    PayOrder,
+    RecordCustomer,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+    VoidCoupon,
+)
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
@@ -54,18 +67,22 @@ Found = Sequence[tuple[str, Coupon | None]]
 
 def work_of(command: Command, state: State, now: datetime) -> int:
     """Return the maximum work of deciding `command`; MAX_WORK if it is refused for exceeding that."""
-    if isinstance(command, RedeemCoupons):
-        order = command.order if command.priced else None
-        request = Request(command, state, now, now, None, order, command.order.order_id)
-        found = named_once(command.codes, state)
-        return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
-    if isinstance(command, LockCoupons):
-        request = Request(command, state, now, now, None, command.order, command.order_id)
-        return min(estimate(request, named_once(command.codes, state)), MAX_WORK)
-    known = state.orders.get(getattr(command, "order_id", ""))
-    if known is None:
-        return CODE
-    return CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
+    match command:
+        case RedeemCoupons():
+            order = command.order if command.priced else None
+            request = Request(command, state, now, now, None, order, command.order.order_id)
+            found = named_once(command.codes, state)
+            return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
+        case LockCoupons():
+            request = Request(command, state, now, now, None, command.order, command.order_id)
+            return min(estimate(request, named_once(command.codes, state)), MAX_WORK)
+        case PayOrder() | CancelOrder() | ReturnOrder():
+            known = state.orders.get(command.order_id)
+            return CODE if known is None else CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
+        case IssueCoupons() | CreateCoupons() | VoidCoupon() | ReleaseLock() | ExpireLock() | RecordCustomer():
+            return CODE
+        case _:
+            assert_never(command)
 
 
 def split_place(works: Sequence[int], bound: int) -> int:

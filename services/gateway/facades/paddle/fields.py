@@ -36,10 +36,11 @@ class PaddleProblem(Problem):
 
 async def fields_of(request: Request) -> Fields:
     """Return the trimmed fields without nulls. They are parsed once per request. Raises a Problem (400)."""
-    known: Fields | None = getattr(request.state, "fields", None)
-    if known is None:
-        known = request.state.fields = await _read(request)
-    return known
+    try:
+        fields: Fields = request.state.fields
+    except AttributeError:  # the first call
+        fields = request.state.fields = await _read(request)
+    return fields
 
 
 async def _read(request: Request) -> Fields:

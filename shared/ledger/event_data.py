@@ -1,0 +1,230 @@
+"""The data of the events that the ledger builds, as the type checker sees it. At run time they are plain dicts.
+
+Each `…Data` has the fields of the model of the same name in `schemas`, which `tests/unit/test_event_data.py` checks.
+Couponry's other two events are built as models: `ledger.event_withheld` (`shared.ledger.withheld`) and
+`coupon.redemption_notified` (the notifier).
+
+A field of a model that the ledger doesn't write, or not always, is NotRequired.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+
+class CustomerReferenceData(TypedDict):
+    customer_id: str | None
+    email: str | None
+    mobile: str | None
+    segments: NotRequired[list[str] | None]
+
+
+class CauseData(TypedDict):
+    type: str
+    source: str
+    id: str
+
+
+class DiscountData(TypedDict):
+    kind: str
+    value: str
+    currency: NotRequired[str | None]
+    max_discount: NotRequired[str | None]
+    product_id: NotRequired[str | None]
+    payload: NotRequired[Mapping[str, Any] | None]
+
+
+class CouponIssuedData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    customer: CustomerReferenceData
+    discount: DiscountData
+    uses: int | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    caused_by: CauseData
+    issued_at: datetime
+
+
+class CouponIssueRefusedData(TypedDict):
+    campaign_id: str | None
+    customer: CustomerReferenceData
+    reason: str
+    message: str
+    details: dict[str, str] | None
+    caused_by: CauseData
+    refused_at: datetime | None
+
+
+class CustomerErasedData(TypedDict):
+    erasure_id: str
+    pseudonym: str
+    customer_id: str | None
+    coupon_ids: list[str] | None
+    erased_at: datetime
+
+
+class LineDiscountData(TypedDict):
+    line_id: str
+    discount_amount: str
+
+
+class FreeProductData(TypedDict):
+    product_id: str
+    quantity: int
+
+
+class RedeemedCouponData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    discount: DiscountData
+    discount_amount: str
+    lines: list[LineDiscountData] | None
+    shipping_discount_amount: NotRequired[str | None]
+    free_product: NotRequired[FreeProductData | None]
+    recurring: NotRequired[bool | None]
+
+
+class JudgedOrderData(TypedDict):
+    """The fields that the two events of an order's coupons have in common. It is no event of its own."""
+
+    order_id: str
+    customer: CustomerReferenceData | None
+    requested_count: int
+    order_amount: str
+    currency: str
+    channel: str
+    lock_reference: NotRequired[str | None]
+    metadata: NotRequired[Mapping[str, Any] | None]
+
+
+class CouponRedeemedData(TypedDict):
+    redemption_id: str
+    order_id: str
+    customer: CustomerReferenceData | None
+    requested_count: int
+    order_amount: str
+    currency: str
+    discount_amount: str
+    coupons: list[RedeemedCouponData]
+    lock_reference: str | None
+    channel: str
+    redeemed_at: datetime
+    metadata: NotRequired[Mapping[str, Any] | None]
+
+
+class RefusedCouponData(TypedDict):
+    code: str | None
+    coupon_id: str | None
+    campaign_id: str | None
+    reason: str
+    message: str
+    details: dict[str, str] | None
+
+
+class CouponRedemptionRefusedData(TypedDict):
+    order_id: str
+    customer: CustomerReferenceData | None
+    requested_count: int
+    currency: str | None
+    order_amount: str | None
+    coupons: list[RefusedCouponData]
+    lock_reference: NotRequired[str | None]
+    channel: str
+    refused_at: datetime
+    metadata: NotRequired[Mapping[str, Any] | None]
+
+
+class RestoredCouponData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    uses: int
+    discount_amount: str
+    lines: NotRequired[list[LineDiscountData] | None]
+
+
+class CouponRedemptionRestoredData(TypedDict):
+    redemption_id: str
+    order_id: str
+    cause: str
+    coupons: list[RestoredCouponData]
+    restored_at: datetime
+
+
+class LockedCouponData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    discount_amount: str | None
+
+
+class CouponLockedData(TypedDict):
+    lock_reference: str
+    coupons: list[LockedCouponData]
+    customer: CustomerReferenceData | None
+    order_id: str | None
+    currency: NotRequired[str | None]
+    expires_at: datetime
+
+
+class CouponReleasedData(TypedDict):
+    lock_reference: str
+    coupons: list[LockedCouponData]
+    customer: NotRequired[CustomerReferenceData | None]
+    order_id: str | None
+    currency: NotRequired[str | None]
+    released_at: datetime
+
+
+class CouponLockExpiredData(TypedDict):
+    lock_reference: str
+    coupons: list[LockedCouponData]
+    customer: NotRequired[CustomerReferenceData | None]
+    order_id: str | None
+    currency: NotRequired[str | None]
+    expires_at: NotRequired[datetime | None]
+    expired_at: datetime
+
+
+class CouponVoidedData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    reason: NotRequired[str | None]
+    voided_at: datetime
+
+
+class CouponExhaustedData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    limit: int
+    exhausted_at: datetime
+
+
+class CampaignExhaustedData(TypedDict):
+    campaign_id: str
+    limit: str
+    value: str
+    currency: str | None
+    until: datetime | None
+    exhausted_at: datetime
+
+
+EventData = (
+    CouponIssuedData
+    | CouponIssueRefusedData
+    | CouponRedeemedData
+    | CouponRedemptionRefusedData
+    | CouponRedemptionRestoredData
+    | CouponLockedData
+    | CouponReleasedData
+    | CouponLockExpiredData
+    | CouponVoidedData
+    | CouponExhaustedData
+    | CampaignExhaustedData
+)
+"""The data of the events of verdicts."""
