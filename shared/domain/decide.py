@@ -42,7 +42,10 @@ __all__ = ["decide", "evolve"]
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """Return the verdict on `command` for `state` at `now` (the database's time, UTC)."""
-    verdict = verdict_for_caller(command, state, _decide(command, state_for_caller(command, state), now))
+    if command.groups is None:
+        verdict = _decide(command, state, now)
+    else:
+        verdict = verdict_for_caller(command, state, _decide(command, state_for_caller(command, state), now))
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
     customer = command.customer

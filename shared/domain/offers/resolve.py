@@ -4,7 +4,7 @@ and which hold pays for the use.
 Everything that the rules and limits read is found here, before any of them runs. Nothing changes afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from shared.domain.model.campaign import Campaign, Scope
@@ -59,14 +59,15 @@ def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | N
     wanted = products or variants or collections
     if not wanted and not scope.excludes:
         return None
-    found = [
-        index
-        for index, line in enumerate(lines)
-        if not wanted
-        or line.product_id in products
-        or line.variant_id in variants
-        or (collections and not collections.isdisjoint(line.collection_ids))
-    ]
+    found: Iterable[int] = range(len(lines))
+    if wanted:
+        found = [
+            index
+            for index, line in enumerate(lines)
+            if line.product_id in products
+            or line.variant_id in variants
+            or (collections and not collections.isdisjoint(line.collection_ids))
+        ]
     return tuple([index for index in found if not _excluded(scope, lines[index])] if scope.excludes else found)
 
 

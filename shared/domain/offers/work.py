@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, assert_never
 
-from shared.domain.model.campaign import Campaign
+from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.commands import (
     CancelOrder,
     Command,
@@ -97,10 +97,8 @@ def split_place(works: Sequence[int], bound: int) -> int:
 
 def too_much(request: Request, found: Found) -> list[RefusedCoupon]:
     """Return refusals for all codes of the request if it would take more than MAX_WORK, else an empty list."""
-    if len(found) == 1:  # the usual case: only conditions can exceed the limit
-        campaign = None if found[0][1] is None else request.state.campaigns.get(found[0][1].campaign_id)
-        if campaign is None or not campaign.eligibility.conditions:
-            return []
+    if _is_little(request, found):
+        return []
     work = estimate(request, found)
     if work <= MAX_WORK:
         return []
@@ -112,6 +110,19 @@ def too_much(request: Request, found: Found) -> list[RefusedCoupon]:
     )
     details = {"codes": str(len(found)), "lines": str(lines), "work": str(work), "limit": str(MAX_WORK)}
     return [refuse(Reason.REQUEST_TOO_LARGE, message, code, coupon, details) for code, coupon in found]
+
+
+def _is_little(request: Request, found: Found) -> bool:
+    """Return whether a rough upper bound of the work is within the limit: the usual case, found without estimating."""
+    number, campaigns = len(found), request.state.campaigns
+    for _, coupon in found:
+        campaign = None if coupon is None else campaigns.get(coupon.campaign_id)
+        if campaign is not None and campaign.eligibility.conditions:
+            return False
+    if number == 1 or number > EXHAUSTIVE_UP_TO:
+        return number == 1
+    lines = 0 if request.order is None else len(request.order.lines)
+    return number * (CODE + LINE * lines) + (1 << number) * (STEP + LINE_TRIED * lines) <= MAX_WORK
 
 
 def estimate(request: Request, found: Found) -> int:
@@ -155,7 +166,7 @@ def _choosing_work(campaigns: Sequence[Campaign], lines: int) -> int:
 
 def _share_lines(campaigns: Iterable[Campaign]) -> bool:
     """Return whether all discounts on lines apply to the same lines; then only the chosen ones are spread over them."""
-    scopes = set()
+    common: Scope | None = None
     for campaign in campaigns:
         discount, scope = campaign.discount, campaign.scope
         takes_from = KINDS[discount.kind].takes_from
@@ -163,8 +174,10 @@ def _share_lines(campaigns: Iterable[Campaign]) -> bool:
             continue
         if takes_from == "product" or discount.per_unit or scope.max_units is not None:
             return False
-        scopes.add(scope)
-    return len(scopes) <= 1
+        if common is not None and scope != common:
+            return False
+        common = scope
+    return True
 
 
 def _conditions_work(request: Request, named: Sequence[tuple[Coupon, Campaign]], lines: int) -> int:
