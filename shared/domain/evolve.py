@@ -9,7 +9,7 @@ from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import LockState, Meter, OrderState, State
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
-from shared.domain.offers.caps import period_keys
+from shared.domain.offers.exhausted import period_keys
 from shared.domain.orders.placing import lines_of
 from shared.domain.orders.returns import active_redemption
 

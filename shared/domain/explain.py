@@ -18,9 +18,8 @@ from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.domain.offers.combine import adds_something, clash
-from shared.domain.offers.limit_findings import limits_of
-from shared.domain.offers.offer import ResolvedOffer
-from shared.domain.offers.request import Request
+from shared.domain.offers.messages import limits_of
+from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
 from shared.domain.offers.stack import no_effect, not_combinable

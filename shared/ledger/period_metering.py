@@ -12,7 +12,7 @@ import asyncpg
 from shared.domain.model.campaign import Campaign, Cap
 from shared.domain.model.commands import Command
 from shared.domain.model.state import Meter, PeriodKey, State
-from shared.domain.offers.caps import period_key
+from shared.domain.offers.exhausted import period_key
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import DefinitionError
 from shared.ledger.metering import WHOLE_CAMPAIGN, touched, touches

@@ -11,9 +11,8 @@ from shared.domain.offers.basket import Basket
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, adds_something, clash, order_of_application
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
-from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from shared.domain.offers import combine as combining
 from shared.domain.offers import price as pricing
 from shared.domain.offers import remainder as applying
 from shared.domain.offers import stack as stacking
-from shared.domain.offers.offer import WHOLE_ORDER
+from shared.domain.offers.request import WHOLE_ORDER
 from tests.builders import JOHN, NOW, Scope, World, campaign, each, fixed, gift, line, order, percent
 from tests.unit import plain_choice
 from tests.unit.stacking_strategies import campaigns, orders, world_of

@@ -23,8 +23,8 @@ from shared.domain.model.verdicts import (
     new_entry,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer
+from shared.domain.offers.request import ResolvedOffer
 
 
 def accepted(applied: AppliedOffer) -> AcceptedCoupon:

@@ -10,7 +10,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, State, Supply
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
-from shared.domain.offers.caps import coupons_cap_reached
+from shared.domain.offers.exhausted import coupons_cap_reached
 
 _NO_METER = Meter()
 

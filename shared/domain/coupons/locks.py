@@ -18,11 +18,10 @@ from shared.domain.model.verdicts import (
     refuse,
 )
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.judge import judge
 from shared.domain.offers.limits import RunningTotals, limit_refusal
-from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer
-from shared.domain.offers.request import Request, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.rules import judge
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.offers.work import too_much
 

@@ -7,7 +7,7 @@ from operator import sub
 
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse
-from shared.domain.offers.offer import Pick, Target
+from shared.domain.offers.request import Pick, Target
 
 Runs = tuple[tuple[int, int], ...]
 """(units, what is left of each of them in minor units): the units of one line, in order"""

@@ -21,10 +21,9 @@ from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
-from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Maximum number of combinable coupons for the exhaustive search: 1,024 combinations. Most orders have two or three."""
@@ -109,21 +108,28 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
     basket, choice = request.basket.copy(), Choice()
     stacking = [one.campaign.stacking for one in offers] + [one.campaign.stacking for one in request.existing]
     groups = [one.group for one in stacking if one.group is not None]
-    most = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
-    if len(stacking) > 1 and (most < len(stacking) or len(set(groups)) < len(groups)):
+    fit = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
+    if len(stacking) > 1 and (fit < len(stacking) or len(set(groups)) < len(groups)):
         return None
-    total = 0
-    for offer in offers:
+    # A choice without one of them takes off at most what the others take off alone.
+    alone_minor = [most_off(basket, offer) for offer in offers]
+    least = min(alone_minor)
+    if sum(alone_minor) - least >= Remainder.of(basket).most_minor:
+        return None
+    spare, taken = least, 0  # `spare`: what all may still lose by applying after one another
+    for offer, most in zip(offers, alone_minor, strict=True):
         # As long as nothing is taken off, the price on the untouched order holds.
-        discount, weights, picks = price(basket, offer) if total else (offer.discount_minor, offer.weights, offer.picks)
-        if limit_refusal(request, offer, choice.totals, discount) is not None or not adds_something(offer, discount):
+        discount, weights, picks = price(basket, offer) if taken else (offer.discount_minor, offer.weights, offer.picks)
+        spare -= most - discount
+        if spare <= 0 or not adds_something(offer, discount):
+            return None
+        if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
         choice.applied.append(apply_price(basket, offer, discount, weights, picks))
         count(request, offer, choice.totals, discount)
-        total += discount
-    alone_minor = [most_off(request.basket, offer) for offer in offers]
+        taken += discount
     choice.basket = basket
-    return choice if sum(alone_minor) - min(alone_minor) < total else None
+    return choice
 
 
 def _rank_alone(offer: ResolvedOffer) -> Rank:

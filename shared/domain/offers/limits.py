@@ -14,9 +14,8 @@ from shared.domain.model.money import shown
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
-from shared.domain.offers.caps import NO_METER, full, period_key
-from shared.domain.offers.offer import ResolvedOffer
-from shared.domain.offers.request import Request
+from shared.domain.offers.exhausted import NO_METER, full, period_key
+from shared.domain.offers.request import Request, ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
 """(refusal if the limit is used up, True if only uses held by others are in the way)"""

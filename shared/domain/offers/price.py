@@ -14,7 +14,7 @@ from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
 from shared.domain.offers.basket import Basket, pick_units, spread, spread_over_units, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
-from shared.domain.offers.offer import WHOLE_ORDER, Pick, ResolvedOffer, Target
+from shared.domain.offers.request import WHOLE_ORDER, Pick, ResolvedOffer, Target
 
 Price = tuple[int, Sequence[int], tuple[Pick, ...]]
 """(discount, weights of the target's lines or picks by which it is spread, units that an offer by unit takes)"""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import amount_off
-from shared.domain.offers.offer import WHOLE_ORDER, ResolvedOffer
 from shared.domain.offers.price import NOTHING, price, price_of_shipping, take_off_lines, take_off_units
+from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer
 
 LineSet = int
 """The lines that an offer takes its discount from, as a number: the same number, the same lines."""

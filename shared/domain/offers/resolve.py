@@ -13,9 +13,8 @@ from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line
 from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.offer import NO_LINES, WHOLE_ORDER, Pick, ResolvedOffer, Target
 from shared.domain.offers.price import price_of
-from shared.domain.offers.request import Request
+from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Pick, Request, ResolvedOffer, Target
 
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:

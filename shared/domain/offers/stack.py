@@ -19,9 +19,8 @@ from shared.domain.offers.combine import (
 )
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.offer import ResolvedOffer
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
-from shared.domain.offers.request import ExistingCoupon, Request
+from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
 _NOTHING = RunningTotals()  # never counted into
 

@@ -29,9 +29,8 @@ from shared.domain.model.state import (
 )
 from shared.domain.model.verdicts import OrderChange, RefusedCoupon, new_order_change
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.judge import judge, judge_locked, judge_recurring
-from shared.domain.offers.offer import ResolvedOffer
-from shared.domain.offers.request import Request, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.rules import judge, judge_locked, judge_recurring
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import (
     Effect,
