@@ -1,7 +1,8 @@
 """The ASGI application: the native API with its documentation, and the facades under their base paths."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Final, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -26,14 +27,23 @@ ROUTERS = (
     imports.router,
     privacy.router,
 )
-FACADES: Mapping[str, Callable[[Gateway], FastAPI]] = {
-    "sitevibes_path": sitevibes.create,
-    "capillary_path": capillary.create,
-    "gameball_path": gameball.create,
-    "paddle_path": paddle.create,
-    "voucherify_path": voucherify.create,
-}
-"""Setting of the base path → `create` function of the facade."""
+
+
+class Facade(NamedTuple):
+    """A facade: the vendor's name, the setting of its base path, and the function that creates its application."""
+
+    vendor: str
+    path_setting: str
+    create: Callable[[Gateway], FastAPI]
+
+
+FACADES: Final = (
+    Facade("SiteVibes", "sitevibes_path", sitevibes.create),
+    Facade("Capillary", "capillary_path", capillary.create),
+    Facade("Gameball", "gameball_path", gameball.create),
+    Facade("Paddle Classic", "paddle_path", paddle.create),
+    Facade("Voucherify", "voucherify_path", voucherify.create),
+)
 
 
 class Application(FastAPI):
@@ -62,8 +72,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.routers = ROUTERS
     for router in ROUTERS:
         app.include_router(router)
-    for setting, create in FACADES.items():
-        app.mount(getattr(gateway.settings, setting), create(gateway))
-    docs_page.add_to(app)
+    for facade in FACADES:
+        app.mount(getattr(gateway.settings, facade.path_setting), facade.create(gateway))
+    docs_page.add_to(app, [facade.vendor for facade in FACADES])
     app.openapi = lambda: openapi.document(app, app.version)  # type: ignore[method-assign]
     return app

@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -22,18 +22,20 @@ POLICY: Final = (
 )
 
 
-def add_to(app: FastAPI) -> None:
-    """Serve the page at `/docs`."""
+def add_to(app: FastAPI, vendors: Sequence[str]) -> None:
+    """Serve the page at `/docs`. `vendors` are the names of the vendors with a facade."""
 
     async def docs() -> Response:
         return Response(
-            page(app.openapi()), headers={"Content-Security-Policy": POLICY}, media_type="text/html; charset=utf-8"
+            page(app.openapi(), vendors),
+            headers={"Content-Security-Policy": POLICY},
+            media_type="text/html; charset=utf-8",
         )
 
     app.add_api_route("/docs", docs, include_in_schema=False)
 
 
-def page(document: Mapping[str, Any]) -> str:
+def page(document: Mapping[str, Any], vendors: Sequence[str]) -> str:
     """Render the OpenAPI document as an HTML page."""
     info = document["info"]
     by_tag: dict[str, list[str]] = {}
@@ -43,13 +45,15 @@ def page(document: Mapping[str, Any]) -> str:
             by_tag.setdefault(tag, []).append("".join(_operation(method, path, operation)))
     parts = [f"<h2>{html.escape(tag)}</h2>{''.join(operations)}" for tag, operations in by_tag.items()]
     title = html.escape(f"{info['title']} {info['version']}")
+    *first, last = vendors
+    listed = f"{', '.join(first)} and {last}"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
         f"<body><h1>{title}</h1><p>{_prose(info.get('description', ''))}</p>"
         "<p>Send an API key as <code>Authorization: Bearer KEY</code>, as <code>X-API-Key</code> or as the password of "
         "Basic authentication. Create one with <code>couponry keys create</code>. Couponry also serves the APIs of "
-        "Paddle Classic, Gameball, Capillary, Voucherify and SiteVibes: see docs/gateway in the repository.</p>"
+        f"{html.escape(listed)}: see docs/gateway in the repository.</p>"
         '<p>All fields of all requests and responses: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
         f"{''.join(parts)}</body></html>"
     )

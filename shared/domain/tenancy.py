@@ -40,7 +40,7 @@ def state_for_caller(command: Command, state: State) -> State:
             locks[reference] = replace(lock, status="burned", uses=(), order_id=None)
         else:
             del locks[reference]
-    orders, order_id = state.orders, _order_of(command)
+    orders, order_id = state.orders, command.named_order
     if order_id is not None and not _is_order_visible(state, groups, order_id):
         orders = {name: one for name, one in orders.items() if name != order_id}
     codes = {
@@ -64,12 +64,6 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
     if isinstance(command, CreateCoupons):
         return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
     return verdict
-
-
-def _order_of(command: Command) -> str | None:
-    if isinstance(command, RedeemCoupons):
-        return command.order.order_id
-    return command.order_id if isinstance(command, CancelOrder | ReturnOrder | LockCoupons) else None
 
 
 def _order_taken(command: RedeemCoupons, verdict: Verdict) -> Verdict:

@@ -3,6 +3,8 @@
 `schemas.campaigns` has checked the document's shape; this module checks that its fields fit together.
 """
 
+from typing import Any
+
 from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
 from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition, IssueRuleDefinition
 from shared.domain.coupons import code_patterns as codes
@@ -24,6 +26,9 @@ from shared.ledger.conditions import EVENT_VARIABLES, REDEMPTION_VARIABLES, Cond
 from shared.ledger.definition_values import DefinitionError, discount_offer, minor, window_of
 
 __all__ = ["DefinitionError", "to_domain"]
+
+_CONVERTED = frozenset({"min_order_amount", "min_order_amount_exclusive", "currency", "conditions"})
+"""Fields of eligibility that the domain has in another form. The others have the same name there; lists become sets."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -115,17 +120,16 @@ def _minutes(clock: str) -> int:
 
 
 def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> Eligibility:
+    same: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, tuple) else value
+        for name, value in eligibility
+        if name not in _CONVERTED and value is not None
+    }
     return Eligibility(
         min_order_minor=minor(eligibility.min_order_amount, currency, "eligibility.min_order_amount") or 0,
         min_order_exclusive=eligibility.min_order_amount is not None and eligibility.min_order_amount_exclusive,
-        min_quantity=eligibility.min_quantity or 0,
-        channels=frozenset(eligibility.channels),
-        holder_only=eligibility.holder_only,
-        first_order_only=eligibility.first_order_only,
-        segments_any=frozenset(eligibility.segments_any),
-        segments_all=frozenset(eligibility.segments_all),
-        segments_none=frozenset(eligibility.segments_none),
         conditions=tuple([_condition(number, one) for number, one in enumerate(eligibility.conditions)]),
+        **same,
     )
 
 

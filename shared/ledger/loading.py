@@ -3,7 +3,7 @@
 First orders, then locks, coupons, pools, meters and meters of periods; each set in the order of its key.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -20,18 +20,15 @@ from shared.domain.model.commands import (
     ExpireLock,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
-    RecordCustomer,
     RedeemCoupons,
-    ReleaseLock,
     ReturnOrder,
-    VoidCoupon,
 )
-from shared.domain.model.coupon import Coupon, Hold, code_key
+from shared.domain.model.coupon import Hold, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
+from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters, touched
@@ -68,8 +65,7 @@ class Loaded:
     now: datetime
     expired: list[str] = field(default_factory=list)
     """references of the locks that this batch expires before its own commands, oldest first"""
-    coupons_before: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """coupon id → held, used, status"""
+    coupons_before: dict[str, CouponRow] = field(default_factory=dict)
     locks_before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     orders_before: dict[str, OrderRow] = field(default_factory=dict)
     meters_before: dict[MeterKey, tuple[int, ...]] = field(default_factory=dict)
@@ -113,14 +109,9 @@ async def load(
     return loaded
 
 
-_NAMING_CUSTOMERS = (IssueCoupons, RedeemCoupons, LockCoupons, RecordCustomer)
-_NAMING_ORDERS = (PayOrder, CancelOrder, ReturnOrder)
-_ENDING_ORDERS = (CancelOrder, ReturnOrder)
-
-
 def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
     """Return the customers named by `commands`, keyed by command id."""
-    named = {command.command_id: command.customer for command in commands if isinstance(command, _NAMING_CUSTOMERS)}
+    named: dict[str, Customer | None] = {command.command_id: command.customer for command in commands}
     for command in commands:
         if isinstance(command, IssueCoupons) and command.referred is not None:
             named[referred_key(command.command_id)] = command.referred
@@ -136,11 +127,13 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
     """Insert or lock the batch's orders. Return the ids of those that existed before."""
     state = loaded.state
     rows: dict[str, FirstRow] = {}
+    bound: set[str] = set()
     for command in commands:
         row = first_event_of(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row.order_id, row)
-    bound = {command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id}
+        elif command.named_order:
+            bound.add(command.named_order)
     if not rows and not bound:
         return []
     columns = insert_columns(list(rows.values())) if rows else []
@@ -185,9 +178,9 @@ async def _load_locks(
     """Load the locks that commands name, that hold orders of the batch, or whose time is over."""
     named = {order_hold(order_id) for order_id in known}
     for command in commands:
-        if isinstance(command, LockCoupons | ReleaseLock | ExpireLock | RedeemCoupons) and command.lock_reference:
-            named.add(command.lock_reference)
-    ended = [command.order_id for command in commands if isinstance(command, _ENDING_ORDERS)]
+        if command.named_lock:
+            named.add(command.named_lock)
+    ended = [command.order_id for command in commands if isinstance(command, CancelOrder | ReturnOrder)]
     records: list[asyncpg.Record] = []
     if named or ended:
         records = await connection.fetch(sql("locks_lock"), sorted(named), ended)
@@ -230,31 +223,11 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
         loaded.locks_before[lock.lock_reference] = lock_row(lock)
 
 
-def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
-    """Return a coupon from its row. Its limit is the campaign's current one; the row's copy is for the constraint."""
-    campaign = campaigns.get(record["campaign_id"])
-    return Coupon(
-        coupon_id=record["coupon_id"],
-        code=record["code"] or "",
-        campaign_id=record["campaign_id"],
-        status=record["status"],
-        holder_key=record["holder_key"],
-        uses_limit=None if campaign is None else campaign.limits.uses_per_coupon,
-        used=record["used_uses"],
-        held=record["held_uses"],
-        starts_at=record["starts_at"],
-        ends_at=record["ends_at"],
-    )
-
-
 async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> None:
     state = loaded.state
     keys: set[str] = set()
     for command in commands:
-        if isinstance(command, RedeemCoupons | LockCoupons):
-            keys.update(map(code_key, command.codes))
-        elif isinstance(command, VoidCoupon):
-            keys.add(code_key(command.code))
+        keys.update(map(code_key, command.named_codes))
     ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
     for order in state.orders.values():
         ids.update(order.redemptions)
@@ -277,7 +250,7 @@ def _add_coupons(loaded: Loaded, records: Sequence[asyncpg.Record]) -> None:
         state.coupons[coupon.coupon_id] = coupon
         if record["code_key"] is not None:
             state.coupon_ids[record["code_key"]] = coupon.coupon_id
-        loaded.coupons_before[coupon.coupon_id] = (coupon.held, coupon.used, coupon.status)
+        loaded.coupons_before[coupon.coupon_id] = coupon_row(coupon)
 
 
 async def _load_holds(
@@ -287,8 +260,7 @@ async def _load_holds(
     that the batch names, and may replace, doesn't block itself either.
     """
     state = loaded.state
-    orders = [command.order.order_id for command in commands if isinstance(command, RedeemCoupons)]
-    orders += [command.order_id for command in commands if isinstance(command, LockCoupons) and command.order_id]
+    orders = [one.named_order for one in commands if isinstance(one, RedeemCoupons | LockCoupons) and one.named_order]
     customer_keys = {key for key in state.customers.values() if key is not None}
     customer_keys.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
     # A sweep only ends the locks it has loaded; the next round finds further expired ones.

@@ -6,22 +6,15 @@ Totals of a cap's periods are in `shared.ledger.period_metering`.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Final
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import (
-    CancelOrder,
     Command,
     CreateCoupons,
-    ExpireLock,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
-    RecordCustomer,
     RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
 )
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import CustomerKey
@@ -52,7 +45,7 @@ def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys,
             of_order[lock.order_id].add(lock.customer_key)
     uses = [command for command in commands if isinstance(command, RedeemCoupons | LockCoupons)]
     for command in (*uses, *uses):  # twice: a later command may name the customer of an earlier one's lock or order
-        order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+        order_id = command.named_order
         customer_keys: set[CustomerKey | None] = {state.customers[command.command_id]}
         if command.lock_reference is not None:
             customer_keys |= of_lock[command.lock_reference]
@@ -71,23 +64,17 @@ def _named_by(
     """Return the campaigns of the coupons that a command names or issues, and the customers they may count for."""
     match command:
         case RedeemCoupons() | LockCoupons():
-            order_id = command.order.order_id if isinstance(command, RedeemCoupons) else command.order_id
+            order_id = command.named_order
             customer_keys = of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
             return _campaigns_of_codes(command.codes, state), customer_keys
         case IssueCoupons():
             return command.campaign_ids, {state.customers[command.command_id]}
         case CreateCoupons():
             return (command.campaign_id,), {None}
-        case VoidCoupon():
-            coupon_id = state.coupon_ids.get(code_key(command.code))
-            if coupon_id is None:
-                return (), set()
-            coupon = state.coupons[coupon_id]
-            return {coupon.campaign_id}, {coupon.holder_key}
-        case PayOrder() | CancelOrder() | ReturnOrder() | ReleaseLock() | ExpireLock() | RecordCustomer():
-            return (), set()
         case _:
-            assert_never(command)
+            found = (state.coupon_ids.get(code_key(code)) for code in command.named_codes)
+            coupons = [state.coupons[coupon_id] for coupon_id in found if coupon_id is not None]
+            return {coupon.campaign_id for coupon in coupons}, {coupon.holder_key for coupon in coupons}
 
 
 def _campaigns_of_codes(codes: Iterable[str], state: State) -> set[str]:

@@ -7,20 +7,7 @@ from typing import Any, NamedTuple, assert_never
 import asyncpg
 import orjson
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    CreateCoupons,
-    ExpireLock,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RecordCustomer,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import CancelOrder, Command, OrderCommand, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
 from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
@@ -77,11 +64,13 @@ def order_row(order: OrderState) -> OrderRow:
     )
 
 
-def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstRow | None:
+def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstRow | None:  # noqa: PLR0911 - one a command
     """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
     A partial return that comes first must not close the order; the decision records it.
     """
+    if not isinstance(command, OrderCommand):
+        return None
     match command:
         case RedeemCoupons(order=order):
             placed = FirstRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
@@ -94,10 +83,7 @@ def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstR
             return FirstRow(command.order_id, "returned", returned_at=command.at)
         case ReturnOrder() if command.lines or command.amount is not None:
             return FirstRow(command.order_id, "placed")
-        case (
-            ReturnOrder() | LockCoupons() | ReleaseLock() | ExpireLock()
-            | IssueCoupons() | CreateCoupons() | VoidCoupon() | RecordCustomer()
-        ):  # fmt: skip
+        case ReturnOrder():
             return None
         case _:
             assert_never(command)

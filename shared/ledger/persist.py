@@ -12,6 +12,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import LedgerEntry, Verdict
 from shared.ledger import outbox
+from shared.ledger.coupon_rows import coupon_row
 from shared.ledger.customer_facts import write_segments
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
@@ -66,18 +67,12 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
 async def _write_coupons(connection: Connection, loaded: Loaded) -> None:
     coupons = loaded.state.coupons
     changed = [
-        coupon
+        (coupon_id, *row)
         for coupon_id, before in loaded.coupons_before.items()
-        if (coupon := coupons[coupon_id]) and (coupon.held, coupon.used, coupon.status) != before
+        if (row := coupon_row(coupons[coupon_id])) != before
     ]
     if changed:
-        await connection.execute(
-            sql("coupons_update"),
-            [coupon.coupon_id for coupon in changed],
-            [coupon.held for coupon in changed],
-            [coupon.used for coupon in changed],
-            [coupon.status for coupon in changed],
-        )
+        await connection.execute(sql("coupons_update"), *_columns(changed))
 
 
 async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:

@@ -1,14 +1,25 @@
 """Campaign definitions: their conversion to the domain, and messages for invalid ones."""
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from schemas.campaigns import CampaignDefinition
+from schemas.campaigns import CampaignDefinition, EligibilityDefinition
 from schemas.parsing import parse
-from shared.domain.model.campaign import Cap, CodeRule, DiscountOffer, IssueRule, Limits, Scope, Source, Window
+from shared.domain.model.campaign import (
+    Cap,
+    CodeRule,
+    DiscountOffer,
+    Eligibility,
+    IssueRule,
+    Limits,
+    Scope,
+    Source,
+    Window,
+)
 from shared.ledger.definitions import DefinitionError, to_domain
 
 SAVE10: dict[str, Any] = {
@@ -258,3 +269,36 @@ def test_an_exclusive_minimum_needs_a_minimum() -> None:
     assert not to_domain(
         changed(eligibility={**exclusive, "min_order_amount": None}), 0
     ).eligibility.min_order_exclusive
+
+
+ELIGIBILITY: dict[str, tuple[Any, str, Any]] = {
+    "min_order_amount": ("12.50", "min_order_minor", 1_250),
+    "min_order_amount_exclusive": (True, "min_order_exclusive", True),
+    "min_quantity": (3, "min_quantity", 3),
+    "channels": (["app", "web"], "channels", frozenset({"app", "web"})),
+    "holder_only": (True, "holder_only", True),
+    "first_order_only": (True, "first_order_only", True),
+    "segments_any": (["a", "b"], "segments_any", frozenset({"a", "b"})),
+    "segments_all": (["c"], "segments_all", frozenset({"c"})),
+    "segments_none": (["d"], "segments_none", frozenset({"d"})),
+    "conditions": ([{"name": "big", "expression": "order.amount > 1.0"}], "conditions", "big"),
+}
+"""Field of a campaign file → (its value there, the domain's field, the domain's value)."""
+
+
+@pytest.mark.parametrize("name", sorted(EligibilityDefinition.model_fields.keys() - {"currency"}))
+def test_every_field_of_eligibility_arrives_in_the_domain(name: str) -> None:
+    written, field, expected = ELIGIBILITY[name]
+    plain = {"campaign_id": "a", "discount": {"kind": "percentage", "value": "10"}}
+    needed = {"currency": "USD", **({"min_order_amount": "1"} if name == "min_order_amount_exclusive" else {})}
+    without, given = (
+        to_domain(parse(CampaignDefinition, json.dumps({**plain, "eligibility": section}).encode()), 0).eligibility
+        for section in (needed, {**needed, name: written})
+    )
+    assert getattr(without, field) == getattr(Eligibility(), field)
+    found = getattr(given, field)
+    assert (found[0].name if name == "conditions" else found) == expected
+
+
+def test_every_field_of_eligibility_in_the_domain_comes_from_a_field_of_a_file() -> None:
+    assert {field for _, field, _ in ELIGIBILITY.values()} == {field.name for field in fields(Eligibility)}

@@ -13,26 +13,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, Token
-from typing import Final, assert_never
+from typing import Final
 
 import asyncpg
 
 from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    CreateCoupons,
-    ExpireLock,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RecordCustomer,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon
@@ -58,22 +45,9 @@ _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
 
 def names_in(command: Command) -> tuple[tuple[str, ...], int]:
     """Return the codes that a command looks up, and the number of its other secrets: a lock reference, a PIN."""
-    match command:
-        case RedeemCoupons():
-            return command.codes, int(command.lock_reference is not None) + int(command.validation_code is not None)
-        case LockCoupons():
-            return command.codes, int(command.validation_code is not None)
-        case VoidCoupon():
-            return (command.code,), 0
-        case ReleaseLock():
-            return (), 1
-        case (
-            IssueCoupons() | CreateCoupons() | PayOrder() | CancelOrder() | ReturnOrder() | ExpireLock()
-            | RecordCustomer()
-        ):  # fmt: skip
-            return (), 0
-        case _:
-            assert_never(command)
+    # LockCoupons chooses its reference, and only the engine creates ExpireLock.
+    has_lock = command.named_lock is not None and not isinstance(command, LockCoupons | ExpireLock)
+    return command.named_codes, has_lock + has_validation_code(command)
 
 
 def has_validation_code(command: Command) -> bool:

@@ -6,7 +6,7 @@ from the caller and is unique to the request (`<ce_source> <ce_id>` for an event
 `groups` are the campaign groups that the caller is limited to; None is all. See `shared.domain.tenancy`.
 
 Every command has `command_id`, `customer`, `at`, `channel` and `groups`. What a request can't state is a constant of
-its class instead of a field.
+its class instead of a field. What a command names is in the properties of `Names`. To add a command: docs/extending.md.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,32 @@ class Cause:
     id: str
 
 
+class Names:
+    """What a command names of the ledger. It is loaded and locked before the command is decided.
+
+    By default a command names nothing. A command class overrides the properties of what it names.
+    """
+
+    __slots__ = ()
+
+    @property
+    def named_codes(self) -> tuple[str, ...]:
+        """Return the codes of coupons that must exist. The gateway counts unknown ones as guesses."""
+        return ()
+
+    @property
+    def named_lock(self) -> str | None:
+        """Return the reference of the lock that the command opens or uses. The gateway counts an unknown one too."""
+        return None
+
+    @property
+    def named_order(self) -> str | None:
+        """Return the id of the order that the command changes or is bound to."""
+        return None
+
+
 @value
-class IssueCoupons:
+class IssueCoupons(Names):
     """Issue `customer` one coupon of each campaign in `campaign_ids`, or the number in `several`.
 
     `natural_key` identifies the occasion across event ids (a reward's id): each campaign issues once for it.
@@ -62,7 +86,7 @@ class IssueCoupons:
 
 
 @value
-class RedeemCoupons:
+class RedeemCoupons(Names):
     """Use coupons on an order: those named by `codes`, and those held by `lock_reference`.
 
     `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most). `priced`
@@ -88,9 +112,21 @@ class RedeemCoupons:
     """metadata of the redemption, passed on to events"""
     groups: frozenset[str] | None = None
 
+    @property
+    def named_codes(self) -> tuple[str, ...]:
+        return self.codes
+
+    @property
+    def named_lock(self) -> str | None:
+        return self.lock_reference
+
+    @property
+    def named_order(self) -> str:
+        return self.order.order_id
+
 
 @value
-class PayOrder:
+class PayOrder(Names):
     """The order was paid: burn what it holds."""
 
     customer: ClassVar[None] = None
@@ -101,9 +137,13 @@ class PayOrder:
     at: datetime | None = None
     channel: str = "orders"
 
+    @property
+    def named_order(self) -> str:
+        return self.order_id
+
 
 @value
-class CancelOrder:
+class CancelOrder(Names):
     """The order was cancelled: restore what it redeemed, release what it holds."""
 
     customer: ClassVar[None] = None
@@ -114,9 +154,13 @@ class CancelOrder:
     channel: str = "orders"
     groups: frozenset[str] | None = None
 
+    @property
+    def named_order(self) -> str:
+        return self.order_id
+
 
 @value
-class ReturnOrder:
+class ReturnOrder(Names):
     """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in
     the order's currency (ignored if lines are given). A return in part gives back its share of the discount; when all
     parts of the order are returned, that is a whole return.
@@ -133,9 +177,13 @@ class ReturnOrder:
     amount: str | None = None
     groups: frozenset[str] | None = None
 
+    @property
+    def named_order(self) -> str:
+        return self.order_id
+
 
 @value
-class LockCoupons:
+class LockCoupons(Names):
     """Hold one use of each of `codes` for `lock_seconds`, for a customer, an order, or both.
 
     `order` is what the discount is computed for, None if there is none yet; `order_id` binds the lock to one order.
@@ -155,9 +203,21 @@ class LockCoupons:
     validation_code: str | None = field(default=None, repr=False)
     groups: frozenset[str] | None = None
 
+    @property
+    def named_codes(self) -> tuple[str, ...]:
+        return self.codes
+
+    @property
+    def named_lock(self) -> str:
+        return self.lock_reference
+
+    @property
+    def named_order(self) -> str | None:
+        return self.order_id
+
 
 @value
-class ReleaseLock:
+class ReleaseLock(Names):
     """Release a lock."""
 
     customer: ClassVar[None] = None
@@ -168,9 +228,13 @@ class ReleaseLock:
     channel: str = "cli"
     groups: frozenset[str] | None = None
 
+    @property
+    def named_lock(self) -> str:
+        return self.lock_reference
+
 
 @value
-class ExpireLock:
+class ExpireLock(Names):
     """Release what an expired lock holds. Created by the engine only, never by a caller."""
 
     customer: ClassVar[None] = None
@@ -181,9 +245,13 @@ class ExpireLock:
     lock_reference: str
     channel: str = "ledger"
 
+    @property
+    def named_lock(self) -> str:
+        return self.lock_reference
+
 
 @value
-class RecordCustomer:
+class RecordCustomer(Names):
     """Record facts about a customer (their segments). Issues nothing."""
 
     groups: ClassVar[None] = None
@@ -195,7 +263,7 @@ class RecordCustomer:
 
 
 @value
-class VoidCoupon:
+class VoidCoupon(Names):
     """Take a coupon out of use permanently. Its redemptions stay."""
 
     customer: ClassVar[None] = None
@@ -206,6 +274,10 @@ class VoidCoupon:
     channel: str = "cli"
     groups: frozenset[str] | None = None
 
+    @property
+    def named_codes(self) -> tuple[str]:
+        return (self.code,)
+
 
 MAX_CREATED = 1_000
 """Maximum number of coupons in one CreateCoupons. They are one verdict with a megabyte of rows and events, written in
@@ -214,7 +286,7 @@ MAX_CREATED = 1_000
 
 
 @value
-class CreateCoupons:
+class CreateCoupons(Names):
     """Create coupons without a holder: `count` by the campaign's pattern, or one for each of `codes`.
 
     At most MAX_CREATED. All or nothing, except that codes which exist already are left out.
@@ -250,3 +322,6 @@ Command = (
     | CreateCoupons
 )
 """All commands. A `match` on them ends with `assert_never`, so that the type checker lists what a new one misses."""
+
+OrderCommand = RedeemCoupons | PayOrder | CancelOrder | ReturnOrder
+"""Commands that may be the first event of their order, which is then inserted."""

@@ -8,22 +8,13 @@ The same request, coupons and campaigns always give the same estimate, on every 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Final
 
 from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.commands import (
-    CancelOrder,
     Command,
-    CreateCoupons,
-    ExpireLock,
-    IssueCoupons,
     LockCoupons,
-    PayOrder,
-    RecordCustomer,
     RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
 )
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
@@ -76,13 +67,9 @@ def work_of(command: Command, state: State, now: datetime) -> int:
         case LockCoupons():
             request = Request(command, state, now, now, None, command.order, command.order_id)
             return min(estimate(request, named_once(command.codes, state)), MAX_WORK)
-        case PayOrder() | CancelOrder() | ReturnOrder():
-            known = state.orders.get(command.order_id)
-            return CODE if known is None else CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
-        case IssueCoupons() | CreateCoupons() | VoidCoupon() | ReleaseLock() | ExpireLock() | RecordCustomer():
-            return CODE
         case _:
-            assert_never(command)
+            known = None if command.named_order is None else state.orders.get(command.named_order)
+            return CODE if known is None else CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
 
 
 def split_place(works: Sequence[int], bound: int) -> int:
