@@ -19,15 +19,15 @@ from schemas.parsing import InvalidDocumentError, Problem, parse
 from shared.domain.model.coupon import code_key
 from shared.ledger.definitions import DefinitionError, to_domain
 
-MOST_BYTES: Final = 32 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 """Unpacked. A campaign with three full lists of 100,000 product ids has about 5 MB and is read in seconds; a file of
 the largest size takes a minute.
 """
 
-MOST_SHOWN: Final = 20
+MAX_SHOWN: Final = 20
 """Problems shown one by one: about a screen. A file with more usually has the same problem many times."""
 
-MOST_KEPT: Final = 10_000
+MAX_KEPT: Final = 10_000
 """Problems kept before they are sorted; a file of the largest size can have millions."""
 
 _YAML: Final = (".yaml", ".yml")
@@ -59,8 +59,8 @@ def judge_all(name: str, found: TreeBuilder) -> list[CampaignDefinition]:
             read.append(judged)
         else:
             problems += [problem for problem in judged if problem.line not in spoilt]
-            if len(problems) > MOST_KEPT:  # in the file's order, so the shown ones are among those kept
-                uncounted, problems = uncounted + len(problems) - MOST_KEPT, problems[:MOST_KEPT]
+            if len(problems) > MAX_KEPT:  # in the file's order, so the shown ones are among those kept
+                uncounted, problems = uncounted + len(problems) - MAX_KEPT, problems[:MAX_KEPT]
     problems += _duplicates(nodes)
     if problems:
         raise CommandFailedError(_summary(name, problems, uncounted))
@@ -68,7 +68,7 @@ def judge_all(name: str, found: TreeBuilder) -> list[CampaignDefinition]:
 
 
 def _read(file: InputFile) -> TreeBuilder:
-    content = file.content(MOST_BYTES)
+    content = file.content(MAX_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +183,7 @@ def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
 
 def _summary(name: str, problems: list[FileProblem], more: int) -> str:
     ordered = sorted(problems, key=lambda problem: problem.line)
-    lines = [f"{name}:{line}: {text}." for line, text in ordered[:MOST_SHOWN]]
+    lines = [f"{name}:{line}: {text}." for line, text in ordered[:MAX_SHOWN]]
     if more := more + len(ordered) - len(lines):
         lines.append(f"… and {more:,} more.")
     return "\n".join(lines)

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 from cli.output import count, say
 from shared.ledger.planning import FieldChange, Planned
 
-MOST_NAMED: Final = 20
+MAX_NAMED: Final = 20
 """Up to this many unchanged campaigns are listed by name."""
 
-MOST_CHARACTERS: Final = 60
-MOST_ENTRIES: Final = 3
+MAX_CHARACTERS: Final = 60
+MAX_ENTRIES: Final = 3
 """The parts of a changed value and list that fit on a line; `--json` has all of them."""
 
 
@@ -21,7 +21,7 @@ def show_plan(planned: Sequence[Planned]) -> None:
     """Print one line per campaign, followed by its changed fields and the effect of each change."""
     unchanged = sum(one.change == "unchanged" for one in planned)
     for one in planned:
-        if one.change != "unchanged" or unchanged <= MOST_NAMED:
+        if one.change != "unchanged" or unchanged <= MAX_NAMED:
             say(f"{one.change:<9}  {one.campaign_id}")
             _show_one(one)
     changes = [one.change for one in planned]
@@ -44,7 +44,7 @@ def _show_one(planned: Planned) -> None:
 def difference(change: FieldChange) -> str:
     """Return `1 → 2`; for long lists the added and removed entries: `14,477 → 14,478 entries (new: "510509")`."""
     before, after = change.before, change.after
-    if isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) > MOST_ENTRIES:
+    if isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) > MAX_ENTRIES:
         was, now = {shown(one): None for one in before}, {shown(one): None for one in after}
         new, gone = [one for one in now if one not in was], [one for one in was if one not in now]
         parts = "; ".join(f"{what}: {_first(names)}" for what, names in (("new", new), ("gone", gone)) if names)
@@ -53,8 +53,8 @@ def difference(change: FieldChange) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    listed = ", ".join(names[:MOST_ENTRIES])
-    return listed if len(names) <= MOST_ENTRIES else f"{listed} and {len(names) - MOST_ENTRIES:,} more"
+    listed = ", ".join(names[:MAX_ENTRIES])
+    return listed if len(names) <= MAX_ENTRIES else f"{listed} and {len(names) - MAX_ENTRIES:,} more"
 
 
 def shown(value: JsonValue) -> str:
@@ -63,4 +63,4 @@ def shown(value: JsonValue) -> str:
         text = value
     else:
         text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"

@@ -11,7 +11,7 @@ from schemas.campaigns import CampaignDefinition, IssueRuleDefinition
 from schemas.discount_kinds import KIND_FIELDS
 from shared.ledger.definitions import to_domain
 
-MOST_LISTED: Final = 20
+MAX_LISTED: Final = 20
 """Ids shown of one list; a campaign may name 100,000 products."""
 
 Fact = tuple[str, str | None]
@@ -191,8 +191,8 @@ def _currency(definition: CampaignDefinition) -> str | None:
 
 def _listed(values: Sequence[str]) -> str | None:
     """Return the first values, and how many more there are; None for none."""
-    more = len(values) - MOST_LISTED
-    text = ", ".join(values[:MOST_LISTED])
+    more = len(values) - MAX_LISTED
+    text = ", ".join(values[:MAX_LISTED])
     return f"{text} and {more:,} more; --json prints all" if more > 0 else text or None
 
 

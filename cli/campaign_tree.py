@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-MOST_DEPTH: Final = 100
+MAX_DEPTH: Final = 100
 """Levels of nesting: a campaign has four, its metadata perhaps a few more. Pydantic's own limit is about 200."""
 
 NOTHING: Final = "null"
@@ -75,9 +75,9 @@ class TreeBuilder:
         self._add(Node(line, text=text))
 
     def begin(self, line: int, column: int, node: Node) -> None:
-        """Open a list or a mapping; values belong to it until `end`. Raises FileSyntaxError beyond MOST_DEPTH."""
-        if len(self._open) >= MOST_DEPTH:
-            raise FileSyntaxError(line, column, f"nested more than {MOST_DEPTH} deep; a campaign needs only a few")
+        """Open a list or a mapping; values belong to it until `end`. Raises FileSyntaxError beyond MAX_DEPTH."""
+        if len(self._open) >= MAX_DEPTH:
+            raise FileSyntaxError(line, column, f"nested more than {MAX_DEPTH} deep; a campaign needs only a few")
         self._add(node)
         self._open.append(node)
 

@@ -32,8 +32,8 @@ TEXT = {
     ".cfg",
     "",
 }
-MOST_LINES = 400
-MOST_POSITIONAL = 7
+MAX_LINES = 400
+MAX_POSITIONAL = 7
 # A file that is longer on purpose: its path and how many lines it may have.
 LONGER = {
     "tests/unit/test_schemas.py": 450,  # one case after another, each short
@@ -88,7 +88,7 @@ def test_every_floor_is_typed(floor: str) -> None:
 
 def test_no_file_is_too_long_to_read_in_one_sitting() -> None:
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files(".py")}
-    too_long = {name: lines for name, lines in lengths.items() if lines > LONGER.get(name, MOST_LINES)}
+    too_long = {name: lines for name, lines in lengths.items() if lines > LONGER.get(name, MAX_LINES)}
     assert not too_long, f"split these, or say in LONGER why not: {too_long}"
 
 
@@ -317,7 +317,7 @@ def test_functions_fit_a_screen_and_take_few_positional_arguments() -> None:
             name = f"{name_of(path)}::{function.name}"
             positional = [one for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
             lines = (function.end_lineno or 0) - function.lineno + 1
-            if name not in SIGNATURES and (lines > 50 or len(positional) > MOST_POSITIONAL):
+            if name not in SIGNATURES and (lines > 50 or len(positional) > MAX_POSITIONAL):
                 found.append(f"{name}: {lines} lines, {len(positional)} positional parameters")
     assert not found
 
@@ -332,7 +332,7 @@ def name_called(call: ast.Call) -> str:
 
 def long_calls(source: str) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and len(node.args) > MOST_POSITIONAL and name_called(node) not in POSITIONAL:
+        if isinstance(node, ast.Call) and len(node.args) > MAX_POSITIONAL and name_called(node) not in POSITIONAL:
             yield node
 
 

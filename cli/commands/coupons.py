@@ -37,7 +37,7 @@ from shared.ledger.validation import validate as judge
 
 LONGEST_LOCK_SECONDS = 366 * 24 * 60 * 60
 REFUSED_SHOWN = 5
-MOST_CREATED = 10_000_000
+MAX_CREATED = 10_000_000
 
 Seconds = Annotated[int, typer.Option(min=1, max=LONGEST_LOCK_SECONDS, help="How long the uses are held, in seconds.")]
 
@@ -190,7 +190,7 @@ def void(
 def create(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     *,
-    number: Annotated[int, typer.Option("--count", min=1, max=MOST_CREATED, help="The number of coupons.")],
+    number: Annotated[int, typer.Option("--count", min=1, max=MAX_CREATED, help="The number of coupons.")],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write the codes to this file.")
     ] = None,

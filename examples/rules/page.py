@@ -33,7 +33,7 @@ VENDORS: Final[dict[Vendor, str]] = {
     "voucherify": "Voucherify",
     "sitevibes": "SiteVibes",
 }
-MOST_LINKS: Final = 3
+MAX_LINKS: Final = 3
 """Maximum number of examples that are linked for a reason."""
 _REFUSED: Final = re.compile(r"(?:is refused|gets nothing(?: of \S+)?): ([a-z_]+)")
 WIDTH: Final = 120
@@ -203,7 +203,7 @@ def _reasons() -> Iterator[str]:
     shown = _shown()
     for number, reason in enumerate(Reason, start=1):
         codes = " | ".join(_code(VENDOR_CODES[reason.value], vendor) for vendor in VENDORS)
-        examples = ", ".join(_link(path, path) for path in shown.get(reason, [])[:MOST_LINKS])
+        examples = ", ".join(_link(path, path) for path in shown.get(reason, [])[:MAX_LINKS])
         yield f"| {number} | `{reason.value}` | {SENTENCES[reason]} | {examples} | {codes} |\n"
 
 

@@ -19,7 +19,7 @@ from shared.runtime.logging import get_logger
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 log = get_logger("gateway")
-MOST_FAILED_ALONE: Final = 8
+MAX_FAILED_ALONE: Final = 8
 """If this many requests of a batch fail alone and none succeeds, the error counts for the whole batch."""
 
 
@@ -136,7 +136,7 @@ class MicroBatcher(Generic[Asked, Answered]):
     ) -> None:
         log.warning("requests failed", requests=len(batch), error=repr(error))
         failed.alone += 1
-        if isinstance(error, self._for_all) or (failed.alone >= MOST_FAILED_ALONE and not failed.succeeded):
+        if isinstance(error, self._for_all) or (failed.alone >= MAX_FAILED_ALONE and not failed.succeeded):
             failed.for_all = error
         for _, waiting in batch:
             if not waiting.done():

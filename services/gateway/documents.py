@@ -17,7 +17,7 @@ from services.gateway.problems import Problem
 DEEPEST: Final = MAX_DEPTH + 8
 """Levels of a whole body. Metadata is its deepest part, and begins at most eight levels in."""
 
-MOST_DIGITS: Final = 400
+MAX_DIGITS: Final = 400
 """Digits of one number; a float has fewer."""
 
 
@@ -72,7 +72,7 @@ _TOO_DEEP: Final = f"is nested deeper than {DEEPEST} levels; make it flatter"
 
 
 def _integer(text: str) -> int:
-    if len(text) > MOST_DIGITS or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
+    if len(text) > MAX_DIGITS or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
         raise _RefusedError("has an integer of more than 64 bits, which many programs can't read; write it as a text")
     return int(text)
 
@@ -80,7 +80,7 @@ def _integer(text: str) -> int:
 def _float(text: str) -> float:
     number = float(text)
     # Floats are limited to the range of 64 bits too, because PostgreSQL's jsonb writes 1e300 with 301 digits.
-    if len(text) > MOST_DIGITS or not math.isfinite(number) or not MIN_INTEGER <= number <= MAX_INTEGER:
+    if len(text) > MAX_DIGITS or not math.isfinite(number) or not MIN_INTEGER <= number <= MAX_INTEGER:
         raise _RefusedError("has a number that is too large or too long; write it as a text")
     return number
 

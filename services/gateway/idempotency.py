@@ -32,7 +32,7 @@ LOCK_CLASS: Final = 0x0C0F
 """The first half of the advisory locks that show which gateways are alive; the second half is the gateway's number."""
 
 PRUNED_AT_A_TIME: Final = 5_000
-MOST_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 KEY: Final = re.compile(r"[!-~]{1,255}")
 
 SECRET: Final = b'"whsec_'

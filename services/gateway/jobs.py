@@ -24,7 +24,7 @@ from shared.runtime.shutdown import sleep_unless
 log = get_logger("gateway")
 
 PACKAGE: Final = "services.gateway"
-MOST_COUPONS: Final = 1_000_000
+MAX_COUPONS: Final = 1_000_000
 """Coupons of one job: a thousand parts, a few minutes of work."""
 
 LEASE_SECONDS: Final = 60.0

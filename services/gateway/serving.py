@@ -28,7 +28,7 @@ BEAT_SECONDS: Final = 1.0
 OWN_DESCRIPTORS: Final = 64
 """File descriptors reserved for ledger connections, the event loop and files."""
 
-MOST_DESCRIPTORS: Final = 65_536
+MAX_DESCRIPTORS: Final = 65_536
 
 
 async def serve(app: FastAPI, context: ServiceContext[GatewaySettings]) -> None:
@@ -71,7 +71,7 @@ def connection_limits(wanted: int) -> tuple[int, int]:
     accepted before it can replace an idle one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most

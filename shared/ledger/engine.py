@@ -56,7 +56,7 @@ INVALID_VALUE_ERRORS: Final[tuple[type[BaseException], ...]] = (
 )
 """Errors of the database, or its driver, for a value or a change that it can't store."""
 
-MOST_STUCK_LOCKS: Final = 1_000
+MAX_STUCK_LOCKS: Final = 1_000
 """Limit of expired locks that one engine skips because they can't be expired. More mean a bug in the expiry itself."""
 
 
@@ -163,7 +163,7 @@ class Engine:
             try:
                 _, expired = await self._persisting([], {}, expire=1)
             except _ExpiryError as failed:
-                if len(self._stuck_locks) >= MOST_STUCK_LOCKS:
+                if len(self._stuck_locks) >= MAX_STUCK_LOCKS:
                     raise
                 self._stuck_locks.update(failed.references)
                 telemetry.BUGS.labels("expiry").inc()

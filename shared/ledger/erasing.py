@@ -31,10 +31,10 @@ from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
 from shared.ledger.traces import Traces
 
-MOST_NAMES: Final = 1_000
+MAX_NAMES: Final = 1_000
 """Limit of identifiers of one person. A customer with more is a placeholder that many people share."""
 
-MOST_COUPONS_LISTED: Final = 1_000
+MAX_COUPONS_LISTED: Final = 1_000
 """Limit of coupon ids in `customer.erased`, which keeps the event small."""
 
 SOURCE: Final = "/couponry/ledger"
@@ -85,10 +85,10 @@ async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, 
         if person is None:
             return await _open_of(connection, names)
         keys = [record[0] for record in await connection.fetch(sql("erasure_keys"), person)]
-        found = await connection.fetch(sql("erasure_identifiers"), keys, MOST_NAMES + 1)
-        if len(found) > MOST_NAMES:
+        found = await connection.fetch(sql("erasure_identifiers"), keys, MAX_NAMES + 1)
+        if len(found) > MAX_NAMES:
             raise ErasureRefusedError(
-                f"This customer has more than {MOST_NAMES:,} identifiers, so it represents many people: "
+                f"This customer has more than {MAX_NAMES:,} identifiers, so it represents many people: "
                 "producers sent a placeholder as an id, e-mail address or phone number. Stop that, then ask the "
                 "database's owner to remove the placeholder from customer_identifiers."
             )
@@ -230,7 +230,7 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
         await connection.execute(sql("erasure_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_period_meters_remove"), target.customer_keys)
         await connection.execute(sql("erasure_customers_remove"), target.customer_keys)
-        coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MOST_COUPONS_LISTED)
+        coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MAX_COUPONS_LISTED)
         await connection.execute(sql("erasure_close"), erasure_id, now)
         events = _events(target, [one["coupon_id"] for one in coupons], now)
         await connection.execute(

@@ -19,7 +19,7 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql
 
-MOST_CHUNKS: Final = 20
+MAX_CHUNKS: Final = 20
 """Limit of the chunks that are read for coupons in one state before a page ends with those found."""
 
 
@@ -201,7 +201,7 @@ async def coupons(
     If few coupons have the state, a page may be short or empty although another one follows.
     """
     found: list[WalletCoupon] = []
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         records = await connection.fetch(sql("page_coupons"), campaign_id, holder_key, group, after, limit + 1, groups)
         for record in records[:limit]:
             coupon = wallet_coupon(dict(record))

@@ -18,7 +18,7 @@ from shared.ledger.database import Connection
 from shared.ledger.definition_values import window_of
 from shared.ledger.sql import sql
 
-MOST_ENTRIES: Final = 1_000
+MAX_ENTRIES: Final = 1_000
 """Entries shown of one coupon, more than a person reads. A shared code may have more; then `cut` is true."""
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -173,13 +173,13 @@ async def coupon_history(
     holds: tuple[OpenHold, ...] = ()
     if coupon_id is not None:
         happenings += await _entries(connection, coupon_id)
-        found = await connection.fetch(sql("show_coupon_holds"), coupon_id, MOST_ENTRIES)
+        found = await connection.fetch(sql("show_coupon_holds"), coupon_id, MAX_ENTRIES)
         holds = tuple(OpenHold(**record) for record in found)
     elif not happenings:
         return None
     happenings.sort(key=lambda one: one.at)
-    cut = len(happenings) > MOST_ENTRIES
-    return CouponHistory(coupon.code if coupon else code.strip(), coupon, holds, tuple(happenings[:MOST_ENTRIES]), cut)
+    cut = len(happenings) > MAX_ENTRIES
+    return CouponHistory(coupon.code if coupon else code.strip(), coupon, holds, tuple(happenings[:MAX_ENTRIES]), cut)
 
 
 def _details(record: dict[str, Any]) -> CouponDetails:
@@ -202,12 +202,12 @@ def _campaign_end(window: str) -> datetime | None:
 
 
 async def _entries(connection: Connection, coupon_id: str) -> list[HistoryEntry]:
-    records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MOST_ENTRIES + 1)
+    records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MAX_ENTRIES + 1)
     return [HistoryEntry(**record, reason=None, message=None) for record in records]
 
 
 async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[HistoryEntry]:
-    records = await connection.fetch(sql("show_coupon_refusals"), coupon_id, key, MOST_ENTRIES + 1)
+    records = await connection.fetch(sql("show_coupon_refusals"), coupon_id, key, MAX_ENTRIES + 1)
     return [
         HistoryEntry(
             at=record["at"],
@@ -230,7 +230,7 @@ async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> 
 async def wallet(
     connection: Connection,
     identifiers: Sequence[Identifier],
-    limit: int = MOST_ENTRIES,
+    limit: int = MAX_ENTRIES,
     groups: Sequence[str] | None = None,
 ) -> Wallet | None:
     """Return the wallet of the customer with the first known one of `identifiers`; None if none is known.

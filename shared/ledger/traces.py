@@ -18,7 +18,7 @@ DISTINCTIVE_LENGTH: Final = 6
 """Customer ids with at least this many characters that aren't all digits are searched in any text. A shorter id ("7")
 is only recognised in fields that name a customer: elsewhere it is more likely a quantity or another number."""
 
-MOST_DEPTH: Final = 40
+MAX_DEPTH: Final = 40
 """Levels of a document that are checked field by field."""
 
 REFERENCES: Final = frozenset(
@@ -116,9 +116,9 @@ class Traces:
     def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
         """Return `document` with the person replaced by the pseudonym. `field` is the name of the document's field.
 
-        What lies deeper than MOST_DEPTH is replaced as a whole where it names the person.
+        What lies deeper than MAX_DEPTH is replaced as a whole where it names the person.
         """
-        if isinstance(document, Mapping | list | tuple) and depth > MOST_DEPTH:
+        if isinstance(document, Mapping | list | tuple) and depth > MAX_DEPTH:
             text = json.dumps(document, ensure_ascii=False)
             return document if self.cleaned_text(text) == text else self._replacement
         if isinstance(document, Mapping):

@@ -67,7 +67,7 @@ class Endpoint:
     failed: int
 
 
-MOST_ENDPOINTS: Final = 200
+MAX_ENDPOINTS: Final = 200
 """The most endpoints. The notifier's transaction writes each event once for every subscribed endpoint."""
 
 
@@ -97,10 +97,10 @@ async def add(
     stored = keyring().encrypt(secret, about(endpoint_id))
     types = list(dict.fromkeys(event_types))
     if (
-        await connection.fetchval(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types, MOST_ENDPOINTS)
+        await connection.fetchval(sql("endpoint_add", SQL_PACKAGE), endpoint_id, url, stored, types, MAX_ENDPOINTS)
         is None
     ):
-        raise EndpointError(f"There are already {MOST_ENDPOINTS} endpoints, the most allowed; remove one first.")
+        raise EndpointError(f"There are already {MAX_ENDPOINTS} endpoints, the most allowed; remove one first.")
     return NewEndpoint(endpoint_id, secret)
 
 

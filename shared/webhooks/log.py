@@ -12,7 +12,7 @@ from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 from shared.webhooks.endpoints import SQL_PACKAGE, TEST_TYPE, EndpointError
 
-MOST_REDELIVERED: Final = 1_000
+MAX_REDELIVERED: Final = 1_000
 """The most failed deliveries sent again by one call: a few seconds of load for an endpoint."""
 
 
@@ -48,8 +48,8 @@ async def redeliver(connection: Connection | Pool, endpoint_id: UUID, delivery_i
 
 
 async def redeliver_failed(connection: Connection | Pool, endpoint_id: UUID, since: datetime) -> int:
-    """Send deliveries that failed since then again, at most MOST_REDELIVERED; return their number."""
-    status = await connection.execute(sql("log_redeliver_failed", SQL_PACKAGE), endpoint_id, since, MOST_REDELIVERED)
+    """Send deliveries that failed since then again, at most MAX_REDELIVERED; return their number."""
+    status = await connection.execute(sql("log_redeliver_failed", SQL_PACKAGE), endpoint_id, since, MAX_REDELIVERED)
     return int(status.rpartition(" ")[2])
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.backends import Folders, start_kafka, start_postgres
-from tests.fuzz.run import MOST_ROUNDS, fuzz, summary
+from tests.fuzz.run import MAX_ROUNDS, fuzz, summary
 
 FORMATS = ("json", "avro")
 """The formats in which the relay writes, in turn."""
@@ -18,7 +18,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=60.0, help="begin no round after so long, in all")
     arguments.add_argument("--seed", type=int, default=int(time.time()), help="the same seed sends the same inputs")
-    arguments.add_argument("--rounds", type=int, default=2 * MOST_ROUNDS, help="at most so many rounds, in all")
+    arguments.add_argument("--rounds", type=int, default=2 * MAX_ROUNDS, help="at most so many rounds, in all")
     arguments.add_argument("--folder", type=Path, default=Path(".fuzz"), help="for logs and figures")
     given = arguments.parse_args()
     Folders.in_memory()

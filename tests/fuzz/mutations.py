@@ -9,7 +9,7 @@ from tests.fuzz.values import AMOUNTS, INTEGERS, TEXTS, TIMES, hostile, written
 
 Place = tuple[Any, ...]
 
-MOST_BYTES: Final = 900_000
+MAX_BYTES: Final = 900_000
 """Below a broker's default limit. A longer text is cut, and is then not valid JSON."""
 
 RAW: Final[tuple[bytes, ...]] = (
@@ -37,7 +37,7 @@ def mutated(document: Any, chance: random.Random, *, changes: int = 3) -> bytes:
     changed = copy.deepcopy(document)
     for _ in range(chance.randint(1, changes)):
         changed = _changed(changed, chance)
-    body = written(changed)[:MOST_BYTES]
+    body = written(changed)[:MAX_BYTES]
     return damaged(body, chance) if chance.random() < 0.05 else body
 
 

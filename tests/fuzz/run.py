@@ -28,7 +28,7 @@ GOOD_EVERY: Final = 50
 """The number of inputs for each good one."""
 
 CONNECTIONS: Final = 12
-MOST_ROUNDS: Final = 200
+MAX_ROUNDS: Final = 200
 
 
 @dataclass
@@ -63,7 +63,7 @@ async def fuzz(
     url = postgres.create_database(name)
     migrate(url)
     report = Report(seed, event_format)
-    rounds = min(rounds, MOST_ROUNDS)
+    rounds = min(rounds, MAX_ROUNDS)
     good = rounds * (RECORDS_A_ROUND + REQUESTS_A_ROUND) // GOOD_EVERY + 10
     prefix = f"fuzz{uuid.uuid4().hex[:8]}."
     started = time.monotonic()

@@ -318,7 +318,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
 async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
-        people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MOST_NAMES + 1)]
+        people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MAX_NAMES + 1)]
         await engine.execute([RecordCustomer(f"/n {n}", who, PLACED_AT) for n, who in enumerate(people)])
         with pytest.raises(erasing.ErasureRefusedError, match="placeholder"):
             await erasing.begin(pool, (("email", "none@example.com"),), "a test")

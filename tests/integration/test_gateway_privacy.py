@@ -101,7 +101,7 @@ async def test_a_bug_in_one_erasure_does_not_stop_the_others(
 
 
 async def test_a_placeholder_of_many_people_is_a_conflict(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.ledger.erasing.MOST_NAMES", 1)
+    monkeypatch.setattr("shared.ledger.erasing.MAX_NAMES", 1)
     async with served(database_url, definition()) as here:
         await known(here)
         answered = await here.client.delete("/v1/customers/ann@example.com")

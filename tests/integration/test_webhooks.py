@@ -352,7 +352,7 @@ async def test_a_bug_about_one_endpoint_only_fails_its_attempts(
 
 
 async def test_the_number_of_endpoints_is_limited(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 2)
+    monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 2)
     first = await endpoints.add(pool, "https://example.com/1")
     await endpoints.add(pool, "https://example.com/2")
     with pytest.raises(endpoints.EndpointError, match="already 2 endpoints"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.campaign_files import MOST_BYTES, MOST_SHOWN, read_campaigns
+from cli.campaign_files import MAX_BYTES, MAX_SHOWN, read_campaigns
 from cli.errors import CommandFailedError, UsageProblemError
 from cli.files import InputFile
 from cli.main import app
@@ -179,7 +179,7 @@ def test_a_billion_laughs_attack_is_refused() -> None:
     lines = ["a: &a [x]"] + [f"{to}: &{to} [{', '.join([f'*{of}'] * 9)}]" for of, to in pairwise("abcdefghi")]
     problems = problems_of("\n".join(lines))
     assert problems[0] == f"f.yaml:1: {ANCHORS}"
-    assert len(problems) == MOST_SHOWN + 1
+    assert len(problems) == MAX_SHOWN + 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
 
 def test_of_a_thousand_problems_twenty_are_shown() -> None:
     problems = problems_of(f"{ONE}applies_to:\n  product_ids:\n" + "  - 7\n" * 1_000)
-    assert len(problems) == MOST_SHOWN + 1
+    assert len(problems) == MAX_SHOWN + 1
     assert problems[-1] == "… and 980 more."
 
 
@@ -276,7 +276,7 @@ def test_a_file_with_too_many_problems_says_how_many_more() -> None:
     listed = [f'{{"campaign_id": "{n}", "discount": 1,\n"applies_to": {{"product_ids": [{wrong}]}}}}' for n in "abc"]
     problems = problems_of(f"[{','.join(listed)}]", "f.json")
     assert problems[0] == "f.json:1: campaign 'a', discount: must be an object."
-    assert problems[-1] == f"… and {3 * 50_001 - MOST_SHOWN:,} more."
+    assert problems[-1] == f"… and {3 * 50_001 - MAX_SHOWN:,} more."
 
 
 def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> None:
@@ -285,7 +285,7 @@ def test_a_name_from_a_file_brings_no_control_characters_to_the_terminal() -> No
 
 
 def test_a_file_that_is_too_large_is_refused_packed_or_not() -> None:
-    bomb = gzip.compress(b" " * (MOST_BYTES + 1))
+    bomb = gzip.compress(b" " * (MAX_BYTES + 1))
     with pytest.raises(UsageProblemError, match="larger than 33,554,432 bytes; split it"):
         read(bomb, "f.yaml.gz")
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from cli.campaign_texts import MOST_LISTED, definition_facts, discount, occasions, window
+from cli.campaign_texts import MAX_LISTED, definition_facts, discount, occasions, window
 from schemas.campaigns import CampaignDefinition
 from schemas.common import DiscountKind
 from schemas.parsing import parse
@@ -190,7 +190,7 @@ def test_several_rules_are_shown_one_by_one() -> None:
 
 
 def test_a_long_list_is_cut() -> None:
-    ids = [str(number) for number in range(1_000 + MOST_LISTED)]
+    ids = [str(number) for number in range(1_000 + MAX_LISTED)]
     [products] = [fact for fact in shown(applies_to={"product_ids": ids}) if fact.startswith("products")]
     assert products.endswith("18, 19 and 1,000 more; --json prints all")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.gateway.batching import MOST_FAILED_ALONE, MicroBatcher, OverloadedError
+from services.gateway.batching import MAX_FAILED_ALONE, MicroBatcher, OverloadedError
 from shared.ledger.engine import LedgerUnavailableError
 
 pytestmark = pytest.mark.asyncio
@@ -105,7 +105,7 @@ async def test_an_error_of_all_requests_is_recognized_after_a_few_attempts() -> 
     batcher: MicroBatcher[int, int] = MicroBatcher(work, size=200)
     answers = await asyncio.gather(*[batcher.submit(number) for number in range(200)], return_exceptions=True)
     assert [type(answer) for answer in answers] == [KeyError] * 200
-    assert work.batches < 3 * MOST_FAILED_ALONE
+    assert work.batches < 3 * MAX_FAILED_ALONE
     await batcher.drained()
 
 

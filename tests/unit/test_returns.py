@@ -249,7 +249,7 @@ def test_a_duplicate_of_an_old_cancellation_does_not_change_a_returned_order() -
 
 
 def test_more_parts_than_can_be_stored_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(returning, "MOST_PARTS", 3)
+    monkeypatch.setattr(returning, "MAX_RETURNED_PARTS", 3)
     world = shop()
     world.redeem("A", to=goods())
     assert world.part(("2", 1), ("9", 1), at=PLACED + MINUTE).outcome == "restored"

@@ -17,7 +17,7 @@ SLOTS: Final = 13
 MINUTES_AHEAD: Final = 10
 """The number of following minutes over which failures beyond the limit are spread."""
 
-MOST_BUDGETS: Final = 50_000
+MAX_BUDGETS: Final = 50_000
 
 
 class OverBudgetError(Exception):
@@ -171,7 +171,7 @@ class Budgets:
         """Return the budget of a caller or address. It is kept until `drop_unused`."""
         budget = self._budgets.get(owner)
         if budget is None:
-            if len(self._budgets) >= MOST_BUDGETS:
+            if len(self._budgets) >= MAX_BUDGETS:
                 self._make_room()
             budget = self._budgets[owner] = Budget(self.limit, self._clock)
         return budget
@@ -190,7 +190,7 @@ class Budgets:
 
     def _make_room(self) -> None:
         self.tidy()
-        excess = len(self._budgets) - MOST_BUDGETS + 1
+        excess = len(self._budgets) - MAX_BUDGETS + 1
         for owner in [owner for owner, budget in self._budgets.items() if budget.is_idle][: max(excess, 0)]:
             del self._budgets[owner]
 

@@ -34,8 +34,8 @@ log = get_logger("gateway")
 PACKAGE: Final = "services.gateway"
 READ_SECONDS: Final = 1.0
 PRUNED_EVERY: Final = 60
-MOST_READ: Final = 20_000
-MOST_KNOWN: Final = 50_000
+MAX_READ: Final = 20_000
+MAX_KNOWN: Final = 50_000
 
 WHAT: Final = "unknown codes, locks or customers"
 UNKNOWN: Final = frozenset({Reason.NOT_FOUND, Reason.LOCK_NOT_FOUND})
@@ -210,7 +210,7 @@ class Guesses:
         """Read the current counts; every PRUNED_EVERY reads, delete old ones."""
         self.callers.tidy()
         self.addresses.tidy()
-        self._note(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MOST_READ))
+        self._note(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MAX_READ))
         self._reads += 1
         if self._reads % PRUNED_EVERY == 0:
             await self._pool.execute(sql("guesses_prune", PACKAGE), SLOT_SECONDS, SLOTS)
@@ -227,7 +227,7 @@ class Guesses:
         for one in coupons:
             if one.code and not (isinstance(one, RefusedCoupon) and one.coupon_id is None):
                 self._known[code_key(one.code)] = None
-        while len(self._known) > MOST_KNOWN:
+        while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
     def _note(self, records: Sequence[asyncpg.Record]) -> None:

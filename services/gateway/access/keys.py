@@ -28,8 +28,8 @@ PATTERN: Final = re.compile(r"cpn_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 REMEMBERED_SECONDS: Final = 5.0
 """Time for which a gateway caches a key. A revoked key works for at most so long."""
 
-MOST_REMEMBERED: Final = 10_000
-MOST_GROUPS: Final = 100
+MAX_REMEMBERED: Final = 10_000
+MAX_GROUPS: Final = 100
 Remembered = tuple[float, bytes, Caller]
 """(expiry by the monotonic clock, hash of the secret, caller)"""
 
@@ -75,8 +75,8 @@ async def create(
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise ApiKeyError("A key's name must have 1 to 100 printable characters.")
     bound = None if groups is None else sorted(set(groups))
-    if bound is not None and not (0 < len(bound) <= MOST_GROUPS and all(map(_is_group, bound))):
-        raise ApiKeyError(f"A key can be bound to 1 to {MOST_GROUPS} groups; a group's name must not be blank.")
+    if bound is not None and not (0 < len(bound) <= MAX_GROUPS and all(map(_is_group, bound))):
+        raise ApiKeyError(f"A key can be bound to 1 to {MAX_GROUPS} groups; a group's name must not be blank.")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     await connection.execute(sql("key_create", PACKAGE), key_id, name.strip(), _hash(secret), list(wanted), bound)
     return NewKey(key_id, f"cpn_{key_id}_{secret}")
@@ -156,7 +156,7 @@ class Keys:
         if record is None:
             self._remembered.pop(key_id, None)
             self._unknown[key_id] = until
-            if len(self._unknown) > MOST_REMEMBERED:
+            if len(self._unknown) > MAX_REMEMBERED:
                 self._unknown.popitem(last=False)
             return None
         groups = record["campaign_groups"]
@@ -167,7 +167,7 @@ class Keys:
         )
         self._remembered[key_id] = known
         self._remembered.move_to_end(key_id)
-        if len(self._remembered) > MOST_REMEMBERED:
+        if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return known
 

@@ -24,7 +24,7 @@ LEEWAY_SECONDS: Final = 30
 UNKNOWN_SECONDS: Final = 30.0
 """Time after an unknown key id for which the issuer's keys are not fetched again."""
 
-MOST_REMEMBERED: Final = 10_000
+MAX_REMEMBERED: Final = 10_000
 
 
 class Tokens:
@@ -57,7 +57,7 @@ class Tokens:
                     attempt.failed()
                 raise
         self._accepted[digest] = None
-        if len(self._accepted) > MOST_REMEMBERED:
+        if len(self._accepted) > MAX_REMEMBERED:
             self._accepted.popitem(last=False)
         return caller
 

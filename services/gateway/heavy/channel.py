@@ -9,10 +9,10 @@ from typing import Any, Final, Self
 
 import orjson
 
-MOST_HEAD_BYTES: Final = 1024 * 1024
+MAX_HEAD_BYTES: Final = 1024 * 1024
 """Far above the URL and headers of a request (at most 48 KiB) and the details of a problem."""
 
-MOST_BODY_BYTES: Final = 4 * 1024 * 1024
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """Above the largest request body. Responses are sent in pieces."""
 
 PIECE_BYTES: Final = 64 * 1024
@@ -73,7 +73,7 @@ class Channel:
         """Wait for the next frame. Raises ChannelClosedError."""
         try:
             kind, head_bytes, body_bytes = _START.unpack(await self._reader.readexactly(_START.size))
-            if head_bytes > MOST_HEAD_BYTES or body_bytes > MOST_BODY_BYTES:
+            if head_bytes > MAX_HEAD_BYTES or body_bytes > MAX_BODY_BYTES:
                 raise ChannelClosedError("a frame is too large")
             head = orjson.loads(await self._reader.readexactly(head_bytes)) if head_bytes else {}
             return Frame(Kind(kind), head, await self._reader.readexactly(body_bytes))

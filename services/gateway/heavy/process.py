@@ -26,7 +26,7 @@ log = get_logger("gateway")
 HANDED_OVER_BYTES: Final = 32 * 1024
 """Larger bodies are handed over. Parsing a body of this size takes 2 ms, about as long as handing it over."""
 
-MOST_WAITING: Final = 100
+MAX_WAITING: Final = 100
 WAITING_SECONDS: Final = 20.0
 """Refuse a request whose expected wait, estimated from the last requests, is longer."""
 
@@ -53,7 +53,7 @@ class HeavyProcess:
 
     def __init__(self, answer_seconds: float) -> None:
         self._answer_seconds = answer_seconds
-        self.turns = Turns(MOST_WAITING, WAITING_SECONDS, USUAL_SECONDS)
+        self.turns = Turns(MAX_WAITING, WAITING_SECONDS, USUAL_SECONDS)
         self._channel: Channel | None = None
         self._is_up = asyncio.Event()
         self._child: asyncio.subprocess.Process | None = None

@@ -10,7 +10,7 @@ from schemas.common import Identifier
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
 from services.gateway.guard import CanIssue, CanManage, CanRead, Here, report_unknown
-from services.gateway.jobs import MOST_COUPONS
+from services.gateway.jobs import MAX_COUPONS
 from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
@@ -36,7 +36,7 @@ class IssueBody(Body):
 
     campaign_id: Identifier
     customer: CustomerBody | None = None
-    count: Annotated[int, Field(ge=1, le=MOST_COUPONS)] | None = None
+    count: Annotated[int, Field(ge=1, le=MAX_COUPONS)] | None = None
     codes: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CREATED)] | None = None
     occasion: Identifier | None = None
 

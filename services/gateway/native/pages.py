@@ -10,9 +10,9 @@ from fastapi import Query
 
 from services.gateway.problems import Problem
 
-MOST_ITEMS: Final = 200
+MAX_ITEMS: Final = 200
 
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="items per page")]
+Limit = Annotated[int, Query(ge=1, le=MAX_ITEMS, description="items per page")]
 Cursor = Annotated[
     str | None, Query(max_length=2_000, description="`next_cursor` of the previous page; leave out for the first page")
 ]

@@ -42,7 +42,7 @@ from shared.domain.orders.life_cycle import (
     phase_of,
 )
 from shared.domain.orders.returns import (
-    MOST_PARTS,
+    MAX_RETURNED_PARTS,
     all_back,
     amount_problem,
     goods_of,
@@ -104,9 +104,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     if problem is None and (effect == Effect.NOTHING or is_noted(part, noted, currency)):
         return plain_verdict(command, "unchanged", now)
     if problem is None and too_many(returns):
-        problem = (
-            f"At most {MOST_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
-        )
+        problem = f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
     if problem is not None:
         refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
         # No event is published, because no redemption was refused.

@@ -18,7 +18,7 @@ from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, 
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 
-MOST_PARTS: Final = 10_000
+MAX_RETURNED_PARTS: Final = 10_000
 """Maximum number of returned lines (or amounts) recorded for one order: as many as an order can have lines, so that
 each line can be returned on its own. Beyond that, return the order as a whole."""
 
@@ -78,7 +78,7 @@ def noted_with(part: PartReturn, noted: Sequence[PartReturn]) -> tuple[PartRetur
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
     """Return whether these are more parts than can be recorded for one order."""
-    return sum(max(len(one.lines), 1) for one in parts) > MOST_PARTS
+    return sum(max(len(one.lines), 1) for one in parts) > MAX_RETURNED_PARTS
 
 
 def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:

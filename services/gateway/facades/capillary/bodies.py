@@ -8,7 +8,7 @@ from schemas.common import Amount, Contact, Identifier, Text
 from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, check_metadata
 from services.gateway.native.bodies import Body
 
-MOST_READ = 1_000
+MAX_READ = 1_000
 """Maximum coupons that are parsed. Up to this number, the error about too many coupons contains the count."""
 
 
@@ -72,7 +72,7 @@ class CouponIn(CapillaryBody):
 class RootIn(CapillaryBody):
     """The `root` object of a request."""
 
-    coupon: Annotated[tuple[CouponIn, ...], Field(min_length=1, max_length=MOST_READ)] | CouponIn
+    coupon: Annotated[tuple[CouponIn, ...], Field(min_length=1, max_length=MAX_READ)] | CouponIn
 
     @property
     def coupons(self) -> tuple[CouponIn, ...]:

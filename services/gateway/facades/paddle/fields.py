@@ -22,7 +22,7 @@ BAD_EXPIRY: Final = 133
 BAD_CURRENCY: Final = 134
 NOT_FOUND: Final = 135
 
-MOST_CHARACTERS: Final = 10_000
+MAX_CHARACTERS: Final = 10_000
 Fields = Mapping[str, str]
 
 
@@ -68,7 +68,7 @@ def _text(value: Any) -> str:
 
 def _checked(fields: dict[str, str]) -> Fields:
     for name, value in fields.items():
-        if "\0" in value or len(value) > MOST_CHARACTERS or not _is_unicode(value):
+        if "\0" in value or len(value) > MAX_CHARACTERS or not _is_unicode(value):
             raise PaddleProblem(MISSING, f"{name} is too long or has invalid characters; correct it.")
     return {name: value.strip() for name, value in fields.items()}
 

@@ -31,7 +31,7 @@ router = new_router()
 
 CHANNEL: Final = "paddle"
 PACKAGE: Final = "services.gateway"
-MOST_LISTED: Final = 500
+MAX_LISTED: Final = 500
 BAD_KEY: Final = 102
 NO_PERMISSION: Final = 107
 BAD_CALL: Final = 101
@@ -128,7 +128,7 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
 async def list_coupons(gateway: Here, _: CanRead, fields: Params) -> Response:
     """List coupons for a product, at most 500 at a time."""
     product_id = read.needed(fields, "product_id")
-    limit = read.whole(fields, "limit", read.MISSING, MOST_LISTED) or MOST_LISTED
+    limit = read.whole(fields, "limit", read.MISSING, MAX_LISTED) or MAX_LISTED
     offset = fields.get("offset", "") or "0"
     if not offset.isascii() or not offset.isdigit() or len(offset) > 6:
         raise PaddleProblem(read.MISSING, "offset must be a whole number from 0 to 999,999.")

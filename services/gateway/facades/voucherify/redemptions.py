@@ -28,7 +28,7 @@ from shared.ledger.sql import sql
 
 router = new_router()
 
-MOST_ROWS: Final = 10_000
+MAX_ROWS: Final = 10_000
 UNITS: Final = {"SECONDS": 1, "MINUTES": 60, "HOURS": 3_600, "DAYS": 86_400}
 
 Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
@@ -152,8 +152,8 @@ async def list_redemptions(
     customer: AskedName = None,
 ) -> Response:
     """List redemptions of all channels, newest first. Refusals are listed as failures."""
-    if limit * page > MOST_ROWS:
-        raise invalid(f"page: only the first {MOST_ROWS:,} redemptions can be listed; use the filters.")
+    if limit * page > MAX_ROWS:
+        raise invalid(f"page: only the first {MAX_ROWS:,} redemptions can be listed; use the filters.")
     outcome = {"SUCCESS": "redeemed", "FAILURE": "refused"}.get(result or "")
     async with listing.reading(gateway.pool) as connection:
         holder = None

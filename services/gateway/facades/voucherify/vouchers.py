@@ -38,11 +38,11 @@ router = new_router()
 CHANNEL: Final = "voucherify"
 PACKAGE: Final = "services.gateway"
 CAUSE: Final = "voucherify.publication"
-MOST_LISTED: Final = 100
-MOST_PAGES: Final = 1_000
+MAX_LISTED: Final = 100
+MAX_PAGES: Final = 1_000
 
-Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
-Page = Annotated[int, Query(ge=1, le=MOST_PAGES)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LISTED)]
+Page = Annotated[int, Query(ge=1, le=MAX_PAGES)]
 
 
 @router.post("/v1/vouchers")
