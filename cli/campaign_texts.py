@@ -14,6 +14,14 @@ from shared.ledger.definitions import to_domain
 MAX_LISTED: Final = 20
 """Ids shown of one list; a campaign may name 100,000 products."""
 
+DESCRIBED: Final = frozenset(
+    {
+        "min_order_amount", "min_order_amount_exclusive", "min_quantity", "currency", "channels", "holder_only",
+        "first_order_only", "segments_any", "segments_all", "segments_none", "conditions",
+    }
+)  # fmt: skip
+"""Fields of eligibility that are described in words. Others are shown by name and value."""
+
 Fact = tuple[str, str | None]
 """A name and its value; None if the campaign doesn't set it."""
 
@@ -83,6 +91,9 @@ def _eligibility(definition: CampaignDefinition) -> Iterator[Fact]:
     yield "no segment of", _listed(rules.segments_none)
     for condition in rules.conditions:
         yield "condition", f"{condition.name}: {condition.expression}"
+    for name, value in rules:
+        if name not in DESCRIBED and value:
+            yield name.replace("_", " "), _listed(value) if isinstance(value, tuple) else str(value)
     yield "validation code", "required" if definition.validation_code is not None else None
 
 

@@ -7,7 +7,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from cli.campaign_texts import MAX_LISTED, definition_facts, discount, occasions, window
+from cli import campaign_texts
+from cli.campaign_texts import DESCRIBED, MAX_LISTED, definition_facts, discount, occasions, window
 from schemas.campaigns import CampaignDefinition
 from schemas.common import DiscountKind
 from schemas.parsing import parse
@@ -198,3 +199,10 @@ def test_a_long_list_is_cut() -> None:
 def test_a_window_in_days() -> None:
     year = {"starts_at": "2026-01-01", "ends_at": "2027-01-01", "valid_for": "P30D"}
     assert window(campaign(window=year)) == "2026-01-01 to 2027-01-01, 30 d each"
+
+
+def test_a_field_of_eligibility_without_words_is_shown_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign_texts, "DESCRIBED", DESCRIBED - {"min_quantity", "channels"})
+    facts = shown(eligibility={"min_quantity": 3, "channels": ["app", "web"]})
+    assert {"min quantity: 3", "channels: app, web"} <= set(facts)
+    assert "min quantity" not in " ".join(shown(eligibility={"currency": "USD"}))

@@ -1,14 +1,18 @@
 """The discount of each kind, in currencies with two, no and three decimals. One row per case."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 
+from schemas import common
+from schemas.discount_kinds import KIND_FIELDS
+from services.gateway.facades.gameball.routes import COUPON_TYPES, TYPES
 from shared.domain.model.campaign import DiscountKind, DiscountOffer
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, Verdict
+from shared.domain.offers.kinds import KINDS
 from tests.builders import (
     FREE_SHIPPING,
     MARY,
@@ -28,6 +32,11 @@ from tests.builders import (
 )
 
 SHOES = Scope(product_ids=frozenset({"shoes"}))
+
+
+@pytest.mark.parametrize("table", [KINDS, KIND_FIELDS, TYPES, COUPON_TYPES, get_args(DiscountKind)])
+def test_every_kind_is_in_each_table(table: Any) -> None:
+    assert set(table) == set(get_args(common.DiscountKind))
 
 
 def only(verdict: Verdict) -> AcceptedCoupon:

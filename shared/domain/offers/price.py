@@ -7,6 +7,7 @@ All in minor units, exact. Parts sum to the whole and never exceed what is left 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from shared.domain.model.campaign import DiscountOffer
@@ -62,14 +63,16 @@ def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_mino
 def most_off(basket: Basket | None, offer: ResolvedOffer) -> int:
     """Return the most that the offer can take off, whatever other offers take before it.
 
-    That is its price on the untouched order, except where it takes the cheapest units: others may use these up.
+    That is its price on the untouched order, except where it takes some of the units: others may use these up. Then it
+    is the price of the dearest units, also of those that earlier requests took something off.
     """
     target = offer.target
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
-    dearest_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
+    dearest = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_minor))
+    whole = basket if basket.rooms is None else replace(basket, rooms=None)
     discount = offer.campaign.discount
-    return max(offer.discount_minor, _price_units(basket, discount, dearest_first, offer.fixed_minor or 0)[0])
+    return _price_units(whole, discount, Target(dearest, True, target.max_units), offer.fixed_minor or 0)[0]
 
 
 def price_of_shipping(discount: DiscountOffer, shipping_minor: int) -> int:
