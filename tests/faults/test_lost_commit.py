@@ -64,7 +64,7 @@ async def test_a_redeemer_with_a_lost_commit_answer_is_not_ready_until_it_recove
             between.lose_next_commits_answer()
             await send(settings, [placed(f"O{number}", "HOT") for number in range(1, ORDERS)])
             missing = await eventually(lambda: unready(redeemer.health_url), lambda seen: "batch" in seen)
-            assert "in hand" in missing["batch"]
+            assert "running" in missing["batch"]
             await until_read(settings, ORDERS)
             await redeemer.ready()
             await until_published(pool)

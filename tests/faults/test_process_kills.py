@@ -142,7 +142,7 @@ async def test_every_number_is_right_while_services_are_killed_repeatedly(
         rows = compare(reader, totals, orjson.loads(output))
         assert [row for row in rows if not row.same] == []
         assert (await audit(pool)).findings == ()
-        assert reader.repeated == 0
+        assert reader.duplicates == 0
         await check_each_event_is_published_once(settings, pool)
         await dead_letters_are_the_broken_ones(settings)
 

@@ -78,7 +78,7 @@ def test_a_number_of_coupons_over_a_limit_is_refused(couponry: Couponry) -> None
         ({"status": "archived"}, "is archived"),
         ({"code": {"shared_code": "HELLO"}}, "has one shared code"),
         ({"source": {"kind": "pool"}}, "takes its codes from a pool"),
-        ({"source": {"kind": "external", "url": "https://codes.example"}}, "asks an external API"),
+        ({"source": {"kind": "external", "url": "https://codes.example"}}, "from an external API"),
         ({"code": {"pattern": "F-#######"}}, "too few for 30,000 coupons"),
     ],
 )
@@ -122,7 +122,7 @@ def test_existing_codes_are_read_from_lines_or_a_column_and_can_be_used_at_once(
     ("content", "says"),
     [
         (b"OK-1\nA\x07B\n", "line 2: a code must have 1 to 255 characters and no control characters"),
-        (b"x" * 256, "line 1: a code has"),
+        (b"x" * 256, "line 1: a code must have"),
         (b"OK-1\nA,B\n", "line 2: contains a comma; write one code per line, or name the column"),
         (b"name,code\nx,A\n\ny\n", "line 4: has no 'code'"),
         (b"name,code\nx,\n", "line 2: a code must have 1 to 255"),

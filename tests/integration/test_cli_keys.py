@@ -59,7 +59,7 @@ def test_a_key_with_every_scope_as_json(couponry: Couponry, database_url: str) -
         (["x"], "--scope"),
         (["x", "--all", "--scope", "read"], "--scope"),
         (["x", "--scope", "eat"], "'eat'"),
-        ([" ", "--all"], "say what it is for"),
+        ([" ", "--all"], "must have 1 to 100 printable characters"),
     ],
 )
 def test_an_invalid_key_is_refused_with_a_reason(couponry: Couponry, arguments: list[str], message: str) -> None:

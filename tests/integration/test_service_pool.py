@@ -61,7 +61,7 @@ async def test_an_unavailable_database_is_a_transient_error() -> None:
 async def test_a_service_asked_to_stop_stops_waiting() -> None:
     here = context("postgresql://user@127.0.0.1:1/nothing", attempts=60)
     here.stopping.set()
-    with pytest.raises(TransientError, match="asked to stop"):
+    with pytest.raises(TransientError, match="stopped before the ledger answered"):
         async with service_pool(here):
             pass
 

@@ -199,4 +199,4 @@ def test_keys_with_groups_are_created_on_the_command_line(database_url: str) -> 
     assert call(environment, "keys", "create", "all", "--all").exit_code == 0
     assert "beta, delta" in call(environment, "keys", "list").words
     refused = call(environment, "keys", "create", "shop", "--all", "--group", " ")
-    assert (refused.exit_code, "not blank" in refused.err) == (2, True)
+    assert (refused.exit_code, "must not be blank" in refused.err) == (2, True)
