@@ -24,7 +24,7 @@ from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
-from shared.ledger.pacing import Pace, SplitBatchError, works_of
+from shared.ledger.workload import Pace, SplitBatchError, works_of
 from shared.ledger.persist import Decided, write
 from shared.ledger.sql import sql
 from shared.runtime import telemetry
@@ -60,7 +60,7 @@ MAX_STUCK_LOCKS: Final = 1_000
 """Limit of expired locks that one engine skips because they can't be expired. More mean a bug in the expiry itself."""
 
 
-_OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (
+_BATCH_ERRORS: Final[tuple[type[BaseException], ...]] = (
     *CONFLICTS,
     *UNAVAILABLE,
     *NOT_MIGRATED,
@@ -87,7 +87,7 @@ class Rejected:
     is_bug: bool = False
 
 
-_OF_ALL: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
+_FATAL_ERRORS: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
 """Errors that are raised to the caller, because no command causes them."""
 
 Answer = Verdict | Rejected
@@ -180,7 +180,7 @@ class Engine:
             return {}
         try:
             answers, _ = await self._persisting(commands, fingerprints)
-        except _OF_ALL:
+        except _FATAL_ERRORS:
             raise
         except SplitBatchError as split:
             first = await self._isolating(commands[: split.count], fingerprints)
@@ -202,7 +202,7 @@ class Engine:
             await self.sweep_expired()
             try:
                 answers, _ = await self._persisting([command], fingerprints)
-            except _OF_ALL:
+            except _FATAL_ERRORS:
                 raise
             except Exception as again:  # any error is caused by this command
                 error = again
@@ -221,7 +221,7 @@ class Engine:
         for run in range(1, RUNS + 1):
             try:
                 return await self._run(commands, fingerprints, expire)
-            except customers.SamePersonError as found:
+            except customers.CustomersToMergeError as found:
                 await self._merge(found)
             except SweepFirstError:
                 await self.sweep_expired()
@@ -242,7 +242,7 @@ class Engine:
             await pause_after(run)
         raise LedgerUnavailableError(f"A batch did not succeed within {RUNS} runs")
 
-    async def _merge(self, found: customers.SamePersonError) -> None:
+    async def _merge(self, found: customers.CustomersToMergeError) -> None:
         try:
             await customers.merge(self._pool, found.groups)
         except (*UNAVAILABLE, *CONFLICTS) as error:
@@ -263,7 +263,7 @@ class Engine:
             try:
                 decided = await _decide_all(loaded, fresh, fingerprints)
                 await write(connection, loaded, decided)
-            except _OF_THE_BATCH:
+            except _BATCH_ERRORS:
                 raise
             except Exception as error:
                 if loaded.expired:

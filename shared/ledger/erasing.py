@@ -29,7 +29,7 @@ from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces
+from shared.ledger.personal_data import Traces
 
 MAX_NAMES: Final = 1_000
 """Limit of identifiers of one person. A customer with more is a placeholder that many people share."""

@@ -17,7 +17,7 @@ import orjson
 
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces, pseudonym_text
+from shared.ledger.personal_data import Traces, pseudonym_text
 
 ROWS_BY_KEY: Final = 500
 """Rows of the person that one transaction changes; they are locked for milliseconds."""
@@ -106,7 +106,9 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
         places = [place for command_id in command_ids for place in answers_of(command_id)]
-        await connection.execute(sql("erasure_answers"), [one[0] for one in places], [one[1] for one in places])
+        await connection.execute(
+            sql("erasure_stored_responses"), [one[0] for one in places], [one[1] for one in places]
+        )
     kept = sum(_named(target, record["command_id"], record["order_id"]) for record in found)
     return _by_key(len(found), target, kept=kept)
 
@@ -251,7 +253,7 @@ async def _write_answers(connection: Connection, target: Target, records: Sequen
     named = [record for record in records if target.traces.is_named_in(record["text"])]
     if named:
         keys = [record["idempotency_key"] for record in named]
-        await connection.execute(sql("erasure_answers"), [record["caller"] for record in named], keys)
+        await connection.execute(sql("erasure_stored_responses"), [record["caller"] for record in named], keys)
     return len(named)
 
 
@@ -284,7 +286,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "external_requests": _TextStep(
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),
-    "http_answers": _TextStep("erasure_answers_scan", ("", ""), _write_answers),
+    "http_answers": _TextStep("erasure_stored_responses_scan", ("", ""), _write_answers),
     "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
     "outbox_withheld": _TextStep("erasure_withheld_scan", (0,), _events("erasure_withheld")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),

@@ -17,7 +17,7 @@ from shared.ledger.database import Pool
 from shared.ledger.erasing import person_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces
+from shared.ledger.personal_data import Traces
 
 ROWS_A_PAGE: Final = 500
 _ZERO_KEY: Final = "00000000-0000-0000-0000-000000000000"
@@ -49,7 +49,7 @@ TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "events": ("erasure_outbox_scan", (0,)),
     "withheld_events": ("erasure_withheld_scan", (0,)),
     "webhook_deliveries": ("erasure_deliveries_scan", (0,)),
-    "kept_answers": ("erasure_answers_scan", ("", "")),
+    "kept_answers": ("erasure_stored_responses_scan", ("", "")),
 }
 """Sections found by their text, with the same queries as in an erasure."""
 
@@ -60,7 +60,7 @@ async def find_customer_key(pool: Pool, names: Sequence[Identifier]) -> Person |
         key = await person_of(connection, names)
         if key is None:
             return None
-        record = await connection.fetchrow(sql("export_person"), key)
+        record = await connection.fetchrow(sql("export_customer"), key)
     if record is None or record["customer_keys"] is None:
         return None
     segments = record["segments"]

@@ -33,9 +33,9 @@ from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import (
-    FirstRow,
+    NewOrderRow,
     OrderRow,
-    first_event_of,
+    new_order_row,
     insert_columns,
     order_of,
     order_row,
@@ -43,7 +43,7 @@ from shared.ledger.order_rows import (
 )
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
-from shared.ledger.supplies import load_supplies
+from shared.ledger.codes_to_issue import load_supplies
 
 EXPIRED_LOCKS_A_BATCH: Final = 200
 """Locks that a batch expires in addition to its commands. More than these are swept first, in batches of their own."""
@@ -91,7 +91,7 @@ async def load(
 
     Also load up to `expire` locks whose time is over, except `except_locks`.
 
-    Raise RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
+    Raise RunAgainError, SweepFirstError, `customers.CustomersToMergeError`, or asyncpg's errors.
     """
     state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
@@ -126,10 +126,10 @@ def lock_row(lock: LockState) -> tuple[object, ...]:
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
     """Insert or lock the batch's orders. Return the ids of those that existed before."""
     state = loaded.state
-    rows: dict[str, FirstRow] = {}
+    rows: dict[str, NewOrderRow] = {}
     bound: set[str] = set()
     for command in commands:
-        row = first_event_of(command, state.customers.get(command.command_id))
+        row = new_order_row(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row.order_id, row)
         elif command.named_order:
@@ -149,7 +149,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
             loaded.orders_before[order.order_id] = order_row(order)
         for record in await connection.fetch(sql("orders_redemptions"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
-            if record["standing"] > 0:  # burned more often than restored
+            if record["active"] > 0:  # burned more often than restored
                 state.orders[record["order_id"]].redemptions[record["coupon_id"]] = ActiveRedemption(
                     coupon_id=record["coupon_id"],
                     campaign_id=record["campaign_id"],

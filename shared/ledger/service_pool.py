@@ -47,7 +47,7 @@ async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int =
     pool = await _open(context, max_size)
 
     async def answers() -> str | None:
-        await pool.execute(sql("ledger_answers"))
+        await pool.execute(sql("ledger_ping"))
         return None
 
     context.health.add_check("database", answers)
@@ -112,7 +112,7 @@ def tls_refusal(error: BaseException) -> str:
 async def _check_tables(pool: Pool) -> None:
     """Check that the ledger's tables exist; close the pool if they don't."""
     try:
-        await pool.execute(sql("ledger_answers"))
+        await pool.execute(sql("ledger_ping"))
     except BaseException:
         pool.terminate()
         raise

@@ -13,7 +13,7 @@ SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, 
        (array_agg(used_minor ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS burned_minor,
        (array_agg(coalesce(counted_at, recorded_at) ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS counted_at,
        (array_agg(subscription_id ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS subscription_id,
-       (count(*) FILTER (WHERE kind = 'burned') - count(*) FILTER (WHERE kind = 'restored'))::integer AS standing,
+       (count(*) FILTER (WHERE kind = 'burned') - count(*) FILTER (WHERE kind = 'restored'))::integer AS active,
        (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
 FROM entries LEFT JOIN customers USING (customer_key)
 GROUP BY order_id, coupon_id, campaign_id

@@ -86,7 +86,7 @@ class Traces:
         """Return regular expressions for `text ~ ANY`: the last digits of the phone numbers, with anything between."""
         return sorted("[^0-9]*".join(value[1:][-MOBILE_DIGITS:]) for kind, value in self._names if kind == "mobile")
 
-    def is_person(self, customer: object) -> bool:
+    def is_customer(self, customer: object) -> bool:
         """Return whether a document `{customer_id, email, mobile}` names the person."""
         if not isinstance(customer, Mapping):
             return False
@@ -107,7 +107,7 @@ class Traces:
 
     def cleaned_event(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return an event's data without the person. An event of theirs loses its metadata as well."""
-        theirs = self.is_person(data.get("customer"))
+        theirs = self.is_customer(data.get("customer"))
         cleaned: dict[str, Any] = self.cleaned(
             {name: value for name, value in data.items() if not (theirs and name == "metadata")}
         )
@@ -122,7 +122,7 @@ class Traces:
             text = json.dumps(document, ensure_ascii=False)
             return document if self.cleaned_text(text) == text else self._replacement
         if isinstance(document, Mapping):
-            if self.is_person(document):
+            if self.is_customer(document):
                 return {
                     name: self._anonymous(name, value, depth) for name, value in document.items() if name != "segments"
                 }
