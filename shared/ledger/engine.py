@@ -24,9 +24,9 @@ from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Connection, Pool
 from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
-from shared.ledger.workload import Pace, SplitBatchError, works_of
 from shared.ledger.persist import Decided, write
 from shared.ledger.sql import sql
+from shared.ledger.workload import Pace, SplitBatchError, works_of
 from shared.runtime import telemetry
 
 log = structlog.get_logger(__name__)

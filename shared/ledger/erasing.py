@@ -28,8 +28,8 @@ from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
-from shared.ledger.sql import sql
 from shared.ledger.personal_data import Traces
+from shared.ledger.sql import sql
 
 MAX_NAMES: Final = 1_000
 """Limit of identifiers of one person. A customer with more is a placeholder that many people share."""

@@ -16,8 +16,8 @@ import asyncpg
 import orjson
 
 from shared.ledger.database import Connection
-from shared.ledger.sql import sql
 from shared.ledger.personal_data import Traces, pseudonym_text
+from shared.ledger.sql import sql
 
 ROWS_BY_KEY: Final = 500
 """Rows of the person that one transaction changes; they are locked for milliseconds."""

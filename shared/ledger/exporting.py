@@ -16,8 +16,8 @@ from shared.domain.model.customer import CustomerKey, Identifier
 from shared.ledger.database import Pool
 from shared.ledger.erasing import person_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
-from shared.ledger.sql import sql
 from shared.ledger.personal_data import Traces
+from shared.ledger.sql import sql
 
 ROWS_A_PAGE: Final = 500
 _ZERO_KEY: Final = "00000000-0000-0000-0000-000000000000"

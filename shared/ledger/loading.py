@@ -28,6 +28,7 @@ from shared.domain.model.customer import Customer
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
+from shared.ledger.codes_to_issue import load_supplies
 from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
@@ -35,15 +36,14 @@ from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import (
     NewOrderRow,
     OrderRow,
-    new_order_row,
     insert_columns,
+    new_order_row,
     order_of,
     order_row,
     row_inserted,
 )
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
-from shared.ledger.codes_to_issue import load_supplies
 
 EXPIRED_LOCKS_A_BATCH: Final = 200
 """Locks that a batch expires in addition to its commands. More than these are swept first, in batches of their own."""

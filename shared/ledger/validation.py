@@ -18,8 +18,8 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, RUNS, Engine, LedgerUnavailableError, pause_after
 from shared.ledger.loading import SweepFirstError, load
-from shared.ledger.workload import HeavyWork
 from shared.ledger.sql import sql
+from shared.ledger.workload import HeavyWork
 
 _Command = TypeVar("_Command", bound=Command)
 _Answer = TypeVar("_Answer")

@@ -11,7 +11,7 @@ from shared.domain.model.order import Line, Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import work
-from shared.ledger import workload, validation
+from shared.ledger import validation, workload
 from shared.ledger.engine import Engine
 from shared.ledger.workload import HeavyWork, TooMuchAtOnceError
 from tests.gateway import served

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from services.gateway.jobs import JobRunner
 from services.gateway.native.tables import csv_text
-from shared.ledger.csv_escaping import unescape_cell, escape_cell
 from shared.ledger.code_files import code_in, column_of
+from shared.ledger.csv_escaping import escape_cell, unescape_cell
 from tests.gateway import served
 from tests.ledger import definition
 

@@ -24,8 +24,8 @@ from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
-from shared.ledger.csv_escaping import unescape_cell
 from shared.ledger.code_files import Column, code_in, column_of
+from shared.ledger.csv_escaping import unescape_cell
 from shared.ledger.pools import import_codes
 
 router = new_router("coupons")

@@ -1,4 +1,4 @@
--- A few open orders of each of these customers: one more than the batch has orders shows whether there is another.
+-- Return a few open orders of each customer: one more than the batch has orders shows whether there is another.
 -- Orders that the batch itself inserted count when they are decided, not before. Ordered by id, so that a refusal names
 -- the same order whatever the size of the batch.
 SELECT wanted.customer_key::text, open_orders.order_id

@@ -1,6 +1,6 @@
--- What each order has of each coupon: the sum of its burns, partial returns and restores, how many more burns than
--- restores there are (a recurring coupon may be redeemed without a use), and the number of restores.
-WITH entries AS (  -- an index each
+-- Sum up each order's redemptions per coupon: the total of its burns, partial returns and restores, how many more burns
+-- than restores there are (a recurring coupon may be redeemed without a use), and the number of restores.
+WITH entries AS (  -- one index per branch
     SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
     UNION ALL
     SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind = 'returned'
