@@ -115,7 +115,7 @@ class IssueRuleDefinition(Section):
         if len(value) > MAX_MATCH_FIELDS:
             raise ValueError(f"must have at most {MAX_MATCH_FIELDS} entries")
         if any(len(name) + len(text) > MAX_TEXT_LENGTH for name, text in value.items()):
-            raise ValueError(f"holds a text of more than {MAX_TEXT_LENGTH:,} characters")
+            raise ValueError(f"holds a string of more than {MAX_TEXT_LENGTH:,} characters")
         return value
 
     @model_validator(mode="after")

@@ -80,7 +80,7 @@ Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, patter
 """An id, code or lock reference: not blank, at most 255 characters, no control characters."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
-"""An e-mail address or phone number as sent by the producer. May be empty, because many producers send that."""
+"""An email address or phone number as sent by the producer. May be empty, because many producers send that."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 """Free text; may be empty."""
@@ -157,7 +157,7 @@ class Event(EventPart):
 
 
 class CustomerReference(EventPart):
-    """A customer, by any identifier. E-mail and phone number are as sent by the producer; the ledger normalises them.
+    """A customer, by any identifier. Email and phone number are as sent by the producer; the ledger normalises them.
 
     `segments`, in orders only: the customer's groups; None keeps the known ones.
     """

@@ -87,7 +87,7 @@ def export(who: CustomerName) -> None:
 
 async def _export(who: str) -> None:
     async with ledger(role=None) as pool:
-        customer_key = await exporting.find_customer_key(pool, names_of(who))
+        customer_key = await exporting.find_customer(pool, names_of(who))
         if customer_key is None:
             raise CommandFailedError(_unknown(who))
         async for part in exporting.document(pool, customer_key):

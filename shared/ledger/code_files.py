@@ -23,7 +23,7 @@ def column_of(header: str) -> Column | None:
 
 
 def code_in(line: str, column: Column | None) -> str:
-    """Return the code of a line. Raise ValueError; its message lacks the subject, which the caller adds.
+    """Return the code of a line. Raises ValueError; its message lacks the subject, which the caller adds.
 
     In CSV, remove the apostrophe that keeps spreadsheets from reading the code as a formula.
     """

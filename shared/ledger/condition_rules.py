@@ -152,7 +152,7 @@ class Rules:
     pattern_size: int = 0
 
     def judge(self, tree: Node) -> None:
-        """Check `tree`, the syntax tree of the expression. Raise ConditionError."""
+        """Check `tree`, the syntax tree of the expression. Raises ConditionError."""
         self._visit(tree, {}, 0)
 
     def _fail(self, node: Node, sentence: str) -> NoReturn:
@@ -259,7 +259,7 @@ class Rules:
     def _time_zone(self, node: Node, zone: object) -> None:
         """Allow only names of the IANA database: the library opens any file that a name leads to, even a pipe."""
         if not isinstance(zone, str):
-            wrong = "the time zone must be a text in quotes; it can't come from an order or event."
+            wrong = "the time zone must be a string in quotes; it can't come from an order or event."
             self._fail(node, f"`{node.name}`: {wrong}")
         if zone not in _time_zones() and not _OFFSET.fullmatch(zone):
             self._fail(node, f'{zone!r} is not a time zone; use a name such as "Europe/Amsterdam".')
@@ -269,7 +269,7 @@ class Rules:
         if depth:
             self._fail(node, "`matches` isn't allowed in a macro; use startsWith, endsWith or contains.")
         if not isinstance(pattern, str):
-            self._fail(node, "the pattern of `matches` must be a text in quotes.")
+            self._fail(node, "the pattern of `matches` must be a string in quotes.")
         if re.search(r"\\[pP]", pattern):
             self._fail(node, r"`\p` in a pattern isn't supported; name the characters, as in [a-zà-ÿ].")
         size = max(1, len(pattern))

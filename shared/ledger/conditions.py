@@ -69,7 +69,7 @@ _NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
 
 @lru_cache(maxsize=_CACHED)
 def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCondition":
-    """Compile a condition to a function that takes the variables' values and returns a bool. Raise ConditionError.
+    """Compile a condition to a function that takes the variables' values and returns a bool. Raises ConditionError.
 
     Refused are invalid CEL, unknown names, fields and functions, type errors that can be known before evaluation
     (types of metadata can't), results other than true or false, and expressions that could cost too much.

@@ -56,7 +56,7 @@ class LedgerTransaction(Transaction):
     _readonly: bool
 
     async def start(self) -> None:
-        """Begin the transaction. Raise CommitWaitsError."""
+        """Begin the transaction. Raises CommitWaitsError."""
         if _waiting and not self._readonly and not self._connection.is_in_transaction():
             await self._connection.refuse_while_commits_wait()
         await super().start()

@@ -1,7 +1,7 @@
 """The steps of an erasure: which rows of which table change, and how.
 
 Each step changes a limited number of rows in one transaction and returns where the next piece begins. Steps that find
-rows by the person's keys need no cursor, because a changed row isn't found again. Steps that search text read their
+rows by the customer's keys need no cursor, because a changed row isn't found again. Steps that search text read their
 table in the order of its primary key.
 """
 
@@ -20,7 +20,7 @@ from shared.ledger.personal_data import Traces, pseudonym_text
 from shared.ledger.sql import sql
 
 ROWS_BY_KEY: Final = 500
-"""Rows of the person that one transaction changes; they are locked for milliseconds."""
+"""Rows of the customer that one transaction changes; they are locked for milliseconds."""
 
 ROWS_OF_TEXT: Final = 250
 """Rows whose text one transaction searches, in tens of milliseconds. A change of campaigns waits for it, and batches
@@ -40,7 +40,7 @@ Cursor = list[Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An open erasure: the person's keys, traces and pseudonym. Only rows until `requested_at` are changed."""
+    """An open erasure: the customer's keys, traces and pseudonym. Only rows until `requested_at` are changed."""
 
     erasure_id: str
     pseudonym: str
@@ -61,7 +61,7 @@ class Target:
 class Piece:
     """The result of a piece: the number of changed rows and the next cursor. `ended`: the step is complete.
 
-    `kept`: rows that keep references (codes, order ids, command ids) which name the person.
+    `kept`: rows that keep references (codes, order ids, command ids) which name the customer.
     """
 
     changed: int
@@ -94,8 +94,8 @@ async def _locks(connection: Connection, target: Target, cursor: Cursor) -> Piec
 
 
 async def _entries(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    most = target.bounded(ROWS_BY_KEY)
-    return _by_key(await connection.fetchval(sql("erasure_entries"), target.erasure_id, most), target)
+    max_rows = target.bounded(ROWS_BY_KEY)
+    return _by_key(await connection.fetchval(sql("erasure_entries"), target.erasure_id, max_rows), target)
 
 
 async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -105,7 +105,7 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
-        places = [place for command_id in command_ids for place in answers_of(command_id)]
+        places = [place for command_id in command_ids for place in stored_response_keys(command_id)]
         await connection.execute(
             sql("erasure_stored_responses"), [one[0] for one in places], [one[1] for one in places]
         )
@@ -114,7 +114,7 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
-    """Return a verdict on the person's own command without their data; metadata is removed completely."""
+    """Return a verdict on the customer's own command without their data; metadata is removed completely."""
     verdict = json.loads(recorded)
     verdict.pop("metadata", None)
     verdict["customer_key"] = target.pseudonym
@@ -123,8 +123,8 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
     return json.dumps(verdict, ensure_ascii=False)
 
 
-def answers_of(command_id: str) -> list[tuple[str, str]]:
-    """Return the pairs of caller and idempotency key that may have the answer to a command; none if it isn't HTTP's.
+def stored_response_keys(command_id: str) -> list[tuple[str, str]]:
+    """Return pairs of caller and idempotency key under which a command's response may be stored; none if not HTTP's.
 
     A caller's name may contain blanks and a key can't, so there is one pair for every way to split the id.
     """
@@ -139,8 +139,8 @@ def _by_key(changed: int, target: Target, *, kept: int = 0) -> Piece:
 
 
 async def _update(connection: Connection, name: str, target: Target) -> int:
-    most = target.bounded(ROWS_BY_KEY)
-    status = await connection.execute(sql(name), target.pseudonym, target.customer_keys, most)
+    max_rows = target.bounded(ROWS_BY_KEY)
+    status = await connection.execute(sql(name), target.pseudonym, target.customer_keys, max_rows)
     return int(status.rpartition(" ")[2])
 
 
@@ -149,7 +149,7 @@ Writer = Callable[[Connection, Target, Sequence[asyncpg.Record]], Awaitable[int]
 
 @dataclass(frozen=True, slots=True)
 class _TextStep:
-    """Search a table's text. `scan` names a query that returns the key columns, then `text` if it may name the person.
+    """Search a table's text. `scan` names a query: the key columns, then `text` if it may name the customer.
 
     `beginning` is a key below every key. `write` takes the rows with text and returns how many it changed.
     """
@@ -175,7 +175,7 @@ class _TextStep:
 
 
 async def _write_journal(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    """Clean verdicts on other customers' commands that name the person in free text."""
+    """Clean verdicts on other customers' commands that name the customer in free text."""
     command_ids, verdicts = [], []
     for record in records:
         verdict = json.loads(record["text"])
@@ -220,7 +220,7 @@ def _events(name: str) -> Writer:
 
 
 def _happened(data: Mapping[str, Any], published_at: datetime) -> datetime:
-    """Return when the event's subject happened. After the erasure, the same names belong to a new person.
+    """Return when the event's subject happened. After the erasure, the same names belong to a new customer.
 
     A notification may be much later than its redemption, because the notifier may lag.
     """
@@ -249,7 +249,7 @@ async def _write_deliveries(connection: Connection, target: Target, records: Seq
     return len(ids)
 
 
-async def _write_answers(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+async def _delete_stored_responses(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
     named = [record for record in records if target.traces.is_named_in(record["text"])]
     if named:
         keys = [record["idempotency_key"] for record in named]
@@ -286,7 +286,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "external_requests": _TextStep(
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),
-    "http_answers": _TextStep("erasure_stored_responses_scan", ("", ""), _write_answers),
+    "http_answers": _TextStep("erasure_stored_responses_scan", ("", ""), _delete_stored_responses),
     "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
     "outbox_withheld": _TextStep("erasure_withheld_scan", (0,), _events("erasure_withheld")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),

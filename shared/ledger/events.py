@@ -90,7 +90,7 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
         )
 
 
-def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[NewEvent]:  # noqa: PLR0911 - one a command
+def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[NewEvent]:  # noqa: PLR0911 - one per command
     match command:
         case RedeemCoupons():
             return _redeemed(command, verdict, state)

@@ -57,7 +57,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """One coupon on one order. `discount_minor` is negative if it was given back. `position`: the page so far."""
+    """One coupon on one order. `discount_minor` is negative if it was returned. `position`: the page so far."""
 
     at: datetime
     outcome: str
@@ -76,7 +76,7 @@ class Redemption:
 
 @dataclass(slots=True)
 class CampaignReport:
-    """Totals of a campaign in a period. `discount_minor` by currency, minus what was given back."""
+    """Totals of a campaign in a period. `discount_minor` by currency, minus what was returned."""
 
     campaign_id: str
     issued: int = 0

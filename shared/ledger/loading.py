@@ -1,6 +1,7 @@
 """Load and lock everything a batch needs, in one fixed order, which prevents deadlocks between batches.
 
-First orders, then locks, coupons, pools, meters and meters of periods; each set in the order of its key.
+Customers' identifiers first, then orders, locks, coupons, pools, meters, meters of periods, and the customers' rows;
+each set in the order of its key.
 """
 
 from collections.abc import Collection, Sequence
@@ -45,7 +46,7 @@ from shared.ledger.order_rows import (
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
 
-EXPIRED_LOCKS_A_BATCH: Final = 200
+EXPIRED_LOCKS_PER_BATCH: Final = 200
 """Locks that a batch expires in addition to its commands. More than these are swept first, in batches of their own."""
 
 
@@ -84,14 +85,14 @@ async def load(
     campaigns: dict[str, Campaign],
     now: datetime,
     *,
-    expire: int = EXPIRED_LOCKS_A_BATCH,
+    expire: int = EXPIRED_LOCKS_PER_BATCH,
     except_locks: Collection[str] = (),
 ) -> Loaded:
     """Load and lock everything that `commands` need. Run inside the batch's transaction, after the definitions lock.
 
     Also load up to `expire` locks whose time is over, except `except_locks`.
 
-    Raise RunAgainError, SweepFirstError, `customers.CustomersToMergeError`, or asyncpg's errors.
+    Raises RunAgainError, SweepFirstError, `customers.CustomersToMergeError`, or asyncpg's errors.
     """
     state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
@@ -260,7 +261,11 @@ async def _load_holds(
     that the batch names, and may replace, doesn't block itself either.
     """
     state = loaded.state
-    orders = [one.named_order for one in commands if isinstance(one, RedeemCoupons | LockCoupons) and one.named_order]
+    orders = [
+        command.named_order
+        for command in commands
+        if isinstance(command, RedeemCoupons | LockCoupons) and command.named_order
+    ]
     customer_keys = {key for key in state.customers.values() if key is not None}
     customer_keys.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
     # A sweep only ends the locks it has loaded; the next round finds further expired ones.

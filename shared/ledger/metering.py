@@ -35,7 +35,7 @@ Touch = tuple[str, CustomerKey | None, datetime]
 def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys, CustomerKeys]:
     """Return the customers for whom a use may count, by order and by lock: those of its commands and of its locks.
 
-    An order that holds coupons counts for the customer of the hold, also if a later event names another one.
+    An order that holds coupons counts for the customer of the hold, even if a later event names another one.
     """
     of_order: CustomerKeys = defaultdict(set)
     of_lock: CustomerKeys = defaultdict(set)

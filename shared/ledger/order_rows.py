@@ -64,7 +64,7 @@ def order_row(order: OrderState) -> OrderRow:
     )
 
 
-def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrderRow | None:  # noqa: PLR0911 - one a command
+def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrderRow | None:  # noqa: PLR0911 - one per command
     """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
     A partial return that comes first must not close the order; the decision records it.

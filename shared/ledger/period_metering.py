@@ -54,7 +54,7 @@ def period_meter_row(meter: Meter) -> tuple[int, ...]:
 async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Campaign]) -> None:
     """Rebuild the totals of `campaigns`' periods by their current caps and clocks.
 
-    Raise DefinitionError for a time zone on which PostgreSQL and Python disagree.
+    Raises DefinitionError for a time zone on which PostgreSQL and Python disagree.
     """
     await connection.execute(sql("period_meters_drop"), [campaign.campaign_id for campaign in campaigns])
     caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]

@@ -79,7 +79,7 @@ def _text(value: JsonValue) -> str:
 async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
     """Return what `save` would do with each of `definitions`. Read only, with a fixed number of statements.
 
-    Raise DefinitionError for a hidden secret that isn't known.
+    Raises DefinitionError for a hidden secret that isn't known.
     """
     definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(

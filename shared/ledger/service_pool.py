@@ -41,7 +41,7 @@ _NOT_YET: Final[tuple[type[BaseException], ...]] = (
 async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int = 4) -> AsyncIterator[Pool]:
     """Open the pool of a service's process, as `couponry_service`.
 
-    Wait for a database that is unavailable or not migrated yet. Raise TransientError after `transient_attempts`, or if
+    Wait for a database that is unavailable or not migrated yet. Raises TransientError after `transient_attempts`, or if
     the service is stopped first; OperatorError if the database refuses the login.
     """
     pool = await _open(context, max_size)

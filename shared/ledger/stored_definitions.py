@@ -26,7 +26,7 @@ def about(campaign_id: str, header: str) -> str:
 
 
 def decrypted_headers(campaign_id: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return a source's headers decrypted. Raise EncryptionError."""
+    """Return a source's headers decrypted. Raises EncryptionError."""
     keys = keyring()
     return {name: keys.decrypt(value, about(campaign_id, name)) for name, value in headers.items()}
 
@@ -46,7 +46,7 @@ async def stored_texts(
 ) -> list[str]:
     """Return the JSON to store for each of `definitions`; unchanged headers keep their stored text.
 
-    `only_compared`: nothing will be stored, so new headers stay plain. Raise EncryptionError.
+    `only_compared`: nothing will be stored, so new headers stay plain. Raises EncryptionError.
     """
     secret = [definition for definition in definitions if definition.source.headers]
     if not secret:
@@ -102,7 +102,7 @@ async def check_readable(pool: Pool) -> None:
 async def rotate_piece(pool: Pool, after: str | None, size: int) -> Piece[str]:
     """Encrypt the headers of at most `size` campaigns, those after `after`, under the first key.
 
-    Raise EncryptionError if a key is missing; earlier pieces remain.
+    Raises EncryptionError if a key is missing; earlier pieces remain.
     """
     keys = keyring()
     changed: list[tuple[str, str, str]] = []

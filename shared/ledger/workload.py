@@ -34,7 +34,7 @@ class TooMuchAtOnceError(Exception):
 
 
 def works_of(commands: Sequence[Command], state: State, now: datetime) -> list[int]:
-    """Return the work of each command. Raise SplitBatchError if the sum is too much for one transaction."""
+    """Return the work of each command. Raises SplitBatchError if the sum is too much for one transaction."""
     works = [work_of(command, state, now) for command in commands]
     count = split_place(works, MAX_BATCH_WORK)
     if count < len(works):
@@ -71,7 +71,7 @@ class HeavyWork:
         self._inside = 0
 
     async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """Call `judge` and return its result. Raise TooMuchAtOnceError if too many wait, and what `judge` raises."""
+        """Call `judge` and return its result. Raises TooMuchAtOnceError if too many wait, and what `judge` raises."""
         if self._inside >= self._max_inside:
             raise TooMuchAtOnceError(f"{self._inside} heavy requests are in progress; retry this one later.")
         self._inside += 1

@@ -31,7 +31,7 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection only waits for its client."""
+        """Return whether the connection only waits for its client."""
 
     def evict(self) -> None:
         """Close, because another connection needs the slot."""
