@@ -49,7 +49,7 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         saved = await _save(connection, await with_secrets(connection, definitions))
-        there = [one.campaign_id for one in saved if one.change != "created"]
+        there = [campaign.campaign_id for campaign in saved if campaign.change != "created"]
         if new and there:
             raise CampaignExistsError(
                 f"Campaign {there[0]!r} exists already; change it, or choose another campaign_id."

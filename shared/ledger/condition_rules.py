@@ -21,7 +21,7 @@ MAX_NESTING: Final = 2
 lines; a third level can build values that double with every level."""
 
 MAX_JOINS: Final = 16
-"""`+` between texts or lists: each can lengthen a value by the size of the whole order."""
+"""`+` between strings or lists: each can lengthen a value by the size of the whole order."""
 
 MAX_PATTERN_SIZE: Final = 1_000
 """Characters of the patterns for `matches()`, times the repeats of their `{n}`. RE2 matches in linear time, but each
@@ -253,7 +253,9 @@ class Rules:
                 wrong = "`+` in a macro may only add numbers; put int(…) or double(…) around one of the operands."
                 self._fail(node, wrong)
             if self.joins > MAX_JOINS:
-                self._fail(node, f"at most {MAX_JOINS} texts or lists may be joined with `+`; compare them one by one.")
+                self._fail(
+                    node, f"at most {MAX_JOINS} strings or lists may be joined with `+`; compare them one by one."
+                )
         self._scan(node, scope, depth)
 
     def _time_zone(self, node: Node, zone: object) -> None:

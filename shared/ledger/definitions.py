@@ -128,7 +128,7 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
     return Eligibility(
         min_order_minor=minor(eligibility.min_order_amount, currency, "eligibility.min_order_amount") or 0,
         min_order_exclusive=eligibility.min_order_amount is not None and eligibility.min_order_amount_exclusive,
-        conditions=tuple([_condition(number, one) for number, one in enumerate(eligibility.conditions)]),
+        conditions=tuple([_condition(number, condition) for number, condition in enumerate(eligibility.conditions)]),
         **same,
     )
 

@@ -32,7 +32,7 @@ from shared.ledger.personal_data import Traces
 from shared.ledger.sql import sql
 
 MAX_NAMES: Final = 1_000
-"""Limit of identifiers of one person. A customer with more is a placeholder that many people share."""
+"""Limit of identifiers of one customer. A customer with more is a placeholder that many people share."""
 
 MAX_COUPONS_LISTED: Final = 1_000
 """Limit of coupon ids in `customer.erased`, which keeps the event small."""
@@ -232,7 +232,7 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
         await connection.execute(sql("erasure_customers_remove"), target.customer_keys)
         coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MAX_COUPONS_LISTED)
         await connection.execute(sql("erasure_close"), erasure_id, now)
-        events = _events(target, [one["coupon_id"] for one in coupons], now)
+        events = _events(target, [coupon["coupon_id"] for coupon in coupons], now)
         await connection.execute(
             sql("erasure_webhooks"),
             [event.event_id for event in events],

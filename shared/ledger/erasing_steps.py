@@ -82,7 +82,7 @@ async def _coupons(connection: Connection, target: Target, cursor: Cursor) -> Pi
 
 
 def _named(target: Target, *references: str | None) -> bool:
-    return any(one is not None and target.traces.mentioned_in(one) for one in references)
+    return any(reference is not None and target.traces.mentioned_in(reference) for reference in references)
 
 
 async def _orders(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -107,7 +107,7 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
         places = [place for command_id in command_ids for place in stored_response_keys(command_id)]
         await connection.execute(
-            sql("erasure_stored_responses"), [one[0] for one in places], [one[1] for one in places]
+            sql("erasure_stored_responses"), [caller for caller, _ in places], [key for _, key in places]
         )
     kept = sum(_named(target, record["command_id"], record["order_id"]) for record in found)
     return _by_key(len(found), target, kept=kept)

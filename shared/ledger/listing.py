@@ -121,9 +121,9 @@ async def redemptions(connection: Connection, wanted: Filter, after: Position, l
     refused = await _refused(connection, wanted, after, limit)
     found: list[Redemption] = []
     position = after
-    for one in islice(merge(moved, refused, key=lambda one: one.at, reverse=True), limit):
-        position = Position(one.position.entry_id or position.entry_id, one.position.refused or position.refused)
-        found.append(replace(one, position=position))
+    for entry in islice(merge(moved, refused, key=lambda entry: entry.at, reverse=True), limit):
+        position = Position(entry.position.entry_id or position.entry_id, entry.position.refused or position.refused)
+        found.append(replace(entry, position=position))
     return found
 
 

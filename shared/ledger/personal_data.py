@@ -131,7 +131,7 @@ class Traces:
                 for name, value in document.items()
             }
         if isinstance(document, list | tuple):
-            return [self.cleaned(one, field, depth + 1) for one in document]
+            return [self.cleaned(item, field, depth + 1) for item in document]
         return self.cleaned_text(document, field) if isinstance(document, str) else document
 
     def cleaned_text(self, text: str, field: str = "") -> str:

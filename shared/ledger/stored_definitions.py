@@ -51,20 +51,25 @@ async def stored_texts(
     secret = [definition for definition in definitions if definition.source.headers]
     if not secret:
         return [definition.model_dump_json() for definition in definitions]
-    records = await connection.fetch(sql("campaigns_headers"), [one.campaign_id for one in secret])
+    records = await connection.fetch(sql("campaigns_headers"), [definition.campaign_id for definition in secret])
     stored = {record["campaign_id"]: orjson.loads(record["headers"]) for record in records}
     keys = keyring()
     return [
         _with_headers(
-            one,
+            definition,
             {
-                name: _stored(keys, about(one.campaign_id, name), value, stored.get(one.campaign_id, {}).get(name),
-                              only_compared=only_compared)
-                for name, value in one.source.headers.items()
+                name: _stored(
+                    keys,
+                    about(definition.campaign_id, name),
+                    value,
+                    stored.get(definition.campaign_id, {}).get(name),
+                    only_compared=only_compared,
+                )
+                for name, value in definition.source.headers.items()
             },
         ).model_dump_json()
-        for one in definitions
-    ]  # fmt: skip
+        for definition in definitions
+    ]
 
 
 def _stored(keys: Keyring, place: str, value: str, stored: str | None, *, only_compared: bool) -> str:

@@ -31,7 +31,7 @@ def plan_of(model: type[BaseModel]) -> Plan:
     """Return the differences between the JSON and the Avro form of `model`."""
     plan: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if any(isinstance(one, BlankInAvro) for one in field.metadata):
+        if any(isinstance(mark, BlankInAvro) for mark in field.metadata):
             plan[name] = "blank"
         elif holds_json(field.annotation):
             plan[name] = "json"

@@ -42,12 +42,12 @@ class Connections:
 
     def __init__(self, limits: HttpLimits, trusted: Sequence[str] = ()) -> None:
         self.limits = limits
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+        self._trusted = [ipaddress.ip_network(network, strict=False) for network in trusted]
         self._by_address: dict[str, OrderedDict[Connection, None]] = {}
         self.count = 0
 
-    def enter(self, one: Connection, host: str) -> bool:
-        """Give `one` a slot, if necessary that of the longest idle connection. Return False if there is none."""
+    def enter(self, connection: Connection, host: str) -> bool:
+        """Give `connection` a slot, if necessary that of the longest idle connection. Return False if there is none."""
         address = network_of(host)
         mine = self._by_address.get(address, OrderedDict())
         if len(mine) >= self.limits.connections_per_address and not self._is_trusted(host):
@@ -58,35 +58,35 @@ class Connections:
             crowded = sorted(self._by_address.values(), key=len, reverse=True)
             if not any(_evict(connections) for connections in crowded):
                 return False
-        self._by_address.setdefault(address, OrderedDict())[one] = None
+        self._by_address.setdefault(address, OrderedDict())[connection] = None
         self.count += 1
         return True
 
-    def leave(self, one: Connection, host: str) -> None:
-        """Free the slot of `one`, if it has one."""
+    def leave(self, connection: Connection, host: str) -> None:
+        """Free the slot of `connection`, if it has one."""
         address = network_of(host)
         mine = self._by_address.get(address)
-        if mine is None or one not in mine:
+        if mine is None or connection not in mine:
             return
-        del mine[one]
+        del mine[connection]
         self.count -= 1
         if not mine:
             del self._by_address[address]
 
-    def touch(self, one: Connection, host: str) -> None:
-        """Record that `one` was used just now."""
+    def touch(self, connection: Connection, host: str) -> None:
+        """Record that `connection` was used just now."""
         mine = self._by_address.get(network_of(host))
-        if mine is not None and one in mine:
-            mine.move_to_end(one)
+        if mine is not None and connection in mine:
+            mine.move_to_end(connection)
 
     def _is_trusted(self, host: str) -> bool:
         return bool(self._trusted) and any(_is_in(host, network) for network in self._trusted)
 
 
 def _evict(connections: OrderedDict[Connection, None]) -> bool:
-    for one in connections:
-        if one.is_idle:
-            one.evict()
+    for connection in connections:
+        if connection.is_idle:
+            connection.evict()
             return True
     return False
 

@@ -145,7 +145,7 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (
             ONE.replace('"5.00"', "1e3"),
             [
-                "f.yaml:2: campaign 'a', discount.value: must be an amount of at least 0 written as a decimal text, "
+                "f.yaml:2: campaign 'a', discount.value: must be an amount of at least 0 written as a decimal string, "
                 'for example "125.00".'
             ],
         ),
