@@ -1,6 +1,6 @@
 """The base model of all events, and the types of their fields.
 
-Events are strict: a number in place of a text is an error. Unknown fields are ignored, so that producers may send more.
+Events are strict: a number in place of a string is an error. Unknown fields are ignored, so that producers may send more.
 Every length has a limit, so that no event is too large for a batch.
 """
 
@@ -48,11 +48,11 @@ MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
 class ExactDigits:
-    """Marks a text that may also be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
+    """Marks a string that may be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
 
 
 class BlankInAvro:
-    """Marks a text that may be null in JSON but is required in Avro, where null becomes a single blank."""
+    """Marks a string that may be null in JSON but is required in Avro, where null becomes a single blank."""
 
 
 JSON_SUFFIX: Final = "_json"
@@ -86,7 +86,7 @@ Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 """Free text; may be empty."""
 
 Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
-"""Money as an exact decimal text ("125.00") in the currency given next to it."""
+"""Money as an exact decimal string ("125.00") in the currency given next to it."""
 
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""

@@ -111,7 +111,7 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    """Return an event's data as JSON, reduced where it would exceed the broker's message size.
+    """Return an event's data as JSON, reduced if it would exceed the broker's message size.
 
     The shares of lines are left out first (a hundred coupons on an order of thousands of lines), then the payloads of
     custom discounts and the details of refusals (hundreds of coupons, from several requests that wait for one payment).

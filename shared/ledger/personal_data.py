@@ -1,4 +1,4 @@
-"""Find a customer's names in documents and texts, and replace them by a pseudonym.
+"""Find a customer's names in documents and other text, and replace them by a pseudonym.
 
 Used by erasure (GDPR Art. 17) and export (Art. 15). A document is parsed JSON.
 """

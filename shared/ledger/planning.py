@@ -59,7 +59,7 @@ def _differences(before: BaseModel, after: BaseModel, section: str) -> Iterator[
         field, was, now = f"{section}{name}", getattr(before, name), getattr(after, name)
         if isinstance(was, BaseModel) and type(was) is type(now):
             yield from _differences(was, now, f"{field}.")
-        elif _text(old[name]) != _text(new[name]):  # as texts: in Python true equals 1
+        elif _text(old[name]) != _text(new[name]):  # as strings: in Python true equals 1
             if field in SECRET:
                 yield FieldChange(field, _hidden(old[name]), _hidden(new[name]))
             else:

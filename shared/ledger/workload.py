@@ -63,7 +63,7 @@ class HeavyWork:
     """Runs heavy judgements in threads, one at a time, and limits how many wait."""
 
     threshold: int = HEAVY_WORK
-    """Judgements that take less work run at once, in the thread that asks for them."""
+    """Judgements that take less work run at once, in the calling thread."""
 
     def __init__(self, max_concurrent: int = MAX_CONCURRENT, waiting: int = WAITING) -> None:
         self._turns = asyncio.Semaphore(max_concurrent)

@@ -161,7 +161,7 @@ class _Compiler:
         if schema.get("logicalType") == "decimal" and node.kind == "bytes":
             self.has_decimals = True
             return Node("bytes", decimal=True, least=node.least, cost=node.cost + 2 * MAX_DECIMAL_DIGITS)
-        # Times, dates and the like are written as texts.
+        # Times, dates and the like are written as strings.
         return Node(node.kind, node.items, node.size, least=node.least, cost=node.cost + 40)
 
     def _primitive(self, kind: str) -> Node:

@@ -94,7 +94,7 @@ def _evict(connections: OrderedDict[Connection, None]) -> bool:
 def network_of(host: str) -> str:
     """Return the address that limits count by: the whole IPv4 address, or the IPv6 /64, which one customer has.
 
-    All texts that aren't addresses (a proxy may pass on anything) count as one address.
+    All strings that aren't addresses (a proxy may pass on anything) count as one address.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
