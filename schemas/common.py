@@ -1,6 +1,6 @@
 """The base model of all events, and the types of their fields.
 
-Events are strict: a number in place of a string is an error. Unknown fields are ignored, so that producers may send more.
+Events are strict: a number for a string is an error. Unknown fields are ignored, so that producers may send more.
 Every length has a limit, so that no event is too large for a batch.
 """
 

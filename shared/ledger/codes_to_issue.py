@@ -50,7 +50,7 @@ async def load_supplies(
             state.supplies[wanted_key] = Supply(_coupon_id(wanted_key), code or None)
             if code:
                 looked_at.setdefault(code_key(code), []).append(wanted_key)
-    await _take_given(connection, state, creations)
+    await _supply_given(connection, state, creations)
     if looked_at:
         await _look_at_codes(connection, state, looked_at)
 
@@ -78,7 +78,7 @@ def _created(state: State, creations: Sequence[CreateCoupons]) -> Iterator[Wante
             yield from ((command.command_id, command.campaign_id, number) for number in range(command.count))
 
 
-async def _take_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
+async def _supply_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
     """Supply the codes that commands bring, and load which of them exist already for the decision.
 
     They aren't locked: if another batch inserts one at the same time, the unique index breaks and this batch runs
@@ -104,13 +104,13 @@ def _generate(state: State, wanted: Sequence[Wanted]) -> None:
     of_campaign: dict[str, list[Wanted]] = {}
     for wanted_key in wanted:
         of_campaign.setdefault(wanted_key[1], []).append(wanted_key)
-    for campaign_id, wanting in of_campaign.items():
+    for campaign_id, wanted_keys in of_campaign.items():
         if state.campaigns[campaign_id].source.without_code:
-            state.supplies.update((wanted_key, Supply(_coupon_id(wanted_key), None)) for wanted_key in wanting)
+            state.supplies.update((wanted_key, Supply(_coupon_id(wanted_key), None)) for wanted_key in wanted_keys)
             continue
         rule = state.campaigns[campaign_id].code
-        made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
-        for wanted_key, code in zip(wanting, made, strict=True):
+        made = codes.render_many(rule.pattern, rule.charset, len(wanted_keys), secrets.token_bytes)
+        for wanted_key, code in zip(wanted_keys, made, strict=True):
             state.supplies[wanted_key] = Supply(_coupon_id(wanted_key), code)
 
 
@@ -129,10 +129,10 @@ async def _look_at_codes(connection: Connection, state: State, looked_at: dict[s
     """Supply shared codes, and remove external codes that exist already, because they must be new."""
     records = await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
     existing = {record["code_key"]: record for record in records}
-    for key, wanting in looked_at.items():
+    for key, wanted_keys in looked_at.items():
         record = existing.get(key)
         given = record is not None
-        for wanted_key in wanting:
+        for wanted_key in wanted_keys:
             if state.campaigns[wanted_key[1]].code.shared_code is not None:
                 if record is not None:
                     state.supplies[wanted_key] = Supply(record["coupon_id"], record["code"])
