@@ -18,7 +18,7 @@ class CouponRow(NamedTuple):
 
 
 def coupon_row(coupon: Coupon) -> CouponRow:
-    """Return what commands may change in a coupon's row. Only rows that differ are written."""
+    """Return the values of a coupon's row that commands may change. Only rows that differ are written."""
     return CouponRow(coupon.held, coupon.used, coupon.status)
 
 

@@ -150,10 +150,10 @@ def _ends_at(case: _Case) -> str:
 
 def _time_zone(case: _Case) -> str:
     before, after = _window(case.before), _window(case.after)
-    caps = " Caps use its clock from now on, and what was used is counted by it." if case.after.limits.caps else ""
+    caps = " Caps use it from now on, and earlier uses are counted in it as well." if case.after.limits.caps else ""
     if (before.starts_at, before.ends_at) == (after.starts_at, after.ends_at):
-        return f"Start and end stay where they are: only a date alone is read in it.{caps}"
-    return f"Dates alone begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
+        return f"Start and end stay where they are: only dates without a time are read in it.{caps}"
+    return f"Dates without a time begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
 
 
 def _valid_for(case: _Case) -> str:

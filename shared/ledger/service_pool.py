@@ -46,11 +46,11 @@ async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int =
     """
     pool = await _open(context, max_size)
 
-    async def answers() -> str | None:
+    async def ping() -> str | None:
         await pool.execute(sql("ledger_ping"))
         return None
 
-    context.health.add_check("database", answers)
+    context.health.add_check("database", ping)
     try:
         yield pool
     finally:
