@@ -95,7 +95,7 @@ class StackingDefinition(Section):
 
 
 class IssueRuleDefinition(Section):
-    """A rule by which `event` issues coupons. `match`: the values its fields must have, numbers and booleans as strings.
+    """A rule by which `event` issues coupons. `match`: its fields' required values, numbers and booleans as strings.
 
     `to`: the event's customer, the referrer (`referred_by`), or both. `coupons`: the number for each. `condition`: an
     expression over the event that must be true too.

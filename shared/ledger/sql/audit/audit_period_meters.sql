@@ -4,8 +4,8 @@ WITH cap AS (
     SELECT campaign_id, coalesce(definition #>> '{window,time_zone}', 'UTC') AS zone, cap ->> 'per' AS per, cap ->> 'each' = 'customer' AS customers
     FROM campaigns, jsonb_array_elements(definition #> '{limits,caps}') AS cap
 ), old_hold AS (
-    -- Entries older than the column counted_at: a held use counts at the time it was locked, even when it is released; a used
-    -- one counts at the time it was burned, even when it is restored.
+    -- Entries older than the column counted_at: a held use counts at the time it was locked, even when it is released;
+    -- a used one counts at the time it was burned, even when it is restored.
     SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
     FROM ledger_entries
     WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)
