@@ -91,8 +91,8 @@ def _campaigns_of_codes(codes: Iterable[str], state: State) -> set[str]:
 def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
     """Yield every total that the batch may read or change. Some may not be needed, but none may be missing.
 
-    A command counts at its own time, at most `now`. A held use counts when it was held; a restored one is subtracted where
-    it counted. The customers of a lock's order may burn what it holds.
+    A command counts at its own time, at most `now`. A held use counts when it was held; a restored one is
+    subtracted where it counted. The customers of a lock's order may burn what it holds.
     """
     of_order, of_lock = _customers(state, commands)
     for command in commands:
