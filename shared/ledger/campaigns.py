@@ -49,10 +49,10 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         saved = await _save(connection, await with_secrets(connection, definitions))
-        there = [campaign.campaign_id for campaign in saved if campaign.change != "created"]
-        if new and there:
+        existing = [campaign.campaign_id for campaign in saved if campaign.change != "created"]
+        if new and existing:
             raise CampaignExistsError(
-                f"Campaign {there[0]!r} exists already; change it, or choose another campaign_id."
+                f"Campaign {existing[0]!r} exists already; change it, or choose another campaign_id."
             )
     return saved
 

@@ -52,7 +52,7 @@ INVALID_VALUE_ERRORS: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.RaiseError,
-    asyncpg.ProgramLimitExceededError,  # a text too long for an index, among others
+    asyncpg.ProgramLimitExceededError,  # a string too long for an index, among others
 )
 """Errors of the database, or its driver, for a value or a change that it can't store."""
 

@@ -128,9 +128,9 @@ def _starts_at(case: _Case) -> str:
     start = _window(case.after).starts_at
     if start is None:
         return "The campaign has always been running."
-    over = "is" if start <= case.live.now else "isn't yet"
+    verb = "is" if start <= case.live.now else "isn't yet"
     return (
-        f"From {_moment(start)} on, so it {over} running. Orders placed earlier are refused, even with "
+        f"From {_moment(start)} on, so it {verb} running. Orders placed earlier are refused, even with "
         f"{_out(case)}; what was used stays used."
     )
 
@@ -143,8 +143,8 @@ def _ends_at(case: _Case) -> str:
             f"The campaign has no end any more, nor {_has(live.coupons)} {_out(case)}{own and own + ', which stays'}"
         )
     else:
-        over = ", which is over" if end <= live.now else ""
-        first = f"It ends {_moment(end)}{over}, and with it {_out(case)}{own and own + ', and the earlier counts'}"
+        ended = ", which is over" if end <= live.now else ""
+        first = f"It ends {_moment(end)}{ended}, and with it {_out(case)}{own and own + ', and the earlier counts'}"
     return f"{first}. What was used stays used; what is held can still be burned."
 
 

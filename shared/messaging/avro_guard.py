@@ -267,7 +267,7 @@ class _Walk:
     def _text(self, *, decimal: bool) -> None:
         size = self._number()
         if size < 0:
-            raise AvroLimitError("the body has a text of negative length")
+            raise AvroLimitError("the body has a string of negative length")
         if decimal and size > MAX_DECIMAL_BYTES:
             raise AvroLimitError(f"a decimal has more than {MAX_DECIMAL_BYTES} bytes")
         self._spend(size)

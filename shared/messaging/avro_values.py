@@ -65,7 +65,7 @@ def to_avro(plan: Plan, value: dict[str, Any]) -> None:
 def from_avro(plan: Plan, value: Any) -> None:
     """Change a decoded Avro record into the form of the event's JSON, in place. Its schema may be any schema.
 
-    Raises InvalidDocumentError for a text that isn't valid JSON.
+    Raises InvalidDocumentError for a string that isn't valid JSON.
     """
     if not isinstance(value, dict):
         return

@@ -49,9 +49,9 @@ class Connections:
     def enter(self, connection: Connection, host: str) -> bool:
         """Give `connection` a slot, if necessary that of the longest idle connection. Return False if there is none."""
         address = network_of(host)
-        mine = self._by_address.get(address, OrderedDict())
-        if len(mine) >= self.limits.connections_per_address and not self._is_trusted(host):
-            if not _evict(mine):
+        same_address = self._by_address.get(address, OrderedDict())
+        if len(same_address) >= self.limits.connections_per_address and not self._is_trusted(host):
+            if not _evict(same_address):
                 return False
         elif self.count >= self.limits.connections:
             # The address with the most connections loses one first, so that addresses with few can connect.
@@ -65,19 +65,19 @@ class Connections:
     def leave(self, connection: Connection, host: str) -> None:
         """Free the slot of `connection`, if it has one."""
         address = network_of(host)
-        mine = self._by_address.get(address)
-        if mine is None or connection not in mine:
+        same_address = self._by_address.get(address)
+        if same_address is None or connection not in same_address:
             return
-        del mine[connection]
+        del same_address[connection]
         self.count -= 1
-        if not mine:
+        if not same_address:
             del self._by_address[address]
 
     def touch(self, connection: Connection, host: str) -> None:
         """Record that `connection` was used just now."""
-        mine = self._by_address.get(network_of(host))
-        if mine is not None and connection in mine:
-            mine.move_to_end(connection)
+        same_address = self._by_address.get(network_of(host))
+        if same_address is not None and connection in same_address:
+            same_address.move_to_end(connection)
 
     def _is_trusted(self, host: str) -> bool:
         return bool(self._trusted) and any(_is_in(host, network) for network in self._trusted)
