@@ -23,7 +23,7 @@ from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.state import Meter, State
 from shared.ledger.definitions import to_domain
-from shared.ledger.orders import to_order
+from shared.ledger.order_conversion import to_order
 
 PLACED_AT: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 TURNS: Final = 15

@@ -19,7 +19,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten
 
 _ANCHORS: Final = "anchors and aliases (&, *) are not supported; write the values out"
 _TAGS: Final = "tags (!) are not supported; remove the tag, and put a number that is meant as a text in quotes"
-_KEYS: Final = "a field's name must be a text, not a list or a mapping"
+_KEYS: Final = "a field's name must be a string, not a list or a mapping"
 _ONLY_A_COMMENT: Final = "the value is only a comment; write null, or put a text that begins with # in quotes"
 
 

@@ -18,7 +18,7 @@ from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
-from shared.ledger.code_lines import Column, code_in, column_of
+from shared.ledger.code_files import Column, code_in, column_of
 from shared.ledger.database import Pool
 from shared.ledger.definitions import to_domain
 from shared.ledger.engine import Engine, Rejected

@@ -13,7 +13,7 @@ from schemas.orders import OrderPlaced
 from schemas.parsing import InvalidDocumentError, parse
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
-from shared.ledger.orders import to_order
+from shared.ledger.order_conversion import to_order
 
 MAX_ORDER_BYTES = 4 * 1024 * 1024
 """Larger than any order that a broker accepts."""

@@ -157,7 +157,7 @@ Products = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_PRODUCT
 class AppliesTo(Section):
     """The lines that the discount applies to. All empty: the whole order.
 
-    `max_units`: the most units it applies to; `units_from`: the cheapest or the dearest ones.
+    `max_units`: the most units it applies to; `units_from`: the cheapest or the most expensive ("dearest") ones.
     """
 
     product_ids: Products = ()

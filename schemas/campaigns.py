@@ -2,7 +2,7 @@
 
     definition = parse(CampaignDefinition, Path("save10.json").read_bytes())
 
-An unknown field is an error here, unlike in events, because people misspell. Amounts are decimal texts ("50.00"); a
+An unknown field is an error here, unlike in events, because people misspell. Amounts are decimal strings ("50.00"); a
 JSON number keeps its digits. Only rules about the document itself are checked here; others, such as the decimals of a
 currency or the number of codes of a pattern, are checked by the ledger.
 """
@@ -95,7 +95,7 @@ class StackingDefinition(Section):
 
 
 class IssueRuleDefinition(Section):
-    """A rule by which `event` issues coupons: each field in `match` must have its value; numbers and booleans as text.
+    """A rule by which `event` issues coupons. `match`: its fields' required values, numbers and booleans as strings.
 
     `to`: the event's customer, the referrer (`referred_by`), or both. `coupons`: the number for each. `condition`: an
     expression over the event that must be true too.
@@ -115,7 +115,7 @@ class IssueRuleDefinition(Section):
         if len(value) > MAX_MATCH_FIELDS:
             raise ValueError(f"must have at most {MAX_MATCH_FIELDS} entries")
         if any(len(name) + len(text) > MAX_TEXT_LENGTH for name, text in value.items()):
-            raise ValueError(f"holds a text of more than {MAX_TEXT_LENGTH:,} characters")
+            raise ValueError(f"holds a string of more than {MAX_TEXT_LENGTH:,} characters")
         return value
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The base model of all events, and the types of their fields.
 
-Events are strict: a number in place of a text is an error. Unknown fields are ignored, so that producers may send more.
+Events are strict: a number for a string is an error. Unknown fields are ignored, so that producers may send more.
 Every length has a limit, so that no event is too large for a batch.
 """
 
@@ -48,11 +48,11 @@ MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
 class ExactDigits:
-    """Marks a text that may also be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
+    """Marks a string that may be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
 
 
 class BlankInAvro:
-    """Marks a text that may be null in JSON but is required in Avro, where null becomes a single blank."""
+    """Marks a string that may be null in JSON but is required in Avro, where null becomes a single blank."""
 
 
 JSON_SUFFIX: Final = "_json"
@@ -80,13 +80,13 @@ Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, patter
 """An id, code or lock reference: not blank, at most 255 characters, no control characters."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
-"""An e-mail address or phone number as sent by the producer. May be empty, because many producers send that."""
+"""An email address or phone number as sent by the producer. May be empty, because many producers send that."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 """Free text; may be empty."""
 
 Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
-"""Money as an exact decimal text ("125.00") in the currency given next to it."""
+"""Money as an exact decimal string ("125.00") in the currency given next to it."""
 
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""
@@ -157,7 +157,7 @@ class Event(EventPart):
 
 
 class CustomerReference(EventPart):
-    """A customer, by any identifier. E-mail and phone number are as sent by the producer; the ledger normalises them.
+    """A customer, by any identifier. Email and phone number are as sent by the producer; the ledger normalises them.
 
     `segments`, in orders only: the customer's groups; None keeps the known ones.
     """

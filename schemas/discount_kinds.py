@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from schemas.common import DiscountKind
 
 ValueType = Literal["percent", "amount", "units", "none", "any"]
-"""What a discount's `value` is. `none`: it must be left out. `any`: a number that Couponry hands on."""
+"""The meaning of a discount's `value`. `none`: it must be left out. `any`: a number that Couponry passes on."""
 
 
 class KindFields(NamedTuple):

@@ -42,7 +42,7 @@ def _mirror(model: type[BaseModel]) -> type[AvroBaseModel]:
     """Return a copy of the model in types that the Avro generator knows, without limits, which Avro doesn't have."""
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if any(isinstance(one, BlankInAvro) for one in field.metadata):
+        if any(isinstance(mark, BlankInAvro) for mark in field.metadata):
             fields[name] = (str, ...)
             continue
         fields[name] = (_avro_type(field.annotation), ... if field.is_required() else field.default)

@@ -149,7 +149,7 @@ def check_document(document: Any, max_bytes: int) -> None:
         if not level:
             break
     else:
-        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels; make it flatter, or write inner parts as texts")
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels; make it flatter, or write inner parts as strings")
     try:
         size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
     except UnicodeEncodeError:
@@ -165,7 +165,7 @@ def check_numbers(document: Any) -> None:
     limits the depth.
     """
     if isinstance(document, float) and not MIN_INTEGER <= document <= MAX_INTEGER:
-        raise ValueError("holds a number beyond 64 bits, which few can read; write it as a text")
+        raise ValueError("holds a number beyond 64 bits, which many programs can't read; send it as a string")
     if isinstance(document, dict | list | tuple):
         for member in document.values() if isinstance(document, dict) else document:
             check_numbers(member)
@@ -197,7 +197,7 @@ def _check_scalar(value: Any) -> None:
         if not math.isfinite(value):
             raise ValueError("holds NaN or Infinity, which are not valid JSON; leave them out")
     elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise ValueError("holds an integer of more than 64 bits, which few can read; write it as a text")
+        raise ValueError("holds an integer of more than 64 bits, which many programs can't read; send it as a string")
 
 
 def _check_text(text: str) -> None:

@@ -110,5 +110,5 @@ class OrderReturned(Event):
 
     @property
     def whole(self) -> bool:
-        """True if the whole order was returned."""
+        """Return whether the whole order was returned."""
         return not self.lines and self.amount is None

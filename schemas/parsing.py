@@ -1,7 +1,7 @@
 """Read a JSON document into a model: fast if it is valid, exact for amounts sent as numbers, with clear errors.
 
 pydantic's JSON reader reads numbers as floats (12345678901234567890.12 becomes …567000), so the models have amounts as
-texts. A document with texts is read at once by compiled code. Only if that fails because an amount is a number, the
+strings. A document with strings is read at once by compiled code. Only if that fails because an amount is a number, the
 document is read again with its digits kept.
 """
 
@@ -28,13 +28,13 @@ from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# An odd number of backslashes before it makes it an escape. Databases don't accept NUL in a text.
+# An odd number of backslashes before it makes it an escape. Databases don't accept NUL in a string.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_PROBLEMS = 5
 _MAX_TEXT = 1_000
 
 _EXPECTED_BY_PATTERN = {
-    AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal text, for example "125.00"',
+    AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal string, for example "125.00"',
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
     WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
@@ -42,7 +42,7 @@ _EXPECTED_BY_PATTERN = {
 }
 _EXPECTED_BY_TYPE = {
     "missing": "is missing",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "model_type": "must be an object",
@@ -68,7 +68,7 @@ _EXPECTED_BY_TYPE = {
 class Problem:
     """One problem of a document. `loc`: keys and indices from its root; `kind`: pydantic's name of the error.
 
-    `expected` is a sentence without its subject and full stop: `must be a text`.
+    `expected` is a sentence without its subject and full stop: `must be a string`.
     """
 
     loc: tuple[int | str, ...]
@@ -100,12 +100,14 @@ class _Digits(str):
 def parse(model: type[Model], document: bytes) -> Model:
     """Read `document` (UTF-8 JSON) as `model`. Raises InvalidDocumentError."""
     if b"\\" in document and _NUL.search(document):  # the search for one byte comes first, because it is fast
-        raise InvalidDocumentError("A text holds the character NUL (\\u0000), which no database can store; remove it.")
+        raise InvalidDocumentError(
+            "A string holds the character NUL (\\u0000), which no database can store; remove it."
+        )
     try:
         return model.model_validate_json(document)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=True)
-    exact = _with_amounts_as_texts(model, document, problems)
+    exact = _with_amounts_as_strings(model, document, problems)
     if exact is None:
         raise InvalidDocumentError(describe(problems), problems)
     try:
@@ -144,8 +146,8 @@ def _expected(problem: ErrorDetails) -> str:
     return problem["msg"].replace("Input should", "must", 1).rstrip(".")
 
 
-def _with_amounts_as_texts(model: type[BaseModel], document: bytes, problems: list[ErrorDetails]) -> bytes | None:
-    """Return the document with amounts that are numbers replaced by texts of their digits; None if it has none."""
+def _with_amounts_as_strings(model: type[BaseModel], document: bytes, problems: list[ErrorDetails]) -> bytes | None:
+    """Return the document with amounts that are numbers replaced by strings of their digits; None if it has none."""
     names = _amount_names(model)
     places = [p["loc"] for p in problems if p["type"] == "string_type" and p["loc"] and p["loc"][-1] in names]
     if not places:

@@ -24,7 +24,7 @@ KEEP_OUTPUT_MS = 90 * DAY_MS
 """A new consumer can read the output of a quarter. Older facts are in the ledger."""
 
 KEEP_DEAD_LETTERS_MS = 90 * DAY_MS
-"""An operator must have time to look at dead letters, also after holidays."""
+"""An operator must have time to look at dead letters, even after holidays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cli.output import count, day, moment, say, show_facts, show_json, show_tabl
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
 from shared.domain.model.customer import Customer, Identifier, identifiers
 from shared.ledger import erasing, exporting, queries
-from shared.ledger.traces import Traces
+from shared.ledger.personal_data import Traces
 from shared.messaging.dead_letters import DeadLetter, list_dead_letters
 from shared.messaging.tail import MAX_LISTED
 from shared.runtime.errors import OperatorError
@@ -87,7 +87,7 @@ def export(who: CustomerName) -> None:
 
 async def _export(who: str) -> None:
     async with ledger(role=None) as pool:
-        customer_key = await exporting.find_customer_key(pool, names_of(who))
+        customer_key = await exporting.find_customer(pool, names_of(who))
         if customer_key is None:
             raise CommandFailedError(_unknown(who))
         async for part in exporting.document(pool, customer_key):

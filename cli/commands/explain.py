@@ -16,7 +16,7 @@ from shared.domain.explain import Explanation, Finding
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.ids import lock_reference
 from shared.ledger import validation
-from shared.ledger.orders import to_customer
+from shared.ledger.order_conversion import to_customer
 
 app = new_app()
 

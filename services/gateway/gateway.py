@@ -28,7 +28,7 @@ from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
 from shared.ledger.engine import INVALID_VALUE_ERRORS, Answer, Engine, Rejected
-from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
+from shared.ledger.workload import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
 CHANNEL: Final = "http"

@@ -63,7 +63,7 @@ class Guarded(APIRoute):
                 raise Problem(500, "internal_error", BUG) from error
             finally:
                 if HANDED not in request.scope:  # otherwise the gateway process counts the response
-                    telemetry.HTTP_ANSWERS.labels(api, str(status)).inc()
+                    telemetry.HTTP_RESPONSES.labels(api, str(status)).inc()
                     telemetry.HTTP_SECONDS.labels(api).observe(time.perf_counter() - started)
             return response
 

@@ -129,7 +129,9 @@ class IdempotencyStore:
 
     async def prune(self) -> int:
         """Delete at most PRUNED_AT_A_TIME responses that are older than the retention. Return how many."""
-        status = await self._pool.execute(sql("answers_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME)
+        status = await self._pool.execute(
+            sql("stored_responses_prune", PACKAGE), self._retention_seconds, PRUNED_AT_A_TIME
+        )
         return int(status.rpartition(" ")[2])
 
     async def _begin_all(self, asked: Sequence[tuple[Place, bytes]]) -> list[_Begun]:
@@ -137,13 +139,13 @@ class IdempotencyStore:
         fingerprints = [content for _, content in asked]
         async with self._pool.acquire() as connection, connection.transaction():
             taken = await connection.fetch(
-                sql("answers_begin", PACKAGE), callers, keys, fingerprints, self.owner, LOCK_CLASS
+                sql("stored_responses_begin", PACKAGE), callers, keys, fingerprints, self.owner, LOCK_CLASS
             )
             ours = {(record[0], record[1]) for record in taken}
             others = [place for place, _ in asked if place not in ours]
             found = (
                 await connection.fetch(
-                    sql("answers_find", PACKAGE), [one[0] for one in others], [one[1] for one in others]
+                    sql("stored_responses_find", PACKAGE), [one[0] for one in others], [one[1] for one in others]
                 )
                 if others
                 else []
@@ -168,7 +170,7 @@ class IdempotencyStore:
         kept = sorted(kept, key=lambda one: one[0])
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                sql("answers_keep", PACKAGE),
+                sql("stored_responses_keep", PACKAGE),
                 [place[0] for place, _ in kept],
                 [place[1] for place, _ in kept],
                 [answer.status for _, answer in kept],

@@ -18,7 +18,7 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.matching import MatchIndex, TooMuchWorkError, Wanted
-from shared.ledger.orders import to_customer
+from shared.ledger.order_conversion import to_customer
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
 from shared.runtime import telemetry

@@ -16,7 +16,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
-from shared.ledger.orders import to_customer, to_order
+from shared.ledger.order_conversion import to_customer, to_order
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent

@@ -79,7 +79,7 @@ class Leadership:
         if not self._holds_lock:
             await self._lock()
         leader = await self._connection.fetchval(
-            sql("position_note", PACKAGE), self._relay, position, self._me, self._holds_lock
+            sql("position_record", PACKAGE), self._relay, position, self._me, self._holds_lock
         )
         self._recorded, self._recorded_at = position, time.monotonic()
         if leader != self._me:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
-FINDINGS_A_CHECK: Final = 100
+FINDINGS_PER_CHECK: Final = 100
 """Findings reported per check. More of one kind usually have the same cause."""
 
 AUDIT_SECONDS: Final = 600.0
@@ -65,5 +65,5 @@ async def audit(pool: Pool) -> AuditReport:
 
 
 async def _check(connection: Connection, check: str) -> list[Finding]:
-    records = await connection.fetch(sql(check), FINDINGS_A_CHECK, timeout=AUDIT_SECONDS)
+    records = await connection.fetch(sql(check), FINDINGS_PER_CHECK, timeout=AUDIT_SECONDS)
     return [Finding(check, *map(str, record)) for record in records]

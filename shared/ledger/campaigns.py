@@ -42,17 +42,17 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     change. New limits of a live campaign apply at once: a raised limit makes exhausted coupons usable again, a lowered
     one refuses further uses and keeps earlier ones. `new`: none of them may exist yet.
 
-    Raise DefinitionError for an invalid definition, or one that contradicts what the campaign has given already;
+    Raises DefinitionError for an invalid definition, or one that contradicts what the campaign has given already;
     CampaignExistsError; EncryptionError if source headers can't be encrypted; asyncpg.UniqueViolationError if another
     coupon has the shared code.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         saved = await _save(connection, await with_secrets(connection, definitions))
-        there = [one.campaign_id for one in saved if one.change != "created"]
-        if new and there:
+        existing = [campaign.campaign_id for campaign in saved if campaign.change != "created"]
+        if new and existing:
             raise CampaignExistsError(
-                f"Campaign {there[0]!r} exists already; change it, or choose another campaign_id."
+                f"Campaign {existing[0]!r} exists already; change it, or choose another campaign_id."
             )
     return saved
 
@@ -62,7 +62,7 @@ async def change(
 ) -> tuple[CampaignDefinition, Saved] | None:
     """Apply `to` to a campaign's definition under the definitions lock; None if the campaign doesn't exist.
 
-    Raise what `save` and `to` raise.
+    Raises what `save` and `to` raise.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
@@ -81,7 +81,7 @@ async def definitions_of(connection: Connection, campaign_ids: Sequence[str]) ->
 
 
 async def with_secrets(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[CampaignDefinition]:
-    """Return the definitions with hidden secrets replaced by the ledger's. Raise DefinitionError if it has none."""
+    """Return the definitions with hidden secrets replaced by the ledger's. Raises DefinitionError if it has none."""
     hidden = [definition.campaign_id for definition in definitions if has_hidden(definition)]
     known = await definitions_of(connection, hidden) if hidden else {}
     return [with_known_secrets(definition, known.get(definition.campaign_id)) for definition in definitions]

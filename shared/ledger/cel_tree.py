@@ -46,7 +46,7 @@ class Node:
 
 
 def read_tree(serialized: bytes) -> Node:
-    """Return the tree in `serialized`, a parsed but unchecked expression. Raise ValueError for anything else."""
+    """Return the tree in `serialized`, a parsed but unchecked expression. Raises ValueError for anything else."""
     parsed = _Message(serialized).message(2)  # google.protobuf.Any: 1 the type, 2 the message itself
     places: dict[int, int] = {}
     for entry in parsed.message(3).all(4):  # ParsedExpr: 2 the expression, 3 source positions

@@ -43,5 +43,5 @@ def _sentence(complaint: str) -> str:
     if odd == "<EOF>":
         return "something is missing at the end; finish the condition."
     if "token recognition" in problem:
-        return f'`{odd}` is not allowed here; put texts in quotes, and write other keys like metadata["a-b"].'
+        return f'`{odd}` is not allowed here; put strings in quotes, and write other keys like metadata["a-b"].'
     return f"{problem}; correct it." if problem == complaint else f"this isn't CEL: {problem}; correct it."

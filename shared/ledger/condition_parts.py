@@ -76,9 +76,9 @@ def _after_macro(tokens: Sequence["re.Match[str]"], at: int) -> int:
     return at + 1
 
 
-def _joined(texts: Sequence[str]) -> str:
-    """Return the texts joined with `+`, nested as a balanced tree."""
-    if len(texts) == 1:
-        return texts[0]
-    middle = len(texts) // 2
-    return f"({_joined(texts[:middle])} + {_joined(texts[middle:])})"
+def _joined(parts: Sequence[str]) -> str:
+    """Return the parts joined with `+`, nested as a balanced tree."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_joined(parts[:middle])} + {_joined(parts[middle:])})"

@@ -21,7 +21,7 @@ MAX_NESTING: Final = 2
 lines; a third level can build values that double with every level."""
 
 MAX_JOINS: Final = 16
-"""`+` between texts or lists: each can lengthen a value by the size of the whole order."""
+"""`+` between strings or lists: each can lengthen a value by the size of the whole order."""
 
 MAX_PATTERN_SIZE: Final = 1_000
 """Characters of the patterns for `matches()`, times the repeats of their `{n}`. RE2 matches in linear time, but each
@@ -152,7 +152,7 @@ class Rules:
     pattern_size: int = 0
 
     def judge(self, tree: Node) -> None:
-        """Check `tree`, the syntax tree of the expression. Raise ConditionError."""
+        """Check `tree`, the syntax tree of the expression. Raises ConditionError."""
         self._visit(tree, {}, 0)
 
     def _fail(self, node: Node, sentence: str) -> NoReturn:
@@ -253,13 +253,15 @@ class Rules:
                 wrong = "`+` in a macro may only add numbers; put int(…) or double(…) around one of the operands."
                 self._fail(node, wrong)
             if self.joins > MAX_JOINS:
-                self._fail(node, f"at most {MAX_JOINS} texts or lists may be joined with `+`; compare them one by one.")
+                self._fail(
+                    node, f"at most {MAX_JOINS} strings or lists may be joined with `+`; compare them one by one."
+                )
         self._scan(node, scope, depth)
 
     def _time_zone(self, node: Node, zone: object) -> None:
         """Allow only names of the IANA database: the library opens any file that a name leads to, even a pipe."""
         if not isinstance(zone, str):
-            wrong = "the time zone must be a text in quotes; it can't come from an order or event."
+            wrong = "the time zone must be a string in quotes; it can't come from an order or event."
             self._fail(node, f"`{node.name}`: {wrong}")
         if zone not in _time_zones() and not _OFFSET.fullmatch(zone):
             self._fail(node, f'{zone!r} is not a time zone; use a name such as "Europe/Amsterdam".')
@@ -269,7 +271,7 @@ class Rules:
         if depth:
             self._fail(node, "`matches` isn't allowed in a macro; use startsWith, endsWith or contains.")
         if not isinstance(pattern, str):
-            self._fail(node, "the pattern of `matches` must be a text in quotes.")
+            self._fail(node, "the pattern of `matches` must be a string in quotes.")
         if re.search(r"\\[pP]", pattern):
             self._fail(node, r"`\p` in a pattern isn't supported; name the characters, as in [a-zà-ÿ].")
         size = max(1, len(pattern))

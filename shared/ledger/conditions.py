@@ -7,15 +7,15 @@ library and the limits.
 Variables:
 
 - `order`: order_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in major units
-  as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor where a cent
+  as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor if a cent
   matters), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
   collection_ids, quantity, unit_minor, metadata.
-- `customer`: customer_id, email, mobile, segments (a list of texts). `coupon`: code. `campaign`: campaign_id, metadata.
+- `customer`: customer_id, email, mobile, segments (strings). `coupon`: code. `campaign`: campaign_id, metadata.
 - `at`: the time of the decision, a datetime with its zone.
 - `event`: the JSON data of an event that may issue coupons.
 
 A field that is None is absent to `has(order.channel)`; metadata, lines and segments that are None are empty. The JSON
-numbers 2 and 2.0 both equal `2`; the text "2" doesn't. Integers beyond 64 bits are compared as doubles.
+numbers 2 and 2.0 both equal `2`; the string "2" doesn't. Integers beyond 64 bits are compared as doubles.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -69,12 +69,12 @@ _NOT_PLAIN = ("out of range for", "Non-CEL value type", "Unexpected value type")
 
 @lru_cache(maxsize=_CACHED)
 def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCondition":
-    """Compile a condition to a function that takes the variables' values and returns a bool. Raise ConditionError.
+    """Compile a condition to a function that takes the variables' values and returns a bool. Raises ConditionError.
 
     Refused are invalid CEL, unknown names, fields and functions, type errors that can be known before evaluation
     (types of metadata can't), results other than true or false, and expressions that could cost too much.
 
-    The function never raises. It returns False if the expression can't be evaluated: a missing key, a text compared
+    The function never raises. It returns False if the expression can't be evaluated: a missing key, a string compared
     with a number by `<`, a result that isn't true or false, too much work. The coupon is then refused, which can be
     explained and fixed; an exception would stop all orders. `has(order.metadata.tier)` avoids a missing key.
 

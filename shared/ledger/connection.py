@@ -30,7 +30,7 @@ KEEPALIVE_IDLE_SECONDS: Final = 10
 KEEPALIVE_INTERVAL_SECONDS: Final = 5
 KEEPALIVE_PROBES: Final = 3
 UNACKNOWLEDGED_SECONDS: Final = 20
-"""A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`)."""
+"""A peer that acknowledges nothing for this long is dead (`TCP_USER_TIMEOUT`)."""
 
 _WAITS_FOR_STANDBY: Final = "SyncRepWaitForLSN"
 """Name of the server function that warns when a wait for a standby was ended; the warning's text is localized."""
@@ -56,7 +56,7 @@ class LedgerTransaction(Transaction):
     _readonly: bool
 
     async def start(self) -> None:
-        """Begin the transaction. Raise CommitWaitsError."""
+        """Begin the transaction. Raises CommitWaitsError."""
         if _waiting and not self._readonly and not self._connection.is_in_transaction():
             await self._connection.refuse_while_commits_wait()
         await super().start()
@@ -169,7 +169,7 @@ def connection_class(commit_seconds: float) -> type[LedgerConnection]:
 
 
 def _notice_dead_peers(transport: Any) -> None:
-    """Set the kernel's options that end a connection to a dead peer, where the platform has them."""
+    """Set the kernel's options that end a connection to a dead peer, if the platform has them."""
     peer = transport.get_extra_info("socket")
     if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -10,7 +10,7 @@ from shared.domain.model.coupon import Coupon, CouponStatus
 
 
 class CouponRow(NamedTuple):
-    """What commands may change in a coupon's row, without its id, in the order of the columns of `coupons_update`."""
+    """The values of a coupon's row that commands may change, in the order of the columns of `coupons_update`."""
 
     held: int
     used: int
@@ -18,7 +18,7 @@ class CouponRow(NamedTuple):
 
 
 def coupon_row(coupon: Coupon) -> CouponRow:
-    """Return what commands may change in a coupon's row. Only rows that differ are written."""
+    """Return the values of a coupon's row that commands may change. Only rows that differ are written."""
     return CouponRow(coupon.held, coupon.used, coupon.status)
 
 

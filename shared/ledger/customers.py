@@ -1,6 +1,6 @@
 """Resolve the identifiers of events to customers, and merge customers that turn out to be the same.
 
-Identifiers that occur together belong to one customer. If an event has the id of one customer and the e-mail address
+Identifiers that occur together belong to one customer. If an event has the id of one customer and the email address
 of another, they are merged into the older one. No batch may run during a merge, so it has a transaction of its own, and
 the batch that found it runs again.
 """
@@ -17,7 +17,7 @@ DEFINITIONS_LOCK = 0x636F7501
 """Batches share this advisory lock; changes of campaigns and merges of customers take it exclusively."""
 
 
-class SamePersonError(Exception):
+class CustomersToMergeError(Exception):
     """Customers turned out to be the same: merge each of `groups` (sets of keys), then run the batch again."""
 
     def __init__(self, groups: list[frozenset[CustomerKey]]) -> None:
@@ -28,8 +28,8 @@ class SamePersonError(Exception):
 async def resolve(connection: Connection, named: Mapping[str, Customer | None]) -> dict[str, CustomerKey | None]:
     """Return the customer key of each command by command id; None for a guest (no usable identifier).
 
-    New customers are added. Raise SamePersonError. A unique violation means that another process added one of them at
-    the same time; run the batch again.
+    New customers are added. A unique violation means that another process added one of them at the same time; run the
+    batch again. Raises CustomersToMergeError.
     """
     names = {command_id: () if customer is None else identifiers(customer) for command_id, customer in named.items()}
     unique = dict.fromkeys(chain.from_iterable(names.values()))
@@ -73,7 +73,7 @@ def _group(
 ) -> dict[Identifier, CustomerKey]:
     """Return the key of each identifier; those named together, directly or through others, share one.
 
-    Raise SamePersonError.
+    Raises CustomersToMergeError.
     """
     parents: dict[Identifier, Identifier] = {}
 
@@ -92,7 +92,7 @@ def _group(
         if identifier in known:
             group.add(known[identifier])
     if several := [frozenset(group) for group in keys.values() if len(group) > 1]:
-        raise SamePersonError(several)
+        raise CustomersToMergeError(several)
     chosen = {top: next(iter(group)) if group else str(uuid4()) for top, group in keys.items()}
     return {identifier: chosen[root(identifier)] for identifier in parents}
 

@@ -80,9 +80,9 @@ async def open_pool(
 ) -> Pool:
     """Open a pool whose connections use the ledger's schema and act as `role`.
 
-    The login of `database_url` must be a member of `role`; None acts as the login itself. Raise one of `UNAVAILABLE` if
-    the database can't be reached, asyncpg.PostgresError if it refuses. A COMMIT without an answer for `commit_seconds`
-    raises CommitUnansweredError, one of `UNAVAILABLE`: run the transaction again.
+    The login of `database_url` must be a member of `role`; None acts as the login itself. Raises one of `UNAVAILABLE`
+    if the database can't be reached, asyncpg.PostgresError if it refuses. A COMMIT without an answer for
+    `commit_seconds` raises CommitUnansweredError, one of `UNAVAILABLE`: run the transaction again.
     """
     settings = {**SERVER_SETTINGS, "application_name": application_name}
     if role is not None:

@@ -14,7 +14,7 @@ class DefinitionError(ValueError):
 
 
 def discount_offer(discount: DiscountDefinition, currency: str | None) -> DiscountOffer:
-    """Return the discount that a coupon gives. Raise DefinitionError."""
+    """Return the discount that a coupon gives. Raises DefinitionError."""
     cap = minor(discount.max_discount, currency, "discount.max_discount")
     if cap == 0:
         raise DefinitionError(
@@ -43,7 +43,7 @@ def discount_offer(discount: DiscountDefinition, currency: str | None) -> Discou
 
 
 def minor(amount: str | None, currency: str | None, name: str) -> int | None:
-    """Return `amount` in minor units of `currency`; None for None. Raise DefinitionError about the field `name`."""
+    """Return `amount` in minor units of `currency`; None for None. Raises DefinitionError about the field `name`."""
     if amount is None:
         return None
     if currency is None:
@@ -55,7 +55,7 @@ def minor(amount: str | None, currency: str | None, name: str) -> int | None:
 
 
 def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
-    """Return the window in UTC. Raise DefinitionError."""
+    """Return the window in UTC. Raises DefinitionError."""
     zone = ZoneInfo(window.time_zone)
     starts_at, ends_at = _moment(window.starts_at, zone), _moment(window.ends_at, zone)
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:

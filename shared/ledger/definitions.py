@@ -34,7 +34,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
-    """Return `definition` as a `Campaign`. `version` is the ledger's, 0 if it isn't saved. Raise DefinitionError."""
+    """Return `definition` as a `Campaign`. `version` is the ledger's, 0 if it isn't saved. Raises DefinitionError."""
     currency = definition.discount.currency or definition.eligibility.currency
     window = window_of(definition.window, tuple(map(_hours, definition.window.hours)))
     code = _code(definition.code)
@@ -128,7 +128,7 @@ def _eligibility(eligibility: EligibilityDefinition, currency: str | None) -> El
     return Eligibility(
         min_order_minor=minor(eligibility.min_order_amount, currency, "eligibility.min_order_amount") or 0,
         min_order_exclusive=eligibility.min_order_amount is not None and eligibility.min_order_amount_exclusive,
-        conditions=tuple([_condition(number, one) for number, one in enumerate(eligibility.conditions)]),
+        conditions=tuple([_condition(number, condition) for number, condition in enumerate(eligibility.conditions)]),
         **same,
     )
 
@@ -149,7 +149,7 @@ def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRul
     condition = None
     if rule.to != "customer" and source == "external":
         raise DefinitionError(
-            f"`issues_on[{number}].to` is {rule.to}, but an external source needs an e-mail address, and a sign-up "
+            f"`issues_on[{number}].to` is {rule.to}, but an external source needs an email address, and a sign-up "
             'names the referring customer by id only; write "customer", or use another source of codes.'
         )
     if rule.condition is not None:

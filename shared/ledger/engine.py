@@ -23,10 +23,10 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Connection, Pool
-from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH, Loaded, RunAgainError, SweepFirstError, load
-from shared.ledger.pacing import Pace, SplitBatchError, works_of
+from shared.ledger.loading import EXPIRED_LOCKS_PER_BATCH, Loaded, RunAgainError, SweepFirstError, load
 from shared.ledger.persist import Decided, write
 from shared.ledger.sql import sql
+from shared.ledger.workload import Pace, SplitBatchError, works_of
 from shared.runtime import telemetry
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ INVALID_VALUE_ERRORS: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.RaiseError,
-    asyncpg.ProgramLimitExceededError,  # a text too long for an index, among others
+    asyncpg.ProgramLimitExceededError,  # a string too long for an index, among others
 )
 """Errors of the database, or its driver, for a value or a change that it can't store."""
 
@@ -60,7 +60,7 @@ MAX_STUCK_LOCKS: Final = 1_000
 """Limit of expired locks that one engine skips because they can't be expired. More mean a bug in the expiry itself."""
 
 
-_OF_THE_BATCH: Final[tuple[type[BaseException], ...]] = (
+_BATCH_ERRORS: Final[tuple[type[BaseException], ...]] = (
     *CONFLICTS,
     *UNAVAILABLE,
     *NOT_MIGRATED,
@@ -75,7 +75,7 @@ class LedgerUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command without a verdict: its id was used for another request, the database can't store it, or it met a bug.
+    """A command without a verdict: its id has another request, the database can't store it, or it caused a bug.
 
     The command had no effect. With `is_bug` it may succeed with a later version of Couponry; the log has the traceback.
     `text` may be shown to the sender of the command.
@@ -87,7 +87,7 @@ class Rejected:
     is_bug: bool = False
 
 
-_OF_ALL: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
+_FATAL_ERRORS: Final[tuple[type[BaseException], ...]] = (LedgerUnavailableError, *NOT_MIGRATED)
 """Errors that are raised to the caller, because no command causes them."""
 
 Answer = Verdict | Rejected
@@ -96,7 +96,7 @@ _RequestKey = tuple[str, bytes]
 
 
 class _ExpiryError(Exception):
-    """A batch that also expires locks failed, so one of the locks may be the cause. `__cause__` is the error."""
+    """A batch that expires locks as well failed, so one of the locks may be the cause. `__cause__` is the error."""
 
     def __init__(self, references: Sequence[str]) -> None:
         super().__init__(f"A batch that expires {len(references)} locks failed")
@@ -118,8 +118,8 @@ class Engine:
         all of them would take too long. A command that was executed before gets its recorded verdict. One that the
         database can't store or that causes a bug gets a Rejected; the others are executed.
 
-        Raise LedgerUnavailableError: the commands may or may not have been executed; executing them again finds out.
-        Raise one of `NOT_MIGRATED`: nothing was executed.
+        Raises LedgerUnavailableError: the commands may or may not have been executed; executing them again finds out.
+        Raises one of `NOT_MIGRATED`: nothing was executed.
         """
         answered: dict[_RequestKey, Answer] = {}
         requests: list[tuple[Command, _RequestKey]] = []
@@ -140,7 +140,7 @@ class Engine:
             answered |= {key: answers[command_id] for command_id, (_, key) in first.items()}
         return [answered[key] for _, key in requests]
 
-    async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_A_BATCH) -> int:
+    async def sweep_expired(self, limit: int = 10 * EXPIRED_LOCKS_PER_BATCH) -> int:
         """Expire about `limit` locks whose time is over, and publish their events. Return the number of expired locks.
 
         A lock that can't be expired is logged, and skipped by this engine from then on.
@@ -152,14 +152,14 @@ class Engine:
             except _ExpiryError:
                 expired = await self._sweep_one_by_one()
             swept += expired
-            if expired < EXPIRED_LOCKS_A_BATCH:
+            if expired < EXPIRED_LOCKS_PER_BATCH:
                 break
         return swept
 
     async def _sweep_one_by_one(self) -> int:
         """Expire a batch of locks, each in its own transaction. Return the number of expired locks."""
         swept = 0
-        for _ in range(EXPIRED_LOCKS_A_BATCH):
+        for _ in range(EXPIRED_LOCKS_PER_BATCH):
             try:
                 _, expired = await self._persisting([], {}, expire=1)
             except _ExpiryError as failed:
@@ -180,7 +180,7 @@ class Engine:
             return {}
         try:
             answers, _ = await self._persisting(commands, fingerprints)
-        except _OF_ALL:
+        except _FATAL_ERRORS:
             raise
         except SplitBatchError as split:
             first = await self._isolating(commands[: split.count], fingerprints)
@@ -202,7 +202,7 @@ class Engine:
             await self.sweep_expired()
             try:
                 answers, _ = await self._persisting([command], fingerprints)
-            except _OF_ALL:
+            except _FATAL_ERRORS:
                 raise
             except Exception as again:  # any error is caused by this command
                 error = again
@@ -215,13 +215,13 @@ class Engine:
         return _bug(command, error)
 
     async def _persisting(
-        self, commands: Sequence[Command], fingerprints: dict[str, bytes], *, expire: int = EXPIRED_LOCKS_A_BATCH
+        self, commands: Sequence[Command], fingerprints: dict[str, bytes], *, expire: int = EXPIRED_LOCKS_PER_BATCH
     ) -> tuple[dict[str, Answer], int]:
         """Run the batch until it succeeds, at most `RUNS` times."""
         for run in range(1, RUNS + 1):
             try:
                 return await self._run(commands, fingerprints, expire)
-            except customers.SamePersonError as found:
+            except customers.CustomersToMergeError as found:
                 await self._merge(found)
             except SweepFirstError:
                 await self.sweep_expired()
@@ -242,7 +242,7 @@ class Engine:
             await pause_after(run)
         raise LedgerUnavailableError(f"A batch did not succeed within {RUNS} runs")
 
-    async def _merge(self, found: customers.SamePersonError) -> None:
+    async def _merge(self, found: customers.CustomersToMergeError) -> None:
         try:
             await customers.merge(self._pool, found.groups)
         except (*UNAVAILABLE, *CONFLICTS) as error:
@@ -263,7 +263,7 @@ class Engine:
             try:
                 decided = await _decide_all(loaded, fresh, fingerprints)
                 await write(connection, loaded, decided)
-            except _OF_THE_BATCH:
+            except _BATCH_ERRORS:
                 raise
             except Exception as error:
                 if loaded.expired:
@@ -297,7 +297,7 @@ async def pause_after(run: int) -> None:
 
 
 async def _decide_all(loaded: Loaded, commands: Sequence[Command], fingerprints: dict[str, bytes]) -> list[Decided]:
-    """Decide one command after another, each on the state after the previous one. Raise SplitBatchError."""
+    """Decide one command after another, each on the state after the previous one. Raises SplitBatchError."""
     state, now, pace = loaded.state, loaded.now, Pace()
     works = works_of(commands, state, now)
     decided: list[Decided] = []
@@ -320,8 +320,8 @@ def _bug(command: Command, error: BaseException) -> Rejected:
     return Rejected(
         command.command_id,
         "bug",
-        f"Couponry met a bug ({name}) and did not execute this request. Its log has the details under the command id "
-        f"'{command.command_id}'. Send the request again after an upgrade.",
+        f"Couponry failed with an internal error ({name}) and did not execute this request. Its log has "
+        f"the details under the command id '{command.command_id}'. Send the request again after an upgrade.",
         is_bug=True,
     )
 

@@ -1,11 +1,11 @@
-"""Erase a person (GDPR Art. 17): remove their identifiers, and move everything that counts to a pseudonym.
+"""Erase a customer (GDPR Art. 17): remove their identifiers, and move everything that counts to a pseudonym.
 
     begin: remove identifiers; move limits and open locks to the pseudonym   one exclusive transaction
     steps: coupons, orders, locks, entries, journal, outbox, …               chunks, each in its own transaction
-    finish: remove the person's keys, publish `customer.erased`              one exclusive transaction
+    finish: remove the customer's keys, publish `customer.erased`            one exclusive transaction
 
 Any process can continue the erasure of a killed one, because the row in `erasures` records the progress. Until the end
-the person's keys point to the pseudonym like those of merged customers, so the audit has no findings at any time.
+the customer's keys point to the pseudonym like those of merged customers, so the audit has no findings at any time.
 """
 
 import json
@@ -28,11 +28,11 @@ from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
+from shared.ledger.personal_data import Traces
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces
 
 MAX_NAMES: Final = 1_000
-"""Limit of identifiers of one person. A customer with more is a placeholder that many people share."""
+"""Limit of identifiers of one customer. A customer with more is a placeholder that many people share."""
 
 MAX_COUPONS_LISTED: Final = 1_000
 """Limit of coupon ids in `customer.erased`, which keeps the event small."""
@@ -70,10 +70,10 @@ class Erasure:
 
 
 async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool = True) -> str | None:
-    """Begin to erase the person with the first known one of `names`; return the erasure's id.
+    """Begin to erase the customer with the first known one of `names`; return the erasure's id.
 
-    If no person has these names any more, return the id of their open erasure, or None. After the commit, the same
-    names belong to a new person. Raise ErasureRefusedError, LedgerUnavailableError.
+    If no customer has these names any more, return the id of their open erasure, or None. After the commit, the same
+    names belong to a new customer. Raises ErasureRefusedError, LedgerUnavailableError.
     """
     return await _persisting(lambda _: _begin(pool, names, requested_by, free_text=free_text))
 
@@ -81,15 +81,15 @@ async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, f
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
-        person = await person_of(connection, names)
-        if person is None:
+        customer_key = await customer_key_of(connection, names)
+        if customer_key is None:
             return await _open_of(connection, names)
-        keys = [record[0] for record in await connection.fetch(sql("erasure_keys"), person)]
+        keys = [record[0] for record in await connection.fetch(sql("erasure_keys"), customer_key)]
         found = await connection.fetch(sql("erasure_identifiers"), keys, MAX_NAMES + 1)
         if len(found) > MAX_NAMES:
             raise ErasureRefusedError(
                 f"This customer has more than {MAX_NAMES:,} identifiers, so it represents many people: "
-                "producers sent a placeholder as an id, e-mail address or phone number. Stop that, then ask the "
+                "producers sent a placeholder as an id, email address or phone number. Stop that, then ask the "
                 "database's owner to remove the placeholder from customer_identifiers."
             )
         identifiers = [(record["kind"], record["value"]) for record in found]
@@ -114,7 +114,7 @@ async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, 
 async def _move_to_pseudonym(
     connection: Connection, pseudonym: str, keys: list[CustomerKey], identifiers: Sequence[Identifier]
 ) -> dict[str, int]:
-    """Merge the person's keys into the pseudonym, and delete the identifiers. Return counts of changed rows."""
+    """Merge the customer's keys into the pseudonym, and delete the identifiers. Return counts of changed rows."""
     await connection.execute(sql("erasure_pseudonym_add"), pseudonym)
     for statement in (
         "customers_merge",
@@ -133,8 +133,8 @@ async def _move_to_pseudonym(
     return {"identifiers": len(identifiers)}
 
 
-async def person_of(connection: Connection, names: Sequence[Identifier]) -> CustomerKey | None:
-    """Return the key of the person with the first known one of `names`; None if none is known."""
+async def customer_key_of(connection: Connection, names: Sequence[Identifier]) -> CustomerKey | None:
+    """Return the key of the customer with the first known one of `names`; None if none is known."""
     for kind, value in names:
         for record in await connection.fetch(sql("customers_find"), [kind], [value]):
             key: CustomerKey = record["customer_key"]
@@ -163,14 +163,14 @@ async def next_open(pool: Pool, skipped: Iterable[str] = ()) -> str | None:
 
 
 async def traces_of(pool: Pool, erasure_id: str) -> Traces | None:
-    """Return the traces of the person of an open erasure; None if it is finished, because they are deleted then."""
+    """Return the traces of the customer of an open erasure; None if it is finished, because they are deleted then."""
     async with pool.acquire() as connection, connection.transaction():
         target, _, _ = await _taken(connection, erasure_id)
     return None if target is None else target.traces
 
 
 async def run(pool: Pool, erasure_id: str, *, seconds: float | None = None) -> None:
-    """Work on an erasure until it is finished, or for about `seconds`. Raise LedgerUnavailableError."""
+    """Work on an erasure until it is finished, or for about `seconds`. Raises LedgerUnavailableError."""
     until = None if seconds is None else time.monotonic() + seconds
     while await work(pool, erasure_id):
         if until is not None and time.monotonic() > until:
@@ -215,7 +215,7 @@ async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None
 
 
 async def _finish(pool: Pool, erasure_id: str) -> bool:
-    """Delete the person's keys and publish `customer.erased`; return True if rows were left to change first."""
+    """Delete the customer's keys and publish `customer.erased`; return True if rows were left to change first."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         target, _, _ = await _taken(connection, erasure_id)
@@ -232,7 +232,7 @@ async def _finish(pool: Pool, erasure_id: str) -> bool:
         await connection.execute(sql("erasure_customers_remove"), target.customer_keys)
         coupons = await connection.fetch(sql("erasure_coupons_listed"), target.pseudonym, MAX_COUPONS_LISTED)
         await connection.execute(sql("erasure_close"), erasure_id, now)
-        events = _events(target, [one["coupon_id"] for one in coupons], now)
+        events = _events(target, [coupon["coupon_id"] for coupon in coupons], now)
         await connection.execute(
             sql("erasure_webhooks"),
             [event.event_id for event in events],

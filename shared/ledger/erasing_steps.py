@@ -1,7 +1,7 @@
 """The steps of an erasure: which rows of which table change, and how.
 
 Each step changes a limited number of rows in one transaction and returns where the next piece begins. Steps that find
-rows by the person's keys need no cursor, because a changed row isn't found again. Steps that search text read their
+rows by the customer's keys need no cursor, because a changed row isn't found again. Steps that search text read their
 table in the order of its primary key.
 """
 
@@ -16,11 +16,11 @@ import asyncpg
 import orjson
 
 from shared.ledger.database import Connection
+from shared.ledger.personal_data import Traces, pseudonym_text
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces, pseudonym_text
 
 ROWS_BY_KEY: Final = 500
-"""Rows of the person that one transaction changes; they are locked for milliseconds."""
+"""Rows of the customer that one transaction changes; they are locked for milliseconds."""
 
 ROWS_OF_TEXT: Final = 250
 """Rows whose text one transaction searches, in tens of milliseconds. A change of campaigns waits for it, and batches
@@ -40,7 +40,7 @@ Cursor = list[Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An open erasure: the person's keys, traces and pseudonym. Only rows until `requested_at` are changed."""
+    """An open erasure: the customer's keys, traces and pseudonym. Only rows until `requested_at` are changed."""
 
     erasure_id: str
     pseudonym: str
@@ -61,7 +61,7 @@ class Target:
 class Piece:
     """The result of a piece: the number of changed rows and the next cursor. `ended`: the step is complete.
 
-    `kept`: rows that keep references (codes, order ids, command ids) which name the person.
+    `kept`: rows that keep references (codes, order ids, command ids) which name the customer.
     """
 
     changed: int
@@ -82,7 +82,7 @@ async def _coupons(connection: Connection, target: Target, cursor: Cursor) -> Pi
 
 
 def _named(target: Target, *references: str | None) -> bool:
-    return any(one is not None and target.traces.mentioned_in(one) for one in references)
+    return any(reference is not None and target.traces.mentioned_in(reference) for reference in references)
 
 
 async def _orders(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -94,8 +94,8 @@ async def _locks(connection: Connection, target: Target, cursor: Cursor) -> Piec
 
 
 async def _entries(connection: Connection, target: Target, cursor: Cursor) -> Piece:
-    most = target.bounded(ROWS_BY_KEY)
-    return _by_key(await connection.fetchval(sql("erasure_entries"), target.erasure_id, most), target)
+    max_rows = target.bounded(ROWS_BY_KEY)
+    return _by_key(await connection.fetchval(sql("erasure_entries"), target.erasure_id, max_rows), target)
 
 
 async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Piece:
@@ -105,14 +105,16 @@ async def _journal(connection: Connection, target: Target, cursor: Cursor) -> Pi
         verdicts = [_anonymous_verdict(record["verdict"], target) for record in found]
         command_ids = [record["command_id"] for record in found]
         await connection.fetchval(sql("erasure_journal"), target.erasure_id, command_ids, verdicts)
-        places = [place for command_id in command_ids for place in answers_of(command_id)]
-        await connection.execute(sql("erasure_answers"), [one[0] for one in places], [one[1] for one in places])
+        places = [place for command_id in command_ids for place in stored_response_keys(command_id)]
+        await connection.execute(
+            sql("erasure_stored_responses"), [caller for caller, _ in places], [key for _, key in places]
+        )
     kept = sum(_named(target, record["command_id"], record["order_id"]) for record in found)
     return _by_key(len(found), target, kept=kept)
 
 
 def _anonymous_verdict(recorded: str, target: Target) -> str:
-    """Return a verdict on the person's own command without their data; metadata is removed completely."""
+    """Return a verdict on the customer's own command without their data; metadata is removed completely."""
     verdict = json.loads(recorded)
     verdict.pop("metadata", None)
     verdict["customer_key"] = target.pseudonym
@@ -121,8 +123,8 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
     return json.dumps(verdict, ensure_ascii=False)
 
 
-def answers_of(command_id: str) -> list[tuple[str, str]]:
-    """Return the pairs of caller and idempotency key that may have the answer to a command; none if it isn't HTTP's.
+def stored_response_keys(command_id: str) -> list[tuple[str, str]]:
+    """Return pairs of caller and idempotency key under which a command's response may be stored; none if not HTTP's.
 
     A caller's name may contain blanks and a key can't, so there is one pair for every way to split the id.
     """
@@ -137,8 +139,8 @@ def _by_key(changed: int, target: Target, *, kept: int = 0) -> Piece:
 
 
 async def _update(connection: Connection, name: str, target: Target) -> int:
-    most = target.bounded(ROWS_BY_KEY)
-    status = await connection.execute(sql(name), target.pseudonym, target.customer_keys, most)
+    max_rows = target.bounded(ROWS_BY_KEY)
+    status = await connection.execute(sql(name), target.pseudonym, target.customer_keys, max_rows)
     return int(status.rpartition(" ")[2])
 
 
@@ -147,7 +149,7 @@ Writer = Callable[[Connection, Target, Sequence[asyncpg.Record]], Awaitable[int]
 
 @dataclass(frozen=True, slots=True)
 class _TextStep:
-    """Search a table's text. `scan` names a query that returns the key columns, then `text` if it may name the person.
+    """Search a table's text. `scan` names a query: the key columns, then `text` if it may name the customer.
 
     `beginning` is a key below every key. `write` takes the rows with text and returns how many it changed.
     """
@@ -173,7 +175,7 @@ class _TextStep:
 
 
 async def _write_journal(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    """Clean verdicts on other customers' commands that name the person in free text."""
+    """Clean verdicts on other customers' commands that name the customer in free text."""
     command_ids, verdicts = [], []
     for record in records:
         verdict = json.loads(record["text"])
@@ -218,7 +220,7 @@ def _events(name: str) -> Writer:
 
 
 def _happened(data: Mapping[str, Any], published_at: datetime) -> datetime:
-    """Return when the event's subject happened. After the erasure, the same names belong to a new person.
+    """Return when the event's subject happened. After the erasure, the same names belong to a new customer.
 
     A notification may be much later than its redemption, because the notifier may lag.
     """
@@ -247,11 +249,11 @@ async def _write_deliveries(connection: Connection, target: Target, records: Seq
     return len(ids)
 
 
-async def _write_answers(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+async def _delete_stored_responses(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
     named = [record for record in records if target.traces.is_named_in(record["text"])]
     if named:
         keys = [record["idempotency_key"] for record in named]
-        await connection.execute(sql("erasure_answers"), [record["caller"] for record in named], keys)
+        await connection.execute(sql("erasure_stored_responses"), [record["caller"] for record in named], keys)
     return len(named)
 
 
@@ -284,7 +286,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "external_requests": _TextStep(
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),
-    "http_answers": _TextStep("erasure_answers_scan", ("", ""), _write_answers),
+    "http_answers": _TextStep("erasure_stored_responses_scan", ("", ""), _delete_stored_responses),
     "outbox": _TextStep("erasure_outbox_scan", (0,), _events("erasure_outbox")),
     "outbox_withheld": _TextStep("erasure_withheld_scan", (0,), _events("erasure_withheld")),
     "webhook_deliveries": _TextStep("erasure_deliveries_scan", (0,), _write_deliveries),

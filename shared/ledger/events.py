@@ -90,7 +90,7 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
         )
 
 
-def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[NewEvent]:  # noqa: PLR0911 - one a command
+def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[NewEvent]:  # noqa: PLR0911 - one per command
     match command:
         case RedeemCoupons():
             return _redeemed(command, verdict, state)
@@ -111,7 +111,7 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    """Return an event's data as JSON, reduced where it would exceed the broker's message size.
+    """Return an event's data as JSON, reduced if it would exceed the broker's message size.
 
     The shares of lines are left out first (a hundred coupons on an order of thousands of lines), then the payloads of
     custom discounts and the details of refusals (hundreds of coupons, from several requests that wait for one payment).
@@ -326,26 +326,26 @@ def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
 
 def _exhausted(verdict: Verdict, state: State) -> Iterator[NewEvent]:
     """Yield an event for each coupon and campaign that the verdict took to a limit."""
-    for one in exhausted(verdict, state):
-        match one:
+    for item in exhausted(verdict, state):
+        match item:
             case ExhaustedCoupon():
                 coupon: CouponExhaustedData = {
-                    "coupon_id": one.coupon_id,
-                    "code": one.code or None,
-                    "campaign_id": one.campaign_id,
-                    "limit": one.limit,
+                    "coupon_id": item.coupon_id,
+                    "code": item.code or None,
+                    "campaign_id": item.campaign_id,
+                    "limit": item.limit,
                     "exhausted_at": verdict.decided_at,
                 }
-                yield NewEvent("coupon.exhausted", one.coupon_id, coupon)
+                yield NewEvent("coupon.exhausted", item.coupon_id, coupon)
             case ExhaustedCampaign():
                 campaign: CampaignExhaustedData = {
-                    "campaign_id": one.campaign_id,
-                    "limit": one.limit,
-                    "value": one.value,
-                    "currency": one.currency,
-                    "until": one.until,
+                    "campaign_id": item.campaign_id,
+                    "limit": item.limit,
+                    "value": item.value,
+                    "currency": item.currency,
+                    "until": item.until,
                     "exhausted_at": verdict.decided_at,
                 }
-                yield NewEvent("campaign.exhausted", one.campaign_id, campaign)
+                yield NewEvent("campaign.exhausted", item.campaign_id, campaign)
             case _:
-                assert_never(one)
+                assert_never(item)

@@ -1,4 +1,4 @@
-"""Export everything that the ledger stores about a person (GDPR Art. 15), as one JSON document.
+"""Export everything that the ledger stores about a customer (GDPR Art. 15), as one JSON document.
 
 The document is read in pages, so the number of rows doesn't matter. The pages aren't one snapshot: a change during the
 export may be in one section and not in another.
@@ -14,18 +14,18 @@ import orjson
 
 from shared.domain.model.customer import CustomerKey, Identifier
 from shared.ledger.database import Pool
-from shared.ledger.erasing import person_of
+from shared.ledger.erasing import customer_key_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
+from shared.ledger.personal_data import Traces
 from shared.ledger.sql import sql
-from shared.ledger.traces import Traces
 
-ROWS_A_PAGE: Final = 500
+ROWS_PER_PAGE: Final = 500
 _ZERO_KEY: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """A person to export. `customer_keys`: their own key first, then those that were merged into it."""
+class CustomerToExport:
+    """A customer to export. `customer_keys`: their own key first, then those that were merged into it."""
 
     customer_keys: tuple[CustomerKey, ...]
     known_since: datetime
@@ -49,38 +49,40 @@ TEXTS: Final[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
     "events": ("erasure_outbox_scan", (0,)),
     "withheld_events": ("erasure_withheld_scan", (0,)),
     "webhook_deliveries": ("erasure_deliveries_scan", (0,)),
-    "kept_answers": ("erasure_answers_scan", ("", "")),
+    "kept_answers": ("erasure_stored_responses_scan", ("", "")),
 }
 """Sections found by their text, with the same queries as in an erasure."""
 
 
-async def find_customer_key(pool: Pool, names: Sequence[Identifier]) -> Person | None:
-    """Return the person with the first known one of `names`."""
+async def find_customer(pool: Pool, names: Sequence[Identifier]) -> CustomerToExport | None:
+    """Return the customer with the first known one of `names`."""
     async with pool.acquire() as connection:
-        key = await person_of(connection, names)
+        key = await customer_key_of(connection, names)
         if key is None:
             return None
-        record = await connection.fetchrow(sql("export_person"), key)
+        record = await connection.fetchrow(sql("export_customer"), key)
     if record is None or record["customer_keys"] is None:
         return None
     segments = record["segments"]
-    return Person(tuple(record["customer_keys"]), record["known_since"], None if segments is None else tuple(segments))
+    return CustomerToExport(
+        tuple(record["customer_keys"]), record["known_since"], None if segments is None else tuple(segments)
+    )
 
 
-async def document(pool: Pool, person: Person) -> AsyncGenerator[bytes, None]:
+async def document(pool: Pool, customer: CustomerToExport) -> AsyncGenerator[bytes, None]:
     """Yield the JSON document in pieces."""
     head = {
         "exported_at": datetime.now(UTC),
-        "customer_keys": person.customer_keys,
-        "known_since": person.known_since.astimezone(UTC),
-        "segments": person.segments,
+        "customer_keys": customer.customer_keys,
+        "known_since": customer.known_since.astimezone(UTC),
+        "segments": customer.segments,
     }
     yield orjson.dumps(head, option=orjson.OPT_UTC_Z)[:-1]
     names: list[Identifier] = []
     for section, (query, beginning) in SECTIONS.items():
         yield f',\n"{section}":['.encode()
         separator = b"\n"
-        async for row in _rows(pool, query, beginning, person):
+        async for row in _rows(pool, query, beginning, customer):
             if section == "identifiers":
                 found = json.loads(row)
                 names.append((found["kind"], found["value"]))
@@ -98,13 +100,13 @@ async def document(pool: Pool, person: Person) -> AsyncGenerator[bytes, None]:
     yield b"}\n"
 
 
-async def _rows(pool: Pool, query: str, beginning: tuple[Any, ...], person: Person) -> AsyncIterator[str]:
+async def _rows(pool: Pool, query: str, beginning: tuple[Any, ...], customer: CustomerToExport) -> AsyncIterator[str]:
     after: Sequence[Any] = beginning
     while True:
-        records = await pool.fetch(sql(query), list(person.customer_keys), ROWS_A_PAGE, *after)
+        records = await pool.fetch(sql(query), list(customer.customer_keys), ROWS_PER_PAGE, *after)
         for record in records:
             yield record["row"]
-        if len(records) < ROWS_A_PAGE:
+        if len(records) < ROWS_PER_PAGE:
             return
         after = [records[-1][number] for number in range(len(beginning))]
 

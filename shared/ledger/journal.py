@@ -1,4 +1,4 @@
-"""The journal records every command and its verdict, so that a repeated command always gets the same answer."""
+"""The journal records every command and its verdict, so that a repeated command always gets the same verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -76,14 +76,14 @@ def fingerprint(command: Command) -> bytes:
                 command.validation_code,
             )
         case _:
-            content = ({one.name: getattr(command, one.name) for one in fields(command) if one.name != "groups"},)
+            content = ({item.name: getattr(command, item.name) for item in fields(command) if item.name != "groups"},)
     encoded = orjson.dumps((type(command).__name__, content), option=_JSON)
     return _FINGERPRINT_VERSION + blake2b(encoded, digest_size=16).digest()
 
 
-def same_request(recorded: bytes, asked: bytes) -> bool:
+def same_request(recorded: bytes, requested: bytes) -> bool:
     """Return whether two fingerprints are of the same request; True if their versions differ and can't be compared."""
-    return recorded[:1] != asked[:1] or recorded == asked
+    return recorded[:1] != requested[:1] or recorded == requested
 
 
 async def look_up(connection: Connection, command_ids: Sequence[str]) -> dict[str, Recorded]:

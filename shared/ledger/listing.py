@@ -57,7 +57,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """One coupon on one order. `discount_minor` is negative if it was given back. `position`: the page so far."""
+    """One coupon on one order. `discount_minor` is negative if it was returned. `position`: the page so far."""
 
     at: datetime
     outcome: str
@@ -76,7 +76,7 @@ class Redemption:
 
 @dataclass(slots=True)
 class CampaignReport:
-    """Totals of a campaign in a period. `discount_minor` by currency, minus what was given back."""
+    """Totals of a campaign in a period. `discount_minor` by currency, minus what was returned."""
 
     campaign_id: str
     issued: int = 0
@@ -121,9 +121,9 @@ async def redemptions(connection: Connection, wanted: Filter, after: Position, l
     refused = await _refused(connection, wanted, after, limit)
     found: list[Redemption] = []
     position = after
-    for one in islice(merge(moved, refused, key=lambda one: one.at, reverse=True), limit):
-        position = Position(one.position.entry_id or position.entry_id, one.position.refused or position.refused)
-        found.append(replace(one, position=position))
+    for entry in islice(merge(moved, refused, key=lambda entry: entry.at, reverse=True), limit):
+        position = Position(entry.position.entry_id or position.entry_id, entry.position.refused or position.refused)
+        found.append(replace(entry, position=position))
     return found
 
 

@@ -1,6 +1,7 @@
 """Load and lock everything a batch needs, in one fixed order, which prevents deadlocks between batches.
 
-First orders, then locks, coupons, pools, meters and meters of periods; each set in the order of its key.
+Customers' identifiers first, then orders, locks, coupons, pools, meters, meters of periods, and the customers' rows;
+each set in the order of its key.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,24 +29,24 @@ from shared.domain.model.customer import Customer
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
+from shared.ledger.codes_to_issue import load_supplies
 from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
 from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import (
-    FirstRow,
+    NewOrderRow,
     OrderRow,
-    first_event_of,
     insert_columns,
+    new_order_row,
     order_of,
     order_row,
     row_inserted,
 )
 from shared.ledger.period_metering import load_period_meters
 from shared.ledger.sql import sql
-from shared.ledger.supplies import load_supplies
 
-EXPIRED_LOCKS_A_BATCH: Final = 200
+EXPIRED_LOCKS_PER_BATCH: Final = 200
 """Locks that a batch expires in addition to its commands. More than these are swept first, in batches of their own."""
 
 
@@ -84,14 +85,14 @@ async def load(
     campaigns: dict[str, Campaign],
     now: datetime,
     *,
-    expire: int = EXPIRED_LOCKS_A_BATCH,
+    expire: int = EXPIRED_LOCKS_PER_BATCH,
     except_locks: Collection[str] = (),
 ) -> Loaded:
     """Load and lock everything that `commands` need. Run inside the batch's transaction, after the definitions lock.
 
     Also load up to `expire` locks whose time is over, except `except_locks`.
 
-    Raise RunAgainError, SweepFirstError, `customers.SamePersonError`, or asyncpg's errors.
+    Raises RunAgainError, SweepFirstError, `customers.CustomersToMergeError`, or asyncpg's errors.
     """
     state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
@@ -126,10 +127,10 @@ def lock_row(lock: LockState) -> tuple[object, ...]:
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
     """Insert or lock the batch's orders. Return the ids of those that existed before."""
     state = loaded.state
-    rows: dict[str, FirstRow] = {}
+    rows: dict[str, NewOrderRow] = {}
     bound: set[str] = set()
     for command in commands:
-        row = first_event_of(command, state.customers.get(command.command_id))
+        row = new_order_row(command, state.customers.get(command.command_id))
         if row is not None:
             rows.setdefault(row.order_id, row)
         elif command.named_order:
@@ -149,7 +150,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
             loaded.orders_before[order.order_id] = order_row(order)
         for record in await connection.fetch(sql("orders_redemptions"), known):
             loaded.rounds[record["order_id"], record["coupon_id"]] = record["rounds"]
-            if record["standing"] > 0:  # burned more often than restored
+            if record["active"] > 0:  # burned more often than restored
                 state.orders[record["order_id"]].redemptions[record["coupon_id"]] = ActiveRedemption(
                     coupon_id=record["coupon_id"],
                     campaign_id=record["campaign_id"],
@@ -260,7 +261,11 @@ async def _load_holds(
     that the batch names, and may replace, doesn't block itself either.
     """
     state = loaded.state
-    orders = [one.named_order for one in commands if isinstance(one, RedeemCoupons | LockCoupons) and one.named_order]
+    orders = [
+        command.named_order
+        for command in commands
+        if isinstance(command, RedeemCoupons | LockCoupons) and command.named_order
+    ]
     customer_keys = {key for key in state.customers.values() if key is not None}
     customer_keys.update(lock.customer_key for lock in state.locks.values() if lock.customer_key is not None)
     # A sweep only ends the locks it has loaded; the next round finds further expired ones.

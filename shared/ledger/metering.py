@@ -35,7 +35,7 @@ Touch = tuple[str, CustomerKey | None, datetime]
 def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys, CustomerKeys]:
     """Return the customers for whom a use may count, by order and by lock: those of its commands and of its locks.
 
-    An order that holds coupons counts for the customer of the hold, also if a later event names another one.
+    An order that holds coupons counts for the customer of the hold, even if a later event names another one.
     """
     of_order: CustomerKeys = defaultdict(set)
     of_lock: CustomerKeys = defaultdict(set)
@@ -91,8 +91,8 @@ def _campaigns_of_codes(codes: Iterable[str], state: State) -> set[str]:
 def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
     """Yield every total that the batch may read or change. Some may not be needed, but none may be missing.
 
-    A command counts at its own time, at most `now`. A held use counts when it was held, and a restored one is taken
-    back from where it counted. The customers of a lock's order may burn what it holds.
+    A command counts at its own time, at most `now`. A held use counts when it was held; a restored one is
+    subtracted where it counted. The customers of a lock's order may burn what it holds.
     """
     of_order, of_lock = _customers(state, commands)
     for command in commands:

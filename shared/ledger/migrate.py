@@ -18,10 +18,10 @@ class MigrationError(Exception):
 
 
 def migrate(database_url: str) -> list[str]:
-    """Apply missing migrations, each once, also if several processes run at the same time.
+    """Apply missing migrations, each once, even if several processes run at the same time.
 
     The login of `database_url` must own the schema, or have the right to create it and roles. Return the names of the
-    applied migrations, oldest first; empty if there were none. Raise MigrationError.
+    applied migrations, oldest first; empty if there were none. Raises MigrationError.
     """
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:

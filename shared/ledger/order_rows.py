@@ -31,7 +31,7 @@ class OrderRow(NamedTuple):
     returns: tuple[PartReturn, ...]
 
 
-class FirstRow(NamedTuple):
+class NewOrderRow(NamedTuple):
     """The row of a new order, in the order of the columns of `orders_insert`."""
 
     order_id: str
@@ -64,7 +64,7 @@ def order_row(order: OrderState) -> OrderRow:
     )
 
 
-def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstRow | None:  # noqa: PLR0911 - one a command
+def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrderRow | None:  # noqa: PLR0911 - one per command
     """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
     A partial return that comes first must not close the order; the decision records it.
@@ -73,34 +73,34 @@ def first_event_of(command: Command, customer_key: CustomerKey | None) -> FirstR
         return None
     match command:
         case RedeemCoupons(order=order):
-            placed = FirstRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
+            placed = NewOrderRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
             return placed if not command.priced else _with_costs(placed, order)
         case PayOrder():
-            return FirstRow(command.order_id, "paid", paid_at=command.at)
+            return NewOrderRow(command.order_id, "paid", paid_at=command.at)
         case CancelOrder():
-            return FirstRow(command.order_id, "cancelled", cancelled_at=command.at)
+            return NewOrderRow(command.order_id, "cancelled", cancelled_at=command.at)
         case ReturnOrder(whole=True):
-            return FirstRow(command.order_id, "returned", returned_at=command.at)
+            return NewOrderRow(command.order_id, "returned", returned_at=command.at)
         case ReturnOrder() if command.lines or command.amount is not None:
-            return FirstRow(command.order_id, "placed")
+            return NewOrderRow(command.order_id, "placed")
         case ReturnOrder():
             return None
         case _:
             assert_never(command)
 
 
-def _with_costs(row: FirstRow, order: Order) -> FirstRow:
+def _with_costs(row: NewOrderRow, order: Order) -> NewOrderRow:
     return row._replace(currency=order.currency, amount_minor=order.amount_minor, lines=lines_of(order.lines))
 
 
-def insert_columns(rows: Sequence[FirstRow]) -> list[list[object]]:
-    """Return rows of `first_event_of` as the column arrays of `orders_insert`."""
+def insert_columns(rows: Sequence[NewOrderRow]) -> list[list[object]]:
+    """Return rows of `new_order_row` as the column arrays of `orders_insert`."""
     *columns, lines = [list(column) for column in zip(*rows, strict=True)]
     return [*columns, list(map(json_or_none, lines))]
 
 
-def row_inserted(row: FirstRow) -> OrderRow:
-    """Return `order_row` of an order that was inserted as this row of `first_event_of`."""
+def row_inserted(row: NewOrderRow) -> OrderRow:
+    """Return `order_row` of an order that was inserted as this row of `new_order_row`."""
     return OrderRow(
         status=row.status,
         customer_key=row.customer_key,

@@ -52,16 +52,16 @@ def period_meter_row(meter: Meter) -> tuple[int, ...]:
 
 
 async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Campaign]) -> None:
-    """Rebuild the totals of `campaigns`' periods by their current caps and clocks.
+    """Rebuild the totals of `campaigns`' periods by their current caps and time zones.
 
-    Raise DefinitionError for a time zone on which PostgreSQL and Python disagree.
+    Raises DefinitionError for a time zone on which PostgreSQL and Python disagree.
     """
     await connection.execute(sql("period_meters_drop"), [campaign.campaign_id for campaign in campaigns])
     caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]
     if not caps:
         return
     for zone in dict.fromkeys(str(campaign.window.zone) for campaign, _ in caps):
-        await _check_clock(connection, zone)
+        await _check_time_zone(connection, zone)
     await connection.execute(
         sql("period_meters_rebuild"),
         [campaign.campaign_id for campaign, _ in caps],
@@ -73,8 +73,8 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
     )
 
 
-async def _check_clock(connection: Connection, zone: str) -> None:
-    """Raise DefinitionError if PostgreSQL's clock of `zone` differs from Python's. Its "CET" has no summer time."""
+async def _check_time_zone(connection: Connection, zone: str) -> None:
+    """Raise DefinitionError if PostgreSQL's local time in `zone` isn't Python's. Its "CET" has no summer time."""
     year = (await connection.fetchval(sql("batch_clock"))).year
     noons = [datetime(year, month, 15, 12, tzinfo=UTC) for month in range(1, 13)]
     clock = [noon.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for noon in noons]

@@ -180,9 +180,9 @@ async def _write_orders(connection: Connection, loaded: Loaded) -> None:
 async def _write_entries(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
     rounds, now = loaded.rounds, loaded.now
     rows: list[tuple[object, ...]] = []
-    for one in decided:
-        command_id = one.verdict.command_id
-        for entry in one.verdict.entries:
+    for decision in decided:
+        command_id = decision.verdict.command_id
+        for entry in decision.verdict.entries:
             number = None
             if entry.order_id is not None and entry.kind in ("burned", "restored"):
                 number = _round(rounds, entry)

@@ -77,13 +77,13 @@ def _uses_per_coupon(case: _Case) -> str:
 
 
 def _uses_total(case: _Case) -> str:
-    limit, gone = case.after.limits.uses_total, case.live.used + case.live.held
+    limit, taken = case.after.limits.uses_total, case.live.used + case.live.held
     counted = f"{case.live.used:,} used, {case.live.held:,} held"
     if limit is None:
         return f"{counted}; no limit any more."
-    if gone >= limit:
+    if taken >= limit:
         return f"{counted}: no new use. What was used stays used; what is held can still be burned."
-    return f"{counted}: {limit - gone:,} left."
+    return f"{counted}: {limit - taken:,} left."
 
 
 def _uses_per_customer(case: _Case) -> str:
@@ -101,7 +101,7 @@ def _coupons_total(case: _Case) -> str:
     if limit is None:
         return f"{issued}; no limit any more."
     if case.live.issued >= limit:
-        return f"{issued}: no further coupon. Those that are issued stay good."
+        return f"{issued}: no further coupon. Those that are issued stay valid."
     return f"{issued}: {limit - case.live.issued:,} left."
 
 
@@ -110,7 +110,7 @@ def _coupons_per_customer(case: _Case) -> str:
         return f"{_n(case.live.get_again, 'customer')} who had no coupon left to get can get one again."
     number = case.live.get_no_more
     get = "gets" if number == 1 else "get"
-    return f"{_n(number, 'customer')} {get} no further coupon; those that are issued stay good."
+    return f"{_n(number, 'customer')} {get} no further coupon; those that are issued stay valid."
 
 
 def _spend_total(case: _Case) -> str:
@@ -128,9 +128,9 @@ def _starts_at(case: _Case) -> str:
     start = _window(case.after).starts_at
     if start is None:
         return "The campaign has always been running."
-    over = "is" if start <= case.live.now else "isn't yet"
+    verb = "is" if start <= case.live.now else "isn't yet"
     return (
-        f"From {_moment(start)} on, so it {over} running. Orders placed earlier are refused, also with "
+        f"From {_moment(start)} on, so it {verb} running. Orders placed earlier are refused, even with "
         f"{_out(case)}; what was used stays used."
     )
 
@@ -143,17 +143,17 @@ def _ends_at(case: _Case) -> str:
             f"The campaign has no end any more, nor {_has(live.coupons)} {_out(case)}{own and own + ', which stays'}"
         )
     else:
-        over = ", which is over" if end <= live.now else ""
-        first = f"It ends {_moment(end)}{over}, and with it {_out(case)}{own and own + ', and the earlier counts'}"
+        ended = ", which is over" if end <= live.now else ""
+        first = f"It ends {_moment(end)}{ended}, and with it {_out(case)}{own and own + ', and the earlier counts'}"
     return f"{first}. What was used stays used; what is held can still be burned."
 
 
 def _time_zone(case: _Case) -> str:
     before, after = _window(case.before), _window(case.after)
-    caps = " Caps use its clock from now on, and what was used is counted by it." if case.after.limits.caps else ""
+    caps = " Caps use it from now on, and earlier uses are counted in it as well." if case.after.limits.caps else ""
     if (before.starts_at, before.ends_at) == (after.starts_at, after.ends_at):
-        return f"Start and end stay where they are: only a date alone is read in it.{caps}"
-    return f"Dates alone begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
+        return f"Start and end stay where they are: only dates without a time are read in it.{caps}"
+    return f"Dates without a time begin in it: from {_moment(after.starts_at)} to {_moment(after.ends_at)}.{caps}"
 
 
 def _valid_for(case: _Case) -> str:
@@ -166,7 +166,7 @@ def _status(case: _Case) -> str:
     events = "" if case.after.status == "paused" else " Events that would issue one pass by without a refusal."
     return (
         f"No coupon is issued, and {_out(case)} can't be used until it is active again.{events} What was used stays "
-        "used and can be given back; what is held can still be burned."
+        "used and can be returned; what is held can still be burned."
     )
 
 
@@ -180,8 +180,8 @@ def _shared_code(case: _Case) -> str:
         return "The same code: case and blanks at its ends don't count."
     made = "New coupons get codes of their own" if new is None else f"{new} is a further code, with uses of its own"
     if old is None:
-        return f"{made}; {_out(case)} stay good."
-    return f"{made}; {old} stays good until it is voided (`couponry coupons void`)."
+        return f"{made}; {_out(case)} stay valid."
+    return f"{made}; {old} stays valid until it is voided (`couponry coupons void`)."
 
 
 def _source(case: _Case) -> str:
@@ -191,11 +191,11 @@ def _source(case: _Case) -> str:
 
 _FROM_NOW_ON: Final = "From now on; what was used stays used, with its discount."
 _REDEEMING: Final = (
-    "For every use from now on, also with coupons that are out. What was used, and what an unpaid order holds, keeps "
-    "its discount."
+    "For every use from now on, including coupons that are already issued. What was used, and what an unpaid order "
+    "holds, keeps its discount."
 )
 _CAPS: Final = (
-    "What was used and issued in a period counts in it, also before the change: where that is at a cap, nothing new "
+    "What was used and issued in a period counts in it, even before the change: if it has reached a cap, nothing new "
     "until the next period. What was used stays used; what is held can still be burned."
 )
 _WORDS: Final = "Words only: nothing changes for any coupon."
@@ -248,7 +248,7 @@ def _n(number: int, noun: str) -> str:
 
 
 def _out(case: _Case) -> str:
-    return f"{_n(case.live.coupons, 'coupon')} that {_is(case.live.coupons)} out"
+    return f"{_n(case.live.coupons, 'issued coupon')}"
 
 
 def _is(number: int) -> str:

@@ -59,7 +59,7 @@ def _differences(before: BaseModel, after: BaseModel, section: str) -> Iterator[
         field, was, now = f"{section}{name}", getattr(before, name), getattr(after, name)
         if isinstance(was, BaseModel) and type(was) is type(now):
             yield from _differences(was, now, f"{field}.")
-        elif _text(old[name]) != _text(new[name]):  # as texts: in Python true equals 1
+        elif _text(old[name]) != _text(new[name]):  # as strings: in Python true equals 1
             if field in SECRET:
                 yield FieldChange(field, _hidden(old[name]), _hidden(new[name]))
             else:
@@ -79,7 +79,7 @@ def _text(value: JsonValue) -> str:
 async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
     """Return what `save` would do with each of `definitions`. Read only, with a fixed number of statements.
 
-    Raise DefinitionError for a hidden secret that isn't known.
+    Raises DefinitionError for a hidden secret that isn't known.
     """
     definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(
@@ -96,7 +96,8 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
             changed.append((before, after, compare(before, after)))
     live = await _live(connection, changed)
     conflicts = await _conflicts(
-        connection, [one for one in definitions if known.get(one.campaign_id, {"differs": True})["differs"]]
+        connection,
+        [definition for definition in definitions if known.get(definition.campaign_id, {"differs": True})["differs"]],
     )
     planned = {
         after.campaign_id: Planned(
@@ -109,13 +110,13 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
         for before, after, fields in changed
     }
     return [
-        planned.get(one.campaign_id)
+        planned.get(definition.campaign_id)
         or Planned(
-            one.campaign_id,
-            "unchanged" if one.campaign_id in known else "created",
-            conflict=conflicts.get(one.campaign_id),
+            definition.campaign_id,
+            "unchanged" if definition.campaign_id in known else "created",
+            conflict=conflicts.get(definition.campaign_id),
         )
-        for one in definitions
+        for definition in definitions
     ]
 
 
@@ -134,7 +135,9 @@ async def _live(
     for record in await connection.fetch(sql("plan_coupons"), ids, *limits):
         numbers[record["campaign_id"]].update(record)
     limited = [
-        (before, after) for before, after, fields in changed if any(one.field.startswith("limits.") for one in fields)
+        (before, after)
+        for before, after, fields in changed
+        if any(change.field.startswith("limits.") for change in fields)
     ]
     if limited:
         records = await connection.fetch(
@@ -158,9 +161,9 @@ async def _live(
 async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefinition]) -> dict[str, str]:
     """Return, by campaign id, why it can't be loaded: another coupon has its shared code."""
     shared = [
-        (one.campaign_id, key, derived_id("shared coupon", one.campaign_id, key))
-        for one in definitions
-        if one.code.shared_code is not None and (key := code_key(one.code.shared_code))
+        (definition.campaign_id, key, derived_id("shared coupon", definition.campaign_id, key))
+        for definition in definitions
+        if definition.code.shared_code is not None and (key := code_key(definition.code.shared_code))
     ]
     if not shared:
         return {}

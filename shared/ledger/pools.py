@@ -9,7 +9,7 @@ from shared.domain.model.ids import derived_id
 from shared.ledger.database import Pool
 from shared.ledger.sql import sql
 
-CODES_A_STATEMENT: Final = 10_000
+CODES_PER_STATEMENT: Final = 10_000
 
 
 async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tuple[int, list[str]]:
@@ -20,7 +20,7 @@ async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tu
     added = 0
     refused: list[str] = []
     remaining = iter(codes)
-    while chunk := list(islice(remaining, CODES_A_STATEMENT)):
+    while chunk := list(islice(remaining, CODES_PER_STATEMENT)):
         new = await _import_chunk(pool, campaign_id, chunk)
         added += len(new)
         refused.extend(code for code in chunk if code_key(code) not in new)
@@ -29,7 +29,7 @@ async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tu
 
 async def _import_chunk(pool: Pool, campaign_id: str, codes: Sequence[str]) -> set[str]:
     by_key = {code_key(code): code.strip() for code in codes}
-    async with pool.acquire() as connection, connection.transaction():  # durable also if all exist
+    async with pool.acquire() as connection, connection.transaction():  # durable even if all exist
         records = await connection.fetch(
             sql("pool_import"),
             campaign_id,

@@ -119,7 +119,7 @@ class Wallet:
 class RedemptionLine:
     """One coupon on one order. `outcome`: redeemed, returned (partly), restored, refused.
 
-    `discount_minor` is negative if it was given back.
+    `discount_minor` is negative if it was returned.
     """
 
     at: datetime

@@ -35,7 +35,7 @@ def masked(definition: CampaignDefinition) -> CampaignDefinition:
 
 
 def with_known_secrets(wanted: CampaignDefinition, before: CampaignDefinition | None) -> CampaignDefinition:
-    """Return `wanted` with hidden secrets replaced by those of `before`. Raise DefinitionError if `before` has none."""
+    """Return `wanted` with the secrets of `before` for hidden ones. Raises DefinitionError if `before` has none."""
     if not has_hidden(wanted):
         return wanted
     code = wanted.validation_code

@@ -41,16 +41,16 @@ _NOT_YET: Final[tuple[type[BaseException], ...]] = (
 async def service_pool(context: ServiceContext[SomeSettings], *, max_size: int = 4) -> AsyncIterator[Pool]:
     """Open the pool of a service's process, as `couponry_service`.
 
-    Wait for a database that is unavailable or not migrated yet. Raise TransientError after `transient_attempts`, or if
+    Wait for a database that is unavailable or not migrated yet. Raises TransientError after `transient_attempts`, or if
     the service is stopped first; OperatorError if the database refuses the login.
     """
     pool = await _open(context, max_size)
 
-    async def answers() -> str | None:
-        await pool.execute(sql("ledger_answers"))
+    async def ping() -> str | None:
+        await pool.execute(sql("ledger_ping"))
         return None
 
-    context.health.add_check("database", answers)
+    context.health.add_check("database", ping)
     try:
         yield pool
     finally:
@@ -112,7 +112,7 @@ def tls_refusal(error: BaseException) -> str:
 async def _check_tables(pool: Pool) -> None:
     """Check that the ledger's tables exist; close the pool if they don't."""
     try:
-        await pool.execute(sql("ledger_answers"))
+        await pool.execute(sql("ledger_ping"))
     except BaseException:
         pool.terminate()
         raise

@@ -1,4 +1,4 @@
-"""Named SQL: one statement a file, read once. Folders below `sql/` say who runs a statement; names are unique."""
+"""Named SQL: one statement per file, read once. Folders below `sql/` say who runs a statement; names are unique."""
 
 from functools import cache
 from importlib import resources
@@ -6,9 +6,12 @@ from importlib import resources
 
 @cache
 def sql(name: str, package: str = "shared.ledger") -> str:
-    """Return the text of `<name>.sql` below `<package>/sql/`. Raise FileNotFoundError for a name that doesn't exist."""
+    """Return the text of `<name>.sql` below `<package>/sql/`. Raises FileNotFoundError."""
     folder = resources.files(package).joinpath("sql")
-    for place in (folder, *sorted((one for one in folder.iterdir() if one.is_dir()), key=lambda one: one.name)):
+    for place in (
+        folder,
+        *sorted((child for child in folder.iterdir() if child.is_dir()), key=lambda child: child.name),
+    ):
         file = place.joinpath(f"{name}.sql")
         if file.is_file():
             return file.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ def about(campaign_id: str, header: str) -> str:
 
 
 def decrypted_headers(campaign_id: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return a source's headers decrypted. Raise EncryptionError."""
+    """Return a source's headers decrypted. Raises EncryptionError."""
     keys = keyring()
     return {name: keys.decrypt(value, about(campaign_id, name)) for name, value in headers.items()}
 
@@ -46,25 +46,30 @@ async def stored_texts(
 ) -> list[str]:
     """Return the JSON to store for each of `definitions`; unchanged headers keep their stored text.
 
-    `only_compared`: nothing will be stored, so new headers stay plain. Raise EncryptionError.
+    `only_compared`: nothing will be stored, so new headers stay plain. Raises EncryptionError.
     """
     secret = [definition for definition in definitions if definition.source.headers]
     if not secret:
         return [definition.model_dump_json() for definition in definitions]
-    records = await connection.fetch(sql("campaigns_headers"), [one.campaign_id for one in secret])
+    records = await connection.fetch(sql("campaigns_headers"), [definition.campaign_id for definition in secret])
     stored = {record["campaign_id"]: orjson.loads(record["headers"]) for record in records}
     keys = keyring()
     return [
         _with_headers(
-            one,
+            definition,
             {
-                name: _stored(keys, about(one.campaign_id, name), value, stored.get(one.campaign_id, {}).get(name),
-                              only_compared=only_compared)
-                for name, value in one.source.headers.items()
+                name: _stored(
+                    keys,
+                    about(definition.campaign_id, name),
+                    value,
+                    stored.get(definition.campaign_id, {}).get(name),
+                    only_compared=only_compared,
+                )
+                for name, value in definition.source.headers.items()
             },
         ).model_dump_json()
-        for one in definitions
-    ]  # fmt: skip
+        for definition in definitions
+    ]
 
 
 def _stored(keys: Keyring, place: str, value: str, stored: str | None, *, only_compared: bool) -> str:
@@ -102,7 +107,7 @@ async def check_readable(pool: Pool) -> None:
 async def rotate_piece(pool: Pool, after: str | None, size: int) -> Piece[str]:
     """Encrypt the headers of at most `size` campaigns, those after `after`, under the first key.
 
-    Raise EncryptionError if a key is missing; earlier pieces remain.
+    Raises EncryptionError if a key is missing; earlier pieces remain.
     """
     keys = keyring()
     changed: list[tuple[str, str, str]] = []

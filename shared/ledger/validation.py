@@ -18,8 +18,8 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, RUNS, Engine, LedgerUnavailableError, pause_after
 from shared.ledger.loading import SweepFirstError, load
-from shared.ledger.pacing import HeavyWork
 from shared.ledger.sql import sql
+from shared.ledger.workload import HeavyWork
 
 _Command = TypeVar("_Command", bound=Command)
 _Answer = TypeVar("_Answer")
@@ -72,7 +72,7 @@ async def _judge(
             break
         except _StuckLockError as stuck:  # it has expired and holds nothing, so skip it
             stuck_locks.add(stuck.reference)
-        except customers.SamePersonError:
+        except customers.CustomersToMergeError:
             command = _with_first_identifier(command)
         except SweepFirstError:
             await Engine(pool).sweep_expired()
@@ -84,7 +84,7 @@ async def _judge(
         raise LedgerUnavailableError(f"Validation failed in {RUNS} attempts")
     # The transaction has ended, so a slow decision holds no rows and no connection.
     heavy = heavy or HeavyWork()
-    if work_of(command, state, now) <= heavy.beyond:
+    if work_of(command, state, now) <= heavy.threshold:
         return judge(command, state, now)
     return await heavy.judge(judge, command, state, now)
 

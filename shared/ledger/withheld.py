@@ -79,24 +79,24 @@ async def withhold(pool: Pool, relay: str, leader: UUID, unpublishable: Sequence
         if await connection.fetchval(sql("withheld_leader"), relay) != leader:
             raise NotLeadingError(f"relay {leader} does not lead {relay}")
         moved = []
-        for one in unpublishable:
-            text = _storable(one.error_text[:ERROR_TEXT_CHARACTERS])
-            record = await connection.fetchrow(sql("withheld_move"), one.position, one.reason, text)
+        for event in unpublishable:
+            text = _storable(event.error_text[:ERROR_TEXT_CHARACTERS])
+            record = await connection.fetchrow(sql("withheld_move"), event.position, event.reason, text)
             if record is not None:
                 event_id, topic, key, kind, withheld_at = record[1:]
                 moved.append(
                     WithheldEvent(
-                        position=one.position,
+                        position=event.position,
                         event_id=event_id,
                         topic=topic,
                         key=key,
                         type=kind,
-                        error_class=one.reason,
+                        error_class=event.reason,
                         error_text=text,
                         withheld_at=withheld_at,
                     )
                 )
-        await append(connection, [_notice(one) for one in moved if one.type != WITHHELD_TYPE])
+        await append(connection, [_notice(row) for row in moved if row.type != WITHHELD_TYPE])
     return moved
 
 

@@ -1,4 +1,4 @@
-"""Check, once before a service starts, that the brokers accept this installation's log-in and TLS settings.
+"""Check, once before a service starts, that the brokers accept this installation's login and TLS settings.
 
 The client retries a refused password or an untrusted certificate for ever and reports it like an outage. Only an
 operator can fix these, so they end the process with an error message.
@@ -41,7 +41,7 @@ _REFUSALS: Final = (
 
 
 async def check_access(settings: KafkaSettings) -> None:
-    """Raise OperatorError if a broker refuses the log-in or its certificate isn't trusted, and no broker accepts us.
+    """Raise OperatorError if a broker refuses the login or its certificate isn't trusted, and no broker accepts us.
 
     Unavailable brokers are not checked. Without TLS and SASL there is nothing to check.
     """
@@ -74,7 +74,7 @@ async def _refusal(settings: KafkaSettings) -> str | None:
 
 
 async def _log_in(host: str, port: int, options: dict[str, Any]) -> None:
-    """Connect, log in and disconnect. Raise what the client raises."""
+    """Connect, log in and disconnect. Raises what the client raises."""
     connection = AIOKafkaConnection(host, port, **options)
     closed = None
     try:
@@ -102,6 +102,6 @@ def _sentence(broker: str, error: Exception, settings: KafkaSettings) -> str:
             f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs its TLS port."
         )
     return (
-        f"The broker at {broker} refuses the log-in ({text}): check {PREFIX}KAFKA_SASL_USERNAME, "
+        f"The broker at {broker} refuses the login ({text}): check {PREFIX}KAFKA_SASL_USERNAME, "
         f"{PREFIX}KAFKA_SASL_PASSWORD and {PREFIX}KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}."
     )

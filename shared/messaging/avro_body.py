@@ -55,14 +55,14 @@ class AvroBodies:
         stream = BytesIO(body[FRAME_BYTES:] if framed else body)
         try:
             value = fastavro.schemaless_reader(stream, schema, None)
-            rest = stream.read(1)
+            trailing = stream.read(1)
             from_avro(plan_of(BY_TYPE[type_name].model), value)
             document = orjson.dumps(value, default=_plain)
         except InvalidDocumentError:
             raise
         except Exception:  # any error that arbitrary bytes cause in the decoder means that they can't be read
             raise InvalidDocumentError("The Avro body is truncated or does not match its schema.") from None
-        if rest:
+        if trailing:
             raise InvalidDocumentError("The Avro body has extra bytes after the fields of its schema.")
         return document
 

@@ -109,13 +109,13 @@ def _measure(schema: Any) -> None:
     level: list[Any] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
         below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                named += one.get("type") in _NAMED if isinstance(one.get("type"), str) else 0
-                _measure_decimal(one)
-                below += one.values()
-            elif isinstance(one, list):
-                below += one
+        for part in level:
+            if isinstance(part, dict):
+                named += part.get("type") in _NAMED if isinstance(part.get("type"), str) else 0
+                _measure_decimal(part)
+                below += part.values()
+            elif isinstance(part, list):
+                below += part
         nodes += len(below)
         if nodes > MAX_SCHEMA_NODES or named > MAX_NAMED_TYPES:
             raise AvroLimitError(f"the schema has more than {MAX_NAMED_TYPES} named types or {MAX_SCHEMA_NODES} parts")
@@ -128,7 +128,7 @@ def _measure(schema: Any) -> None:
 def _measure_decimal(part: dict[str, Any]) -> None:
     if part.get("logicalType") == "decimal":
         digits = [part.get("precision", 0), part.get("scale", 0)]
-        if not all(isinstance(one, int) and 0 <= one <= MAX_DECIMAL_DIGITS for one in digits):
+        if not all(isinstance(number, int) and 0 <= number <= MAX_DECIMAL_DIGITS for number in digits):
             raise AvroLimitError(f"a decimal of the schema has more than {MAX_DECIMAL_DIGITS} digits")
 
 
@@ -161,7 +161,7 @@ class _Compiler:
         if schema.get("logicalType") == "decimal" and node.kind == "bytes":
             self.has_decimals = True
             return Node("bytes", decimal=True, least=node.least, cost=node.cost + 2 * MAX_DECIMAL_DIGITS)
-        # Times, dates and the like are written as texts.
+        # Times, dates and the like are written as strings.
         return Node(node.kind, node.items, node.size, least=node.least, cost=node.cost + 40)
 
     def _primitive(self, kind: str) -> Node:
@@ -187,17 +187,17 @@ class _Compiler:
             self.has_decimals = self.has_decimals or node.decimal
             node.cost = VALUE_COST + 6 * node.size + 2 * MAX_DECIMAL_DIGITS
         else:
-            node.items = [self.node(one["type"]) for one in schema["fields"]]
-            node.names = sum(_text_cost(one["name"]) + 4 for one in schema["fields"])
-            node.least = sum(one.least for one in node.items)
-            node.cost = VALUE_COST + node.names + sum(one.cost for one in node.items)
+            node.items = [self.node(field["type"]) for field in schema["fields"]]
+            node.names = sum(_text_cost(field["name"]) + 4 for field in schema["fields"])
+            node.least = sum(item.least for item in node.items)
+            node.cost = VALUE_COST + node.names + sum(item.cost for item in node.items)
         self._open.discard(name)
         return node
 
     def _union(self, branches: list[Any]) -> Node:
-        items = [self.node(one) for one in branches]
-        least = 1 + min((one.least for one in items), default=0)
-        return Node("union", items, least=least, cost=max((one.cost for one in items), default=0))
+        items = [self.node(branch) for branch in branches]
+        least = 1 + min((item.least for item in items), default=0)
+        return Node("union", items, least=least, cost=max((item.cost for item in items), default=0))
 
     def _list(self, kind: str, schema: dict[str, Any]) -> Node:
         item = self.node(schema["items" if kind == "array" else "values"])
@@ -267,7 +267,7 @@ class _Walk:
     def _text(self, *, decimal: bool) -> None:
         size = self._number()
         if size < 0:
-            raise AvroLimitError("the body has a text of negative length")
+            raise AvroLimitError("the body has a string of negative length")
         if decimal and size > MAX_DECIMAL_BYTES:
             raise AvroLimitError(f"a decimal has more than {MAX_DECIMAL_BYTES} bytes")
         self._spend(size)

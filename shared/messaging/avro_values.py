@@ -31,7 +31,7 @@ def plan_of(model: type[BaseModel]) -> Plan:
     """Return the differences between the JSON and the Avro form of `model`."""
     plan: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if any(isinstance(one, BlankInAvro) for one in field.metadata):
+        if any(isinstance(mark, BlankInAvro) for mark in field.metadata):
             plan[name] = "blank"
         elif holds_json(field.annotation):
             plan[name] = "json"
@@ -65,7 +65,7 @@ def to_avro(plan: Plan, value: dict[str, Any]) -> None:
 def from_avro(plan: Plan, value: Any) -> None:
     """Change a decoded Avro record into the form of the event's JSON, in place. Its schema may be any schema.
 
-    Raises InvalidDocumentError for a text that isn't valid JSON.
+    Raises InvalidDocumentError for a string that isn't valid JSON.
     """
     if not isinstance(value, dict):
         return

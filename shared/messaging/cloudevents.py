@@ -153,7 +153,7 @@ def _member(document: dict[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InvalidDocumentError(f"{name}: must be a text.")
+        raise InvalidDocumentError(f"{name}: must be a string.")
     return _checked(name, value)
 
 

@@ -34,7 +34,7 @@ _MAX_CACHED_NAMES: Final = 256
 
 
 class UnreadableRecord(Exception):  # noqa: N818 - named after the record; the consumer makes a dead letter of it
-    """A record that can never be read, also not by a retry. The text says what to do about it."""
+    """A record that can never be read, not even by a retry. The text says what to do about it."""
 
     def __init__(self, error_class: ErrorClass, text: str) -> None:
         super().__init__(text)

@@ -179,7 +179,14 @@ class ConsumerLoop:
         await self._with_retries("decoding", lambda: self._decode_rest(batch))
         poison = await self._with_retries("handler", lambda: self._handler.handle(batch.events)) if batch.events else ()
         letters = batch.letters + [
-            Letter(one.event.record, one.error_class, one.error_text, one.event.id, one.event.subject) for one in poison
+            Letter(
+                poisoned.event.record,
+                poisoned.error_class,
+                poisoned.error_text,
+                poisoned.event.id,
+                poisoned.event.subject,
+            )
+            for poisoned in poison
         ]
         if letters:
             await self._with_retries("dead letters", lambda: self._dead_letters.bury(letters))

@@ -52,7 +52,10 @@ class ConsumerReport:
         self._assigned = True
         self._health.note_progress()
         telemetry.REBALANCES.labels(self._service).inc()
-        log.info("partitions assigned", partitions=[f"{one.topic}/{one.partition}" for one in sorted(partitions)])
+        log.info(
+            "partitions assigned",
+            partitions=[f"{partition.topic}/{partition.partition}" for partition in sorted(partitions)],
+        )
 
     def revoked(self) -> None:
         """Remove the lag of revoked partitions: their next consumer reports it."""
@@ -72,7 +75,7 @@ class ConsumerReport:
     async def poll_was_empty(self, consumer: AIOKafkaConsumer) -> None:
         """Report an empty poll. It is progress only if the broker answered: the client can hang without an error."""
         partitions = consumer.assignment()
-        fetched_at = {one: consumer.last_poll_timestamp(one) for one in partitions}
+        fetched_at = {partition: consumer.last_poll_timestamp(partition) for partition in partitions}
         if not partitions or fetched_at != self._fetched_at:
             self._health.note_progress()
         self._fetched_at = fetched_at

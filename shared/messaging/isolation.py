@@ -72,7 +72,7 @@ class Isolating:
         events in a row failed with a bug.
         """
         poison = await self._halving(events)
-        failed = {id(one.event) for one in poison if one.is_bug}
+        failed = {id(poisoned.event) for poisoned in poison if poisoned.is_bug}
         in_a_row = self._in_a_row + len(events)
         for number, event in enumerate(events, start=1):
             if id(event) not in failed:

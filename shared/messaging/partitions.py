@@ -24,9 +24,9 @@ def murmur2(data: bytes) -> int:
     for word in _words(length >> 2).unpack_from(data):
         k = (word * _MULTIPLIER) & _MASK
         h = ((h * _MULTIPLIER) & _MASK) ^ (((k ^ (k >> 24)) * _MULTIPLIER) & _MASK)
-    rest = length & 3
-    if rest:
-        h = ((h ^ int.from_bytes(data[length - rest :], "little")) * _MULTIPLIER) & _MASK
+    remainder = length & 3
+    if remainder:
+        h = ((h ^ int.from_bytes(data[length - remainder :], "little")) * _MULTIPLIER) & _MASK
     h = ((h ^ (h >> 13)) * _MULTIPLIER) & _MASK
     return h ^ (h >> 15)
 

@@ -38,7 +38,7 @@ async def read_tail(settings: KafkaSettings, topic: str, limit: int, client_id: 
                 # Twice as far back, because transactions use some offsets for their markers.
                 consumer.seek(partition, max(beginnings[partition], ends[partition] - 2 * limit))
             records: list[Any] = []
-            while [one for one in partitions if await consumer.position(one) < ends[one]]:
+            while [partition for partition in partitions if await consumer.position(partition) < ends[partition]]:
                 try:
                     found = await consumer.getmany(timeout_ms=500)
                 except UnicodeDecodeError:

@@ -31,7 +31,7 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection only waits for its client."""
+        """Return whether the connection only waits for its client."""
 
     def evict(self) -> None:
         """Close, because another connection needs the slot."""
@@ -42,51 +42,51 @@ class Connections:
 
     def __init__(self, limits: HttpLimits, trusted: Sequence[str] = ()) -> None:
         self.limits = limits
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+        self._trusted = [ipaddress.ip_network(network, strict=False) for network in trusted]
         self._by_address: dict[str, OrderedDict[Connection, None]] = {}
         self.count = 0
 
-    def enter(self, one: Connection, host: str) -> bool:
-        """Give `one` a slot, if necessary that of the longest idle connection. Return False if there is none."""
+    def enter(self, connection: Connection, host: str) -> bool:
+        """Give `connection` a slot, if necessary that of the longest idle connection. Return False if there is none."""
         address = network_of(host)
-        mine = self._by_address.get(address, OrderedDict())
-        if len(mine) >= self.limits.connections_per_address and not self._is_trusted(host):
-            if not _evict(mine):
+        same_address = self._by_address.get(address, OrderedDict())
+        if len(same_address) >= self.limits.connections_per_address and not self._is_trusted(host):
+            if not _evict(same_address):
                 return False
         elif self.count >= self.limits.connections:
             # The address with the most connections loses one first, so that addresses with few can connect.
             crowded = sorted(self._by_address.values(), key=len, reverse=True)
             if not any(_evict(connections) for connections in crowded):
                 return False
-        self._by_address.setdefault(address, OrderedDict())[one] = None
+        self._by_address.setdefault(address, OrderedDict())[connection] = None
         self.count += 1
         return True
 
-    def leave(self, one: Connection, host: str) -> None:
-        """Free the slot of `one`, if it has one."""
+    def leave(self, connection: Connection, host: str) -> None:
+        """Free the slot of `connection`, if it has one."""
         address = network_of(host)
-        mine = self._by_address.get(address)
-        if mine is None or one not in mine:
+        same_address = self._by_address.get(address)
+        if same_address is None or connection not in same_address:
             return
-        del mine[one]
+        del same_address[connection]
         self.count -= 1
-        if not mine:
+        if not same_address:
             del self._by_address[address]
 
-    def touch(self, one: Connection, host: str) -> None:
-        """Record that `one` was used just now."""
-        mine = self._by_address.get(network_of(host))
-        if mine is not None and one in mine:
-            mine.move_to_end(one)
+    def touch(self, connection: Connection, host: str) -> None:
+        """Record that `connection` was used just now."""
+        same_address = self._by_address.get(network_of(host))
+        if same_address is not None and connection in same_address:
+            same_address.move_to_end(connection)
 
     def _is_trusted(self, host: str) -> bool:
         return bool(self._trusted) and any(_is_in(host, network) for network in self._trusted)
 
 
 def _evict(connections: OrderedDict[Connection, None]) -> bool:
-    for one in connections:
-        if one.is_idle:
-            one.evict()
+    for connection in connections:
+        if connection.is_idle:
+            connection.evict()
             return True
     return False
 
@@ -94,7 +94,7 @@ def _evict(connections: OrderedDict[Connection, None]) -> bool:
 def network_of(host: str) -> str:
     """Return the address that limits count by: the whole IPv4 address, or the IPv6 /64, which one customer has.
 
-    All texts that aren't addresses (a proxy may pass on anything) count as one address.
+    All strings that aren't addresses (a proxy may pass on anything) count as one address.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

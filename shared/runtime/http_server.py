@@ -68,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection only waits for its client and no route is running."""
+        """Return whether the connection only waits for its client and no route is running."""
         return self.cycle is None or self.cycle.response_complete
 
     def evict(self) -> None:
@@ -227,7 +227,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, also if its client doesn't read."""
+        """Close an idle connection, even if its client doesn't read."""
         self._close()
 
     def pause_writing(self) -> None:
@@ -294,7 +294,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for cycle in (self._running, self.cycle):  # two where requests are pipelined
             if cycle is not None and not cycle.response_complete:
                 started = started or cycle.response_started
-                cycle.disconnected = True  # its route finds that the client is gone
+                cycle.disconnected = True  # its route finds that the client has disconnected
                 cycle.waiting_for_100_continue = False
                 cycle.message_event.set()
         if self.transport.is_closing():

@@ -14,7 +14,7 @@ from shared.runtime.log_throttle import OncePerWindow
 from shared.runtime.printable import printable
 from shared.runtime.settings import CommonSettings
 
-# At DEBUG these log their content, such as records with e-mail addresses and phone numbers. At INFO they log too much.
+# At DEBUG these log their content, such as records with email addresses and phone numbers. At INFO they log too much.
 NEVER_BELOW_WARNING: Final = ("aiokafka", "kafka", "asyncio", "httpx", "httpcore", "uvicorn", "asyncpg")
 
 

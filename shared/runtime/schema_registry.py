@@ -20,7 +20,7 @@ TIMEOUT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 10.0
 """The timeout of a whole response. A timeout between bytes doesn't stop a server that sends slowly."""
 
-MAX_ANSWER_BYTES: Final = 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 1024 * 1024
 """Larger than any accepted schema (`shared.messaging.avro_guard`) as text within JSON."""
 
 MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
@@ -38,11 +38,11 @@ class HttpSchemaRegistry:
 
     def schema(self, schema_id: int) -> AvroSchema:
         """Return the Avro schema with that id. Raises UnknownSchemaError, SchemaRegistryUnavailableError."""
-        answer = self._call("GET", f"/schemas/ids/{schema_id}")
-        if answer.get("schemaType", "AVRO") != "AVRO" or answer.get("references"):
+        document = self._call("GET", f"/schemas/ids/{schema_id}")
+        if document.get("schemaType", "AVRO") != "AVRO" or document.get("references"):
             raise UnknownSchemaError(f"schema {schema_id} is not a self-contained Avro schema")
         try:
-            schema = orjson.loads(answer["schema"])  # limits the nesting, unlike json
+            schema = orjson.loads(document["schema"])  # limits the nesting, unlike json
         except (KeyError, TypeError, ValueError) as error:
             raise UnknownSchemaError(f"schema {schema_id} is not an Avro schema") from error
         if not isinstance(schema, dict):
@@ -52,8 +52,8 @@ class HttpSchemaRegistry:
     def register(self, subject: str, schema: AvroSchema) -> int:
         """Return the id of `schema` under `subject`; registers it if it is new. Raises as the protocol describes."""
         body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
-        answer = self._call("POST", f"/subjects/{quote(subject, safe='')}/versions", body)
-        schema_id = answer.get("id")
+        document = self._call("POST", f"/subjects/{quote(subject, safe='')}/versions", body)
+        schema_id = document.get("id")
         if not isinstance(schema_id, int):
             raise SchemaRegistryUnavailableError(f"The schema registry returned no id for the subject {subject}.")
         return schema_id
@@ -81,12 +81,12 @@ class HttpSchemaRegistry:
         if not response.is_success:
             raise SchemaRegistryUnavailableError(f"The schema registry answered {response.status_code} to {path}.")
         try:
-            answer = orjson.loads(content)
+            document = orjson.loads(content)
         except ValueError as error:
-            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is not JSON.") from error
-        if not isinstance(answer, dict):
-            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is not a JSON object.")
-        return answer
+            raise SchemaRegistryUnavailableError(f"The schema registry's response to {path} is not JSON.") from error
+        if not isinstance(document, dict):
+            raise SchemaRegistryUnavailableError(f"The schema registry's response to {path} is not a JSON object.")
+        return document
 
 
 def _content(response: httpx.Response, path: str) -> bytes:
@@ -97,13 +97,15 @@ def _content(response: httpx.Response, path: str) -> bytes:
         SchemaRegistryUnavailableError: it takes too long, or is compressed although compression was declined.
     """
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} is compressed.")
+        raise SchemaRegistryUnavailableError(f"The schema registry's response to {path} is compressed.")
     until = time.monotonic() + TOTAL_SECONDS
     content = bytearray()
     for part in response.iter_raw():
         content += part
-        if len(content) > MAX_ANSWER_BYTES:
-            raise UnknownSchemaError(f"the schema registry's answer to {path} has more than {MAX_ANSWER_BYTES} bytes")
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise UnknownSchemaError(
+                f"the schema registry's response to {path} has more than {MAX_RESPONSE_BYTES} bytes"
+            )
         if time.monotonic() > until:
-            raise SchemaRegistryUnavailableError(f"The schema registry's answer to {path} took too long.")
+            raise SchemaRegistryUnavailableError(f"The schema registry's response to {path} took too long.")
     return bytes(content)

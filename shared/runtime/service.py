@@ -41,7 +41,7 @@ Main = Callable[[ServiceContext[SomeSettings]], Awaitable[None]]
 
 
 def run_service(main: Main[SomeSettings], settings: SomeSettings, name: str) -> int:
-    """Run `main` until it returns or a signal stops it; return the exit code, also if `main` raises."""
+    """Run `main` until it returns or a signal stops it; return the exit code, even if `main` raises."""
     configure_logging(settings, name)
     _collect_garbage_rarely()
     return asyncio.run(_run(main, settings, name))

@@ -43,7 +43,7 @@ EVENTS_WITHHELD_OPEN: Final = Gauge(
     "couponry_events_withheld_open", "Withheld events that are not published yet; reported by the leading relay."
 )
 RELAY_LEADER: Final = Gauge("couponry_relay_leader", "1 in the relay that publishes, 0 in one that stands by.")
-HTTP_ANSWERS: Final = Counter("couponry_http_answers_total", "Requests answered over HTTP.", ["api", "status"])
+HTTP_RESPONSES: Final = Counter("couponry_http_answers_total", "Requests answered over HTTP.", ["api", "status"])
 HTTP_SECONDS: Final = Histogram(
     "couponry_http_seconds",
     "From a request's arrival to its response.",

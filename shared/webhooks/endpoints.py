@@ -152,9 +152,9 @@ async def remove(connection: Connection | Pool, endpoint_id: UUID) -> None:
 
 async def show(connection: Connection | Pool, endpoint_id: UUID) -> Endpoint:
     """Return one endpoint. Raises EndpointError if it doesn't exist."""
-    for one in await list_all(connection):
-        if one.endpoint_id == endpoint_id:
-            return one
+    for endpoint in await list_all(connection):
+        if endpoint.endpoint_id == endpoint_id:
+            return endpoint
     raise _unknown(endpoint_id)
 
 

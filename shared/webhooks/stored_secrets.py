@@ -38,7 +38,7 @@ async def rotate_piece(pool: Pool, after: UUID | None, size: int) -> Piece[UUID]
     for record in records:
         place, before = about(record["endpoint_id"]), (record["secret"], record["previous_secret"])
         try:
-            now = tuple(None if one is None else keys.renewed(one, place) for one in before)
+            now = tuple(None if secret is None else keys.renewed(secret, place) for secret in before)
         except DamagedSecretError as error:
             damaged.append(str(error))
             continue

@@ -224,7 +224,7 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
         (ORDER | {"currency": "usd"}, "currency: must be a currency of three upper-case letters"),
         (ORDER | {"customer": {}}, "has no identifier; give customer_id, email or mobile"),
         (ORDER | {"placed_at": "yesterday"}, "placed_at: must be a date and time with its time zone"),
-        (ORDER | {"order_id": "a\x00b"}, "A text holds the character NUL"),
+        (ORDER | {"order_id": "a\x00b"}, "A string holds the character NUL"),
         (ORDER | {"amount": float("nan")}, "amount: must be"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_plan_shows_fields_and_effects_and_changes_no_row(couponry: Couponry, 
         ({"uses_per_customer": 3}, "uses_per_customer", "0 customers who had no use left can use coupons again."),
         ({"uses_per_customer": 4}, "uses_per_customer", "1 customer who had no use left can use coupons again."),
         ({"caps": [{"per": "day", "uses": 2}]}, "caps", "What was used and issued in a period counts in it"),
-        ({"coupons_total": 2}, "coupons_total", "4 issued: no further coupon. Those that are issued stay good."),
+        ({"coupons_total": 2}, "coupons_total", "4 issued: no further coupon. Those that are issued stay valid."),
         ({"coupons_total": 10}, "coupons_total", "4 issued: 6 left."),
         ({"coupons_per_customer": 1}, "coupons_per_customer", "2 customers get no further coupon;"),
         ({"coupons_per_customer": 4}, "coupons_per_customer", "1 customer who had no coupon left to get can get one"),
@@ -128,21 +128,21 @@ def test_a_lowered_use_of_coupons_counts_those_at_the_new_limit(couponry: Coupon
         (
             {"window": {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-02-01"}},
             "window.ends_at",
-            "It ends 2026-02-01 00:00 UTC, which is over, and with it 4 coupons that are out",
+            "It ends 2026-02-01 00:00 UTC, which is over, and with it 4 issued coupons",
         ),
         (
             {"window": {"starts_at": "2039-01-01", "ends_at": None}},
             "window.starts_at",
             "From 2039-01-01 00:00 UTC on, so it isn't yet running.",
         ),
-        ({"status": "paused"}, "status", "No coupon is issued, and 4 coupons that are out can't be used until it is"),
-        ({"status": "archived"}, "status", "No coupon is issued, and 4 coupons that are out can't be used until it is"),
-        ({"code": {"pattern": "NEW-########"}}, "code.pattern", "Only codes made from now on; 4 coupons that are out"),
+        ({"status": "paused"}, "status", "No coupon is issued, and 4 issued coupons can't be used until it is"),
+        ({"status": "archived"}, "status", "No coupon is issued, and 4 issued coupons can't be used until it is"),
+        ({"code": {"pattern": "NEW-########"}}, "code.pattern", "Only codes made from now on; 4 issued coupons"),
         ({"code": {"shared_code": "ALL"}}, "code.shared_code", "ALL is a further code, with uses of its own;"),
-        ({"discount": {"kind": "percentage", "value": "20"}}, "discount.value", "For every use from now on, also with"),
+        ({"discount": {"kind": "percentage", "value": "20"}}, "discount.value", "For every use from now on, including"),
         ({"name": "Ten off"}, "name", "Words only: nothing changes for any coupon."),
         ({"restore_on": []}, "restore_on", "For orders cancelled or returned from now on, whenever"),
-        ({"stacking": {"policy": "exclusive"}}, "stacking.policy", "For every use from now on, also with coupons"),
+        ({"stacking": {"policy": "exclusive"}}, "stacking.policy", "For every use from now on, including coupons"),
     ],
 )  # fmt: skip
 def test_other_changes_name_what_they_apply_to(
@@ -197,7 +197,7 @@ def test_an_invalid_file_is_reported_as_by_load(couponry: Couponry) -> None:
         assert (called.exit_code, called.out) == (1, "")
         assert called.err.splitlines() == [
             "standard input:1: campaign 'a', discount: is missing.",
-            "standard input:2: campaign 'a', name: must be a text; put it in quotes.",
+            "standard input:2: campaign 'a', name: must be a string; put it in quotes.",
         ]
 
 

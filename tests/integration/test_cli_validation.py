@@ -6,7 +6,7 @@ from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons
 from shared.domain.model.customer import Customer
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.engine import Engine
-from shared.ledger.loading import EXPIRED_LOCKS_A_BATCH
+from shared.ledger.loading import EXPIRED_LOCKS_PER_BATCH
 from shared.ledger.validation import validate
 from tests.ledger import count, definition, issue, ledger, redeem
 
@@ -39,7 +39,7 @@ async def test_validation_works_with_more_expired_locks_than_a_batch_releases(da
         [code] = await issue(Engine(pool), "save10", 1)
         many = [
             LockCoupons(f"/test {number}", f"lock_{number}", (code,), 60, Customer(f"c{number}"))
-            for number in range(EXPIRED_LOCKS_A_BATCH + 1)
+            for number in range(EXPIRED_LOCKS_PER_BATCH + 1)
         ]
         await Engine(pool).execute(many)
         await pool.execute("UPDATE locks SET expires_at = now() - interval '1 minute'")

@@ -112,8 +112,8 @@ def open_sockets() -> int:
     ("wrong", "sentence"),
     [
         ("authority", "certificate that isn't trusted"),
-        ("password", "refuses the log-in"),
-        ("mechanism", "refuses the log-in"),
+        ("password", "refuses the login"),
+        ("mechanism", "refuses the login"),
         ("file", "can't be read"),
     ],
 )
@@ -183,5 +183,5 @@ async def test_an_unavailable_broker_is_not_a_refusal(
     assert open_sockets() == open_before
     both = f"127.0.0.1:1,{encrypted['COUPONRY_KAFKA_BOOTSTRAP_SERVERS']}"
     wrong = settings.model_copy(update={"kafka_bootstrap_servers": both, "kafka_sasl_username": "unknown"})
-    with pytest.raises(OperatorError, match="refuses the log-in"):
+    with pytest.raises(OperatorError, match="refuses the login"):
         await access.check_access(wrong)

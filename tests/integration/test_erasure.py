@@ -87,7 +87,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
         again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
         assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
-        known = await exporting.find_customer_key(pool, ANN_IDENTIFIERS)
+        known = await exporting.find_customer(pool, ANN_IDENTIFIERS)
         assert known is not None
         assert erasure.pseudonym not in known.customer_keys
 
@@ -105,7 +105,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
         assert (after.outcome, after.accepted, after.discount_minor) == (
             before.outcome, before.accepted, before.discount_minor,
         )  # fmt: skip
-        assert await exporting.find_customer_key(pool, ANN_IDENTIFIERS) is None
+        assert await exporting.find_customer(pool, ANN_IDENTIFIERS) is None
         fingerprint = await pool.fetchval("SELECT fingerprint FROM journal WHERE command_id = '/shop A-3'")
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
@@ -163,7 +163,7 @@ async def test_only_an_erasure_can_change_a_ledger_entry(database_url: str) -> N
     async with ledger(database_url, definition(), LIMITED) as pool, await open_pool(database_url, role=None) as owner:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
-        bob = await exporting.find_customer_key(pool, identifiers(BOB))
+        bob = await exporting.find_customer(pool, identifiers(BOB))
         assert bob is not None
         erasure_id = await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
         erasure = await erasing.find(pool, erasure_id or "")
@@ -290,7 +290,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
-        person = await exporting.find_customer_key(pool, identifiers(ANN_ELSEWHERE))
+        person = await exporting.find_customer(pool, identifiers(ANN_ELSEWHERE))
         assert person is not None
         made = json.loads(b"".join([part async for part in exporting.document(pool, person)]))
         assert {(one["kind"], one["value"]) for one in made["identifiers"]} == {
@@ -312,7 +312,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
         assert made["events"]
         assert "bob@example.com" not in json.dumps(made)
         await erase(pool)
-        assert await exporting.find_customer_key(pool, ANN_IDENTIFIERS) is None
+        assert await exporting.find_customer(pool, ANN_IDENTIFIERS) is None
 
 
 async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:

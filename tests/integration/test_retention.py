@@ -51,7 +51,7 @@ PRUNES = {
     "external_requests_prune": ("services.relay", ["86400", "100"]),
     "erasures_prune": ("services.relay", ["86400", "100"]),
     "jobs_prune": ("services.gateway", ["86400", "100"]),
-    "answers_prune": ("services.gateway", ["86400", "100"]),
+    "stored_responses_prune": ("services.gateway", ["86400", "100"]),
 }
 CUSTOMER_KEYS = "ARRAY[md5('p1')]::uuid[]"
 SCAN = ["100", "ARRAY['%ann%']", "ARRAY[]::text[]", "now()"]
@@ -78,7 +78,7 @@ OF_A_PERSON = {
     "erasure_outbox_scan": [*SCAN, "19000"],
     "erasure_deliveries_scan": [*SCAN, "19000"],
     "erasure_attempts_scan": [*SCAN, "19000", "1"],
-    "erasure_answers_scan": [*SCAN, "'k'", "'5'"],
+    "erasure_stored_responses_scan": [*SCAN, "'k'", "'5'"],
     "erasure_requests_scan": [*SCAN, "'x 5'", "'c1'"],
     "erasure_shared_occasions_scan": [*SCAN, "'reward 5'", "'c1'"],
 }  # fmt: skip

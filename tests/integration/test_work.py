@@ -11,9 +11,9 @@ from shared.domain.model.order import Line, Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import work
-from shared.ledger import pacing, validation
+from shared.ledger import validation, workload
 from shared.ledger.engine import Engine
-from shared.ledger.pacing import HeavyWork, TooMuchAtOnceError
+from shared.ledger.workload import HeavyWork, TooMuchAtOnceError
 from tests.gateway import served
 from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
 
@@ -85,7 +85,7 @@ async def test_a_batch_with_much_work_is_split_into_several_transactions(
         engine = Engine(pool)
         codes = await issue(engine, "save10", 6)
         before = await count(pool, "SELECT count(DISTINCT xmin::text) FROM journal")
-        monkeypatch.setattr(pacing, "MAX_BATCH_WORK", 2 * (work.CODE + 2 * work.LINE))
+        monkeypatch.setattr(workload, "MAX_BATCH_WORK", 2 * (work.CODE + 2 * work.LINE))
         commands = [redeem(f"ORD{n}", [code]) for n, code in enumerate(codes)]
         duplicate = redeem("ORD0", [codes[1]], command_id=commands[0].command_id)  # the same id for another request
         answers = await engine.execute([*commands, commands[2], duplicate])
@@ -151,7 +151,7 @@ async def test_too_many_heavy_requests_at_once_get_a_503(database_url: str, monk
 
 
 async def test_heavy_work_runs_one_at_a_time_and_keeps_its_turn_after_a_cancellation() -> None:
-    heavy, running, most = HeavyWork(side_by_side=1, waiting=3), 0, 0
+    heavy, running, most = HeavyWork(max_concurrent=1, waiting=3), 0, 0
     lock, release = threading.Lock(), threading.Event()
 
     def judge(wait: bool) -> str:

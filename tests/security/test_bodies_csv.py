@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from services.gateway.jobs import JobRunner
 from services.gateway.native.tables import csv_text
-from shared.ledger.cells import bare, guarded
-from shared.ledger.code_lines import code_in, column_of
+from shared.ledger.code_files import code_in, column_of
+from shared.ledger.csv_escaping import escape_cell, unescape_cell
 from tests.gateway import served
 from tests.ledger import definition
 
@@ -49,7 +49,7 @@ def test_readers_with_any_delimiter_find_no_formula(text: str, delimiter: str, r
 
 def test_numbers_and_harmless_texts_are_not_changed() -> None:
     for text in ("-5.00", "+5", "12", "SAVE10", "a-b", "a=b", "x, y", "name@example.com", "", "O'Neill"):
-        assert guarded(text) == text
+        assert escape_cell(text) == text
     assert csv_text([[-5, 1.5, None, True]]) == "-5,1.5,,True\r\n"
 
 
@@ -57,8 +57,8 @@ def test_numbers_and_harmless_texts_are_not_changed() -> None:
 @example("'=1")
 @example("'\n'=1")
 def test_escaped_texts_can_be_restored(text: str) -> None:
-    assert bare(guarded(text)) == text
-    assert not is_formula(guarded(text)) or guarded(text) == text
+    assert unescape_cell(escape_cell(text)) == text
+    assert not is_formula(escape_cell(text)) or escape_cell(text) == text
 
 
 @given(TEXTS)
@@ -67,7 +67,7 @@ def test_every_text_that_defusedcsv_escapes_is_escaped(text: str) -> None:
     defused_writer(written).writerow(["first", text])
     [[_, defused]] = csv.reader(io.StringIO(written.getvalue(), newline=""))
     if defused != text and not text.startswith("'"):
-        assert guarded(text).startswith("'")
+        assert escape_cell(text).startswith("'")
 
 
 def test_codes_in_a_csv_column_are_read_without_their_apostrophes() -> None:
@@ -108,7 +108,7 @@ async def test_redemptions_as_csv_have_no_formulas(database_url: str, code: str)
         await here.client.post(f"/v1/orders/{order['order_id']}/cancel")
         document = (await here.client.get("/v1/redemptions", params={"format": "csv"})).text
         rows = list(csv.DictReader(io.StringIO(document)))
-        assert [bare(row["code"]) for row in rows] == [code, code]
+        assert [unescape_cell(row["code"]) for row in rows] == [code, code]
         assert [row["discount_amount"] for row in rows] == ["-0.50", "0.50"]
         texts = [cell for delimiter in ",;\t" for cell in cells(document, delimiter)]
         assert [cell for cell in texts if is_formula(cell) and cell != "-0.50"] == []

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.registry import SchemaRegistryUnavailableError, UnknownSchemaError
 from shared.runtime import schema_registry
-from shared.runtime.schema_registry import MAX_ANSWER_BYTES, HttpSchemaRegistry
+from shared.runtime.schema_registry import MAX_RESPONSE_BYTES, HttpSchemaRegistry
 
 Parts = Callable[[threading.Event], Iterator[bytes]]
 DEEP = json.dumps({"schema": "[" * 100_000 + "]" * 100_000}).encode()
@@ -52,7 +52,7 @@ def answer(content: bytes, *headers: str, status: str = "200 OK") -> Parts:
 
 def endless(_: threading.Event) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-    for _ in range(MAX_ANSWER_BYTES // 1000 * 4):
+    for _ in range(MAX_RESPONSE_BYTES // 1000 * 4):
         yield b"3e8\r\n" + b"x" * 1000 + b"\r\n"
 
 

@@ -111,11 +111,11 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (f"{ONE}name: ~\n", ['f.yaml:3: ~ is ambiguous in YAML; write null or "~".']),
         (f"{ONE}name: Null\n", ['f.yaml:3: Null is ambiguous in YAML; write null or "Null".']),
         (f"{ONE}recurring: yes\n", ["f.yaml:3: campaign 'a', recurring: must be true or false."]),
-        (f"{ONE}name: 12\n", ["f.yaml:3: campaign 'a', name: must be a text; put it in quotes."]),
-        (f"{ONE}name: null\n", ["f.yaml:3: campaign 'a', name: must be a text."]),
+        (f"{ONE}name: 12\n", ["f.yaml:3: campaign 'a', name: must be a string; put it in quotes."]),
+        (f"{ONE}name: null\n", ["f.yaml:3: campaign 'a', name: must be a string."]),
         (
             f"{ONE}applies_to:\n  product_ids:\n  - \"510509\"\n  - 510510\n",
-            ["f.yaml:6: campaign 'a', applies_to.product_ids[1]: must be a text; put it in quotes."],
+            ["f.yaml:6: campaign 'a', applies_to.product_ids[1]: must be a string; put it in quotes."],
         ),
         (
             f"{ONE}limits:\n  uses_per_coupon: '1'\n",
@@ -141,11 +141,11 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
             f"{ONE}limits: {{uses_total: 1",
             ["f.yaml:3:23: not valid YAML (while parsing a flow mapping did not find expected ',' or '}')."],
         ),
-        (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a text, not a list or a mapping."]),
+        (f"{ONE}? [a]\n: 1\n", ["f.yaml:3:3: a field's name must be a string, not a list or a mapping."]),
         (
             ONE.replace('"5.00"', "1e3"),
             [
-                "f.yaml:2: campaign 'a', discount.value: must be an amount of at least 0 written as a decimal text, "
+                "f.yaml:2: campaign 'a', discount.value: must be an amount of at least 0 written as a decimal string, "
                 'for example "125.00".'
             ],
         ),
@@ -155,7 +155,8 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (f"{ONE}name: \a\n",
          ["f.yaml:3:7: not valid YAML (control characters are not allowed); remove that character."]),
         (f'{ONE}name: "\\0"\n',
-         ["f.yaml:1: campaign 'a': a text holds the character NUL (\\u0000), which no database can store; remove it."]),
+         ["f.yaml:1: campaign 'a': a string holds the character NUL (\\u0000), which no database can store; "
+          "remove it."]),
         ("- " * 5_000, ["f.yaml:1:201: nested more than 100 deep; a campaign needs only a few."]),
         ("hello", ["f.yaml:1: must be a campaign, with campaign_id and discount; correct or remove it."]),
         ("", ["f.yaml has no campaigns; add one (`couponry example campaign` prints an example)."]),

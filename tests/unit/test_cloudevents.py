@@ -81,7 +81,7 @@ def test_a_wrong_attribute_is_refused_in_both_modes(name: str, value: str | None
 @pytest.mark.parametrize("name", ["id", "source", "type", "subject", "time"])
 @pytest.mark.parametrize("value", [7, True, {}, []])
 def test_an_attribute_with_a_wrong_json_type_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(InvalidDocumentError, match=f"^{name}: must be a text"):
+    with pytest.raises(InvalidDocumentError, match=f"^{name}: must be a string"):
         from_document(json.dumps({**DOCUMENT, name: value}).encode())
 
 

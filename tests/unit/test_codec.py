@@ -131,7 +131,7 @@ ORDER = example("order_placed")
         (
             record("orders", json.dumps({**ORDER, "data": {**ORDER["data"], "amount": "-1"}}).encode()),
             "bad_data",
-            'data.amount: must be an amount of at least 0 written as a decimal text, for example "125.00".',
+            'data.amount: must be an amount of at least 0 written as a decimal string, for example "125.00".',
         ),
         (
             binary({**ORDER, "data": {**ORDER["data"], "currency": "usd"}}),

@@ -31,7 +31,7 @@ from tests.unit.condition_values import changed, redemption
         ("true true", "Column 6: this isn't CEL: extraneous input 'true'; correct it."),
         (
             "order.größe == 1",
-            'Column 9: `ö` is not allowed here; put texts in quotes, and write other keys like metadata["a-b"].',
+            'Column 9: `ö` is not allowed here; put strings in quotes, and write other keys like metadata["a-b"].',
         ),
         # Names.
         ("ordr.currency == 'EUR'", "Column 1: unknown name `ordr`; did you mean `order`?"),
@@ -105,7 +105,7 @@ def test_an_invalid_condition_is_refused_with_its_place(expression: str, sentenc
         ("['x']" + ".map(a, [a, a])" * 6 + " == []", "at most 2 macros may be nested or chained"),
         ("['x']" + ".map(a, a + a)" * 6 + " == []", "`+` in a macro may only add numbers; put int(…) or double(…)"),
         ("order.lines.map(a, a.metadata.x + a.product_id) == []", "Column 33: `+` in a macro may only add numbers"),
-        ("'a'" + "+'a'" * 17 + " == 'x'", "at most 16 texts or lists may be joined with `+`"),
+        ("'a'" + "+'a'" * 17 + " == 'x'", "at most 16 strings or lists may be joined with `+`"),
         (
             " || ".join(f"order.metadata.a == order.metadata.b{n}" for n in range(17)),
             "at most 16 comparisons may have values of metadata, events or lists on both sides; compare with a",
@@ -114,7 +114,7 @@ def test_an_invalid_condition_is_refused_with_its_place(expression: str, sentenc
         ("order.lines.exists(a, a.product_id.matches('x'))", "Column 43: `matches` isn't allowed in a macro; use "),
         (
             "order.order_id.matches(order.metadata.evil)",
-            "Column 23: the pattern of `matches` must be a text in quotes",
+            "Column 23: the pattern of `matches` must be a string in quotes",
         ),
         ("order.order_id.matches('" + "(a{0,1000})" * 70 + "')", "patterns are "),
         ("order.order_id.matches('((a{30}){30}){30}')", "Column 23: characters times repeats of all patterns are "),

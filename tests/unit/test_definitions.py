@@ -233,7 +233,7 @@ def test_an_invalid_definition_is_refused_with_its_field(sections: dict[str, Any
                 "issues_on": [{"event": "customer.signed_up", "to": "both"}],
                 "source": {"kind": "external", "url": "https://codes.example"},
             },
-            "`issues_on[0].to` is both, but an external source needs an e-mail address",
+            "`issues_on[0].to` is both, but an external source needs an email address",
         ),
     ],
 )

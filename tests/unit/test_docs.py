@@ -163,7 +163,7 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
             "metering",
             "period_metering",
             "customer_facts",
-            "supplies",
+            "codes_to_issue",
             "persist",
             "journal",
             "outbox",

@@ -39,13 +39,19 @@ def sized(size: int) -> dict[str, str]:
         (nested(limits.MAX_DEPTH), None),
         (
             nested(limits.MAX_DEPTH + 1),
-            "is nested deeper than 20 levels; make it flatter, or write inner parts as texts",
+            "is nested deeper than 20 levels; make it flatter, or write inner parts as strings",
         ),
-        (nested(100_000), "is nested deeper than 20 levels; make it flatter, or write inner parts as texts"),
+        (nested(100_000), "is nested deeper than 20 levels; make it flatter, or write inner parts as strings"),
         ({"a": [[limits.MAX_INTEGER, limits.MIN_INTEGER]]}, None),
-        ({"a": [[2**63]]}, "holds an integer of more than 64 bits, which few can read; write it as a text"),
-        ({"a": [{"b": -(2**63) - 1}]}, "holds an integer of more than 64 bits, which few can read; write it as a text"),
-        ({"a": 10**5000}, "holds an integer of more than 64 bits, which few can read; write it as a text"),
+        (
+            {"a": [[2**63]]},
+            "holds an integer of more than 64 bits, which many programs can't read; send it as a string",
+        ),
+        (
+            {"a": [{"b": -(2**63) - 1}]},
+            "holds an integer of more than 64 bits, which many programs can't read; send it as a string",
+        ),
+        ({"a": 10**5000}, "holds an integer of more than 64 bits, which many programs can't read; send it as a string"),
         ({"a": True, "b": None, "c": 1.5e308}, None),
         ({"a": [math.nan]}, "holds NaN or Infinity, which are not valid JSON; leave them out"),
         ({"a": {"b": -math.inf}}, "holds NaN or Infinity, which are not valid JSON; leave them out"),
@@ -76,7 +82,7 @@ def problem(name: str, **data: Any) -> str | None:
 
 @pytest.mark.parametrize("value", [2**63, [2**64], {"deep": [{"x": -(2**70)}]}])
 def test_integers_beyond_64_bits_in_an_orders_metadata_are_refused(value: Any) -> None:
-    sentence = "holds an integer of more than 64 bits, which few can read; write it as a text."
+    sentence = "holds an integer of more than 64 bits, which many programs can't read; send it as a string."
     metadata = {"tracking": value}
     assert problem("order_placed", metadata=metadata) == f"metadata: {sentence}"
     assert problem("order_placed", lines__1__metadata=metadata) == f"lines[1].metadata: {sentence}"

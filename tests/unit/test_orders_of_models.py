@@ -12,7 +12,7 @@ from services.gateway.native.bodies import CustomerBody, OrderBody
 from shared.domain.model.customer import Customer
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
-from shared.ledger.orders import to_customer, to_order
+from shared.ledger.order_conversion import to_customer, to_order
 
 LINES = [
     {"line_id": "1", "product_id": "p", "quantity": 2, "unit_price": "50.00", "collection_ids": ["a"]},

@@ -133,7 +133,7 @@ def test_a_required_field_must_be_present(name: str, field: str) -> None:
     assert f"{place}: is missing." in refusal(BY_TYPE[example(name)["type"]].model, changed(name, **{field: ...}))
 
 
-AN_AMOUNT = 'must be an amount of at least 0 written as a decimal text, for example "125.00".'
+AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
 A_MOMENT = 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z".'
 A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".'
 
@@ -146,8 +146,8 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("amount", "1e3", f"amount: {AN_AMOUNT}"),
         ("amount", 1e30, f"amount: {AN_AMOUNT}"),
         ("amount", "NaN", f"amount: {AN_AMOUNT}"),
-        ("amount", float("nan"), "amount: must be a text."),
-        ("amount", float("inf"), "amount: must be a text."),
+        ("amount", float("nan"), "amount: must be a string."),
+        ("amount", float("inf"), "amount: must be a string."),
         ("amount", " 12", f"amount: {AN_AMOUNT}"),
         ("amount", "12\n", f"amount: {AN_AMOUNT}"),
         ("amount", "+12", f"amount: {AN_AMOUNT}"),
@@ -158,9 +158,9 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("amount", "", f"amount: {AN_AMOUNT}"),
         ("amount", "1" * 19, f"amount: {AN_AMOUNT}"),
         ("amount", "1.1234567", f"amount: {AN_AMOUNT}"),
-        ("amount", True, "amount: must be a text."),
-        ("amount", ["1"], "amount: must be a text."),
-        ("amount", None, "amount: must be a text."),
+        ("amount", True, "amount: must be a string."),
+        ("amount", ["1"], "amount: must be a string."),
+        ("amount", None, "amount: must be a string."),
         ("currency", "usd", f"currency: {A_CURRENCY}"),
         ("currency", "US", f"currency: {A_CURRENCY}"),
         ("currency", "USDT", f"currency: {A_CURRENCY}"),
@@ -169,18 +169,18 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("placed_at", "2026-11-22", "placed_at: has no time zone;"),
         ("placed_at", "20261122", f"placed_at: {A_MOMENT}"),
         ("placed_at", "1700000000", f"placed_at: {A_MOMENT}"),
-        ("placed_at", 1700000000, "placed_at: must be a text."),
+        ("placed_at", 1700000000, "placed_at: must be a string."),
         ("placed_at", "2026-02-30T00:00:00Z", f"placed_at: {A_MOMENT}"),
         ("placed_at", "0001-01-01T00:00:00Z", "placed_at: must be greater than or equal to 1970-01-01T00:00:00Z."),
         ("placed_at", "9999-12-31T23:59:59-01:00", "placed_at: must be less than or equal to 8999-12-31T23:59:59.99"),
         ("order_id", "", "order_id: must not be empty."),
         ("order_id", "  ", "order_id: must not be blank."),
         ("order_id", "x" * 256, "order_id: must have at most 255 characters."),
-        ("order_id", 456, "order_id: must be a text."),
-        ("order_id", "a\0b", "A text holds the character NUL (\\u0000), which no database can store; remove it."),
+        ("order_id", 456, "order_id: must be a string."),
+        ("order_id", "a\0b", "A string holds the character NUL (\\u0000), which no database can store; remove it."),
         ("customer", "john", "customer: must be an object."),
         ("customer__customer_id", "", "customer.customer_id: must not be empty."),
-        ("customer__customer_id", 7, "customer.customer_id: must be a text."),
+        ("customer__customer_id", 7, "customer.customer_id: must be a string."),
         ("lines", {}, "lines: must be a list."),
         ("lines__0__quantity", 0, "lines[0].quantity: must be greater than or equal to 1."),
         ("lines__0__quantity", 1.5, "lines[0].quantity: must be a whole number."),
@@ -250,7 +250,7 @@ def test_a_number_that_is_not_an_amount_is_refused(number: str) -> None:
 
 def test_only_amounts_may_be_numbers() -> None:
     text = refusal(OrderPlaced, changed("order_placed", amount=125, order_id=456))
-    assert text == "order_id: must be a text."
+    assert text == "order_id: must be a string."
 
 
 @pytest.mark.parametrize(
@@ -428,11 +428,18 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
             {"metadata": {"a": float("nan")}},
             "metadata: holds NaN or Infinity, which are not valid JSON; leave them out.",
         ),
-        ({"metadata": {"a": [2**63]}}, "metadata: holds an integer of more than 64 bits, which few can read; write it"),
-        ({"metadata": {"a": -(10**100)}}, "metadata: holds an integer of more than 64 bits, which few can read;"),
+        (
+            {"metadata": {"a": [2**63]}},
+            "metadata: holds an integer of more than 64 bits, which many programs can't read; send it",
+        ),
+        (
+            {"metadata": {"a": -(10**100)}},
+            "metadata: holds an integer of more than 64 bits, which many programs can't read;",
+        ),
         (
             {"discount": {"kind": "custom", "payload": {"a": {"b": 2**80}}}},
-            "discount.payload: holds an integer of more than 64 bits, which few can read; write it as a text.",
+            "discount.payload: holds an integer of more than 64 bits, which many programs can't read; send it as a "
+            "string.",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.model.customer import Customer, Identifier, identifiers
-from shared.ledger.traces import Traces, pseudonym_text
+from shared.ledger.personal_data import Traces, pseudonym_text
 
 P = "9b1f0c52-6c1d-4a7e-8f20-1d2c3b4a5968"
 GONE = pseudonym_text(P)
@@ -118,7 +118,7 @@ def test_events_of_a_customer_with_any_identifier_are_found_and_cleaned(name: Id
         # Databases lower-case a text without regard to its language. Ordinary identifiers aren't affected.
         text = json.dumps(event, ensure_ascii=ascii_only)
         assert selected(traces, text)
-        assert not traces.is_person(traces.cleaned_event(json.loads(text))["customer"])
+        assert not traces.is_customer(traces.cleaned_event(json.loads(text))["customer"])
     assert traces.cleaned({"customer_id": "another customer", "email": "e@f.gh"}) == {
         "customer_id": "another customer", "email": "e@f.gh",
     }  # fmt: skip

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
-from shared.ledger.pacing import HeavyWork
+from shared.ledger.workload import HeavyWork
 
 _Answer = TypeVar("_Answer")
 
@@ -39,7 +39,7 @@ class TakesLongError(Exception):
 class Elsewhere(HeavyWork):
     """Heavy work of a gateway that has a heavy process."""
 
-    beyond = HANDED_OVER_WORK
+    threshold = HANDED_OVER_WORK
 
     async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """Raise TakesLongError."""

@@ -32,7 +32,7 @@ from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.customer import Customer, identifiers
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
-from shared.ledger.orders import to_customer, to_lines, to_order
+from shared.ledger.order_conversion import to_customer, to_lines, to_order
 
 MAX_ERRORS: Final = 20
 MODELS: Final[dict[str, type[BaseModel]]] = {}

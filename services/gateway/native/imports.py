@@ -24,8 +24,8 @@ from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
-from shared.ledger.cells import bare
-from shared.ledger.code_lines import Column, code_in, column_of
+from shared.ledger.code_files import Column, code_in, column_of
+from shared.ledger.csv_escaping import unescape_cell
 from shared.ledger.pools import import_codes
 
 router = new_router("coupons")
@@ -162,7 +162,7 @@ def _code(text: str, kind: str, column: Column | None, progress: Progress) -> st
         if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
             return code.strip()  # a comma in JSON is part of the code
     elif kind == "text/csv" and column is None:
-        text = bare(text)
+        text = unescape_cell(text)
     try:
         code = code_in(text, column)
         code.encode()

@@ -72,7 +72,7 @@ class ExportAnswer(Body):
 async def export(gateway: Here, caller: CanErase, who: Who) -> Response:
     """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
     caller.require_all_groups()
-    person = await exporting.find_customer_key(gateway.pool, names_of(who))
+    person = await exporting.find_customer(gateway.pool, names_of(who))
     if person is None:
         raise _unknown(who)
     return _ExportResponse(gateway, person)
@@ -81,7 +81,7 @@ async def export(gateway: Here, caller: CanErase, who: Who) -> Response:
 class _ExportResponse(StreamingResponse):
     """The export, streamed while it has one of the gateway's few slots; 429 where none is free in time."""
 
-    def __init__(self, gateway: Gateway, person: exporting.Person) -> None:
+    def __init__(self, gateway: Gateway, person: exporting.CustomerToExport) -> None:
         headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
         self._gateway = gateway
         self._document = exporting.document(gateway.pool, person)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fastapi import Request, Response
 
-from shared.ledger.cells import guarded
+from shared.ledger.csv_escaping import escape_cell
 
 
 def wants_csv(request: Request, requested: str | None) -> bool:
@@ -31,5 +31,5 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def cell(value: object) -> object:
     """Return a value for csv.writer: a text that would be a formula is escaped, None is empty."""
     if isinstance(value, str):
-        return guarded(value)
+        return escape_cell(value)
     return "" if value is None else value

@@ -1,2 +1,2 @@
--- Checks whether a coupon of another campaign already has the code.
+-- Check whether a coupon of another campaign already has the code.
 SELECT EXISTS (SELECT FROM coupons WHERE code_key = $1 AND campaign_id <> $2)

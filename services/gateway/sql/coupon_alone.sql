@@ -1,4 +1,4 @@
--- Finds a coupon by its code, with the number of active coupons of its campaign, counted up to two.
+-- Find a coupon by its code, with the number of active coupons of its campaign, counted up to two.
 SELECT coupon.campaign_id, coupon.status, coupon.used_uses, coupon.held_uses,
     (
         SELECT count(*) FROM (

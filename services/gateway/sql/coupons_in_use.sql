@@ -1,2 +1,2 @@
--- Counts the usable coupons of these campaigns.
+-- Count the usable coupons of these campaigns.
 SELECT count(*) FROM coupons WHERE campaign_id = ANY ($1::text[]) AND status = 'active'

@@ -1,4 +1,4 @@
--- Lists a page of usable coupons of campaigns that name the product, sorted by code. Paged by offset, as the vendor's
+-- List a page of usable coupons of campaigns that name the product, sorted by code. Paged by offset, as the vendor's
 -- clients send one.
 SELECT coupon.code, coupon.uses_limit, coupon.used_uses, campaign.definition::text AS definition
 FROM campaigns AS campaign JOIN coupons AS coupon USING (campaign_id)

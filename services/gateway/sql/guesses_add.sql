@@ -1,4 +1,4 @@
--- Adds wrong guesses to the counts of all gateways. Returns all current counts of these callers and addresses, and the
+-- Add wrong guesses to the counts of all gateways. Returns all current counts of these callers and addresses, and the
 -- ledger's time in seconds since 1970.
 WITH present AS (
     SELECT extract(epoch FROM statement_timestamp())::float8 AS at,

@@ -1,4 +1,4 @@
--- Reads the ledger's time in seconds since 1970, and the current wrong guesses of all callers and addresses, usually
+-- Read the ledger's time in seconds since 1970, and the current wrong guesses of all callers and addresses, usually
 -- none. The newest come first, up to a limit.
 SELECT extract(epoch FROM statement_timestamp())::float8 AS at, found.subject, found.slot, found.guesses
 FROM (SELECT) AS present

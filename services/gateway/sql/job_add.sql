@@ -1,4 +1,4 @@
--- Adds a waiting job, unless its caller has reached the limits. Adding it again changes nothing.
+-- Add a waiting job, unless its caller has reached the limits. Adding it again changes nothing.
 INSERT INTO jobs (job_id, caller, campaign_id, total)
 SELECT $1, $2, $3, $4
 WHERE (

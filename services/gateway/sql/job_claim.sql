@@ -1,4 +1,4 @@
--- Leases the job without a lease that has waited longest, so that jobs take turns. The lease ends after a while, so that
+-- Lease the job without a lease that has waited longest, so that jobs take turns. The lease ends after a while, so that
 -- another gateway can continue the job of one that died.
 UPDATE jobs SET status = 'running', lease_until = now() + make_interval(secs => $1), updated_at = now()
 WHERE job_id = (

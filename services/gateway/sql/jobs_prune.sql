@@ -1,4 +1,4 @@
--- Deletes old jobs. Their coupons stay. A retry of the request then creates the job again, with the same codes.
+-- Delete old jobs. Their coupons stay. A retry of the request then creates the job again, with the same codes.
 DELETE FROM jobs
 WHERE job_id = ANY (ARRAY(
     SELECT job_id FROM jobs

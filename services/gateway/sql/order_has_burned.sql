@@ -1,4 +1,4 @@
--- Checks whether coupons were ever redeemed on an order, of campaigns of these groups or of any. Restored ones count
+-- Check whether coupons were ever redeemed on an order, of campaigns of these groups or of any. Restored ones count
 -- too. Uses the index ledger_entries_order_coupon.
 SELECT EXISTS (
     SELECT FROM ledger_entries

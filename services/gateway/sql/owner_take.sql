@@ -1,4 +1,4 @@
--- Takes the lock that shows that this process is alive. Once its connection ends, others may answer its requests.
+-- Take the lock that shows that this process is alive. Once its connection ends, others may answer its requests.
 SELECT CASE WHEN held.there THEN true ELSE pg_try_advisory_lock($1::integer, $2::integer) END
 FROM (
     SELECT EXISTS (

@@ -1,4 +1,4 @@
--- Finds a coupon by its code or id, with its campaign, to build a voucher.
+-- Find a coupon by its code or id, with its campaign, to build a voucher.
 SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.definition ->> 'name' AS campaign_name,
     campaigns.status AS campaign_status, campaigns.definition ->> 'window' AS campaign_window, coupons.status,
     coupons.uses_limit, coupons.held_uses, coupons.used_uses, coupons.starts_at, coupons.ends_at, coupons.issued_at,

@@ -1,4 +1,4 @@
--- Lists a page of coupons with their campaigns. Paged by number, as the vendor's clients send one.
+-- List a page of coupons with their campaigns. Paged by number, as the vendor's clients send one.
 SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.definition ->> 'name' AS campaign_name,
     campaigns.status AS campaign_status, campaigns.definition ->> 'window' AS campaign_window, coupons.status,
     coupons.uses_limit, coupons.held_uses, coupons.used_uses, coupons.starts_at, coupons.ends_at, coupons.issued_at,

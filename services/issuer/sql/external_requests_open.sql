@@ -1,4 +1,4 @@
--- Records requests before they are sent. Rows of an earlier attempt are returned unchanged, with their key and answer.
+-- Record requests before they are sent. Rows of an earlier attempt are returned unchanged, with their key and answer.
 INSERT INTO external_requests (command_id, campaign_id, idempotency_key)
 SELECT command_id, campaign_id, idempotency_key
 FROM unnest($1::text[], $2::text[], $3::uuid[]) AS wanted (command_id, campaign_id, idempotency_key)

@@ -1,4 +1,4 @@
--- Records one attempt's outcome on the attempt, its delivery and the endpoint, in one statement and so atomically.
+-- Record one attempt's outcome on the attempt, its delivery and the endpoint, in one statement and so atomically.
 -- A process whose lease has expired must not overwrite the next attempt's outcome; only "delivered" always counts.
 WITH attempt AS (
     INSERT INTO webhook_attempts (delivery_id, attempt, attempted_at, status_code, error, latency_ms)

@@ -1,4 +1,4 @@
--- Claims due deliveries for one lane of this process: for each endpoint the oldest, up to its free calls, skipping
+-- Claim due deliveries for one lane of this process: for each endpoint the oldest, up to its free calls, skipping
 -- those that another process is claiming. First calls come before second ones, so that no endpoint waits for
 -- another's backlog; $7 limits the further ones. Postpones them by the lease, so that no transaction is open during the
 -- call and a process that dies costs one attempt, not the delivery.

@@ -1,4 +1,4 @@
--- Records the new events of a batch and returns them: the key decides, also if two processes read the same event.
+-- Record the new events of a batch and return them: the key decides, even if two processes read the same event.
 -- Sorted, so that two such processes can't deadlock.
 INSERT INTO journal (command_id, fingerprint, kind, outcome, order_id, verdict, decided_at)
 SELECT command_id, fingerprint, 'NotifyRedemption', outcome, order_id, json_build_object('outcome', outcome), now()

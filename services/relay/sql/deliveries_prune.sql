@@ -1,5 +1,5 @@
--- Deletes old webhook deliveries with their attempts, oldest first, up to a limit. One that is still pending then belongs
--- to an endpoint that was disabled or removed. Arrays keep both deletes on their indexes.
+-- Delete old webhook deliveries with their attempts, oldest first, up to a limit. One that is still pending then
+-- belongs to an endpoint that was disabled or removed. Arrays keep both deletes on their indexes.
 WITH old AS MATERIALIZED (
     SELECT delivery_id FROM webhook_deliveries
     WHERE created_at < now() - make_interval(secs => $1)

@@ -1,4 +1,4 @@
--- Deletes old rows of the erasure log, oldest first, up to a limit; never one of a running erasure.
+-- Delete old rows of the erasure log, oldest first, up to a limit; never one of a running erasure.
 DELETE FROM erasures
 WHERE erasure_id = ANY (ARRAY(
     SELECT erasure_id FROM erasures

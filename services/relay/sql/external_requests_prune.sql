@@ -1,4 +1,4 @@
--- Deletes old requests to external sources, oldest first, up to a limit. The journal keeps their results.
+-- Delete old requests to external sources, oldest first, up to a limit. The journal keeps their results.
 DELETE FROM external_requests
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM external_requests

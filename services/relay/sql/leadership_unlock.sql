@@ -1,2 +1,2 @@
--- Releases the lock, so that another relay can lead before this connection ends.
+-- Release the lock, so that another relay can lead before this connection ends.
 SELECT pg_advisory_unlock(hashtextextended($1, 0))

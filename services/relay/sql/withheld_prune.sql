@@ -1,4 +1,4 @@
--- Deletes old withheld events that have since been published, up to a limit.
+-- Delete old withheld events that have since been published, up to a limit.
 DELETE FROM outbox_withheld
 WHERE position IN (
     SELECT position FROM outbox_withheld

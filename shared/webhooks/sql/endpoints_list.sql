@@ -1,4 +1,4 @@
--- Lists the endpoints with their numbers of pending and failed deliveries, oldest first, without secrets.
+-- List the endpoints with their numbers of pending and failed deliveries, oldest first, without secrets.
 SELECT endpoint.endpoint_id, endpoint.url, endpoint.event_types, endpoint.status, endpoint.disabled_reason,
        endpoint.consecutive_failures, endpoint.created_at, delivery.pending, delivery.failed
 FROM webhook_endpoints AS endpoint

@@ -1,4 +1,4 @@
--- Returns a page of an endpoint's deliveries with their attempts, newest first, by id.
+-- Return a page of an endpoint's deliveries with their attempts, newest first, by id.
 SELECT delivery.delivery_id, delivery.event_id::text, delivery.type, delivery.status, delivery.attempts,
     delivery.created_at, delivery.delivered_at,
     CASE WHEN delivery.status = 'pending' THEN delivery.next_attempt_at END AS next_attempt_at,

@@ -1,4 +1,4 @@
--- Makes deliveries that failed since a time due again, oldest first, up to a limit.
+-- Make deliveries that failed since a time due again, oldest first, up to a limit.
 UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now()
 WHERE delivery_id IN (
     SELECT delivery_id FROM webhook_deliveries

@@ -1,4 +1,4 @@
--- Stores the same secrets encrypted under another key, unless an endpoint's secret was replaced in the meantime.
+-- Store the same secrets encrypted under another key, unless an endpoint's secret was replaced in the meantime.
 UPDATE webhook_endpoints AS endpoint
 SET secret = wanted.secret, previous_secret = wanted.previous_secret
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])

@@ -1,4 +1,5 @@
--- Find discounts that a campaign with a budget gave, or holds, in a currency other than the budget's. One total can't count both.
+-- Find discounts that a campaign with a budget gave, or holds, in a currency other than the budget's. One total can't
+-- count both.
 SELECT campaign_id, ledger_entries.currency
 FROM ledger_entries JOIN unnest($1::text[], $2::text[]) AS budget (campaign_id, currency) USING (campaign_id)
 WHERE ledger_entries.currency <> budget.currency

@@ -1,4 +1,5 @@
--- Compare every meter with the sum of its ledger entries. Entries of merged customers count for the customer that remains.
+-- Compare every meter with the sum of its ledger entries. Entries of merged customers count for the customer that
+-- remains.
 WITH change AS (
     SELECT campaign_id, coalesce(customers.merged_into, ledger_entries.customer_key) AS customer_key,
            (kind = 'issued')::integer AS issued, held_uses, used_uses, held_minor, used_minor

@@ -1,5 +1,5 @@
--- Check that an order uses a coupon at most once and never gets back more discount than it was given: burns minus what
--- was given back, per order. (A recurring coupon that continues takes no use.)
+-- Check that an order uses a coupon at most once and never returns more discount than it got: burns minus what
+-- was returned, per order. (A recurring coupon that continues takes no use.)
 SELECT format('order %s, coupon %s', order_id, coupon_id) AS what, '0 or 1 uses, no discount below 0' AS expected,
        format('%s uses, discount %s', sum(used_uses), sum(used_minor)) AS found
 FROM ledger_entries

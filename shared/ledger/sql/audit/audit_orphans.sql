@@ -1,4 +1,5 @@
--- Find entries without a coupon, campaign or command, since the hot path has no foreign keys. The engine's own commands begin with "expire ".
+-- Find entries without a coupon, campaign or command, since the hot path has no foreign keys. The engine's own commands
+-- begin with "expire ".
 SELECT format('ledger entry %s', entry_id) AS what, 'a coupon of campaign ' || ledger_entries.campaign_id AS expected,
        coalesce('a coupon of campaign ' || coupons.campaign_id, 'no coupon') AS found
 FROM ledger_entries LEFT JOIN coupons USING (coupon_id)

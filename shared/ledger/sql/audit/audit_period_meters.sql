@@ -1,11 +1,11 @@
--- Compare every period's total with the sum of the ledger entries that count in it, by the campaign's clock. A total or a sum
--- that is missing counts as zero.
+-- Compare every period's total with the sum of the ledger entries that count in it, in the campaign's time zone.
+-- A missing total or sum counts as zero.
 WITH cap AS (
     SELECT campaign_id, coalesce(definition #>> '{window,time_zone}', 'UTC') AS zone, cap ->> 'per' AS per, cap ->> 'each' = 'customer' AS customers
     FROM campaigns, jsonb_array_elements(definition #> '{limits,caps}') AS cap
 ), old_hold AS (
-    -- Entries older than the column counted_at: a held use counts at the time it was locked, also when it is released; a used
-    -- one counts at the time it was burned, also when it is restored.
+    -- Entries older than the column counted_at: a held use counts at the time it was locked, even when it is released;
+    -- a used one counts at the time it was burned, even when it is restored.
     SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
     FROM ledger_entries
     WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)

@@ -1,5 +1,5 @@
--- Compute meters of changed campaigns from their ledger entries again and set the new limits. Only meters that a limit needs.
--- A limit below what is already used or held is stored as that total; the decision refuses further uses.
+-- Compute meters of changed campaigns from their ledger entries again and set the new limits. Only meters that a limit
+-- needs. A limit below what is already used or held is stored as that total; the decision refuses further uses.
 WITH wanted AS (
     SELECT * FROM unnest($1::text[], $2::boolean[], $3::boolean[], $4::integer[], $5::integer[], $6::integer[], $7::integer[], $8::bigint[])
         AS campaign (campaign_id, whole, customers, coupons_total, uses_total, coupons_per_customer, uses_per_customer, spend_total_minor)

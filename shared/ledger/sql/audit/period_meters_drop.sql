@@ -1,2 +1,3 @@
--- Delete the totals of periods of campaigns whose caps or clock may have changed: they are computed again or no longer needed.
+-- Delete the totals of periods of campaigns whose caps or time zone may have changed: they are computed again or not
+-- needed.
 DELETE FROM period_meters WHERE campaign_id = ANY($1::text[])

@@ -1,11 +1,12 @@
--- Compute totals of periods from the ledger entries again, by the current caps and clock (named as `periods.period_of` names them).
--- A cap below what is already used or held is stored as that total; the decision refuses further uses.
+-- Compute totals of periods from the ledger entries again, by the current caps and time zone (named as in
+-- `clock.period_of`). A cap below what is already used or held is stored as that total; the decision refuses further
+-- uses.
 WITH cap AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::integer[])
         AS cap (campaign_id, zone, per, customers, max_coupons, max_uses)
 ), old_hold AS (
-    -- Entries older than the column counted_at: a held use counts at the time it was locked, also when it is released; a used
-    -- one counts at the time it was burned, also when it is restored.
+    -- Entries older than the column counted_at: a held use counts at the time it was locked, even when it is released;
+    -- a used one counts at the time it was burned, even when it is restored.
     SELECT coupon_id, lock_reference, max(recorded_at) AS held_at
     FROM ledger_entries
     WHERE counted_at IS NULL AND kind = 'locked' AND campaign_id IN (SELECT campaign_id FROM cap)

@@ -1,2 +1,2 @@
--- The definitions that the campaign cache has to read again.
+-- Read the definitions that changed since the campaign cache read them.
 SELECT campaign_id, version, definition::text FROM campaigns WHERE version > $1 ORDER BY version

@@ -1,4 +1,4 @@
--- Add new identifiers, and their customers where these are new as well.
+-- Add new identifiers, and their customers if these are new as well.
 WITH named AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS identifier (kind, value, customer_key)
 ), person AS (

@@ -1,4 +1,4 @@
--- The uses that locks hold. A use older than the column `counted_at` counts at the time its entry was recorded.
+-- Read the uses that locks hold. A use older than the column `counted_at` counts at the time its entry was recorded.
 SELECT lock_reference, coupon_id::text, campaign_id, uses, discount_minor, currency, lines::text,
        coalesce(counted_at, (
            SELECT max(recorded_at) FROM ledger_entries

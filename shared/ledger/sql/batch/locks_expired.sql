@@ -1,4 +1,4 @@
--- Open locks whose time is over. Skip those that another batch has locked, and those ($3) that can't be expired.
+-- Lock open locks whose time is over. Skip those that another batch has locked, and those ($3) that can't be expired.
 SELECT lock_reference, status, customer_key::text, order_id, expires_at
 FROM locks
 WHERE status = 'open' AND expires_at <= $1 AND lock_reference <> ALL($3::text[])

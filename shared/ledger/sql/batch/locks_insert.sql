@@ -1,4 +1,5 @@
--- Insert locks with new references. If another process opened one at the same time, the key breaks and the batch runs again.
+-- Insert locks with new references. If another process opened one at the same time, the key breaks and the batch runs
+-- again.
 INSERT INTO locks (lock_reference, status, customer_key, order_id, expires_at)
 SELECT lock_reference, status, customer_key, order_id, expires_at
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[]) AS opened (lock_reference, status, customer_key, order_id, expires_at)

@@ -1,4 +1,5 @@
--- Insert missing meters before locking. A row that doesn't exist can't be locked: two batches would see zero and both accept.
+-- Insert missing meters before locking. A row that doesn't exist can't be locked: two batches would see zero and both
+-- accept.
 INSERT INTO meters (campaign_id, customer_key, max_coupons, max_uses, max_minor)
 SELECT campaign_id, customer_key, max_coupons, max_uses, max_minor
 FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::integer[], $5::bigint[])

@@ -1,11 +1,11 @@
--- A few open orders of each of these customers: one more than the batch has orders shows whether there is another.
+-- Return a few open orders of each customer: one more than the batch has orders shows whether there is another.
 -- Orders that the batch itself inserted count when they are decided, not before. Ordered by id, so that a refusal names
 -- the same order whatever the size of the batch.
-SELECT wanted.customer_key::text, standing.order_id
+SELECT wanted.customer_key::text, open_orders.order_id
 FROM unnest($1::uuid[]) AS wanted (customer_key)
 CROSS JOIN LATERAL (
     SELECT order_id FROM orders
     WHERE orders.customer_key = wanted.customer_key AND status IN ('placed', 'paid') AND order_id <> ALL($3::text[])
     ORDER BY order_id COLLATE "C"
     LIMIT $2
-) AS standing
+) AS open_orders

@@ -1,6 +1,6 @@
--- What each order has of each coupon: the sum of its burns, partial returns and restores, how many more burns than
--- restores there are (a recurring coupon may be redeemed without a use), and the number of restores.
-WITH entries AS (  -- an index each
+-- Sum up each order's redemptions per coupon: the total of its burns, partial returns and restores, how many more burns
+-- than restores there are (a recurring coupon may be redeemed without a use), and the number of restores.
+WITH entries AS (  -- one index per branch
     SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind IN ('burned', 'restored')
     UNION ALL
     SELECT * FROM ledger_entries WHERE order_id = ANY($1::text[]) AND kind = 'returned'
@@ -13,7 +13,7 @@ SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, 
        (array_agg(used_minor ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS burned_minor,
        (array_agg(coalesce(counted_at, recorded_at) ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS counted_at,
        (array_agg(subscription_id ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS subscription_id,
-       (count(*) FILTER (WHERE kind = 'burned') - count(*) FILTER (WHERE kind = 'restored'))::integer AS standing,
+       (count(*) FILTER (WHERE kind = 'burned') - count(*) FILTER (WHERE kind = 'restored'))::integer AS active,
        (count(*) FILTER (WHERE kind = 'restored'))::integer AS rounds
 FROM entries LEFT JOIN customers USING (customer_key)
 GROUP BY order_id, coupon_id, campaign_id

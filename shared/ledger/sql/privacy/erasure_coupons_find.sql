@@ -1,4 +1,4 @@
--- Some coupons that the person holds, locked in the order in which batches lock them.
+-- Lock some coupons that the customer holds, in the order in which batches lock them.
 SELECT coupon_id::text, occasion, code FROM coupons
 WHERE holder_key = ANY($1::uuid[])
 ORDER BY coupon_id

@@ -1,2 +1,2 @@
--- Delete the person's own keys, to which nothing refers any more.
+-- Delete the customer's own keys, to which nothing refers any more.
 DELETE FROM customers WHERE customer_key = ANY($1::uuid[])

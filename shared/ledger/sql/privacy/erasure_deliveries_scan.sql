@@ -1,5 +1,6 @@
--- The next chunk of webhook deliveries, with the text of those that may name the person. Selected by the time of the event,
--- not of the row, because the notifier may lag. An earlier erasure's own event must reach its readers unchanged.
+-- Read the next chunk of webhook deliveries, with the text of those that may name the customer. Selected by the time of
+-- the event, not of the row, because the notifier may lag. An earlier erasure's own event must reach its readers
+-- unchanged.
 SELECT delivery_id,
     CASE WHEN type <> 'customer.erased' AND $4::timestamptz IS NOT NULL AND (lower(payload) LIKE ANY($2::text[])
                                                OR payload ~ ANY($3::text[]))

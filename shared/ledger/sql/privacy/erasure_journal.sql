@@ -1,2 +1,2 @@
--- Replace verdicts by ones without the person. This function is the only way to change the journal.
+-- Replace verdicts by ones without the customer. This function is the only way to change the journal.
 SELECT erase_verdicts($1, $2::text[], $3::text[])

@@ -1,4 +1,4 @@
--- The next chunk of the journal, with the verdicts that may name the person in free text.
+-- Read the next chunk of the journal, with the verdicts that may name the customer in free text.
 SELECT command_id,
     CASE WHEN decided_at <= $4 AND (lower(verdict::text) LIKE ANY($2::text[])
                                     OR verdict::text ~ ANY($3::text[]))

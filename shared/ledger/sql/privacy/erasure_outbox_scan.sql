@@ -1,4 +1,4 @@
--- The next chunk of the outbox, published or not, with the events that may name the person.
+-- Read the next chunk of the outbox, published or not, with the events that may name the customer.
 -- An earlier erasure's own event must reach its readers unchanged.
 SELECT position,
     CASE WHEN type <> 'customer.erased' AND (time <= $4 OR type = 'coupon.redemption_notified') AND (lower(data::text) LIKE ANY($2::text[])

@@ -1,4 +1,5 @@
--- The first step that has rows left, since a batch may have written some after the step was done. Null if none has.
+-- Return the first step that has rows left, since a batch may have written some after the step was done. Null if none
+-- has.
 SELECT CASE
     WHEN EXISTS (SELECT FROM coupons WHERE holder_key = ANY($1::uuid[])) THEN 'coupons'
     WHEN EXISTS (SELECT FROM orders WHERE customer_key = ANY($1::uuid[])) THEN 'orders'

@@ -1,4 +1,4 @@
--- The next chunk of the occasions of shared codes.
+-- Read the next chunk of the occasions of shared codes.
 SELECT occasion, campaign_id, CASE WHEN lower(occasion) LIKE ANY($2::text[])
                                      OR occasion ~ ANY($3::text[]) THEN occasion END AS text
 FROM shared_occasions

@@ -1,2 +1,2 @@
--- One piece of an erasure rewrites texts at a time: a text that two of them read at once would lose one of two changes.
+-- Let one step at a time rewrite texts: of two that read the same text at once, one would lose the other's change.
 SELECT pg_advisory_xact_lock($1)

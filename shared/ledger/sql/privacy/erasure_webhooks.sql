@@ -1,4 +1,4 @@
--- Queue the erasure for webhook endpoints that subscribe to it; they may have received the person's redemptions.
+-- Queue the erasure for webhook endpoints that subscribe to it; they may have received the customer's redemptions.
 INSERT INTO webhook_deliveries (endpoint_id, event_id, type, payload)
 SELECT endpoint_id, event.event_id, $3, event.payload
 FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS event (event_id, payload, ordinal)

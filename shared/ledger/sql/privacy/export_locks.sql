@@ -1,4 +1,4 @@
--- A page of a person's locks, with the uses they hold.
+-- Read a page of a customer's locks, with the uses they hold.
 SELECT lock_reference, json_build_object('lock', locks, 'uses', (
     SELECT coalesce(json_agg(lock_uses), '[]') FROM lock_uses WHERE lock_uses.lock_reference = locks.lock_reference
 ))::text AS row

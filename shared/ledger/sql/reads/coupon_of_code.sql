@@ -1,2 +1,2 @@
--- The coupon that has this code.
+-- Find the coupon that has this code.
 SELECT coupon_id FROM coupons WHERE code_key = $1

@@ -1,4 +1,4 @@
--- All campaigns, for lists that people read.
+-- List all campaigns, for people.
 SELECT campaign_id, status, definition::text AS definition, created_at, updated_at
 FROM campaign_terms
 ORDER BY campaign_id

@@ -1,4 +1,4 @@
--- Coupons that orders used or gave back, fully or partly, newest first.
+-- List coupons that orders used or returned, fully or partly, newest first.
 SELECT ledger_entries.recorded_at AS at, ledger_entries.order_id, ledger_entries.kind, coupons.code, ledger_entries.campaign_id, ledger_entries.used_uses,
     ledger_entries.used_minor, ledger_entries.currency, ledger_entries.command_id
 FROM ledger_entries LEFT JOIN coupons USING (coupon_id)

@@ -1,4 +1,4 @@
--- Coupons that orders were refused, newest first. Limits the number of verdicts before expanding them.
+-- List coupons that orders were refused, newest first. Limits the number of verdicts before expanding them.
 SELECT latest.decided_at AS at, latest.order_id, refused ->> 'code' AS code, refused ->> 'campaign_id' AS campaign_id,
     refused ->> 'reason' AS reason, refused ->> 'message' AS message, latest.command_id
 FROM (

@@ -1,4 +1,4 @@
--- The coupons that a customer holds, by their own ends, latest first. The ends of their campaigns are applied afterwards.
+-- List the coupons that a customer holds, by their own ends, latest first. Their campaigns' ends are applied later.
 SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, campaigns.name AS campaign_name,
     campaigns.status AS campaign_status, campaigns.time_window AS campaign_window, coupons.status, coupons.uses_limit, coupons.held_uses, coupons.used_uses,
     coupons.starts_at, coupons.ends_at, coupons.issued_at, clock_timestamp() AS now

@@ -1,4 +1,4 @@
--- A page of redemptions and restores, newest first. A null filter selects everything.
+-- Read a page of redemptions and restores, newest first. A null filter selects everything.
 SELECT ledger_entries.entry_id, ledger_entries.recorded_at AS at, ledger_entries.order_id, ledger_entries.kind, coupons.code,
     ledger_entries.coupon_id::text AS coupon_id, ledger_entries.campaign_id, ledger_entries.redemption_id::text AS redemption_id,
     ledger_entries.used_minor, ledger_entries.currency, ledger_entries.command_id

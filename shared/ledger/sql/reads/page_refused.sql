@@ -1,4 +1,4 @@
--- A page of coupons that orders were refused, newest first. A null filter selects everything.
+-- Read a page of coupons that orders were refused, newest first. A null filter selects everything.
 SELECT journal.decided_at AS at, journal.command_id, journal.order_id, coalesce(refused ->> 'code', '') AS code,
     refused ->> 'coupon_id' AS coupon_id, refused ->> 'campaign_id' AS campaign_id, refused ->> 'reason' AS reason,
     refused ->> 'message' AS message, journal.verdict ->> 'currency' AS currency

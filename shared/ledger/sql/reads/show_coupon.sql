@@ -1,4 +1,4 @@
--- A coupon with its campaign and holder, for people who look up a code.
+-- Show a coupon with its campaign and holder, for people who look up a code.
 SELECT coupons.coupon_id::text, coupons.code, coupons.campaign_id, coupons.status, coupons.uses_limit, coupons.held_uses,
     coupons.used_uses, coupons.starts_at, coupons.ends_at, coupons.issued_at, coupons.occasion,
     campaigns.name AS campaign_name, campaigns.status AS campaign_status,

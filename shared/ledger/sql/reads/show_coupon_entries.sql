@@ -1,4 +1,4 @@
--- Every entry of one coupon, oldest first, each with the command that caused it.
+-- List every entry of one coupon, oldest first, each with the command that caused it.
 SELECT ledger_entries.recorded_at AS at, ledger_entries.kind, ledger_entries.order_id, ledger_entries.lock_reference, ledger_entries.held_uses,
     ledger_entries.used_uses, ledger_entries.held_minor, ledger_entries.used_minor, ledger_entries.currency, ledger_entries.command_id
 FROM ledger_entries

@@ -1,4 +1,4 @@
--- One customer by any identifier, with all identifiers.
+-- Show one customer by any identifier, with all identifiers.
 SELECT person.customer_key::text, customers.created_at,
     ARRAY(
         SELECT kind || ' ' || value FROM customer_identifiers

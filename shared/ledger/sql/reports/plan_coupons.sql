@@ -1,4 +1,5 @@
--- Compare coupons with the old and the new limit of uses per coupon (null: none). Reads every coupon of the ledger: for people.
+-- Compare coupons with the old and the new limit of uses per coupon (null: none). Reads every coupon of the ledger: for
+-- people.
 SELECT campaign_id,
     count(*) FILTER (WHERE status = 'active') AS coupons,
     count(*) FILTER (WHERE status = 'pooled') AS pooled,

@@ -1,4 +1,5 @@
--- Compare a campaign and its customers with old and new limits (null: none). Reads every entry of the ledger: for people.
+-- Compare a campaign and its customers with old and new limits (null: none). Reads every entry of the ledger: for
+-- people.
 WITH wanted AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::integer[])
         AS campaign (campaign_id, currency, old_uses, new_uses, old_coupons, new_coupons)

@@ -1,4 +1,4 @@
--- Deletes old responses. The journal keeps the verdicts of their commands permanently.
+-- Delete old stored responses. The journal keeps the verdicts of their commands permanently.
 DELETE FROM http_answers
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM http_answers

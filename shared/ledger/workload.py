@@ -14,7 +14,7 @@ from shared.domain.offers.work import HEAVY_WORK, MAX_BATCH_WORK, split_place, w
 
 _Answer = TypeVar("_Answer")
 
-SIDE_BY_SIDE: Final = 1
+MAX_CONCURRENT: Final = 1
 """Heavy judgements that run at once in a process. More would share the same core."""
 
 WAITING: Final = 8
@@ -34,7 +34,7 @@ class TooMuchAtOnceError(Exception):
 
 
 def works_of(commands: Sequence[Command], state: State, now: datetime) -> list[int]:
-    """Return the work of each command. Raise SplitBatchError if the sum is too much for one transaction."""
+    """Return the work of each command. Raises SplitBatchError if the sum is too much for one transaction."""
     works = [work_of(command, state, now) for command in commands]
     count = split_place(works, MAX_BATCH_WORK)
     if count < len(works):
@@ -62,17 +62,17 @@ class Pace:
 class HeavyWork:
     """Runs heavy judgements in threads, one at a time, and limits how many wait."""
 
-    beyond: int = HEAVY_WORK
-    """Judgements that take less work run at once, in the thread that asks for them."""
+    threshold: int = HEAVY_WORK
+    """Judgements that take less work run at once, in the calling thread."""
 
-    def __init__(self, side_by_side: int = SIDE_BY_SIDE, waiting: int = WAITING) -> None:
-        self._turns = asyncio.Semaphore(side_by_side)
-        self._most = side_by_side + waiting
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT, waiting: int = WAITING) -> None:
+        self._turns = asyncio.Semaphore(max_concurrent)
+        self._max_inside = max_concurrent + waiting
         self._inside = 0
 
     async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """Call `judge` and return its result. Raise TooMuchAtOnceError if too many wait, and what `judge` raises."""
-        if self._inside >= self._most:
+        """Call `judge` and return its result. Raises TooMuchAtOnceError if too many wait, and what `judge` raises."""
+        if self._inside >= self._max_inside:
             raise TooMuchAtOnceError(f"{self._inside} heavy requests are in progress; retry this one later.")
         self._inside += 1
         try:

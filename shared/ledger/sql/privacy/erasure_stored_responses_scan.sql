@@ -1,4 +1,4 @@
--- The next chunk of kept HTTP answers, with the text of those that may name the person. All kept answers are UTF-8 text.
+-- Read the next chunk of stored HTTP responses, with the text of those that may name the customer. All are UTF-8 text.
 SELECT caller, idempotency_key,
     CASE WHEN lower(body) LIKE ANY($2::text[]) OR body ~ ANY($3::text[]) THEN body END AS text
 FROM (

@@ -1,7 +1,7 @@
-"""Protect CSV cells from being read as formulas, and undo it: `bare(guarded(text)) == text` for every text.
+"""Protect CSV cells from being read as formulas, and undo it: `unescape_cell(escape_cell(text)) == text`.
 
 The first character makes a cell a formula, and readers disagree on where a cell begins: one that separates by `;` or
-tabs, or ignores quotes, begins a cell in the middle of ours. So an apostrophe, which marks a text, is inserted before
+tabs, or ignores quotes, begins a cell in the middle of ours. So an apostrophe, which marks text, is inserted before
 every formula that begins the text or follows a separator in it. Readers of our CSV remove these apostrophes. The
 characters are those of defusedcsv and of OWASP's "CSV Injection", with their wide and small forms.
 """
@@ -20,18 +20,18 @@ _FORMULA: Final = rf"['\"\s\x00-\x20\u200b-\u200f\u2060\ufeff]*[{re.escape(FORMU
 """A formula, after characters that a reader may drop: quotes, blanks, invisible characters, our own apostrophes."""
 
 _BREAK: Final = r"'*[\t\r\n]"
-"""A text that begins with one of these counts as a formula (OWASP)."""
+"""Text that begins with one of these counts as a formula (OWASP)."""
 
-_UNGUARDED: Final = re.compile(rf"\A(?={_FORMULA}|{_BREAK})|(?<=[{SEPARATORS}])(?={_FORMULA})")
-_GUARDED: Final = re.compile(rf"\A'(?={_FORMULA}|{_BREAK})|(?<=[{SEPARATORS}])'(?={_FORMULA})")
+_TO_ESCAPE: Final = re.compile(rf"\A(?={_FORMULA}|{_BREAK})|(?<=[{SEPARATORS}])(?={_FORMULA})")
+_ESCAPED: Final = re.compile(rf"\A'(?={_FORMULA}|{_BREAK})|(?<=[{SEPARATORS}])'(?={_FORMULA})")
 _NUMBER: Final = re.compile(r"[+-][0-9]+(\.[0-9]+)?")
 
 
-def guarded(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Return the text as a cell that no reader takes for a formula. A number ("-5.00") is unchanged."""
-    return text if _NUMBER.fullmatch(text) else _UNGUARDED.sub("'", text)
+    return text if _NUMBER.fullmatch(text) else _TO_ESCAPE.sub("'", text)
 
 
-def bare(text: str) -> str:
-    """Return the original text of a cell that `guarded` made. Other cells only lose apostrophes before formulas."""
-    return _GUARDED.sub("", text)
+def unescape_cell(text: str) -> str:
+    """Return the original text of a cell that `escape_cell` made. Other cells only lose apostrophes before formulas."""
+    return _ESCAPED.sub("", text)

@@ -1,4 +1,4 @@
--- Keeps responses before they are sent, for retries.
+-- Store responses before they are sent, for retries.
 UPDATE http_answers AS answer
 SET status = kept.status, media_type = kept.media_type, body = kept.body
 FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bytea[])

@@ -1,4 +1,4 @@
-"""Find a person's names in documents and texts, and replace them by a pseudonym.
+"""Find a customer's names in documents and other text, and replace them by a pseudonym.
 
 Used by erasure (GDPR Art. 17) and export (Art. 15). A document is parsed JSON.
 """
@@ -45,14 +45,14 @@ _BOUNDARIES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def pseudonym_text(pseudonym: str) -> str:
-    """Return the text that replaces the names of an erased person."""
+    """Return the text that replaces the names of an erased customer."""
     return f"erased-{pseudonym}"
 
 
 class Traces:
-    """The names of a person, with methods to find and replace them.
+    """The names of a customer, with methods to find and replace them.
 
-    Matching ignores case. In texts, e-mail addresses, phone numbers in E.164 and distinctive customer ids are matched
+    Matching ignores case. In texts, email addresses, phone numbers in E.164 and distinctive customer ids are matched
     as whole words, so that names of others don't change.
     """
 
@@ -68,7 +68,7 @@ class Traces:
         ]
 
     def like_patterns(self) -> list[str]:
-        """Return patterns for `lower(text) LIKE ANY`. A text that matches none of them doesn't name the person.
+        """Return patterns for `lower(text) LIKE ANY`. A text that matches none of them doesn't name the customer.
 
         Phone numbers are in `phone_patterns`.
         """
@@ -86,8 +86,8 @@ class Traces:
         """Return regular expressions for `text ~ ANY`: the last digits of the phone numbers, with anything between."""
         return sorted("[^0-9]*".join(value[1:][-MOBILE_DIGITS:]) for kind, value in self._names if kind == "mobile")
 
-    def is_person(self, customer: object) -> bool:
-        """Return whether a document `{customer_id, email, mobile}` names the person."""
+    def is_customer(self, customer: object) -> bool:
+        """Return whether a document `{customer_id, email, mobile}` names the customer."""
         if not isinstance(customer, Mapping):
             return False
         values = [customer.get(field) for field in _CONTACT_FIELDS]
@@ -95,34 +95,34 @@ class Traces:
         return not self._names.isdisjoint(identifiers(Customer(customer_id, email, mobile)))
 
     def mentioned_in(self, document: Any) -> bool:
-        """Return whether `document` names the person anywhere."""
+        """Return whether `document` names the customer anywhere."""
         return bool(self.cleaned(document) != document)
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether `text`, JSON or not, names the person."""
+        """Return whether `text`, JSON or not, names the customer."""
         try:
             return self.mentioned_in(json.loads(text))
         except ValueError:
             return self.mentioned_in(text)
 
     def cleaned_event(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an event's data without the person. An event of theirs loses its metadata as well."""
-        theirs = self.is_person(data.get("customer"))
+        """Return an event's data without the customer. An event of theirs loses its metadata as well."""
+        theirs = self.is_customer(data.get("customer"))
         cleaned: dict[str, Any] = self.cleaned(
             {name: value for name, value in data.items() if not (theirs and name == "metadata")}
         )
         return cleaned
 
     def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
-        """Return `document` with the person replaced by the pseudonym. `field` is the name of the document's field.
+        """Return `document` with the customer replaced by the pseudonym. `field` is the name of the document's field.
 
-        What lies deeper than MAX_DEPTH is replaced as a whole where it names the person.
+        Values deeper than MAX_DEPTH are replaced completely if they name the customer.
         """
         if isinstance(document, Mapping | list | tuple) and depth > MAX_DEPTH:
             text = json.dumps(document, ensure_ascii=False)
             return document if self.cleaned_text(text) == text else self._replacement
         if isinstance(document, Mapping):
-            if self.is_person(document):
+            if self.is_customer(document):
                 return {
                     name: self._anonymous(name, value, depth) for name, value in document.items() if name != "segments"
                 }
@@ -131,11 +131,11 @@ class Traces:
                 for name, value in document.items()
             }
         if isinstance(document, list | tuple):
-            return [self.cleaned(one, field, depth + 1) for one in document]
+            return [self.cleaned(item, field, depth + 1) for item in document]
         return self.cleaned_text(document, field) if isinstance(document, str) else document
 
     def cleaned_text(self, text: str, field: str = "") -> str:
-        """Return `text` with the person replaced by the pseudonym."""
+        """Return `text` with the customer replaced by the pseudonym."""
         if field in REFERENCES:
             return text
         if _NAMES_CUSTOMER.search(field) and text.strip().lower() in self._ids:
@@ -148,7 +148,7 @@ class Traces:
         return re.sub("|".join(parts), self._replacement, text, flags=re.IGNORECASE) if parts else text
 
     def _is_number(self, text: str) -> bool:
-        """Return whether a phone number, possibly without its country, is the person's."""
+        """Return whether a phone number, possibly without its country, is the customer's."""
         digits = re.sub(r"[^0-9]", "", text).lstrip("0")
         return len(digits) >= MOBILE_DIGITS and any(mobile.endswith(digits) for mobile in self._mobiles)
 

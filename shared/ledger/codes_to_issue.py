@@ -43,14 +43,14 @@ async def load_supplies(
         for campaign_id, code in command.external_codes
     }
     looked_at: dict[str, list[Wanted]] = {}
-    for one in wanted.get("shared", []):
-        looked_at.setdefault(code_key(state.campaigns[one[1]].code.shared_code or ""), []).append(one)
-    for one in wanted.get("external", []):
-        if (code := external.get(one)) is not None:
-            state.supplies[one] = Supply(_coupon_id(one), code or None)
+    for wanted_key in wanted.get("shared", []):
+        looked_at.setdefault(code_key(state.campaigns[wanted_key[1]].code.shared_code or ""), []).append(wanted_key)
+    for wanted_key in wanted.get("external", []):
+        if (code := external.get(wanted_key)) is not None:
+            state.supplies[wanted_key] = Supply(_coupon_id(wanted_key), code or None)
             if code:
-                looked_at.setdefault(code_key(code), []).append(one)
-    await _take_given(connection, state, creations)
+                looked_at.setdefault(code_key(code), []).append(wanted_key)
+    await _supply_given(connection, state, creations)
     if looked_at:
         await _look_at_codes(connection, state, looked_at)
 
@@ -78,7 +78,7 @@ def _created(state: State, creations: Sequence[CreateCoupons]) -> Iterator[Wante
             yield from ((command.command_id, command.campaign_id, number) for number in range(command.count))
 
 
-async def _take_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
+async def _supply_given(connection: Connection, state: State, creations: Sequence[CreateCoupons]) -> None:
     """Supply the codes that commands bring, and load which of them exist already for the decision.
 
     They aren't locked: if another batch inserts one at the same time, the unique index breaks and this batch runs
@@ -91,27 +91,27 @@ async def _take_given(connection: Connection, state: State, creations: Sequence[
         state.taken[record["code_key"]] = record["campaign_id"]
     for command in creations:
         for number, code in enumerate(command.codes):
-            one = (command.command_id, command.campaign_id, number)
-            state.supplies[one] = Supply(_coupon_id(one), code.strip())
+            wanted_key = (command.command_id, command.campaign_id, number)
+            state.supplies[wanted_key] = Supply(_coupon_id(wanted_key), code.strip())
 
 
-def _coupon_id(one: Wanted) -> str:
-    command_id, campaign_id, number = one
+def _coupon_id(wanted_key: Wanted) -> str:
+    command_id, campaign_id, number = wanted_key
     return derived_id("coupon", command_id, campaign_id, *([str(number)] if number else []))
 
 
 def _generate(state: State, wanted: Sequence[Wanted]) -> None:
     of_campaign: dict[str, list[Wanted]] = {}
-    for one in wanted:
-        of_campaign.setdefault(one[1], []).append(one)
-    for campaign_id, wanting in of_campaign.items():
+    for wanted_key in wanted:
+        of_campaign.setdefault(wanted_key[1], []).append(wanted_key)
+    for campaign_id, wanted_keys in of_campaign.items():
         if state.campaigns[campaign_id].source.without_code:
-            state.supplies.update((one, Supply(_coupon_id(one), None)) for one in wanting)
+            state.supplies.update((wanted_key, Supply(_coupon_id(wanted_key), None)) for wanted_key in wanted_keys)
             continue
         rule = state.campaigns[campaign_id].code
-        made = codes.render_many(rule.pattern, rule.charset, len(wanting), secrets.token_bytes)
-        for one, code in zip(wanting, made, strict=True):
-            state.supplies[one] = Supply(_coupon_id(one), code)
+        made = codes.render_many(rule.pattern, rule.charset, len(wanted_keys), secrets.token_bytes)
+        for wanted_key, code in zip(wanted_keys, made, strict=True):
+            state.supplies[wanted_key] = Supply(_coupon_id(wanted_key), code)
 
 
 async def _take_from_pools(connection: Connection, state: State, pooled: set[str], wanted: Sequence[Wanted]) -> None:
@@ -120,23 +120,23 @@ async def _take_from_pools(connection: Connection, state: State, pooled: set[str
     for campaign_id, coupon_id, code in await connection.fetch(sql("pool_take"), list(counts), list(counts.values())):
         taken.setdefault(campaign_id, []).append(Supply(coupon_id, code))
         pooled.add(coupon_id)
-    for one in wanted:
-        if taken.get(one[1]):
-            state.supplies[one] = taken[one[1]].pop(0)
+    for wanted_key in wanted:
+        if taken.get(wanted_key[1]):
+            state.supplies[wanted_key] = taken[wanted_key[1]].pop(0)
 
 
 async def _look_at_codes(connection: Connection, state: State, looked_at: dict[str, list[Wanted]]) -> None:
     """Supply shared codes, and remove external codes that exist already, because they must be new."""
     records = await connection.fetch(sql("coupons_read_by_code"), list(looked_at))
     existing = {record["code_key"]: record for record in records}
-    for key, wanting in looked_at.items():
+    for key, wanted_keys in looked_at.items():
         record = existing.get(key)
         given = record is not None
-        for one in wanting:
-            if state.campaigns[one[1]].code.shared_code is not None:
+        for wanted_key in wanted_keys:
+            if state.campaigns[wanted_key[1]].code.shared_code is not None:
                 if record is not None:
-                    state.supplies[one] = Supply(record["coupon_id"], record["code"])
+                    state.supplies[wanted_key] = Supply(record["coupon_id"], record["code"])
             elif given:
-                del state.supplies[one]
+                del state.supplies[wanted_key]
             else:
                 given = True

@@ -4,7 +4,7 @@ import csv
 from typing import Final
 
 from schemas.limits import MAX_ID_LENGTH
-from shared.ledger.cells import bare
+from shared.ledger.csv_escaping import unescape_cell
 
 COLUMN: Final = "code"
 DELIMITERS: Final = ",;\t"
@@ -23,11 +23,11 @@ def column_of(header: str) -> Column | None:
 
 
 def code_in(line: str, column: Column | None) -> str:
-    """Return the code of a line. Raise ValueError; its message lacks the subject, which the caller adds.
+    """Return the code of a line. Raises ValueError; its message lacks the subject, which the caller adds.
 
     In CSV, remove the apostrophe that keeps spreadsheets from reading the code as a formula.
     """
-    code = line.strip() if column is None else bare(_cell(line, column)).strip()
+    code = line.strip() if column is None else unescape_cell(_cell(line, column)).strip()
     if not code or len(code) > MAX_ID_LENGTH or not code.isprintable():
         raise ValueError(f"a code must have 1 to {MAX_ID_LENGTH} characters and no control characters.")
     if column is None and "," in code:

@@ -1,6 +1,6 @@
--- Takes requests for this process to answer: new ones, and those that ended without a response. Those were begun by a
--- process that died (its advisory lock is gone), or by this one, which knows its requests in progress. Sorted, because
--- several gateways insert concurrently.
+-- Take requests for this process to answer: new ones, and those that ended without a response. Those were begun by a
+-- process that died (its advisory lock has ended), or by this one, which knows its requests in progress. Sorted,
+-- because several gateways insert concurrently.
 INSERT INTO http_answers (caller, idempotency_key, fingerprint, owner)
 SELECT caller, idempotency_key, fingerprint, $4
 FROM unnest($1::text[], $2::text[], $3::bytea[]) AS asked (caller, idempotency_key, fingerprint)
