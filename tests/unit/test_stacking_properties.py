@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import RedeemCoupons
-from shared.domain.model.order import SHIPPING, Order
+from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
-from shared.domain.offers.basket import basket_of
+from shared.domain.offers.basket import Basket, basket_of
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import apply_price, most_off, price
 from shared.domain.offers.request import Request
 from shared.domain.offers.resolve import resolve
-from tests.builders import NOW, World
+from tests.builders import NOW, Scope, World, campaign, percent
 from tests.unit.stacking_strategies import campaigns, orders, rest_of, take_off, world_of
 
 several = st.lists(campaigns, min_size=1, max_size=5)
@@ -160,6 +160,20 @@ def test_shares_sum_to_the_discount_and_no_line_is_discounted_beyond_its_price(
         total[line_id] += part
     assert all(total[line.line_id] <= line.amount_minor for line in to.lines)
     assert sum(verdict.discount_minor for verdict in verdicts) - of_shipping <= to.amount_minor
+
+
+def test_the_dearest_unit_may_have_less_left_than_the_next_one() -> None:
+    """Once another coupon used up what an earlier one left of the dearest unit, the next unit gives more."""
+    lines = (Line("1", "p1", 2, 1500), Line("2", "p1", 2, 1600))
+    to = Order("ORD1", "USD", 6200, lines)
+    world = world_of([campaign("c", discount=percent("100"), scope=Scope(max_units=1, dearest_first=True))])
+    basket = Basket([3000, 3200], 6200, 4400, rooms=[3000, 1400], lines=lines)
+    request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, order=to, order_id="ORD1", basket=basket)
+    coupon = next(iter(world.state.coupons.values()))
+    offer = resolve(request, coupon.code, coupon, world.state.campaigns["a"])
+    assert (offer.discount_minor, most_off(basket, offer)) == (1400, 1600)
+    apply_price(basket, offer, *price(basket, offer))
+    assert price(basket, offer)[0] == 1500
 
 
 @settings(max_examples=300)
