@@ -27,9 +27,9 @@ def evolve(state: State, verdict: Verdict) -> None:
         customer_key, segments = verdict.segments
         state.segments[customer_key] = frozenset(segments)
     for order in verdict.orders:
-        _note(state, order)
+        _apply_order_change(state, order)
     for entry in verdict.entries:
-        _move(state, entry, verdict.decided_at)
+        _apply_entry(state, entry, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
 
@@ -52,7 +52,7 @@ def _add_issued(state: State, verdict: Verdict) -> None:
             state.issued.add((verdict.natural_key, one.campaign_id))
 
 
-def _move(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
+def _apply_entry(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
     coupon = state.coupons.get(entry.coupon_id)
     held, used = entry.held_uses, entry.used_uses
     if coupon is not None:
@@ -142,7 +142,7 @@ def _change_lock(state: State, change: LockChange) -> None:
         lock.order_id = change.order_id
 
 
-def _note(state: State, change: OrderChange) -> None:
+def _apply_order_change(state: State, change: OrderChange) -> None:
     order = state.orders.get(change.order_id)
     if order is None:
         order = state.orders[change.order_id] = OrderState(change.order_id, change.status)

@@ -12,12 +12,12 @@ from shared.domain.coupons.locks import redeemed_already, reference_problem, req
 from shared.domain.decide import decide
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
-from shared.domain.offers.combine import adds_something, clash
+from shared.domain.offers.combine import conflicting_offer, has_effect
 from shared.domain.offers.messages import limits_of
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import resolve, resolve_recurring
@@ -146,7 +146,7 @@ def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
         return _holds(
             "status", *rule.describe(request, offer, True)
         )  # judging uses this rule only for campaigns that aren't active
-    if not rule.asked(campaign):
+    if not rule.is_required(campaign):
         return Finding(rule.field, "not asked")
     if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
         return Finding(rule.field, "needs an order")
@@ -177,7 +177,7 @@ def _of_existing(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     order = request.state.orders.get(request.order_id or "")
     if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.redemptions:
         yield _refused("order", redeemed_already(offer, order))
-    other = clash(offer, request.existing, len(request.existing) + 1)
+    other = conflicting_offer(offer, request.existing, len(request.existing) + 1)
     if other is not None:
         yield _refused("stacking", not_combinable(offer, other))
     elif request.existing:
@@ -194,10 +194,10 @@ def _of_effect(request: Request, offer: ResolvedOffer, discount_minor: int | Non
         return Finding("discount", "needs an order")
     if discount_minor is None:
         return Finding("discount", "not judged", None, "It can't be used on this order.")
-    if not adds_something(offer, discount_minor):
+    if not has_effect(offer, discount_minor):
         return _refused("discount", no_effect(request, offer))
     currency = request.order.currency
-    return _holds("discount", "", {"discount": shown(discount_minor, currency), "currency": currency})
+    return _holds("discount", "", {"discount": format_for_message(discount_minor, currency), "currency": currency})
 
 
 def _not_found(code: str, coupon: Coupon | None) -> Finding:

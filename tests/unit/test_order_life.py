@@ -105,7 +105,7 @@ def test_a_pair_without_a_row_is_impossible() -> None:
     closed = {Phase.CANCELLED, Phase.RETURNED, Phase.BOTH}
     earlier = {event for event in OrderEvent if event.name.endswith("EARLIER")}
     expected = {(Phase.UNKNOWN, event) for event in earlier}
-    expected |= {(phase, OrderEvent.PART_LAST) for phase in (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)}
+    expected |= {(phase, OrderEvent.PART_LAST) for phase in (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)}
     later = (OrderEvent.PLACED_AGAIN, OrderEvent.PART_LATER)
     expected |= {(phase, event) for phase in set(Phase) - closed for event in later}
     assert missing == expected

@@ -33,8 +33,8 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
         if number not in taken
         and (supply := state.supplies.get((command.command_id, campaign.campaign_id, number))) is not None
     ]
-    if supplies and (full := _limit_refusal(command, campaign, state, at, len(supplies))) is not None:
-        return _refused(command, now, full)
+    if supplies and (reached := _limit_refusal(command, campaign, state, at, len(supplies))) is not None:
+        return _refused(command, now, reached)
     created = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
     return Verdict(
         command.command_id, "issued" if created else "refused", now, accepted=created, refused=tuple(taken.values()),
@@ -91,14 +91,14 @@ def _limit_refusal(
             message = f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {asked:,} more don't fit."
             numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(asked)}
             return _refusal(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
-    if (full := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
-        issued = full.counted - asked + 1
-        message = f"{name} gives {full.most('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
+    if (reached := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
+        issued = reached.counted - asked + 1
+        message = f"{name} gives {reached.describe('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
         return _refusal(
             command,
             Reason.CAMPAIGN_EXHAUSTED,
             message,
-            **{**full.details("issued"), "issued": str(issued), "asked": str(asked)},
+            **{**reached.details("issued"), "issued": str(issued), "asked": str(asked)},
         )
     return None
 

@@ -147,16 +147,16 @@ def counted_at(applied: AppliedOffer, at: datetime) -> datetime:
     return at if locked is None or locked.counted_at is None else locked.counted_at
 
 
-def drained(
-    applied: Iterable[AppliedOffer], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
+def lock_changes(
+    applied: Iterable[AppliedOffer], order_id: str | None, status_when_empty: Literal["burned", "released"] = "burned"
 ) -> list[LockChange]:
-    """Return changes of the locks that held the applied offers: open with the rest, or `emptied` if nothing is left."""
-    gone: dict[str, tuple[LockState, set[str]]] = {}
+    """Return changes of the locks that held the applied offers: open with the rest, or `status_when_empty` if nothing is left."""
+    used_up: dict[str, tuple[LockState, set[str]]] = {}
     for one in applied:
         lock = one.offer.lock
         if lock is not None:
-            gone.setdefault(lock.lock_reference, (lock, set()))[1].add(one.offer.coupon.coupon_id)
-    return [_without(lock, coupon_ids, order_id, emptied) for lock, coupon_ids in gone.values()]
+            used_up.setdefault(lock.lock_reference, (lock, set()))[1].add(one.offer.coupon.coupon_id)
+    return [_without(lock, coupon_ids, order_id, status_when_empty) for lock, coupon_ids in used_up.values()]
 
 
 def _one(locked: LockedUse) -> LockedUse:
@@ -174,15 +174,15 @@ def _uses(locked: LockedUse, uses: int, discount_minor: int) -> LockedUse:
 
 
 def _without(
-    lock: LockState, coupon_ids: set[str], order_id: str | None, emptied: Literal["burned", "released"]
+    lock: LockState, coupon_ids: set[str], order_id: str | None, status_when_empty: Literal["burned", "released"]
 ) -> LockChange:
-    rest: list[LockedUse] = []
+    remainder: list[LockedUse] = []
     for locked in lock.uses:
         if locked.coupon_id not in coupon_ids:
-            rest.append(locked)
+            remainder.append(locked)
         elif locked.uses > 1:
-            rest.append(_uses(locked, locked.uses - 1, locked.discount_minor - locked.one_use_minor))
+            remainder.append(_uses(locked, locked.uses - 1, locked.discount_minor - locked.one_use_minor))
     return LockChange(
-        lock.lock_reference, "open" if rest else emptied, customer_key=lock.customer_key,
-        order_id=lock.order_id if rest else order_id, expires_at=lock.expires_at, uses=tuple(rest),
+        lock.lock_reference, "open" if remainder else status_when_empty, customer_key=lock.customer_key,
+        order_id=lock.order_id if remainder else order_id, expires_at=lock.expires_at, uses=tuple(remainder),
     )  # fmt: skip

@@ -163,17 +163,17 @@ def _limit_refusal(
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
             return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
-    if (full := coupons_cap_reached(state, campaign, customer_key, at, "customer", given)) is not None:
-        message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
-        return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
+    if (reached := coupons_cap_reached(state, campaign, customer_key, at, "customer", given)) is not None:
+        message = f"This customer already has the {reached.describe('coupon')} that campaign {campaign_id!r} allows."
+        return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **reached.details("issued"))
     if limits.coupons_total is not None:
         total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + given
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
-    if (full := coupons_cap_reached(state, campaign, customer_key, at, "campaign", given)) is not None:
-        message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
-        return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
+    if (reached := coupons_cap_reached(state, campaign, customer_key, at, "campaign", given)) is not None:
+        message = f"Campaign {campaign_id!r} has issued all of its {reached.describe('coupon')}."
+        return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **reached.details("issued"))
     return None
 
 

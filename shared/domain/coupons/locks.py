@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, counted_at, drained, held, released
+from shared.domain.coupons.entries import accepted, counted_at, held, lock_changes, released
 from shared.domain.model.clock import later
 from shared.domain.model.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.model.coupon import code_key
@@ -20,7 +20,7 @@ from shared.domain.model.verdicts import (
 from shared.domain.offers.basket import basket_of
 from shared.domain.offers.limits import RunningTotals, limit_refusal
 from shared.domain.offers.price import AppliedOffer
-from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.offers.work import too_much
@@ -124,7 +124,7 @@ def reference_problem(command: LockCoupons, known: LockState | None, customer_ke
 def _judge(
     command: LockCoupons, request: Request, order: OrderState | None
 ) -> tuple[list[ResolvedOffer], list[RefusedCoupon], int]:
-    found = named_once(command.codes, request.state)
+    found = distinct_coupons(command.codes, request.state)
     offers: list[ResolvedOffer] = []
     refused = too_much(request, found)
     for code, coupon in [] if refused else found:
@@ -171,7 +171,7 @@ def _open(command: LockCoupons, request: Request, applied: list[AppliedOffer], c
         command.command_id, "locked", request.now, accepted=tuple(accepted_coupons), requested_count=count,
         discount_minor=sum(one.discount_minor or 0 for one in applied), currency=currency, order_id=command.order_id,
         lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
-        locks=(*drained(applied, None, "released"), opened),
+        locks=(*lock_changes(applied, None, "released"), opened),
     )  # fmt: skip
 
 

@@ -201,7 +201,7 @@ class Eligibility:
     conditions: tuple[Condition, ...] = ()
 
     @property
-    def asks_segments(self) -> bool:
+    def requires_segments(self) -> bool:
         """Return whether a customer's segments have to be known."""
         return bool(self.segments_any or self.segments_all or self.segments_none)
 
@@ -229,7 +229,7 @@ class Campaign:
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
-    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """cache of values derived from the campaign; not part of its definition"""
 
     @property

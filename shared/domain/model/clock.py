@@ -36,7 +36,7 @@ def is_open(window: Window, moment: datetime) -> bool:
     )
 
 
-def shown_hours(window: Window) -> str:
+def format_hours(window: Window) -> str:
     """Return the hours in words: `mon, tue 09:00-17:00 and sat 10:00-14:00 (Europe/Berlin)`."""
     parts = []
     for hours in window.hours:

@@ -82,6 +82,6 @@ def format_minor(minor: int, currency: str) -> str:
     return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
-def shown(minor: int, currency: str | None) -> str:
+def format_for_message(minor: int, currency: str | None) -> str:
     """Return `minor` for a message: like `format_minor`, but an unknown currency shows minor units and never raises."""
     return format_minor(minor, currency) if currency in _DECIMALS else str(minor)

@@ -7,7 +7,7 @@ from operator import sub
 
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse
-from shared.domain.offers.request import Pick, Target
+from shared.domain.offers.request import Target, UnitGroup
 
 Runs = tuple[tuple[int, int], ...]
 """(units, what is left of each of them in minor units): the units of one line, in order"""
@@ -69,36 +69,36 @@ def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()
 # Units
 
 
-def pick_units(basket: Basket, target: Target) -> tuple[Pick, ...]:
+def pick_units(basket: Basket, target: Target) -> tuple[UnitGroup, ...]:
     """Return the units that an offer by unit takes: the first of the target that have something left.
 
     Of units with the same price those with most left come first. So two coupons for one unit each take two units, and
     the order of the units doesn't depend on whether they are one line or several.
     """
     wanted = target.max_units
-    picks: list[Pick] = []
+    unit_groups: list[UnitGroup] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
-        units = [pick for index in indices for pick in _units_of(basket, index) if pick.room_minor > 0]
-        units.sort(key=lambda pick: -pick.room_minor)
-        for pick in units:
-            if wanted is None or pick.count <= wanted:
-                picks.append(pick)
+        units = [group for index in indices for group in _units_of(basket, index) if group.room_minor > 0]
+        units.sort(key=lambda group: -group.room_minor)
+        for group in units:
+            if wanted is None or group.count <= wanted:
+                unit_groups.append(group)
             elif wanted:
-                picks.append(Pick(pick.index, wanted, pick.left_minor, pick.room_minor))
+                unit_groups.append(UnitGroup(group.index, wanted, group.left_minor, group.room_minor))
             if wanted is not None:
-                wanted -= min(pick.count, wanted)
+                wanted -= min(group.count, wanted)
         if wanted == 0:
             break
-    return tuple(picks)
+    return tuple(unit_groups)
 
 
-def take_units(basket: Basket, picks: Sequence[Pick], parts: Sequence[Runs]) -> None:
-    """Take `parts` off the units of `picks`: for each pick (units, discount of each), as `spread_over_units` returns.
+def take_units(basket: Basket, unit_groups: Sequence[UnitGroup], parts: Sequence[Runs]) -> None:
+    """Take `parts` off the units of `unit_groups`: for each group (units, discount of each), as `spread_over_units` returns.
 
     Sums of the basket as a whole stay as they are.
     """
-    by_line: dict[int, list[tuple[Pick, Runs]]] = {}
-    for one in zip(picks, parts, strict=True):
+    by_line: dict[int, list[tuple[UnitGroup, Runs]]] = {}
+    for one in zip(unit_groups, parts, strict=True):
         by_line.setdefault(one[0].index, []).append(one)
     for index, taken in by_line.items():
         left = _without(_runs_of(basket, index), taken)
@@ -171,21 +171,21 @@ def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> 
     ]
 
 
-def _units_of(basket: Basket, index: int) -> Iterator[Pick]:
+def _units_of(basket: Basket, index: int) -> Iterator[UnitGroup]:
     """Yield the line's units with what may be taken of each: earlier requests used up the units with least left."""
     runs = _runs_of(basket, index)
     if basket.rooms is None or basket.rooms[index] >= basket.amounts[index]:
         for count, left in runs:
-            yield Pick(index, count, left, left)
+            yield UnitGroup(index, count, left, left)
         return
     room = basket.rooms[index]
     for count, left in sorted(runs, key=lambda run: -run[1]):
         whole = min(count, room // left) if left else 0
         if whole:
-            yield Pick(index, whole, left, left)
+            yield UnitGroup(index, whole, left, left)
         room -= whole * left
         if room and whole < count:
-            yield Pick(index, 1, left, room)
+            yield UnitGroup(index, 1, left, room)
             room = 0
 
 
@@ -198,15 +198,15 @@ def _runs_of(basket: Basket, index: int) -> Runs:
     return tuple([run for run in ((quantity - one_more, left), (one_more, left + 1)) if run[0]])
 
 
-def _without(runs: Runs, taken: Sequence[tuple[Pick, Runs]]) -> Runs:
-    """Return the line's units after `taken`: picks with the parts taken off their units."""
+def _without(runs: Runs, taken: Sequence[tuple[UnitGroup, Runs]]) -> Runs:
+    """Return the line's units after `taken`: unit_groups with the parts taken off their units."""
     left: dict[int, int] = {}
     for count, minor in runs:
         left[minor] = left.get(minor, 0) + count
-    for pick, parts in taken:
-        left[pick.left_minor] -= pick.count
+    for group, parts in taken:
+        left[group.left_minor] -= group.count
         for count, part in parts:
-            left[pick.left_minor - part] = left.get(pick.left_minor - part, 0) + count
+            left[group.left_minor - part] = left.get(group.left_minor - part, 0) + count
     return tuple([(count, minor) for minor, count in sorted(left.items()) if count])
 
 

@@ -4,7 +4,7 @@ An `exclusive` coupon is used alone. `combinable` coupons can be combined, but a
 the smallest `max_coupons` among them. Coupons that the order has already count as well.
 
 Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, except those that can't win: coupons are
-added in the order of application, and what each can take off at most (`price.most_off`) bounds what can still be
+added in the order of application, and what each can take off at most (`price.max_discount_of`) bounds what can still be
 added. Beyond that number coupons are added one by one, the greatest first; each is kept if it can be combined with
 those before it and increases the total. The result is never less than the best single coupon.
 
@@ -20,8 +20,8 @@ from typing import Final
 from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
+from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
@@ -56,12 +56,12 @@ def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
     )
 
 
-def adds_something(offer: ResolvedOffer, discount_minor: int) -> bool:
+def has_effect(offer: ResolvedOffer, discount_minor: int) -> bool:
     """Return whether the offer has an effect: a discount, or a benefit other than a discount."""
-    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].gives
+    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].has_effect_without_discount
 
 
-def clash(
+def conflicting_offer(
     offer: ResolvedOffer, others: Iterable[ResolvedOffer | ExistingCoupon], number: int
 ) -> ResolvedOffer | ExistingCoupon | None:
     """Return the first of `others` that can't be combined with `offer`. `number` counts all coupons of the order."""
@@ -112,28 +112,28 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
     if len(stacking) > 1 and (fit < len(stacking) or len(set(groups)) < len(groups)):
         return None
     # A choice without one of them takes off at most what the others take off alone.
-    alone_minor = [most_off(basket, offer) for offer in offers]
+    alone_minor = [max_discount_of(basket, offer) for offer in offers]
     least = min(alone_minor)
-    if sum(alone_minor) - least >= Remainder.of(basket).most_minor:
+    if sum(alone_minor) - least >= Remainder.of(basket).max_discount_minor:
         return None
     spare, taken = least, 0  # `spare`: what all may still lose by applying after one another
     for offer, most in zip(offers, alone_minor, strict=True):
         # As long as nothing is taken off, the price on the untouched order holds.
-        discount, weights, picks = price(basket, offer) if taken else (offer.discount_minor, offer.weights, offer.picks)
+        discount, weights, unit_groups = price(basket, offer) if taken else (offer.discount_minor, offer.weights, offer.unit_groups)
         spare -= most - discount
-        if spare <= 0 or not adds_something(offer, discount):
+        if spare <= 0 or not has_effect(offer, discount):
             return None
         if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
-        choice.applied.append(apply_price(basket, offer, discount, weights, picks))
-        count(request, offer, choice.totals, discount)
+        choice.applied.append(apply_price(basket, offer, discount, weights, unit_groups))
+        add_to_totals(request, offer, choice.totals, discount)
         taken += discount
     choice.basket = basket
     return choice
 
 
 def _rank_alone(offer: ResolvedOffer) -> Rank:
-    given = KINDS[offer.campaign.discount.kind].gives
+    given = KINDS[offer.campaign.discount.kind].has_effect_without_discount
     return (-offer.discount_minor, -int(given), 1, [order_of_application(offer)])
 
 
@@ -144,7 +144,7 @@ def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
     for offer in offers:
         applied = AppliedOffer(offer, None) if basket is None else apply_price(basket, offer, *price(basket, offer))
         choice.applied.append(applied)
-        count(request, offer, choice.totals, applied.discount_minor)
+        add_to_totals(request, offer, choice.totals, applied.discount_minor)
     return choice
 
 
@@ -193,7 +193,7 @@ class _Search:
         line_sets = LineSets()
         self._candidates = [_Candidate(offer, order_of_application(offer), line_sets.number(offer)) for offer in offers]
         # Upper bound of the discount that the coupons from each place on can add.
-        most = [most_off(request.basket, offer) for offer in offers]
+        most = [max_discount_of(request.basket, offer) for offer in offers]
         self._to_come = [sum(most[place:]) for place in range(len(offers) + 1)]
         self._best: _Step | None = None
 
@@ -237,7 +237,7 @@ class _Search:
         if self._best is not None:
             to_come = self._to_come[place]
             if step.rest is not None:
-                to_come = min(to_come, step.rest.most_minor)
+                to_come = min(to_come, step.rest.max_discount_minor)
             if step.total_minor + to_come < self._best.total_minor:
                 return
         if place == len(self._candidates):
@@ -255,17 +255,17 @@ class _Search:
         stacking, number = offer.campaign.stacking, len(step.chosen) + len(request.existing) + 1
         most = min(stacking.max_coupons or step.most or number, step.most or number)
         if number > 1 and (stacking.group in step.groups or most < number):
-            return None  # same result as `clash`, without comparing each pair
+            return None  # same result as `conflicting_offer`, without comparing each pair
         discount = None if rest is None else rest.price(offer, candidate.line_set)
         if limit_refusal(request, offer, step.totals, discount) is not None:
             return None
-        if discount is not None and not adds_something(offer, discount):
+        if discount is not None and not has_effect(offer, discount):
             return None
         totals = step.totals.copy()
-        count(request, offer, totals, discount)
+        add_to_totals(request, offer, totals, discount)
         return _Step(
             (*step.chosen, candidate), step.total_minor + (discount or 0),
-            step.given + (KINDS[offer.campaign.discount.kind].gives),
+            step.given + (KINDS[offer.campaign.discount.kind].has_effect_without_discount),
             None if rest is None or discount is None else rest.after(offer, candidate.line_set, discount),
             totals, step.groups if stacking.group is None else step.groups | {stacking.group},
             min([one for one in (stacking.max_coupons, step.most) if one], default=None),

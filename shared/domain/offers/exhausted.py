@@ -10,7 +10,7 @@ from datetime import datetime
 from shared.domain.model.campaign import Campaign, Cap, Counted
 from shared.domain.model.clock import next_period_start, period_of
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.domain.model.state import Meter, PeriodKey, State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, Verdict
@@ -77,7 +77,7 @@ def _totals(campaign: Campaign, entries: list[LedgerEntry], state: State) -> Ite
     for name, limit, total, added in reached:
         if limit is not None and total - added < limit <= total:
             money = name == "spend_total"
-            text = shown(limit, currency) if money else str(limit)
+            text = format_for_message(limit, currency) if money else str(limit)
             yield ExhaustedCampaign(campaign.campaign_id, name, text, currency if money else None)
 
 
@@ -119,7 +119,7 @@ class FullCap:
     period: str
     again_at: datetime
 
-    def most(self, what: str) -> str:
+    def describe(self, what: str) -> str:
         """Return the cap in words: "1 use a day"."""
         return f"{self.limit} {what}{'' if self.limit == 1 else 's'} a {self.cap.per}"
 
@@ -147,7 +147,7 @@ def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, m
     return (campaign.campaign_id, customer_key, period_of(cap.per, moment, campaign.window.zone))
 
 
-def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
+def full_cap(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
     """Return `cap` as a cap without room at `moment`."""
     zone = campaign.window.zone
     period = period_of(cap.per, moment, zone)
@@ -163,5 +163,5 @@ def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
             continue
         issued = state.period_meters.get(period_key(campaign, cap, customer_key, moment), NO_METER).issued + totals
         if issued >= cap.coupons:
-            return full(campaign, cap, cap.coupons, issued, moment)
+            return full_cap(campaign, cap, cap.coupons, issued, moment)
     return None

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from shared.domain.model.campaign import Cap
-from shared.domain.model.clock import shown_hours
-from shared.domain.model.money import shown
+from shared.domain.model.clock import format_hours
+from shared.domain.model.money import format_for_message
 from shared.domain.model.order import Order
 from shared.domain.model.state import Meter
 from shared.domain.model.value import value
@@ -63,7 +63,7 @@ def describe_end(request: Request, offer: ResolvedOffer, passes: bool) -> Messag
 def describe_hours(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     window = offer.campaign.window
     local = request.at.astimezone(window.zone)
-    hours, at = shown_hours(window), f"{local:%a %H:%M}"
+    hours, at = format_hours(window), f"{local:%a %H:%M}"
     message = f"Coupon {offer.coupon.code!r} can be used {hours}; it is {at} there."
     return message, {"hours": hours, "local_time": local.isoformat()}
 
@@ -138,7 +138,7 @@ def describe_currency(request: Request, offer: ResolvedOffer, passes: bool) -> M
 
 def describe_minimum(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     order, minimum = order_of(request), offer.campaign.eligibility.min_order_minor
-    details = {"minimum": shown(minimum, order.currency), "amount": shown(order.amount_minor, order.currency)}
+    details = {"minimum": format_for_message(minimum, order.currency), "amount": format_for_message(order.amount_minor, order.currency)}
     if order.amount_minor < minimum:
         relation = f"is below the minimum of {details['minimum']} {order.currency}"
     elif passes:
@@ -254,12 +254,12 @@ def _of_budget(request: Request, offer: ResolvedOffer, discount_minor: int | Non
     refused, held_out = budget_room(request, offer, _ALONE, budget, discount_minor)
     meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
     saw = {
-        "budget": shown(budget, currency),
-        "spent": shown(meter.used_minor, currency),
-        "held": shown(meter.held_minor, currency),
+        "budget": format_for_message(budget, currency),
+        "spent": format_for_message(meter.used_minor, currency),
+        "held": format_for_message(meter.held_minor, currency),
     }
     if discount_minor is not None:
-        saw["discount"] = shown(discount_minor, currency)
+        saw["discount"] = format_for_message(discount_minor, currency)
     yield LimitFinding("limits.spend_total", saw, refused, held_out)
 
 

@@ -1,7 +1,7 @@
 """What an offer takes off an order, and how that is spread over its lines.
 
-    discount, weights, picks = price(basket, offer)
-    applied = apply_price(basket, offer, discount, weights, picks)
+    discount, weights, unit_groups = price(basket, offer)
+    applied = apply_price(basket, offer, discount, weights, unit_groups)
 
 All in minor units, exact. Parts sum to the whole and never exceed what is left of a line. The rules: docs/rules.md.
 """
@@ -14,10 +14,10 @@ from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
 from shared.domain.offers.basket import Basket, pick_units, spread, spread_over_units, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
-from shared.domain.offers.request import WHOLE_ORDER, Pick, ResolvedOffer, Target
+from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
 
-Price = tuple[int, Sequence[int], tuple[Pick, ...]]
-"""(discount, weights of the target's lines or picks by which it is spread, units that an offer by unit takes)"""
+Price = tuple[int, Sequence[int], tuple[UnitGroup, ...]]
+"""(discount, weights of the target's lines or unit_groups by which it is spread, units that an offer by unit takes)"""
 
 NOTHING: Final[tuple[int, ...]] = ()
 
@@ -59,7 +59,7 @@ def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_mino
     return min(discount_minor, basket.room_minor, sum(weights)), weights, ()
 
 
-def most_off(basket: Basket | None, offer: ResolvedOffer) -> int:
+def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     """Return the most that the offer can take off, whatever other offers take before it.
 
     That is its price on the untouched order, except where it takes the cheapest units: others may use these up.
@@ -83,7 +83,7 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
     """Apply the offer at its price on the untouched order. Don't use the basket afterwards: it isn't updated."""
     target = offer.target or WHOLE_ORDER
     if target.by_unit or target.lines == NOTHING:
-        return apply_price(basket, offer, offer.discount_minor, offer.weights, offer.picks)
+        return apply_price(basket, offer, offer.discount_minor, offer.weights, offer.unit_groups)
     parts, lines = spread(offer.discount_minor, offer.weights), basket.lines
     if target.lines is not None:
         lines = tuple([lines[index] for index in target.lines])
@@ -95,7 +95,7 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
 
 
 def apply_price(
-    basket: Basket, offer: ResolvedOffer, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]
+    basket: Basket, offer: ResolvedOffer, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
 ) -> AppliedOffer:
     """Apply the offer at a price that `price` returned, and take it off the basket."""
     target = offer.target or WHOLE_ORDER
@@ -107,7 +107,7 @@ def apply_price(
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
     if target.by_unit:
-        return AppliedOffer(offer, discount_minor, take_off_units(basket, discount_minor, weights, picks))
+        return AppliedOffer(offer, discount_minor, take_off_units(basket, discount_minor, weights, unit_groups))
     parts = take_off_lines(basket, target.lines, discount_minor, weights)
     lines = basket.lines if target.lines is None else [basket.lines[index] for index in target.lines]
     return AppliedOffer(
@@ -132,31 +132,31 @@ def take_off_lines(
 
 
 def take_off_units(
-    basket: Basket, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]
+    basket: Basket, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Take a discount off single units, and return the part of each line. Sums of the basket as a whole stay."""
     parts = spread_over_units(
-        discount_minor, [(pick.count, weight) for pick, weight in zip(picks, weights, strict=True)]
+        discount_minor, [(group.count, weight) for group, weight in zip(unit_groups, weights, strict=True)]
     )
-    take_units(basket, picks, parts)
+    take_units(basket, unit_groups, parts)
     shares: dict[int, int] = {}
-    for pick, runs in zip(picks, parts, strict=True):
-        shares[pick.index] = shares.get(pick.index, 0) + sum([count * each for count, each in runs])
+    for group, runs in zip(unit_groups, parts, strict=True):
+        shares[group.index] = shares.get(group.index, 0) + sum([count * each for count, each in runs])
     return tuple([(basket.lines[index].line_id, part) for index, part in sorted(shares.items()) if part])
 
 
 def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
-    """Return the price of an offer by unit. The weights are those of one unit of each pick."""
-    picks = pick_units(basket, target)
-    weights = [pick.room_minor for pick in picks]
+    """Return the price of an offer by unit. The weights are those of one unit of each group."""
+    unit_groups = pick_units(basket, target)
+    weights = [group.room_minor for group in unit_groups]
     if discount.per_unit:
-        each = [min(pick.left_minor, fixed_minor) for pick in picks]
+        each = [min(group.left_minor, fixed_minor) for group in unit_groups]
         weights = [min(one, room) for one, room in zip(each, weights, strict=True)]
-        wanted = sum([pick.count * one for pick, one in zip(picks, each, strict=True)])
+        wanted = sum([group.count * one for group, one in zip(unit_groups, each, strict=True)])
         if discount.max_discount_minor is not None:
             wanted = min(wanted, discount.max_discount_minor)
     else:
-        base = sum([pick.count * pick.left_minor for pick in picks])
+        base = sum([group.count * group.left_minor for group in unit_groups])
         wanted = amount_off(discount, min(base, basket.left_minor), fixed_minor)
-    most = sum([pick.count * weight for pick, weight in zip(picks, weights, strict=True)])
-    return max(min(wanted, most, basket.left_minor, basket.room_minor), 0), weights, picks
+    most = sum([group.count * weight for group, weight in zip(unit_groups, weights, strict=True)])
+    return max(min(wanted, most, basket.left_minor, basket.room_minor), 0), weights, unit_groups

@@ -63,7 +63,7 @@ class Remainder:
         return cls(basket, basket.left_minor, basket.room_minor, basket.shipping_minor)
 
     @property
-    def most_minor(self) -> int:
+    def max_discount_minor(self) -> int:
         """The most that can still be taken off."""
         return min(self.left_minor, self.room_minor) + self.shipping_minor
 
@@ -122,8 +122,8 @@ class Remainder:
         basket = self.settled.copy()
         for offer, discount in self.pending:
             if offer.target is not None and offer.target.by_unit:
-                _, weights, picks = price(basket, offer)
-                take_off_units(basket, discount, weights, picks)
+                _, weights, unit_groups = price(basket, offer)
+                take_off_units(basket, discount, weights, unit_groups)
             else:
                 take_off_lines(basket, (offer.target or WHOLE_ORDER).lines, discount)
         self.settled, self.pending, self.sums = basket, (), {}

@@ -46,7 +46,7 @@ class Request:
     closed_as: str = ""
     replaced: LockState | None = None
     existing: tuple[ExistingCoupon, ...] = ()
-    memo: Values | None = None
+    cache: Values | None = None
 
     @property
     def customer(self) -> Customer | None:
@@ -74,12 +74,12 @@ class Request:
     @property
     def values(self) -> Values:
         """The values that conditions read, built once."""
-        if self.memo is None:
-            self.memo = request_values(self)
-        return self.memo
+        if self.cache is None:
+            self.cache = request_values(self)
+        return self.cache
 
 
-def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
+def distinct_coupons(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
     """Return each different code as it was written first, with its coupon; None where there is none."""
     coupons, ids = state.coupons, state.coupon_ids
     if len(codes) == 1:  # as nearly always
@@ -119,7 +119,7 @@ NO_LINES: Final = Target(())
 
 
 @value
-class Pick:
+class UnitGroup:
     """`count` units of the line at `index`, of each of which `left_minor` is left; `room_minor` of it may be taken."""
 
     index: int
@@ -136,7 +136,7 @@ class ResolvedOffer:
     `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
     `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
     holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `picks` are the price on the
+    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `unit_groups` are the price on the
     untouched order (see `price`); 0 and empty without an order, and where the order has nothing to take it from.
     """
 
@@ -147,7 +147,7 @@ class ResolvedOffer:
     fixed_minor: int | None = 0
     discount_minor: int = 0
     weights: Sequence[int] = ()
-    picks: tuple[Pick, ...] = ()
+    unit_groups: tuple[UnitGroup, ...] = ()
     lock: LockState | None = None
     locked: LockedUse | None = None
     held_by_others: int = 0

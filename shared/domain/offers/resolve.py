@@ -14,7 +14,7 @@ from shared.domain.model.order import Line
 from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import price_of
-from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Pick, Request, ResolvedOffer, Target
+from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Request, ResolvedOffer, Target, UnitGroup
 
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
@@ -40,12 +40,12 @@ def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Cam
 # Lines and units
 
 
-def has_target(campaign: Campaign) -> bool:
+def is_restricted(campaign: Campaign) -> bool:
     """Return whether coupons of `campaign` are good for anything but the whole order. Found once a campaign."""
-    found: bool | None = campaign.memo.get("target")
+    found: bool | None = campaign.cache.get("target")
     if found is None:
         scope, discount = campaign.scope, campaign.discount
-        found = campaign.memo["target"] = (
+        found = campaign.cache["target"] = (
             KINDS[discount.kind].takes_from != "scope" or discount.per_unit or scope.max_units is not None
             or bool(scope.product_ids or scope.variant_ids or scope.collection_ids) or scope.excludes
         )  # fmt: skip
@@ -96,7 +96,7 @@ def amount_in(value: str, currency: str) -> int | None:
 
 def _target_and_price(
     request: Request, campaign: Campaign
-) -> tuple[Target | None, int | None, int, Sequence[int], tuple[Pick, ...]]:
+) -> tuple[Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...]]:
     """Return the target, the amount of a fixed discount, and the price on the untouched order."""
     order, basket, discount = request.order, request.basket, campaign.discount
     if order is None:
@@ -104,7 +104,7 @@ def _target_and_price(
     fixed_minor = discount.amount_minor
     if fixed_minor is None:
         fixed_minor = amount_in(discount.value, order.currency)
-    target = _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER
+    target = _target(campaign, order.lines) if is_restricted(campaign) else WHOLE_ORDER
     if basket is None or target is None or fixed_minor is None:
         return target, fixed_minor, 0, (), ()
     return (target, fixed_minor, *price_of(basket, discount, target, fixed_minor))

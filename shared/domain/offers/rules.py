@@ -18,7 +18,7 @@ from shared.domain.offers import messages
 from shared.domain.offers.conditions import failing_condition
 from shared.domain.offers.messages import Describe, order_of
 from shared.domain.offers.request import Request, ResolvedOffer
-from shared.domain.offers.resolve import eligible_quantity, has_target, resolve, resolve_locked, resolve_recurring
+from shared.domain.offers.resolve import eligible_quantity, is_restricted, resolve, resolve_locked, resolve_recurring
 
 Passes = Callable[[Request, ResolvedOffer], bool]
 
@@ -32,7 +32,7 @@ class Rule:
 
     field: str
     reason: Reason
-    asked: Callable[[Campaign], bool]
+    is_required: Callable[[Campaign], bool]
     passes: Passes
     describe: Describe
     of_order: bool = False
@@ -40,10 +40,10 @@ class Rule:
 
 def rules_of(campaign: Campaign, *, of_order: bool = True) -> tuple[tuple[Passes, Rule], ...]:
     """Return the rules that this campaign requires, with or without those of an order. Found once a campaign."""
-    found: tuple[tuple[Passes, Rule], ...] | None = campaign.memo.get(of_order)
+    found: tuple[tuple[Passes, Rule], ...] | None = campaign.cache.get(of_order)
     if found is None:
-        asked = [rule for rule in RULES if rule.asked(campaign) and (of_order or not rule.of_order)]
-        found = campaign.memo[of_order] = tuple([(rule.passes, rule) for rule in asked])
+        asked = [rule for rule in RULES if rule.is_required(campaign) and (of_order or not rule.of_order)]
+        found = campaign.cache[of_order] = tuple([(rule.passes, rule) for rule in asked])
     return found
 
 
@@ -106,7 +106,7 @@ def _has_validation_code(request: Request, offer: ResolvedOffer) -> bool:
     return request.command.validation_code == offer.campaign.validation_code
 
 
-def _asks_currency(campaign: Campaign) -> bool:
+def _requires_currency(campaign: Campaign) -> bool:
     return campaign.currency is not None or campaign.discount.amount_minor is None
 
 
@@ -116,7 +116,7 @@ def _is_in_currency(request: Request, offer: ResolvedOffer) -> bool:
     return offer.fixed_minor is not None
 
 
-def _asks_minimum(campaign: Campaign) -> bool:
+def _has_minimum(campaign: Campaign) -> bool:
     return bool(campaign.eligibility.min_order_minor or campaign.eligibility.min_order_exclusive)
 
 
@@ -177,18 +177,18 @@ RULES: Final = (
         _has_validation_code, messages.describe_validation_code,
     ),
     Rule(
-        "eligibility.currency", Reason.CURRENCY_MISMATCH, _asks_currency, _is_in_currency,
+        "eligibility.currency", Reason.CURRENCY_MISMATCH, _requires_currency, _is_in_currency,
         messages.describe_currency, True,
     ),
     Rule(
-        "eligibility.min_order_amount", Reason.BELOW_MINIMUM, _asks_minimum, _reaches_minimum,
+        "eligibility.min_order_amount", Reason.BELOW_MINIMUM, _has_minimum, _reaches_minimum,
         messages.describe_minimum, True,
     ),
     Rule(
         "eligibility.min_quantity", Reason.BELOW_MINIMUM, lambda it: it.eligibility.min_quantity > 0,
         _reaches_quantity, messages.describe_quantity, True,
     ),
-    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, has_target, _has_products, messages.describe_products, True),
+    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, is_restricted, _has_products, messages.describe_products, True),
     Rule(
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
         _meets_conditions, messages.describe_conditions, True,
@@ -213,10 +213,10 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     return offer
 
 
-def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: bool) -> ResolvedOffer | RefusedCoupon:
+def judge_locked(request: Request, lock: LockState, locked: LockedUse, is_expired: bool) -> ResolvedOffer | RefusedCoupon:
     """Judge a coupon of a lock that the request names by the rules of the order; the lock promised the others.
 
-    `over`: the lock has expired.
+    `is_expired`: the lock has expired.
     """
     coupon = request.state.coupons.get(locked.coupon_id)
     campaign = request.state.campaigns.get(locked.campaign_id)
@@ -233,7 +233,7 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
         message = f"Lock {lock.lock_reference!r} is for order {lock.order_id!r}, not for {request.order_id!r}."
         return refuse(Reason.ORDER_MISMATCH, message, code, coupon, {"order_id": lock.order_id})
     judged = judge_order(request, resolve_locked(request, coupon, campaign, lock, locked))
-    if over and isinstance(judged, ResolvedOffer):
+    if is_expired and isinstance(judged, ResolvedOffer):
         until = lock.expires_at.isoformat()
         message = f"Lock {lock.lock_reference!r} expired at {until}."
         return refuse(Reason.LOCK_EXPIRED, message, code, coupon, {"expired_at": until})

@@ -11,14 +11,14 @@ from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import (
     Choice,
-    adds_something,
     alone,
     best_combination,
-    clash,
+    conflicting_offer,
+    has_effect,
     order_of_application,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
@@ -57,9 +57,9 @@ def _by_itself(request: Request, offer: ResolvedOffer) -> RefusedCoupon | None:
     known = request.basket is not None
     refusal = limit_refusal(request, offer, _NOTHING, offer.discount_minor if known else None)
     if refusal is None and request.existing:
-        other = clash(offer, request.existing, len(request.existing) + 1)
+        other = conflicting_offer(offer, request.existing, len(request.existing) + 1)
         refusal = None if other is None else not_combinable(offer, other)
-    if refusal is None and known and not adds_something(offer, offer.discount_minor):
+    if refusal is None and known and not has_effect(offer, offer.discount_minor):
         refusal = no_effect(request, offer)
     return refusal
 
@@ -87,8 +87,8 @@ def _lost(request: Request, offer: ResolvedOffer, best: Choice, winners: Sequenc
     refusal = limit_refusal(request, offer, best.totals, discount)
     if refusal is not None:
         return refusal
-    winner = clash(offer, winners, len(winners) + len(request.existing) + 1)
-    if winner is None and discount is not None and not adds_something(offer, discount):
+    winner = conflicting_offer(offer, winners, len(winners) + len(request.existing) + 1)
+    if winner is None and discount is not None and not has_effect(offer, discount):
         return no_effect(request, offer)
     code = _code(winner or winners[0])
     message = f"Coupon {code!r} takes more off, and the two don't go together."
@@ -102,7 +102,7 @@ def _without_order(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     totals = RunningTotals()
     for offer in viable:
         others = [one for one in viable if one is not offer]
-        other = clash(offer, others, len(viable) + len(request.existing))
+        other = conflicting_offer(offer, others, len(viable) + len(request.existing))
         if other is not None:
             refused.append(not_combinable(offer, other, "refused_with"))
             continue
@@ -110,7 +110,7 @@ def _without_order(request: Request, viable: list[ResolvedOffer]) -> Chosen:
         if gone is not None:
             refused.append(gone)
             continue
-        count(request, offer, totals)
+        add_to_totals(request, offer, totals)
         applied.append(AppliedOffer(offer, None))
     return applied, refused
 

@@ -43,14 +43,14 @@ from shared.domain.orders.life_cycle import (
 )
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
-    all_back,
     amount_problem,
     goods_of,
-    is_noted,
-    noted_with,
+    is_fully_returned,
+    is_recorded,
     part_of,
     shares,
     too_many,
+    with_part,
 )
 
 Closing = Literal["cancelled", "returned"]
@@ -81,7 +81,7 @@ def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: da
     effect = effect_of(phase_of(known, hold, now), closing_event(known, how, at))
     if effect == Effect.CLOSE:
         return _close(command, _closing(command.order_id, how, how, at), f"order.{how}", state, now)
-    if effect == Effect.NOTE_TIME and known is not None:
+    if effect == Effect.RECORD_TIME and known is not None:
         before = known.cancelled_at if how == "cancelled" else known.returned_at
         if before is not None and at > before:
             return plain_verdict(command, "recorded", now, _closing(command.order_id, known.status, how, at))
@@ -91,17 +91,17 @@ def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: da
 def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: datetime) -> Verdict:
     """Record the part and give back its share, or close the order if nothing of it is left."""
     known = state.orders.get(command.order_id)
-    noted = () if known is None else known.returns
+    recorded = () if known is None else known.returns
     currency = None if known is None else known.currency
-    returns = noted_with(part, noted)
+    returns = with_part(part, recorded)
     counting = _counting(known, returns)
     event = part_event(known, part.at)
     phase = phase_of(known, state.locks.get(order_hold(command.order_id)), now)
     if known is not None and event == OrderEvent.PART and phase not in _NEVER_LAST:
-        event = OrderEvent.PART_LAST if all_back(counting, goods_of(known)) else event
+        event = OrderEvent.PART_LAST if is_fully_returned(counting, goods_of(known)) else event
     effect = effect_of(phase, event)
     problem = amount_problem(part, currency)
-    if problem is None and (effect == Effect.NOTHING or is_noted(part, noted, currency)):
+    if problem is None and (effect == Effect.NOTHING or is_recorded(part, recorded, currency)):
         return plain_verdict(command, "unchanged", now)
     if problem is None and too_many(returns):
         problem = f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
@@ -114,16 +114,16 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
         return _close(command, change, "order.returned", state, now)
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
-    if effect == Effect.NOTE or known is None:
+    if effect == Effect.RECORD or known is None:
         return plain_verdict(command, "recorded", now, change)
-    goods, before = goods_of(known), _counting(known, noted)
+    goods, before = goods_of(known), _counting(known, recorded)
     entries = shares(
         known.redemptions.values(), state.campaigns, goods, order_id=command.order_id, before=before, after=counting
     )
     return _shares_given(command, state, now, change, entries)
 
 
-_NEVER_LAST = (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)
+_NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
 """Phases in which no part completes the return: the size of the order is unknown, or nothing is left of it."""
 
 

@@ -20,7 +20,7 @@ class Phase(StrEnum):
     __hash__ = str.__hash__  # an enum's own takes a call
 
     UNKNOWN = "unknown"
-    NOTED = "noted"
+    RECORDED = "recorded"
     PLACED = "placed"
     HELD = "held"
     LAPSED = "lapsed"
@@ -31,7 +31,7 @@ class Phase(StrEnum):
 
 PHASES: Final[dict[Phase, str]] = {
     Phase.UNKNOWN: "No event is known.",
-    Phase.NOTED: "It was paid, returned in part, or used coupons, before its placing arrived.",
+    Phase.RECORDED: "It was paid, returned in part, or used coupons, before its placing arrived.",
     Phase.PLACED: "It was placed, and its accepted coupons are redeemed. It may be paid or not.",
     Phase.HELD: "It holds its coupons until it is paid (`COUPONRY_BURN_ON=paid` only).",
     Phase.LAPSED: "It isn't paid, and its hold on the coupons has expired.",
@@ -67,12 +67,12 @@ class Effect(StrEnum):
 
     JUDGE = "judge"
     REFUSE = "refuse"
-    NOTE = "note"
+    RECORD = "record"
     BURN = "burn"
     REFUSE_LATE = "refuse as late"
     CLOSE = "close"
-    NOTE_TIME = "note the time"
-    SHARE = "give back a share"
+    RECORD_TIME = "record the time"
+    SHARE = "restore a share"
     NOTHING = "nothing"
 
 
@@ -88,8 +88,8 @@ class Row:
 
 _CLOSED = (Phase.CANCELLED, Phase.RETURNED, Phase.BOTH)
 _OPEN = (Phase.PLACED, Phase.HELD, Phase.LAPSED)
-_BEFORE = (Phase.UNKNOWN, Phase.NOTED)
-_SEEN = (Phase.NOTED, *_OPEN, *_CLOSED)
+_BEFORE = (Phase.UNKNOWN, Phase.RECORDED)
+_SEEN = (Phase.RECORDED, *_OPEN, *_CLOSED)
 
 
 def _rows(phases: tuple[Phase, ...], event: OrderEvent, effect: Effect, sentence: str) -> list[Row]:
@@ -101,7 +101,7 @@ _SAME = "Coupons that it has are kept, without a second event; codes that it new
 _AGAIN = "Judged again, as an order of its own; redemptions that were not given back are kept."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
 _OLD = "Nothing: it belongs to an earlier placing of the order."
-_NOTED_CLOSED = "Noted: the event that places the order again may still arrive."
+_RECORDED_CLOSED = "Recorded: the event that places the order again may still arrive."
 _TIME = "No other effect; only a placing later than this time places the order again."
 _RESTORE = "Restored, where the campaign's `restore_on` says so."
 _SHARED = "The returned part's share is given back, where `restore_on` names `order.returned`; no use is."
@@ -112,40 +112,40 @@ TABLE: Final[tuple[Row, ...]] = (
     *_rows((*_OPEN,), OrderEvent.PLACED, Effect.JUDGE, _SAME),
     *_rows(_CLOSED, OrderEvent.PLACED, Effect.REFUSE, _REFUSED),
     *_rows(_CLOSED, OrderEvent.PLACED_AGAIN, Effect.JUDGE, _AGAIN),
-    *_rows(_BEFORE, OrderEvent.PAID, Effect.NOTE, "Noted: when it is placed, it redeems at once."),
-    Row(Phase.PLACED, OrderEvent.PAID, Effect.NOTE, "Noted."),
+    *_rows(_BEFORE, OrderEvent.PAID, Effect.RECORD, "Recorded: when it is placed, it redeems at once."),
+    Row(Phase.PLACED, OrderEvent.PAID, Effect.RECORD, "Recorded."),
     Row(Phase.HELD, OrderEvent.PAID, Effect.BURN, "What it holds is redeemed, at the discounts it was held at."),
     Row(
         Phase.LAPSED, OrderEvent.PAID, Effect.REFUSE_LATE,
-        "Noted; what it held and has not redeemed since is refused, `lock_expired`.",
+        "Recorded; what it held and has not redeemed since is refused, `lock_expired`.",
     ),
-    *_rows(_CLOSED, OrderEvent.PAID, Effect.NOTE, _NOTED_CLOSED),
+    *_rows(_CLOSED, OrderEvent.PAID, Effect.RECORD, _RECORDED_CLOSED),
     *_rows(_SEEN, OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Noted: a placing not later than that is refused."),
+    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: a placing not later than that is refused."),
     Row(Phase.PLACED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
-    Row(Phase.CANCELLED, OrderEvent.CANCELLED, Effect.NOTE_TIME, _TIME),
+    Row(Phase.CANCELLED, OrderEvent.CANCELLED, Effect.RECORD_TIME, _TIME),
     Row(Phase.RETURNED, OrderEvent.CANCELLED, Effect.CLOSE, "What only a cancellation restores is restored."),
-    Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.NOTE_TIME, _TIME),
+    Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.RECORD_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Noted: a placing not later than that is refused."),
+    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Recorded: a placing not later than that is refused."),
     Row(Phase.PLACED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.RETURNED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.CANCELLED, OrderEvent.RETURNED, Effect.CLOSE, "What only a return restores is restored."),
-    Row(Phase.RETURNED, OrderEvent.RETURNED, Effect.NOTE_TIME, _TIME),
-    Row(Phase.BOTH, OrderEvent.RETURNED, Effect.NOTE_TIME, _TIME),
+    Row(Phase.RETURNED, OrderEvent.RETURNED, Effect.RECORD_TIME, _TIME),
+    Row(Phase.BOTH, OrderEvent.RETURNED, Effect.RECORD_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.RETURNED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.PART, Effect.NOTE, "Noted: its share is given back right after it redeems."),
+    *_rows(_BEFORE, OrderEvent.PART, Effect.RECORD, "Recorded: its share is given back right after it redeems."),
     Row(Phase.PLACED, OrderEvent.PART, Effect.SHARE, _SHARED),
-    Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Noted: its share is given back right after the payment redeems."),
+    Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Recorded: its share is given back right after the payment redeems."),
     Row(Phase.LAPSED, OrderEvent.PART, Effect.SHARE, _SHARED),
     Row(Phase.CANCELLED, OrderEvent.PART, Effect.SHARE, "The share of what the cancellation did not restore."),
     *_rows((Phase.RETURNED, Phase.BOTH), OrderEvent.PART, Effect.NOTHING, "Nothing: all of it is returned already."),
     *_rows((*_OPEN, Phase.CANCELLED), OrderEvent.PART_LAST, Effect.CLOSE, _ALL_BACK),
     *_rows(_SEEN, OrderEvent.PART_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_CLOSED, OrderEvent.PART_LATER, Effect.NOTE, _NOTED_CLOSED),
+    *_rows(_CLOSED, OrderEvent.PART_LATER, Effect.RECORD, _RECORDED_CLOSED),
 )  # fmt: skip
 
 _EFFECTS: Final[dict[tuple[Phase, OrderEvent], Effect]] = {(row.phase, row.event): row.effect for row in TABLE}
@@ -169,7 +169,7 @@ def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) ->
             return Phase.LAPSED
     if known is None:
         return Phase.UNKNOWN
-    return Phase.NOTED if known.currency is None else Phase.PLACED
+    return Phase.RECORDED if known.currency is None else Phase.PLACED
 
 
 def placing_event(known: OrderState | None, placing: datetime) -> OrderEvent:

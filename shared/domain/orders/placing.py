@@ -29,7 +29,7 @@ from shared.domain.model.state import (
 )
 from shared.domain.model.verdicts import OrderChange, RefusedCoupon, new_order_change
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge, judge_locked, judge_recurring
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import (
@@ -43,7 +43,7 @@ from shared.domain.orders.life_cycle import (
     phase_of,
     placing_event,
 )
-from shared.domain.orders.returns import Goods, all_back
+from shared.domain.orders.returns import Goods, is_fully_returned
 
 
 def lines_of(lines: Iterable[Line]) -> OrderLines:
@@ -133,7 +133,7 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     hold = state.locks.get(order_hold(order.order_id))
     if before is None and hold is None:
         return Placing(_request(command, state, now, None, None), _FIRST_PLACING)
-    known = before if before is None or not before.returns else _all_back_before(command, before, now)
+    known = before if before is None or not before.returns else _fully_returned_before(command, before, now)
     event = placing_event(known, order.placed_at or command.at or now)
     effect = effect_of(phase_of(known, hold, now), event)
     if hold is not None and not is_holding(hold, now):
@@ -147,14 +147,14 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     )  # fmt: skip
 
 
-def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
+def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
     """Return the order as it is when placed: returned, if all of its parts were returned before the placing arrived."""
     order = command.order
     placed_again = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_AGAIN
     if known.currency is not None and not placed_again:
         return known
     parts = parts_for(command, known, now, placed_again=placed_again)
-    if not all_back(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
+    if not is_fully_returned(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 
@@ -189,7 +189,7 @@ def _request(
 def judge_named(command: RedeemCoupons, placing: Placing) -> Judged:
     """Judge the coupons that the request names. All of them are refused if that would take too much work."""
     request, known, hold = placing.request, placing.known, placing.hold
-    found = named_once(command.codes, request.state)
+    found = distinct_coupons(command.codes, request.state)
     if known is not None or hold is not None:
         found = [one for one in found if one[1] is None or not has_coupon(one[1].coupon_id, known, hold)]
     if command.lock_reference is None:
@@ -243,14 +243,14 @@ def _judge_lock(
             return offers, refused
         message = f"What lock {reference!r} held has been redeemed already."
         return offers, [*refused, RefusedCoupon(Reason.ALREADY_REDEEMED, message)]
-    over = not is_holding(lock, request.now)
-    if over and not lock.uses:
+    is_expired = not is_holding(lock, request.now)
+    if is_expired and not lock.uses:
         message = f"Lock {reference!r} expired at {lock.expires_at.isoformat()}."
         return offers, [*refused, RefusedCoupon(Reason.LOCK_EXPIRED, message)]
     for locked in lock.uses:
         if has_coupon(locked.coupon_id, placing.known, placing.hold):
             continue
-        judged = judge_locked(request, lock, locked, over)
+        judged = judge_locked(request, lock, locked, is_expired)
         # A coupon named by its code as well is still one coupon; the judgement by the lock replaces the other.
         offers = [one for one in offers if one.coupon.coupon_id != locked.coupon_id]
         refused = [one for one in refused if one.coupon_id != locked.coupon_id]

@@ -11,8 +11,8 @@ from shared.domain.coupons.entries import (
     accepted,
     burned,
     counted_at,
-    drained,
     held,
+    lock_changes,
     released,
     subscription_of,
     taken_into_lock,
@@ -140,7 +140,7 @@ def _burn(
         command.command_id, "redeemed", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=command.named or len(applied) + len(refused), discount_minor=total, currency=order.currency,
         order_id=order.order_id, redemption_id=redemption, lock_reference=command.lock_reference,
-        customer_key=customer_key, entries=entries, locks=tuple(drained(applied, order.order_id)) if locked else (),
+        customer_key=customer_key, entries=entries, locks=tuple(lock_changes(applied, order.order_id)) if locked else (),
         orders=() if change is None else (change,),
     )  # fmt: skip
 
@@ -174,7 +174,7 @@ def _hold(
         entries += held(one, customer_key, order.order_id, reference, locked)
         accepted_coupons.append(accepted(one))
         total += discount
-    noted = OrderChange(
+    order_change = OrderChange(
         order.order_id, "placed" if change is None else change.status,
         placed_at=None if change is None else change.placed_at,
         customer=command.customer, customer_key=customer_key, currency=order.currency if command.priced else None,
@@ -188,7 +188,7 @@ def _hold(
         command.command_id, "held", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=len(applied) + len(refused), discount_minor=total, currency=order.currency,
         order_id=order.order_id, lock_reference=reference, expires_at=expires_at, customer_key=customer_key,
-        entries=tuple(entries), locks=(*drained(applied, order.order_id), hold), orders=(noted,),
+        entries=tuple(entries), locks=(*lock_changes(applied, order.order_id), hold), orders=(order_change,),
     )  # fmt: skip
 
 

@@ -65,15 +65,15 @@ def amount_problem(part: PartReturn, currency: str | None) -> str | None:
     return None
 
 
-def is_noted(part: PartReturn, noted: Sequence[PartReturn], currency: str | None) -> bool:
+def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str | None) -> bool:
     """Return whether the same return was recorded before, under any event id."""
     key = _key(part, currency)
-    return any(_key(one, currency) == key for one in noted)
+    return any(_key(one, currency) == key for one in recorded)
 
 
-def noted_with(part: PartReturn, noted: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
-    """Return `noted` plus `part`, in an order that doesn't depend on their arrival."""
-    return tuple(sorted([*noted, part], key=lambda one: (one.at, one.lines, one.amount or "")))
+def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
+    """Return `recorded` plus `part`, in an order that doesn't depend on their arrival."""
+    return tuple(sorted([*recorded, part], key=lambda one: (one.at, one.lines, one.amount or "")))
 
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
@@ -84,7 +84,7 @@ def too_many(parts: Sequence[PartReturn]) -> bool:
 def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
     """Sum `parts`. Lines that the order doesn't have, and invalid amounts, are ignored."""
     ordered = _quantities(goods.lines)
-    back = ReturnedSoFar()
+    returned = ReturnedSoFar()
     seen: set[object] = set()
     for part in parts:
         key = _key(part, goods.currency)
@@ -93,25 +93,25 @@ def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
         seen.add(key)
         for line_id, units in part.lines:
             if (most := ordered.get(line_id, 0)) > 0:
-                back.units[line_id] = min(back.units.get(line_id, 0) + max(units, 0), most)
-        back.amount_minor += _amount_minor(part, goods.currency) or 0
-    return back
+                returned.units[line_id] = min(returned.units.get(line_id, 0) + max(units, 0), most)
+        returned.amount_minor += _amount_minor(part, goods.currency) or 0
+    return returned
 
 
-def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
+def is_fully_returned(parts: Iterable[PartReturn], goods: Goods) -> bool:
     """Return whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
-    back = returned_so_far(parts, goods)
+    returned = returned_so_far(parts, goods)
     ordered = {line_id: units for line_id, units in _quantities(goods.lines).items() if units > 0}
-    if ordered and back.units == ordered:
+    if ordered and returned.units == ordered:
         return True
-    if back.amount_minor <= 0:
+    if returned.amount_minor <= 0:
         return False
-    left, worth = dict(back.units), 0
+    left, worth = dict(returned.units), 0
     for line_id, quantity, unit_minor in goods.lines:
         units = min(left.get(line_id, 0), max(quantity, 0))
         left[line_id] = left.get(line_id, 0) - units
         worth += units * unit_minor
-    return back.amount_minor + worth >= goods.amount_minor
+    return returned.amount_minor + worth >= goods.amount_minor
 
 
 def shares(
@@ -127,13 +127,13 @@ def shares(
 
     Sorted by coupon id, so that the result is deterministic. Never gives back more than the remaining discount.
     """
-    backs = returned_so_far(before, goods), returned_so_far(after, goods)
+    returned_sums = returned_so_far(before, goods), returned_so_far(after, goods)
     entries: list[LedgerEntry] = []
     for one in sorted(redemptions, key=lambda one: one.coupon_id):
         campaign = campaigns.get(one.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
-        (total_before, lines_before), (total, lines) = [_share(one, back, goods) for back in backs]
+        (total_before, lines_before), (total, lines) = [_share(one, returned, goods) for back in returned_sums]
         minor = min(total - total_before, one.discount_minor)
         if minor > 0:
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
@@ -157,7 +157,7 @@ def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     )  # fmt: skip
 
 
-def _share(redemption: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
+def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
     """Return the share of the discount for everything returned, in total and by line id, both rounded half-up."""
     ordered = _quantities(goods.lines)
     by_line: dict[str, int] = {}
@@ -170,12 +170,12 @@ def _share(redemption: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> t
     lines = {
         line_id: _half_up(minor * units, ordered[line_id])
         for line_id, minor in by_line.items()
-        if (units := back.units.get(line_id, 0))
+        if (units := returned.units.get(line_id, 0))
     }
     most = redemption.burned_minor - shipping_minor
     total = sum(lines.values())
-    if back.amount_minor and goods.amount_minor > 0:
-        total += _half_up(most * min(back.amount_minor, goods.amount_minor), goods.amount_minor)
+    if returned.amount_minor and goods.amount_minor > 0:
+        total += _half_up(most * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
     return min(total, most), lines
 
 
