@@ -27,7 +27,7 @@ from shared.domain.offers.work import too_much
 from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
 from shared.domain.tenancy import state_for_caller
 
-_BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
+_WITH_TIME = frozenset(("window.starts_at", "window.ends_at"))
 _OF_CUSTOMER = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
 
 Outcome = Literal["holds", "refused", "not asked", "not judged", "needs an order"]
@@ -91,7 +91,7 @@ def _for_order(
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
-        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so no rule is judged again.")
+        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so its rules aren't checked again.")
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
@@ -114,8 +114,8 @@ def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coup
 
 def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     coupon, campaign = offer.coupon, offer.campaign
-    if over := too_much(request, [(offer.code, coupon)]):
-        yield _refused("request", over[0])
+    if too_large := too_much(request, [(offer.code, coupon)]):
+        yield _refused("request", too_large[0])
         return
     yield _holds("code", f"The coupon is of campaign {campaign.campaign_id!r}.")
     if coupon.status == "voided":
@@ -143,9 +143,8 @@ def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
 def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
     campaign = offer.campaign
     if rule.field == "status" and campaign.status == "active":
-        return _holds(
-            "status", *rule.describe(request, offer, True)
-        )  # judging uses this rule only for campaigns that aren't active
+        # Judging uses this rule only for campaigns that aren't active.
+        return _holds("status", *rule.describe(request, offer, True))
     if not rule.is_required(campaign):
         return Finding(rule.field, "not asked")
     if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
@@ -154,7 +153,7 @@ def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
         return Finding(rule.field, "not judged", None, why_not)
     passes = rule.passes(request, offer)
     message, details = rule.describe(request, offer, passes)
-    if rule.field in _BY_THE_CLOCK:
+    if rule.field in _WITH_TIME:
         details = details | {"at": request.at.isoformat(timespec="seconds")}
     if passes:
         return _holds(rule.field, message, details)
@@ -181,7 +180,7 @@ def _of_existing(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     if other is not None:
         yield _refused("stacking", not_combinable(offer, other))
     elif request.existing:
-        existing = ", ".join(one.code for one in request.existing)
+        existing = ", ".join(coupon.code for coupon in request.existing)
         yield _holds("stacking", "It can be combined with the coupons that the order has.", {"beside": existing})
     elif request.order_id is None:
         yield Finding("stacking", "needs an order")

@@ -19,8 +19,8 @@ README = Path(__file__).parents[2] / "services" / "redeemer" / "README.md"
 
 def as_markdown() -> str:
     """Render the table as in the README."""
-    phases = ["| it is | when |", "|---|---|", *[f"| {phase} | {meant} |" for phase, meant in PHASES.items()]]
-    rows = ["| it is | and is | so | that is |", "|---|---|---|---|"]
+    phases = ["| order | meaning |", "|---|---|", *[f"| {phase} | {meaning} |" for phase, meaning in PHASES.items()]]
+    rows = ["| order | event | effect | explanation |", "|---|---|---|---|"]
     by_phase = sorted(TABLE, key=lambda row: list(Phase).index(row.phase))
     rows += [f"| {row.phase} | {row.event} | {row.effect} | {row.sentence} |" for row in by_phase]
     return "\n".join([*phases, "", *rows])

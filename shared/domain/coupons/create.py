@@ -81,24 +81,27 @@ def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
 
 
 def _limit_refusal(
-    command: CreateCoupons, campaign: Campaign, state: State, at: datetime, asked: int
+    command: CreateCoupons, campaign: Campaign, state: State, at: datetime, requested: int
 ) -> RefusedCoupon | None:
-    """Return the refusal of the first limit without room for all `asked` coupons, or None."""
+    """Return the refusal of the first limit without room for all `requested` coupons, or None."""
     limits, name = campaign.limits, f"Campaign {campaign.campaign_id!r}"
     if limits.coupons_total is not None:
         issued = state.meters.get((campaign.campaign_id, None), Meter()).issued
-        if issued + asked > limits.coupons_total:
-            message = f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {asked:,} more don't fit."
-            numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(asked)}
+        if issued + requested > limits.coupons_total:
+            message = (
+                f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {requested:,} more don't fit."
+            )
+            numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(requested)}
             return _refusal(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
-    if (reached := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
-        issued = reached.counted - asked + 1
-        message = f"{name} gives {reached.describe('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
+    if (reached := coupons_cap_reached(state, campaign, None, at, "campaign", requested - 1)) is not None:
+        issued = reached.counted - requested + 1
+        message = f"{name} gives {reached.describe('coupon')} and has issued {issued:,} of them; "
+        message += f"{requested:,} more don't fit."
         return _refusal(
             command,
             Reason.CAMPAIGN_EXHAUSTED,
             message,
-            **{**reached.details("issued"), "issued": str(issued), "asked": str(asked)},
+            **{**reached.details("issued"), "issued": str(issued), "asked": str(requested)},
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Times by a campaign's clock: opening hours, days, weeks and months, and additions that stay within the calendar."""
+"""Times in a campaign's time zone: opening hours, days, weeks, months, and additions that stay within the calendar."""
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final

@@ -1,4 +1,4 @@
-"""The values that conditions of campaigns read, and which condition fails. The variables: docs/rules.md."""
+"""Build the values that conditions of campaigns read, and find the condition that fails. Variables: docs/rules.md."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ def offer_values(request: "Request", coupon: Coupon, campaign: Campaign) -> Valu
 
 
 def failing_condition(request: "Request", coupon: Coupon, campaign: Campaign) -> Condition | None:
-    """Return the campaign's first condition that is not true; None where all are."""
+    """Return the campaign's first condition that is not true; None if all are."""
     own: Values | None = None
     for condition in campaign.eligibility.conditions:
         if condition.of_request:
@@ -81,7 +81,7 @@ def failing_condition(request: "Request", coupon: Coupon, campaign: Campaign) ->
 
 
 def _is_true_for_all(request: "Request", condition: Condition) -> bool:
-    """Evaluate a condition that reads nothing of the coupon: once a request, however many campaigns have it."""
+    """Evaluate a condition that reads nothing of the coupon: once per request, however many campaigns have it."""
     known = request.values.cache
     is_true: bool | None = known.get(condition.expression)
     if is_true is None:

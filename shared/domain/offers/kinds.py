@@ -1,4 +1,4 @@
-"""The discount kinds, one row each: what a kind takes its discount from, how much, and what it has_effect_without_discount in addition.
+"""The discount kinds, one row each: what a kind takes its discount from, how much, and its benefit in addition.
 
 To add a kind, add its row here and one in `schemas/discount_kinds.py`: see docs/extending.md.
 """
@@ -19,10 +19,10 @@ class Kind:
     """One discount kind.
 
     `takes_from`: the lines that the campaign's scope allows, the units of the campaign's product, the shipping, or
-    nothing. `has_effect_without_discount`: the coupon has an effect even where it takes nothing off. `in_currency`: the discount's value is
-    an amount of the campaign's currency. `benefit` builds what events show in addition to the discount, from the
-    discount and the part taken off the shipping. `no_effect` replaces the usual text of the refusal `no_effect`; the
-    argument says whether the order has shipping.
+    nothing. `has_effect_without_discount`: the coupon has an effect even if it has no discount. `in_currency`: the
+    discount's value is an amount of the campaign's currency. `benefit` builds what events show in addition to the
+    discount, from the discount and the part taken off the shipping. `no_effect` replaces the usual text of the refusal
+    `no_effect`; the argument says whether the order has shipping.
     """
 
     takes_from: Literal["scope", "product", "shipping", "nothing"]

@@ -18,7 +18,7 @@ from shared.domain.offers.exhausted import NO_METER, full_cap, period_key
 from shared.domain.offers.request import Request, ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
-"""(refusal if the limit is used up, True if only uses held by others are in the way)"""
+"""(refusal if the limit is used up, True if only uses held by others prevent it)"""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,9 @@ def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals)
     return refused, held_out
 
 
-def add_to_totals(request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None) -> None:
+def add_to_totals(
+    request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
+) -> None:
     """Count this offer in `totals`."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
@@ -112,7 +114,7 @@ def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
 
 
 def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
-    """Return the refusal if only uses held by other checkouts are in the way, or None."""
+    """Return the refusal if only uses held by other checkouts prevent the use, or None."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"
@@ -235,7 +237,7 @@ def budget_room(
             "held": format_for_message(meter.held_minor, currency),
         }
         if discount_minor is None:
-            message = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
+            message = f"Campaign {campaign_id!r} has spent all of its budget of {details['budget']} {currency}."
         else:
             details["discount"] = format_for_message(discount_minor, currency)
             message = (

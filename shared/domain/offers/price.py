@@ -1,9 +1,9 @@
-"""What an offer takes off an order, and how that is spread over its lines.
+"""Compute the discount of an offer on an order, and spread it over the lines.
 
     discount, weights, unit_groups = price(basket, offer)
     applied = apply_price(basket, offer, discount, weights, unit_groups)
 
-All in minor units, exact. Parts sum to the whole and never exceed what is left of a line. The rules: docs/rules.md.
+All in minor units, exact. The parts sum to the whole and never exceed what is left of a line. The rules: docs/rules.md.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from shared.domain.offers.kinds import KINDS, amount_off
 from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
 
 Price = tuple[int, Sequence[int], tuple[UnitGroup, ...]]
-"""(discount, weights of the target's lines or unit_groups by which it is spread, units that an offer by unit takes)"""
+"""(discount, weights of the lines or units by which it is spread, units that an offer by unit takes)"""
 
 NOTHING: Final[tuple[int, ...]] = ()
 
 
 @value
 class AppliedOffer:
-    """An offer that is used, with what it takes off in minor units (None where no order is known).
+    """An offer that is used, with what it takes off in minor units (None if no order is known).
 
     `shares` are its parts: (id of the line, or SHIPPING, part), in the order of the lines.
     """
@@ -62,14 +62,14 @@ def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_mino
 def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     """Return the most that the offer can take off, whatever other offers take before it.
 
-    That is its price on the untouched order, except where it takes the cheapest units: others may use these up.
+    That is its price on the untouched order, except if it takes the cheapest units: others may use these up.
     """
     target = offer.target
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
-    dearest_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
+    most_expensive_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
     discount = offer.campaign.discount
-    return max(offer.discount_minor, _price_units(basket, discount, dearest_first, offer.fixed_minor or 0)[0])
+    return max(offer.discount_minor, _price_units(basket, discount, most_expensive_first, offer.fixed_minor or 0)[0])
 
 
 def price_of_shipping(discount: DiscountOffer, shipping_minor: int) -> int:
@@ -95,7 +95,11 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
 
 
 def apply_price(
-    basket: Basket, offer: ResolvedOffer, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
+    basket: Basket,
+    offer: ResolvedOffer,
+    discount_minor: int,
+    weights: Sequence[int],
+    unit_groups: tuple[UnitGroup, ...],
 ) -> AppliedOffer:
     """Apply the offer at a price that `price` returned, and take it off the basket."""
     target = offer.target or WHOLE_ORDER
@@ -158,5 +162,5 @@ def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_
     else:
         base = sum([group.count * group.left_minor for group in unit_groups])
         wanted = amount_off(discount, min(base, basket.left_minor), fixed_minor)
-    most = sum([group.count * weight for group, weight in zip(unit_groups, weights, strict=True)])
-    return max(min(wanted, most, basket.left_minor, basket.room_minor), 0), weights, unit_groups
+    max_discount = sum([group.count * weight for group, weight in zip(unit_groups, weights, strict=True)])
+    return max(min(wanted, max_discount, basket.left_minor, basket.room_minor), 0), weights, unit_groups

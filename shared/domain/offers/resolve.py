@@ -41,7 +41,7 @@ def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Cam
 
 
 def is_restricted(campaign: Campaign) -> bool:
-    """Return whether coupons of `campaign` are good for anything but the whole order. Found once a campaign."""
+    """Return whether coupons of `campaign` apply to anything but the whole order. Computed once per campaign."""
     found: bool | None = campaign.cache.get("target")
     if found is None:
         scope, discount = campaign.scope, campaign.discount
@@ -53,7 +53,7 @@ def is_restricted(campaign: Campaign) -> bool:
 
 
 def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | None:
-    """Return the indices of the lines in `scope`; None where the scope is the whole order."""
+    """Return the indices of the lines in `scope`; None if the scope is the whole order."""
     products, variants, collections = scope.product_ids, scope.variant_ids, scope.collection_ids
     wanted = products or variants or collections
     if not wanted and not scope.excludes:
@@ -87,7 +87,7 @@ def eligible_quantity(scope: Scope, lines: tuple[Line, ...]) -> int:
 
 @lru_cache(maxsize=4096)
 def amount_in(value: str, currency: str) -> int | None:
-    """Return an amount in minor units of `currency`; None where the currency has too few decimals for it."""
+    """Return an amount in minor units of `currency`; None if the currency has too few decimals for it."""
     try:
         return parse_minor(value, currency)
     except MoneyError:
@@ -111,7 +111,7 @@ def _target_and_price(
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
-    """Return the target of a campaign that has one; None where the order has nothing that it is good for."""
+    """Return the target of a restricted campaign; None if no line of the order is eligible."""
     scope, discount = campaign.scope, campaign.discount
     indices = eligible_lines(scope, lines)
     if indices is not None and not indices:
@@ -142,9 +142,9 @@ def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first:
 
 
 def _own_hold(request: Request, coupon: Coupon) -> tuple[LockState | None, LockedUse | None, int]:
-    """Return the own hold that pays for this use, where there is one, and how many uses others hold.
+    """Return the own hold that pays for this use, if there is one, and how many uses others hold.
 
-    A hold is the request's own where it is bound to this order, or to this customer and no order. Of several, the one
+    A hold is the request's own if it is bound to this order, or to this customer and no order. Of several, the one
     bound to the order comes first, then the lowest reference, so the choice doesn't depend on the order of loading.
     """
     others = coupon.held

@@ -1,4 +1,4 @@
-"""The rules that a campaign may set, except limits: one row a rule, in the order of `Reason`. Judge a coupon by them.
+"""The rules that a campaign may set, except limits: one row per rule, in the order of `Reason`. Judge a coupon by them.
 
 A row says which campaigns require the rule, whether an offer passes it, and what it reports. `judge` stops at the first
 rule that fails; `explain` reports all of them. To add a rule: docs/extending.md.
@@ -25,9 +25,10 @@ Passes = Callable[[Request, ResolvedOffer], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `of_order`: it needs an order, and is judged again when a lock is burned; a lock promises the others.
+    """One rule. `of_order`: it needs an order, and is checked again when a lock is burned. The other rules were checked
+    when the lock was created.
 
-    `passes` only tests: it changes nothing.
+    `passes` changes nothing.
     """
 
     field: str
@@ -39,11 +40,11 @@ class Rule:
 
 
 def rules_of(campaign: Campaign, *, of_order: bool = True) -> tuple[tuple[Passes, Rule], ...]:
-    """Return the rules that this campaign requires, with or without those of an order. Found once a campaign."""
+    """Return the rules that this campaign requires, with or without those of an order. Computed once per campaign."""
     found: tuple[tuple[Passes, Rule], ...] | None = campaign.cache.get(of_order)
     if found is None:
-        asked = [rule for rule in RULES if rule.is_required(campaign) and (of_order or not rule.of_order)]
-        found = campaign.cache[of_order] = tuple([(rule.passes, rule) for rule in asked])
+        required = [rule for rule in RULES if rule.is_required(campaign) and (of_order or not rule.of_order)]
+        found = campaign.cache[of_order] = tuple([(rule.passes, rule) for rule in required])
     return found
 
 
@@ -121,8 +122,9 @@ def _has_minimum(campaign: Campaign) -> bool:
 
 
 def _reaches_minimum(request: Request, offer: ResolvedOffer) -> bool:
-    asked, amount = offer.campaign.eligibility, order_of(request).amount_minor
-    return amount > asked.min_order_minor or (amount == asked.min_order_minor and not asked.min_order_exclusive)
+    required, amount = offer.campaign.eligibility, order_of(request).amount_minor
+    minimum = required.min_order_minor
+    return amount > minimum or (amount == minimum and not required.min_order_exclusive)
 
 
 def _reaches_quantity(request: Request, offer: ResolvedOffer) -> bool:
@@ -213,8 +215,10 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     return offer
 
 
-def judge_locked(request: Request, lock: LockState, locked: LockedUse, is_expired: bool) -> ResolvedOffer | RefusedCoupon:
-    """Judge a coupon of a lock that the request names by the rules of the order; the lock promised the others.
+def judge_locked(
+    request: Request, lock: LockState, locked: LockedUse, is_expired: bool
+) -> ResolvedOffer | RefusedCoupon:
+    """Judge a coupon of a lock that the request names by the rules of the order. The others were checked for the lock.
 
     `is_expired`: the lock has expired.
     """
@@ -251,7 +255,7 @@ def judge_order(request: Request, offer: ResolvedOffer) -> ResolvedOffer | Refus
 def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer | RefusedCoupon:
     """Judge a coupon that continues with the order's subscription by what depends on the order.
 
-    Its first use promised the other rules, as a lock does: who may use it, when, and how often.
+    The other rules were checked for its first use, as for a lock: who may use it, when, and how often.
     """
     if coupon.status == "voided":
         return _voided(code, coupon)

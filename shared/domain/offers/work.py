@@ -61,11 +61,11 @@ def work_of(command: Command, state: State, now: datetime) -> int:
     match command:
         case RedeemCoupons():
             order = command.order if command.priced else None
-            request = Request(command, state, now, now, None, order, command.order.order_id)
+            request = Request(command, state, now, now, None, order=order, order_id=command.order.order_id)
             found = distinct_coupons(command.codes, state)
             return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
         case LockCoupons():
-            request = Request(command, state, now, now, None, command.order, command.order_id)
+            request = Request(command, state, now, now, None, order=command.order, order_id=command.order_id)
             return min(estimate(request, distinct_coupons(command.codes, state)), MAX_WORK)
         case _:
             known = None if command.named_order is None else state.orders.get(command.named_order)

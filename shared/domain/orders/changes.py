@@ -1,7 +1,7 @@
 """Changes of an order after it was placed: cancelled, returned as a whole, or returned in part.
 
 A cancellation or a whole return restores every use of campaigns that restore on it, and releases everything that is
-held for the order. A return in part gives back a share of the discount (see `returns`). The table in `life_cycle` says
+held for the order. A return in part restores a share of the discount (see `returns`). The table in `life_cycle` says
 which event has which effect in which phase.
 """
 
@@ -62,7 +62,7 @@ def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
 
 
 def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
-    """Close the order on a whole return; give back a share of the discount on a return in part."""
+    """Close the order on a whole return; restore a share of the discount on a return in part."""
     if command.whole:
         return _end(command, "returned", state, now)
     part = part_of(command, now)
@@ -72,8 +72,8 @@ def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
 def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: datetime) -> Verdict:
     """Close the order, unless it is already closed this way or was placed again after the time of this event.
 
-    A later time of the same closing is recorded, because only a placing after the last closing places the order again.
-    An order that was closed the other way is closed once more: what only this cause restores is restored now.
+    A later time of the same event is recorded, because the order can be placed again only after it. An order that was
+    closed the other way is closed once more: what only this event restores is restored now.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
@@ -89,7 +89,7 @@ def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: da
 
 
 def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: datetime) -> Verdict:
-    """Record the part and give back its share, or close the order if nothing of it is left."""
+    """Record the part and restore its share, or close the order if nothing of it is left."""
     known = state.orders.get(command.order_id)
     recorded = () if known is None else known.returns
     currency = None if known is None else known.currency
@@ -104,13 +104,16 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     if problem is None and (effect == Effect.NOTHING or is_recorded(part, recorded, currency)):
         return plain_verdict(command, "unchanged", now)
     if problem is None and too_many(returns):
-        problem = f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
+        problem = (
+            f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can be returned in parts; "
+            "return the order as a whole."
+        )
     if problem is not None:
         refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
         # No event is published, because no redemption was refused.
         return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
     if effect == Effect.CLOSE:
-        at = max(one.at for one in counting)
+        at = max(part.at for part in counting)
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
         return _close(command, change, "order.returned", state, now)
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
@@ -120,7 +123,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     entries = shares(
         known.redemptions.values(), state.campaigns, goods, order_id=command.order_id, before=before, after=counting
     )
-    return _shares_given(command, state, now, change, entries)
+    return _share_verdict(command, state, now, change, entries)
 
 
 _NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
@@ -128,17 +131,17 @@ _NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
 
 
 def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tuple[PartReturn, ...]:
-    """Return the parts that belong to the current placing. For a closed order: those not later than the closing."""
+    """Return the parts that count since the order was last placed. For a closed order: those until it was closed."""
     closing = None if known is None or not is_closed(known) else last_closing(known)
     if closing is None:
         return returns
     return tuple([one for one in returns if one.at <= closing])
 
 
-def _shares_given(
+def _share_verdict(
     command: ReturnOrder, state: State, now: datetime, change: OrderChange, entries: list[LedgerEntry]
 ) -> Verdict:
-    """Return the verdict on a return in part that gives back the shares in `entries`."""
+    """Return the verdict on a return in part that restores the shares in `entries`."""
     if not entries:
         return plain_verdict(command, "recorded", now, change)
     accepted = []

@@ -31,7 +31,7 @@ class Phase(StrEnum):
 
 PHASES: Final[dict[Phase, str]] = {
     Phase.UNKNOWN: "No event is known.",
-    Phase.RECORDED: "It was paid, returned in part, or used coupons, before its placing arrived.",
+    Phase.RECORDED: "It was paid, returned in part, or used coupons, before the event that places it arrived.",
     Phase.PLACED: "It was placed, and its accepted coupons are redeemed. It may be paid or not.",
     Phase.HELD: "It holds its coupons until it is paid (`COUPONRY_BURN_ON=paid` only).",
     Phase.LAPSED: "It isn't paid, and its hold on the coupons has expired.",
@@ -47,17 +47,17 @@ class OrderEvent(StrEnum):
     __hash__ = str.__hash__  # an enum's own takes a call
 
     PLACED = "placed"
-    PLACED_AGAIN = "placed, later than its closing"
+    PLACED_AGAIN = "placed again after it was cancelled or returned"
     PAID = "paid"
-    PAID_EARLIER = "paid, not later than its last closing"
+    PAID_EARLIER = "paid, not later than it was last cancelled or returned"
     CANCELLED = "cancelled"
     CANCELLED_EARLIER = "cancelled, earlier than it was placed"
     RETURNED = "returned"
     RETURNED_EARLIER = "returned, earlier than it was placed"
     PART = "returned in part"
     PART_LAST = "returned in part, the last part"
-    PART_EARLIER = "returned in part, before this placing"
-    PART_LATER = "returned in part, later than its closing"
+    PART_EARLIER = "returned in part, earlier than it was placed"
+    PART_LATER = "returned in part, after it was cancelled or returned"
 
 
 class Effect(StrEnum):
@@ -98,14 +98,14 @@ def _rows(phases: tuple[Phase, ...], event: OrderEvent, effect: Effect, sentence
 
 _FIRST = "Its coupons are judged, and redeemed or held; an order that was paid already redeems at once."
 _SAME = "Coupons that it has are kept, without a second event; codes that it newly names are judged."
-_AGAIN = "Judged again, as an order of its own; redemptions that were not given back are kept."
+_AGAIN = "Judged again, as an order of its own; redemptions that were not restored are kept."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
-_OLD = "Nothing: it belongs to an earlier placing of the order."
+_OLD = "Nothing: it belongs to an earlier order with this id."
 _RECORDED_CLOSED = "Recorded: the event that places the order again may still arrive."
-_TIME = "No other effect; only a placing later than this time places the order again."
-_RESTORE = "Restored, where the campaign's `restore_on` says so."
-_SHARED = "The returned part's share is given back, where `restore_on` names `order.returned`; no use is."
-_ALL_BACK = "All of it is returned: same as a whole return, with the remaining discount."
+_TIME = "No other effect; only an event with a later time places the order again."
+_RESTORE = "Restored if the campaign's `restore_on` says so."
+_SHARED = "The returned part's share is restored if `restore_on` names `order.returned`; no use is."
+_FULLY_RETURNED = "All of it is returned: same as a whole return, with the remaining discount."
 
 TABLE: Final[tuple[Row, ...]] = (
     *_rows(_BEFORE, OrderEvent.PLACED, Effect.JUDGE, _FIRST),
@@ -121,7 +121,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     *_rows(_CLOSED, OrderEvent.PAID, Effect.RECORD, _RECORDED_CLOSED),
     *_rows(_SEEN, OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: a placing not later than that is refused."),
+    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: it is refused if it was placed at that time or earlier."),
     Row(Phase.PLACED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
@@ -129,7 +129,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.RETURNED, OrderEvent.CANCELLED, Effect.CLOSE, "What only a cancellation restores is restored."),
     Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.RECORD_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Recorded: a placing not later than that is refused."),
+    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Recorded: it is refused if it was placed at that time or earlier."),
     Row(Phase.PLACED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.RETURNED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
@@ -137,13 +137,13 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.RETURNED, OrderEvent.RETURNED, Effect.RECORD_TIME, _TIME),
     Row(Phase.BOTH, OrderEvent.RETURNED, Effect.RECORD_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.RETURNED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.PART, Effect.RECORD, "Recorded: its share is given back right after it redeems."),
+    *_rows(_BEFORE, OrderEvent.PART, Effect.RECORD, "Recorded: its share is restored right after it redeems."),
     Row(Phase.PLACED, OrderEvent.PART, Effect.SHARE, _SHARED),
-    Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Recorded: its share is given back right after the payment redeems."),
+    Row(Phase.HELD, OrderEvent.PART, Effect.SHARE, "Recorded: its share is restored right after the payment."),
     Row(Phase.LAPSED, OrderEvent.PART, Effect.SHARE, _SHARED),
     Row(Phase.CANCELLED, OrderEvent.PART, Effect.SHARE, "The share of what the cancellation did not restore."),
     *_rows((Phase.RETURNED, Phase.BOTH), OrderEvent.PART, Effect.NOTHING, "Nothing: all of it is returned already."),
-    *_rows((*_OPEN, Phase.CANCELLED), OrderEvent.PART_LAST, Effect.CLOSE, _ALL_BACK),
+    *_rows((*_OPEN, Phase.CANCELLED), OrderEvent.PART_LAST, Effect.CLOSE, _FULLY_RETURNED),
     *_rows(_SEEN, OrderEvent.PART_EARLIER, Effect.NOTHING, _OLD),
     *_rows(_CLOSED, OrderEvent.PART_LATER, Effect.RECORD, _RECORDED_CLOSED),
 )  # fmt: skip
@@ -172,14 +172,14 @@ def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) ->
     return Phase.RECORDED if known.currency is None else Phase.PLACED
 
 
-def placing_event(known: OrderState | None, placing: datetime) -> OrderEvent:
-    """Return the event for a placing at `placing`."""
-    placed_again = known is not None and is_placed_again(known, placing)
+def placing_event(known: OrderState | None, placed_at: datetime) -> OrderEvent:
+    """Return the event for an order placed at `placed_at`."""
+    placed_again = known is not None and is_placed_again(known, placed_at)
     return OrderEvent.PLACED_AGAIN if placed_again else OrderEvent.PLACED
 
 
 def paying_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """Return the event for a payment. One that is not later than the last closing belongs to the closed order."""
+    """Return the event for a payment. One until the last cancellation or return belongs to the closed order."""
     closing = None if known is None else last_closing(known)
     return OrderEvent.PAID_EARLIER if closing is not None and at <= closing else OrderEvent.PAID
 
@@ -238,7 +238,7 @@ def paid_since_closing(order: OrderState) -> bool:
     return order.paid_at is not None and (closing is None or order.paid_at > closing)
 
 
-def is_placed_again(order: OrderState, placing: datetime) -> bool:
-    """Return whether a placing at this time places a closed order again."""
+def is_placed_again(order: OrderState, placed_at: datetime) -> bool:
+    """Return whether the order is closed and an event at `placed_at` places it again."""
     closing = last_closing(order)
-    return is_closed(order) and closing is not None and placing > closing
+    return is_closed(order) and closing is not None and placed_at > closing

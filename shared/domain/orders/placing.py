@@ -1,8 +1,8 @@
 """Placing an order: what the request names, what the ledger knows of the order, and which of its coupons are judged.
 
-An order is closed while it is cancelled or returned. A placing later than the closing places it again; an earlier one
-belongs to the closed order. A payment counts when it is later than the last closing. The events' own times decide, not
-the order of their arrival.
+An order is closed while it is cancelled or returned. It is placed again by an event later than that; an earlier event
+belongs to the closed order. A payment counts if it is later than the last cancellation or return. The events' own times
+decide, not the order of their arrival.
 """
 
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ def lines_of(lines: Iterable[Line]) -> OrderLines:
 def parts_for(
     command: RedeemCoupons, known: OrderState | None, now: datetime, *, placed_again: bool
 ) -> tuple[PartReturn, ...]:
-    """Return the recorded partial returns that belong to this placing, without those of earlier placings."""
+    """Return the recorded partial returns of the order as placed now, without those from before it was placed again."""
     if known is None or not known.returns:
         return ()
     placed_at = command.order.placed_at or command.at
@@ -73,9 +73,9 @@ def placing_change(
     *,
     placed_again: bool,
 ) -> OrderChange | None:
-    """Return what the placing changes about the order, or None. `placed_again`: it places a closed order again.
+    """Return the change that placing the order causes, or None. `placed_again`: a closed order is placed again.
 
-    A placing without a time is judged at `now`, but its time is only recorded if it places a closed order again.
+    A request without a time is judged at `now`, but its time is only recorded if it places a closed order again.
     """
     order = command.order
     status: OrderStatus = "placed"
@@ -110,7 +110,7 @@ Judged = tuple[list[ResolvedOffer], list[RefusedCoupon]]
 class Placing:
     """A request to place an order, with the known order, its current hold, and the effect from the life cycle table.
 
-    `placed_again`: it places a closed order again. `all_returned`: all parts were returned before the placing arrived;
+    `placed_again`: a closed order is placed again. `all_returned`: all parts were returned before this event arrived;
     `known` is a returned order then.
     """
 
@@ -123,7 +123,7 @@ class Placing:
 
 
 _FIRST_PLACING = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
-"""The usual effect: the placing is the first event of the order."""
+"""The usual effect: this is the first event of the order."""
 
 
 def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
@@ -148,7 +148,7 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
 
 
 def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
-    """Return the order as it is when placed: returned, if all of its parts were returned before the placing arrived."""
+    """Return the order as it is when placed: returned, if all of its parts were returned before this event."""
     order = command.order
     placed_again = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_AGAIN
     if known.currency is not None and not placed_again:
@@ -162,8 +162,9 @@ def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datet
 def _request(
     command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
 ) -> Request:
-    order, asked = command.order, command.at
-    at = now if asked is None or asked > now else asked
+    order, at = command.order, command.at
+    if at is None or at > now:
+        at = now
     customer_key = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         customer_key = hold.customer_key  # the order's customer until it is paid
@@ -171,7 +172,7 @@ def _request(
     request.order_id = order.order_id
     earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None:
-        # A partial return doesn't make room for another coupon: the full discount was taken off.
+        # A partial return doesn't make room for another coupon: the full discount still counts.
         earlier += [
             one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
             for one in known.redemptions.values()

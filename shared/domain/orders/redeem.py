@@ -1,6 +1,6 @@
 """Redeem: use coupons on an order at once, or hold them until payment (with `COUPONRY_BURN_ON=paid`).
 
-A repeated placing keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
+A repeated event keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
 are judged one by one, or all or nothing (`atomic`).
 """
 
@@ -41,7 +41,7 @@ from shared.domain.orders.returns import Goods, active_redemption, goods_of, sha
 
 
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
-    """Judge the coupons of an order and use (or hold) those that are good for it."""
+    """Judge the coupons of an order and use (or hold) those that it may use."""
     if not command.priced:
         command = _with_currency_of_lock(command, state)
     order = command.order
@@ -52,7 +52,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if known is not None and placing.all_returned:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
-        # Keep the customer: other commands of the batch may ask whether this is the customer's first order.
+        # Keep the customer: other commands of the batch may depend on whether this is the customer's first order.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
@@ -140,7 +140,8 @@ def _burn(
         command.command_id, "redeemed", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=command.named or len(applied) + len(refused), discount_minor=total, currency=order.currency,
         order_id=order.order_id, redemption_id=redemption, lock_reference=command.lock_reference,
-        customer_key=customer_key, entries=entries, locks=tuple(lock_changes(applied, order.order_id)) if locked else (),
+        customer_key=customer_key, entries=entries,
+        locks=tuple(lock_changes(applied, order.order_id)) if locked else (),
         orders=() if change is None else (change,),
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def _hold(
     customer_key = _customer_of(request, applied[0]) if request.customer_key is None else request.customer_key
     uses, entries = _held_before(before, request.now, customer_key, order.order_id)
     known = request.state.orders.get(order.order_id)
-    asked = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
+    requested_count = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
     accepted_coupons: list[AcceptedCoupon] = []
     total = 0
     for one in applied:
@@ -178,7 +179,7 @@ def _hold(
         order.order_id, "placed" if change is None else change.status,
         placed_at=None if change is None else change.placed_at,
         customer=command.customer, customer_key=customer_key, currency=order.currency if command.priced else None,
-        amount_minor=order.amount_minor if command.priced else None, requested_count=asked,
+        amount_minor=order.amount_minor if command.priced else None, requested_count=requested_count,
         lines=order.lines if command.priced else None, returns=None if change is None else change.returns,
     )  # fmt: skip
     hold = LockChange(

@@ -1,8 +1,8 @@
-"""Returns in part: give back a share of each coupon's discount, but no use.
+"""Returns in part: restore a share of each coupon's discount, but no use.
 
 The share of a part is the share of all returned parts so far, rounded half-up, minus the share before this part. So it
 doesn't depend on how a return is split or in which order the parts arrive, and the shares of all parts sum exactly to
-the whole. Line id "" (shipping) is given back by a whole return only.
+the whole. Line id "" (shipping) is restored by a whole return only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -92,8 +92,8 @@ def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
             continue
         seen.add(key)
         for line_id, units in part.lines:
-            if (most := ordered.get(line_id, 0)) > 0:
-                returned.units[line_id] = min(returned.units.get(line_id, 0) + max(units, 0), most)
+            if (quantity := ordered.get(line_id, 0)) > 0:
+                returned.units[line_id] = min(returned.units.get(line_id, 0) + max(units, 0), quantity)
         returned.amount_minor += _amount_minor(part, goods.currency) or 0
     return returned
 
@@ -123,17 +123,17 @@ def shares(
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
 ) -> list[LedgerEntry]:
-    """Return entries that give back the difference between `after` and `before`, where campaigns restore on returns.
+    """Return entries that restore the difference between `after` and `before`, if the campaign restores on returns.
 
-    Sorted by coupon id, so that the result is deterministic. Never gives back more than the remaining discount.
+    Sorted by coupon id, so that the result is deterministic. Never restores more than the remaining discount.
     """
-    returned_sums = returned_so_far(before, goods), returned_so_far(after, goods)
+    both = returned_so_far(before, goods), returned_so_far(after, goods)
     entries: list[LedgerEntry] = []
     for one in sorted(redemptions, key=lambda one: one.coupon_id):
         campaign = campaigns.get(one.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
-        (total_before, lines_before), (total, lines) = [_share(one, returned, goods) for back in returned_sums]
+        (total_before, lines_before), (total, lines) = [_share(one, returned, goods) for returned in both]
         minor = min(total - total_before, one.discount_minor)
         if minor > 0:
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
@@ -172,11 +172,11 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) 
         for line_id, minor in by_line.items()
         if (units := returned.units.get(line_id, 0))
     }
-    most = redemption.burned_minor - shipping_minor
+    max_share = redemption.burned_minor - shipping_minor
     total = sum(lines.values())
     if returned.amount_minor and goods.amount_minor > 0:
-        total += _half_up(most * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
-    return min(total, most), lines
+        total += _half_up(max_share * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
+    return min(total, max_share), lines
 
 
 def _half_up(numerator: int, denominator: int) -> int:
