@@ -14,7 +14,7 @@ from shared.domain.model.commands import LockCoupons, PayOrder, RedeemCoupons
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
-from shared.domain.offers import conditions, judge, resolve, work
+from shared.domain.offers import conditions, resolve, rules, work
 from shared.domain.offers.work import MAX_WORK, split_place, work_of
 from shared.ledger.conditions import REDEMPTION_VARIABLES, compile_condition
 from tests.builders import JOHN, NOW, Scope, World, campaign, line, order, percent, reasons
@@ -77,7 +77,7 @@ def test_a_refusal_reads_no_line_and_evaluates_no_condition(monkeypatch: pytest.
         raise AssertionError("a rule was judged")
 
     world = scattered(100)
-    for module, name in ((resolve, "eligible_lines"), (conditions, "offer_values"), (judge, "resolve")):
+    for module, name in ((resolve, "eligible_lines"), (conditions, "offer_values"), (rules, "resolve")):
         monkeypatch.setattr(module, name, fail_if_called)
     assert redeem(world, MANY_LINES).refused[0].reason == Reason.REQUEST_TOO_LARGE
 

@@ -37,7 +37,7 @@ from shared.domain.orders.life_cycle import (
     closing_event,
     effect_of,
     is_closed,
-    last_closing,
+    last_closed_at,
     part_event,
     phase_of,
 )
@@ -53,7 +53,7 @@ from shared.domain.orders.returns import (
     with_part,
 )
 
-Closing = Literal["cancelled", "returned"]
+ClosingStatus = Literal["cancelled", "returned"]
 
 
 def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
@@ -69,7 +69,7 @@ def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
     return plain_verdict(command, "unchanged", now) if part is None else _return_in_part(command, part, state, now)
 
 
-def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: datetime) -> Verdict:
+def _end(command: CancelOrder | ReturnOrder, how: ClosingStatus, state: State, now: datetime) -> Verdict:
     """Close the order, unless it is already closed this way or was placed again after the time of this event.
 
     A later time of the same event is recorded, because the order can be placed again only after it. An order that was
@@ -80,11 +80,11 @@ def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: da
     hold = state.locks.get(order_hold(command.order_id))
     effect = effect_of(phase_of(known, hold, now), closing_event(known, how, at))
     if effect == Effect.CLOSE:
-        return _close(command, _closing(command.order_id, how, how, at), f"order.{how}", state, now)
+        return _close(command, _closed_change(command.order_id, how, how, at), f"order.{how}", state, now)
     if effect == Effect.RECORD_TIME and known is not None:
         before = known.cancelled_at if how == "cancelled" else known.returned_at
         if before is not None and at > before:
-            return plain_verdict(command, "recorded", now, _closing(command.order_id, known.status, how, at))
+            return plain_verdict(command, "recorded", now, _closed_change(command.order_id, known.status, how, at))
     return plain_verdict(command, "unchanged", now)
 
 
@@ -132,10 +132,10 @@ _NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
 
 def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tuple[PartReturn, ...]:
     """Return the parts that count since the order was last placed. For a closed order: those until it was closed."""
-    closing = None if known is None or not is_closed(known) else last_closing(known)
-    if closing is None:
+    closed_at = None if known is None or not is_closed(known) else last_closed_at(known)
+    if closed_at is None:
         return returns
-    return tuple([one for one in returns if one.at <= closing])
+    return tuple([one for one in returns if one.at <= closed_at])
 
 
 def _share_verdict(
@@ -194,7 +194,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     )  # fmt: skip
 
 
-def _closing(order_id: str, status: OrderStatus, how: Closing, at: datetime) -> OrderChange:
+def _closed_change(order_id: str, status: OrderStatus, how: ClosingStatus, at: datetime) -> OrderChange:
     """Return the change for an order closed at `at`; `status` is its new status."""
     return OrderChange(
         order_id,

@@ -121,7 +121,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     *_rows(_CLOSED, OrderEvent.PAID, Effect.RECORD, _RECORDED_CLOSED),
     *_rows(_SEEN, OrderEvent.PAID_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: it is refused if it was placed at that time or earlier."),
+    *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: it is refused if it was placed before that."),
     Row(Phase.PLACED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
@@ -129,7 +129,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.RETURNED, OrderEvent.CANCELLED, Effect.CLOSE, "What only a cancellation restores is restored."),
     Row(Phase.BOTH, OrderEvent.CANCELLED, Effect.RECORD_TIME, _TIME),
     *_rows(_SEEN, OrderEvent.CANCELLED_EARLIER, Effect.NOTHING, _OLD),
-    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Recorded: it is refused if it was placed at that time or earlier."),
+    *_rows(_BEFORE, OrderEvent.RETURNED, Effect.CLOSE, "Recorded: it is refused if it was placed before that."),
     Row(Phase.PLACED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.RETURNED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
     Row(Phase.LAPSED, OrderEvent.RETURNED, Effect.CLOSE, _RESTORE),
@@ -180,8 +180,8 @@ def placing_event(known: OrderState | None, placed_at: datetime) -> OrderEvent:
 
 def paying_event(known: OrderState | None, at: datetime) -> OrderEvent:
     """Return the event for a payment. One until the last cancellation or return belongs to the closed order."""
-    closing = None if known is None else last_closing(known)
-    return OrderEvent.PAID_EARLIER if closing is not None and at <= closing else OrderEvent.PAID
+    closed_at = None if known is None else last_closed_at(known)
+    return OrderEvent.PAID_EARLIER if closed_at is not None and at <= closed_at else OrderEvent.PAID
 
 
 def closing_event(known: OrderState | None, how: Literal["cancelled", "returned"], at: datetime) -> OrderEvent:
@@ -199,11 +199,13 @@ def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
     """
     if known is None:
         return OrderEvent.PART
-    closing = last_closing(known)
-    if is_closed(known) and closing is not None and at > closing:
+    closed_at = last_closed_at(known)
+    if is_closed(known) and closed_at is not None and at > closed_at:
         return OrderEvent.PART_LATER
     placed_at = known.placed_at
-    if placed_at is not None and (at < placed_at or (at == placed_at and not is_closed(known) and closing is not None)):
+    if placed_at is not None and (
+        at < placed_at or (at == placed_at and not is_closed(known) and closed_at is not None)
+    ):
         return OrderEvent.PART_EARLIER
     return OrderEvent.PART
 
@@ -222,7 +224,7 @@ def is_closed(order: OrderState) -> bool:
     return order.status in {"cancelled", "returned"}
 
 
-def last_closing(order: OrderState) -> datetime | None:
+def last_closed_at(order: OrderState) -> datetime | None:
     """Return when the order was last cancelled or returned, by the events' own times; None if it never was."""
     times = [time for time in (order.cancelled_at, order.returned_at) if time is not None]
     if times:
@@ -230,15 +232,15 @@ def last_closing(order: OrderState) -> datetime | None:
     return END_OF_TIME if is_closed(order) else None
 
 
-def paid_since_closing(order: OrderState) -> bool:
+def paid_since_closed(order: OrderState) -> bool:
     """Return whether the order is paid, now or once it is placed again."""
     if order.status == "paid":
         return True
-    closing = last_closing(order)
-    return order.paid_at is not None and (closing is None or order.paid_at > closing)
+    closed_at = last_closed_at(order)
+    return order.paid_at is not None and (closed_at is None or order.paid_at > closed_at)
 
 
 def is_placed_again(order: OrderState, placed_at: datetime) -> bool:
     """Return whether the order is closed and an event at `placed_at` places it again."""
-    closing = last_closing(order)
-    return is_closed(order) and closing is not None and placed_at > closing
+    closed_at = last_closed_at(order)
+    return is_closed(order) and closed_at is not None and placed_at > closed_at

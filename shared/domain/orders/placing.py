@@ -38,8 +38,8 @@ from shared.domain.orders.life_cycle import (
     Phase,
     effect_of,
     is_closed,
-    last_closing,
-    paid_since_closing,
+    last_closed_at,
+    paid_since_closed,
     phase_of,
     placing_event,
 )
@@ -86,7 +86,7 @@ def placing_change(
         if is_closed(known):
             if not placed_again:
                 return None
-            status = "paid" if paid_since_closing(known) else "placed"
+            status = "paid" if paid_since_closed(known) else "placed"
             placed_at = placed_at or now
         elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
             if known.currency is not None:
@@ -140,7 +140,7 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
         hold = None
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
-        request.closed_at, request.closed_as = last_closing(known), known.status
+        request.closed_at, request.closed_as = last_closed_at(known), known.status
     return Placing(
         request, effect, known, hold,
         placed_again=event == OrderEvent.PLACED_AGAIN, all_returned=known is not before,

@@ -35,7 +35,7 @@ from shared.domain.model.verdicts import (
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
-from shared.domain.orders.life_cycle import Effect, paid_since_closing
+from shared.domain.orders.life_cycle import Effect, paid_since_closed
 from shared.domain.orders.placing import Placing, judge_named, lines_of, parts_for, placing_change, placing_of
 from shared.domain.orders.returns import Goods, active_redemption, goods_of, shares
 
@@ -76,7 +76,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
             order_id=order.order_id, lock_reference=command.lock_reference, customer_key=request.customer_key,
             change=change,
         )  # fmt: skip
-    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
+    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
         return _hold(command, request, applied, refused, change)
     return _burn(command, placing, applied, refused, change)
 

@@ -48,14 +48,14 @@ def with_both(made: list[Campaign], to: Order, before: list[list[str]]) -> tuple
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(several, orders(), earlier)
-def test_the_exhaustive_search_equals_the_plain_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
+def test_the_exhaustive_search_equals_the_simple_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
     found, plain = with_both(made, to, before)
     assert found == plain
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(many, orders(), earlier)
-def test_the_greedy_search_equals_the_plain_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
+def test_the_greedy_search_equals_the_simple_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
     found, plain = with_both(made, to, before)
     assert found == plain
 
