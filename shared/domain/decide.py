@@ -56,7 +56,7 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
     return verdict
 
 
-def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one a command
+def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per command
     """Return the verdict. Frequent commands come first, because the cases are tried in order."""
     match command:
         case RedeemCoupons():

@@ -30,7 +30,7 @@ def state_for_caller(command: Command, state: State) -> State:
     if groups is None:
         return state
     if isinstance(command, IssueCoupons | CreateCoupons):
-        campaigns = {name: one for name, one in state.campaigns.items() if one.group in groups}
+        campaigns = {name: campaign for name, campaign in state.campaigns.items() if campaign.group in groups}
         return replace(state, campaigns=campaigns)
     locks = dict(state.locks)
     for reference, lock in state.locks.items():
@@ -62,7 +62,7 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
     if isinstance(command, RedeemCoupons) and not _is_order_visible(state, groups, command.order.order_id):
         return _order_taken(command, verdict) if verdict.accepted else replace(verdict, orders=())
     if isinstance(command, CreateCoupons):
-        return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
+        return replace(verdict, refused=tuple([_without_owner(refusal, state, groups) for refusal in verdict.refused]))
     return verdict
 
 

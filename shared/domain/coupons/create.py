@@ -39,7 +39,9 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
     return Verdict(
         command.command_id, "issued" if created else "refused", now, accepted=created, refused=tuple(taken.values()),
         requested_count=command.coupons,
-        entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in created]),
+        entries=tuple(
+            [LedgerEntry("issued", coupon.coupon_id, coupon.campaign_id, counted_at=at) for coupon in created]
+        ),
     )  # fmt: skip
 
 

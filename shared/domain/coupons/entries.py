@@ -152,10 +152,10 @@ def lock_changes(
 ) -> list[LockChange]:
     """Return the changes of locks that held the applied offers. A lock with remaining uses stays open."""
     changed: dict[str, tuple[LockState, set[str]]] = {}
-    for one in applied:
-        lock = one.offer.lock
+    for use in applied:
+        lock = use.offer.lock
         if lock is not None:
-            changed.setdefault(lock.lock_reference, (lock, set()))[1].add(one.offer.coupon.coupon_id)
+            changed.setdefault(lock.lock_reference, (lock, set()))[1].add(use.offer.coupon.coupon_id)
     return [_without(lock, coupon_ids, order_id, status_when_empty) for lock, coupon_ids in changed.values()]
 
 

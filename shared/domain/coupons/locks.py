@@ -153,23 +153,23 @@ def _open(command: LockCoupons, request: Request, applied: list[AppliedOffer], c
     accepted_coupons: list[AcceptedCoupon] = []
     uses: list[LockedUse] = []
     entries: list[LedgerEntry] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
-    for one in applied:
-        coupon = one.offer.coupon
-        counts = counted_at(one, request.at)
+    for use in applied:
+        coupon = use.offer.coupon
+        counts = counted_at(use, request.at)
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses=1, discount_minor=one.discount_minor or 0, currency=currency,
-            lines=one.shares, counted_at=counts,
+            coupon.coupon_id, coupon.campaign_id, uses=1, discount_minor=use.discount_minor or 0, currency=currency,
+            lines=use.shares, counted_at=counts,
         )  # fmt: skip
         uses.append(locked)
-        entries += held(one, customer_key, command.order_id, command.lock_reference, locked)
-        accepted_coupons.append(accepted(one))
+        entries += held(use, customer_key, command.order_id, command.lock_reference, locked)
+        accepted_coupons.append(accepted(use))
     opened = LockChange(
         command.lock_reference, "open", customer_key=customer_key, order_id=command.order_id, expires_at=expires_at,
         uses=tuple(uses),
     )  # fmt: skip
     return Verdict(
         command.command_id, "locked", request.now, accepted=tuple(accepted_coupons), requested_count=count,
-        discount_minor=sum(one.discount_minor or 0 for one in applied), currency=currency, order_id=command.order_id,
+        discount_minor=sum(use.discount_minor or 0 for use in applied), currency=currency, order_id=command.order_id,
         lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
         locks=(*lock_changes(applied, None, "released"), opened),
     )  # fmt: skip

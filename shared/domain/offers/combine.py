@@ -89,7 +89,7 @@ def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
         search = _Search(request, together)
         best = search.exhaustively() if len(together) <= EXHAUSTIVE_UP_TO else search.greatest_first()
         found.append(best.rank())
-        winners.append([one.offer for one in best.chosen])
+        winners.append([candidate.offer for candidate in best.chosen])
     winner = min(range(len(found)), key=found.__getitem__)
     return _applied(request, winners[winner])
 
@@ -180,7 +180,7 @@ class _Step:
         return (-self.total_minor, -self.benefit_count, len(self.chosen))
 
     def rank(self) -> Rank:
-        return (*self.worth(), [one.order for one in self.chosen])
+        return (*self.worth(), [candidate.order for candidate in self.chosen])
 
     def beats(self, other: "_Step") -> bool:
         """Return whether this step is better than `other`."""
@@ -224,8 +224,8 @@ class _Search:
     def _tried(self, step: _Step, candidate: _Candidate, later: Sequence[_Candidate]) -> list[_Step] | None:
         """Return the steps after `step` with the candidate and the `later` ones, or None if that isn't allowed."""
         steps = list[_Step]()
-        for one in (candidate, *later):
-            following = self._with(step, one)
+        for added in (candidate, *later):
+            following = self._with(step, added)
             if following is None:
                 return None
             step = following

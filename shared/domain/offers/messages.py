@@ -44,7 +44,7 @@ def describe_status(request: Request, offer: ResolvedOffer, passes: bool) -> Mes
 
 
 def describe_start(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-    starts = [one for one in (offer.campaign.window.starts_at, offer.coupon.starts_at) if one is not None]
+    starts = [start for start in (offer.campaign.window.starts_at, offer.coupon.starts_at) if start is not None]
     if not starts:
         return "It has no start.", {}
     start = max(starts).isoformat()
@@ -52,7 +52,7 @@ def describe_start(request: Request, offer: ResolvedOffer, passes: bool) -> Mess
 
 
 def describe_end(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-    ends = [one for one in (offer.campaign.window.ends_at, offer.coupon.ends_at) if one is not None]
+    ends = [end for end in (offer.campaign.window.ends_at, offer.coupon.ends_at) if end is not None]
     if not ends:
         return "It has no end.", {}
     end = min(ends).isoformat()

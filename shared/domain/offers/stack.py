@@ -76,7 +76,7 @@ def _best(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     best = best_combination(request, viable)
     if len(best.applied) == len(viable):
         return best.applied, []
-    winners = [one.offer for one in best.applied]
+    winners = [use.offer for use in best.applied]
     lost = [offer for offer in viable if not any(offer is winner for winner in winners)]
     return best.applied, [_lost(request, offer, best, winners) for offer in lost]
 
@@ -101,7 +101,7 @@ def _without_order(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     refused: list[RefusedCoupon] = []
     totals = RunningTotals()
     for offer in viable:
-        others = [one for one in viable if one is not offer]
+        others = [rival for rival in viable if rival is not offer]
         other = conflicting_offer(offer, others, len(viable) + len(request.existing))
         if other is not None:
             refused.append(not_combinable(offer, other, "refused_with"))
@@ -138,7 +138,7 @@ def no_effect(request: Request, offer: ResolvedOffer) -> RefusedCoupon:
 
 def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
     """Sort by code, so that the order of the request makes no difference; refusals without a code come first."""
-    return sorted(refused, key=lambda one: (code_key(one.code or ""), one.coupon_id or "", PRECEDENCE[one.reason]))
+    return sorted(refused, key=lambda it: (code_key(it.code or ""), it.coupon_id or "", PRECEDENCE[it.reason]))
 
 
 def refused_with(applied: list[AppliedOffer], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
@@ -148,7 +148,7 @@ def refused_with(applied: list[AppliedOffer], first: RefusedCoupon, reference: s
         refuse(
             Reason.NOT_COMBINABLE,
             f"The request was all or nothing, and {other!r} was refused ({first.reason.value}).",
-            one.offer.code, one.offer.coupon, {"refused_with": other},
+            use.offer.code, use.offer.coupon, {"refused_with": other},
         )
-        for one in applied
+        for use in applied
     ]  # fmt: skip

@@ -135,7 +135,7 @@ def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tupl
     closed_at = None if known is None or not is_closed(known) else last_closed_at(known)
     if closed_at is None:
         return returns
-    return tuple([one for one in returns if one.at <= closed_at])
+    return tuple([part for part in returns if part.at <= closed_at])
 
 
 def _share_verdict(
@@ -145,18 +145,18 @@ def _share_verdict(
     if not entries:
         return plain_verdict(command, "recorded", now, change)
     accepted = []
-    for one in entries:
-        coupon, campaign = state.coupons.get(one.coupon_id), state.campaigns[one.campaign_id]
+    for entry in entries:
+        coupon, campaign = state.coupons.get(entry.coupon_id), state.campaigns[entry.campaign_id]
         accepted.append(
             AcceptedCoupon(
-                one.coupon_id, "" if coupon is None else coupon.code, one.campaign_id, campaign.discount.kind,
-                campaign.discount.value, discount_minor=-one.used_minor, lines=one.lines, uses=0,
-                redemption_id=one.redemption_id,
+                entry.coupon_id, "" if coupon is None else coupon.code, entry.campaign_id, campaign.discount.kind,
+                campaign.discount.value, discount_minor=-entry.used_minor, lines=entry.lines, uses=0,
+                redemption_id=entry.redemption_id,
             )
         )  # fmt: skip
     return Verdict(
         command.command_id, "restored", now, accepted=tuple(accepted), requested_count=len(accepted),
-        discount_minor=-sum(one.used_minor for one in entries), currency=entries[0].currency,
+        discount_minor=-sum(entry.used_minor for entry in entries), currency=entries[0].currency,
         order_id=command.order_id, redemption_id=entries[0].redemption_id, customer_key=entries[0].customer_key,
         entries=tuple(entries), orders=(change,),
     )  # fmt: skip
@@ -171,14 +171,14 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
     if restored:
         outcome: Outcome = "restored"
-        accepted = tuple([accepted_use(state, one, one.redemption_id) for one in restored])
+        accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in restored])
     else:
         outcome = "released" if entries else "recorded"
         accepted = tuple([accepted_use(state, locked, None) for lock in locks for locked in lock.uses])
     first = restored[0] if restored else None
     return Verdict(
         command.command_id, outcome, now, accepted=accepted, requested_count=len(accepted),
-        discount_minor=sum(one.discount_minor or 0 for one in accepted),
+        discount_minor=sum(coupon.discount_minor or 0 for coupon in accepted),
         currency=first.currency if first else None if known is None else known.currency,
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
@@ -186,9 +186,9 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         locks=tuple(
             [
                 LockChange(
-                    one.lock_reference, "released", customer_key=one.customer_key, order_id=one.order_id, uses=()
+                    lock.lock_reference, "released", customer_key=lock.customer_key, order_id=lock.order_id, uses=()
                 )
-                for one in locks
+                for lock in locks
             ]
         ),
     )  # fmt: skip
@@ -209,11 +209,11 @@ def _restorable(state: State, known: OrderState | None, cause: str) -> list[Acti
     if known is None:
         return []
     redemptions = [
-        one
-        for one in known.redemptions.values()
-        if (campaign := state.campaigns.get(one.campaign_id)) is not None and cause in campaign.restore_on
+        redemption
+        for redemption in known.redemptions.values()
+        if (campaign := state.campaigns.get(redemption.campaign_id)) is not None and cause in campaign.restore_on
     ]
-    return sorted(redemptions, key=lambda one: one.coupon_id)
+    return sorted(redemptions, key=lambda redemption: redemption.coupon_id)
 
 
 def _restore(order_id: str, redemption: ActiveRedemption) -> LedgerEntry:

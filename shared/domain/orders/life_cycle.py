@@ -203,9 +203,8 @@ def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
     if is_closed(known) and closed_at is not None and at > closed_at:
         return OrderEvent.PART_LATER
     placed_at = known.placed_at
-    if placed_at is not None and (
-        at < placed_at or (at == placed_at and not is_closed(known) and closed_at is not None)
-    ):
+    was_placed_again = closed_at is not None and not is_closed(known)
+    if placed_at is not None and (at < placed_at or (at == placed_at and was_placed_again)):
         return OrderEvent.PART_EARLIER
     return OrderEvent.PART
 

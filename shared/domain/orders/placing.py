@@ -174,14 +174,14 @@ def _request(
     if known is not None:
         # A partial return doesn't make room for another coupon: the full discount still counts.
         earlier += [
-            one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
-            for one in known.redemptions.values()
+            use if use.discount_minor == use.burned_minor else replace(use, discount_minor=use.burned_minor)
+            for use in known.redemptions.values()
         ]
     if hold is not None:
         earlier += hold.uses
     if earlier:
         request.existing = existing_coupons(state, earlier)
-        earlier = [one for one in earlier if one.currency == order.currency]
+        earlier = [use for use in earlier if use.currency == order.currency]
     if command.priced:
         request.order, request.basket = order, basket_of(order, earlier)
     return request
@@ -253,8 +253,8 @@ def _judge_lock(
             continue
         judged = judge_locked(request, lock, locked, is_expired)
         # A coupon named by its code as well is still one coupon; the judgement by the lock replaces the other.
-        offers = [one for one in offers if one.coupon.coupon_id != locked.coupon_id]
-        refused = [one for one in refused if one.coupon_id != locked.coupon_id]
+        offers = [offer for offer in offers if offer.coupon.coupon_id != locked.coupon_id]
+        refused = [refusal for refusal in refused if refusal.coupon_id != locked.coupon_id]
         if isinstance(judged, ResolvedOffer):
             offers.append(judged)
         else:

@@ -63,7 +63,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         applied, others = choose(request, offers)
         refused += others
         if not command.priced:
-            applied = [_as_held(one) for one in applied]
+            applied = [_as_held(use) for use in applied]
     if command.atomic and refused and applied:
         refused = sorted_refusals(refused)
         refused += refused_with(applied, refused[0], command.lock_reference)
@@ -83,7 +83,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
 
 def _with_currency_of_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
     lock = state.locks.get(command.lock_reference or "")
-    held = None if lock is None else next((one.currency for one in lock.uses if one.currency is not None), None)
+    held = None if lock is None else next((use.currency for use in lock.uses if use.currency is not None), None)
     return command if held is None else replace(command, order=replace(command.order, currency=held))
 
 
@@ -123,12 +123,12 @@ def _burn(
     entries: tuple[LedgerEntry, ...] = ()
     total, locked = 0, False
     customer_key = request.customer_key
-    for one in applied:
-        customer_key = _customer_of(request, one)
-        accepted_coupons.append(accepted(one))
-        entries += burned(one, customer_key, order, redemption, request.at)
-        total += one.discount_minor or 0
-        locked = locked or one.offer.lock is not None
+    for use in applied:
+        customer_key = _customer_of(request, use)
+        accepted_coupons.append(accepted(use))
+        entries += burned(use, customer_key, order, redemption, request.at)
+        total += use.discount_minor or 0
+        locked = locked or use.offer.lock is not None
     if placing.known is not None and placing.known.returns:  # parts were returned before these coupons are burned
         returns = parts_for(command, placing.known, request.now, placed_again=placing.placed_again)
         burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
@@ -163,17 +163,17 @@ def _hold(
     requested_count = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
     accepted_coupons: list[AcceptedCoupon] = []
     total = 0
-    for one in applied:
-        discount = one.discount_minor or 0
-        coupon = one.offer.coupon
+    for use in applied:
+        discount = use.discount_minor or 0
+        coupon = use.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses=uses_of(one.offer), discount_minor=discount,
-            currency=order.currency, lines=one.shares, counted_at=counted_at(one, request.at),
-            subscription_id=subscription_of(one.offer, order),
+            coupon.coupon_id, coupon.campaign_id, uses=uses_of(use.offer), discount_minor=discount,
+            currency=order.currency, lines=use.shares, counted_at=counted_at(use, request.at),
+            subscription_id=subscription_of(use.offer, order),
         )  # fmt: skip
         uses.append(locked)
-        entries += held(one, customer_key, order.order_id, reference, locked)
-        accepted_coupons.append(accepted(one))
+        entries += held(use, customer_key, order.order_id, reference, locked)
+        accepted_coupons.append(accepted(use))
         total += discount
     order_change = OrderChange(
         order.order_id, "placed" if change is None else change.status,

@@ -68,17 +68,17 @@ def amount_problem(part: PartReturn, currency: str | None) -> str | None:
 def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str | None) -> bool:
     """Return whether the same return was recorded before, under any event id."""
     key = _key(part, currency)
-    return any(_key(one, currency) == key for one in recorded)
+    return any(_key(known, currency) == key for known in recorded)
 
 
 def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
     """Return `recorded` plus `part`, in an order that doesn't depend on their arrival."""
-    return tuple(sorted([*recorded, part], key=lambda one: (one.at, one.lines, one.amount or "")))
+    return tuple(sorted([*recorded, part], key=lambda known: (known.at, known.lines, known.amount or "")))
 
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
     """Return whether these are more parts than can be recorded for one order."""
-    return sum(max(len(one.lines), 1) for one in parts) > MAX_RETURNED_PARTS
+    return sum(max(len(part.lines), 1) for part in parts) > MAX_RETURNED_PARTS
 
 
 def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
@@ -129,19 +129,20 @@ def shares(
     """
     both = returned_so_far(before, goods), returned_so_far(after, goods)
     entries: list[LedgerEntry] = []
-    for one in sorted(redemptions, key=lambda one: one.coupon_id):
-        campaign = campaigns.get(one.campaign_id)
+    for redemption in sorted(redemptions, key=lambda redemption: redemption.coupon_id):
+        campaign = campaigns.get(redemption.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
-        (total_before, lines_before), (total, lines) = [_share(one, returned, goods) for returned in both]
-        minor = min(total - total_before, one.discount_minor)
+        (total_before, lines_before), (total, lines) = [_share(redemption, returned, goods) for returned in both]
+        minor = min(total - total_before, redemption.discount_minor)
         if minor > 0:
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
             entries.append(
                 LedgerEntry(
-                    "returned", one.coupon_id, one.campaign_id, customer_key=one.customer_key, order_id=order_id,
-                    redemption_id=one.redemption_id, used_minor=-minor, currency=one.currency,
-                    lines=_at_most(parts, minor), counted_at=one.counted_at, subscription_id=one.subscription_id,
+                    "returned", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+                    order_id=order_id, redemption_id=redemption.redemption_id, used_minor=-minor,
+                    currency=redemption.currency, lines=_at_most(parts, minor), counted_at=redemption.counted_at,
+                    subscription_id=redemption.subscription_id,
                 )
             )  # fmt: skip
     return entries
