@@ -3,7 +3,7 @@
     verdict = decide(command, state, now)
     evolve(state, verdict)
 
-`decide` is pure and total: it changes nothing, reads only its arguments, and answers every well-formed command.
+`decide` is pure and total: it changes nothing, reads only its arguments, and decides every well-formed command.
 The commands of a batch are decided in sequence on one state, and each verdict is applied before the next command. The
 result is the same as if each command ran on its own.
 """

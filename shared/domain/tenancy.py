@@ -1,7 +1,7 @@
 """Callers that are limited to campaign groups: hide other campaigns from them.
 
 A command that carries `groups` is decided on a state without the coupons, campaigns and locks of other groups, so a
-coupon of another group gets the same answer as one that doesn't exist. A campaign without a group is in no group.
+coupon of another group gets the same response as one that doesn't exist. A campaign without a group is in no group.
 
 Callers choose order ids and lock references in one common namespace. A command can't change an order with uses of
 another group, nor add coupons to it; a lock reference with uses of another group counts as taken.

@@ -162,7 +162,7 @@ class CancelOrder(Names):
 @value
 class ReturnOrder(Names):
     """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal string in
-    the order's currency (ignored if lines are given). A return in part gives back its share of the discount; when all
+    the order's currency (ignored if lines are given). A return in part restores its share of the discount; when all
     parts of the order are returned, that is a whole return.
     """
 

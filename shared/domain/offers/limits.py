@@ -18,7 +18,7 @@ from shared.domain.offers.exhausted import NO_METER, full_cap, period_key
 from shared.domain.offers.request import Request, ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
-"""(refusal if the limit is used up, True if only uses held by others prevent it)"""
+"""(refusal if the limit is used up, True if only the held uses of others leave no room)"""
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
 
 
 def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
-    """Return the refusal if only uses held by other checkouts prevent the use, or None."""
+    """Return the refusal if only the held uses of other checkouts leave no room, or None."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"

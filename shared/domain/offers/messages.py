@@ -183,7 +183,7 @@ _ALONE = RunningTotals()  # never changed
 class LimitFinding:
     """The result of one limit. `field` is the campaign's, `saw` the numbers, `refused` is None if there is room.
 
-    `held_out`: only uses held by other checkouts prevent the use.
+    `held_out`: only the held uses of other checkouts leave no room.
     """
 
     field: str

@@ -22,7 +22,7 @@ WHOLE: LineSet = 0
 
 
 class LineSets:
-    """Numbers the sets of lines of several offers."""
+    """A number for each set of lines of several offers."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, ...], int] = {}
