@@ -125,7 +125,7 @@ def held_by(world: World, by: Customer | None) -> World:
 
 
 def ordered_before(world: World) -> World:
-    world.state.orders_of["person-john"] = {"ORD0"}
+    world.state.orders_of["customer-john"] = {"ORD0"}
     return world
 
 

@@ -111,7 +111,7 @@ def lines_read(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
 
 def redeem_all(world: World, to: Order) -> Verdict:
     codes = tuple(coupon.code for coupon in world.state.coupons.values())
-    world.state.customers["x"] = "person-john"
+    world.state.customers["x"] = "customer-john"
     return decide(RedeemCoupons("x", to, codes, JOHN, at=NOW), world.state, NOW)
 
 

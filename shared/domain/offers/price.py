@@ -67,7 +67,7 @@ def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     target = offer.target
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
-    most_expensive_first = Target(tuple(reversed(target.lines or ())), True, target.max_units)
+    most_expensive_first = Target(tuple(reversed(target.lines or ())), by_unit=True, max_units=target.max_units)
     discount = offer.campaign.discount
     return max(offer.discount_minor, _price_units(basket, discount, most_expensive_first, offer.fixed_minor or 0)[0])
 

@@ -119,7 +119,7 @@ def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
     takes_from = KINDS[discount.kind].takes_from
     if takes_from == "product":
         listed = [index for index, line in enumerate(lines) if line.product_id == discount.product_id]
-        return Target(_by_price(lines, listed), True, discount.units)
+        return Target(_by_price(lines, listed), by_unit=True, max_units=discount.units)
     if takes_from != "scope":
         return NO_LINES
     if scope.max_units is None and not discount.per_unit:
@@ -127,7 +127,8 @@ def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
     eligible = range(len(lines)) if indices is None else indices
     if not any(lines[index].quantity > 0 for index in eligible):
         return None
-    return Target(_by_price(lines, eligible, dearest_first=scope.dearest_first), True, scope.max_units)
+    taken = _by_price(lines, eligible, dearest_first=scope.dearest_first)
+    return Target(taken, by_unit=True, max_units=scope.max_units)
 
 
 def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first: bool = False) -> tuple[int, ...]:

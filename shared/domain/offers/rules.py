@@ -180,20 +180,23 @@ RULES: Final = (
     ),
     Rule(
         "eligibility.currency", Reason.CURRENCY_MISMATCH, _requires_currency, _is_in_currency,
-        messages.describe_currency, True,
+        messages.describe_currency, of_order=True,
     ),
     Rule(
         "eligibility.min_order_amount", Reason.BELOW_MINIMUM, _has_minimum, _reaches_minimum,
-        messages.describe_minimum, True,
+        messages.describe_minimum, of_order=True,
     ),
     Rule(
         "eligibility.min_quantity", Reason.BELOW_MINIMUM, lambda it: it.eligibility.min_quantity > 0,
-        _reaches_quantity, messages.describe_quantity, True,
+        _reaches_quantity, messages.describe_quantity, of_order=True,
     ),
-    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, is_restricted, _has_products, messages.describe_products, True),
+    Rule(
+        "applies_to", Reason.NO_ELIGIBLE_PRODUCT, is_restricted, _has_products,
+        messages.describe_products, of_order=True,
+    ),
     Rule(
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
-        _meets_conditions, messages.describe_conditions, True,
+        _meets_conditions, messages.describe_conditions, of_order=True,
     ),
 )  # fmt: skip
 """In the order of `Reason`; a test checks it."""
