@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.runtime.printable import printable, printable_json
 
 MAX_WIDTH: Final = 100
@@ -107,7 +107,7 @@ def day(value: datetime | None) -> str:
 
 def money(minor: int | None, currency: str | None) -> str:
     """Return an amount with its currency: `12.50 USD`; empty if one of them is None."""
-    return "" if minor is None or currency is None else f"{shown(minor, currency)} {currency}"
+    return "" if minor is None or currency is None else f"{format_for_message(minor, currency)} {currency}"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -53,7 +53,7 @@ MARY = Customer("mary")
 
 def key_of(customer: Customer | None) -> str | None:
     """Return the customer's key in the ledger, or None for a customer without an identifier."""
-    return None if customer is None or not identifiers(customer) else f"person-{customer.customer_id}"
+    return None if customer is None or not identifiers(customer) else f"customer-{customer.customer_id}"
 
 
 def percent(value: str, cap: int | None = None) -> DiscountOffer:

@@ -19,7 +19,7 @@ _OPEN: Final = (Phase.PLACED, Phase.HELD, Phase.LAPSED)
 
 _SETUPS: Final[dict[Phase, tuple[str, ...]]] = {
     Phase.UNKNOWN: (),
-    Phase.NOTED: ("part",),
+    Phase.RECORDED: ("part",),
     Phase.PLACED: ("place",),
     Phase.HELD: ("hold",),
     Phase.LAPSED: ("hold for no time",),
@@ -122,9 +122,9 @@ def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
 def _case(row: Row) -> Case:
     phase = row.phase
     setup, event = _SETUPS[phase], _EVENTS[row.event]
-    if row.event == OrderEvent.PAID and phase not in (*_OPEN, Phase.UNKNOWN, Phase.NOTED):
+    if row.event == OrderEvent.PAID and phase not in (*_OPEN, Phase.UNKNOWN, Phase.RECORDED):
         event = "pay late"
-    elif row.event in _EARLIER and phase == Phase.NOTED:  # it used the coupon, and no event gave its amount
+    elif row.event in _EARLIER and phase == Phase.RECORDED:  # it used the coupon, and no event gave its amount
         setup = ("use", "cancel", "use again") if row.event == OrderEvent.PAID_EARLIER else ("use",)
     elif row.event == OrderEvent.PAID_EARLIER and phase in _OPEN:
         setup = (*setup, "cancel", _AGAIN[phase])
@@ -143,23 +143,23 @@ def _expected(row: Row) -> _Expected:
     """Return the expected outcome, (held, used), remaining discount and events."""
     effects: dict[tuple[Effect, Phase], _Expected] = {
         (Effect.JUDGE, Phase.LAPSED): ("held", _HELD, 0, ("locked",)),
-        (Effect.JUDGE, Phase.NOTED): ("redeemed", _USED, 800, ("redeemed", "redemption_restored")),
+        (Effect.JUDGE, Phase.RECORDED): ("redeemed", _USED, 800, ("redeemed", "redemption_restored")),
         (Effect.BURN, Phase.HELD): ("redeemed", _USED, 1_000, ("redeemed",)),
         (Effect.REFUSE_LATE, Phase.LAPSED): ("refused", _FREE, 0, ("redemption_refused",)),
         (Effect.SHARE, Phase.PLACED): ("restored", _USED, 800, ("redemption_restored",)),
         (Effect.CLOSE, Phase.PLACED): ("restored", _FREE, 0, ("redemption_restored",)),
         (Effect.CLOSE, Phase.HELD): ("released", _FREE, 0, ("released",)),
     }
-    if row.effect == Effect.JUDGE and row.phase not in (*_OPEN, Phase.NOTED):
+    if row.effect == Effect.JUDGE and row.phase not in (*_OPEN, Phase.RECORDED):
         return "redeemed", _USED, 1_000, ("redeemed",)
     if row.effect == Effect.REFUSE:
         return "refused", _FREE, 0, ("redemption_refused",)
     if (row.effect, row.phase) in effects:
         return effects[row.effect, row.phase]
     # In these cases, the part recorded for the order is the same part that the event returns.
-    nothing = (Effect.NOTHING, Effect.NOTE_TIME, Effect.JUDGE)
-    known = row.effect in nothing or (row.phase, row.event) == (Phase.NOTED, OrderEvent.PART)
-    if row.phase == Phase.NOTED and row.event in _EARLIER:
+    nothing = (Effect.NOTHING, Effect.RECORD_TIME, Effect.JUDGE)
+    known = row.effect in nothing or (row.phase, row.event) == (Phase.RECORDED, OrderEvent.PART)
+    if row.phase == Phase.RECORDED and row.event in _EARLIER:
         return "unchanged", _USED, 0, ()
     uses, left = {Phase.PLACED: (_USED, 1_000), Phase.HELD: (_HELD, 0)}.get(row.phase, (_FREE, 0))
     return "unchanged" if known else "recorded", uses, left, ()

@@ -3,7 +3,7 @@
     verdict = decide(command, state, now)
     evolve(state, verdict)
 
-`decide` is pure and total: it changes nothing, reads only its arguments, and answers every well-formed command.
+`decide` is pure and total: it changes nothing, reads only its arguments, and decides every well-formed command.
 The commands of a batch are decided in sequence on one state, and each verdict is applied before the next command. The
 result is the same as if each command ran on its own.
 """
@@ -56,7 +56,7 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
     return verdict
 
 
-def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one a command
+def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per command
     """Return the verdict. Frequent commands come first, because the cases are tried in order."""
     match command:
         case RedeemCoupons():

@@ -27,32 +27,33 @@ def evolve(state: State, verdict: Verdict) -> None:
         customer_key, segments = verdict.segments
         state.segments[customer_key] = frozenset(segments)
     for order in verdict.orders:
-        _note(state, order)
+        _apply_order_change(state, order)
     for entry in verdict.entries:
-        _move(state, entry, verdict.decided_at)
+        _apply_entry(state, entry, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
 
 
 def _add_issued(state: State, verdict: Verdict) -> None:
-    for one in verdict.accepted:
-        campaign = state.campaigns.get(one.campaign_id)
+    for issued in verdict.accepted:
+        campaign = state.campaigns.get(issued.campaign_id)
         shared = campaign is not None and campaign.code.shared_code is not None
-        known = state.coupons.get(one.coupon_id)
+        known = state.coupons.get(issued.coupon_id)
         if known is None or not shared:
             limits = None if campaign is None else campaign.limits.uses_per_coupon
-            state.coupons[one.coupon_id] = Coupon(
-                one.coupon_id, one.code, one.campaign_id, "active", None if shared else verdict.customer_key, limits,
-                starts_at=None if shared else one.starts_at,
-                ends_at=None if campaign is None else coupon_end(campaign, one.starts_at),
+            state.coupons[issued.coupon_id] = Coupon(
+                issued.coupon_id, issued.code, issued.campaign_id, "active",
+                None if shared else verdict.customer_key, limits,
+                starts_at=None if shared else issued.starts_at,
+                ends_at=None if campaign is None else coupon_end(campaign, issued.starts_at),
             )  # fmt: skip
-            if one.code:
-                state.coupon_ids[code_key(one.code)] = one.coupon_id
+            if issued.code:
+                state.coupon_ids[code_key(issued.code)] = issued.coupon_id
         if verdict.natural_key is not None:
-            state.issued.add((verdict.natural_key, one.campaign_id))
+            state.issued.add((verdict.natural_key, issued.campaign_id))
 
 
-def _move(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
+def _apply_entry(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
     coupon = state.coupons.get(entry.coupon_id)
     held, used = entry.held_uses, entry.used_uses
     if coupon is not None:
@@ -142,7 +143,7 @@ def _change_lock(state: State, change: LockChange) -> None:
         lock.order_id = change.order_id
 
 
-def _note(state: State, change: OrderChange) -> None:
+def _apply_order_change(state: State, change: OrderChange) -> None:
     order = state.orders.get(change.order_id)
     if order is None:
         order = state.orders[change.order_id] = OrderState(change.order_id, change.status)

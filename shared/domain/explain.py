@@ -12,12 +12,12 @@ from shared.domain.coupons.locks import redeemed_already, reference_problem, req
 from shared.domain.decide import decide
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
-from shared.domain.offers.combine import adds_something, clash
+from shared.domain.offers.combine import conflicting_offer, has_effect
 from shared.domain.offers.messages import limits_of
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import resolve, resolve_recurring
@@ -27,7 +27,7 @@ from shared.domain.offers.work import too_much
 from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
 from shared.domain.tenancy import state_for_caller
 
-_BY_THE_CLOCK = frozenset(("window.starts_at", "window.ends_at"))
+_WITH_TIME = frozenset(("window.starts_at", "window.ends_at"))
 _OF_CUSTOMER = frozenset(("eligibility.segments_any", "eligibility.segments_all", "eligibility.first_order_only"))
 
 Outcome = Literal["holds", "refused", "not asked", "not judged", "needs an order"]
@@ -91,7 +91,7 @@ def _for_order(
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
-        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so no rule is judged again.")
+        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so its rules aren't checked again.")
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
@@ -114,8 +114,8 @@ def _for_lock(command: LockCoupons, state: State, now: datetime, code: str, coup
 
 def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     coupon, campaign = offer.coupon, offer.campaign
-    if over := too_much(request, [(offer.code, coupon)]):
-        yield _refused("request", over[0])
+    if too_large := too_much(request, [(offer.code, coupon)]):
+        yield _refused("request", too_large[0])
         return
     yield _holds("code", f"The coupon is of campaign {campaign.campaign_id!r}.")
     if coupon.status == "voided":
@@ -143,10 +143,9 @@ def _of_coupon(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
 def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
     campaign = offer.campaign
     if rule.field == "status" and campaign.status == "active":
-        return _holds(
-            "status", *rule.describe(request, offer, True)
-        )  # judging uses this rule only for campaigns that aren't active
-    if not rule.asked(campaign):
+        # Judging uses this rule only for campaigns that aren't active.
+        return _holds("status", *rule.describe(request, offer, True))
+    if not rule.is_required(campaign):
         return Finding(rule.field, "not asked")
     if (rule.of_order and request.order is None) or (rule.field == "order" and request.order_id is None):
         return Finding(rule.field, "needs an order")
@@ -154,7 +153,7 @@ def _of_rule(rule: Rule, request: Request, offer: ResolvedOffer) -> Finding:
         return Finding(rule.field, "not judged", None, why_not)
     passes = rule.passes(request, offer)
     message, details = rule.describe(request, offer, passes)
-    if rule.field in _BY_THE_CLOCK:
+    if rule.field in _WITH_TIME:
         details = details | {"at": request.at.isoformat(timespec="seconds")}
     if passes:
         return _holds(rule.field, message, details)
@@ -177,11 +176,11 @@ def _of_existing(request: Request, offer: ResolvedOffer) -> Iterator[Finding]:
     order = request.state.orders.get(request.order_id or "")
     if isinstance(request.command, LockCoupons) and order is not None and offer.coupon.coupon_id in order.redemptions:
         yield _refused("order", redeemed_already(offer, order))
-    other = clash(offer, request.existing, len(request.existing) + 1)
+    other = conflicting_offer(offer, request.existing, len(request.existing) + 1)
     if other is not None:
         yield _refused("stacking", not_combinable(offer, other))
     elif request.existing:
-        existing = ", ".join(one.code for one in request.existing)
+        existing = ", ".join(coupon.code for coupon in request.existing)
         yield _holds("stacking", "It can be combined with the coupons that the order has.", {"beside": existing})
     elif request.order_id is None:
         yield Finding("stacking", "needs an order")
@@ -194,10 +193,10 @@ def _of_effect(request: Request, offer: ResolvedOffer, discount_minor: int | Non
         return Finding("discount", "needs an order")
     if discount_minor is None:
         return Finding("discount", "not judged", None, "It can't be used on this order.")
-    if not adds_something(offer, discount_minor):
+    if not has_effect(offer, discount_minor):
         return _refused("discount", no_effect(request, offer))
     currency = request.order.currency
-    return _holds("discount", "", {"discount": shown(discount_minor, currency), "currency": currency})
+    return _holds("discount", "", {"discount": format_for_message(discount_minor, currency), "currency": currency})
 
 
 def _not_found(code: str, coupon: Coupon | None) -> Finding:

@@ -1,7 +1,7 @@
 """Callers that are limited to campaign groups: hide other campaigns from them.
 
 A command that carries `groups` is decided on a state without the coupons, campaigns and locks of other groups, so a
-coupon of another group gets the same answer as one that doesn't exist. A campaign without a group is in no group.
+coupon of another group gets the same response as one that doesn't exist. A campaign without a group is in no group.
 
 Callers choose order ids and lock references in one common namespace. A command can't change an order with uses of
 another group, nor add coupons to it; a lock reference with uses of another group counts as taken.
@@ -30,7 +30,7 @@ def state_for_caller(command: Command, state: State) -> State:
     if groups is None:
         return state
     if isinstance(command, IssueCoupons | CreateCoupons):
-        campaigns = {name: one for name, one in state.campaigns.items() if one.group in groups}
+        campaigns = {name: campaign for name, campaign in state.campaigns.items() if campaign.group in groups}
         return replace(state, campaigns=campaigns)
     locks = dict(state.locks)
     for reference, lock in state.locks.items():
@@ -62,7 +62,7 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
     if isinstance(command, RedeemCoupons) and not _is_order_visible(state, groups, command.order.order_id):
         return _order_taken(command, verdict) if verdict.accepted else replace(verdict, orders=())
     if isinstance(command, CreateCoupons):
-        return replace(verdict, refused=tuple([_without_owner(one, state, groups) for one in verdict.refused]))
+        return replace(verdict, refused=tuple([_without_owner(refusal, state, groups) for refusal in verdict.refused]))
     return verdict
 
 

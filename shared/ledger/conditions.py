@@ -224,7 +224,7 @@ class _Binding:
     def weight(self, values: Mapping[str, Any]) -> tuple[int, int]:
         """Return the number of values it passes, and the longest list in them; computed once for `Values`."""
         key = (self.name, None if self._keys is None else frozenset(self._keys))
-        known = values.prepared if isinstance(values, Values) else {}
+        known = values.cache if isinstance(values, Values) else {}
         if key not in known:
             value = self._found(values)
             known[key] = (1, 1) if value is None else _weigh(self._part(value), 1)
@@ -264,7 +264,7 @@ def _program_in_parts(expression: str, rules: Rules) -> Any:
 def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
     """Return all of `values` in the library's form, cached. `tested`: fields in has(). `fit`: convert unfit values."""
     key = (tested, fit)
-    found = values.prepared.get(key)
+    found = values.cache.get(key)
     if found is None:
         data: dict[str, Any] = {}
         for binding in _all_bindings(tested):
@@ -273,7 +273,7 @@ def _activation(values: Values, tested: frozenset[str], *, fit: bool) -> Any:
             data = _plain(data)
         if _lines_of(values) > FROM_LINES:
             data |= parts_of(data["order"]["lines"] if "order.lines" in tested else data["order.lines"])
-        found = values.prepared[key] = _whole_environment(tested).Activation(data=data)
+        found = values.cache[key] = _whole_environment(tested).Activation(data=data)
     return found
 
 

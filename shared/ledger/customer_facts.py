@@ -27,7 +27,7 @@ async def load_customers(
     """
     asks_first = any(campaign.eligibility.first_order_only for campaign in touched)
     needed: set[CustomerKey] = set()
-    if asks_first or any(campaign.eligibility.asks_segments for campaign in touched):
+    if asks_first or any(campaign.eligibility.requires_segments for campaign in touched):
         needed |= {
             key
             for command in commands

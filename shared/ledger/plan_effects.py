@@ -12,7 +12,7 @@ from typing import Final
 from schemas.campaigns import CampaignDefinition
 from shared.domain.model.campaign import Window
 from shared.domain.model.coupon import code_key
-from shared.domain.model.money import parse_minor, shown
+from shared.domain.model.money import format_for_message, parse_minor
 from shared.ledger.definitions import to_domain
 
 
@@ -115,13 +115,13 @@ def _coupons_per_customer(case: _Case) -> str:
 
 def _spend_total(case: _Case) -> str:
     limit, currency = case.after.limits.spend_total, case.after.discount.currency or case.after.eligibility.currency
-    spent = f"{shown(case.live.spent_minor, currency)} {currency or ''}".strip() + " used or held"
+    spent = f"{format_for_message(case.live.spent_minor, currency)} {currency or ''}".strip() + " used or held"
     if limit is None or currency is None:
         return f"{spent}; no limit any more."
     left = parse_minor(limit, currency) - case.live.spent_minor
     if left <= 0:
         return f"{spent}: no new use. What was used stays used; what is held can still be burned."
-    return f"{spent}: {shown(left, currency)} {currency} left."
+    return f"{spent}: {format_for_message(left, currency)} {currency} left."
 
 
 def _starts_at(case: _Case) -> str:

@@ -106,7 +106,7 @@ def test_every_refusing_rule_is_shown_and_not_only_the_first(
     assert "applies_to refused: no_eligible_product lines 1, eligible_lines 0" in called.words
     assert called.out.rstrip().splitlines()[-2:] == [
         "Refused (below_minimum): The order's 45.00 USD is below the minimum of 50.00 USD.",
-        f"Refused (no_eligible_product): Coupon '{codes['picky']}' is good for none of the order's products.",
+        f"Refused (no_eligible_product): Coupon '{codes['picky']}' applies to none of the order's products.",
     ]
     assert all(len(line) <= 100 for line in called.out.splitlines() if not line.startswith(("Its campaign", "Refused")))
     assert counts(database_url) == before
@@ -186,7 +186,7 @@ def test_a_code_already_redeemed_for_the_order_changes_nothing(couponry: Couponr
     called = couponry("explain", codes["used"], "--order", "-", given=given)
 
     assert called.exit_code == 0
-    assert "Order 'A' has redeemed it already, so no rule is judged again." in called.words
+    assert "Order 'A' has redeemed it already, so its rules aren't checked again." in called.words
     assert called.out.rstrip().endswith("Already redeemed for this order; the same order again changes nothing.")
     assert couponry("explain", codes["used"], "--order", "-", "--json", given=given).json["outcome"] == "unchanged"
 

@@ -53,13 +53,13 @@ class Lock:
     order: str | None
     uses: dict[str, int | None]
     """code → discount"""
-    over: bool = False
+    is_expired: bool = False
     days: dict[str, date | None] = field(default_factory=dict)
     """code → the day its use counts on; None: today"""
 
     @property
     def holds(self) -> bool:
-        return self.status == "open" and not self.over
+        return self.status == "open" and not self.is_expired
 
 
 @dataclass
@@ -74,12 +74,12 @@ class Order:
         return self.status in {"cancelled", "returned"}
 
     @property
-    def last_closing(self) -> datetime | None:
+    def last_closed_at(self) -> datetime | None:
         return max(self.closed.values(), default=None)
 
     @property
     def is_paid(self) -> bool:
-        last = self.last_closing
+        last = self.last_closed_at
         return self.status == "paid" or (self.paid is not None and (last is None or self.paid > last))
 
 
@@ -112,14 +112,14 @@ class Facts:
     # Customers
 
     def meet(self, customer: Customer | None) -> None:
-        """Make all identifiers of a customer belong to one person from now on."""
+        """Make all identifiers of a customer belong to one customer from now on."""
         names = _names(customer)
         for name in names:
             self._same.setdefault(name, name)
         for name in names[1:]:
             self._same[self._root(name)] = self._root(names[0])
 
-    def person(self, name: str | None) -> str | None:
+    def merged_key(self, name: str | None) -> str | None:
         return None if name is None else self._root(name)
 
     def _root(self, name: str) -> str:
@@ -129,10 +129,10 @@ class Facts:
 
     def key_of(self, customer: Customer | None) -> str | None:
         names = _names(customer)
-        return self.person(names[0]) if names else None
+        return self.merged_key(names[0]) if names else None
 
     def same(self, one: str | None, other: str | None) -> bool:
-        return one is not None and other is not None and self.person(one) == self.person(other)
+        return one is not None and other is not None and self.merged_key(one) == self.merged_key(other)
 
     # Totals
 

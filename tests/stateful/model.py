@@ -5,10 +5,9 @@ total is needed. It collects every reason that applies and reports the first in 
 product's, since they are plain data. Amounts are in minor units.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from shared.domain.model.commands import (
     CancelOrder,
@@ -49,20 +48,40 @@ class Model(Choosing):
     # Commands
 
     def begin(self, fresh: Sequence[Command]) -> None:
-        """Prepare for a batch: merge customers, and expire locks whose time is over."""
+        """Prepare for a batch: merge customers, and mark expired locks."""
         for command in fresh:
             if isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons):
                 self.meet(command.customer)
         for lock in self.locks.values() if fresh else ():
-            if lock.status == "open" and lock.over:
+            if lock.status == "open" and lock.is_expired:
                 lock.status = "expired"
 
     def execute(self, command: Command) -> Answer:
         """Return the answer to one command; a repeated command gets the same answer."""
         if command.command_id not in self.answers:
-            execute: Callable[[Any], Answer] = getattr(self, f"_{_WORDS[type(command)]}")
-            self.answers[command.command_id] = execute(command)
+            self.answers[command.command_id] = self._execute(command)
         return self.answers[command.command_id]
+
+    def _execute(self, command: Command) -> Answer:  # noqa: PLR0911 - one per command
+        match command:
+            case IssueCoupons():
+                return self._issue(command)
+            case RedeemCoupons():
+                return self._redeem(command)
+            case PayOrder():
+                return self._pay(command)
+            case CancelOrder():
+                return self._close(command.order_id, "cancelled", command.at)
+            case ReturnOrder():
+                return self._close(command.order_id, "returned", command.at) if command.whole else NOTHING
+            case LockCoupons():
+                return self._lock(command)
+            case ReleaseLock():
+                return self._release(command)
+            case VoidCoupon():
+                return self._void(command)
+            case _:
+                raise AssertionError(f"the machine sends no {type(command).__name__}")
 
     def _issue(self, command: IssueCoupons) -> Answer:
         customer_key = self.key_of(command.customer)
@@ -127,7 +146,7 @@ class Model(Choosing):
         at = command.at
         assert at is not None
         order = self.orders.setdefault(command.order_id, Order("unknown"))
-        if order.last_closing is not None and at <= order.last_closing:
+        if order.last_closed_at is not None and at <= order.last_closed_at:
             return NOTHING
         if order.is_closed:
             order.paid = max(at, order.paid or at)
@@ -146,12 +165,6 @@ class Model(Choosing):
             return Answer("refused", refused=tuple((code, "lock_expired") for code in lost)) if lost else NOTHING
         return NOTHING
 
-    def _cancel(self, command: CancelOrder) -> Answer:
-        return self._close(command.order_id, "cancelled", command.at)
-
-    def _return(self, command: ReturnOrder) -> Answer:
-        return self._close(command.order_id, "returned", command.at) if command.whole else NOTHING
-
     def _close(self, order_id: str, how: str, at: datetime | None) -> Answer:
         assert at is not None
         order = self.orders.setdefault(order_id, Order("unknown"))
@@ -164,20 +177,20 @@ class Model(Choosing):
             return NOTHING
         if not order.is_closed or order.status == how:
             order.status = how
-        back = {
+        restored = {
             code: use.discount
             for (other, code), use in self.uses.items()
             if other == order_id and how in self.offers[self.coupons[code].campaign].restored_on
         }
-        for code in back:
+        for code in restored:
             del self.uses[order_id, code]
         released: list[tuple[str, int | None]] = []
         for lock in self.locks.values():
             if lock.holds and lock.order == order_id:
                 released += lock.uses.items()
                 lock.status, lock.uses = "released", {}
-        if back:
-            return Answer("restored", tuple(back.items()))
+        if restored:
+            return Answer("restored", tuple(restored.items()))
         return Answer("released", tuple(released)) if released else NOTHING
 
     # Coupons on orders and under locks
@@ -191,9 +204,9 @@ class Model(Choosing):
         customer_key = (
             self.key_of(command.customer)
             if hold is None or hold.customer_key is None
-            else self.person(hold.customer_key)
+            else self.merged_key(hold.customer_key)
         )
-        last = order.last_closing
+        last = order.last_closed_at
         amount = command.order.amount_minor
         request = Request(customer_key, order_id, amount, amount - self._already(order_id, hold), day=at.date())
         request.closed = order.is_closed and last is not None and at <= last
@@ -285,15 +298,3 @@ class Model(Choosing):
         accepted = tuple((one.coupon.code, discount) for one, discount in taken)
         self.locks[command.lock_reference] = Lock("open", customer_key, command.order_id, dict(accepted), False, days)
         return Answer("locked", accepted)
-
-
-_WORDS = {
-    IssueCoupons: "issue",
-    RedeemCoupons: "redeem",
-    PayOrder: "pay",
-    CancelOrder: "cancel",
-    ReturnOrder: "return",
-    LockCoupons: "lock",
-    ReleaseLock: "release",
-    VoidCoupon: "void",
-}

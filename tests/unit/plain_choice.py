@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.offers.basket import Basket
-from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, adds_something, clash, order_of_application
+from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, conflicting_offer, has_effect, order_of_application
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
+from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
 
@@ -32,7 +32,7 @@ class Choice:
         """Return the sort key: largest discount, then most gifts and custom offers, then fewest coupons, then the
         order of application. The smallest key is the best choice.
         """
-        given = sum([KINDS[one.offer.campaign.discount.kind].gives for one in self.applied])
+        given = sum([KINDS[one.offer.campaign.discount.kind].has_effect_without_discount for one in self.applied])
         order = [order_of_application(one.offer) for one in self.applied]
         return (-self.total_minor, -given, len(self.applied), order)
 
@@ -52,7 +52,7 @@ def alone(request: Request, offer: ResolvedOffer) -> Choice:
     basket = None if request.basket is None else request.basket.copy()
     taken = AppliedOffer(offer, None) if basket is None else apply_price(basket, offer, *price(basket, offer))
     choice = Choice([taken], offer.discount_minor, basket)
-    count(request, offer, choice.totals, taken.discount_minor)
+    add_to_totals(request, offer, choice.totals, taken.discount_minor)
     return choice
 
 
@@ -64,7 +64,7 @@ class _Search:
         self._offers = offers
         # The most that the coupons from each place on could add.
         self._to_come = [
-            sum(most_off(request.basket, offer) for offer in offers[place:]) for place in range(len(offers) + 1)
+            sum(max_discount_of(request.basket, offer) for offer in offers[place:]) for place in range(len(offers) + 1)
         ]
         self._best: Choice | None = None
 
@@ -107,16 +107,16 @@ class _Search:
         """Return `choice` with this offer, or None if they are incompatible, it has no room, or it has no effect."""
         request = self._request
         others: list[ResolvedOffer | ExistingCoupon] = [*[one.offer for one in choice.applied], *request.existing]
-        if clash(offer, others, len(others) + 1) is not None:
+        if conflicting_offer(offer, others, len(others) + 1) is not None:
             return None
         basket = None if choice.basket is None else choice.basket.copy()
         found = None if basket is None else price(basket, offer)
         discount = None if found is None else found[0]
         if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
-        if discount is not None and not adds_something(offer, discount):
+        if discount is not None and not has_effect(offer, discount):
             return None
         taken = AppliedOffer(offer, None) if basket is None or found is None else apply_price(basket, offer, *found)
         totals = choice.totals.copy()
-        count(request, offer, totals, discount)
+        add_to_totals(request, offer, totals, discount)
         return Choice([*choice.applied, taken], choice.total_minor + (discount or 0), basket, totals)

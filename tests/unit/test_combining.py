@@ -78,7 +78,7 @@ def test_compatible_coupons_are_combined_and_each_loser_names_its_winner(
 
 def test_a_losing_coupon_names_the_winner_in_its_message() -> None:
     refused = world_of({"a": off(500, group="g"), "b": off(700, group="g")}).redeem("A", "B").refused[0]
-    assert refused.message == "Coupon 'B' takes more off, and the two don't go together."
+    assert refused.message == "Coupon 'B' takes more off, and the two can't be combined."
 
 
 def test_fewer_coupons_are_used_if_more_would_not_increase_the_discount() -> None:

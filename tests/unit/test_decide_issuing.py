@@ -206,10 +206,10 @@ def test_several_coupons_are_issued_until_the_source_is_empty() -> None:
 @pytest.mark.parametrize(
     ("referred", "known_as", "reason"),
     [
-        (Customer("new"), "person-new", None),
-        (Customer("john"), "person-john", Reason.WRONG_CUSTOMER),
+        (Customer("new"), "customer-new", None),
+        (Customer("john"), "customer-john", Reason.WRONG_CUSTOMER),
         (Customer(" john "), None, Reason.WRONG_CUSTOMER),
-        (Customer("john2", "john.smith@email.com"), "person-john", Reason.WRONG_CUSTOMER),
+        (Customer("john2", "john.smith@email.com"), "customer-john", Reason.WRONG_CUSTOMER),
         (Customer("new"), None, None),
     ],
 )

@@ -225,7 +225,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None
-            assert one.discount_minor >= (not KINDS[one.discount_kind].gives)
+            assert one.discount_minor >= (not KINDS[one.discount_kind].has_effect_without_discount)
             shared = one.discount_minor if order.lines or one.discount_kind == "free_shipping" else 0
             assert sum(part for _, part in one.lines) == shared
         assert 0 <= verdict.discount_minor <= max(order.amount_minor, 0) + order.shipping_minor

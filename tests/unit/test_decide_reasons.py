@@ -260,7 +260,7 @@ def everything_wrong() -> tuple[World, Order, Customer | None]:
     world.coupon(status="voided", holder_key=key_of(MARY), used=1, held=1)
     world.meter(customer=JOHN).used = 1
     world.meter().used = 1
-    world.state.orders_of = {"person-john": {"ORD0"}}
+    world.state.orders_of = {"customer-john": {"ORD0"}}
     with_order(world, status="cancelled", cancelled_at=NOW)
     return world, order(), JOHN
 

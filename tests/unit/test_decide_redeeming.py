@@ -113,11 +113,11 @@ def test_lines_worth_more_than_the_order_are_discounted_up_to_the_order() -> Non
 
 def test_an_order_without_coupons_changes_no_meter_and_is_recorded_for_its_customer() -> None:
     world = World()
-    world.state.orders_of = {"person-john": set()}
+    world.state.orders_of = {"customer-john": set()}
     verdict = world.redeem()
     assert (verdict.outcome, verdict.requested_count, verdict.entries) == ("unchanged", 0, ())
-    assert world.state.orders["ORD1"].customer_key == "person-john"
-    assert world.state.orders_of == {"person-john": {"ORD1"}}
+    assert world.state.orders["ORD1"].customer_key == "customer-john"
+    assert world.state.orders_of == {"customer-john": {"ORD1"}}
     assert world.redeem().orders == ()  # the same order again
 
 

@@ -125,7 +125,7 @@ def held_by(world: World, by: Customer | None) -> World:
 
 
 def ordered_before(world: World) -> World:
-    world.state.orders_of["person-john"] = {"ORD0"}
+    world.state.orders_of["customer-john"] = {"ORD0"}
     return world
 
 
@@ -331,7 +331,7 @@ def test_an_explanation_without_a_customer_has_no_facts_of_a_customer() -> None:
         ({"validation_code": "1234"}, "Coupon 'SAVE10' needs its validation code; it was given."),
         ({"first_order_only": True}, "Coupon 'SAVE10' needs a customer; the request names one."),
         ({"discount": replace(fixed(700), value="7.00", amount_minor=None)}, "takes 7.00 off, in the order's currency"),
-        ({"scope": Scope(product_ids=frozenset({"product-1"}))}, "Coupon 'SAVE10' is good for something in the order."),
+        ({"scope": Scope(product_ids=frozenset({"product-1"}))}, "Coupon 'SAVE10' applies to something in the order."),
     ],
 )
 def test_the_message_of_a_passed_rule_is_true(fields: dict[str, Any], message: str) -> None:

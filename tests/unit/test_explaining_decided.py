@@ -48,8 +48,11 @@ def redeemed(world: World) -> World:
 @pytest.mark.parametrize(
     ("world", "message"),
     [
-        (redeemed(world_of(status="active")), "Order 'ORD1' has redeemed it already, so no rule is judged again."),
-        (hold(world_of()), "Order 'ORD1' holds it until its payment already, so no rule is judged again."),
+        (
+            redeemed(world_of(status="active")),
+            "Order 'ORD1' has redeemed it already, so its rules aren't checked again.",
+        ),
+        (hold(world_of()), "Order 'ORD1' holds it until its payment already, so its rules aren't checked again."),
     ],
 )
 def test_a_coupon_that_the_order_already_has_is_not_judged_further(world: World, message: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.model.money import MoneyError, decimals, format_minor, parse_minor, shown
+from shared.domain.model.money import MoneyError, decimals, format_for_message, format_minor, parse_minor
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_decimals_follow_iso_4217() -> None:
 
 
 def test_a_message_shows_an_amount_of_an_unknown_currency_in_minor_units() -> None:
-    assert shown(1_250, "???") == "1250"
-    assert shown(1_250, "USD") == "12.50"
+    assert format_for_message(1_250, "???") == "1250"
+    assert format_for_message(1_250, "USD") == "12.50"

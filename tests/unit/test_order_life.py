@@ -19,8 +19,8 @@ README = Path(__file__).parents[2] / "services" / "redeemer" / "README.md"
 
 def as_markdown() -> str:
     """Render the table as in the README."""
-    phases = ["| it is | when |", "|---|---|", *[f"| {phase} | {meant} |" for phase, meant in PHASES.items()]]
-    rows = ["| it is | and is | so | that is |", "|---|---|---|---|"]
+    phases = ["| order | meaning |", "|---|---|", *[f"| {phase} | {meaning} |" for phase, meaning in PHASES.items()]]
+    rows = ["| order | event | effect | explanation |", "|---|---|---|---|"]
     by_phase = sorted(TABLE, key=lambda row: list(Phase).index(row.phase))
     rows += [f"| {row.phase} | {row.event} | {row.effect} | {row.sentence} |" for row in by_phase]
     return "\n".join([*phases, "", *rows])
@@ -105,7 +105,7 @@ def test_a_pair_without_a_row_is_impossible() -> None:
     closed = {Phase.CANCELLED, Phase.RETURNED, Phase.BOTH}
     earlier = {event for event in OrderEvent if event.name.endswith("EARLIER")}
     expected = {(Phase.UNKNOWN, event) for event in earlier}
-    expected |= {(phase, OrderEvent.PART_LAST) for phase in (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)}
+    expected |= {(phase, OrderEvent.PART_LAST) for phase in (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)}
     later = (OrderEvent.PLACED_AGAIN, OrderEvent.PART_LATER)
     expected |= {(phase, event) for phase in set(Phase) - closed for event in later}
     assert missing == expected

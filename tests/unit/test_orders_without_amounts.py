@@ -31,7 +31,7 @@ def test_a_lock_without_an_order_is_burned_with_nothing_taken_off() -> None:
 
 def test_a_code_is_judged_by_all_rules_that_need_no_amount() -> None:
     world = World((campaign(min_order_minor=1_000_000, currency="USD"),))
-    world.coupon(holder_key="person-john")
+    world.coupon(holder_key="customer-john")
     assert world.redeem("SAVE10", to=UNPRICED, priced=False).outcome == "redeemed"
     again = world.redeem("SAVE10", to=replace(UNPRICED, order_id="ORD2"), by=MARY, priced=False)
     assert again.refused[0].reason is Reason.EXHAUSTED

@@ -140,7 +140,7 @@ def test_a_later_order_that_ends_restores_its_discount_and_no_use() -> None:
 
 def test_rules_that_the_first_use_fixed_are_not_judged_again() -> None:
     world = shop(window=window(ends_in=2 * DAY), holder_only=True)
-    world.state.coupons["id-A"].holder_key = "person-john"
+    world.state.coupons["id-A"].holder_key = "customer-john"
     buy(world, 1)
     world.state.campaigns["save10"] = replace(world.state.campaigns["save10"], status="archived")
     world.state.coupons["id-A"].ends_at = NOW + DAY

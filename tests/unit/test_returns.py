@@ -191,7 +191,7 @@ def test_a_part_with_lines_and_an_amount_counts_by_its_lines() -> None:
     assert restored_shares(world.part(("2", 1), amount="90.00", at=PLACED + MINUTE)) == (200, (("2", 200),))
 
 
-def test_a_part_before_its_order_is_restored_in_the_verdict_of_the_placing() -> None:
+def test_a_part_that_arrives_before_its_order_is_restored_when_the_order_is_placed() -> None:
     world = shop()
     assert world.part(("2", 1), at=PLACED + MINUTE).outcome == "recorded"
     verdict = world.redeem("A", to=goods())

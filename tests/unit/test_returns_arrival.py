@@ -21,7 +21,7 @@ from tests.returned_goods import PLACED, goods, left, numbers, shop
         ((("1", 1),), "return_order", ("returned", 0, None)),
     ],
 )
-def test_placing_paying_and_partial_returns_have_the_same_result_in_any_order_of_arrival(
+def test_orders_payments_and_partial_returns_have_the_same_result_in_any_order_of_arrival(
     hold: bool, second: tuple[tuple[str, int], ...], ended: str | None, end: tuple[Any, ...]
 ) -> None:
     for arrival in permutations(range(5 if ended else 4)):

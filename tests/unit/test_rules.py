@@ -128,7 +128,7 @@ def test_segments_are_those_of_the_request_or_else_the_known_ones(
 ) -> None:  # fmt: skip
     world = world_of(**fields)
     if known is not None:
-        world.state.segments["person-john"] = frozenset(known)
+        world.state.segments["customer-john"] = frozenset(known)
     customer = None if by is None else Customer(by.customer_id, by.email, segments=said)
     assert only_reason(world.redeem("SAVE10", by=customer)) == reason
 
@@ -151,7 +151,7 @@ def test_segments_of_a_refused_request_are_known_to_the_next() -> None:
 
 def first(*orders: str) -> World:
     world = world_of(first_order_only=True)
-    world.state.orders_of = {"person-john": set(orders), "person-mary": set()}
+    world.state.orders_of = {"customer-john": set(orders), "customer-mary": set()}
     return world
 
 
@@ -183,14 +183,14 @@ def test_a_cancelled_order_does_not_count_until_it_is_placed_again() -> None:
     world.cancel("ORD1")
     assert world.redeem("SAVE10", to=order("ORD3")).outcome == "redeemed"
     world.redeem(to=order("ORD1", placed_at=NOW + MINUTE))
-    assert world.state.orders_of["person-john"] == {"ORD1", "ORD3"}
+    assert world.state.orders_of["customer-john"] == {"ORD1", "ORD3"}
 
 
 def test_an_order_that_moves_to_another_customer_no_longer_counts_for_the_first() -> None:
     world = first()
     world.redeem(by=JOHN)
     world.redeem(to=order(placed_at=NOW + MINUTE), by=MARY)
-    assert world.state.orders_of == {"person-john": set(), "person-mary": {"ORD1"}}
+    assert world.state.orders_of == {"customer-john": set(), "customer-mary": {"ORD1"}}
 
 
 def test_a_lock_without_an_order_passes_first_order_only_for_a_customer_without_orders() -> None:

@@ -146,7 +146,7 @@ RICH = order(
 )
 def test_a_condition_sees_order_customer_coupon_campaign_and_time(expression: str, good: bool) -> None:
     world = world_of(conditions=(condition("the one", expression),), metadata={"partner": "acme"})
-    world.state.segments["person-john"] = VIP
+    world.state.segments["customer-john"] = VIP
     verdict = world.redeem("SAVE10", to=RICH)
     assert only_reason(verdict) == (None if good else Reason.CONDITION_FAILED)
     if not good:
@@ -193,7 +193,7 @@ LATER: dict[str, dict[str, Any]] = {
 def test_a_lock_stays_valid_after_changes_to_the_campaign(name: str) -> None:
     world = world_of()
     world.lock("SAVE10")
-    world.state.orders_of = {"person-john": {"ORD0"}}
+    world.state.orders_of = {"customer-john": {"ORD0"}}
     world.state.campaigns["save10"] = campaign(**LATER[name])
     assert only_reason(world.redeem("SAVE10", to=order("ORD9"), by=JOHN)) is not None
     assert world.redeem(lock_reference="lock-1").outcome == "redeemed"

@@ -16,7 +16,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
 from shared.domain.offers.basket import Basket, basket_of
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.price import apply_price, most_off, price
+from shared.domain.offers.price import apply_price, max_discount_of, price
 from shared.domain.offers.request import Request
 from shared.domain.offers.resolve import resolve
 from tests.builders import NOW, Scope, World, campaign, percent
@@ -65,7 +65,7 @@ def valued(
     for code in sorted(chosen, key=lambda code: key[code]):
         campaign = rules[code]
         minor = take_off(rest, to, campaign)
-        if minor is None or (not minor and not KINDS[campaign.discount.kind].gives):
+        if minor is None or (not minor and not KINDS[campaign.discount.kind].has_effect_without_discount):
             return None
         taken[code] = minor
         spent[campaign.campaign_id] += minor
@@ -75,7 +75,7 @@ def valued(
             return None
         if uses[campaign.campaign_id] > min(limits.uses_total or 99, limits.uses_per_customer or 99):
             return None
-    given = sum(KINDS[rules[code].discount.kind].gives for code in chosen)
+    given = sum(KINDS[rules[code].discount.kind].has_effect_without_discount for code in chosen)
     return (-sum(taken.values()), -given, len(chosen), [key[code] for code in taken]), taken
 
 
@@ -194,7 +194,7 @@ def test_no_coupon_takes_more_off_the_rest_than_the_search_expects(
         offer = resolve(request, coupon.code, coupon, world.state.campaigns[coupon.campaign_id])
         if offer.target is not None:
             offers.append(offer)
-    most = [most_off(basket, offer) for offer in offers]
+    most = [max_discount_of(basket, offer) for offer in offers]
     for taken in offers:
         apply_price(basket, taken, *price(basket, taken))
         assert all(price(basket, offer)[0] <= limit for offer, limit in zip(offers, most, strict=True))

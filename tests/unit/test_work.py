@@ -51,7 +51,7 @@ def scattered(number: int) -> World:
 
 
 def redemption(world: World, to: Order, *codes: str, **fields: Any) -> RedeemCoupons:
-    world.state.customers["x"] = "person-john"
+    world.state.customers["x"] = "customer-john"
     return RedeemCoupons("x", to, codes or tuple(one.code for one in world.state.coupons.values()), JOHN, **fields)
 
 
@@ -165,7 +165,7 @@ def test_a_condition_on_the_coupon_is_evaluated_for_each() -> None:
 def test_a_lock_and_an_explanation_are_refused_like_a_redemption() -> None:
     world = scattered(100)
     codes = tuple(one.code for one in world.state.coupons.values())
-    world.state.customers["lock"] = "person-john"
+    world.state.customers["lock"] = "customer-john"
     refused = decide(LockCoupons("lock", "ref", codes, 60, order=MANY_LINES), world.state, NOW)
     assert set(reasons(refused).values()) == {Reason.REQUEST_TOO_LARGE}
 

@@ -23,7 +23,7 @@ COUPONS_ASSUMED = 1_000
 MAX_LENGTH = 64
 """Maximum length of a code; longer ones don't fit on receipts and in most shops' fields."""
 
-_BYTES_A_CHARACTER = 8
+_BYTES_PER_CHARACTER = 8
 
 
 class CodePatternError(ValueError):
@@ -84,7 +84,7 @@ def render_many(
     size, places = len(letters), pattern.count("#")
     if not places:
         return [pattern] * count
-    numbers = array("Q", random_bytes(_BYTES_A_CHARACTER * places * count))
+    numbers = array("Q", random_bytes(_BYTES_PER_CHARACTER * places * count))
     chosen = "".join([letters[number % size] for number in numbers])
     template = pattern.replace("%", "%%").replace("#", "%s")
     return [template % tuple(chosen[start : start + places]) for start in range(0, places * count, places)]

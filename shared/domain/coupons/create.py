@@ -33,13 +33,15 @@ def create(command: CreateCoupons, state: State, now: datetime) -> Verdict:
         if number not in taken
         and (supply := state.supplies.get((command.command_id, campaign.campaign_id, number))) is not None
     ]
-    if supplies and (full := _limit_refusal(command, campaign, state, at, len(supplies))) is not None:
-        return _refused(command, now, full)
+    if supplies and (reached := _limit_refusal(command, campaign, state, at, len(supplies))) is not None:
+        return _refused(command, now, reached)
     created = tuple([issued_coupon(campaign, supply, at) for supply in supplies])
     return Verdict(
         command.command_id, "issued" if created else "refused", now, accepted=created, refused=tuple(taken.values()),
         requested_count=command.coupons,
-        entries=tuple([LedgerEntry("issued", one.coupon_id, one.campaign_id, counted_at=at) for one in created]),
+        entries=tuple(
+            [LedgerEntry("issued", coupon.coupon_id, coupon.campaign_id, counted_at=at) for coupon in created]
+        ),
     )  # fmt: skip
 
 
@@ -81,24 +83,27 @@ def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
 
 
 def _limit_refusal(
-    command: CreateCoupons, campaign: Campaign, state: State, at: datetime, asked: int
+    command: CreateCoupons, campaign: Campaign, state: State, at: datetime, requested: int
 ) -> RefusedCoupon | None:
-    """Return the refusal of the first limit without room for all `asked` coupons, or None."""
+    """Return the refusal of the first limit without room for all `requested` coupons, or None."""
     limits, name = campaign.limits, f"Campaign {campaign.campaign_id!r}"
     if limits.coupons_total is not None:
         issued = state.meters.get((campaign.campaign_id, None), Meter()).issued
-        if issued + asked > limits.coupons_total:
-            message = f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {asked:,} more don't fit."
-            numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(asked)}
+        if issued + requested > limits.coupons_total:
+            message = (
+                f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {requested:,} more don't fit."
+            )
+            numbers = {"limit": str(limits.coupons_total), "issued": str(issued), "asked": str(requested)}
             return _refusal(command, Reason.CAMPAIGN_EXHAUSTED, message, **numbers)
-    if (full := coupons_cap_reached(state, campaign, None, at, "campaign", asked - 1)) is not None:
-        issued = full.counted - asked + 1
-        message = f"{name} gives {full.most('coupon')} and has issued {issued:,} of them; {asked:,} more don't fit."
+    if (reached := coupons_cap_reached(state, campaign, None, at, "campaign", requested - 1)) is not None:
+        issued = reached.counted - requested + 1
+        message = f"{name} gives {reached.describe('coupon')} and has issued {issued:,} of them; "
+        message += f"{requested:,} more don't fit."
         return _refusal(
             command,
             Reason.CAMPAIGN_EXHAUSTED,
             message,
-            **{**full.details("issued"), "issued": str(issued), "asked": str(asked)},
+            **{**reached.details("issued"), "issued": str(issued), "asked": str(requested)},
         )
     return None
 

@@ -63,7 +63,7 @@ def benefit_of(discount: DiscountOffer, lines: tuple[LineShare, ...]) -> Benefit
 
 
 def uses_of(offer: ResolvedOffer) -> int:
-    """Return the uses that an order takes of the coupon: 0 where it continues on a subscription."""
+    """Return the uses that an order takes of the coupon: 0 if it continues on a subscription."""
     return 0 if offer.recurring else 1
 
 
@@ -85,16 +85,16 @@ def burned(
     )  # fmt: skip
     if lock is None or locked is None:
         return (entry,)
-    one = _one(locked)
-    at = one.counted_at or at  # a held use counts at the time it was held
+    use = _one_use(locked)
+    at = use.counted_at or at  # a held use counts at the time it was held
     entry = replace(entry, lock_reference=lock.lock_reference, counted_at=at)
     if lock.customer_key == customer_key and locked.currency in (None, order.currency):
-        return (replace(entry, held_uses=-1, held_minor=-one.discount_minor),)
+        return (replace(entry, held_uses=-1, held_minor=-use.discount_minor),)
     # The entry that empties the lock names no order, because an order uses a coupon only once.
     emptied = LedgerEntry(
-        "burned", one.coupon_id, one.campaign_id, customer_key=lock.customer_key, lock_reference=lock.lock_reference,
-        redemption_id=redemption, held_uses=-1, held_minor=-one.discount_minor, currency=locked.currency,
-        lines=one.lines, counted_at=at,
+        "burned", use.coupon_id, use.campaign_id, customer_key=lock.customer_key, lock_reference=lock.lock_reference,
+        redemption_id=redemption, held_uses=-1, held_minor=-use.discount_minor, currency=locked.currency,
+        lines=use.lines, counted_at=at,
     )  # fmt: skip
     return (emptied, entry)
 
@@ -117,7 +117,7 @@ def held(
     entry = taken_into_lock(locked, customer_key, order_id, reference)
     if offer.lock is None or offer.locked is None:
         return (entry,)
-    return (released(offer.lock, _one(offer.locked), order_id), entry)
+    return (released(offer.lock, _one_use(offer.locked), order_id), entry)
 
 
 def taken_into_lock(
@@ -147,19 +147,19 @@ def counted_at(applied: AppliedOffer, at: datetime) -> datetime:
     return at if locked is None or locked.counted_at is None else locked.counted_at
 
 
-def drained(
-    applied: Iterable[AppliedOffer], order_id: str | None, emptied: Literal["burned", "released"] = "burned"
+def lock_changes(
+    applied: Iterable[AppliedOffer], order_id: str | None, status_when_empty: Literal["burned", "released"] = "burned"
 ) -> list[LockChange]:
-    """Return changes of the locks that held the applied offers: open with the rest, or `emptied` if nothing is left."""
-    gone: dict[str, tuple[LockState, set[str]]] = {}
-    for one in applied:
-        lock = one.offer.lock
+    """Return the changes of locks that held the applied offers. A lock with remaining uses stays open."""
+    changed: dict[str, tuple[LockState, set[str]]] = {}
+    for use in applied:
+        lock = use.offer.lock
         if lock is not None:
-            gone.setdefault(lock.lock_reference, (lock, set()))[1].add(one.offer.coupon.coupon_id)
-    return [_without(lock, coupon_ids, order_id, emptied) for lock, coupon_ids in gone.values()]
+            changed.setdefault(lock.lock_reference, (lock, set()))[1].add(use.offer.coupon.coupon_id)
+    return [_without(lock, coupon_ids, order_id, status_when_empty) for lock, coupon_ids in changed.values()]
 
 
-def _one(locked: LockedUse) -> LockedUse:
+def _one_use(locked: LockedUse) -> LockedUse:
     if locked.uses == 1:
         return locked
     return _uses(locked, 1, locked.one_use_minor)
@@ -174,15 +174,15 @@ def _uses(locked: LockedUse, uses: int, discount_minor: int) -> LockedUse:
 
 
 def _without(
-    lock: LockState, coupon_ids: set[str], order_id: str | None, emptied: Literal["burned", "released"]
+    lock: LockState, coupon_ids: set[str], order_id: str | None, status_when_empty: Literal["burned", "released"]
 ) -> LockChange:
-    rest: list[LockedUse] = []
+    remainder: list[LockedUse] = []
     for locked in lock.uses:
         if locked.coupon_id not in coupon_ids:
-            rest.append(locked)
+            remainder.append(locked)
         elif locked.uses > 1:
-            rest.append(_uses(locked, locked.uses - 1, locked.discount_minor - locked.one_use_minor))
+            remainder.append(_uses(locked, locked.uses - 1, locked.discount_minor - locked.one_use_minor))
     return LockChange(
-        lock.lock_reference, "open" if rest else emptied, customer_key=lock.customer_key,
-        order_id=lock.order_id if rest else order_id, expires_at=lock.expires_at, uses=tuple(rest),
+        lock.lock_reference, "open" if remainder else status_when_empty, customer_key=lock.customer_key,
+        order_id=lock.order_id if remainder else order_id, expires_at=lock.expires_at, uses=tuple(remainder),
     )  # fmt: skip

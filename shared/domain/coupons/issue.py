@@ -27,17 +27,17 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
     issued: list[AcceptedCoupon] = []
     refused: list[RefusedCoupon] = []
     entries: list[LedgerEntry] = []
-    requested = 0 if command.campaign_ids else 1
+    requested_count = 0 if command.campaign_ids else 1
     for campaign_id in dict.fromkeys(command.campaign_ids):
         if command.natural_key is not None and (command.natural_key, campaign_id) in state.issued:
             continue
-        campaign, asked = state.campaigns.get(campaign_id), command.coupons_of(campaign_id)
-        requested += asked
-        for given in range(asked):
-            supply = state.supplies.get((command.command_id, campaign_id, given))
-            refusal = _refusal(command, campaign_id, state, at, supply=supply, given=given)
+        campaign, requested = state.campaigns.get(campaign_id), command.coupons_of(campaign_id)
+        requested_count += requested
+        for issued_count in range(requested):
+            supply = state.supplies.get((command.command_id, campaign_id, issued_count))
+            refusal = _refusal(command, campaign_id, state, at, supply=supply, issued_count=issued_count)
             if refusal is not None:
-                refused.append(_of_several(refusal, given, asked))
+                refused.append(_of_several(refusal, issued_count, requested))
                 break
             if campaign is not None and supply is not None:
                 issued.append(issued_coupon(campaign, supply, at))
@@ -49,13 +49,13 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
     return Verdict(
         command.command_id, "issued" if issued else "refused" if refused else "unchanged", now, accepted=tuple(issued),
-        refused=tuple(refused), requested_count=requested, customer_key=customer_key, entries=tuple(entries),
+        refused=tuple(refused), requested_count=requested_count, customer_key=customer_key, entries=tuple(entries),
         natural_key=command.natural_key,
     )  # fmt: skip
 
 
 def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
-    """Take a coupon out of use permanently, also one that is still in a pool. A repeated request changes nothing."""
+    """Take a coupon out of use permanently, even one that is still in a pool. A repeated request changes nothing."""
     coupon_id = state.coupon_ids.get(code_key(command.code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
     if coupon is None:
@@ -79,18 +79,19 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
     )
 
 
-def _of_several(refusal: RefusedCoupon, given: int, asked: int) -> RefusedCoupon:
+def _of_several(refusal: RefusedCoupon, issued_count: int, requested: int) -> RefusedCoupon:
     """Return the refusal with the number of issued coupons, if several were requested."""
-    if asked == 1:
+    if requested == 1:
         return refusal
-    message = f"{refusal.message} {given} of {asked} coupons were issued."
-    return replace(refusal, message=message, details={**refusal.details, "asked": str(asked), "given": str(given)})
+    message = f"{refusal.message} {issued_count} of {requested} coupons were issued."
+    details = {**refusal.details, "asked": str(requested), "given": str(issued_count)}
+    return replace(refusal, message=message, details=details)
 
 
 def _refusal(
-    command: IssueCoupons, campaign_id: str, state: State, at: datetime, *, supply: Supply | None, given: int
+    command: IssueCoupons, campaign_id: str, state: State, at: datetime, *, supply: Supply | None, issued_count: int
 ) -> RefusedCoupon | None:
-    """Return why the campaign issues no coupon after the first `given`, checked in the order of `Reason`."""
+    """Return why the campaign issues no coupon after the first `issued_count`, checked in the order of `Reason`."""
     campaign = state.campaigns.get(campaign_id)
     if campaign is None:
         return _refused(Reason.NOT_FOUND, f"There is no campaign {campaign_id!r}.", campaign_id)
@@ -102,7 +103,7 @@ def _refusal(
         return refused
     if supply is None or (supply.code is None and not campaign.source.without_code):
         return _refused(Reason.EXHAUSTED, _no_code_message(campaign), campaign_id)
-    return _limit_refusal(campaign, state, state.customers.get(command.command_id), at, given)
+    return _limit_refusal(campaign, state, state.customers.get(command.command_id), at, issued_count)
 
 
 def _customer_refusal(command: IssueCoupons, campaign: Campaign, state: State) -> RefusedCoupon | None:
@@ -114,7 +115,9 @@ def _customer_refusal(command: IssueCoupons, campaign: Campaign, state: State) -
         message = f"Campaign {campaign_id!r} needs a customer; the request has no identifier of one."
         return _refused(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     if campaign.source.kind == "external" and not (command.customer.email and command.customer.email.strip()):
-        message = f"Campaign {campaign_id!r} asks an external API by e-mail address; the customer has none."
+        message = (
+            f"Campaign {campaign_id!r} requests codes from an external API by email address; the customer has none."
+        )
         return _refused(Reason.CUSTOMER_REQUIRED, message, campaign_id)
     return None
 
@@ -151,29 +154,29 @@ def referred_key(command_id: str) -> str:
 
 
 def _limit_refusal(
-    campaign: Campaign, state: State, customer_key: str | None, at: datetime, given: int
+    campaign: Campaign, state: State, customer_key: str | None, at: datetime, issued_count: int
 ) -> RefusedCoupon | None:
-    """Return the refusal of the first limit without room for another coupon after `given` of this command, or None."""
+    """Return the refusal of the first limit without room for one more coupon than this command has issued, or None."""
     campaign_id, limits = campaign.campaign_id, campaign.limits
     if limits.coupons_per_customer is not None:
         limit, had = (
             limits.coupons_per_customer,
-            state.meters.get((campaign_id, customer_key), _NO_METER).issued + given,
+            state.meters.get((campaign_id, customer_key), _NO_METER).issued + issued_count,
         )
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
             return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, limit=str(limit), issued=str(had))
-    if (full := coupons_cap_reached(state, campaign, customer_key, at, "customer", given)) is not None:
-        message = f"This customer already has the {full.most('coupon')} that campaign {campaign_id!r} allows."
-        return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **full.details("issued"))
+    if (reached := coupons_cap_reached(state, campaign, customer_key, at, "customer", issued_count)) is not None:
+        message = f"This customer already has the {reached.describe('coupon')} that campaign {campaign_id!r} allows."
+        return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **reached.details("issued"))
     if limits.coupons_total is not None:
-        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + given
+        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + issued_count
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))
-    if (full := coupons_cap_reached(state, campaign, customer_key, at, "campaign", given)) is not None:
-        message = f"Campaign {campaign_id!r} has issued all of its {full.most('coupon')}."
-        return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **full.details("issued"))
+    if (reached := coupons_cap_reached(state, campaign, customer_key, at, "campaign", issued_count)) is not None:
+        message = f"Campaign {campaign_id!r} has issued all of its {reached.describe('coupon')}."
+        return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, **reached.details("issued"))
     return None
 
 

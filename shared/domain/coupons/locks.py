@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, counted_at, drained, held, released
+from shared.domain.coupons.entries import accepted, counted_at, held, lock_changes, released
 from shared.domain.model.clock import later
 from shared.domain.model.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.model.coupon import code_key
@@ -20,7 +20,7 @@ from shared.domain.model.verdicts import (
 from shared.domain.offers.basket import basket_of
 from shared.domain.offers.limits import RunningTotals, limit_refusal
 from shared.domain.offers.price import AppliedOffer
-from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
 from shared.domain.offers.work import too_much
@@ -124,7 +124,7 @@ def reference_problem(command: LockCoupons, known: LockState | None, customer_ke
 def _judge(
     command: LockCoupons, request: Request, order: OrderState | None
 ) -> tuple[list[ResolvedOffer], list[RefusedCoupon], int]:
-    found = named_once(command.codes, request.state)
+    found = distinct_coupons(command.codes, request.state)
     offers: list[ResolvedOffer] = []
     refused = too_much(request, found)
     for code, coupon in [] if refused else found:
@@ -153,25 +153,25 @@ def _open(command: LockCoupons, request: Request, applied: list[AppliedOffer], c
     accepted_coupons: list[AcceptedCoupon] = []
     uses: list[LockedUse] = []
     entries: list[LedgerEntry] = [] if replaced is None else [released(replaced, locked) for locked in replaced.uses]
-    for one in applied:
-        coupon = one.offer.coupon
-        counts = counted_at(one, request.at)
+    for use in applied:
+        coupon = use.offer.coupon
+        counts = counted_at(use, request.at)
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses=1, discount_minor=one.discount_minor or 0, currency=currency,
-            lines=one.shares, counted_at=counts,
+            coupon.coupon_id, coupon.campaign_id, uses=1, discount_minor=use.discount_minor or 0, currency=currency,
+            lines=use.shares, counted_at=counts,
         )  # fmt: skip
         uses.append(locked)
-        entries += held(one, customer_key, command.order_id, command.lock_reference, locked)
-        accepted_coupons.append(accepted(one))
+        entries += held(use, customer_key, command.order_id, command.lock_reference, locked)
+        accepted_coupons.append(accepted(use))
     opened = LockChange(
         command.lock_reference, "open", customer_key=customer_key, order_id=command.order_id, expires_at=expires_at,
         uses=tuple(uses),
     )  # fmt: skip
     return Verdict(
         command.command_id, "locked", request.now, accepted=tuple(accepted_coupons), requested_count=count,
-        discount_minor=sum(one.discount_minor or 0 for one in applied), currency=currency, order_id=command.order_id,
+        discount_minor=sum(use.discount_minor or 0 for use in applied), currency=currency, order_id=command.order_id,
         lock_reference=command.lock_reference, expires_at=expires_at, customer_key=customer_key, entries=tuple(entries),
-        locks=(*drained(applied, None, "released"), opened),
+        locks=(*lock_changes(applied, None, "released"), opened),
     )  # fmt: skip
 
 

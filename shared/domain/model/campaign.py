@@ -29,7 +29,7 @@ class DiscountOffer:
     A percentage is exact: `percent_numerator / percent_denominator` percent (12.5 % is 125 / 10). A fixed offer takes
     `amount_minor` off (each unit, if `per_unit`). If the campaign has no currency, `amount_minor` is None and `value`
     is an amount in the order's currency. `max_discount_minor` caps any kind. A free product is `units` of `product_id`.
-    `value` is the number as the campaign's author wrote it, for events and answers; so is `payload`.
+    `value` is the number as the campaign's author wrote it, for events and responses; so is `payload`.
     """
 
     kind: DiscountKind
@@ -48,7 +48,7 @@ class DiscountOffer:
 class Scope:
     """The lines that an offer applies to. If all sets are empty: the whole order.
 
-    `max_units`: at most this many units of those lines, the cheapest first, or the dearest if `dearest_first`.
+    `max_units`: at most this many units of those lines, the cheapest first, or the most expensive if `dearest_first`.
     """
 
     product_ids: frozenset[str] = frozenset()
@@ -201,7 +201,7 @@ class Eligibility:
     conditions: tuple[Condition, ...] = ()
 
     @property
-    def asks_segments(self) -> bool:
+    def requires_segments(self) -> bool:
         """Return whether a customer's segments have to be known."""
         return bool(self.segments_any or self.segments_all or self.segments_none)
 
@@ -229,7 +229,7 @@ class Campaign:
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0
-    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """cache of values derived from the campaign; not part of its definition"""
 
     @property

@@ -1,4 +1,4 @@
-"""Times by a campaign's clock: opening hours, days, weeks and months, and additions that stay within the calendar."""
+"""Times in a campaign's time zone: opening hours, days, weeks, months, and additions that stay within the calendar."""
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
@@ -36,7 +36,7 @@ def is_open(window: Window, moment: datetime) -> bool:
     )
 
 
-def shown_hours(window: Window) -> str:
+def format_hours(window: Window) -> str:
     """Return the hours in words: `mon, tue 09:00-17:00 and sat 10:00-14:00 (Europe/Berlin)`."""
     parts = []
     for hours in window.hours:

@@ -29,7 +29,7 @@ class Cause:
 
 
 class Names:
-    """What a command names of the ledger. It is loaded and locked before the command is decided.
+    """Everything in the ledger that a command names. It is loaded and locked before the command is decided.
 
     By default a command names nothing. A command class overrides the properties of what it names.
     """
@@ -43,7 +43,7 @@ class Names:
 
     @property
     def named_lock(self) -> str | None:
-        """Return the reference of the lock that the command opens or uses. The gateway counts an unknown one too."""
+        """Return the reference of the command's lock. The gateway counts an unknown one as a guess."""
         return None
 
     @property
@@ -161,8 +161,8 @@ class CancelOrder(Names):
 
 @value
 class ReturnOrder(Names):
-    """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal text in
-    the order's currency (ignored if lines are given). A return in part gives back its share of the discount; when all
+    """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal string in
+    the order's currency (ignored if lines are given). A return in part restores its share of the discount; when all
     parts of the order are returned, that is a whole return.
     """
 

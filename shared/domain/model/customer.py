@@ -11,7 +11,7 @@ from shared.domain.model.value import value
 IdentifierKind = Literal["id", "email", "mobile"]
 Identifier = tuple[IdentifierKind, str]
 CustomerKey = str
-"""The ledger's own id of a customer (a UUID as text), the same for all of their identifiers."""
+"""The ledger's own id of a customer (a UUID string), the same for all of their identifiers."""
 
 # A number already in E.164 needs no parsing, and parsing costs more than deciding the whole order.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -31,7 +31,7 @@ class Customer:
 
 
 def identifiers(customer: Customer) -> tuple[Identifier, ...]:
-    """Return the normalised identifiers, strongest first: id as is, e-mail trimmed and lower-cased, mobile in E.164.
+    """Return the normalised identifiers, strongest first: id as is, email trimmed and lower-cased, mobile in E.164.
 
     An impossible mobile number is left out.
     """

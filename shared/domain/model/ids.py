@@ -8,7 +8,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Return a UUID as text, computed from `kind` (one of few words) and `parts`: 128 bits of BLAKE2b, version 8.
+    """Return a UUID string, computed from `kind` (one of few words) and `parts`: 128 bits of BLAKE2b, version 8.
 
     The parts are joined by a line feed, which no identifier on the wire contains.
     """

@@ -1,4 +1,4 @@
-"""Money is an exact decimal text on the wire and an integer of minor units inside. Never a float.
+"""Money is an exact decimal string on the wire and an integer of minor units inside. Never a float.
 
 The number of decimals is the currency's minor unit in ISO 4217 (list one, maintained by SIX for ISO,
 <https://www.six-group.com/en/products-services/financial-information/data-standards.html>, read 2026). Codes without a
@@ -73,7 +73,7 @@ def _parse_slowly(amount: str, currency: str) -> int:
 
 @lru_cache(maxsize=8192)
 def format_minor(minor: int, currency: str) -> str:
-    """Return `minor` as an exact decimal text with the number of decimals of `currency`."""
+    """Return `minor` as an exact decimal string with the number of decimals of `currency`."""
     places = decimals(currency)
     sign, digits = ("-", str(-minor)) if minor < 0 else ("", str(minor))
     if places == 0:
@@ -82,6 +82,6 @@ def format_minor(minor: int, currency: str) -> str:
     return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
-def shown(minor: int, currency: str | None) -> str:
+def format_for_message(minor: int, currency: str | None) -> str:
     """Return `minor` for a message: like `format_minor`, but an unknown currency shows minor units and never raises."""
     return format_minor(minor, currency) if currency in _DECIMALS else str(minor)

@@ -61,7 +61,7 @@ OrderLines = tuple[tuple[str, int, int], ...]
 class PartReturn:
     """A part of an order that was returned at `at`: `lines`, each id once and sorted, or goods of `amount`.
 
-    `amount` is decimal text, because the order's currency may not be known yet.
+    `amount` is a decimal string, because the order's currency may not be known yet.
     """
 
     at: datetime
@@ -87,7 +87,7 @@ class OrderState:
     amount_minor: int = 0
     customer_key: CustomerKey | None = None
     requested_count: int = 0
-    """number of different coupons named by placings that wait for payment, which burns them as one request"""
+    """number of different coupons that the order named while it waits for payment, which burns them as one request"""
     redemptions: dict[str, ActiveRedemption] = field(default_factory=dict)
     lines: OrderLines = ()
     returns: tuple[PartReturn, ...] = ()
@@ -95,7 +95,7 @@ class OrderState:
 
 @value
 class LockedUse:
-    """One coupon's share of a lock. `counted_at`: when it was held, which is when the use counts.
+    """One coupon's share of a lock. `counted_at`: when it was held; the use counts at that time.
 
     `uses` is 0 if the coupon continues on a subscription. `subscription_id` is that of a recurring coupon's order.
     """
@@ -149,7 +149,7 @@ class Supply:
 
 @dataclass(slots=True)
 class State:
-    """Everything that a batch of commands reads. Whatever is missing here does not exist for a decision.
+    """Everything that a batch of commands reads. Decisions treat anything missing here as nonexistent.
 
     `locks` has the locks that commands name, and every lock that a coupon's `holds` name, with all of its uses.
     """

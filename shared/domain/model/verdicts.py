@@ -1,4 +1,4 @@
-"""Verdicts: the answer to a command, and the ledger entries it causes."""
+"""Verdicts: the result of a command, and the ledger entries it causes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, field
@@ -41,7 +41,7 @@ class LedgerEntry:
     in minor units of `currency`; they are 0 if no order is known yet. A return in part is `returned`:
     discount, but no use.
 
-    `counted_at` decides the period of a cap that the entry counts in: the time of the use, also for its restore.
+    `counted_at` decides the period of a cap that the entry counts in: the time of the use, even for its restore.
     `subscription_id` is set if a recurring coupon is used on a subscription.
     """
 
@@ -121,7 +121,7 @@ class LockChange:
     """A change of a lock. `open` sets its customer and expiry; the other states close it.
 
     `uses` are the new uses: None keeps the present ones, () is none. A lock that loses a part of its uses stays `open`
-    with the rest. An expired lock keeps its uses (`uses` None), so that the refusal of a late order can name its
+    with the remainder. An expired lock keeps its uses (`uses` None), so that the refusal of a late order can name its
     coupons. `order_id` None keeps the present one; `burned` sets the order that burned it.
     """
 
@@ -160,7 +160,7 @@ class OrderChange:
 
 @value
 class Verdict:
-    """The result of a command. `entries`, `locks` and `orders` are its effects on the ledger, the rest is the answer.
+    """The result of a command: `entries`, `locks` and `orders` are its effects on the ledger, the rest is the response.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` is in the order of application, `refused` in the order of codes: neither depends on how the codes were

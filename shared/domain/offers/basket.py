@@ -1,4 +1,4 @@
-"""What is left of an order to take discounts from, line by line and, where offers ask for it, unit by unit."""
+"""Keep track of what is left of an order to discount: line by line and, if an offer requires it, unit by unit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from operator import sub
 
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse
-from shared.domain.offers.request import Pick, Target
+from shared.domain.offers.request import Target, UnitGroup
 
 Runs = tuple[tuple[int, int], ...]
 """(units, what is left of each of them in minor units): the units of one line, in order"""
@@ -15,12 +15,16 @@ Runs = tuple[tuple[int, int], ...]
 
 @dataclass(slots=True)
 class Basket:
-    """What is left of an order, in minor units: of each line (`amounts`, empty without lines) and of the whole.
+    """The remaining price of an order, in minor units.
 
-    `room_minor` is the whole less what coupons of earlier requests took off, `rooms` the same line by line (None: they
-    took nothing off a line). Percentages are of what is left, whatever earlier requests took off; but all discounts
-    together never exceed the order, nor a line. `shipping_minor` is what is left of the shipping. `runs` holds lines of
-    which single units were discounted (None: no line).
+    - `amounts`: the remaining price of each line; empty without lines.
+    - `left_minor`: the remaining price of all goods. Discounts of earlier requests don't reduce these two.
+    - `room_minor`: how much can still be taken off all goods after the discounts of earlier requests.
+    - `rooms`: the same for each line; None if earlier requests took nothing off a line.
+    - `shipping_minor`: the remaining price of the shipping.
+    - `runs`: the units of lines whose single units were discounted; None if there are none.
+
+    Percentages are computed from the first two; the rooms keep all discounts together within the order and each line.
     """
 
     amounts: list[int]
@@ -34,8 +38,9 @@ class Basket:
     def copy(self) -> "Basket":
         """Return a copy to try a choice on."""
         return Basket(
-            list(self.amounts), self.left_minor, self.room_minor, None if self.rooms is None else list(self.rooms),
-            self.shipping_minor, self.lines, None if self.runs is None else dict(self.runs),
+            list(self.amounts), self.left_minor, self.room_minor,
+            rooms=None if self.rooms is None else list(self.rooms), shipping_minor=self.shipping_minor,
+            lines=self.lines, runs=None if self.runs is None else dict(self.runs),
         )  # fmt: skip
 
 
@@ -48,58 +53,58 @@ def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()
         amounts = [max(amount, 0) for amount in amounts]
     if not earlier:
         return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines)
-    gone: dict[str, int] = {}
-    for one in earlier:
-        for line_id, part in one.lines:
-            gone[line_id] = gone.get(line_id, 0) + part
-    of_shipping = gone.pop(SHIPPING, 0)
+    already_discounted: dict[str, int] = {}
+    for use in earlier:
+        for line_id, part in use.lines:
+            already_discounted[line_id] = already_discounted.get(line_id, 0) + part
+    of_shipping = already_discounted.pop(SHIPPING, 0)
     shipping_minor = max(shipping_minor - of_shipping, 0)
-    room_minor = max(amount_minor + of_shipping - sum(one.discount_minor for one in earlier), 0)
-    if not gone or not amounts:
+    room_minor = max(amount_minor + of_shipping - sum(use.discount_minor for use in earlier), 0)
+    if not already_discounted or not amounts:
         return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
     rooms = []
     for line, amount in zip(order.lines, amounts, strict=True):
-        part = min(gone.get(line.line_id, 0), amount)
+        part = min(already_discounted.get(line.line_id, 0), amount)
         rooms.append(amount - part)
         if part:
-            gone[line.line_id] -= part  # two lines of one id share what was taken off it
+            already_discounted[line.line_id] -= part  # two lines with the same id share its discount
     return Basket(amounts, amount_minor, room_minor, rooms, shipping_minor, order.lines)
 
 
 # Units
 
 
-def pick_units(basket: Basket, target: Target) -> tuple[Pick, ...]:
+def pick_units(basket: Basket, target: Target) -> tuple[UnitGroup, ...]:
     """Return the units that an offer by unit takes: the first of the target that have something left.
 
     Of units with the same price those with most left come first. So two coupons for one unit each take two units, and
     the order of the units doesn't depend on whether they are one line or several.
     """
     wanted = target.max_units
-    picks: list[Pick] = []
+    unit_groups: list[UnitGroup] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
-        units = [pick for index in indices for pick in _units_of(basket, index) if pick.room_minor > 0]
-        units.sort(key=lambda pick: -pick.room_minor)
-        for pick in units:
-            if wanted is None or pick.count <= wanted:
-                picks.append(pick)
+        units = [group for index in indices for group in _units_of(basket, index) if group.room_minor > 0]
+        units.sort(key=lambda group: -group.room_minor)
+        for group in units:
+            if wanted is None or group.count <= wanted:
+                unit_groups.append(group)
             elif wanted:
-                picks.append(Pick(pick.index, wanted, pick.left_minor, pick.room_minor))
+                unit_groups.append(UnitGroup(group.index, wanted, group.left_minor, group.room_minor))
             if wanted is not None:
-                wanted -= min(pick.count, wanted)
+                wanted -= min(group.count, wanted)
         if wanted == 0:
             break
-    return tuple(picks)
+    return tuple(unit_groups)
 
 
-def take_units(basket: Basket, picks: Sequence[Pick], parts: Sequence[Runs]) -> None:
-    """Take `parts` off the units of `picks`: for each pick (units, discount of each), as `spread_over_units` returns.
+def take_units(basket: Basket, unit_groups: Sequence[UnitGroup], parts: Sequence[Runs]) -> None:
+    """Take `parts` off the units of `unit_groups`: for each group the result of `spread_over_units`.
 
     Sums of the basket as a whole stay as they are.
     """
-    by_line: dict[int, list[tuple[Pick, Runs]]] = {}
-    for one in zip(picks, parts, strict=True):
-        by_line.setdefault(one[0].index, []).append(one)
+    by_line: dict[int, list[tuple[UnitGroup, Runs]]] = {}
+    for group, runs in zip(unit_groups, parts, strict=True):
+        by_line.setdefault(group.index, []).append((group, runs))
     for index, taken in by_line.items():
         left = _without(_runs_of(basket, index), taken)
         if basket.runs is None:
@@ -152,7 +157,7 @@ def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:
 def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> list[Runs]:
     """Split `discount_minor` over runs of equal units, (count, weight of each): as `spread` over every single unit.
 
-    Return for each run (units, part of each): one pair, or two where some units get one minor unit more.
+    Return for each run (units, part of each): one pair, or two if some units get one minor unit more.
     """
     total = sum([count * weight for count, weight in units])
     if total <= 0:
@@ -171,26 +176,26 @@ def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> 
     ]
 
 
-def _units_of(basket: Basket, index: int) -> Iterator[Pick]:
+def _units_of(basket: Basket, index: int) -> Iterator[UnitGroup]:
     """Yield the line's units with what may be taken of each: earlier requests used up the units with least left."""
     runs = _runs_of(basket, index)
     if basket.rooms is None or basket.rooms[index] >= basket.amounts[index]:
         for count, left in runs:
-            yield Pick(index, count, left, left)
+            yield UnitGroup(index, count, left, left)
         return
     room = basket.rooms[index]
     for count, left in sorted(runs, key=lambda run: -run[1]):
         whole = min(count, room // left) if left else 0
         if whole:
-            yield Pick(index, whole, left, left)
+            yield UnitGroup(index, whole, left, left)
         room -= whole * left
         if room and whole < count:
-            yield Pick(index, 1, left, room)
+            yield UnitGroup(index, 1, left, room)
             room = 0
 
 
 def _runs_of(basket: Basket, index: int) -> Runs:
-    """Return the line's units. Where no single unit was discounted, all have an equal share of what is left."""
+    """Return the line's units. If no single unit was discounted, all have an equal share of what is left."""
     if basket.runs is not None and (known := basket.runs.get(index)) is not None:
         return known
     quantity = basket.lines[index].quantity
@@ -198,15 +203,15 @@ def _runs_of(basket: Basket, index: int) -> Runs:
     return tuple([run for run in ((quantity - one_more, left), (one_more, left + 1)) if run[0]])
 
 
-def _without(runs: Runs, taken: Sequence[tuple[Pick, Runs]]) -> Runs:
-    """Return the line's units after `taken`: picks with the parts taken off their units."""
+def _without(runs: Runs, taken: Sequence[tuple[UnitGroup, Runs]]) -> Runs:
+    """Return the line's units after `taken`: groups with the parts taken off their units."""
     left: dict[int, int] = {}
     for count, minor in runs:
         left[minor] = left.get(minor, 0) + count
-    for pick, parts in taken:
-        left[pick.left_minor] -= pick.count
+    for group, parts in taken:
+        left[group.left_minor] -= group.count
         for count, part in parts:
-            left[pick.left_minor - part] = left.get(pick.left_minor - part, 0) + count
+            left[group.left_minor - part] = left.get(group.left_minor - part, 0) + count
     return tuple([(count, minor) for minor, count in sorted(left.items()) if count])
 
 

@@ -4,7 +4,7 @@ An `exclusive` coupon is used alone. `combinable` coupons can be combined, but a
 the smallest `max_coupons` among them. Coupons that the order has already count as well.
 
 Up to EXHAUSTIVE_UP_TO combinable coupons every allowed combination is tried, except those that can't win: coupons are
-added in the order of application, and what each can take off at most (`price.most_off`) bounds what can still be
+added in the order of application, and the maximum discount of each (`price.max_discount_of`) limits what can still be
 added. Beyond that number coupons are added one by one, the greatest first; each is kept if it can be combined with
 those before it and increases the total. The result is never less than the best single coupon.
 
@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.model.coupon import code_key
+from shared.domain.model.value import constructor
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, count, limit_refusal
-from shared.domain.offers.price import AppliedOffer, apply_price, most_off, price
+from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
@@ -56,12 +57,12 @@ def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
     )
 
 
-def adds_something(offer: ResolvedOffer, discount_minor: int) -> bool:
+def has_effect(offer: ResolvedOffer, discount_minor: int) -> bool:
     """Return whether the offer has an effect: a discount, or a benefit other than a discount."""
-    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].gives
+    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].has_effect_without_discount
 
 
-def clash(
+def conflicting_offer(
     offer: ResolvedOffer, others: Iterable[ResolvedOffer | ExistingCoupon], number: int
 ) -> ResolvedOffer | ExistingCoupon | None:
     """Return the first of `others` that can't be combined with `offer`. `number` counts all coupons of the order."""
@@ -88,7 +89,7 @@ def best_combination(request: Request, offers: list[ResolvedOffer]) -> Choice:
         search = _Search(request, together)
         best = search.exhaustively() if len(together) <= EXHAUSTIVE_UP_TO else search.greatest_first()
         found.append(best.rank())
-        winners.append([one.offer for one in best.chosen])
+        winners.append([candidate.offer for candidate in best.chosen])
     winner = min(range(len(found)), key=found.__getitem__)
     return _applied(request, winners[winner])
 
@@ -99,7 +100,7 @@ def alone(request: Request, offer: ResolvedOffer) -> Choice:
 
 
 def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice | None:
-    """Return all `offers` applied if any choice without one of them takes less off, else None: a search decides then.
+    """Return all `offers` applied if every choice without one of them takes less off, else None: a search decides then.
 
     That is the usual case, and takes a third of the time of a search.
     """
@@ -108,33 +109,34 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
     basket, choice = request.basket.copy(), Choice()
     stacking = [one.campaign.stacking for one in offers] + [one.campaign.stacking for one in request.existing]
     groups = [one.group for one in stacking if one.group is not None]
-    fit = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
-    if len(stacking) > 1 and (fit < len(stacking) or len(set(groups)) < len(groups)):
+    max_coupons = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
+    if len(stacking) > 1 and (max_coupons < len(stacking) or len(set(groups)) < len(groups)):
         return None
     # A choice without one of them takes off at most what the others take off alone.
-    alone_minor = [most_off(basket, offer) for offer in offers]
+    alone_minor = [max_discount_of(basket, offer) for offer in offers]
     least = min(alone_minor)
-    if sum(alone_minor) - least >= Remainder.of(basket).most_minor:
+    if sum(alone_minor) - least >= Remainder.of(basket).max_discount_minor:
         return None
     spare, taken = least, 0  # `spare`: what all may still lose by applying after one another
-    for offer, most in zip(offers, alone_minor, strict=True):
+    for offer, max_discount in zip(offers, alone_minor, strict=True):
         # As long as nothing is taken off, the price on the untouched order holds.
-        discount, weights, picks = price(basket, offer) if taken else (offer.discount_minor, offer.weights, offer.picks)
-        spare -= most - discount
-        if spare <= 0 or not adds_something(offer, discount):
+        on_untouched = (offer.discount_minor, offer.weights, offer.unit_groups)
+        discount, weights, unit_groups = price(basket, offer) if taken else on_untouched
+        spare -= max_discount - discount
+        if spare <= 0 or not has_effect(offer, discount):
             return None
         if limit_refusal(request, offer, choice.totals, discount) is not None:
             return None
-        choice.applied.append(apply_price(basket, offer, discount, weights, picks))
-        count(request, offer, choice.totals, discount)
+        choice.applied.append(apply_price(basket, offer, discount, weights, unit_groups))
+        add_to_totals(request, offer, choice.totals, discount)
         taken += discount
     choice.basket = basket
     return choice
 
 
 def _rank_alone(offer: ResolvedOffer) -> Rank:
-    given = KINDS[offer.campaign.discount.kind].gives
-    return (-offer.discount_minor, -int(given), 1, [order_of_application(offer)])
+    is_benefit = KINDS[offer.campaign.discount.kind].has_effect_without_discount
+    return (-offer.discount_minor, -int(is_benefit), 1, [order_of_application(offer)])
 
 
 def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
@@ -144,7 +146,7 @@ def _applied(request: Request, offers: Sequence[ResolvedOffer]) -> Choice:
     for offer in offers:
         applied = AppliedOffer(offer, None) if basket is None else apply_price(basket, offer, *price(basket, offer))
         choice.applied.append(applied)
-        count(request, offer, choice.totals, applied.discount_minor)
+        add_to_totals(request, offer, choice.totals, applied.discount_minor)
     return choice
 
 
@@ -161,28 +163,32 @@ class _Candidate:
 class _Step:
     """A combination of candidates in the order of application, with their total discount and the remainder.
 
-    `groups` are the groups of the candidates and of the order's coupons; `most` is the smallest `max_coupons` of these.
+    `benefit_count` counts offers with an effect other than a discount. `groups` are the groups of the candidates and of
+    the order's coupons; `max_coupons` is the smallest of these.
     """
 
     chosen: tuple[_Candidate, ...]
     total_minor: int
-    given: int
-    rest: Remainder | None
+    benefit_count: int
+    remainder: Remainder | None
     totals: RunningTotals
     groups: frozenset[str]
-    most: int | None
+    max_coupons: int | None
 
     def worth(self) -> tuple[int, int, int]:
         """Return the rank without the order of application."""
-        return (-self.total_minor, -self.given, len(self.chosen))
+        return (-self.total_minor, -self.benefit_count, len(self.chosen))
 
     def rank(self) -> Rank:
-        return (*self.worth(), [one.order for one in self.chosen])
+        return (*self.worth(), [candidate.order for candidate in self.chosen])
 
     def beats(self, other: "_Step") -> bool:
         """Return whether this step is better than `other`."""
         worth, others = self.worth(), other.worth()
         return worth < others or (worth == others and self.rank() < other.rank())
+
+
+_new_step: Final = constructor(_Step)
 
 
 class _Search:
@@ -193,8 +199,8 @@ class _Search:
         line_sets = LineSets()
         self._candidates = [_Candidate(offer, order_of_application(offer), line_sets.number(offer)) for offer in offers]
         # Upper bound of the discount that the coupons from each place on can add.
-        most = [most_off(request.basket, offer) for offer in offers]
-        self._to_come = [sum(most[place:]) for place in range(len(offers) + 1)]
+        max_discounts = [max_discount_of(request.basket, offer) for offer in offers]
+        self._to_come = [sum(max_discounts[place:]) for place in range(len(offers) + 1)]
         self._best: _Step | None = None
 
     def exhaustively(self) -> _Step:
@@ -218,8 +224,8 @@ class _Search:
     def _tried(self, step: _Step, candidate: _Candidate, later: Sequence[_Candidate]) -> list[_Step] | None:
         """Return the steps after `step` with the candidate and the `later` ones, or None if that isn't allowed."""
         steps = list[_Step]()
-        for one in (candidate, *later):
-            following = self._with(step, one)
+        for added in (candidate, *later):
+            following = self._with(step, added)
             if following is None:
                 return None
             step = following
@@ -230,14 +236,17 @@ class _Search:
         basket, existing = self._request.basket, self._request.existing
         stacking = [one.campaign.stacking for one in existing]
         groups = frozenset([one.group for one in stacking if one.group is not None])
-        most = min([one.max_coupons for one in stacking if one.max_coupons], default=None)
-        return _Step((), 0, 0, None if basket is None else Remainder.of(basket), RunningTotals(), groups, most)
+        max_coupons = min([one.max_coupons for one in stacking if one.max_coupons], default=None)
+        return _new_step(
+            chosen=(), total_minor=0, benefit_count=0, remainder=None if basket is None else Remainder.of(basket),
+            totals=RunningTotals(), groups=groups, max_coupons=max_coupons,
+        )  # fmt: skip
 
     def _descend(self, place: int, step: _Step) -> None:
         if self._best is not None:
             to_come = self._to_come[place]
-            if step.rest is not None:
-                to_come = min(to_come, step.rest.most_minor)
+            if step.remainder is not None:
+                to_come = min(to_come, step.remainder.max_discount_minor)
             if step.total_minor + to_come < self._best.total_minor:
                 return
         if place == len(self._candidates):
@@ -251,22 +260,24 @@ class _Search:
 
     def _with(self, step: _Step, candidate: _Candidate) -> _Step | None:
         """Return `step` plus this candidate, or None if they can't be combined, or it has no room or no effect."""
-        request, offer, rest = self._request, candidate.offer, step.rest
+        request, offer, remainder = self._request, candidate.offer, step.remainder
         stacking, number = offer.campaign.stacking, len(step.chosen) + len(request.existing) + 1
-        most = min(stacking.max_coupons or step.most or number, step.most or number)
-        if number > 1 and (stacking.group in step.groups or most < number):
-            return None  # same result as `clash`, without comparing each pair
-        discount = None if rest is None else rest.price(offer, candidate.line_set)
+        max_coupons = min(stacking.max_coupons or step.max_coupons or number, step.max_coupons or number)
+        if number > 1 and (stacking.group in step.groups or max_coupons < number):
+            return None  # same result as `conflicting_offer`, without comparing each pair
+        discount = None if remainder is None else remainder.price(offer, candidate.line_set)
         if limit_refusal(request, offer, step.totals, discount) is not None:
             return None
-        if discount is not None and not adds_something(offer, discount):
+        if discount is not None and not has_effect(offer, discount):
             return None
         totals = step.totals.copy()
-        count(request, offer, totals, discount)
-        return _Step(
-            (*step.chosen, candidate), step.total_minor + (discount or 0),
-            step.given + (KINDS[offer.campaign.discount.kind].gives),
-            None if rest is None or discount is None else rest.after(offer, candidate.line_set, discount),
-            totals, step.groups if stacking.group is None else step.groups | {stacking.group},
-            min([one for one in (stacking.max_coupons, step.most) if one], default=None),
+        add_to_totals(request, offer, totals, discount)
+        if remainder is not None and discount is not None:
+            remainder = remainder.after(offer, candidate.line_set, discount)
+        return _new_step(
+            chosen=(*step.chosen, candidate), total_minor=step.total_minor + (discount or 0),
+            benefit_count=step.benefit_count + KINDS[offer.campaign.discount.kind].has_effect_without_discount,
+            remainder=remainder, totals=totals,
+            groups=step.groups if stacking.group is None else step.groups | {stacking.group},
+            max_coupons=min([one for one in (stacking.max_coupons, step.max_coupons) if one], default=None),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The values that conditions of campaigns read, and which condition fails. The variables: docs/rules.md."""
+"""Build the values that conditions of campaigns read, and find the condition that fails. Variables: docs/rules.md."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.model.campaign import Campaign, Condition
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 
 if TYPE_CHECKING:
     from shared.domain.offers.request import Request
 
 
 class Values(dict[str, Any]):
-    """The values by variable. `prepared` caches what evaluating conditions on them needs; the values never change."""
+    """The values by variable. `cache` caches what evaluating conditions on them needs; the values never change."""
 
-    __slots__ = ("prepared",)
+    __slots__ = ("cache",)
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
-        self.prepared: dict[object, Any] = {}
+        self.cache: dict[object, Any] = {}
 
 
 def request_values(request: "Request") -> Values:
@@ -39,7 +39,7 @@ def request_values(request: "Request") -> Values:
             "order_id": order.order_id,
             "currency": order.currency,
             "amount_minor": order.amount_minor,
-            "amount": float(shown(order.amount_minor, order.currency)),
+            "amount": float(format_for_message(order.amount_minor, order.currency)),
             "shipping_minor": order.shipping_minor,
             "quantity": sum(line.quantity for line in order.lines),
             "channel": request.channel,
@@ -67,7 +67,7 @@ def offer_values(request: "Request", coupon: Coupon, campaign: Campaign) -> Valu
 
 
 def failing_condition(request: "Request", coupon: Coupon, campaign: Campaign) -> Condition | None:
-    """Return the campaign's first condition that is not true; None where all are."""
+    """Return the campaign's first condition that is not true; None if all are."""
     own: Values | None = None
     for condition in campaign.eligibility.conditions:
         if condition.of_request:
@@ -81,8 +81,8 @@ def failing_condition(request: "Request", coupon: Coupon, campaign: Campaign) ->
 
 
 def _is_true_for_all(request: "Request", condition: Condition) -> bool:
-    """Evaluate a condition that reads nothing of the coupon: once a request, however many campaigns have it."""
-    known = request.values.prepared
+    """Evaluate a condition that reads nothing of the coupon: once per request, however many campaigns have it."""
+    known = request.values.cache
     is_true: bool | None = known.get(condition.expression)
     if is_true is None:
         is_true = known[condition.expression] = condition.is_true(request.values)

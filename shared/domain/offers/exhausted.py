@@ -10,7 +10,7 @@ from datetime import datetime
 from shared.domain.model.campaign import Campaign, Cap, Counted
 from shared.domain.model.clock import next_period_start, period_of
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.domain.model.state import Meter, PeriodKey, State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, Verdict
@@ -43,21 +43,21 @@ def exhausted(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon | Exha
     Coupons with a limit of one use are left out, because their redemption implies it. Only used amounts count; held
     ones may be released.
     """
-    if not any(one.used_uses > 0 or one.used_minor > 0 or one.kind == "issued" for one in verdict.entries):
+    if not any(entry.used_uses > 0 or entry.used_minor > 0 or entry.kind == "issued" for entry in verdict.entries):
         return
     yield from _coupons(verdict, state)
-    for campaign_id in dict.fromkeys([one.campaign_id for one in verdict.entries]):
+    for campaign_id in dict.fromkeys([entry.campaign_id for entry in verdict.entries]):
         campaign = state.campaigns.get(campaign_id)
         if campaign is not None and (campaign.meters_campaign or campaign.limits.caps):
-            entries = [one for one in verdict.entries if one.campaign_id == campaign_id]
+            entries = [entry for entry in verdict.entries if entry.campaign_id == campaign_id]
             yield from _totals(campaign, entries, state)
             yield from _caps(campaign, entries, verdict.decided_at, state)
 
 
 def _coupons(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon]:
     added: dict[str, int] = {}
-    for one in verdict.entries:
-        added[one.coupon_id] = added.get(one.coupon_id, 0) + one.used_uses
+    for entry in verdict.entries:
+        added[entry.coupon_id] = added.get(entry.coupon_id, 0) + entry.used_uses
     for coupon_id, uses in added.items():
         coupon = state.coupons.get(coupon_id)
         if coupon is None or coupon.uses_limit is None or coupon.uses_limit == 1:
@@ -70,14 +70,14 @@ def _totals(campaign: Campaign, entries: list[LedgerEntry], state: State) -> Ite
     limits, currency = campaign.limits, campaign.currency
     meter = state.meters.get((campaign.campaign_id, None), Meter())
     reached = (
-        ("uses_total", limits.uses_total, meter.used, sum(one.used_uses for one in entries)),
-        ("spend_total", limits.spend_total_minor, meter.used_minor, sum(one.used_minor for one in entries)),
-        ("coupons_total", limits.coupons_total, meter.issued, sum(one.kind == "issued" for one in entries)),
+        ("uses_total", limits.uses_total, meter.used, sum(entry.used_uses for entry in entries)),
+        ("spend_total", limits.spend_total_minor, meter.used_minor, sum(entry.used_minor for entry in entries)),
+        ("coupons_total", limits.coupons_total, meter.issued, sum(entry.kind == "issued" for entry in entries)),
     )
     for name, limit, total, added in reached:
         if limit is not None and total - added < limit <= total:
             money = name == "spend_total"
-            text = shown(limit, currency) if money else str(limit)
+            text = format_for_message(limit, currency) if money else str(limit)
             yield ExhaustedCampaign(campaign.campaign_id, name, text, currency if money else None)
 
 
@@ -88,11 +88,11 @@ def _caps(
         if cap.each == "customer":
             continue
         periods: dict[str, tuple[datetime, int, int]] = {}
-        for one in entries:
-            at = one.counted_at or decided_at
+        for entry in entries:
+            at = entry.counted_at or decided_at
             period = period_key(campaign, cap, None, at)[2]
             _, uses, coupons = periods.get(period, (at, 0, 0))
-            periods[period] = (at, uses + one.used_uses, coupons + (one.kind == "issued"))
+            periods[period] = (at, uses + entry.used_uses, coupons + (entry.kind == "issued"))
         for period, (at, uses, coupons) in periods.items():
             meter = state.period_meters.get((campaign.campaign_id, None, period), Meter())
             reached = (("uses", cap.uses, meter.used, uses), ("coupons", cap.coupons, meter.issued, coupons))
@@ -119,7 +119,7 @@ class FullCap:
     period: str
     again_at: datetime
 
-    def most(self, what: str) -> str:
+    def describe(self, what: str) -> str:
         """Return the cap in words: "1 use a day"."""
         return f"{self.limit} {what}{'' if self.limit == 1 else 's'} a {self.cap.per}"
 
@@ -147,7 +147,7 @@ def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, m
     return (campaign.campaign_id, customer_key, period_of(cap.per, moment, campaign.window.zone))
 
 
-def full(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
+def full_cap(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
     """Return `cap` as a cap without room at `moment`."""
     zone = campaign.window.zone
     period = period_of(cap.per, moment, zone)
@@ -163,5 +163,5 @@ def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
             continue
         issued = state.period_meters.get(period_key(campaign, cap, customer_key, moment), NO_METER).issued + totals
         if issued >= cap.coupons:
-            return full(campaign, cap, cap.coupons, issued, moment)
+            return full_cap(campaign, cap, cap.coupons, issued, moment)
     return None

@@ -1,4 +1,4 @@
-"""The discount kinds, one row each: what a kind takes its discount from, how much, and what it gives in addition.
+"""The discount kinds, one row each: what a kind takes its discount from, how much, and its benefit in addition.
 
 To add a kind, add its row here and one in `schemas/discount_kinds.py`: see docs/extending.md.
 """
@@ -19,15 +19,15 @@ class Kind:
     """One discount kind.
 
     `takes_from`: the lines that the campaign's scope allows, the units of the campaign's product, the shipping, or
-    nothing. `gives`: the coupon has an effect even where it takes nothing off. `in_currency`: the discount's value is
-    an amount of the campaign's currency. `benefit` builds what events show in addition to the discount, from the
-    discount and the part taken off the shipping. `no_effect` replaces the usual text of the refusal `no_effect`; the
-    argument says whether the order has shipping.
+    nothing. `has_effect_without_discount`: the coupon has an effect even if it has no discount. `in_currency`: the
+    discount's value is an amount of the campaign's currency. `benefit` builds what events show in addition to the
+    discount, from the discount and the part taken off the shipping. `no_effect` replaces the usual text of the refusal
+    `no_effect`; the argument says whether the order has shipping.
     """
 
     takes_from: Literal["scope", "product", "shipping", "nothing"]
     amount: Amount
-    gives: bool = False
+    has_effect_without_discount: bool = False
     in_currency: bool = False
     benefit: Callable[[DiscountOffer, int], Benefit] | None = None
     no_effect: Callable[[bool], str] | None = None
@@ -65,8 +65,8 @@ KINDS: Final[Mapping[DiscountKind | str, Kind]] = {
     "fixed": Kind("scope", _fixed, in_currency=True),
     "fixed_rate": Kind("scope", _fixed, in_currency=True),
     "free_shipping": Kind("shipping", _all, benefit=_benefit, no_effect=_no_shipping_left),
-    "free_product": Kind("product", _all, gives=True, benefit=_benefit),
-    "custom": Kind("nothing", _nothing, gives=True, benefit=_benefit),
+    "free_product": Kind("product", _all, has_effect_without_discount=True, benefit=_benefit),
+    "custom": Kind("nothing", _nothing, has_effect_without_discount=True, benefit=_benefit),
 }
 """Kind by its name in campaign files. Names of campaigns that no longer exist are in no row."""
 

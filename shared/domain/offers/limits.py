@@ -10,15 +10,15 @@ from datetime import datetime
 
 from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import period_of
-from shared.domain.model.money import shown
+from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
-from shared.domain.offers.exhausted import NO_METER, full, period_key
+from shared.domain.offers.exhausted import NO_METER, full_cap, period_key
 from shared.domain.offers.request import Request, ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
-"""(refusal if the limit is used up, True if only uses held by others are in the way)"""
+"""(refusal if the limit is used up, True if only the held uses of others leave no room)"""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class RunningTotals:
     """The uses and discounts of the coupons chosen so far in this request, by campaign.
 
     `uses` counts all of them; `campaign` and `customer` count those without an own hold, and `periods` those in each
-    period of a cap. `spent_minor` is their discount, `paid_minor` the part that was held for it.
+    period of a cap. `spent_minor` is their discount, `held_minor` the part that was held for it.
     """
 
     uses: dict[str, int] = field(default_factory=dict)
@@ -34,13 +34,13 @@ class RunningTotals:
     customer: dict[str, int] = field(default_factory=dict)
     periods: dict[PeriodKey, int] = field(default_factory=dict)
     spent_minor: dict[str, int] = field(default_factory=dict)
-    paid_minor: dict[str, int] = field(default_factory=dict)
+    held_minor: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "RunningTotals":
         """Return an independent copy."""
         return RunningTotals(
             dict(self.uses), dict(self.campaign), dict(self.customer), dict(self.periods), dict(self.spent_minor),
-            dict(self.paid_minor),
+            dict(self.held_minor),
         )  # fmt: skip
 
 
@@ -84,12 +84,14 @@ def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals)
     return refused, held_out
 
 
-def count(request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None) -> None:
+def add_to_totals(
+    request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
+) -> None:
     """Count this offer in `totals`."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
         totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
-        totals.paid_minor[campaign_id] = totals.paid_minor.get(campaign_id, 0) + _held_minor(offer)
+        totals.held_minor[campaign_id] = totals.held_minor.get(campaign_id, 0) + _held_minor(offer)
     if offer.recurring:
         return
     totals.uses[campaign_id] = totals.uses.get(campaign_id, 0) + 1
@@ -112,7 +114,7 @@ def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
 
 
 def locked_elsewhere(offer: ResolvedOffer, others: int, held_out: bool, budget_held_out: bool) -> RefusedCoupon | None:
-    """Return the refusal if only uses held by other checkouts are in the way, or None."""
+    """Return the refusal if only the held uses of other checkouts leave no room, or None."""
     coupon = offer.coupon
     if held_out or budget_held_out:
         left = "no use left" if held_out else "not enough of its budget left"
@@ -169,8 +171,8 @@ def customer_cap(
         taken -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
     if taken < limit:
         return None
-    reached = full(campaign, cap, limit, meter.used, at)
-    message = f"This customer already has the {reached.most('use')} that campaign {key[0]!r} allows."
+    reached = full_cap(campaign, cap, limit, meter.used, at)
+    message = f"This customer already has the {reached.describe('use')} that campaign {key[0]!r} allows."
     details = reached.details("used") | {"held": str(meter.held)}
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
 
@@ -209,8 +211,8 @@ def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, 
     meter = request.state.period_meters.get(key, NO_METER)
     used = meter.used + totals.periods.get(key, 0)
     if used >= limit:
-        reached = full(campaign, cap, limit, meter.used, request.at)
-        message = f"Campaign {key[0]!r} has used all of its {reached.most('use')}."
+        reached = full_cap(campaign, cap, limit, meter.used, request.at)
+        message = f"Campaign {key[0]!r} has used all of its {reached.describe('use')}."
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
     if used + meter.held < limit:
         return None, False
@@ -230,20 +232,20 @@ def budget_room(
     spent = meter.used_minor + totals.spent_minor.get(campaign_id, 0)
     if spent + needed > budget:
         details = {
-            "budget": shown(budget, currency),
-            "spent": shown(spent, currency),
-            "held": shown(meter.held_minor, currency),
+            "budget": format_for_message(budget, currency),
+            "spent": format_for_message(spent, currency),
+            "held": format_for_message(meter.held_minor, currency),
         }
         if discount_minor is None:
-            message = f"All of the budget of {details['budget']} {currency} that campaign {campaign_id!r} has is spent."
+            message = f"Campaign {campaign_id!r} has spent all of its budget of {details['budget']} {currency}."
         else:
-            details["discount"] = shown(discount_minor, currency)
+            details["discount"] = format_for_message(discount_minor, currency)
             message = (
                 f"Coupon {offer.coupon.code!r} would take off {details['discount']} {currency}; campaign "
                 f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
             )
         return refuse(Reason.BUDGET_EXCEEDED, message, offer.code, offer.coupon, details), False
-    taken = spent + meter.held_minor - totals.paid_minor.get(campaign_id, 0) - own
+    taken = spent + meter.held_minor - totals.held_minor.get(campaign_id, 0) - own
     if taken + needed > budget and meter.held_minor:
         taken -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
     return None, taken + needed > budget

@@ -1,10 +1,10 @@
-"""What rules and limits report: a sentence and the numbers behind it, whether they pass or not."""
+"""Describe the results of rules and limits: a sentence and its numbers, whether they pass or not."""
 
 from collections.abc import Callable, Iterator
 
 from shared.domain.model.campaign import Cap
-from shared.domain.model.clock import shown_hours
-from shared.domain.model.money import shown
+from shared.domain.model.clock import format_hours
+from shared.domain.model.money import format_for_message
 from shared.domain.model.order import Order
 from shared.domain.model.state import Meter
 from shared.domain.model.value import value
@@ -25,7 +25,7 @@ from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import eligible_lines, eligible_quantity
 
 Message = tuple[str, dict[str, str]]
-"""(one sentence, the numbers behind it)"""
+"""(one sentence, its numbers)"""
 
 Describe = Callable[[Request, ResolvedOffer, bool], Message]
 """(request, offer, whether the rule passes) → the message"""
@@ -44,7 +44,7 @@ def describe_status(request: Request, offer: ResolvedOffer, passes: bool) -> Mes
 
 
 def describe_start(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-    starts = [one for one in (offer.campaign.window.starts_at, offer.coupon.starts_at) if one is not None]
+    starts = [start for start in (offer.campaign.window.starts_at, offer.coupon.starts_at) if start is not None]
     if not starts:
         return "It has no start.", {}
     start = max(starts).isoformat()
@@ -52,7 +52,7 @@ def describe_start(request: Request, offer: ResolvedOffer, passes: bool) -> Mess
 
 
 def describe_end(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-    ends = [one for one in (offer.campaign.window.ends_at, offer.coupon.ends_at) if one is not None]
+    ends = [end for end in (offer.campaign.window.ends_at, offer.coupon.ends_at) if end is not None]
     if not ends:
         return "It has no end.", {}
     end = min(ends).isoformat()
@@ -63,7 +63,7 @@ def describe_end(request: Request, offer: ResolvedOffer, passes: bool) -> Messag
 def describe_hours(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     window = offer.campaign.window
     local = request.at.astimezone(window.zone)
-    hours, at = shown_hours(window), f"{local:%a %H:%M}"
+    hours, at = format_hours(window), f"{local:%a %H:%M}"
     message = f"Coupon {offer.coupon.code!r} can be used {hours}; it is {at} there."
     return message, {"hours": hours, "local_time": local.isoformat()}
 
@@ -93,12 +93,12 @@ def describe_segments(words: str, name: str) -> Describe:
     """Return the description of one of the segment rules: `words` say how, `name` is the campaign's field."""
 
     def describe(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-        asked = ", ".join(sorted(getattr(offer.campaign.eligibility, name)))
+        required = ", ".join(sorted(getattr(offer.campaign.eligibility, name)))
         has = ", ".join(sorted(request.segments))
         message = (
-            f"Coupon {offer.coupon.code!r} is for customers {words} {asked}; this one is in {has or 'no segment'}."
+            f"Coupon {offer.coupon.code!r} is for customers {words} {required}; this one is in {has or 'no segment'}."
         )
-        return message, {name: asked, "segments": has}
+        return message, {name: required, "segments": has}
 
     return describe
 
@@ -119,7 +119,7 @@ def describe_closed_order(request: Request, offer: ResolvedOffer, passes: bool) 
 
 
 def describe_validation_code(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
-    given = "none was given" if request.command.validation_code is None else "the one that was given is another"
+    given = "none was given" if request.command.validation_code is None else "the given one is wrong"
     if passes:
         given = "it was given"
     return f"Coupon {offer.coupon.code!r} needs its validation code; {given}.", {}
@@ -138,20 +138,21 @@ def describe_currency(request: Request, offer: ResolvedOffer, passes: bool) -> M
 
 def describe_minimum(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     order, minimum = order_of(request), offer.campaign.eligibility.min_order_minor
-    details = {"minimum": shown(minimum, order.currency), "amount": shown(order.amount_minor, order.currency)}
+    amount = format_for_message(order.amount_minor, order.currency)
+    details = {"minimum": format_for_message(minimum, order.currency), "amount": amount}
     if order.amount_minor < minimum:
         relation = f"is below the minimum of {details['minimum']} {order.currency}"
     elif passes:
         relation = f"reaches the minimum of {details['minimum']} {order.currency}"
     else:
         relation = f"must exceed {details['minimum']} {order.currency}"
-    return f"The order's {details['amount']} {order.currency} {relation}.", details
+    return f"The order's {amount} {order.currency} {relation}.", details
 
 
 def describe_quantity(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     minimum = offer.campaign.eligibility.min_quantity
     quantity = eligible_quantity(offer.campaign.scope, order_of(request).lines)
-    message = f"Coupon {offer.coupon.code!r} needs {minimum} units that it is good for; the order has {quantity}."
+    message = f"Coupon {offer.coupon.code!r} needs {minimum} units that it applies to; the order has {quantity}."
     return message, {"minimum_quantity": str(minimum), "quantity": str(quantity)}
 
 
@@ -161,7 +162,7 @@ def describe_products(request: Request, offer: ResolvedOffer, passes: bool) -> M
     eligible = len(lines) if indices is None else len(indices)
     details = {"lines": str(len(lines)), "eligible_lines": str(eligible)}
     what = "something in the order" if passes else "none of the order's products"
-    return f"Coupon {offer.coupon.code!r} is good for {what}.", details
+    return f"Coupon {offer.coupon.code!r} applies to {what}.", details
 
 
 def describe_conditions(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
@@ -182,7 +183,7 @@ _ALONE = RunningTotals()  # never changed
 class LimitFinding:
     """The result of one limit. `field` is the campaign's, `saw` the numbers, `refused` is None if there is room.
 
-    `held_out`: only uses held by other checkouts are in the way.
+    `held_out`: only the held uses of other checkouts leave no room.
     """
 
     field: str
@@ -215,8 +216,10 @@ def _of_coupon(offer: ResolvedOffer) -> Iterator[LimitFinding]:
     coupon = offer.coupon
     if coupon.uses_limit is not None:
         counted = {"limit": str(coupon.uses_limit), "used": str(coupon.used), "held": str(coupon.held)}
-        full = coupon.used >= coupon.uses_limit
-        yield LimitFinding("limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if full else None)
+        is_exhausted = coupon.used >= coupon.uses_limit
+        yield LimitFinding(
+            "limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if is_exhausted else None
+        )
 
 
 def _of_customer(request: Request, offer: ResolvedOffer) -> Iterator[LimitFinding]:
@@ -254,12 +257,12 @@ def _of_budget(request: Request, offer: ResolvedOffer, discount_minor: int | Non
     refused, held_out = budget_room(request, offer, _ALONE, budget, discount_minor)
     meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
     saw = {
-        "budget": shown(budget, currency),
-        "spent": shown(meter.used_minor, currency),
-        "held": shown(meter.held_minor, currency),
+        "budget": format_for_message(budget, currency),
+        "spent": format_for_message(meter.used_minor, currency),
+        "held": format_for_message(meter.held_minor, currency),
     }
     if discount_minor is not None:
-        saw["discount"] = shown(discount_minor, currency)
+        saw["discount"] = format_for_message(discount_minor, currency)
     yield LimitFinding("limits.spend_total", saw, refused, held_out)
 
 

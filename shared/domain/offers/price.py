@@ -1,9 +1,9 @@
-"""What an offer takes off an order, and how that is spread over its lines.
+"""Compute the discount of an offer on an order, and spread it over the lines.
 
-    discount, weights, picks = price(basket, offer)
-    applied = apply_price(basket, offer, discount, weights, picks)
+    discount, weights, unit_groups = price(basket, offer)
+    applied = apply_price(basket, offer, discount, weights, unit_groups)
 
-All in minor units, exact. Parts sum to the whole and never exceed what is left of a line. The rules: docs/rules.md.
+All in minor units, exact. The parts sum to the whole and never exceed what is left of a line. The rules: docs/rules.md.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
 from shared.domain.offers.basket import Basket, pick_units, spread, spread_over_units, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
-from shared.domain.offers.request import WHOLE_ORDER, Pick, ResolvedOffer, Target
+from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
 
-Price = tuple[int, Sequence[int], tuple[Pick, ...]]
-"""(discount, weights of the target's lines or picks by which it is spread, units that an offer by unit takes)"""
+Price = tuple[int, Sequence[int], tuple[UnitGroup, ...]]
+"""(discount, weights of the lines or units by which it is spread, units that an offer by unit takes)"""
 
 NOTHING: Final[tuple[int, ...]] = ()
 
 
 @value
 class AppliedOffer:
-    """An offer that is used, with what it takes off in minor units (None where no order is known).
+    """An offer that is used, with what it takes off in minor units (None if no order is known).
 
     `shares` are its parts: (id of the line, or SHIPPING, part), in the order of the lines.
     """
@@ -60,19 +60,21 @@ def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_mino
     return min(discount_minor, basket.room_minor, sum(weights)), weights, ()
 
 
-def most_off(basket: Basket | None, offer: ResolvedOffer) -> int:
+def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     """Return the most that the offer can take off, whatever other offers take before it.
 
-    That is its price on the untouched order, except where it takes some of the units: others may use these up. Then it
-    is the price of the dearest units, also of those that earlier requests took something off.
+    That is its price on the untouched order, except if it takes some of the units: others may use these up. Then it is
+    the price of the most expensive units, even of those that earlier requests took something off.
     """
     target = offer.target
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
-    dearest = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_minor))
+    by_price = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_minor))
     whole = basket if basket.rooms is None else replace(basket, rooms=None)
     discount = offer.campaign.discount
-    return _price_units(whole, discount, Target(dearest, True, target.max_units), offer.fixed_minor or 0)[0]
+    return _price_units(
+        whole, discount, Target(by_price, by_unit=True, max_units=target.max_units), offer.fixed_minor or 0
+    )[0]
 
 
 def price_of_shipping(discount: DiscountOffer, shipping_minor: int) -> int:
@@ -86,7 +88,7 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
     """Apply the offer at its price on the untouched order. Don't use the basket afterwards: it isn't updated."""
     target = offer.target or WHOLE_ORDER
     if target.by_unit or target.lines == NOTHING:
-        return apply_price(basket, offer, offer.discount_minor, offer.weights, offer.picks)
+        return apply_price(basket, offer, offer.discount_minor, offer.weights, offer.unit_groups)
     parts, lines = spread(offer.discount_minor, offer.weights), basket.lines
     if target.lines is not None:
         lines = tuple([lines[index] for index in target.lines])
@@ -98,7 +100,11 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
 
 
 def apply_price(
-    basket: Basket, offer: ResolvedOffer, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]
+    basket: Basket,
+    offer: ResolvedOffer,
+    discount_minor: int,
+    weights: Sequence[int],
+    unit_groups: tuple[UnitGroup, ...],
 ) -> AppliedOffer:
     """Apply the offer at a price that `price` returned, and take it off the basket."""
     target = offer.target or WHOLE_ORDER
@@ -110,7 +116,7 @@ def apply_price(
     basket.left_minor -= discount_minor
     basket.room_minor -= discount_minor
     if target.by_unit:
-        return AppliedOffer(offer, discount_minor, take_off_units(basket, discount_minor, weights, picks))
+        return AppliedOffer(offer, discount_minor, take_off_units(basket, discount_minor, weights, unit_groups))
     parts = take_off_lines(basket, target.lines, discount_minor, weights)
     lines = basket.lines if target.lines is None else [basket.lines[index] for index in target.lines]
     return AppliedOffer(
@@ -135,31 +141,31 @@ def take_off_lines(
 
 
 def take_off_units(
-    basket: Basket, discount_minor: int, weights: Sequence[int], picks: tuple[Pick, ...]
+    basket: Basket, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Take a discount off single units, and return the part of each line. Sums of the basket as a whole stay."""
     parts = spread_over_units(
-        discount_minor, [(pick.count, weight) for pick, weight in zip(picks, weights, strict=True)]
+        discount_minor, [(group.count, weight) for group, weight in zip(unit_groups, weights, strict=True)]
     )
-    take_units(basket, picks, parts)
+    take_units(basket, unit_groups, parts)
     shares: dict[int, int] = {}
-    for pick, runs in zip(picks, parts, strict=True):
-        shares[pick.index] = shares.get(pick.index, 0) + sum([count * each for count, each in runs])
+    for group, runs in zip(unit_groups, parts, strict=True):
+        shares[group.index] = shares.get(group.index, 0) + sum([count * each for count, each in runs])
     return tuple([(basket.lines[index].line_id, part) for index, part in sorted(shares.items()) if part])
 
 
 def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
-    """Return the price of an offer by unit. The weights are those of one unit of each pick."""
-    picks = pick_units(basket, target)
-    weights = [pick.room_minor for pick in picks]
+    """Return the price of an offer by unit. The weights are those of one unit of each group."""
+    unit_groups = pick_units(basket, target)
+    weights = [group.room_minor for group in unit_groups]
     if discount.per_unit:
-        each = [min(pick.left_minor, fixed_minor) for pick in picks]
+        each = [min(group.left_minor, fixed_minor) for group in unit_groups]
         weights = [min(one, room) for one, room in zip(each, weights, strict=True)]
-        wanted = sum([pick.count * one for pick, one in zip(picks, each, strict=True)])
+        wanted = sum([group.count * one for group, one in zip(unit_groups, each, strict=True)])
         if discount.max_discount_minor is not None:
             wanted = min(wanted, discount.max_discount_minor)
     else:
-        base = sum([pick.count * pick.left_minor for pick in picks])
+        base = sum([group.count * group.left_minor for group in unit_groups])
         wanted = amount_off(discount, min(base, basket.left_minor), fixed_minor)
-    most = sum([pick.count * weight for pick, weight in zip(picks, weights, strict=True)])
-    return max(min(wanted, most, basket.left_minor, basket.room_minor), 0), weights, picks
+    max_discount = sum([group.count * weight for group, weight in zip(unit_groups, weights, strict=True)])
+    return max(min(wanted, max_discount, basket.left_minor, basket.room_minor), 0), weights, unit_groups

@@ -1,4 +1,4 @@
-"""One request for coupons as it is judged, and each of its coupons as an offer: its lines, price and hold."""
+"""One request for coupons as it is judged, and each of its coupons as an offer: with its lines, price and hold."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class ExistingCoupon:
 
 @dataclass(slots=True)
 class Request:
-    """One request for coupons. Windows are judged at `at`; locks expire by `now`, the database's time.
+    """One request for coupons. Validity windows are checked at `at`; locks expire by `now`, the database's time.
 
-    `closed_at` is set where the order was cancelled or returned and the request does not place it again. `replaced` is
+    `closed_at` is set if the order was cancelled or returned and the request does not place it again. `replaced` is
     a lock whose uses the request releases first. `existing` are the coupons that the order has already.
     """
 
@@ -46,41 +46,41 @@ class Request:
     closed_as: str = ""
     replaced: LockState | None = None
     existing: tuple[ExistingCoupon, ...] = ()
-    memo: Values | None = None
+    cache: Values | None = None
 
     @property
     def customer(self) -> Customer | None:
-        """The customer as the request names them."""
+        """Return the customer as the request names them."""
         return self.command.customer
 
     @property
     def channel(self) -> str:
-        """Where the order was placed, or else how the request came in."""
+        """Return the channel of the order, or else that of the request."""
         order, command = self.order, self.command
         return command.channel if order is None or order.channel is None else order.channel
 
     @property
     def segments(self) -> frozenset[str]:
-        """The customer's segments: those that the request names, else those that the ledger knows."""
+        """Return the customer's segments: those that the request names, else those that the ledger knows."""
         if self.customer is not None and self.customer.segments is not None:
             return frozenset(self.customer.segments)
         return self.state.segments.get(self.customer_key or "", frozenset())
 
     @property
     def other_orders(self) -> frozenset[str]:
-        """The customer's other orders that are neither cancelled nor returned."""
+        """Return the customer's other orders that are neither cancelled nor returned."""
         return frozenset(self.state.orders_of.get(self.customer_key or "", set())) - {self.order_id or ""}
 
     @property
     def values(self) -> Values:
-        """The values that conditions read, built once."""
-        if self.memo is None:
-            self.memo = request_values(self)
-        return self.memo
+        """Return the values that conditions read, built once."""
+        if self.cache is None:
+            self.cache = request_values(self)
+        return self.cache
 
 
-def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
-    """Return each different code as it was written first, with its coupon; None where there is none."""
+def distinct_coupons(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | None]]:
+    """Return each different code as it was written first, with its coupon, or None if there is none."""
     coupons, ids = state.coupons, state.coupon_ids
     if len(codes) == 1:  # as nearly always
         return [(codes[0], coupons.get(ids.get(code_key(codes[0]), "")))]
@@ -91,7 +91,7 @@ def named_once(codes: Sequence[str], state: State) -> list[tuple[str, Coupon | N
 
 
 def existing_coupons(state: State, uses: Iterable[ActiveRedemption | LockedUse]) -> tuple[ExistingCoupon, ...]:
-    """Return what an order has already, by coupon id so that the order is always the same."""
+    """Return the coupons that an order has already, sorted by coupon id so that the result is deterministic."""
     found = []
     for use in sorted(uses, key=lambda use: use.coupon_id):
         coupon, campaign = state.coupons.get(use.coupon_id), state.campaigns.get(use.campaign_id)
@@ -102,11 +102,11 @@ def existing_coupons(state: State, uses: Iterable[ActiveRedemption | LockedUse])
 
 @value
 class Target:
-    """What an offer takes its discount from.
+    """The lines or units that an offer takes its discount from.
 
     `lines` are indices of the order's lines in their order; None is the whole order, () no line at all. `by_unit`:
     units are priced one by one, at most `max_units` of them (None: all). Then `lines` are in the order in which units
-    are taken: the cheapest first, or the dearest.
+    are taken: the cheapest first, or the most expensive.
     """
 
     lines: tuple[int, ...] | None = None
@@ -119,8 +119,8 @@ NO_LINES: Final = Target(())
 
 
 @value
-class Pick:
-    """`count` units of the line at `index`, of each of which `left_minor` is left; `room_minor` of it may be taken."""
+class UnitGroup:
+    """`count` units of the line at `index`. Each costs `left_minor`, and `room_minor` of that may be taken off."""
 
     index: int
     count: int
@@ -132,12 +132,12 @@ class Pick:
 class ResolvedOffer:
     """A coupon that the request names, with all that judging it needs.
 
-    `code` is as the caller wrote it. `target` is None without an order, and where no line of it is eligible.
+    `code` is as the caller wrote it. `target` is None without an order, or if none of its lines is eligible.
     `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
     `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
     holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `picks` are the price on the
-    untouched order (see `price`); 0 and empty without an order, and where the order has nothing to take it from.
+    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `unit_groups` are the price
+    on the untouched order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
     """
 
     code: str
@@ -147,7 +147,7 @@ class ResolvedOffer:
     fixed_minor: int | None = 0
     discount_minor: int = 0
     weights: Sequence[int] = ()
-    picks: tuple[Pick, ...] = ()
+    unit_groups: tuple[UnitGroup, ...] = ()
     lock: LockState | None = None
     locked: LockedUse | None = None
     held_by_others: int = 0

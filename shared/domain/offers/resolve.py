@@ -14,7 +14,7 @@ from shared.domain.model.order import Line
 from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import price_of
-from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Pick, Request, ResolvedOffer, Target
+from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Request, ResolvedOffer, Target, UnitGroup
 
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
@@ -40,12 +40,12 @@ def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Cam
 # Lines and units
 
 
-def has_target(campaign: Campaign) -> bool:
-    """Return whether coupons of `campaign` are good for anything but the whole order. Found once a campaign."""
-    found: bool | None = campaign.memo.get("target")
+def is_restricted(campaign: Campaign) -> bool:
+    """Return whether coupons of `campaign` apply to anything but the whole order. Computed once per campaign."""
+    found: bool | None = campaign.cache.get("target")
     if found is None:
         scope, discount = campaign.scope, campaign.discount
-        found = campaign.memo["target"] = (
+        found = campaign.cache["target"] = (
             KINDS[discount.kind].takes_from != "scope" or discount.per_unit or scope.max_units is not None
             or bool(scope.product_ids or scope.variant_ids or scope.collection_ids) or scope.excludes
         )  # fmt: skip
@@ -53,7 +53,7 @@ def has_target(campaign: Campaign) -> bool:
 
 
 def eligible_lines(scope: Scope, lines: tuple[Line, ...]) -> tuple[int, ...] | None:
-    """Return the indices of the lines in `scope`; None where the scope is the whole order."""
+    """Return the indices of the lines in `scope`; None if the scope is the whole order."""
     products, variants, collections = scope.product_ids, scope.variant_ids, scope.collection_ids
     wanted = products or variants or collections
     if not wanted and not scope.excludes:
@@ -87,7 +87,7 @@ def eligible_quantity(scope: Scope, lines: tuple[Line, ...]) -> int:
 
 @lru_cache(maxsize=4096)
 def amount_in(value: str, currency: str) -> int | None:
-    """Return an amount in minor units of `currency`; None where the currency has too few decimals for it."""
+    """Return an amount in minor units of `currency`; None if the currency has too few decimals for it."""
     try:
         return parse_minor(value, currency)
     except MoneyError:
@@ -96,7 +96,7 @@ def amount_in(value: str, currency: str) -> int | None:
 
 def _target_and_price(
     request: Request, campaign: Campaign
-) -> tuple[Target | None, int | None, int, Sequence[int], tuple[Pick, ...]]:
+) -> tuple[Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...]]:
     """Return the target, the amount of a fixed discount, and the price on the untouched order."""
     order, basket, discount = request.order, request.basket, campaign.discount
     if order is None:
@@ -104,14 +104,14 @@ def _target_and_price(
     fixed_minor = discount.amount_minor
     if fixed_minor is None:
         fixed_minor = amount_in(discount.value, order.currency)
-    target = _target(campaign, order.lines) if has_target(campaign) else WHOLE_ORDER
+    target = _target(campaign, order.lines) if is_restricted(campaign) else WHOLE_ORDER
     if basket is None or target is None or fixed_minor is None:
         return target, fixed_minor, 0, (), ()
     return (target, fixed_minor, *price_of(basket, discount, target, fixed_minor))
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
-    """Return the target of a campaign that has one; None where the order has nothing that it is good for."""
+    """Return the target of a restricted campaign; None if no line of the order is eligible."""
     scope, discount = campaign.scope, campaign.discount
     indices = eligible_lines(scope, lines)
     if indices is not None and not indices:
@@ -119,7 +119,7 @@ def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
     takes_from = KINDS[discount.kind].takes_from
     if takes_from == "product":
         listed = [index for index, line in enumerate(lines) if line.product_id == discount.product_id]
-        return Target(_by_price(lines, listed), True, discount.units)
+        return Target(_by_price(lines, listed), by_unit=True, max_units=discount.units)
     if takes_from != "scope":
         return NO_LINES
     if scope.max_units is None and not discount.per_unit:
@@ -127,7 +127,8 @@ def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
     eligible = range(len(lines)) if indices is None else indices
     if not any(lines[index].quantity > 0 for index in eligible):
         return None
-    return Target(_by_price(lines, eligible, dearest_first=scope.dearest_first), True, scope.max_units)
+    taken = _by_price(lines, eligible, dearest_first=scope.dearest_first)
+    return Target(taken, by_unit=True, max_units=scope.max_units)
 
 
 def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first: bool = False) -> tuple[int, ...]:
@@ -142,9 +143,9 @@ def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first:
 
 
 def _own_hold(request: Request, coupon: Coupon) -> tuple[LockState | None, LockedUse | None, int]:
-    """Return the own hold that pays for this use, where there is one, and how many uses others hold.
+    """Return the own hold that pays for this use, if there is one, and how many uses others hold.
 
-    A hold is the request's own where it is bound to this order, or to this customer and no order. Of several, the one
+    A hold is the request's own if it is bound to this order, or to this customer and no order. Of several, the one
     bound to the order comes first, then the lowest reference, so the choice doesn't depend on the order of loading.
     """
     others = coupon.held

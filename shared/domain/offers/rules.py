@@ -1,4 +1,4 @@
-"""The rules that a campaign may set, except limits: one row a rule, in the order of `Reason`. Judge a coupon by them.
+"""The rules that a campaign may set, except limits: one row per rule, in the order of `Reason`. Judge a coupon by them.
 
 A row says which campaigns require the rule, whether an offer passes it, and what it reports. `judge` stops at the first
 rule that fails; `explain` reports all of them. To add a rule: docs/extending.md.
@@ -18,32 +18,33 @@ from shared.domain.offers import messages
 from shared.domain.offers.conditions import failing_condition
 from shared.domain.offers.messages import Describe, order_of
 from shared.domain.offers.request import Request, ResolvedOffer
-from shared.domain.offers.resolve import eligible_quantity, has_target, resolve, resolve_locked, resolve_recurring
+from shared.domain.offers.resolve import eligible_quantity, is_restricted, resolve, resolve_locked, resolve_recurring
 
 Passes = Callable[[Request, ResolvedOffer], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `of_order`: it needs an order, and is judged again when a lock is burned; a lock promises the others.
+    """One rule. `of_order`: it needs an order, and is checked again when a lock is burned. The other rules were checked
+    when the lock was created.
 
-    `passes` only tests: it changes nothing.
+    `passes` changes nothing.
     """
 
     field: str
     reason: Reason
-    asked: Callable[[Campaign], bool]
+    is_required: Callable[[Campaign], bool]
     passes: Passes
     describe: Describe
     of_order: bool = False
 
 
 def rules_of(campaign: Campaign, *, of_order: bool = True) -> tuple[tuple[Passes, Rule], ...]:
-    """Return the rules that this campaign requires, with or without those of an order. Found once a campaign."""
-    found: tuple[tuple[Passes, Rule], ...] | None = campaign.memo.get(of_order)
+    """Return the rules that this campaign requires, with or without those of an order. Computed once per campaign."""
+    found: tuple[tuple[Passes, Rule], ...] | None = campaign.cache.get(of_order)
     if found is None:
-        asked = [rule for rule in RULES if rule.asked(campaign) and (of_order or not rule.of_order)]
-        found = campaign.memo[of_order] = tuple([(rule.passes, rule) for rule in asked])
+        required = [rule for rule in RULES if rule.is_required(campaign) and (of_order or not rule.of_order)]
+        found = campaign.cache[of_order] = tuple([(rule.passes, rule) for rule in required])
     return found
 
 
@@ -106,7 +107,7 @@ def _has_validation_code(request: Request, offer: ResolvedOffer) -> bool:
     return request.command.validation_code == offer.campaign.validation_code
 
 
-def _asks_currency(campaign: Campaign) -> bool:
+def _requires_currency(campaign: Campaign) -> bool:
     return campaign.currency is not None or campaign.discount.amount_minor is None
 
 
@@ -116,13 +117,14 @@ def _is_in_currency(request: Request, offer: ResolvedOffer) -> bool:
     return offer.fixed_minor is not None
 
 
-def _asks_minimum(campaign: Campaign) -> bool:
+def _has_minimum(campaign: Campaign) -> bool:
     return bool(campaign.eligibility.min_order_minor or campaign.eligibility.min_order_exclusive)
 
 
 def _reaches_minimum(request: Request, offer: ResolvedOffer) -> bool:
-    asked, amount = offer.campaign.eligibility, order_of(request).amount_minor
-    return amount > asked.min_order_minor or (amount == asked.min_order_minor and not asked.min_order_exclusive)
+    required, amount = offer.campaign.eligibility, order_of(request).amount_minor
+    minimum = required.min_order_minor
+    return amount > minimum or (amount == minimum and not required.min_order_exclusive)
 
 
 def _reaches_quantity(request: Request, offer: ResolvedOffer) -> bool:
@@ -177,21 +179,24 @@ RULES: Final = (
         _has_validation_code, messages.describe_validation_code,
     ),
     Rule(
-        "eligibility.currency", Reason.CURRENCY_MISMATCH, _asks_currency, _is_in_currency,
-        messages.describe_currency, True,
+        "eligibility.currency", Reason.CURRENCY_MISMATCH, _requires_currency, _is_in_currency,
+        messages.describe_currency, of_order=True,
     ),
     Rule(
-        "eligibility.min_order_amount", Reason.BELOW_MINIMUM, _asks_minimum, _reaches_minimum,
-        messages.describe_minimum, True,
+        "eligibility.min_order_amount", Reason.BELOW_MINIMUM, _has_minimum, _reaches_minimum,
+        messages.describe_minimum, of_order=True,
     ),
     Rule(
         "eligibility.min_quantity", Reason.BELOW_MINIMUM, lambda it: it.eligibility.min_quantity > 0,
-        _reaches_quantity, messages.describe_quantity, True,
+        _reaches_quantity, messages.describe_quantity, of_order=True,
     ),
-    Rule("applies_to", Reason.NO_ELIGIBLE_PRODUCT, has_target, _has_products, messages.describe_products, True),
+    Rule(
+        "applies_to", Reason.NO_ELIGIBLE_PRODUCT, is_restricted, _has_products,
+        messages.describe_products, of_order=True,
+    ),
     Rule(
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
-        _meets_conditions, messages.describe_conditions, True,
+        _meets_conditions, messages.describe_conditions, of_order=True,
     ),
 )  # fmt: skip
 """In the order of `Reason`; a test checks it."""
@@ -213,10 +218,12 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     return offer
 
 
-def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: bool) -> ResolvedOffer | RefusedCoupon:
-    """Judge a coupon of a lock that the request names by the rules of the order; the lock promised the others.
+def judge_locked(
+    request: Request, lock: LockState, locked: LockedUse, is_expired: bool
+) -> ResolvedOffer | RefusedCoupon:
+    """Judge a coupon of a lock that the request names by the rules of the order. The others were checked for the lock.
 
-    `over`: the lock has expired.
+    `is_expired`: the lock has expired.
     """
     coupon = request.state.coupons.get(locked.coupon_id)
     campaign = request.state.campaigns.get(locked.campaign_id)
@@ -233,7 +240,7 @@ def judge_locked(request: Request, lock: LockState, locked: LockedUse, over: boo
         message = f"Lock {lock.lock_reference!r} is for order {lock.order_id!r}, not for {request.order_id!r}."
         return refuse(Reason.ORDER_MISMATCH, message, code, coupon, {"order_id": lock.order_id})
     judged = judge_order(request, resolve_locked(request, coupon, campaign, lock, locked))
-    if over and isinstance(judged, ResolvedOffer):
+    if is_expired and isinstance(judged, ResolvedOffer):
         until = lock.expires_at.isoformat()
         message = f"Lock {lock.lock_reference!r} expired at {until}."
         return refuse(Reason.LOCK_EXPIRED, message, code, coupon, {"expired_at": until})
@@ -251,7 +258,7 @@ def judge_order(request: Request, offer: ResolvedOffer) -> ResolvedOffer | Refus
 def judge_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer | RefusedCoupon:
     """Judge a coupon that continues with the order's subscription by what depends on the order.
 
-    Its first use promised the other rules, as a lock does: who may use it, when, and how often.
+    The other rules were checked for its first use, as for a lock: who may use it, when, and how often.
     """
     if coupon.status == "voided":
         return _voided(code, coupon)

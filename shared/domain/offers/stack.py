@@ -1,6 +1,6 @@
 """Choose which of several coupons are used: the best offer wins, and each other one gets its refusal.
 
-Which coupons go together, and how the best combination is found: `combine`. The order in which codes were named makes
+`combine` says which coupons can be combined, and finds the best combination. The order in which codes were named makes
 no difference.
 """
 
@@ -11,14 +11,14 @@ from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import (
     Choice,
-    adds_something,
     alone,
     best_combination,
-    clash,
+    conflicting_offer,
+    has_effect,
     order_of_application,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, count, limit_refusal
+from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
 
@@ -53,13 +53,13 @@ def choose(request: Request, offers: list[ResolvedOffer]) -> Chosen:
 
 
 def _by_itself(request: Request, offer: ResolvedOffer) -> RefusedCoupon | None:
-    """Return why the offer isn't good alone: no room, no effect, or not with what the order has already."""
+    """Return why the offer can't be used alone: no room, no effect, or not combinable with the order's coupons."""
     known = request.basket is not None
     refusal = limit_refusal(request, offer, _NOTHING, offer.discount_minor if known else None)
     if refusal is None and request.existing:
-        other = clash(offer, request.existing, len(request.existing) + 1)
+        other = conflicting_offer(offer, request.existing, len(request.existing) + 1)
         refusal = None if other is None else not_combinable(offer, other)
-    if refusal is None and known and not adds_something(offer, offer.discount_minor):
+    if refusal is None and known and not has_effect(offer, offer.discount_minor):
         refusal = no_effect(request, offer)
     return refusal
 
@@ -76,50 +76,52 @@ def _best(request: Request, viable: list[ResolvedOffer]) -> Chosen:
     best = best_combination(request, viable)
     if len(best.applied) == len(viable):
         return best.applied, []
-    winners = [one.offer for one in best.applied]
+    winners = [use.offer for use in best.applied]
     lost = [offer for offer in viable if not any(offer is winner for winner in winners)]
     return best.applied, [_lost(request, offer, best, winners) for offer in lost]
 
 
 def _lost(request: Request, offer: ResolvedOffer, best: Choice, winners: Sequence[ResolvedOffer]) -> RefusedCoupon:
-    """Return why an offer that is good alone isn't in the best choice, in the order of reasons."""
+    """Return why an offer that can be used alone isn't in the best choice, in the order of reasons."""
     discount = None if best.basket is None else price(best.basket, offer)[0]
     refusal = limit_refusal(request, offer, best.totals, discount)
     if refusal is not None:
         return refusal
-    winner = clash(offer, winners, len(winners) + len(request.existing) + 1)
-    if winner is None and discount is not None and not adds_something(offer, discount):
+    winner = conflicting_offer(offer, winners, len(winners) + len(request.existing) + 1)
+    if winner is None and discount is not None and not has_effect(offer, discount):
         return no_effect(request, offer)
     code = _code(winner or winners[0])
-    message = f"Coupon {code!r} takes more off, and the two don't go together."
+    message = f"Coupon {code!r} takes more off, and the two can't be combined."
     return refuse(Reason.BETTER_OFFER_WON, message, offer.code, offer.coupon, {"winner": code})
 
 
 def _without_order(request: Request, viable: list[ResolvedOffer]) -> Chosen:
-    """Without an order no offer is better than another: offers that don't go together are all refused."""
+    """Without an order no offer is better than another: offers that can't be combined are all refused."""
     applied: list[AppliedOffer] = []
     refused: list[RefusedCoupon] = []
     totals = RunningTotals()
     for offer in viable:
-        others = [one for one in viable if one is not offer]
-        other = clash(offer, others, len(viable) + len(request.existing))
+        others = [rival for rival in viable if rival is not offer]
+        other = conflicting_offer(offer, others, len(viable) + len(request.existing))
         if other is not None:
             refused.append(not_combinable(offer, other, "refused_with"))
             continue
-        gone = limit_refusal(request, offer, totals)
-        if gone is not None:
-            refused.append(gone)
+        refusal = limit_refusal(request, offer, totals)
+        if refusal is not None:
+            refused.append(refusal)
             continue
-        count(request, offer, totals)
+        add_to_totals(request, offer, totals)
         applied.append(AppliedOffer(offer, None))
     return applied, refused
 
 
-def not_combinable(offer: ResolvedOffer, other: ResolvedOffer | ExistingCoupon, called: str = "with") -> RefusedCoupon:
+def not_combinable(
+    offer: ResolvedOffer, other: ResolvedOffer | ExistingCoupon, details_key: str = "with"
+) -> RefusedCoupon:
     """Return the refusal of an offer that can't be combined with `other`."""
     code = _code(other)
     message = f"Coupon {offer.coupon.code!r} can't be combined with {code!r}."
-    return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {called: code})
+    return refuse(Reason.NOT_COMBINABLE, message, offer.code, offer.coupon, {details_key: code})
 
 
 def _code(other: ResolvedOffer | ExistingCoupon) -> str:
@@ -135,18 +137,18 @@ def no_effect(request: Request, offer: ResolvedOffer) -> RefusedCoupon:
 
 
 def sorted_refusals(refused: list[RefusedCoupon]) -> list[RefusedCoupon]:
-    """Sort by code, so the order in which codes were named shows nowhere; refusals without a code come first."""
-    return sorted(refused, key=lambda one: (code_key(one.code or ""), one.coupon_id or "", PRECEDENCE[one.reason]))
+    """Sort by code, so that the order of the request makes no difference; refusals without a code come first."""
+    return sorted(refused, key=lambda it: (code_key(it.code or ""), it.coupon_id or "", PRECEDENCE[it.reason]))
 
 
 def refused_with(applied: list[AppliedOffer], first: RefusedCoupon, reference: str | None) -> list[RefusedCoupon]:
-    """Return the refusals of coupons that are good, in an all-or-nothing request where `first` was refused."""
+    """Return the refusals of coupons that could be used, in an all-or-nothing request in which `first` was refused."""
     other = first.code or reference or ""
     return [
         refuse(
             Reason.NOT_COMBINABLE,
-            f"All or nothing was asked for, and {other!r} was refused ({first.reason.value}).",
-            one.offer.code, one.offer.coupon, {"refused_with": other},
+            f"The request was all or nothing, and {other!r} was refused ({first.reason.value}).",
+            use.offer.code, use.offer.coupon, {"refused_with": other},
         )
-        for one in applied
+        for use in applied
     ]  # fmt: skip

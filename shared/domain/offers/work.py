@@ -23,7 +23,7 @@ from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
 from shared.domain.offers.conditions import Values, offer_values
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.request import Request, named_once
+from shared.domain.offers.request import Request, distinct_coupons
 
 MAX_WORK: Final = 25_000_000
 """Maximum work of one request, about two and a half seconds. The limits of the schemas (100 codes, 10,000 lines) are
@@ -61,12 +61,12 @@ def work_of(command: Command, state: State, now: datetime) -> int:
     match command:
         case RedeemCoupons():
             order = command.order if command.priced else None
-            request = Request(command, state, now, now, None, order, command.order.order_id)
-            found = named_once(command.codes, state)
+            request = Request(command, state, now, now, None, order=order, order_id=command.order.order_id)
+            found = distinct_coupons(command.codes, state)
             return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
         case LockCoupons():
-            request = Request(command, state, now, now, None, command.order, command.order_id)
-            return min(estimate(request, named_once(command.codes, state)), MAX_WORK)
+            request = Request(command, state, now, now, None, order=command.order, order_id=command.order_id)
+            return min(estimate(request, distinct_coupons(command.codes, state)), MAX_WORK)
         case _:
             known = None if command.named_order is None else state.orders.get(command.named_order)
             return CODE if known is None else CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))

@@ -1,7 +1,7 @@
 """Changes of an order after it was placed: cancelled, returned as a whole, or returned in part.
 
 A cancellation or a whole return restores every use of campaigns that restore on it, and releases everything that is
-held for the order. A return in part gives back a share of the discount (see `returns`). The table in `life_cycle` says
+held for the order. A return in part restores a share of the discount (see `returns`). The table in `life_cycle` says
 which event has which effect in which phase.
 """
 
@@ -37,23 +37,23 @@ from shared.domain.orders.life_cycle import (
     closing_event,
     effect_of,
     is_closed,
-    last_closing,
+    last_closed_at,
     part_event,
     phase_of,
 )
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
-    all_back,
     amount_problem,
     goods_of,
-    is_noted,
-    noted_with,
+    is_fully_returned,
+    is_recorded,
     part_of,
     shares,
     too_many,
+    with_part,
 )
 
-Closing = Literal["cancelled", "returned"]
+ClosingStatus = Literal["cancelled", "returned"]
 
 
 def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
@@ -62,98 +62,101 @@ def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
 
 
 def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
-    """Close the order on a whole return; give back a share of the discount on a return in part."""
+    """Close the order on a whole return; restore a share of the discount on a return in part."""
     if command.whole:
         return _end(command, "returned", state, now)
     part = part_of(command, now)
     return plain_verdict(command, "unchanged", now) if part is None else _return_in_part(command, part, state, now)
 
 
-def _end(command: CancelOrder | ReturnOrder, how: Closing, state: State, now: datetime) -> Verdict:
+def _end(command: CancelOrder | ReturnOrder, how: ClosingStatus, state: State, now: datetime) -> Verdict:
     """Close the order, unless it is already closed this way or was placed again after the time of this event.
 
-    A later time of the same closing is recorded, because only a placing after the last closing places the order again.
-    An order that was closed the other way is closed once more: what only this cause restores is restored now.
+    A later time of the same event is recorded, because the order can be placed again only after it. An order that was
+    closed the other way is closed once more: what only this event restores is restored now.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
     hold = state.locks.get(order_hold(command.order_id))
     effect = effect_of(phase_of(known, hold, now), closing_event(known, how, at))
     if effect == Effect.CLOSE:
-        return _close(command, _closing(command.order_id, how, how, at), f"order.{how}", state, now)
-    if effect == Effect.NOTE_TIME and known is not None:
+        return _close(command, _closed_change(command.order_id, how, how, at), f"order.{how}", state, now)
+    if effect == Effect.RECORD_TIME and known is not None:
         before = known.cancelled_at if how == "cancelled" else known.returned_at
         if before is not None and at > before:
-            return plain_verdict(command, "recorded", now, _closing(command.order_id, known.status, how, at))
+            return plain_verdict(command, "recorded", now, _closed_change(command.order_id, known.status, how, at))
     return plain_verdict(command, "unchanged", now)
 
 
 def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: datetime) -> Verdict:
-    """Record the part and give back its share, or close the order if nothing of it is left."""
+    """Record the part and restore its share, or close the order if nothing of it is left."""
     known = state.orders.get(command.order_id)
-    noted = () if known is None else known.returns
+    recorded = () if known is None else known.returns
     currency = None if known is None else known.currency
-    returns = noted_with(part, noted)
+    returns = with_part(part, recorded)
     counting = _counting(known, returns)
     event = part_event(known, part.at)
     phase = phase_of(known, state.locks.get(order_hold(command.order_id)), now)
     if known is not None and event == OrderEvent.PART and phase not in _NEVER_LAST:
-        event = OrderEvent.PART_LAST if all_back(counting, goods_of(known)) else event
+        event = OrderEvent.PART_LAST if is_fully_returned(counting, goods_of(known)) else event
     effect = effect_of(phase, event)
     problem = amount_problem(part, currency)
-    if problem is None and (effect == Effect.NOTHING or is_noted(part, noted, currency)):
+    if problem is None and (effect == Effect.NOTHING or is_recorded(part, recorded, currency)):
         return plain_verdict(command, "unchanged", now)
     if problem is None and too_many(returns):
-        problem = f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can come back in parts; return the order as a whole."
+        problem = (
+            f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can be returned in parts; "
+            "return the order as a whole."
+        )
     if problem is not None:
         refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
         # No event is published, because no redemption was refused.
         return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
     if effect == Effect.CLOSE:
-        at = max(one.at for one in counting)
+        at = max(part.at for part in counting)
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
         return _close(command, change, "order.returned", state, now)
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
-    if effect == Effect.NOTE or known is None:
+    if effect == Effect.RECORD or known is None:
         return plain_verdict(command, "recorded", now, change)
-    goods, before = goods_of(known), _counting(known, noted)
+    goods, before = goods_of(known), _counting(known, recorded)
     entries = shares(
         known.redemptions.values(), state.campaigns, goods, order_id=command.order_id, before=before, after=counting
     )
-    return _shares_given(command, state, now, change, entries)
+    return _share_verdict(command, state, now, change, entries)
 
 
-_NEVER_LAST = (Phase.UNKNOWN, Phase.NOTED, Phase.RETURNED, Phase.BOTH)
+_NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
 """Phases in which no part completes the return: the size of the order is unknown, or nothing is left of it."""
 
 
 def _counting(known: OrderState | None, returns: tuple[PartReturn, ...]) -> tuple[PartReturn, ...]:
-    """Return the parts that belong to the current placing. For a closed order: those not later than the closing."""
-    closing = None if known is None or not is_closed(known) else last_closing(known)
-    if closing is None:
+    """Return the parts that count since the order was last placed. For a closed order: those until it was closed."""
+    closed_at = None if known is None or not is_closed(known) else last_closed_at(known)
+    if closed_at is None:
         return returns
-    return tuple([one for one in returns if one.at <= closing])
+    return tuple([part for part in returns if part.at <= closed_at])
 
 
-def _shares_given(
+def _share_verdict(
     command: ReturnOrder, state: State, now: datetime, change: OrderChange, entries: list[LedgerEntry]
 ) -> Verdict:
-    """Return the verdict on a return in part that gives back the shares in `entries`."""
+    """Return the verdict on a return in part that restores the shares in `entries`."""
     if not entries:
         return plain_verdict(command, "recorded", now, change)
     accepted = []
-    for one in entries:
-        coupon, campaign = state.coupons.get(one.coupon_id), state.campaigns[one.campaign_id]
+    for entry in entries:
+        coupon, campaign = state.coupons.get(entry.coupon_id), state.campaigns[entry.campaign_id]
         accepted.append(
             AcceptedCoupon(
-                one.coupon_id, "" if coupon is None else coupon.code, one.campaign_id, campaign.discount.kind,
-                campaign.discount.value, discount_minor=-one.used_minor, lines=one.lines, uses=0,
-                redemption_id=one.redemption_id,
+                entry.coupon_id, "" if coupon is None else coupon.code, entry.campaign_id, campaign.discount.kind,
+                campaign.discount.value, discount_minor=-entry.used_minor, lines=entry.lines, uses=0,
+                redemption_id=entry.redemption_id,
             )
         )  # fmt: skip
     return Verdict(
         command.command_id, "restored", now, accepted=tuple(accepted), requested_count=len(accepted),
-        discount_minor=-sum(one.used_minor for one in entries), currency=entries[0].currency,
+        discount_minor=-sum(entry.used_minor for entry in entries), currency=entries[0].currency,
         order_id=command.order_id, redemption_id=entries[0].redemption_id, customer_key=entries[0].customer_key,
         entries=tuple(entries), orders=(change,),
     )  # fmt: skip
@@ -168,14 +171,14 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
     if restored:
         outcome: Outcome = "restored"
-        accepted = tuple([accepted_use(state, one, one.redemption_id) for one in restored])
+        accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in restored])
     else:
         outcome = "released" if entries else "recorded"
         accepted = tuple([accepted_use(state, locked, None) for lock in locks for locked in lock.uses])
     first = restored[0] if restored else None
     return Verdict(
         command.command_id, outcome, now, accepted=accepted, requested_count=len(accepted),
-        discount_minor=sum(one.discount_minor or 0 for one in accepted),
+        discount_minor=sum(coupon.discount_minor or 0 for coupon in accepted),
         currency=first.currency if first else None if known is None else known.currency,
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
@@ -183,15 +186,15 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         locks=tuple(
             [
                 LockChange(
-                    one.lock_reference, "released", customer_key=one.customer_key, order_id=one.order_id, uses=()
+                    lock.lock_reference, "released", customer_key=lock.customer_key, order_id=lock.order_id, uses=()
                 )
-                for one in locks
+                for lock in locks
             ]
         ),
     )  # fmt: skip
 
 
-def _closing(order_id: str, status: OrderStatus, how: Closing, at: datetime) -> OrderChange:
+def _closed_change(order_id: str, status: OrderStatus, how: ClosingStatus, at: datetime) -> OrderChange:
     """Return the change for an order closed at `at`; `status` is its new status."""
     return OrderChange(
         order_id,
@@ -206,11 +209,11 @@ def _restorable(state: State, known: OrderState | None, cause: str) -> list[Acti
     if known is None:
         return []
     redemptions = [
-        one
-        for one in known.redemptions.values()
-        if (campaign := state.campaigns.get(one.campaign_id)) is not None and cause in campaign.restore_on
+        redemption
+        for redemption in known.redemptions.values()
+        if (campaign := state.campaigns.get(redemption.campaign_id)) is not None and cause in campaign.restore_on
     ]
-    return sorted(redemptions, key=lambda one: one.coupon_id)
+    return sorted(redemptions, key=lambda redemption: redemption.coupon_id)
 
 
 def _restore(order_id: str, redemption: ActiveRedemption) -> LedgerEntry:

@@ -27,11 +27,11 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     if effect == Effect.NOTHING:
         return plain_verdict(command, "unchanged", now)
     change = _payment(command.order_id, known, at)
-    asked = 0 if known is None else known.requested_count
+    requested_count = 0 if known is None else known.requested_count
     if hold is not None and effect == Effect.BURN:
-        return _burn_hold(command, state, now, hold, change, asked=asked)
+        return _burn_hold(command, state, now, hold, change, requested_count=requested_count)
     if hold is not None and change is not None and effect == Effect.REFUSE_LATE:
-        return _hold_expired(command, state, now, hold, change, asked=asked)
+        return _hold_expired(command, state, now, hold, change, requested_count=requested_count)
     return plain_verdict(command, "unchanged" if change is None else "recorded", now, change)
 
 
@@ -45,7 +45,7 @@ def _payment(order_id: str, known: OrderState | None, at: datetime) -> OrderChan
 
 
 def _burn_hold(
-    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, asked: int
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, requested_count: int
 ) -> Verdict:
     redemption = redemption_id(command.command_id)
     entries = tuple([burned_from_hold(hold, locked, command.order_id, redemption) for locked in hold.uses])
@@ -62,7 +62,7 @@ def _burn_hold(
         expires_at=hold.expires_at, uses=(),
     )  # fmt: skip
     return Verdict(
-        command.command_id, "redeemed", now, accepted=accepted, requested_count=max(asked, len(accepted)),
+        command.command_id, "redeemed", now, accepted=accepted, requested_count=max(requested_count, len(accepted)),
         discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
         order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, entries=entries,
         locks=(burned,), orders=() if change is None else (change,),
@@ -70,9 +70,9 @@ def _burn_hold(
 
 
 def _hold_expired(
-    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, asked: int
+    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, requested_count: int
 ) -> Verdict:
-    """Refuse a late payment: the expired hold was given back, except coupons that the order has redeemed since."""
+    """Refuse a late payment: the expired hold was released, except coupons that the order has redeemed since."""
     known = state.orders.get(command.order_id)
     lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.redemptions]
     if hold.uses and not lost:
@@ -91,7 +91,7 @@ def _hold_expired(
     return Verdict.all_refused(
         command.command_id, now,
         refused or [RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until})],
-        requested_count=max(asked, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
+        requested_count=max(requested_count, len(refused), 1), currency=_currency(hold), order_id=command.order_id,
         customer_key=hold.customer_key, change=change,
     )  # fmt: skip
 

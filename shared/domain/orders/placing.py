@@ -1,8 +1,8 @@
 """Placing an order: what the request names, what the ledger knows of the order, and which of its coupons are judged.
 
-An order is closed while it is cancelled or returned. A placing later than the closing places it again; an earlier one
-belongs to the closed order. A payment counts when it is later than the last closing. The events' own times decide, not
-the order of their arrival.
+An order is closed while it is cancelled or returned. It is placed again by an event later than that; an earlier event
+belongs to the closed order. A payment counts if it is later than the last cancellation or return. The events' own times
+decide, not the order of their arrival.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ from shared.domain.model.state import (
 )
 from shared.domain.model.verdicts import OrderChange, RefusedCoupon, new_order_change
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons, named_once
+from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge, judge_locked, judge_recurring
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import (
@@ -38,12 +38,12 @@ from shared.domain.orders.life_cycle import (
     Phase,
     effect_of,
     is_closed,
-    last_closing,
-    paid_since_closing,
+    last_closed_at,
+    paid_since_closed,
     phase_of,
     placing_event,
 )
-from shared.domain.orders.returns import Goods, all_back
+from shared.domain.orders.returns import Goods, is_fully_returned
 
 
 def lines_of(lines: Iterable[Line]) -> OrderLines:
@@ -54,7 +54,7 @@ def lines_of(lines: Iterable[Line]) -> OrderLines:
 def parts_for(
     command: RedeemCoupons, known: OrderState | None, now: datetime, *, placed_again: bool
 ) -> tuple[PartReturn, ...]:
-    """Return the recorded partial returns that belong to this placing, without those of earlier placings."""
+    """Return the recorded partial returns of the order as placed now, without those from before it was placed again."""
     if known is None or not known.returns:
         return ()
     placed_at = command.order.placed_at or command.at
@@ -73,9 +73,9 @@ def placing_change(
     *,
     placed_again: bool,
 ) -> OrderChange | None:
-    """Return what the placing changes about the order, or None. `placed_again`: it places a closed order again.
+    """Return the change that placing the order causes, or None. `placed_again`: a closed order is placed again.
 
-    A placing without a time is judged at `now`, but its time is only recorded if it places a closed order again.
+    A request without a time is judged at `now`, but its time is only recorded if it places a closed order again.
     """
     order = command.order
     status: OrderStatus = "placed"
@@ -86,7 +86,7 @@ def placing_change(
         if is_closed(known):
             if not placed_again:
                 return None
-            status = "paid" if paid_since_closing(known) else "placed"
+            status = "paid" if paid_since_closed(known) else "placed"
             placed_at = placed_at or now
         elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
             if known.currency is not None:
@@ -110,7 +110,7 @@ Judged = tuple[list[ResolvedOffer], list[RefusedCoupon]]
 class Placing:
     """A request to place an order, with the known order, its current hold, and the effect from the life cycle table.
 
-    `placed_again`: it places a closed order again. `all_returned`: all parts were returned before the placing arrived;
+    `placed_again`: a closed order is placed again. `all_returned`: all parts were returned before this event arrived;
     `known` is a returned order then.
     """
 
@@ -123,7 +123,7 @@ class Placing:
 
 
 _FIRST_PLACING = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
-"""The usual effect: the placing is the first event of the order."""
+"""The usual effect: this is the first event of the order."""
 
 
 def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
@@ -133,28 +133,28 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     hold = state.locks.get(order_hold(order.order_id))
     if before is None and hold is None:
         return Placing(_request(command, state, now, None, None), _FIRST_PLACING)
-    known = before if before is None or not before.returns else _all_back_before(command, before, now)
+    known = before if before is None or not before.returns else _fully_returned_before(command, before, now)
     event = placing_event(known, order.placed_at or command.at or now)
     effect = effect_of(phase_of(known, hold, now), event)
     if hold is not None and not is_holding(hold, now):
         hold = None
     request = _request(command, state, now, known, hold)
     if effect == Effect.REFUSE and known is not None:
-        request.closed_at, request.closed_as = last_closing(known), known.status
+        request.closed_at, request.closed_as = last_closed_at(known), known.status
     return Placing(
         request, effect, known, hold,
         placed_again=event == OrderEvent.PLACED_AGAIN, all_returned=known is not before,
     )  # fmt: skip
 
 
-def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
-    """Return the order as it is when placed: returned, if all of its parts were returned before the placing arrived."""
+def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
+    """Return the order as it is when placed: returned, if all of its parts were returned before this event."""
     order = command.order
     placed_again = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_AGAIN
     if known.currency is not None and not placed_again:
         return known
     parts = parts_for(command, known, now, placed_again=placed_again)
-    if not all_back(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
+    if not is_fully_returned(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 
@@ -162,8 +162,9 @@ def _all_back_before(command: RedeemCoupons, known: OrderState, now: datetime) -
 def _request(
     command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
 ) -> Request:
-    order, asked = command.order, command.at
-    at = now if asked is None or asked > now else asked
+    order, at = command.order, command.at
+    if at is None or at > now:
+        at = now
     customer_key = state.customers.get(command.command_id)
     if hold is not None and hold.customer_key is not None:
         customer_key = hold.customer_key  # the order's customer until it is paid
@@ -171,16 +172,16 @@ def _request(
     request.order_id = order.order_id
     earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None:
-        # A partial return doesn't make room for another coupon: the full discount was taken off.
+        # A partial return doesn't make room for another coupon: the full discount still counts.
         earlier += [
-            one if one.discount_minor == one.burned_minor else replace(one, discount_minor=one.burned_minor)
-            for one in known.redemptions.values()
+            use if use.discount_minor == use.burned_minor else replace(use, discount_minor=use.burned_minor)
+            for use in known.redemptions.values()
         ]
     if hold is not None:
         earlier += hold.uses
     if earlier:
         request.existing = existing_coupons(state, earlier)
-        earlier = [one for one in earlier if one.currency == order.currency]
+        earlier = [use for use in earlier if use.currency == order.currency]
     if command.priced:
         request.order, request.basket = order, basket_of(order, earlier)
     return request
@@ -189,7 +190,7 @@ def _request(
 def judge_named(command: RedeemCoupons, placing: Placing) -> Judged:
     """Judge the coupons that the request names. All of them are refused if that would take too much work."""
     request, known, hold = placing.request, placing.known, placing.hold
-    found = named_once(command.codes, request.state)
+    found = distinct_coupons(command.codes, request.state)
     if known is not None or hold is not None:
         found = [one for one in found if one[1] is None or not has_coupon(one[1].coupon_id, known, hold)]
     if command.lock_reference is None:
@@ -243,17 +244,17 @@ def _judge_lock(
             return offers, refused
         message = f"What lock {reference!r} held has been redeemed already."
         return offers, [*refused, RefusedCoupon(Reason.ALREADY_REDEEMED, message)]
-    over = not is_holding(lock, request.now)
-    if over and not lock.uses:
+    is_expired = not is_holding(lock, request.now)
+    if is_expired and not lock.uses:
         message = f"Lock {reference!r} expired at {lock.expires_at.isoformat()}."
         return offers, [*refused, RefusedCoupon(Reason.LOCK_EXPIRED, message)]
     for locked in lock.uses:
         if has_coupon(locked.coupon_id, placing.known, placing.hold):
             continue
-        judged = judge_locked(request, lock, locked, over)
+        judged = judge_locked(request, lock, locked, is_expired)
         # A coupon named by its code as well is still one coupon; the judgement by the lock replaces the other.
-        offers = [one for one in offers if one.coupon.coupon_id != locked.coupon_id]
-        refused = [one for one in refused if one.coupon_id != locked.coupon_id]
+        offers = [offer for offer in offers if offer.coupon.coupon_id != locked.coupon_id]
+        refused = [refusal for refusal in refused if refusal.coupon_id != locked.coupon_id]
         if isinstance(judged, ResolvedOffer):
             offers.append(judged)
         else:

@@ -1,6 +1,6 @@
 """Redeem: use coupons on an order at once, or hold them until payment (with `COUPONRY_BURN_ON=paid`).
 
-A repeated placing keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
+A repeated event keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
 are judged one by one, or all or nothing (`atomic`).
 """
 
@@ -11,8 +11,8 @@ from shared.domain.coupons.entries import (
     accepted,
     burned,
     counted_at,
-    drained,
     held,
+    lock_changes,
     released,
     subscription_of,
     taken_into_lock,
@@ -35,13 +35,13 @@ from shared.domain.model.verdicts import (
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
-from shared.domain.orders.life_cycle import Effect, paid_since_closing
+from shared.domain.orders.life_cycle import Effect, paid_since_closed
 from shared.domain.orders.placing import Placing, judge_named, lines_of, parts_for, placing_change, placing_of
 from shared.domain.orders.returns import Goods, active_redemption, goods_of, shares
 
 
 def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
-    """Judge the coupons of an order and use (or hold) those that are good for it."""
+    """Judge the coupons of an order and use (or hold) those that it may use."""
     if not command.priced:
         command = _with_currency_of_lock(command, state)
     order = command.order
@@ -52,7 +52,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     if known is not None and placing.all_returned:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
-        # Keep the customer: other commands of the batch may ask whether this is the customer's first order.
+        # Keep the customer: other commands of the batch may depend on whether this is the customer's first order.
         outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
@@ -63,7 +63,7 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         applied, others = choose(request, offers)
         refused += others
         if not command.priced:
-            applied = [_as_held(one) for one in applied]
+            applied = [_as_held(use) for use in applied]
     if command.atomic and refused and applied:
         refused = sorted_refusals(refused)
         refused += refused_with(applied, refused[0], command.lock_reference)
@@ -76,14 +76,14 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
             order_id=order.order_id, lock_reference=command.lock_reference, customer_key=request.customer_key,
             change=change,
         )  # fmt: skip
-    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closing(known)):
+    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
         return _hold(command, request, applied, refused, change)
     return _burn(command, placing, applied, refused, change)
 
 
 def _with_currency_of_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
     lock = state.locks.get(command.lock_reference or "")
-    held = None if lock is None else next((one.currency for one in lock.uses if one.currency is not None), None)
+    held = None if lock is None else next((use.currency for use in lock.uses if use.currency is not None), None)
     return command if held is None else replace(command, order=replace(command.order, currency=held))
 
 
@@ -123,12 +123,12 @@ def _burn(
     entries: tuple[LedgerEntry, ...] = ()
     total, locked = 0, False
     customer_key = request.customer_key
-    for one in applied:
-        customer_key = _customer_of(request, one)
-        accepted_coupons.append(accepted(one))
-        entries += burned(one, customer_key, order, redemption, request.at)
-        total += one.discount_minor or 0
-        locked = locked or one.offer.lock is not None
+    for use in applied:
+        customer_key = _customer_of(request, use)
+        accepted_coupons.append(accepted(use))
+        entries += burned(use, customer_key, order, redemption, request.at)
+        total += use.discount_minor or 0
+        locked = locked or use.offer.lock is not None
     if placing.known is not None and placing.known.returns:  # parts were returned before these coupons are burned
         returns = parts_for(command, placing.known, request.now, placed_again=placing.placed_again)
         burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
@@ -140,7 +140,8 @@ def _burn(
         command.command_id, "redeemed", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=command.named or len(applied) + len(refused), discount_minor=total, currency=order.currency,
         order_id=order.order_id, redemption_id=redemption, lock_reference=command.lock_reference,
-        customer_key=customer_key, entries=entries, locks=tuple(drained(applied, order.order_id)) if locked else (),
+        customer_key=customer_key, entries=entries,
+        locks=tuple(lock_changes(applied, order.order_id)) if locked else (),
         orders=() if change is None else (change,),
     )  # fmt: skip
 
@@ -159,26 +160,26 @@ def _hold(
     customer_key = _customer_of(request, applied[0]) if request.customer_key is None else request.customer_key
     uses, entries = _held_before(before, request.now, customer_key, order.order_id)
     known = request.state.orders.get(order.order_id)
-    asked = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
+    requested_count = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
     accepted_coupons: list[AcceptedCoupon] = []
     total = 0
-    for one in applied:
-        discount = one.discount_minor or 0
-        coupon = one.offer.coupon
+    for use in applied:
+        discount = use.discount_minor or 0
+        coupon = use.offer.coupon
         locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses=uses_of(one.offer), discount_minor=discount,
-            currency=order.currency, lines=one.shares, counted_at=counted_at(one, request.at),
-            subscription_id=subscription_of(one.offer, order),
+            coupon.coupon_id, coupon.campaign_id, uses=uses_of(use.offer), discount_minor=discount,
+            currency=order.currency, lines=use.shares, counted_at=counted_at(use, request.at),
+            subscription_id=subscription_of(use.offer, order),
         )  # fmt: skip
         uses.append(locked)
-        entries += held(one, customer_key, order.order_id, reference, locked)
-        accepted_coupons.append(accepted(one))
+        entries += held(use, customer_key, order.order_id, reference, locked)
+        accepted_coupons.append(accepted(use))
         total += discount
-    noted = OrderChange(
+    order_change = OrderChange(
         order.order_id, "placed" if change is None else change.status,
         placed_at=None if change is None else change.placed_at,
         customer=command.customer, customer_key=customer_key, currency=order.currency if command.priced else None,
-        amount_minor=order.amount_minor if command.priced else None, requested_count=asked,
+        amount_minor=order.amount_minor if command.priced else None, requested_count=requested_count,
         lines=order.lines if command.priced else None, returns=None if change is None else change.returns,
     )  # fmt: skip
     hold = LockChange(
@@ -188,7 +189,7 @@ def _hold(
         command.command_id, "held", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=len(applied) + len(refused), discount_minor=total, currency=order.currency,
         order_id=order.order_id, lock_reference=reference, expires_at=expires_at, customer_key=customer_key,
-        entries=tuple(entries), locks=(*drained(applied, order.order_id), hold), orders=(noted,),
+        entries=tuple(entries), locks=(*lock_changes(applied, order.order_id), hold), orders=(order_change,),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""Returns in part: give back a share of each coupon's discount, but no use.
+"""Returns in part: restore a share of each coupon's discount, but no use.
 
 The share of a part is the share of all returned parts so far, rounded half-up, minus the share before this part. So it
 doesn't depend on how a return is split or in which order the parts arrive, and the shares of all parts sum exactly to
-the whole. Line id "" (shipping) is given back by a whole return only.
+the whole. Line id "" (shipping) is restored by a whole return only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,26 +65,26 @@ def amount_problem(part: PartReturn, currency: str | None) -> str | None:
     return None
 
 
-def is_noted(part: PartReturn, noted: Sequence[PartReturn], currency: str | None) -> bool:
+def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str | None) -> bool:
     """Return whether the same return was recorded before, under any event id."""
     key = _key(part, currency)
-    return any(_key(one, currency) == key for one in noted)
+    return any(_key(known, currency) == key for known in recorded)
 
 
-def noted_with(part: PartReturn, noted: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
-    """Return `noted` plus `part`, in an order that doesn't depend on their arrival."""
-    return tuple(sorted([*noted, part], key=lambda one: (one.at, one.lines, one.amount or "")))
+def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
+    """Return `recorded` plus `part`, in an order that doesn't depend on their arrival."""
+    return tuple(sorted([*recorded, part], key=lambda known: (known.at, known.lines, known.amount or "")))
 
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
     """Return whether these are more parts than can be recorded for one order."""
-    return sum(max(len(one.lines), 1) for one in parts) > MAX_RETURNED_PARTS
+    return sum(max(len(part.lines), 1) for part in parts) > MAX_RETURNED_PARTS
 
 
 def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
     """Sum `parts`. Lines that the order doesn't have, and invalid amounts, are ignored."""
     ordered = _quantities(goods.lines)
-    back = ReturnedSoFar()
+    returned = ReturnedSoFar()
     seen: set[object] = set()
     for part in parts:
         key = _key(part, goods.currency)
@@ -92,26 +92,26 @@ def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
             continue
         seen.add(key)
         for line_id, units in part.lines:
-            if (most := ordered.get(line_id, 0)) > 0:
-                back.units[line_id] = min(back.units.get(line_id, 0) + max(units, 0), most)
-        back.amount_minor += _amount_minor(part, goods.currency) or 0
-    return back
+            if (quantity := ordered.get(line_id, 0)) > 0:
+                returned.units[line_id] = min(returned.units.get(line_id, 0) + max(units, 0), quantity)
+        returned.amount_minor += _amount_minor(part, goods.currency) or 0
+    return returned
 
 
-def all_back(parts: Iterable[PartReturn], goods: Goods) -> bool:
+def is_fully_returned(parts: Iterable[PartReturn], goods: Goods) -> bool:
     """Return whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
-    back = returned_so_far(parts, goods)
+    returned = returned_so_far(parts, goods)
     ordered = {line_id: units for line_id, units in _quantities(goods.lines).items() if units > 0}
-    if ordered and back.units == ordered:
+    if ordered and returned.units == ordered:
         return True
-    if back.amount_minor <= 0:
+    if returned.amount_minor <= 0:
         return False
-    left, worth = dict(back.units), 0
+    left, worth = dict(returned.units), 0
     for line_id, quantity, unit_minor in goods.lines:
         units = min(left.get(line_id, 0), max(quantity, 0))
         left[line_id] = left.get(line_id, 0) - units
         worth += units * unit_minor
-    return back.amount_minor + worth >= goods.amount_minor
+    return returned.amount_minor + worth >= goods.amount_minor
 
 
 def shares(
@@ -123,25 +123,26 @@ def shares(
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
 ) -> list[LedgerEntry]:
-    """Return entries that give back the difference between `after` and `before`, where campaigns restore on returns.
+    """Return entries that restore the difference between `after` and `before`, if the campaign restores on returns.
 
-    Sorted by coupon id, so that the result is deterministic. Never gives back more than the remaining discount.
+    Sorted by coupon id, so that the result is deterministic. Never restores more than the remaining discount.
     """
-    backs = returned_so_far(before, goods), returned_so_far(after, goods)
+    both = returned_so_far(before, goods), returned_so_far(after, goods)
     entries: list[LedgerEntry] = []
-    for one in sorted(redemptions, key=lambda one: one.coupon_id):
-        campaign = campaigns.get(one.campaign_id)
+    for redemption in sorted(redemptions, key=lambda redemption: redemption.coupon_id):
+        campaign = campaigns.get(redemption.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
-        (total_before, lines_before), (total, lines) = [_share(one, back, goods) for back in backs]
-        minor = min(total - total_before, one.discount_minor)
+        (total_before, lines_before), (total, lines) = [_share(redemption, returned, goods) for returned in both]
+        minor = min(total - total_before, redemption.discount_minor)
         if minor > 0:
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
             entries.append(
                 LedgerEntry(
-                    "returned", one.coupon_id, one.campaign_id, customer_key=one.customer_key, order_id=order_id,
-                    redemption_id=one.redemption_id, used_minor=-minor, currency=one.currency,
-                    lines=_at_most(parts, minor), counted_at=one.counted_at, subscription_id=one.subscription_id,
+                    "returned", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+                    order_id=order_id, redemption_id=redemption.redemption_id, used_minor=-minor,
+                    currency=redemption.currency, lines=_at_most(parts, minor), counted_at=redemption.counted_at,
+                    subscription_id=redemption.subscription_id,
                 )
             )  # fmt: skip
     return entries
@@ -157,7 +158,7 @@ def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     )  # fmt: skip
 
 
-def _share(redemption: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
+def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
     """Return the share of the discount for everything returned, in total and by line id, both rounded half-up."""
     ordered = _quantities(goods.lines)
     by_line: dict[str, int] = {}
@@ -170,13 +171,13 @@ def _share(redemption: ActiveRedemption, back: ReturnedSoFar, goods: Goods) -> t
     lines = {
         line_id: _half_up(minor * units, ordered[line_id])
         for line_id, minor in by_line.items()
-        if (units := back.units.get(line_id, 0))
+        if (units := returned.units.get(line_id, 0))
     }
-    most = redemption.burned_minor - shipping_minor
+    max_share = redemption.burned_minor - shipping_minor
     total = sum(lines.values())
-    if back.amount_minor and goods.amount_minor > 0:
-        total += _half_up(most * min(back.amount_minor, goods.amount_minor), goods.amount_minor)
-    return min(total, most), lines
+    if returned.amount_minor and goods.amount_minor > 0:
+        total += _half_up(max_share * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
+    return min(total, max_share), lines
 
 
 def _half_up(numerator: int, denominator: int) -> int:

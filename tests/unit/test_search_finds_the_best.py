@@ -48,14 +48,14 @@ def with_both(made: list[Campaign], to: Order, before: list[list[str]]) -> tuple
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(several, orders(), earlier)
-def test_the_exhaustive_search_equals_the_plain_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
+def test_the_exhaustive_search_equals_the_simple_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
     found, plain = with_both(made, to, before)
     assert found == plain
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(many, orders(), earlier)
-def test_the_greedy_search_equals_the_plain_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
+def test_the_greedy_search_equals_the_simple_one(made: list[Campaign], to: Order, before: list[list[str]]) -> None:
     found, plain = with_both(made, to, before)
     assert found == plain
 
@@ -111,7 +111,7 @@ def lines_read(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
 
 def redeem_all(world: World, to: Order) -> Verdict:
     codes = tuple(coupon.code for coupon in world.state.coupons.values())
-    world.state.customers["x"] = "person-john"
+    world.state.customers["x"] = "customer-john"
     return decide(RedeemCoupons("x", to, codes, JOHN, at=NOW), world.state, NOW)
 
 
