@@ -21,7 +21,9 @@ AT_LEAST = 5_000
 
 
 @pytest.mark.timeout(600)
-async def test_thousands_of_generated_requests_find_nothing_that_the_document_does_not_say(database_url: str) -> None:
+async def test_thousands_of_generated_requests_find_nothing_that_contradicts_the_openapi_document(
+    database_url: str,
+) -> None:
     async with await open_pool(database_url, max_size=2) as pool:
         key = (await keys.create(pool, "a test's", SCOPES)).key
         port = free_port()

@@ -67,7 +67,7 @@ async def client_of(base: str, key: str, asked: list[tuple[str, dict[str, object
                 raise AssertionError(f"{name} was never answered")
 
 
-async def test_answers_are_in_the_ledger_and_stay_the_same_after_every_kill(database_url: str) -> None:
+async def test_responses_are_in_the_ledger_and_stay_the_same_after_every_kill(database_url: str) -> None:
     pool = await open_pool(database_url, max_size=2)
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": HOT_USES})
     await save(pool, [definition(), hot])

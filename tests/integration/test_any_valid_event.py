@@ -95,7 +95,7 @@ def blamed(poison: Sequence[Poison], innocent: Sequence[ReceivedEvent]) -> list[
 
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
-async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, burn_on: str) -> None:
+async def test_any_valid_order_event_leaves_other_events_alone(pool: Pool, burn_on: str) -> None:
     engine, door = Engine(pool), Door()
     settings = RedeemerSettings(
         kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x", burn_on=burn_on,
@@ -123,7 +123,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     await goes_out_and_is_notified(pool, at_least=EXAMPLES)
 
 
-async def test_any_valid_reward_or_sign_up_leaves_its_neighbours_alone(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_any_valid_reward_or_sign_up_leaves_other_events_alone(pool: Pool, client: httpx.AsyncClient) -> None:
     engine, door = Engine(pool), Door()
     limits = ApiLimits(attempts=1, try_seconds=5, total_seconds=10)
     handler = IssueHandler(pool, engine, ExternalCodes(pool, client, limits, concurrency=2, batch_seconds=10))

@@ -165,7 +165,7 @@ async def test_an_order_without_coupons_counts_as_a_first_order(database_url: st
         assert await count(pool, "SELECT count(*) FROM orders WHERE customer_key IS NULL") == 0
 
 
-async def test_an_order_without_coupons_keeps_its_customer_where_its_batch_also_pays_it(database_url: str) -> None:
+async def test_an_order_without_coupons_keeps_its_customer_if_its_batch_also_pays_it(database_url: str) -> None:
     """No campaign of that batch needs first orders; a later batch does."""
     async with ledger(database_url, FIRST) as pool:
         batch = [redeem("A", [], customer=ANN), PayOrder("/pay", "A", PLACED_AT + MINUTE)]

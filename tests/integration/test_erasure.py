@@ -40,7 +40,7 @@ from tests.privacy import (
 from tests.received_events import received
 
 
-async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_url: str) -> None:
+async def test_after_an_erasure_no_row_of_any_table_names_the_customer(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -64,7 +64,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         assert (await audit(pool)).findings == ()
 
 
-async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_customer(database_url: str) -> None:
+async def test_limits_apply_to_the_pseudonym_and_a_returning_customer_is_new(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -110,7 +110,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
 
-async def test_unpublished_events_lose_the_person_and_stay_valid(database_url: str) -> None:
+async def test_unpublished_events_lose_the_customer_and_stay_valid(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -286,7 +286,7 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
         assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'customer.erased'") >= len(ids)
 
 
-async def test_an_export_contains_everything_of_the_person_and_nothing_of_others(database_url: str) -> None:
+async def test_an_export_contains_everything_of_the_customer_and_nothing_of_others(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -315,7 +315,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
         assert await exporting.find_customer_key(pool, ANN_IDENTIFIERS) is None
 
 
-async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:
+async def test_a_placeholder_shared_by_many_customers_is_not_erased(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MAX_NAMES + 1)]
@@ -345,7 +345,7 @@ async def test_a_piece_that_takes_too_long_is_retried_smaller(
         assert tried == [250, 125, 62]
 
 
-async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
+async def test_the_customer_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         await write_rows_everywhere(Engine(pool), pool)
         await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
@@ -358,7 +358,7 @@ async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url
                 await reader.fetchval("SELECT erase_ledger_entries(gen_random_uuid(), 1)")
 
 
-async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_coupons(database_url: str) -> None:
+async def test_the_erasure_of_a_customer_without_an_id_is_published_with_their_coupons(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         nameless = Customer(None, "ann@example.com")
@@ -371,7 +371,7 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
         assert await named_in(database_url, ("ann@example.com",)) == {}
 
 
-async def test_references_that_name_the_person_are_kept_and_counted(database_url: str) -> None:
+async def test_references_that_name_the_customer_are_kept_and_counted(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         code = await issue_coupon(engine, 1, ANN)

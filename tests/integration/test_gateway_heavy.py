@@ -160,7 +160,7 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     yield "/v1/redemptions", "a key of bad form", large, {"Idempotency-Key": "a b"}, True
 
 
-async def test_the_same_request_gets_the_same_answer_whichever_process_answers(database_url: str) -> None:
+async def test_a_request_gets_the_same_response_from_both_processes(database_url: str) -> None:
     async with gateways(database_url, plain=True) as here:
         assert here.plain is not None
         for path, name, body, headers, is_handed_over in bodies():
@@ -175,7 +175,7 @@ async def test_the_same_request_gets_the_same_answer_whichever_process_answers(d
             assert (await here.handed_over()) - before == is_handed_over, name
 
 
-async def test_a_body_that_no_key_is_known_for_reaches_no_other_process(database_url: str) -> None:
+async def test_a_body_with_an_unknown_key_is_not_sent_to_the_heavy_process(database_url: str) -> None:
     async with gateways(database_url) as here:
         body = json.dumps(asking()).encode()
         validating = {"Authorization": f"Bearer {(await keys.create(here.pool, 'a test', ['read'])).key}"}
@@ -188,7 +188,7 @@ async def test_a_body_that_no_key_is_known_for_reaches_no_other_process(database
             assert "scope 'validate'" in answer.json()["detail"]
 
 
-async def test_an_idempotency_key_means_the_same_in_both_processes(database_url: str) -> None:
+async def test_an_idempotency_key_works_across_both_processes(database_url: str) -> None:
     async with gateways(database_url) as here:
         for lines, codes in ((600, CODES[:3]), (80, CODES)):  # by its size, and by its work
             key = {"Idempotency-Key": f"of {lines}".replace(" ", "-")}
@@ -228,7 +228,7 @@ async def test_guesses_in_large_bodies_count_once_and_for_everything(database_ur
         assert await here.pool.fetchval(stored) == 14
 
 
-async def test_a_key_that_is_bound_to_groups_sees_no_more_by_a_large_body(database_url: str) -> None:
+async def test_a_key_bound_to_groups_sees_no_other_groups_through_the_heavy_process(database_url: str) -> None:
     async with gateways(database_url) as here:
         made = await keys.create(here.pool, "a test", SCOPES, groups=["shop"])
         answer = await here.client.post(
@@ -238,7 +238,7 @@ async def test_a_key_that_is_bound_to_groups_sees_no_more_by_a_large_body(databa
         assert await here.handed_over() == 1
 
 
-async def test_metrics_have_what_both_processes_count(database_url: str) -> None:
+async def test_metrics_add_up_the_counts_of_both_processes(database_url: str) -> None:
     async with gateways(database_url) as here:
         for lines in (600, 2):
             answer = await here.client.post("/v1/redemptions", json=asking("UNKNOWN", lines=lines))
@@ -250,7 +250,7 @@ async def test_metrics_have_what_both_processes_count(database_url: str) -> None
         assert await here.metric("couponry_http_heavy_waiting") == 0
 
 
-async def test_a_killed_heavy_process_costs_its_request_alone_and_comes_back(database_url: str) -> None:
+async def test_a_killed_heavy_process_fails_only_its_request_and_is_restarted(database_url: str) -> None:
     async with gateways(database_url) as here:
         over = asyncio.Event()
         statuses: dict[str, set[int]] = {"small": set(), "large": set()}
@@ -310,7 +310,7 @@ async def test_the_heavy_process_ends_with_a_killed_gateway(database_url: str) -
             await asked
 
 
-async def test_a_heavy_request_that_is_under_way_is_answered_when_the_gateway_stops(database_url: str) -> None:
+async def test_a_running_heavy_request_is_answered_when_the_gateway_stops(database_url: str) -> None:
     async with gateways(database_url) as here:
         heavy = here.heavy()
         asked = asyncio.create_task(here.client.post("/v1/validate", json=asking(*CODES, lines=5_000)))
@@ -323,7 +323,7 @@ async def test_a_heavy_request_that_is_under_way_is_answered_when_the_gateway_st
         assert not heavy.is_running() or heavy.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_a_heavy_process_that_hangs_is_killed_and_started_again(
+async def test_a_heavy_process_that_hangs_is_killed_and_restarted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", database_url)
@@ -348,7 +348,7 @@ async def _pid(process: HeavyProcess) -> int | None:
     return None if process._child is None else process._child.pid
 
 
-async def test_few_wait_for_the_heavy_process() -> None:
+async def test_few_requests_may_wait_for_the_heavy_process() -> None:
     turns = Turns(most=6, seconds=10, usual_seconds=0.1)
     order: list[str] = []
 

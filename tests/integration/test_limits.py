@@ -88,7 +88,7 @@ async def at_once(pool: Pool, commands: Sequence[Command], engines: int = 4, bat
         ({"caps": [cap("day", uses=40), cap("week", "customer", uses=1)]}, 5, Reason.CUSTOMER_LIMIT, None),
     ],
 )
-async def test_two_hundred_orders_on_four_engines_take_exactly_what_fits(
+async def test_two_hundred_orders_on_four_engines_use_exactly_the_budget(
     database_url: str, limits: dict[str, Any], fits: int, reason: Reason, limit: str | None
 ) -> None:
     async with ledger(database_url, hot(**limits), connections=8) as pool:
@@ -169,7 +169,7 @@ async def test_issued_coupons_are_capped_and_their_exhaustion_is_published(datab
         assert [one["limit"] for one in await exhausted(pool)] == ["caps.day.coupons"]
 
 
-async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None:
+async def test_a_period_begins_in_the_campaigns_time_zone(database_url: str) -> None:
     async with ledger(database_url, hot("Asia/Tokyo", caps=[cap("day", uses=1)])) as pool:
         before, after = datetime(2026, 3, 1, 14, 59, tzinfo=UTC), datetime(2026, 3, 1, 15, tzinfo=UTC)
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
@@ -183,7 +183,7 @@ async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None
         assert (await audit(pool)).clean
 
 
-async def test_lowered_limits_keep_earlier_uses_and_raised_ones_allow_new_uses(database_url: str) -> None:
+async def test_lowered_limits_keep_earlier_uses_and_raised_limits_allow_new_ones(database_url: str) -> None:
     def limits(budget: str | None, uses: int | None) -> CampaignDefinition:
         return hot(spend_total=budget, caps=[] if uses is None else [cap("week", uses=uses)])
 

@@ -289,7 +289,7 @@ async def test_a_payment_burns_what_was_held_before_the_setting_changed(pool: Po
     assert await after.uses() == USED
 
 
-async def test_an_event_id_used_for_another_order_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
+async def test_an_event_id_used_for_another_order_is_poison_and_other_events_are_executed(pool: Pool) -> None:
     first, second, third = await issue(Engine(pool), "save10", 3)
     orders = handler(pool)
     await orders.handle([placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first])])
@@ -303,7 +303,7 @@ async def test_an_event_id_used_for_another_order_is_poison_and_its_neighbours_a
     assert {row["code"] for row in used} == {first, third}
 
 
-async def test_an_amount_with_too_many_decimals_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
+async def test_an_amount_with_too_many_decimals_is_poison_and_other_events_are_executed(pool: Pool) -> None:
     first, second = await issue(Engine(pool), "save10", 2)
     bad = placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first], amount="1.234")
 

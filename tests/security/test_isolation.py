@@ -101,7 +101,7 @@ async def test_a_bug_in_a_decision_is_reported_as_a_bug_and_counted(
         assert await count(pool, "SELECT count(*) FROM journal WHERE command_id = $1", "/shop bad") == 0
 
 
-async def test_if_every_command_meets_a_bug_each_is_rejected(
+async def test_if_every_command_triggers_a_bug_each_is_rejected(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -127,7 +127,7 @@ async def test_a_value_that_copy_cannot_encode_affects_only_its_command(
         assert isinstance(bad, Rejected)
 
 
-async def test_two_requests_with_one_id_and_one_of_them_bad(database_url: str) -> None:
+async def test_two_requests_share_an_id_and_one_of_them_is_bad(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")
