@@ -213,9 +213,9 @@ async def test_a_service_in_which_every_event_fails_stops_and_commits_nothing(se
     await write_orders(settings, range(written))
     with pytest.raises(ServiceBrokenError, match="held uses"):
         await consumer(settings, Remembers(buggy)).run(asyncio.Event())
-    buried = len(await dead_letters(settings))
-    assert buried < STOP_AFTER
-    assert await committed_count(settings) == buried
+    letters_count = len(await dead_letters(settings))
+    assert letters_count < STOP_AFTER
+    assert await committed_count(settings) == letters_count
 
 
 async def test_asked_to_stop_during_an_outage_it_exits_without_committing(settings: Settings) -> None:

@@ -36,11 +36,11 @@ async def test_topics_are_created_once_and_differences_reported(settings: Settin
 async def test_a_dead_letter_keeps_the_raw_record_and_the_error(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
-    buried = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
-    await queue.bury([Letter(one, "NotJson", "broken at 1") for one in buried])
+    records = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
+    await queue.bury([Letter(one, "NotJson", "broken at 1") for one in records])
     await queue.stop()
     letters = await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))
-    assert [letter.record for letter in letters] == buried
+    assert [letter.record for letter in letters] == records
     assert {(letter.service, letter.error_class, letter.error_text) for letter in letters} == {
         ("redeemer", "NotJson", "broken at 1")
     }

@@ -294,9 +294,9 @@ async def test_an_event_id_used_for_another_order_is_poison_and_other_events_are
     orders = handler(pool)
     await orders.handle([placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first])])
     reused = placed("e1", order_id="B", placed_at=PLACED, coupon_codes=[second])
-    neighbour = placed("e2", order_id="C", placed_at=PLACED, coupon_codes=[third])
+    other = placed("e2", order_id="C", placed_at=PLACED, coupon_codes=[third])
 
-    poison = await orders.handle([reused, neighbour])
+    poison = await orders.handle([reused, other])
 
     assert [(one.event, one.error_class) for one in poison] == [(reused, "CommandIdReused")]
     used = await pool.fetch("SELECT code FROM coupons WHERE used_uses = 1 ORDER BY code")

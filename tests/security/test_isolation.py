@@ -54,8 +54,8 @@ BAD: dict[str, Callable[[str], Command]] = {
     "a lock reference too long for its index": lambda code: LockCoupons("/shop lock", LONG, (code,), 60),
     "a customer id too long for its index": lambda code: redeem("bad", [code], customer=Customer(LONG)),
     "a command id too long for its index": lambda code: redeem("bad", [code], command_id=f"/shop {LONG}"),
-    "a time without a zone": lambda code: CancelOrder("/shop cancel", "neighbour 0", datetime(2026, 3, 1)),  # noqa: DTZ001
-    "an invalid time": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
+    "a time without a zone": lambda code: CancelOrder("/shop cancel", "other 0", datetime(2026, 3, 1)),  # noqa: DTZ001
+    "an invalid time": lambda code: CancelOrder("/shop cancel", "other 0", "tomorrow"),  # type: ignore[arg-type]
     "a missing order": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
 }
 
@@ -65,7 +65,7 @@ async def test_the_other_commands_of_a_batch_with_a_bad_one_are_executed(databas
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 7)
-        commands: list[Command] = [redeem(f"neighbour {number}", [code]) for number, code in enumerate(codes[:6])]
+        commands: list[Command] = [redeem(f"other {number}", [code]) for number, code in enumerate(codes[:6])]
         commands.insert(4, BAD[name](codes[6]))
         answers = await engine.execute(commands)
         rejected = answers.pop(4)

@@ -112,14 +112,14 @@ class Facts:
     # Customers
 
     def meet(self, customer: Customer | None) -> None:
-        """Make all identifiers of a customer belong to one person from now on."""
+        """Make all identifiers of a customer belong to one customer from now on."""
         names = _names(customer)
         for name in names:
             self._same.setdefault(name, name)
         for name in names[1:]:
             self._same[self._root(name)] = self._root(names[0])
 
-    def person(self, name: str | None) -> str | None:
+    def customer_key(self, name: str | None) -> str | None:
         return None if name is None else self._root(name)
 
     def _root(self, name: str) -> str:
@@ -129,10 +129,10 @@ class Facts:
 
     def key_of(self, customer: Customer | None) -> str | None:
         names = _names(customer)
-        return self.person(names[0]) if names else None
+        return self.customer_key(names[0]) if names else None
 
     def same(self, one: str | None, other: str | None) -> bool:
-        return one is not None and other is not None and self.person(one) == self.person(other)
+        return one is not None and other is not None and self.customer_key(one) == self.customer_key(other)
 
     # Totals
 

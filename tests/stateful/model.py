@@ -191,7 +191,7 @@ class Model(Choosing):
         customer_key = (
             self.key_of(command.customer)
             if hold is None or hold.customer_key is None
-            else self.person(hold.customer_key)
+            else self.customer_key(hold.customer_key)
         )
         last = order.last_closing
         amount = command.order.amount_minor

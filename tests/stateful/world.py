@@ -22,7 +22,7 @@ CUSTOMERS: tuple[tuple[str | None, str | None] | None, ...] = (
     ("bob", "bob"),
     ("carol", "bob"),
 )
-"""(customer id, e-mail): a guest, and customers with several identifiers that are merged."""
+"""(customer id, email): a guest, and customers with several identifiers that are merged."""
 
 CHANGES: tuple[dict[str, Any], ...] = (
     {"active": False},
