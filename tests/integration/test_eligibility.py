@@ -217,7 +217,7 @@ async def test_the_reported_earlier_order_does_not_depend_on_the_batch_size(data
         assert details == [{"order_id": "C"}] * 4
 
 
-def story() -> list[Command]:
+def commands_of_many_orders() -> list[Command]:
     """Return commands on the orders of two customers."""
     commands: list[Command] = []
     for number in range(24):
@@ -238,10 +238,10 @@ def story() -> list[Command]:
     return commands
 
 
-async def played(url: str, size: int) -> tuple[list[Any], list[Any]]:
-    """Execute the story in batches of `size`. Return the answers and the final orders."""
+async def run_in_batches(url: str, size: int) -> tuple[list[Any], list[Any]]:
+    """Execute the commands in batches of `size`. Return the verdicts and the final orders."""
     async with ledger(url, FIRST, VIP) as pool:
-        commands = story()
+        commands = commands_of_many_orders()
         batches = [commands[start : start + size] for start in range(0, len(commands), size)]
         answers = [answer for batch in batches for answer in await Engine(pool).execute(batch)]
         assert all(isinstance(answer, Verdict) for answer in answers), answers
@@ -263,7 +263,7 @@ async def test_a_batch_gives_the_same_results_as_its_commands_one_by_one(
         name = f"one_by_{size}_{uuid.uuid4().hex}"
         url = postgres.create_database(name, template=migrated_template)
         try:
-            results.append(await played(url, size))
+            results.append(await run_in_batches(url, size))
         finally:
             postgres.drop_database(name)
     assert results[0] == results[1]

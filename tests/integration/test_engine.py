@@ -1,4 +1,4 @@
-"""The engine on PostgreSQL: one transaction per batch, constant answers, and exact limits."""
+"""The engine on PostgreSQL: one transaction per batch, repeatable verdicts, and exact limits."""
 
 import asyncio
 from collections import Counter

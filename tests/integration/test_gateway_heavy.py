@@ -316,7 +316,7 @@ async def test_a_running_heavy_request_is_answered_when_the_gateway_stops(databa
         asked = asyncio.create_task(here.client.post("/v1/validate", json=body_with(*CODES, lines=5_000)))
         await eventually(lambda: here.metric("couponry_http_heavy_waiting"), lambda value: value >= 0)
         await asyncio.sleep(0.1)
-        # As Ctrl-C does it: every process of the group is asked.
+        # Like Ctrl-C: every process of the group gets the signal.
         heavy.send_signal(signal.SIGINT)
         assert await here.process.stop() == 0
         assert (await asked).status_code == 200

@@ -226,7 +226,7 @@ async def test_a_campaign_without_codes_issues_coupons_without_them(
 
 
 class CrashingEngine(Engine):
-    """Crash before executing, as a process may between a provider's answer and the ledger's commit."""
+    """Crash before executing, as a process may between a provider's response and the ledger's commit."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
         raise SystemError("crashed")

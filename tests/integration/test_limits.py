@@ -175,7 +175,7 @@ async def test_a_period_begins_in_the_campaigns_time_zone(database_url: str) -> 
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
         answers = await Engine(pool).execute(commands)
         assert reasons(answers) == [None, Reason.CAMPAIGN_EXHAUSTED, None]
-        # By another clock all uses were on one day: they stay, and no further use fits.
+        # In another time zone all uses were on one day: they stay, and no further use fits.
         await save(pool, [hot("UTC", caps=[cap("day", uses=1)])])
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE period = 'day 2026-03-01'") == 2
         [refused] = verdicts(await Engine(pool).execute([redeem("D", ["HOT"])]))

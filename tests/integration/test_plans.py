@@ -1,4 +1,4 @@
-"""Hot statements find their rows by an index, whatever the tables contain: no batch scans a whole table."""
+"""Frequent statements find their rows by an index, in tables of any content: no batch scans a whole table."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The relay on a real broker and a real Postgres: every event once and in order, whatever happens to a transaction."""
+"""The relay on a real broker and a real Postgres: every event once and in order, even if transactions fail."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

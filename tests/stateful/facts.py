@@ -53,13 +53,13 @@ class Lock:
     order: str | None
     uses: dict[str, int | None]
     """code → discount"""
-    over: bool = False
+    is_expired: bool = False
     days: dict[str, date | None] = field(default_factory=dict)
     """code → the day its use counts on; None: today"""
 
     @property
     def holds(self) -> bool:
-        return self.status == "open" and not self.over
+        return self.status == "open" and not self.is_expired
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Facts:
 
     # Customers
 
-    def meet(self, customer: Customer | None) -> None:
+    def merge_names(self, customer: Customer | None) -> None:
         """Make all identifiers of a customer belong to one customer from now on."""
         names = _names(customer)
         for name in names:

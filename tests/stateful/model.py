@@ -5,10 +5,9 @@ total is needed. It collects every reason that applies and reports the first in 
 product's, since they are plain data. Amounts are in minor units.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from shared.domain.model.commands import (
     CancelOrder,
@@ -22,7 +21,7 @@ from shared.domain.model.commands import (
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
-from tests.stateful.choosing import Candidate, Choosing, Request, first_of, is_early, is_gone
+from tests.stateful.choosing import Candidate, Choosing, Request, first_of, is_early, is_reached
 from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
 
 
@@ -49,20 +48,41 @@ class Model(Choosing):
     # Commands
 
     def begin(self, fresh: Sequence[Command]) -> None:
-        """Prepare for a batch: merge customers, and expire locks whose time is over."""
+        """Prepare for a batch: merge customers, and expire locks whose time has passed."""
         for command in fresh:
             if isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons):
-                self.meet(command.customer)
+                self.merge_names(command.customer)
         for lock in self.locks.values() if fresh else ():
-            if lock.status == "open" and lock.over:
+            if lock.status == "open" and lock.is_expired:
                 lock.status = "expired"
 
     def execute(self, command: Command) -> Answer:
         """Return the answer to one command; a repeated command gets the same answer."""
         if command.command_id not in self.answers:
-            execute: Callable[[Any], Answer] = getattr(self, f"_{_WORDS[type(command)]}")
-            self.answers[command.command_id] = execute(command)
+            self.answers[command.command_id] = self._execute(command)
         return self.answers[command.command_id]
+
+    def _execute(self, command: Command) -> Answer:
+        match command:
+            case IssueCoupons():
+                answer = self._issue(command)
+            case RedeemCoupons():
+                answer = self._redeem(command)
+            case PayOrder():
+                answer = self._pay(command)
+            case CancelOrder():
+                answer = self._cancel(command)
+            case ReturnOrder():
+                answer = self._return(command)
+            case LockCoupons():
+                answer = self._lock(command)
+            case ReleaseLock():
+                answer = self._release(command)
+            case VoidCoupon():
+                answer = self._void(command)
+            case _:
+                raise AssertionError(f"the model has no {type(command).__name__}")
+        return answer
 
     def _issue(self, command: IssueCoupons) -> Answer:
         customer_key = self.key_of(command.customer)
@@ -81,9 +101,10 @@ class Model(Choosing):
                 ),
                 (
                     "customer_limit",
-                    customer_key is not None and is_gone(self.issued(name, customer_key), offer.coupons_per_customer),
+                    customer_key is not None
+                    and is_reached(self.issued(name, customer_key), offer.coupons_per_customer),
                 ),
-                ("campaign_exhausted", is_gone(self.issued(name), offer.coupons_total)),
+                ("campaign_exhausted", is_reached(self.issued(name), offer.coupons_total)),
             ]
             if reason := first_of(reasons):
                 refused.append((name, reason))
@@ -228,7 +249,7 @@ class Model(Choosing):
         )
         return Answer("held", accepted, tuple(refused.items()))
 
-    def _why_again(self, request: Request, one: Candidate) -> str:
+    def _reason_if_redeemed(self, request: Request, one: Candidate) -> str:
         """Return why a lock can't hold a coupon that its order has redeemed; reasons of limits come first."""
         off = None if request.amount is None else min(one.offer.discount(request.amount), request.room)
         return self.no_room(request, one, [], off) or "already_redeemed"
@@ -274,7 +295,7 @@ class Model(Choosing):
         request.existing = [self.offers[self.coupons[code].campaign] for code in redeemed]
         candidates, refused = self.named(command.codes, request, None, set())
         for code in [code for other, code in self.uses if other == command.order_id and code in candidates]:
-            refused[code] = self._why_again(request, candidates.pop(code))
+            refused[code] = self._reason_if_redeemed(request, candidates.pop(code))
         taken = self.choose(request, candidates, refused)
         if refused:
             refused.update({one.coupon.code: "not_combinable" for one, _ in taken if one.coupon.code not in refused})
@@ -285,15 +306,3 @@ class Model(Choosing):
         accepted = tuple((one.coupon.code, discount) for one, discount in taken)
         self.locks[command.lock_reference] = Lock("open", customer_key, command.order_id, dict(accepted), False, days)
         return Answer("locked", accepted)
-
-
-_WORDS = {
-    IssueCoupons: "issue",
-    RedeemCoupons: "redeem",
-    PayOrder: "pay",
-    CancelOrder: "cancel",
-    ReturnOrder: "return",
-    LockCoupons: "lock",
-    ReleaseLock: "release",
-    VoidCoupon: "void",
-}

@@ -207,7 +207,7 @@ class EngineMachine(RuleBasedStateMachine):
         lock = self.model.locks.get(name)
         if lock is None or lock.status != "open":
             return
-        lock.over = True
+        lock.is_expired = True
         self._await(
             self.bench.owner.execute(
                 "UPDATE locks SET expires_at = now() - interval '1 second' WHERE lock_reference = $1", name
