@@ -88,7 +88,7 @@ def redeem(order_id: str, codes: Sequence[str], *, command_id: str | None = None
 
 @contextmanager
 def refusing_connections(postgres: Postgres, database_url: str) -> Iterator[None]:
-    """End every connection to the database, and refuse new ones meanwhile."""
+    """End every connection to the database, and refuse new ones inside the context."""
     name = database_url.rpartition("/")[2]
     allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:

@@ -1,4 +1,4 @@
-"""A person with rows in every table, and a search of the whole database for their names."""
+"""A customer with rows in every table, and a search of the whole database for their names."""
 
 import json
 from typing import Any

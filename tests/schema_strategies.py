@@ -6,7 +6,7 @@
     data_of(model)                   data of any pydantic model of `schemas`, for example a campaign's parts
     METADATA, IDENTIFIERS, MOMENTS   the single kinds of value
 
-Extremes come often: texts of the greatest length in characters of one to four bytes, upper case that is longer, JSON
+Extremes come often: strings of the greatest length in characters of one to four bytes, upper case that is longer, JSON
 escapes, edges of 64 bits, the first and the last moment, offsets of nearly a day, documents at the limit of size and
 depth. Texts that are too long for Hypothesis repeat one piece. For the fuzz harness and the engine's tests:
 
@@ -34,7 +34,7 @@ from schemas.common import Event
 from schemas.parsing import InvalidDocumentError, parse
 
 PIECES: Final = ("x", "é", "字", "😀", "ΐ", "ß", '"', "\\", "%", "\u200d", "\u2028", "\ufeff", "\u202e", "=", "'", " x")
-"""Pieces of long texts: one to four bytes, longer in upper case, escaped in JSON, invisible, or right-to-left."""
+"""Pieces of long strings: one to four bytes, longer in upper case, escaped in JSON, invisible, or right-to-left."""
 
 CONTROLS: Final = ("\n", "\t", "\x1b[2J", "\x7f", "\x85")
 """Control characters, which incoming identifiers must not contain."""
@@ -44,15 +44,15 @@ def _fits(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def texts(shortest: int, longest: int, pieces: tuple[str, ...] = PIECES) -> st.SearchStrategy[str]:
-    """Return texts of `shortest` to `longest` characters, often the longest."""
+def strings(shortest: int, longest: int, pieces: tuple[str, ...] = PIECES) -> st.SearchStrategy[str]:
+    """Return strings of `shortest` to `longest` characters, often the longest."""
     drawn = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=shortest, max_size=min(longest, 12))
     length = st.sampled_from([longest, longest, max(shortest, 1), min(longest, 9)])
     repeated = st.builds(lambda piece, size: (piece * size)[:size], st.sampled_from(pieces), length)
     return drawn | repeated
 
 
-IDENTIFIERS: Final = texts(1, limits.MAX_ID_LENGTH).filter(
+IDENTIFIERS: Final = strings(1, limits.MAX_ID_LENGTH).filter(
     lambda text: bool(re.search(common.IDENTIFIER_PATTERN, text))
 )
 
@@ -85,9 +85,9 @@ AMOUNTS: Final = st.sampled_from(
 
 _INTEGERS: Final = st.sampled_from([0, -1, 2**31, 2**53 + 1, limits.MAX_INTEGER, limits.MIN_INTEGER])
 _SINGLES: Final = (
-    st.none() | st.booleans() | _INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | texts(0, 300)
+    st.none() | st.booleans() | _INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | strings(0, 300)
 )  # fmt: skip
-_NAMES: Final = texts(0, limits.MAX_ID_LENGTH).filter(_fits)
+_NAMES: Final = strings(0, limits.MAX_ID_LENGTH).filter(_fits)
 
 
 def _deep(leaf: Any, depth: int) -> Any:
@@ -137,10 +137,10 @@ def _string(constraints: Mapping[str, Any]) -> st.SearchStrategy[str]:
     if pattern == common.IDENTIFIER_PATTERN:
         return IDENTIFIERS
     if pattern == common.WRITTEN_IDENTIFIER_PATTERN:
-        return texts(shortest, longest, (*PIECES, *CONTROLS)).filter(lambda text: bool(text.strip()))
+        return strings(shortest, longest, (*PIECES, *CONTROLS)).filter(lambda text: bool(text.strip()))
     if pattern is not None:
         return st.from_regex(re.compile(pattern), fullmatch=True).filter(_fits)
-    return texts(shortest, longest)
+    return strings(shortest, longest)
 
 
 def _integer(constraints: Mapping[str, Any]) -> st.SearchStrategy[int]:
@@ -187,7 +187,7 @@ def _of(annotation: Any, constraints: Mapping[str, Any], name: str) -> st.Search
 def _map(values: Any, name: str) -> st.SearchStrategy[Any]:
     if values is JsonValue:
         return PAYLOADS if name == "payload" else METADATA
-    return st.dictionaries(texts(0, 20), texts(0, limits.MAX_TEXT_LENGTH), max_size=3)
+    return st.dictionaries(strings(0, 20), strings(0, limits.MAX_TEXT_LENGTH), max_size=3)
 
 
 def _list(inner: Any, constraints: Mapping[str, Any], name: str) -> st.SearchStrategy[Any]:

@@ -2,7 +2,7 @@
 
 Both `replay.py` (which sends the noise) and `expected.py` (which computes its results) use this file. It therefore
 contains only arbitrary choices: which events are sent again, which order is cancelled, which shopping trips are sent as
-orders without coupons. Every choice has a text as its seed, so it is the same on every machine and in every run.
+orders without coupons. Every choice has a string as its seed, so it is the same on every machine and in every run.
 """
 
 from collections.abc import Sequence

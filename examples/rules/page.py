@@ -57,7 +57,7 @@ How to read an example:
   to `void`.
 - The fields of an event are those of `schemas/`. Missing fields get defaults: the customer is ann, the currency is USD,
   and each step is one minute after the previous one, from Monday 2026-06-01 12:00 UTC. `placed_at` and similar fields
-  move the clock, also into the future.
+  move the clock, even into the future.
 - `$1` is the first issued code, `$2` the second.
 - `nothing` means that no event is published.
 - With `burn_on: paid`, coupons are held until their order is paid, like with the setting of that name.
@@ -93,7 +93,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 _WORDS: Final[dict[Any, str]] = {
-    str: "a text",
+    str: "string",
     int: "a whole number",
     bool: "true or false",
     datetime: "a time (RFC 3339)",
@@ -123,7 +123,7 @@ def shape(annotation: Any) -> str:
 
 
 def _several(words: str) -> str:
-    return words.removeprefix("a ") + "s" if words.startswith("a ") else words
+    return f"{words.removeprefix('a ')}s" if words == "string" or words.startswith("a ") else words
 
 
 def _default(info: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""What schemathesis doesn't know by itself; `schemathesis.toml` names this file."""
+"""Extend schemathesis with a serializer for NDJSON; `schemathesis.toml` names this file."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from schemathesis import SerializationContext
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(context: SerializationContext, value: Any) -> dict[str, bytes]:
-    """The text that was generated, as it stands."""
+    """Return the generated value unchanged."""
     return {"data": value if isinstance(value, bytes) else str(value).encode()}

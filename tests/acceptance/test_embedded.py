@@ -1,4 +1,4 @@
-"""First steps on a laptop: `couponry up`, the commands of the quickstart, and `couponry demo`."""
+"""Test the first steps on a laptop: `couponry up`, the commands of the quickstart, and `couponry demo`."""
 
 import json
 import os
@@ -24,18 +24,18 @@ DEMO_SECONDS = 500.0
 
 
 def plain_environment() -> dict[str, str]:
-    """Ours without any setting of Couponry: nothing but the defaults may be needed."""
+    """Return the environment without settings of Couponry, because the defaults must be enough."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COUPONRY_")}
 
 
 class Terminal:
-    """A terminal in a folder, where `couponry …` is typed."""
+    """Runs `couponry …` in a folder, as in a terminal."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __call__(self, *arguments: str, given: str | None = None, code: int = 0) -> str:
-        """What the command prints, which must end with exit code `code`."""
+        """Run the command, which must exit with `code`, and return its output."""
         done = subprocess.run(
             [COUPONRY, *arguments],
             cwd=self._folder,
@@ -57,7 +57,7 @@ class Terminal:
         self("publish", "-", given=self("example", kind, *arguments))
 
     def until(self, arguments: tuple[str, ...], good: Callable[[Any], bool]) -> Any:
-        """What the command prints as JSON, once it is good."""
+        """Repeat the command until `good` accepts its JSON output, and return that."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             seen = self.json(*arguments)
@@ -67,7 +67,7 @@ class Terminal:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """`couponry up` in another terminal of the same folder, ended by Ctrl-C."""
+        """Run `couponry up` in the same folder; stop it like Ctrl-C does."""
         with (self._folder / "up.log").open("a") as log:
             running = subprocess.Popen(
                 [COUPONRY, "up"], cwd=self._folder, env=plain_environment(), stdout=log, stderr=subprocess.STDOUT
@@ -99,18 +99,18 @@ def test_the_first_steps_that_up_prints_lead_from_a_campaign_to_a_redemption(tmp
         )
         couponry.publish("order", "--lock", locked["lock_reference"])
         redemptions = couponry.until(("redemptions", "list"), lambda seen: seen)
-        assert [(one["order_id"], one["code"]) for one in redemptions] == [("ORD456", code)]
+        assert [(redemption["order_id"], redemption["code"]) for redemption in redemptions] == [("ORD456", code)]
         # Another customer is refused with a reason.
         couponry.publish("order", "--order", "ORD457", "--code", code.lower(), "--customer", "customer_456")
         refused = couponry.until(("redemptions", "list", "--refused"), lambda seen: seen)
-        assert [one["reason"] for one in refused] == ["wrong_customer"]
+        assert [refusal["reason"] for refusal in refused] == ["wrong_customer"]
         couponry.publish("cancelled")
         history = couponry.until(("coupons", "show", code), lambda seen: "restored" in json.dumps(seen))
         assert code in json.dumps(history)
         couponry("publish", "-", "--as-is", "--topic", "orders", given="not a readable event\n")
         assert couponry.until(("dlq", "list"), lambda seen: seen)
         couponry("audit")
-    # Everything is there again the next time.
+    # After a restart everything is still there.
     (tmp_path / "up.log").unlink()
     with couponry.up():
         assert len(couponry.json("redemptions", "list")) == 3
@@ -136,5 +136,5 @@ def test_the_demo_replays_a_year_and_every_number_is_right(tmp_path: Path) -> No
     assert done.returncode == 0, said
     assert "Every number is the same" in " ".join(done.stdout.split()), said
     assert "108,590" in done.stdout
-    assert list(tmp_path.iterdir()) == [], "a demo that goes well leaves nothing behind"
+    assert list(tmp_path.iterdir()) == [], "a successful demo leaves no files"
     sys.stderr.write(f"demo: {time.monotonic() - began:.0f} s\n")

@@ -1,4 +1,4 @@
-"""The gateway answers as its OpenAPI document says, whatever it is asked: thousands of generated requests."""
+"""Send thousands of generated requests: every response is as the OpenAPI document says."""
 
 import asyncio
 import re
@@ -21,7 +21,9 @@ AT_LEAST = 5_000
 
 
 @pytest.mark.timeout(600)
-async def test_thousands_of_generated_requests_find_nothing_that_the_document_does_not_say(database_url: str) -> None:
+async def test_thousands_of_generated_requests_find_nothing_that_contradicts_the_openapi_document(
+    database_url: str,
+) -> None:
     async with await open_pool(database_url, max_size=2) as pool:
         key = (await keys.create(pool, "a test's", SCOPES)).key
         port = free_port()
@@ -35,7 +37,7 @@ async def test_thousands_of_generated_requests_find_nothing_that_the_document_do
         }
         async with running("gateway", {"COUPONRY_DATABASE_URL": database_url}, **settings) as gateway:
             await gateway.ready()
-            # One worker: Python 3.11's `ast` can't bear several threads, and Hypothesis reads source with it.
+            # One worker: Python 3.11's `ast` isn't safe with several threads, and Hypothesis reads source with it.
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"),
                 f"http://127.0.0.1:{port}/openapi.json",

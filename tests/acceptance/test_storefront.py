@@ -1,4 +1,4 @@
-"""A storefront's life: over HTTP until the order, by the order's event after it, natively and in Gameball's words."""
+"""Lock a coupon over HTTP and burn it with the order's event, through the native API and Gameball's."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ GAMEBALL = "/gameball/api/v4.0/integrations"
 
 
 def order_event(order_id: str, reference: str) -> bytes:
-    """The order, as an order system publishes it: it names the lock and no code."""
+    """Return an order as an order system publishes it: it names the lock and no code."""
     data = {
         "order_id": order_id,
         "customer": {"customer_id": "customer_123"},
@@ -44,7 +44,7 @@ def order_event(order_id: str, reference: str) -> bytes:
 
 
 class Stack:
-    """All services on this test's database and topics, asked over HTTP."""
+    """All services on this test's database and topics, called over HTTP."""
 
     def __init__(self, client: httpx.AsyncClient, environment: dict[str, str], key: str) -> None:
         self.client = client
@@ -62,7 +62,7 @@ class Stack:
         await write_all(self.kafka, [(topic, order_id.encode(), order_event(order_id, reference), None)])
 
     async def burned(self, code: str) -> dict[str, Any]:
-        """The coupon, once its order's event has used it."""
+        """Wait until the order's event has used the coupon, and return it."""
 
         async def look() -> dict[str, Any]:
             coupon: dict[str, Any] = (await self.client.get(f"/v1/coupons/{code}")).json()
@@ -71,7 +71,7 @@ class Stack:
         return await eventually(look, lambda seen: seen["used_uses"] == 1)
 
     async def notified(self, order_id: str) -> list[dict[str, Any]]:
-        """The notifications of an order that analytics reads."""
+        """Wait for the notification of an order, and return it as a list."""
         topic = self.kafka.topic("coupons.redemption-notifications")
 
         async def look() -> list[dict[str, Any]]:
@@ -107,18 +107,18 @@ async def stack(environment: dict[str, str]) -> AsyncIterator[Stack]:
 @pytest.mark.timeout(240)
 async def test_a_lock_made_over_http_is_burned_by_the_order_event_and_one_coupon_is_notified(stack: Stack) -> None:
     await stack.post("/v1/campaigns", CAMPAIGN)
-    who, order = {"customer_id": "customer_123"}, {"order_id": "ORD456", "currency": "USD", "amount": "125.00"}
-    issued = await stack.post("/v1/coupons", {"campaign_id": "welcome", "customer": who})
+    customer, order = {"customer_id": "customer_123"}, {"order_id": "ORD456", "currency": "USD", "amount": "125.00"}
+    issued = await stack.post("/v1/coupons", {"campaign_id": "welcome", "customer": customer})
     code = issued["coupons"][0]["code"]
-    judged = await stack.post("/v1/validate", {"codes": [code], "customer": who, "order": order})
+    judged = await stack.post("/v1/validate", {"codes": [code], "customer": customer, "order": order})
     assert (judged["valid"], judged["discount_amount"]) == (True, "12.50")
-    locked = await stack.post("/v1/locks", {"codes": [code], "customer": who, "order": order})
+    locked = await stack.post("/v1/locks", {"codes": [code], "customer": customer, "order": order})
     await stack.place("ORD456", locked["lock_reference"])
     await stack.burned(code)
     [notification] = await stack.notified("ORD456")
     assert (notification["coupon"]["code"], notification["coupon"]["discount_amount"]) == (code, "12.50")
 
-    # The same life in another vendor's words, on the same campaign and the same list of redemptions.
+    # The same steps through another vendor's API, on the same campaign and the same list of redemptions.
     by_key = {"SecretKey": stack.key, "APIKey": "public"}
     generated = await stack.post(
         f"{GAMEBALL}/coupons/predefined", {"customerId": "customer_123", "ruleId": 42}, **by_key
@@ -132,4 +132,4 @@ async def test_a_lock_made_over_http_is_burned_by_the_order_event_and_one_coupon
     [notification] = await stack.notified("ORD457")
     assert notification["coupon"]["code"] == code
     listed = (await stack.client.get("/v1/redemptions")).json()["items"]
-    assert [(one["order_id"], one["outcome"]) for one in listed] == [("ORD457", "redeemed"), ("ORD456", "redeemed")]
+    assert [(item["order_id"], item["outcome"]) for item in listed] == [("ORD457", "redeemed"), ("ORD456", "redeemed")]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from tests.backends import apache, containers, embedded, given
+from tests.backends import apache, configured, containers, embedded
 from tests.backends.handles import Backend, BackendError, Broker, Postgres
 
 BROKER_CHOICE = "COUPONRY_TEST_BROKER"
@@ -33,14 +33,22 @@ def _unset(variable: str) -> Callable[[], str | None]:
 
 
 BROKERS = (
-    Option("given", f"the Kafka of {given.BROKER_VARIABLE}", _unset(given.BROKER_VARIABLE), given.GivenKafka),
+    Option(
+        "given",
+        f"the Kafka of {configured.BROKER_VARIABLE}",
+        _unset(configured.BROKER_VARIABLE),
+        configured.ConfiguredKafka,
+    ),
     Option("docker", f"{containers.KAFKA_IMAGE} in a container", _no_engine, containers.ContainerKafka),
     Option("apache", "Apache Kafka as a Java process", apache.unavailable, apache.ApacheKafka),
     Option("embedded", "the embedded development broker", lambda: None, embedded.EmbeddedKafka),
 )
 DATABASES = (
     Option(
-        "given", f"the PostgreSQL of {given.DATABASE_VARIABLE}", _unset(given.DATABASE_VARIABLE), given.GivenPostgres
+        "given",
+        f"the PostgreSQL of {configured.DATABASE_VARIABLE}",
+        _unset(configured.DATABASE_VARIABLE),
+        configured.ConfiguredPostgres,
     ),
     Option("docker", f"{containers.POSTGRES_IMAGE} in a container", _no_engine, containers.ContainerPostgres),
     Option("embedded", "PostgreSQL 18 of the embedded extra", lambda: None, embedded.EmbeddedPostgresServer),

@@ -1,6 +1,6 @@
 """Run servers that require TLS and a password: Apache Kafka with SASL_SSL and SCRAM, PostgreSQL with only `hostssl`.
 
-Each test run has an authority of its own; nothing here is good for anything else.
+Each test run has a separate certificate authority, which nothing else trusts.
 """
 
 import os

@@ -40,7 +40,7 @@ class Folders:
 
 
 class BackendError(RuntimeError):
-    """A requested backend can't be used here; the text says why and what to do."""
+    """A requested backend can't be used here; the message says why and what to do."""
 
 
 class NotStoppableError(BackendError):

@@ -1,4 +1,4 @@
-"""The gateway is killed repeatedly under load: every answer is in the ledger, and a retry gets the same answer."""
+"""The gateway is killed repeatedly under load: every response is in the ledger, and a retry gets the same one."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ COUPONS = 150
 
 @dataclass
 class Seen:
-    """The answers of clients, by idempotency key: status and body."""
+    """The responses to clients, by idempotency key: status and body."""
 
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     retries: int = 0
@@ -46,7 +46,7 @@ def requests_for(codes: list[str]) -> list[tuple[str, dict[str, object]]]:
 
 
 async def client_of(base: str, key: str, asked: list[tuple[str, dict[str, object]]], seen: Seen) -> None:
-    """Send one request after another, and retry each until it has a final answer."""
+    """Send one request after another, and retry each until it has a final response."""
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as client:
         while asked:
@@ -67,7 +67,7 @@ async def client_of(base: str, key: str, asked: list[tuple[str, dict[str, object
                 raise AssertionError(f"{name} was never answered")
 
 
-async def test_answers_are_in_the_ledger_and_stay_the_same_after_every_kill(database_url: str) -> None:
+async def test_responses_are_in_the_ledger_and_stay_the_same_after_every_kill(database_url: str) -> None:
     pool = await open_pool(database_url, max_size=2)
     hot = definition("hot", code={"shared_code": "HOT"}, limits={"uses_per_coupon": HOT_USES})
     await save(pool, [definition(), hot])
@@ -91,7 +91,7 @@ async def test_answers_are_in_the_ledger_and_stay_the_same_after_every_kill(data
                 kills += 1
                 continue
             await asyncio.gather(*clients)
-            # A retry gets the first answer, byte for byte.
+            # A retry gets the first response, byte for byte.
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as client:
                 for name, body in requests_for(codes):

@@ -34,7 +34,7 @@ ROOM_BYTES = 48 * 1024 * 1024
 """A new database needs about ten megabytes."""
 
 
-async def test_a_batch_with_a_lost_commit_answer_is_retried_and_doubles_nothing(database_url: str) -> None:
+async def test_a_batch_with_a_lost_commit_answer_is_retried_and_duplicates_nothing(database_url: str) -> None:
     async with ledger(database_url, definition()) as owner, proxy(urlsplit(database_url).port or 5432) as between:
         [code] = await issue(Engine(owner), "save10")
         async with await open_pool(through(database_url, between.port), commit_seconds=1.0) as pool:

@@ -79,8 +79,8 @@ async def execute(engine: Engine, command: Command) -> Verdict:
     return answer
 
 
-async def test_kept_answers_and_saved_campaigns_are_returned_only_after_the_standby_has_them() -> None:
-    """Applies to all answers from earlier requests, because the connection implements it, not the engine."""
+async def test_stored_responses_and_saved_campaigns_are_returned_only_after_the_standby_has_them() -> None:
+    """Applies to all stored responses, because the connection implements it, not the engine."""
     place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
     async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
         repeats = IdempotencyStore(pool, 10, 3_600)

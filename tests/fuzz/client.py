@@ -13,7 +13,7 @@ ANSWER_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status and the start of the body. Status 0: the connection ended, or the time was over, without an answer."""
+    """The status and the start of the body. Status 0: the connection ended or timed out without a response."""
 
     status: int
     body: bytes = b""

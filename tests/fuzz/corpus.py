@@ -3,7 +3,7 @@
 `corpus/records.json` is a list of {topic, key, value | value_repeated, headers}.
 `corpus/requests.json` is a list of {door, method,
 path, body | body_repeated}. `…_repeated` is [before, repeated, times, after], so that a long text is a short
-file. Values are texts, or objects that are written as JSON.
+file. Values are strings, or objects that are written as JSON.
 """
 
 import json

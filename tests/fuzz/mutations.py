@@ -1,4 +1,4 @@
-"""Changes to well-formed documents, texts and bytes."""
+"""Changes to well-formed documents, strings and bytes."""
 
 import copy
 import random
@@ -10,7 +10,7 @@ from tests.fuzz.values import AMOUNTS, INTEGERS, TEXTS, TIMES, hostile, written
 Place = tuple[Any, ...]
 
 MAX_BYTES: Final = 900_000
-"""Below a broker's default limit. A longer text is cut, and is then not valid JSON."""
+"""Below a broker's default limit. A longer body is cut, and is then not valid JSON."""
 
 RAW: Final[tuple[bytes, ...]] = (
     b"", b"null", b"[]", b"{}", b"1", b'"a"', b"[" * 5_000, b'{"a":' * 3_000, b"\xff\xfe", b"\x00", b"\xef\xbb\xbf{}",

@@ -49,7 +49,7 @@ UNBOUNDED: Final = {
     "http_bad_keys_per_minute": 1_000_000,
     "http_jobs_per_caller": 10_000,
 }
-"""Fuzzing requests unknown codes all the time; the limit of guessing has tests of its own."""
+"""Fuzzing requests unknown codes all the time; the limit of guesses has separate tests."""
 
 KEY: Final = base64.urlsafe_b64encode(bytes(range(32))).decode()
 """Encrypts the secrets of webhooks, which requests add."""

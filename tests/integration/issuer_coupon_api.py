@@ -1,4 +1,4 @@
-"""A coupon API on loopback with scripted answers, also faulty ones, on raw sockets."""
+"""A coupon API on loopback with scripted responses, valid or faulty, on raw sockets."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ Reply = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 def code(text: str) -> Reply:
-    """Return the answer of the contract."""
+    """Return a valid response with a code."""
     return answer(200, json.dumps({"coupon_code": text}).encode())
 
 
@@ -39,13 +39,13 @@ def answer(status: int, body: bytes = b"", *headers: str) -> Reply:
 
 
 async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Never answer."""
+    """Never respond."""
     await writer.drain()
     await asyncio.sleep(3600)
 
 
 async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Answer one byte at a time for ever: each byte is in time, the whole answer never is."""
+    """Send single bytes endlessly: each arrives in time, the whole response never does."""
     writer.write(b"HTTP/1.1 200 Scripted\r\nContent-Length: 60000\r\n\r\n")
     while True:
         writer.write(b" ")
@@ -54,7 +54,7 @@ async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
 
 
 async def hang_up(_: Request, writer: asyncio.StreamWriter) -> None:
-    """Close the connection instead of answering."""
+    """Close the connection without a response."""
     writer.transport.abort()
 
 

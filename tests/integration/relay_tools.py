@@ -55,7 +55,7 @@ def in_order(numbers: range, *, keys: int = 20) -> dict[str, list[int]]:
 
 
 async def until_published(pool: Pool, count: int) -> None:
-    """Wait until the position in the ledger says that `count` events are published."""
+    """Wait until the position in the ledger shows that `count` events are published."""
     async with asyncio.timeout(60):
         while (await pool.fetchval("SELECT published_up_to FROM relay_positions") or 0) < count:
             await asyncio.sleep(0.05)

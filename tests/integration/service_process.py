@@ -1,4 +1,4 @@
-"""Run a service as a process of its own: checked for readiness over HTTP, stopped by a signal."""
+"""Run a service as a separate process: wait until it is ready over HTTP, stop it with a signal."""
 
 import asyncio
 import os

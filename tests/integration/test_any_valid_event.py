@@ -1,5 +1,5 @@
-"""Any event that the schemas allow, with good neighbours, through handler, engine, outbox, the relay's encoding in JSON
-and Avro, and the notifier. The neighbours succeed, nothing raises, and none of our own events is a dead letter.
+"""Run any event that the schemas allow, among ordinary ones, through handler, engine, outbox, the relay's encoding in
+JSON and Avro, and the notifier. The ordinary events succeed, nothing raises, and no event of Couponry is a dead letter.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -95,7 +95,7 @@ def blamed(poison: Sequence[Poison], innocent: Sequence[ReceivedEvent]) -> list[
 
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
-async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, burn_on: str) -> None:
+async def test_any_valid_order_event_leaves_other_events_alone(pool: Pool, burn_on: str) -> None:
     engine, door = Engine(pool), Door()
     settings = RedeemerSettings(
         kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x", burn_on=burn_on,
@@ -105,14 +105,14 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     codes = [*await issue(engine, "save10", EXAMPLES), *await issue(engine, "custom", EXAMPLES)]
     codes += await issue(engine, "字" * 255, EXAMPLES, Customer("holder"))
     for number in range(EXAMPLES):
-        neighbours = [
+        ordinary = [
             door.read("order.placed", good_order(f"good {number}", codes[number])),
             door.read("order.paid", {"order_id": f"good {number}", "paid_at": "2026-03-01T12:00:01Z"}),
         ]
-        strangers = [door.read(*one) for one in orders(number, codes[(1 + number % 2) * EXAMPLES + number])]
-        batch = [neighbours[0], strangers[0], neighbours[1], *strangers[1:]]
-        assert not blamed(await handler.handle(batch), neighbours)
-        assert not blamed(await handler.handle(batch), neighbours), "replayed"
+        unusual = [door.read(*one) for one in orders(number, codes[(1 + number % 2) * EXAMPLES + number])]
+        batch = [ordinary[0], unusual[0], ordinary[1], *unusual[1:]]
+        assert not blamed(await handler.handle(batch), ordinary)
+        assert not blamed(await handler.handle(batch), ordinary), "replayed"
     good = "SELECT count(*) FROM ledger_entries WHERE kind = 'burned' AND order_id LIKE 'good %'"
     assert await pool.fetchval(good) == EXAMPLES
     odd = """
@@ -123,7 +123,7 @@ async def test_any_valid_order_event_leaves_its_neighbours_alone(pool: Pool, bur
     await goes_out_and_is_notified(pool, at_least=EXAMPLES)
 
 
-async def test_any_valid_reward_or_sign_up_leaves_its_neighbours_alone(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_any_valid_reward_or_sign_up_leaves_other_events_alone(pool: Pool, client: httpx.AsyncClient) -> None:
     engine, door = Engine(pool), Door()
     limits = ApiLimits(attempts=1, try_seconds=5, total_seconds=10)
     handler = IssueHandler(pool, engine, ExternalCodes(pool, client, limits, concurrency=2, batch_seconds=10))
@@ -132,13 +132,13 @@ async def test_any_valid_reward_or_sign_up_leaves_its_neighbours_alone(pool: Poo
             "reward_id": f"good {number}", "rule_id": "gold", "customer": {"customer_id": f"good {number}"},
             "earned_at": "2026-03-01T12:00:00Z",
         }  # fmt: skip
-        neighbours = [door.read("reward.earned", reward)]
-        strangers = [
+        ordinary = [door.read("reward.earned", reward)]
+        unusual = [
             door.read(type_name, example_of(event_data(type_name), number))
             for type_name in ("reward.earned", "customer.signed_up")
         ]
-        strangers.append(door.read("reward.earned", strangers[0].data.model_dump(mode="json") | {"rule_id": "gold"}))
-        assert not blamed(await handler.handle([*strangers, *neighbours]), neighbours)
+        unusual.append(door.read("reward.earned", unusual[0].data.model_dump(mode="json") | {"rule_id": "gold"}))
+        assert not blamed(await handler.handle([*unusual, *ordinary]), ordinary)
     issued = "SELECT count(*) FROM coupons WHERE campaign_id = 'loyal' AND occasion LIKE 'reward good %'"
     assert await pool.fetchval(issued) == EXAMPLES
     refused = "SELECT count(*) FROM outbox WHERE type = 'coupon.issue_refused' AND data->>'campaign_id' IS NULL"

@@ -80,7 +80,7 @@ def records(settings: KafkaSettings, topic: str) -> list[Any]:
 
 
 def events(couponry: Couponry, kind: str, count: int) -> str:
-    """Return `count` example events, one a line, each with a different customer or order."""
+    """Return `count` example events, one per line, each with a different customer or order."""
     return "".join(
         couponry("example", kind, "--customer", f"c{number}", "--order", f"O{number}").out for number in range(count)
     )

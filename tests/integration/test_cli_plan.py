@@ -113,7 +113,7 @@ def test_a_changed_limit_is_shown_with_the_numbers_of_the_ledger(
     assert found[f"limits.{field}"].startswith(says)
 
 
-def test_a_lowered_use_of_coupons_counts_those_at_the_new_limit(couponry: Couponry, live: str) -> None:
+def test_lowering_the_uses_per_coupon_counts_the_coupons_at_the_new_limit(couponry: Couponry, live: str) -> None:
     couponry("campaigns", "load", "-", given=json.dumps(campaign("save10", limits=LIVE | {"uses_per_coupon": 2})))
     assert effects(couponry)["limits.uses_per_coupon"] == (
         "3 coupons are at or beyond the new limit: no new use of them. What was used stays used; what is held can "
@@ -145,7 +145,7 @@ def test_a_lowered_use_of_coupons_counts_those_at_the_new_limit(couponry: Coupon
         ({"stacking": {"policy": "exclusive"}}, "stacking.policy", "For every use from now on, including coupons"),
     ],
 )  # fmt: skip
-def test_other_changes_name_what_they_apply_to(
+def test_other_changes_say_what_they_apply_to(
     couponry: Couponry, live: str, changes: dict[str, Any], field: str, says: str
 ) -> None:
     assert effects(couponry, **changes)[field].startswith(says)

@@ -69,7 +69,7 @@ def test_a_customer_is_exported_and_erased_and_then_unknown(couponry: Couponry, 
     assert couponry("audit").exit_code == 0
 
 
-def test_dead_letters_that_name_the_customer_are_listed_with_the_time_they_stay(
+def test_dead_letters_that_name_the_customer_are_listed_with_their_retention(
     couponry: Couponry, known: None, environment: dict[str, str], topic_prefix: str
 ) -> None:
     settings = KafkaSettings(

@@ -104,7 +104,7 @@ async def test_a_committed_event_is_not_executed_by_the_next_process(settings: S
     assert sorted(second.order_ids) == names(range(30, 60))
 
 
-async def test_an_unreadable_record_becomes_a_dead_letter_and_its_neighbours_are_executed(settings: Settings) -> None:
+async def test_an_unreadable_record_becomes_a_dead_letter_and_other_records_are_executed(settings: Settings) -> None:
     topic = settings.topic("orders")
     values = [order_event(1), b"\x80 not json", order_event(2), b"{}", None, order_event(3)]
     await write_all(settings, [(topic, b"key", value, 0) for value in values])
@@ -151,7 +151,7 @@ async def test_a_record_whose_header_the_client_cannot_decode_does_not_hold_up_i
     assert await committed_count(settings) == 7
 
 
-async def test_during_an_outage_nothing_is_lost_committed_or_buried(settings: Settings) -> None:
+async def test_during_an_outage_nothing_is_lost_or_committed_or_becomes_a_dead_letter(settings: Settings) -> None:
     failures = 0
 
     async def away_three_times(events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
@@ -213,9 +213,9 @@ async def test_a_service_in_which_every_event_fails_stops_and_commits_nothing(se
     await write_orders(settings, range(written))
     with pytest.raises(ServiceBrokenError, match="held uses"):
         await consumer(settings, Remembers(buggy)).run(asyncio.Event())
-    buried = len(await dead_letters(settings))
-    assert buried < STOP_AFTER
-    assert await committed_count(settings) == buried
+    letters_count = len(await dead_letters(settings))
+    assert letters_count < STOP_AFTER
+    assert await committed_count(settings) == letters_count
 
 
 async def test_asked_to_stop_during_an_outage_it_exits_without_committing(settings: Settings) -> None:

@@ -36,17 +36,17 @@ async def test_topics_are_created_once_and_differences_reported(settings: Settin
 async def test_a_dead_letter_keeps_the_raw_record_and_the_error(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
-    buried = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
-    await queue.bury([Letter(one, "NotJson", "broken at 1") for one in buried])
+    records = [record(settings, 7, b"\x00\xff{"), record(settings, 8, None), record(settings, 9, b"x", None)]
+    await queue.bury([Letter(one, "NotJson", "broken at 1") for one in records])
     await queue.stop()
     letters = await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))
-    assert [letter.record for letter in letters] == buried
+    assert [letter.record for letter in letters] == records
     assert {(letter.service, letter.error_class, letter.error_text) for letter in letters} == {
         ("redeemer", "NotJson", "broken at 1")
     }
 
 
-async def test_a_record_buried_twice_is_listed_once(settings: Settings) -> None:
+async def test_a_record_that_becomes_a_dead_letter_twice_is_listed_once(settings: Settings) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     for _ in range(2):
@@ -55,7 +55,9 @@ async def test_a_record_buried_twice_is_listed_once(settings: Settings) -> None:
     assert len(await list_dead_letters(settings, settings.topic("orders.redeemer.dlq"))) == 1
 
 
-async def test_a_record_too_large_to_be_written_again_is_buried_without_its_value(settings: Settings) -> None:
+async def test_a_record_too_large_to_be_written_again_becomes_a_dead_letter_without_its_value(
+    settings: Settings,
+) -> None:
     await create_topics(settings)
     queue = DeadLetterQueue(settings, "redeemer")
     large = record(settings, 7, b"x" * 2_000_000)

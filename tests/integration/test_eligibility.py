@@ -165,7 +165,7 @@ async def test_an_order_without_coupons_counts_as_a_first_order(database_url: st
         assert await count(pool, "SELECT count(*) FROM orders WHERE customer_key IS NULL") == 0
 
 
-async def test_an_order_without_coupons_keeps_its_customer_where_its_batch_also_pays_it(database_url: str) -> None:
+async def test_an_order_without_coupons_keeps_its_customer_if_its_batch_also_pays_it(database_url: str) -> None:
     """No campaign of that batch needs first orders; a later batch does."""
     async with ledger(database_url, FIRST) as pool:
         batch = [redeem("A", [], customer=ANN), PayOrder("/pay", "A", PLACED_AT + MINUTE)]
@@ -217,7 +217,7 @@ async def test_the_reported_earlier_order_does_not_depend_on_the_batch_size(data
         assert details == [{"order_id": "C"}] * 4
 
 
-def story() -> list[Command]:
+def commands_of_many_orders() -> list[Command]:
     """Return commands on the orders of two customers."""
     commands: list[Command] = []
     for number in range(24):
@@ -238,10 +238,10 @@ def story() -> list[Command]:
     return commands
 
 
-async def played(url: str, size: int) -> tuple[list[Any], list[Any]]:
-    """Execute the story in batches of `size`. Return the answers and the final orders."""
+async def run_in_batches(url: str, size: int) -> tuple[list[Any], list[Any]]:
+    """Execute the commands in batches of `size`. Return the verdicts and the final orders."""
     async with ledger(url, FIRST, VIP) as pool:
-        commands = story()
+        commands = commands_of_many_orders()
         batches = [commands[start : start + size] for start in range(0, len(commands), size)]
         answers = [answer for batch in batches for answer in await Engine(pool).execute(batch)]
         assert all(isinstance(answer, Verdict) for answer in answers), answers
@@ -263,7 +263,7 @@ async def test_a_batch_gives_the_same_results_as_its_commands_one_by_one(
         name = f"one_by_{size}_{uuid.uuid4().hex}"
         url = postgres.create_database(name, template=migrated_template)
         try:
-            results.append(await played(url, size))
+            results.append(await run_in_batches(url, size))
         finally:
             postgres.drop_database(name)
     assert results[0] == results[1]

@@ -166,7 +166,7 @@ async def test_a_database_that_refuses_the_login_ends_the_service_with_a_sentenc
     assert "hunter2" not in said
 
 
-async def test_a_server_without_tls_is_not_retried_for_ever(encrypted: dict[str, str], database_url: str) -> None:
+async def test_a_server_without_tls_is_not_retried_endlessly(encrypted: dict[str, str], database_url: str) -> None:
     code, said = await left("redeemer", {**encrypted, "COUPONRY_DATABASE_URL": f"{database_url}?sslmode=require"})
     assert code == 2, said
     assert "offers no TLS" in said

@@ -1,4 +1,4 @@
-"""The engine on PostgreSQL: one transaction per batch, constant answers, and exact limits."""
+"""The engine on PostgreSQL: one transaction per batch, repeatable verdicts, and exact limits."""
 
 import asyncio
 from collections import Counter
@@ -120,7 +120,7 @@ async def test_four_engines_never_use_a_coupon_beyond_its_limit(database_url: st
         assert await count(pool, "SELECT used_uses FROM coupons WHERE code_key = 'HOT'") == 100
 
 
-async def test_engines_that_meet_a_customer_for_the_first_time_at_once_keep_the_customers_limit(
+async def test_concurrent_engines_with_an_unknown_customer_keep_the_customers_limit(
     database_url: str,
 ) -> None:
     limited = definition("once", code={"shared_code": "ONCE"}, limits={"uses_per_coupon": None, "uses_per_customer": 1})
@@ -148,7 +148,7 @@ async def test_a_command_that_the_database_cannot_store_is_rejected_alone(databa
         assert await count(pool, "SELECT count(*) FROM ledger_entries WHERE kind = 'burned'") == 6
 
 
-async def test_a_connection_lost_during_a_batch_loses_and_doubles_nothing(database_url: str) -> None:
+async def test_a_connection_lost_during_a_batch_loses_and_duplicates_nothing(database_url: str) -> None:
     async with (
         ledger(database_url, definition(), connections=2) as pool,
         await open_pool(database_url, role=None) as killer,
@@ -204,7 +204,7 @@ async def test_merged_customers_share_one_limit(database_url: str) -> None:
         assert verdict(answer).outcome == "redeemed"
 
 
-async def test_a_lock_holds_a_use_until_its_time_is_over(database_url: str) -> None:
+async def test_a_lock_holds_a_use_until_it_expires(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")

@@ -1,4 +1,4 @@
-"""Erasure and export on PostgreSQL: no row names the person afterwards, and all totals stay right."""
+"""Erasure and export on PostgreSQL: no row names the customer afterwards, and all totals stay right."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ from tests.privacy import (
 from tests.received_events import received
 
 
-async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_url: str) -> None:
+async def test_after_an_erasure_no_row_of_any_table_names_the_customer(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -64,7 +64,7 @@ async def test_after_an_erasure_no_row_of_any_table_names_the_person(database_ur
         assert (await audit(pool)).findings == ()
 
 
-async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_customer(database_url: str) -> None:
+async def test_limits_apply_to_the_pseudonym_and_a_returning_customer_is_new(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -83,7 +83,7 @@ async def test_limits_apply_to_the_pseudonym_and_a_returning_person_is_a_new_cus
         assert isinstance(cancelled, Verdict)
         assert cancelled.customer_key == erasure.pseudonym
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
-        # The same names belong to a new person, with limits of their own.
+        # The same names belong to a new customer, with separate limits.
         again = await engine.execute([redeem(f"N-{n}", ["LIMITED"], customer=ANN) for n in range(3)])
         assert [getattr(one, "outcome", one) for one in again] == ["redeemed", "redeemed", "refused"]
         assert tuple(await pool.fetchrow(mine, erasure.pseudonym)) == (1, 0)
@@ -110,7 +110,7 @@ async def test_a_replay_gets_its_recorded_verdict_and_restores_no_personal_data(
         assert fingerprint == b"\0", "a hash of what was asked could be guessed from"
 
 
-async def test_unpublished_events_lose_the_person_and_stay_valid(database_url: str) -> None:
+async def test_unpublished_events_lose_the_customer_and_stay_valid(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
@@ -153,7 +153,7 @@ async def test_a_lagging_notifier_restores_no_personal_data_during_an_erasure(da
         query = "SELECT data::text FROM outbox WHERE type = 'coupon.redemption_notified' ORDER BY position"
         customers = [json.loads(row["data"])["customer"]["customer_id"] for row in await pool.fetch(query)]
         assert customers[0].startswith("erased-")
-        assert customers[1] == "ann_smith_77", "a new person with the same name"
+        assert customers[1] == "ann_smith_77", "a new customer with the same name"
         sent = "SELECT payload FROM webhook_deliveries WHERE type = 'coupon.redemption_notified' ORDER BY delivery_id"
         customers = [json.loads(row[0])["data"]["customer"]["customer_id"] for row in await pool.fetch(sent)]
         assert [one.startswith("erased-") for one in customers] == [True, False]
@@ -212,7 +212,7 @@ async def test_an_erasure_killed_after_any_step_is_finished_by_a_rerun_and_the_a
         while await erasing.work(pool, erasure_id):
             pieces += 1
             assert (await audit(pool)).findings == ()
-            # A second request, by any of the person's names, continues the same erasure.
+            # A second request, by any of the customer's names, continues the same erasure.
             assert await erasing.begin(pool, identifiers(ANN_ELSEWHERE), "a rerun") == erasure_id
         assert pieces >= 25
         assert await erasing.begin(pool, ANN_IDENTIFIERS, "too late") is None
@@ -286,13 +286,13 @@ async def test_two_concurrent_erasures_with_running_engines_erase_once_and_keep_
         assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'customer.erased'") >= len(ids)
 
 
-async def test_an_export_contains_everything_of_the_person_and_nothing_of_others(database_url: str) -> None:
+async def test_an_export_contains_everything_of_the_customer_and_nothing_of_others(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         engine = Engine(pool)
         await write_rows_everywhere(engine, pool)
-        person = await exporting.find_customer(pool, identifiers(ANN_ELSEWHERE))
-        assert person is not None
-        made = json.loads(b"".join([part async for part in exporting.document(pool, person)]))
+        customer = await exporting.find_customer(pool, identifiers(ANN_ELSEWHERE))
+        assert customer is not None
+        made = json.loads(b"".join([part async for part in exporting.document(pool, customer)]))
         assert {(one["kind"], one["value"]) for one in made["identifiers"]} == {
             ("id", "ann_smith_77"), ("id", "webshop-ann-smith"), ("email", "ann.smith@example.com"),
             ("mobile", "+4930123456"), ("mobile", "+49301234567"),
@@ -300,7 +300,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
         assert made["segments"] == ["vip"]
         assert len(made["coupons"]) == 2
         assert {one["order_id"] for one in made["orders"]} == {"A-1", "A-2", "A-3", "A-4", "A-5"}
-        keys = list(person.customer_keys)
+        keys = list(customer.customer_keys)
         entries = await pool.fetchval("SELECT count(*) FROM ledger_entries WHERE customer_key = ANY($1::uuid[])", keys)
         assert len(made["ledger_entries"]) == entries > 8
         assert {one["lock"]["lock_reference"] for one in made["locks"]} >= {"lock-1"}
@@ -315,7 +315,7 @@ async def test_an_export_contains_everything_of_the_person_and_nothing_of_others
         assert await exporting.find_customer(pool, ANN_IDENTIFIERS) is None
 
 
-async def test_a_placeholder_shared_by_many_people_is_not_erased(database_url: str) -> None:
+async def test_a_placeholder_shared_by_many_customers_is_not_erased(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         people = [Customer(f"guest-{n}", "none@example.com") for n in range(erasing.MAX_NAMES + 1)]
@@ -345,7 +345,7 @@ async def test_a_piece_that_takes_too_long_is_retried_smaller(
         assert tried == [250, 125, 62]
 
 
-async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
+async def test_the_customer_of_an_open_erasure_is_hidden_from_readers(database_url: str) -> None:
     async with ledger(database_url, definition(), LIMITED) as pool:
         await write_rows_everywhere(Engine(pool), pool)
         await erasing.begin(pool, ANN_IDENTIFIERS, "a test")
@@ -358,7 +358,7 @@ async def test_the_person_of_an_open_erasure_is_hidden_from_readers(database_url
                 await reader.fetchval("SELECT erase_ledger_entries(gen_random_uuid(), 1)")
 
 
-async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_coupons(database_url: str) -> None:
+async def test_the_erasure_of_a_customer_without_an_id_is_published_with_their_coupons(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         nameless = Customer(None, "ann@example.com")
@@ -371,7 +371,7 @@ async def test_the_erasure_of_a_person_without_an_id_is_published_with_their_cou
         assert await named_in(database_url, ("ann@example.com",)) == {}
 
 
-async def test_references_that_name_the_person_are_kept_and_counted(database_url: str) -> None:
+async def test_references_that_name_the_customer_are_kept_and_counted(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         code = await issue_coupon(engine, 1, ANN)

@@ -1,4 +1,4 @@
-"""Two erasures at the same time that change the same texts."""
+"""Two erasures at the same time that change the same free text."""
 
 import asyncio
 from typing import Any
@@ -39,7 +39,7 @@ async def test_neither_of_two_erasures_brings_back_what_the_other_removed(
         other: asyncio.Task[None] | None = None
 
         async def before_the_write(query: str, *args: Any) -> None:
-            """Begin the second erasure after the first has read its texts, and before it writes them."""
+            """Begin the second erasure after the first has read its rows, and before it writes them."""
             nonlocal other
             if query == sql(statement) and "X-1" in str(args) and other is None:
                 other = asyncio.create_task(erasing.run(pool, second))

@@ -100,7 +100,7 @@ async def test_a_retry_gets_the_first_response_byte_for_byte(database_url: str) 
         assert elsewhere.json()["code"] == "idempotency_key_reused"
 
 
-async def test_a_refusal_is_kept_for_retries(database_url: str) -> None:
+async def test_a_refusal_is_stored_for_retries(database_url: str) -> None:
     async with served(database_url, definition()) as here:
         headers = {"Idempotency-Key": "k1"}
         body = {"codes": ["SAVE10-NONE"], "order": ORDER}
@@ -211,7 +211,7 @@ async def test_unknown_paths_and_methods_are_problems(database_url: str) -> None
         ("/capillary/v1.1/coupon/redeem", 500, "response"),
     ],
 )
-async def test_a_bug_is_a_500_and_its_response_is_not_kept(
+async def test_a_bug_is_a_500_and_its_response_is_not_stored(
     database_url: str, monkeypatch: pytest.MonkeyPatch, path: str, status: int, where: str
 ) -> None:
     body = {"codes": ["A"]} if path == "/v1/validate" else {"customerId": "john", "root": {"coupon": {"code": "A"}}}

@@ -1,4 +1,4 @@
-"""Heavy requests, answered by a process of their own: the same answers, counted once, whatever dies."""
+"""Heavy requests in a separate process: the same responses, counted once, even if a process dies."""
 
 import asyncio
 import json
@@ -43,8 +43,8 @@ def order(lines: int = 600, order_id: str = "large") -> dict[str, Any]:
     return {"order_id": order_id, "currency": "USD", "lines": listed}
 
 
-def asking(*codes: str, lines: int = 600, order_id: str = "large", **more: Any) -> dict[str, Any]:
-    """A body with an order of so many lines."""
+def body_with(*codes: str, lines: int = 600, order_id: str = "large", **more: Any) -> dict[str, Any]:
+    """Return a body with `codes` and an order of `lines` lines."""
     return {"codes": list(codes or CODES[:3]), "order": order(lines, order_id), **more}
 
 
@@ -65,7 +65,7 @@ class Gateways:
     headers: dict[str, str] = field(default_factory=dict)
 
     def heavy(self) -> psutil.Process:
-        """The heavy process. Fails where there is none, or more than one."""
+        """Return the heavy process. Fail unless there is exactly one."""
         found = [
             one
             for one in psutil.Process(self.process._process.pid).children()
@@ -75,24 +75,24 @@ class Gateways:
         return found[0]
 
     async def metric(self, name: str) -> float:
-        """A sample's value; 0 where it isn't there."""
+        """Return the value of a metric, 0 if it is missing."""
         for line in (await self.process.metrics()).splitlines():
             if line.startswith(f"{name} "):
                 return float(line.rpartition(" ")[2])
         return 0.0
 
     async def handed_over(self) -> float:
-        """How many requests the heavy process answered."""
+        """Return the number of requests that the heavy process answered."""
         return await self.metric('couponry_http_heavy_total{outcome="answered"}')
 
     async def is_up(self) -> None:
-        """Wait until the heavy process takes requests."""
+        """Wait until the heavy process accepts requests."""
         await eventually(lambda: self.metric("couponry_http_heavy_running"), lambda value: value == 1)
 
 
 @asynccontextmanager
 async def gateways(database_url: str, *, plain: bool = False, **settings: Any) -> AsyncIterator[Gateways]:
-    """Real processes."""
+    """Start real gateway processes."""
     environment = {"COUPONRY_DATABASE_URL": database_url}
     async with ledger(database_url, *campaigns()) as pool:
         headers = {"Authorization": f"Bearer {(await keys.create(pool, 'a test', SCOPES)).key}"}
@@ -121,7 +121,7 @@ async def gateways(database_url: str, *, plain: bool = False, **settings: Any) -
 
 
 def stable(value: Any) -> Any:
-    """A document without what is new each time."""
+    """Return a document without the values that differ each time."""
     if isinstance(value, dict):
         return {name: stable(inner) for name, inner in value.items() if name not in NEW_EACH_TIME}
     return [stable(one) for one in value] if isinstance(value, list) else value
@@ -133,8 +133,8 @@ def seen(answer: httpx.Response) -> tuple[Any, ...]:
 
 
 def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
-    """(path, name, body, headers, whether it is handed over)"""
-    large = json.dumps(asking()).encode()
+    """Yield (path, name, body, headers, is_handed_over)."""
+    large = json.dumps(body_with()).encode()
     vouchers = {
         "redeemables": [{"object": "voucher", "id": code} for code in CODES[:3]],
         "order": {"source_id": "large", "items": [
@@ -143,15 +143,15 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
         "metadata": {},
     }  # fmt: skip
     yield "/v1/validate", "large", large, {}, True
-    yield "/v1/validate", "much work", json.dumps(asking(*CODES, lines=80)).encode(), {}, True
-    yield "/v1/validate", "small", json.dumps(asking(lines=20)).encode(), {}, False
-    yield "/v1/validate", "an unknown code", json.dumps(asking("H1", "UNKNOWN")).encode(), {}, True
+    yield "/v1/validate", "much work", json.dumps(body_with(*CODES, lines=80)).encode(), {}, True
+    yield "/v1/validate", "small", json.dumps(body_with(lines=20)).encode(), {}, False
+    yield "/v1/validate", "an unknown code", json.dumps(body_with("H1", "UNKNOWN")).encode(), {}, True
     yield "/v1/explain", "large", json.dumps({"code": "H1", "order": order()}).encode(), {}, True
     yield "/voucherify/v1/validations", "a facade's", json.dumps(vouchers).encode(), {}, True
     wrong = vouchers | {"redeemables": 1}
     yield "/voucherify/v1/validations", "a facade's problem", json.dumps(wrong).encode(), {}, True
-    yield "/v1/redemptions", "a refusal", json.dumps(asking("UNKNOWN")).encode(), {}, True
-    yield "/v1/validate", "an unknown field", json.dumps(asking() | {"unknown": 1}).encode(), {}, True
+    yield "/v1/redemptions", "a refusal", json.dumps(body_with("UNKNOWN")).encode(), {}, True
+    yield "/v1/validate", "an unknown field", json.dumps(body_with() | {"unknown": 1}).encode(), {}, True
     yield "/v1/validate", "no JSON", large[:-1], {}, True
     yield "/v1/validate", "no JSON type", large, {"Content-Type": "text/plain"}, True
     yield "/v1/validate", "too large", b" " * (MAX_BODY_BYTES + 1), {}, False
@@ -160,7 +160,7 @@ def bodies() -> Iterator[tuple[str, str, bytes, Mapping[str, str], bool]]:
     yield "/v1/redemptions", "a key of bad form", large, {"Idempotency-Key": "a b"}, True
 
 
-async def test_the_same_request_gets_the_same_answer_whichever_process_answers(database_url: str) -> None:
+async def test_a_request_gets_the_same_response_from_both_processes(database_url: str) -> None:
     async with gateways(database_url, plain=True) as here:
         assert here.plain is not None
         for path, name, body, headers, is_handed_over in bodies():
@@ -175,9 +175,9 @@ async def test_the_same_request_gets_the_same_answer_whichever_process_answers(d
             assert (await here.handed_over()) - before == is_handed_over, name
 
 
-async def test_a_body_that_no_key_is_known_for_reaches_no_other_process(database_url: str) -> None:
+async def test_a_body_with_an_unknown_key_is_not_sent_to_the_heavy_process(database_url: str) -> None:
     async with gateways(database_url) as here:
-        body = json.dumps(asking()).encode()
+        body = json.dumps(body_with()).encode()
         validating = {"Authorization": f"Bearer {(await keys.create(here.pool, 'a test', ['read'])).key}"}
         async with httpx.AsyncClient(base_url=here.url, trust_env=False) as anonymous:
             answers = [await anonymous.post("/v1/validate", content=body) for _ in range(3)]
@@ -188,11 +188,11 @@ async def test_a_body_that_no_key_is_known_for_reaches_no_other_process(database
             assert "scope 'validate'" in answer.json()["detail"]
 
 
-async def test_an_idempotency_key_means_the_same_in_both_processes(database_url: str) -> None:
+async def test_an_idempotency_key_works_across_both_processes(database_url: str) -> None:
     async with gateways(database_url) as here:
         for lines, codes in ((600, CODES[:3]), (80, CODES)):  # by its size, and by its work
             key = {"Idempotency-Key": f"of {lines}".replace(" ", "-")}
-            body = asking(*codes, lines=lines, order_id=f"order-{lines}")
+            body = body_with(*codes, lines=lines, order_id=f"order-{lines}")
             both = await asyncio.gather(*[here.client.post("/v1/redemptions", json=body, headers=key) for _ in "ab"])
             good = [one for one in both if one.status_code == 200]
             assert good, [one.text[:300] for one in both]
@@ -200,14 +200,14 @@ async def test_an_idempotency_key_means_the_same_in_both_processes(database_url:
             again = await here.client.post("/v1/redemptions", json=body, headers=key)
             assert again.headers["idempotent-replayed"] == "true"
             assert again.content == good[0].content
-            for other in (asking("H1", order_id="another"), asking("H1", lines=2, order_id="another")):
+            for other in (body_with("H1", order_id="another"), body_with("H1", lines=2, order_id="another")):
                 reused = await here.client.post("/v1/redemptions", json=other, headers=key)
                 assert reused.json()["code"] == "idempotency_key_reused"
         small = {"Idempotency-Key": "small"}
-        body = asking("H9", lines=2, order_id="small")
+        body = body_with("H9", lines=2, order_id="small")
         first = await here.client.post("/v1/redemptions", json=body, headers=small)
         assert first.status_code == 200, first.text
-        reused = await here.client.post("/v1/redemptions", json=asking("H9", order_id="small"), headers=small)
+        reused = await here.client.post("/v1/redemptions", json=body_with("H9", order_id="small"), headers=small)
         assert reused.json()["code"] == "idempotency_key_reused"
         assert await here.pool.fetchval(BURNED, ["order-600", "order-80", "small"]) == 3 + 30 + 1
 
@@ -216,32 +216,32 @@ async def test_guesses_in_large_bodies_count_once_and_for_everything(database_ur
     async with gateways(database_url, http_unknown_per_minute=10) as here:
         unknown = [f"UNKNOWN{number}" for number in range(7)]
         for count in (7, 14):
-            answer = await here.client.post("/v1/validate", json=asking(*unknown, atomic=False))
+            answer = await here.client.post("/v1/validate", json=body_with(*unknown, atomic=False))
             assert answer.status_code == 200, answer.text
             assert await here.metric('couponry_http_guesses_total{api="Couponry"}') == count
         stored = "SELECT sum(guesses) FROM http_guesses WHERE subject LIKE 'caller %'"
         assert await here.pool.fetchval(stored) == 14
         for lines in (600, 2):
-            refused = await here.client.post("/v1/validate", json=asking(*unknown, lines=lines))
+            refused = await here.client.post("/v1/validate", json=body_with(*unknown, lines=lines))
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) >= 1
         assert await here.pool.fetchval(stored) == 14
 
 
-async def test_a_key_that_is_bound_to_groups_sees_no_more_by_a_large_body(database_url: str) -> None:
+async def test_a_key_bound_to_groups_sees_no_other_groups_through_the_heavy_process(database_url: str) -> None:
     async with gateways(database_url) as here:
         made = await keys.create(here.pool, "a test", SCOPES, groups=["shop"])
         answer = await here.client.post(
-            "/v1/validate", json=asking("H1"), headers={"Authorization": f"Bearer {made.key}"}
+            "/v1/validate", json=body_with("H1"), headers={"Authorization": f"Bearer {made.key}"}
         )
         assert [one["reason"] for one in answer.json()["refused"]] == ["not_found"]
         assert await here.handed_over() == 1
 
 
-async def test_metrics_have_what_both_processes_count(database_url: str) -> None:
+async def test_metrics_add_up_the_counts_of_both_processes(database_url: str) -> None:
     async with gateways(database_url) as here:
         for lines in (600, 2):
-            answer = await here.client.post("/v1/redemptions", json=asking("UNKNOWN", lines=lines))
+            answer = await here.client.post("/v1/redemptions", json=body_with("UNKNOWN", lines=lines))
             assert answer.status_code == 404
         assert await here.metric('couponry_refused_total{reason="not_found",service="gateway"}') == 2
         assert await here.metric('couponry_http_answers_total{api="Couponry",status="404"}') == 2
@@ -250,14 +250,14 @@ async def test_metrics_have_what_both_processes_count(database_url: str) -> None
         assert await here.metric("couponry_http_heavy_waiting") == 0
 
 
-async def test_a_killed_heavy_process_costs_its_request_alone_and_comes_back(database_url: str) -> None:
+async def test_a_killed_heavy_process_fails_only_its_request_and_is_restarted(database_url: str) -> None:
     async with gateways(database_url) as here:
         over = asyncio.Event()
         statuses: dict[str, set[int]] = {"small": set(), "large": set()}
 
         async def ask(name: str, lines: int) -> None:
             while not over.is_set():
-                answer = await here.client.post("/v1/validate", json=asking(*CODES[:5], lines=lines))
+                answer = await here.client.post("/v1/validate", json=body_with(*CODES[:5], lines=lines))
                 statuses[name].add(answer.status_code)
                 if answer.status_code == 503:
                     assert answer.headers["retry-after"] == "1"
@@ -280,7 +280,7 @@ async def test_a_killed_heavy_process_costs_its_request_alone_and_comes_back(dat
         assert statuses["large"] <= {200, 503}
         # The same key again, after the process that began it died: executed, once.
         key = {"Idempotency-Key": "again"}
-        body = asking(*CODES, lines=3_000, order_id="again")
+        body = body_with(*CODES, lines=3_000, order_id="again")
         lost = asyncio.create_task(here.client.post("/v1/redemptions", json=body, headers=key))
         begun = "SELECT count(*) FROM http_answers WHERE idempotency_key = 'again'"
         await eventually(lambda: here.pool.fetchval(begun), lambda count: count == 1)
@@ -298,7 +298,7 @@ async def test_a_killed_heavy_process_costs_its_request_alone_and_comes_back(dat
 async def test_the_heavy_process_ends_with_a_killed_gateway(database_url: str) -> None:
     async with gateways(database_url) as here:
         heavy = here.heavy()
-        asked = asyncio.create_task(here.client.post("/v1/validate", json=asking(*CODES, lines=3_000)))
+        asked = asyncio.create_task(here.client.post("/v1/validate", json=body_with(*CODES, lines=3_000)))
         await asyncio.sleep(0.2)
         await here.process.kill()
 
@@ -310,20 +310,20 @@ async def test_the_heavy_process_ends_with_a_killed_gateway(database_url: str) -
             await asked
 
 
-async def test_a_heavy_request_that_is_under_way_is_answered_when_the_gateway_stops(database_url: str) -> None:
+async def test_a_running_heavy_request_is_answered_when_the_gateway_stops(database_url: str) -> None:
     async with gateways(database_url) as here:
         heavy = here.heavy()
-        asked = asyncio.create_task(here.client.post("/v1/validate", json=asking(*CODES, lines=5_000)))
+        asked = asyncio.create_task(here.client.post("/v1/validate", json=body_with(*CODES, lines=5_000)))
         await eventually(lambda: here.metric("couponry_http_heavy_waiting"), lambda value: value >= 0)
         await asyncio.sleep(0.1)
-        # As Ctrl-C does it: every process of the group is asked.
+        # Like Ctrl-C: every process of the group gets the signal.
         heavy.send_signal(signal.SIGINT)
         assert await here.process.stop() == 0
         assert (await asked).status_code == 200
         assert not heavy.is_running() or heavy.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_a_heavy_process_that_hangs_is_killed_and_started_again(
+async def test_a_heavy_process_that_hangs_is_killed_and_restarted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUPONRY_DATABASE_URL", database_url)
@@ -336,19 +336,19 @@ async def test_a_heavy_process_that_hangs_is_killed_and_started_again(
             assert process._child is not None
             before = process._child.pid
             psutil.Process(before).suspend()
-            answer = await here.client.post("/v1/validate", json=asking())
+            answer = await here.client.post("/v1/validate", json=body_with())
             assert answer.status_code == 503
-            assert (await here.client.post("/v1/validate", json=asking(lines=2))).status_code == 200
+            assert (await here.client.post("/v1/validate", json=body_with(lines=2))).status_code == 200
             await eventually(lambda: _pid(process), lambda pid: pid not in {None, before})
             await asyncio.wait_for(process._is_up.wait(), 60)
-            assert (await here.client.post("/v1/validate", json=asking())).status_code == 200
+            assert (await here.client.post("/v1/validate", json=body_with())).status_code == 200
 
 
 async def _pid(process: HeavyProcess) -> int | None:
     return None if process._child is None else process._child.pid
 
 
-async def test_few_wait_for_the_heavy_process() -> None:
+async def test_few_requests_may_wait_for_the_heavy_process() -> None:
     turns = Turns(most=6, seconds=10, usual_seconds=0.1)
     order: list[str] = []
 

@@ -199,7 +199,7 @@ async def test_an_update_changes_given_fields_and_removes_blank_ones(database_ur
         assert await refused(here, "update_coupon", coupon_code=several[0], allowed_uses="2") == 116
 
 
-async def test_an_unused_coupon_can_be_renamed_a_used_one_can_not(database_url: str) -> None:
+async def test_an_unused_coupon_can_be_renamed_but_a_used_one_cannot(database_url: str) -> None:
     async with served(database_url) as here:
         [code] = await created(here, allowed_uses="2")
         await form(here, "update_coupon", coupon_code=code, new_coupon_code="RENAMED")

@@ -100,7 +100,9 @@ async def test_a_bug_in_one_erasure_does_not_stop_the_others(
         assert (await here.client.get(f"/v1/erasures/{ids[0]}")).json()["status"] == "done"
 
 
-async def test_a_placeholder_of_many_people_is_a_conflict(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_placeholder_of_many_customers_is_a_conflict(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shared.ledger.erasing.MAX_NAMES", 1)
     async with served(database_url, definition()) as here:
         await known(here)
@@ -158,7 +160,7 @@ async def test_an_erasure_removes_the_customer_from_the_data_of_every_api(databa
         assert await named_in(database_url, ("john_smith_5",)) == {}, "the journal answers a retry"
 
 
-async def test_an_export_waits_for_others_and_is_then_asked_to_come_later(
+async def test_an_export_waits_for_others_and_then_gets_a_429(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "EXPORT_WAIT_SECONDS", 0.01)

@@ -80,7 +80,7 @@ async def test_any_successful_status_counts(client: httpx.AsyncClient, status: i
         (answer(200, gzip.compress(b'{"coupon_code": "A"}'), "Content-Encoding: gzip"), "not JSON"),
     ],
 )
-async def test_an_answer_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, error: str) -> None:
+async def test_a_response_without_a_usable_code_is_final(client: httpx.AsyncClient, reply: Reply, error: str) -> None:
     async with CouponApi(reply) as api:
         got = await request_code(client, source(api), "a@b.c", KEY, QUICK)
 
@@ -174,7 +174,7 @@ async def test_a_source_that_cannot_be_called_gives_no_code(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "https://localhost:{port}/"])
-async def test_a_source_inside_the_own_network_is_never_connected_to_unless_allowed(url: str) -> None:
+async def test_a_source_in_a_private_network_is_never_connected_to_unless_allowed(url: str) -> None:
     async with CouponApi(code("LEAKED")) as api, open_client(PUBLIC, 1) as client:
         where = url.format(port=api.url.rpartition(":")[2].partition("/")[0])
         got = await request_code(client, Source("external", where), "a@b.c", KEY, PUBLIC)

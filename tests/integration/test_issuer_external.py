@@ -72,7 +72,7 @@ async def rows(pool: Pool) -> Sequence[asyncpg.Record]:
     return await pool.fetch("SELECT * FROM external_requests ORDER BY command_id")
 
 
-async def test_a_command_gets_its_code_and_the_answer_is_recorded(
+async def test_a_command_gets_its_code_and_the_response_is_recorded(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     api.replies(code("COUPON-1001"))
@@ -125,7 +125,7 @@ async def test_the_request_is_committed_before_the_call(pool: Pool, client: http
 
 
 @pytest.mark.parametrize("reply", [code("A-1"), answer(404)])
-async def test_an_answer_is_reused_when_the_batch_is_retried(
+async def test_a_response_is_reused_when_the_batch_is_retried(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi, reply: Reply
 ) -> None:
     api.replies(reply, code("ANOTHER"))
@@ -137,7 +137,7 @@ async def test_an_answer_is_reused_when_the_batch_is_retried(
     assert len(api.requests) == 1
 
 
-async def test_a_request_without_an_answer_is_repeated_with_the_same_key(
+async def test_a_request_without_a_response_is_repeated_with_the_same_key(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     asked = asyncio.Event()
@@ -161,7 +161,7 @@ async def test_a_request_without_an_answer_is_repeated_with_the_same_key(
     assert first == second
 
 
-async def test_two_processes_that_ask_at_once_both_use_the_first_recorded_answer(
+async def test_two_processes_that_call_at_once_both_use_the_first_recorded_response(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     both = asyncio.Event()
@@ -199,7 +199,7 @@ async def test_two_processes_that_ask_at_once_both_use_the_first_recorded_answer
         (issue(campaign_ids=()), {}),
     ],
 )
-async def test_nothing_is_requested_if_no_answer_could_matter(
+async def test_nothing_is_requested_if_no_response_could_matter(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi, command: IssueCoupons, fields: dict[str, Any]
 ) -> None:
     supplied = await sources(pool, client).supply([command], by_id(campaign(api, **fields)))
@@ -259,7 +259,7 @@ async def test_one_code_is_requested_for_a_reward_that_is_twice_in_a_batch(
     assert len(api.requests) == 1
 
 
-async def test_each_of_many_customers_gets_the_code_that_was_given_for_them(
+async def test_each_of_many_customers_gets_the_code_requested_for_them(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     async def named_after_the_customer(request: Request, writer: asyncio.StreamWriter) -> None:

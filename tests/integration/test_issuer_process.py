@@ -72,7 +72,7 @@ async def published(pool: Pool) -> list[tuple[str, str]]:
     return sorted((row["type"], str(json.loads(row["data"])["campaign_id"])) for row in rows)
 
 
-async def test_rewards_and_sign_ups_are_issued_refused_or_buried(
+async def test_rewards_and_sign_ups_are_issued_refused_or_become_dead_letters(
     environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
     gold = reward("r1", "rw-1", metadata={"tier": "gold"})

@@ -140,7 +140,7 @@ async def test_a_batch_of_rewards_is_executed_in_parts_of_limited_size(pool: Poo
     assert await pool.fetchval("SELECT count(*) FROM coupons") == 5 * 33
 
 
-async def test_an_event_id_used_for_another_customer_is_poison_and_its_neighbours_are_executed(
+async def test_an_event_id_used_for_another_customer_is_poison_and_other_events_are_executed(
     pool: Pool, client: httpx.AsyncClient
 ) -> None:
     await save(pool, [on_reward("a")])
@@ -166,7 +166,7 @@ async def test_the_code_of_an_external_source_becomes_the_coupons_code(
     assert api.requests[0].headers["x-key"] == "k"
 
 
-async def test_a_source_that_gives_no_code_is_a_refusal_and_delays_no_other(
+async def test_a_source_without_a_code_is_a_refusal_and_delays_no_other(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     api.replies(answer(500))
@@ -203,7 +203,7 @@ async def test_a_code_that_exists_already_is_refused(pool: Pool, client: httpx.A
     assert [kind for kind, _, _ in await published(pool)] == ["issued", "issue_refused", "issued"]
 
 
-async def test_a_code_given_twice_in_one_batch_is_issued_once(
+async def test_a_code_returned_twice_in_one_batch_is_issued_once(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     api.replies(code("SAME"))
@@ -226,13 +226,13 @@ async def test_a_campaign_without_codes_issues_coupons_without_them(
 
 
 class CrashingEngine(Engine):
-    """Crash before executing, as a process may between a provider's answer and the ledger's commit."""
+    """Crash before executing, as a process may between a provider's response and the ledger's commit."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Answer]:
         raise SystemError("crashed")
 
 
-async def test_a_crash_between_answer_and_commit_loses_and_doubles_nothing(
+async def test_a_crash_between_response_and_commit_loses_and_duplicates_nothing(
     pool: Pool, client: httpx.AsyncClient, api: CouponApi
 ) -> None:
     await save(pool, [external(api)])

@@ -115,7 +115,7 @@ async def test_a_customer_cannot_refer_themselves_under_one_id_or_two(pool: Pool
     ]
 
 
-async def test_an_event_is_buried_once_even_if_both_of_its_commands_are_rejected(
+async def test_an_event_becomes_one_dead_letter_even_if_both_of_its_commands_are_rejected(
     pool: Pool, client: httpx.AsyncClient
 ) -> None:
     await save(pool, [on_signup("welcome", to="both")])
@@ -129,7 +129,7 @@ async def test_an_event_is_buried_once_even_if_both_of_its_commands_are_rejected
     assert [key for key, _, _, _ in await published(pool)] == ["c1", "c9", "c3"]
 
 
-async def test_a_condition_decides_with_the_event_before_it(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_a_condition_is_evaluated_with_the_event(pool: Pool, client: httpx.AsyncClient) -> None:
     rule = {"event": "reward.earned", "match": {"rule_id": "42"}, "condition": "event.points >= 500", "coupons": 2}
     await save(pool, [definition("gold", issues_on=[rule])])
 
@@ -153,7 +153,7 @@ async def test_a_condition_decides_with_the_event_before_it(pool: Pool, client: 
         ({"coupons_per_customer": 4}, "customer_limit", 40),
     ],
 )
-async def test_several_at_once_on_several_engines_stay_within_every_limit(
+async def test_coupons_issued_by_several_engines_at_once_stay_within_every_limit(
     pool: Pool, client: httpx.AsyncClient, limits: dict[str, Any], reason: str, fits: int
 ) -> None:
     rule = {"event": "reward.earned", "coupons": 3}
@@ -172,7 +172,7 @@ async def test_several_at_once_on_several_engines_stay_within_every_limit(
     )
 
 
-async def test_a_pool_gives_several_and_says_when_it_has_no_more(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_a_pool_issues_several_codes_and_reports_when_it_is_empty(pool: Pool, client: httpx.AsyncClient) -> None:
     rule = {"event": "reward.earned", "coupons": 3}
     await save(pool, [definition("pooled", issues_on=[rule], source={"kind": "pool"}, code={})])
     await import_codes(pool, "pooled", [f"POOL-{n}" for n in range(4)])
@@ -184,7 +184,7 @@ async def test_a_pool_gives_several_and_says_when_it_has_no_more(pool: Pool, cli
     assert refusal["details"] == {"asked": "3", "given": "1"}
 
 
-async def test_an_extended_campaign_extends_the_coupons_that_are_out_and_a_shortened_one_ends_them(
+async def test_extending_a_campaign_extends_issued_coupons_and_shortening_it_ends_them(
     pool: Pool, client: httpx.AsyncClient
 ) -> None:
     def until(ends_at: str, valid_for: str | None = None) -> CampaignDefinition:

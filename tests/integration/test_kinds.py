@@ -109,7 +109,7 @@ async def test_each_kind_is_redeemed_and_published(
         assert (issued.discount.kind, issued.discount.payload) == (campaign.discount.kind, campaign.discount.payload)
         assert issued.discount.product_id == campaign.discount.product_id
 
-        # A repeated request gets the same answer, including benefits.
+        # A repeated request gets the same verdict, including benefits.
         recorded = await Engine(pool).execute(commands)
         first = recorded[0]
         assert isinstance(first, Verdict)

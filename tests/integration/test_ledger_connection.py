@@ -56,7 +56,7 @@ async def test_a_commit_that_takes_too_long_is_not_cancelled(pool: Pool) -> None
     assert [row[0] for row in await pool.fetch("SELECT name FROM quick")] == ["three"]
 
 
-async def test_a_task_that_is_cancelled_at_its_commit_doesnt_cancel_the_commit(pool: Pool) -> None:
+async def test_a_task_cancelled_during_its_commit_does_not_cancel_the_commit(pool: Pool) -> None:
     task = asyncio.create_task(add(pool, "slow", "one"))
     async with asyncio.timeout(30):
         while not await pool.fetchval(

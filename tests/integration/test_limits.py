@@ -88,7 +88,7 @@ async def at_once(pool: Pool, commands: Sequence[Command], engines: int = 4, bat
         ({"caps": [cap("day", uses=40), cap("week", "customer", uses=1)]}, 5, Reason.CUSTOMER_LIMIT, None),
     ],
 )
-async def test_two_hundred_orders_on_four_engines_take_exactly_what_fits(
+async def test_two_hundred_orders_on_four_engines_use_exactly_the_budget(
     database_url: str, limits: dict[str, Any], fits: int, reason: Reason, limit: str | None
 ) -> None:
     async with ledger(database_url, hot(**limits), connections=8) as pool:
@@ -169,13 +169,13 @@ async def test_issued_coupons_are_capped_and_their_exhaustion_is_published(datab
         assert [one["limit"] for one in await exhausted(pool)] == ["caps.day.coupons"]
 
 
-async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None:
+async def test_a_period_begins_in_the_campaigns_time_zone(database_url: str) -> None:
     async with ledger(database_url, hot("Asia/Tokyo", caps=[cap("day", uses=1)])) as pool:
         before, after = datetime(2026, 3, 1, 14, 59, tzinfo=UTC), datetime(2026, 3, 1, 15, tzinfo=UTC)
         commands = [redeem(name, ["HOT"], at=at) for name, at in (("A", before), ("B", before), ("C", after))]
         answers = await Engine(pool).execute(commands)
         assert reasons(answers) == [None, Reason.CAMPAIGN_EXHAUSTED, None]
-        # By another clock all uses were on one day: they stay, and no further use fits.
+        # In another time zone all uses were on one day: they stay, and no further use fits.
         await save(pool, [hot("UTC", caps=[cap("day", uses=1)])])
         assert await count(pool, "SELECT used_uses FROM period_meters WHERE period = 'day 2026-03-01'") == 2
         [refused] = verdicts(await Engine(pool).execute([redeem("D", ["HOT"])]))
@@ -183,7 +183,7 @@ async def test_a_period_begins_by_the_campaigns_clock(database_url: str) -> None
         assert (await audit(pool)).clean
 
 
-async def test_lowered_limits_keep_earlier_uses_and_raised_ones_allow_new_uses(database_url: str) -> None:
+async def test_lowered_limits_keep_earlier_uses_and_raised_limits_allow_new_ones(database_url: str) -> None:
     def limits(budget: str | None, uses: int | None) -> CampaignDefinition:
         return hot(spend_total=budget, caps=[] if uses is None else [cap("week", uses=uses)])
 

@@ -165,7 +165,7 @@ async def test_a_new_shared_code_is_added_and_the_old_one_stays_valid(database_u
         assert await use(engine, "O3", "hello", BEN) == "exhausted"
 
 
-async def test_a_new_discount_applies_to_new_uses_and_restores_give_back_the_old_one(database_url: str) -> None:
+async def test_a_new_discount_applies_to_new_uses_and_restores_return_the_old_one(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         before, after = await issue(engine, "save10", 2)

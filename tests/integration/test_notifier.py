@@ -169,7 +169,7 @@ async def test_two_notifiers_that_read_the_same_batch_at_once_notify_each_redemp
     assert await pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 200
 
 
-async def test_an_event_id_used_for_another_event_is_poison_and_its_neighbours_are_not(pool: Pool) -> None:
+async def test_an_event_id_used_for_another_event_is_poison_and_other_events_are_not(pool: Pool) -> None:
     handler = NotificationHandler(pool)
     original = redeemed("ORD1", "A")
     await handler.handle([original])
@@ -182,7 +182,7 @@ async def test_an_event_id_used_for_another_event_is_poison_and_its_neighbours_a
     assert [row.key for row in await notifications(pool)] == ["ORD1", "ORD2", "ORD3"]
 
 
-async def test_an_event_that_postgres_cannot_store_is_poison_and_its_neighbours_are_notified(pool: Pool) -> None:
+async def test_an_event_that_postgres_cannot_store_is_poison_and_other_events_are_notified(pool: Pool) -> None:
     batch = [redeemed(f"ORD{number}", "A") for number in range(7)]
     # A text with NUL is valid in JSON but not in Postgres. The codec refuses it, so it is inserted after the codec.
     batch[3] = replace(batch[3], data=batch[3].data.model_copy(update={"order_id": "ORD\x003"}))

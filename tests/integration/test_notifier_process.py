@@ -31,7 +31,7 @@ def structured(event_id: str, data: dict[str, Any]) -> bytes:
     return json.dumps({**attributes, "time": "2026-11-22T09:30:00Z", "data": data}).encode()
 
 
-async def test_a_notifier_process_notifies_delivers_buries_and_stops_when_asked(
+async def test_a_notifier_process_notifies_delivers_writes_dead_letters_and_stops_when_asked(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**environment, "COUPONRY_WEBHOOKS_ALLOW_PRIVATE": "true"}.items():

@@ -74,7 +74,7 @@ async def test_every_row_of_the_life_cycle_works_on_postgresql(database_url: str
                 await holds(order, case, case.outcome)
 
 
-async def test_two_engines_cancel_reuse_and_place_again_at_once_and_spend_once(database_url: str) -> None:
+async def test_two_engines_cancel_reuse_and_place_again_at_once_and_use_the_coupon_once(database_url: str) -> None:
     async with ledger(database_url, definition(limits={"uses_per_coupon": 1, "uses_total": 40})) as pool:
         engines = Engine(pool), Engine(pool)
         codes = await issue(engines[0], "save10", 40)

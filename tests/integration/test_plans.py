@@ -1,4 +1,4 @@
-"""Hot statements find their rows by an index, whatever the tables contain: no batch scans a whole table."""
+"""Frequent statements find their rows by an index, in tables of any content: no batch scans a whole table."""
 
 import json
 from typing import Any
@@ -188,14 +188,14 @@ async def plan_of(
     return plan
 
 
-async def test_no_hot_statement_reads_a_table_from_end_to_end(filled: str) -> None:
+async def test_no_frequent_statement_scans_a_whole_table(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         for name in HOT:
             plan = await plan_of(pool, name)
             assert scans(plan) == [], f"{name} reads {scans(plan)} from end to end"
 
 
-async def test_no_page_reads_a_table_from_end_to_end(filled: str) -> None:
+async def test_no_list_page_scans_a_whole_table(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         for what, (name, package, arguments) in READS.items():
             read = set(scans(await plan_of(pool, name, package, arguments)))

@@ -36,7 +36,7 @@ async def columns_of(pool: Pool) -> set[tuple[str, str]]:
     return {(table, column) for table, column in rows}
 
 
-async def test_every_column_of_the_database_is_classified_once_and_no_other_is(database_url: str) -> None:
+async def test_every_column_of_the_database_is_classified_exactly_once(database_url: str) -> None:
     async with await open_pool(database_url, role=None, max_size=1) as pool:
         real = await columns_of(pool)
     classified = Counter(

@@ -78,7 +78,7 @@ async def test_an_order_recorded_without_its_amount_can_be_partly_returned(pool:
         assert list(await redeemer.handle([event])) == []
 
 
-async def test_a_redeemer_that_runs_notices_that_a_campaign_for_first_orders_was_loaded(pool: Pool) -> None:
+async def test_a_running_redeemer_notices_that_a_campaign_for_first_orders_was_loaded(pool: Pool) -> None:
     redeemer = handler(pool)
     await redeemer.handle(PLAIN[:1])
     await save(pool, [definition("first", eligibility=FIRST)])

@@ -289,21 +289,21 @@ async def test_a_payment_burns_what_was_held_before_the_setting_changed(pool: Po
     assert await after.uses() == USED
 
 
-async def test_an_event_id_used_for_another_order_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
+async def test_an_event_id_used_for_another_order_is_poison_and_other_events_are_executed(pool: Pool) -> None:
     first, second, third = await issue(Engine(pool), "save10", 3)
     orders = handler(pool)
     await orders.handle([placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first])])
     reused = placed("e1", order_id="B", placed_at=PLACED, coupon_codes=[second])
-    neighbour = placed("e2", order_id="C", placed_at=PLACED, coupon_codes=[third])
+    other = placed("e2", order_id="C", placed_at=PLACED, coupon_codes=[third])
 
-    poison = await orders.handle([reused, neighbour])
+    poison = await orders.handle([reused, other])
 
     assert [(one.event, one.error_class) for one in poison] == [(reused, "CommandIdReused")]
     used = await pool.fetch("SELECT code FROM coupons WHERE used_uses = 1 ORDER BY code")
     assert {row["code"] for row in used} == {first, third}
 
 
-async def test_an_amount_with_too_many_decimals_is_poison_and_its_neighbours_are_executed(pool: Pool) -> None:
+async def test_an_amount_with_too_many_decimals_is_poison_and_other_events_are_executed(pool: Pool) -> None:
     first, second = await issue(Engine(pool), "save10", 2)
     bad = placed("e1", order_id="A", placed_at=PLACED, coupon_codes=[first], amount="1.234")
 

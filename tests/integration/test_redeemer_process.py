@@ -78,7 +78,7 @@ async def all_read(settings: KafkaSettings, count: int) -> None:
     await eventually(look, lambda seen: seen == count)
 
 
-async def test_orders_are_redeemed_refused_restored_or_buried(
+async def test_orders_are_redeemed_refused_restored_or_become_dead_letters(
     environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
 ) -> None:
     one, two = await issue(Engine(pool), "save10", 2)

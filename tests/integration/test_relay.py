@@ -1,4 +1,4 @@
-"""The relay on a real broker and a real Postgres: every event once and in order, whatever happens to a transaction."""
+"""The relay on a real broker and a real Postgres: every event once and in order, even if transactions fail."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -108,7 +108,7 @@ async def test_a_transaction_whose_commit_got_no_answer_is_published_once(
     assert await seen(settings) == in_order(range(150))
 
 
-async def test_a_second_relay_stands_by_and_leads_when_the_first_has_gone(settings: RelaySettings, pool: Pool) -> None:
+async def test_a_second_relay_stands_by_and_leads_when_the_first_has_ended(settings: RelaySettings, pool: Pool) -> None:
     await fill(pool, range(50))
     first, second = Relay(settings, pool), Relay(settings, pool)
     assert await first.run_once() == 50

@@ -120,7 +120,7 @@ def numbers_of(by_key: dict[str, list[int]]) -> list[int]:
     return sorted(number for numbers in by_key.values() for number in numbers)
 
 
-async def test_events_too_large_for_their_topic_are_withheld_and_all_others_go_on(
+async def test_events_too_large_for_their_topic_are_withheld_and_all_others_are_published(
     settings: RelaySettings, pool: Pool
 ) -> None:
     await limit_topic(settings, TOPIC, 20_000)

@@ -127,7 +127,7 @@ async def test_the_relay_deletes_rows_older_than_their_retention_in_limited_piec
             assert young - 5 <= await left(pool, table) <= young, table
 
 
-async def test_a_gateway_deletes_only_old_answers_and_finished_jobs(filled: str) -> None:
+async def test_a_gateway_deletes_only_old_responses_and_finished_jobs(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
         runner = JobRunner(pool, Engine(pool), retention_seconds=7 * DAY)
         while await runner.prune():

@@ -68,7 +68,7 @@ async def published(pool: Pool, order_id: str, event_type: str) -> list[dict[str
     return [orjson.loads(row["data"]) for row in rows if row["type"] == f"coupon.{event_type}"]
 
 
-async def test_partial_returns_give_back_shares_and_the_last_one_the_use(pool: Pool) -> None:
+async def test_partial_returns_restore_shares_and_the_last_one_restores_the_use(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code]))
@@ -128,7 +128,7 @@ async def test_two_partial_returns_in_one_batch_are_applied_in_order(pool: Pool,
     assert row["status"] == "placed"
 
 
-async def test_a_partial_return_of_a_held_order_is_given_back_at_payment(pool: Pool) -> None:
+async def test_the_share_of_a_partial_return_of_a_held_order_is_restored_at_payment(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "save10")
     await run(engine, redeem("A", [code], hold=True, hold_seconds=3_600), part("A", 1, ("2", 1)))
@@ -139,7 +139,7 @@ async def test_a_partial_return_of_a_held_order_is_given_back_at_payment(pool: P
     assert len(await published(pool, "A", "redeemed")) == len(await published(pool, "A", "redemption_restored")) == 1
 
 
-async def test_a_campaign_that_restores_only_on_cancellations_gives_back_no_share(pool: Pool) -> None:
+async def test_a_campaign_that_restores_only_on_cancellations_restores_no_share(pool: Pool) -> None:
     engine = Engine(pool)
     [code] = await issue(engine, "keep")
     verdicts = await run(engine, redeem("A", [code]), part("A", 1, ("1", 1)), part("A", 2, ("1", 1), ("2", 1)))
@@ -148,7 +148,7 @@ async def test_a_campaign_that_restores_only_on_cancellations_gives_back_no_shar
     assert (cancelled.outcome, cancelled.discount_minor) == ("restored", 1_250)
 
 
-async def test_the_same_partial_returns_on_two_engines_give_back_once(pool: Pool) -> None:
+async def test_the_same_partial_returns_on_two_engines_restore_once(pool: Pool) -> None:
     engine = Engine(pool)
     codes = await issue(engine, "save10", 30)
     await run(engine, *(redeem(f"O{number}", [code]) for number, code in enumerate(codes)))
@@ -160,7 +160,7 @@ async def test_the_same_partial_returns_on_two_engines_give_back_once(pool: Pool
     assert await pool.fetchval("SELECT sum(used_minor) FROM ledger_entries WHERE kind = 'returned'") == -30 * 1_000
 
 
-async def test_the_audit_finds_an_order_that_got_back_more_than_it_was_given(database_url: str) -> None:
+async def test_the_audit_finds_an_order_that_restored_more_than_its_discount(database_url: str) -> None:
     async with await open_pool(database_url, max_size=2) as pool, ledger(database_url, definition()) as clean:
         [code] = await issue(Engine(clean), "save10")
         await run(Engine(clean), redeem("A", [code]), part("A", 1, ("2", 1)))
@@ -229,7 +229,7 @@ async def test_a_subscription_in_one_batch_gives_the_same_results_as_one_by_one(
     )
 
 
-async def test_a_first_use_restored_meanwhile_covers_no_later_order(pool: Pool) -> None:
+async def test_a_first_use_that_is_restored_covers_no_later_order(pool: Pool) -> None:
     """Whatever the timing, a later order continues with an active use, or takes one itself."""
     engine = Engine(pool)
     codes = await issue(engine, "many", 20)

@@ -187,7 +187,7 @@ async def test_a_rotation_in_pieces_encrypts_everything_under_the_new_key_and_ch
     assert (await stored_secrets_of(pool))[0].startswith("whsec_")
 
 
-async def test_a_rotation_loses_no_secret_that_is_changed_meanwhile(keys: Keys, pool: Pool) -> None:
+async def test_a_rotation_loses_no_secret_that_changes_during_it(keys: Keys, pool: Pool) -> None:
     made = [await endpoints.add(pool, "https://example.com/") for _ in range(6)]
     await save(pool, [external()])
     keys(f"{NEW},{OLD}")

@@ -77,19 +77,19 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_process_that_is_being_started_is_stopped_too(tmp_path: Path) -> None:
+async def test_a_process_that_is_starting_is_stopped_too(tmp_path: Path) -> None:
     async with supervisor(SERVES, tmp_path) as running:
         await asyncio.sleep(0)
     assert running.processes[0].pid is None
 
 
-async def test_a_service_that_keeps_dying_is_given_up_and_its_log_is_shown(tmp_path: Path) -> None:
+async def test_a_service_that_keeps_dying_is_not_restarted_and_its_log_is_shown(tmp_path: Path) -> None:
     async with supervisor("raise SystemExit('no luck today')", tmp_path) as running:
         with pytest.raises(ServiceFailedError, match=r"demo-0 died 3 times in a row(.|\n)*no luck today"):
             await running.wait()
 
 
-async def test_a_service_with_wrong_settings_is_not_started_again(tmp_path: Path) -> None:
+async def test_a_service_with_wrong_settings_is_not_restarted(tmp_path: Path) -> None:
     async with supervisor("print('COUPONRY_X is missing'); raise SystemExit(2)", tmp_path) as running:
         with pytest.raises(ServiceFailedError, match="COUPONRY_X is missing"):
             await running.ready()

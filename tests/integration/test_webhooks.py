@@ -227,7 +227,7 @@ async def test_a_secret_is_new_for_each_endpoint_and_never_listed(pool: Pool) ->
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0"])
-async def test_a_private_address_is_never_connected_to_however_it_is_written(
+async def test_a_private_address_in_any_notation_is_never_connected_to(
     pool: Pool, receiver: Receiver, host: str
 ) -> None:
     await endpoints.add(pool, receiver.url(host, scheme="https"), allow_private=True)  # the setting was different then

@@ -87,7 +87,7 @@ async def test_a_delivery_that_another_process_is_taking_is_left_to_it_without_w
     }
 
 
-async def test_a_taken_delivery_is_not_due_before_its_lease_is_over(pool: Pool, receiver: Receiver) -> None:
+async def test_a_taken_delivery_is_not_due_before_its_lease_expires(pool: Pool, receiver: Receiver) -> None:
     await endpoints.add(pool, receiver.url(), allow_private=True)
     await enqueue(pool, 1)
     assert len(await deliveries.claim(pool, LOCAL, capacity(100))) == 1
@@ -220,9 +220,7 @@ async def test_a_slow_endpoint_delays_only_itself(pool: Pool, receiver: Receiver
 
 
 @pytest.mark.parametrize("hanging", [4, 12, 30])
-async def test_endpoints_that_hang_delay_no_other_however_many_they_are(
-    pool: Pool, receiver: Receiver, hanging: int
-) -> None:
+async def test_any_number_of_hanging_endpoints_delays_no_other(pool: Pool, receiver: Receiver, hanging: int) -> None:
     """Every call to the hanging endpoints lasts until the test ends it; all events of the quick one arrive first."""
     release, quick_done = asyncio.Event(), asyncio.Event()
     quick: list[str] = []
@@ -274,7 +272,7 @@ async def test_an_endpoint_without_a_call_comes_before_further_calls_to_others(p
     assert Counter(delivery.endpoint_id for delivery in taken) == {idle: 1, busy: 2}
 
 
-async def test_each_lane_takes_for_its_own_endpoints_only(pool: Pool, receiver: Receiver) -> None:
+async def test_each_lane_takes_only_deliveries_of_its_own_endpoints(pool: Pool, receiver: Receiver) -> None:
     slow = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     quick = (await endpoints.add(pool, receiver.url(), allow_private=True)).endpoint_id
     await enqueue(pool, 3)

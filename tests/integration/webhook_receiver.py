@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that receives webhooks: it keeps the requests and answers as configured."""
+"""A real HTTP server on loopback that receives webhooks: it stores the requests and responds as configured."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A request about something that doesn't exist, for every route of the gateway and its facades."""
+"""Requests about something that doesn't exist, for every route of the gateway and its facades."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -20,7 +20,7 @@ VOUCHER: Final = {"discount": {"type": "PERCENT", "percent_off": 10}}
 NO_CAMPAIGN: Final = definition(UNKNOWN_NAME).model_dump(mode="json", exclude_none=True)
 
 PARAMETERS: Final[Mapping[str, str]] = {"endpoint_id": NO_ID, "job_id": NO_ID, "erasure_id": NO_ID, "delivery_id": "7"}
-"""What stands in a path for each parameter; for any other, UNKNOWN_NAME."""
+"""The value of each path parameter; all others are UNKNOWN_NAME."""
 
 BODIES: Final[Mapping[str, Any]] = {
     "PUT /v1/campaigns/{campaign_id}": NO_CAMPAIGN,
@@ -47,38 +47,38 @@ BODIES: Final[Mapping[str, Any]] = {
     f"POST {VOUCHERIFY}/validations": REDEEMABLES,
     f"POST {VOUCHERIFY}/redemptions": REDEEMABLES,
 }  # fmt: skip
-"""The body of a route that takes one and answers whether what it names is known. Routes not here take none."""
+"""Bodies of the routes that need one and whose response shows whether the named thing exists."""
 
 QUERIES: Final[Mapping[str, str]] = {"GET /v1/redemptions": f"?code={UNKNOWN_NAME}"}
 
 REVEALS_NOTHING: Final[Mapping[str, str]] = {
-    "POST /v1/campaigns": "makes what it names",
+    "POST /v1/campaigns": "creates what it names",
     "GET /v1/campaigns": "a list",
-    "POST /v1/campaigns/{campaign_id}/plan": "what would be made",
+    "POST /v1/campaigns/{campaign_id}/plan": "shows what would be created",
     "GET /v1/coupons": "a list; a customer without coupons and an unknown one look the same",
     "GET /v1/reports/campaigns": "a list",
-    "POST /v1/orders/{order_id}/cancel": "notes an order that isn't known yet",
-    "POST /v1/orders/{order_id}/return": "notes an order that isn't known yet",
-    "POST /v1/webhooks": "makes what it names",
+    "POST /v1/orders/{order_id}/cancel": "records an order that isn't known yet",
+    "POST /v1/orders/{order_id}/return": "records an order that isn't known yet",
+    "POST /v1/webhooks": "creates what it names",
     "GET /v1/webhooks": "a list",
     f"POST {GAMEBALL}/coupons/predefined": "names a rule",
-    "POST /paddle/api/2.1/product/create_coupon": "makes what it names",
+    "POST /paddle/api/2.1/product/create_coupon": "creates what it names",
     "POST /paddle/api/2.0/product/list_coupons": "a list",
-    f"POST {VOUCHERIFY}/vouchers": "makes what it names",
-    f"POST {VOUCHERIFY}/vouchers/{{code}}": "makes what it names",
+    f"POST {VOUCHERIFY}/vouchers": "creates what it names",
+    f"POST {VOUCHERIFY}/vouchers/{{code}}": "creates what it names",
     f"GET {VOUCHERIFY}/vouchers": "a list",
-    f"POST {VOUCHERIFY}/campaigns": "makes what it names",
+    f"POST {VOUCHERIFY}/campaigns": "creates what it names",
     f"GET {VOUCHERIFY}/campaigns": "a list",
     f"GET {VOUCHERIFY}/redemptions": "a list",
     "GET /openapi.json": "public",
     "HEAD /openapi.json": "public",
     "GET /docs": "public",
 }
-"""Routes that say nothing about whether something exists, and why."""
+"""Routes that don't reveal whether something exists, and why."""
 
 
 def routes_of(app: FastAPI) -> Iterator[tuple[str, BaseRoute]]:
-    """Every route of the application and of what is mounted in it, as `METHOD /path`."""
+    """Yield every route of the application and of its mounts, as `METHOD /path`."""
     yield from _walk(app.routes, "")
 
 
@@ -94,7 +94,7 @@ def _walk(routes: Sequence[BaseRoute], prefix: str) -> Iterator[tuple[str, BaseR
 
 
 def path_of(name: str, **values: str) -> str:
-    """The path of a route with something unknown for every parameter, or with `values`."""
+    """Return the path of a route with an unknown name for every parameter that isn't in `values`."""
     path = name.partition(" ")[2]
     while "{" in path:
         parameter = path[path.index("{") + 1 : path.index("}")]
@@ -104,7 +104,7 @@ def path_of(name: str, **values: str) -> str:
 
 
 async def guess(client: httpx.AsyncClient, name: str, key: str) -> httpx.Response:
-    """Ask a route about something unknown, as a caller with `key`."""
+    """Send a request about something unknown, as a caller with `key`."""
     sent = {"Authorization": f"Bearer {key}", "SecretKey": key}
     method = name.partition(" ")[0]
     if "codes/import" in name:

@@ -1,4 +1,4 @@
-"""Clients that misbehave: bytes over real sockets, without a library that would keep them polite."""
+"""Misbehaving clients: raw bytes over sockets, without a library that would enforce HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 PATIENCE_SECONDS = 20.0
-"""How long a test waits for what a server does within its own, shorter bounds."""
+"""Much longer than any timeout of the servers under test."""
 
 
 async def connect(url: str) -> Connection:
-    """A connection, with nothing sent."""
+    """Open a connection and send nothing."""
     parts = urlsplit(url)
     return await asyncio.open_connection(parts.hostname, parts.port)
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    """A connection that is dropped at the end."""
+    """Open a connection; abort it at the end."""
     reader, writer = await connect(url)
     try:
         yield reader, writer
@@ -28,7 +28,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
-    """Everything until the server closes; b"" where it just closes. Fails when it doesn't close."""
+    """Return everything until the server closes, b"" if it sends nothing. Fail if it doesn't close."""
     try:
         return await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     except ConnectionError:
@@ -36,7 +36,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
 
 
 async def send(url: str, content: bytes, *, ends: bool = False) -> bytes:
-    """Send bytes as fast as they are taken, and nothing more with `ends`; return what comes until the server closes."""
+    """Send bytes, and an end of file if `ends`; return everything until the server closes."""
     async with connected(url) as (reader, writer):
         answer = asyncio.create_task(rest(reader))
         try:
@@ -46,12 +46,12 @@ async def send(url: str, content: bytes, *, ends: bool = False) -> bytes:
             if ends:
                 writer.write_eof()
         except ConnectionError:
-            pass  # the server had enough
+            pass  # the server closed the connection
         return await answer
 
 
 async def drip(url: str, content: bytes, *, every_seconds: float) -> bytes:
-    """Send byte by byte until the server closes; return what it said."""
+    """Send byte by byte until the server closes; return the response."""
     async with connected(url) as (reader, writer):
         answer = asyncio.create_task(rest(reader))
         try:
@@ -67,5 +67,5 @@ async def drip(url: str, content: bytes, *, every_seconds: float) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """The status of the first answer; 0 where there is none."""
+    """Return the status of the first response, 0 without one."""
     return int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0

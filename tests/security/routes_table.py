@@ -1,6 +1,6 @@
-"""Every route of the gateway with a request that it takes, for tests that go over all of them.
+"""A valid request for every route of the gateway, for tests that check all routes.
 
-`{campaign}`, `{code}` and the like stand for names that the test fills in, in the path, the query and the body.
+`{campaign}`, `{code}` and similar placeholders in path, query and body are filled in by the test.
 """
 
 import json
@@ -35,7 +35,7 @@ ORDER: Final = {
                "collection_ids": ["c"], "metadata": {"a": 1}}],
     "placed_at": "2026-03-01T12:00:00Z", "channel": "web", "metadata": {"tracking": 1},
 }  # fmt: skip
-ASKED: Final = {"codes": ["{code}"], "customer": CUSTOMER, "order": ORDER, "validation_code": "pin"}
+CODES: Final = {"codes": ["{code}"], "customer": CUSTOMER, "order": ORDER, "validation_code": "pin"}
 ENDPOINT: Final = {"url": "https://shop.example/hooks", "event_types": ["*"]}
 WEBHOOK: Final = "/v1/webhooks/0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10"
 GAMEBALL: Final = "/gameball/api/v4.0/integrations"
@@ -57,14 +57,14 @@ SESSION: Final = {"type": "LOCK", "key": "{lock}", "ttl": 5, "ttl_unit": "MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `body`: JSON, or text that is sent as it is."""
+    """One request. `body`: JSON, or a string that is sent unchanged."""
 
     method: str
     path: str
     body: Any = None
 
     def filled(self, names: Mapping[str, str]) -> "Request":
-        """The request with `names` in their places."""
+        """Return the request with its placeholders replaced by `names`."""
         return Request(self.method, _fill(self.path, names), json.loads(_fill(json.dumps(self.body), names)))
 
 
@@ -97,13 +97,13 @@ REQUESTS: Final = (
     Request("GET", "/v1/redemptions?outcome=refused&reason=exhausted&format=csv&since=2026-01-01T00:00:00Z"),
     Request("GET", "/v1/reports/campaigns?since=2026-01-01T00:00:00Z&until=2030-01-01T00:00:00Z"),
     Request("GET", "/v1/reports/campaigns/{campaign}"),
-    Request("POST", "/v1/validate", ASKED | {"atomic": True}),
+    Request("POST", "/v1/validate", CODES | {"atomic": True}),
     Request("POST", "/v1/explain", {"code": "{code}", "order": ORDER}),
-    Request("POST", "/v1/locks", ASKED | {"lock_reference": "{newlock}", "lock_seconds": 60, "order_id": "{order}"}),
+    Request("POST", "/v1/locks", CODES | {"lock_reference": "{newlock}", "lock_seconds": 60, "order_id": "{order}"}),
     Request("POST", "/v1/locks/{lock}/release"),
     Request("DELETE", "/v1/locks/{lock}"),
     Request("POST", "/v1/locks/{lock}/burn", {"order_id": "{order}", "order": ORDER, "customer": CUSTOMER}),
-    Request("POST", "/v1/redemptions", ASKED | {"lock_reference": "{lock}", "atomic": True}),
+    Request("POST", "/v1/redemptions", CODES | {"lock_reference": "{lock}", "atomic": True}),
     Request("POST", "/v1/redemptions", {"codes": ["{code}"], "order": ORDER}),
     Request("POST", "/v1/orders/{order}/cancel", {"cancelled_at": "2026-03-02T12:00:00Z"}),
     Request("POST", "/v1/orders/{order}/return", {"returned_at": "2026-03-02T12:00:00Z", "amount": "1.00",
@@ -186,7 +186,7 @@ NAMES: Final = (
 
 
 def routes_of(app: FastAPI | APIRouter, prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """Every guarded route of the application and of what is mounted or included in it, with the path before it."""
+    """Yield every guarded route of the application, its mounts and its routers, each after its path prefix."""
     for route in app.routes:
         if isinstance(route, Mount) and isinstance(route.app, FastAPI):
             yield from routes_of(route.app, prefix + route.path)
@@ -197,7 +197,7 @@ def routes_of(app: FastAPI | APIRouter, prefix: str = "") -> Iterator[tuple[str,
 
 
 def requests_of(prefix: str, route: APIRoute) -> list[Request]:
-    """The requests of the table that this route takes."""
+    """Return the requests of the table that go to this route."""
     return [
         one
         for one in REQUESTS
@@ -208,17 +208,17 @@ def requests_of(prefix: str, route: APIRoute) -> list[Request]:
 
 
 def headers_of(key: str) -> dict[str, str]:
-    """A key as every application here takes it."""
+    """Return headers that send the key in the way of every API."""
     return {"Authorization": f"Bearer {key}", "SecretKey": key}
 
 
 def facade_of(path: str) -> str:
-    """Which of the applications answers the path: `v1` is the native one."""
+    """Return the name of the API that serves the path; `v1` is the native one."""
     return path.split("/")[1]
 
 
 def is_problem(path: str, status: int, document: Any) -> bool:
-    """Whether an answer of that application is one of its errors, in its own shape, with a sentence."""
+    """Return whether the response is an error in the format of its API, with a message."""
     if not isinstance(document, dict):
         return False
     return _SHAPES[facade_of(path)](status, document)

@@ -67,7 +67,7 @@ def test_a_body_that_would_crash_or_hang_the_decoder_is_refused(schema: AvroSche
 
 
 def test_the_decoder_without_the_guard_crashes_on_recursion() -> None:
-    """If this fails, the library has limits of its own and the guard may be unnecessary."""
+    """If this fails, the library has its own limits and the guard may be unnecessary."""
     program = (
         "import fastavro, io; s = fastavro.parse_schema({'type':'record','name':'N','fields':["
         "{'name':'a','type':'string'},{'name':'n','type':['null','N']}]});"

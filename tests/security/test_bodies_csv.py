@@ -47,7 +47,7 @@ def test_readers_with_any_delimiter_find_no_formula(text: str, delimiter: str, r
         assert [cell for cell in cells(written, delimiter, **how) if is_formula(cell)] == []
 
 
-def test_numbers_and_harmless_texts_are_not_changed() -> None:
+def test_numbers_and_harmless_strings_are_not_changed() -> None:
     for text in ("-5.00", "+5", "12", "SAVE10", "a-b", "a=b", "x, y", "name@example.com", "", "O'Neill"):
         assert escape_cell(text) == text
     assert csv_text([[-5, 1.5, None, True]]) == "-5,1.5,,True\r\n"
@@ -56,13 +56,13 @@ def test_numbers_and_harmless_texts_are_not_changed() -> None:
 @given(TEXTS)
 @example("'=1")
 @example("'\n'=1")
-def test_escaped_texts_can_be_restored(text: str) -> None:
+def test_escaped_strings_can_be_restored(text: str) -> None:
     assert unescape_cell(escape_cell(text)) == text
     assert not is_formula(escape_cell(text)) or escape_cell(text) == text
 
 
 @given(TEXTS)
-def test_every_text_that_defusedcsv_escapes_is_escaped(text: str) -> None:
+def test_every_string_that_defusedcsv_escapes_is_escaped(text: str) -> None:
     written = io.StringIO()
     defused_writer(written).writerow(["first", text])
     [[_, defused]] = csv.reader(io.StringIO(written.getvalue(), newline=""))

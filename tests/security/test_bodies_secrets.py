@@ -132,7 +132,7 @@ async def test_the_readonly_database_role_sees_no_secret_in_any_column(database_
             assert not {("campaigns", "definition"), ("journal", "fingerprint"), ("api_keys", "secret_hash")} & seen
 
 
-async def test_events_logs_and_kept_responses_have_no_secret(
+async def test_events_logs_and_stored_responses_have_no_secret(
     database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with served(database_url, EXTERNAL) as here:

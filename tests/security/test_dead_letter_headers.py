@@ -38,13 +38,13 @@ def settings(environment: dict[str, str], topic_prefix: str) -> KafkaSettings:
 
 
 def bury(settings: KafkaSettings, *headers: tuple[str, bytes | None], offset: int = 17) -> None:
-    async def buried() -> None:
+    async def write_dead_letters() -> None:
         queue = DeadLetterQueue(settings, "redeemer")
         record = Record(settings.topic("orders"), 3, offset, 1_700_000_000_000, b"O1", b"{", headers)
         await queue.bury([Letter(record, "bad_data", "It is so.")])
         await queue.stop()
 
-    asyncio.run(buried())
+    asyncio.run(write_dead_letters())
 
 
 def write(settings: KafkaSettings, topic: str, value: bytes, *headers: tuple[str, bytes | None]) -> None:

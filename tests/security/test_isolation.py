@@ -54,8 +54,8 @@ BAD: dict[str, Callable[[str], Command]] = {
     "a lock reference too long for its index": lambda code: LockCoupons("/shop lock", LONG, (code,), 60),
     "a customer id too long for its index": lambda code: redeem("bad", [code], customer=Customer(LONG)),
     "a command id too long for its index": lambda code: redeem("bad", [code], command_id=f"/shop {LONG}"),
-    "a time without a zone": lambda code: CancelOrder("/shop cancel", "neighbour 0", datetime(2026, 3, 1)),  # noqa: DTZ001
-    "an invalid time": lambda code: CancelOrder("/shop cancel", "neighbour 0", "tomorrow"),  # type: ignore[arg-type]
+    "a time without a zone": lambda code: CancelOrder("/shop cancel", "other 0", datetime(2026, 3, 1)),  # noqa: DTZ001
+    "an invalid time": lambda code: CancelOrder("/shop cancel", "other 0", "tomorrow"),  # type: ignore[arg-type]
     "a missing order": lambda code: replace(redeem("bad", [code]), order=None),  # type: ignore[arg-type]
 }
 
@@ -65,7 +65,7 @@ async def test_the_other_commands_of_a_batch_with_a_bad_one_are_executed(databas
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         codes = await issue(engine, "save10", 7)
-        commands: list[Command] = [redeem(f"neighbour {number}", [code]) for number, code in enumerate(codes[:6])]
+        commands: list[Command] = [redeem(f"other {number}", [code]) for number, code in enumerate(codes[:6])]
         commands.insert(4, BAD[name](codes[6]))
         answers = await engine.execute(commands)
         rejected = answers.pop(4)
@@ -101,7 +101,7 @@ async def test_a_bug_in_a_decision_is_reported_as_a_bug_and_counted(
         assert await count(pool, "SELECT count(*) FROM journal WHERE command_id = $1", "/shop bad") == 0
 
 
-async def test_if_every_command_meets_a_bug_each_is_rejected(
+async def test_if_every_command_triggers_a_bug_each_is_rejected(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger(database_url, definition()) as pool:
@@ -127,7 +127,7 @@ async def test_a_value_that_copy_cannot_encode_affects_only_its_command(
         assert isinstance(bad, Rejected)
 
 
-async def test_two_requests_with_one_id_and_one_of_them_bad(database_url: str) -> None:
+async def test_two_requests_share_an_id_and_one_of_them_is_bad(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         engine = Engine(pool)
         [code] = await issue(engine, "save10")

@@ -149,13 +149,13 @@ def test_a_forbidden_url_is_refused_with_a_helpful_sentence(url: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "017700000001", "0"])
-async def test_other_spellings_of_loopback_resolve_to_what_they_are(host: str) -> None:
+async def test_other_notations_of_loopback_resolve_to_loopback(host: str) -> None:
     found = await addresses.resolve(host, 443)
     assert found
     assert not any(is_public(address) for address in found)
 
 
-async def test_calls_for_one_name_at_a_time_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_calls_for_one_name_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that hangs occupies one thread, not one per waiting call."""
     asked: list[str] = []
     true_getaddrinfo = socket.getaddrinfo

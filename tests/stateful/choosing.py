@@ -227,7 +227,7 @@ class Choosing(Facts):
                 not (other.lock and self.same(other.lock.customer_key, request.customer_key)) for other in before
             )
         mine = one.lock is not None and self.same(one.lock.customer_key, request.customer_key)
-        over_customer = request.customer_key is not None and is_gone(of_customer, offer.per_customer)
+        over_customer = request.customer_key is not None and is_reached(of_customer, offer.per_customer)
         money = self._no_money(request, one, taken, off)
         if one.promised:
             return first_of([("customer_limit", over_customer and not mine), (money or "no_effect", money is not None)])
@@ -243,14 +243,14 @@ class Choosing(Facts):
         held_day = that_day + self.held_on(name, request.day, request.replaced)
         return first_of(
             [
-                ("exhausted", is_gone(self.coupon_uses(code), offer.per_coupon)),
+                ("exhausted", is_reached(self.coupon_uses(code), offer.per_coupon)),
                 ("customer_limit", over_customer),
-                ("campaign_exhausted", is_gone(used, offer.in_total)),
-                ("campaign_exhausted", one.lock is None and is_gone(that_day, offer.per_day)),
+                ("campaign_exhausted", is_reached(used, offer.in_total)),
+                ("campaign_exhausted", one.lock is None and is_reached(that_day, offer.per_day)),
                 (money or "no_effect", money is not None),
-                ("locked_elsewhere", is_gone(held, offer.in_total)),
-                ("locked_elsewhere", one.lock is None and is_gone(held_day, offer.per_day)),
-                ("locked_elsewhere", is_gone(self.coupon_uses(code) + others, offer.per_coupon)),
+                ("locked_elsewhere", is_reached(held, offer.in_total)),
+                ("locked_elsewhere", one.lock is None and is_reached(held_day, offer.per_day)),
+                ("locked_elsewhere", is_reached(self.coupon_uses(code) + others, offer.per_coupon)),
             ]
         )
 
@@ -320,7 +320,7 @@ def first_of(reasons: Sequence[tuple[str, bool]]) -> str | None:
     return min((reason for reason, applies in reasons if applies), key=ORDERED_REASONS.index, default=None)
 
 
-def is_gone(number: int, limit: int | None) -> bool:
+def is_reached(number: int, limit: int | None) -> bool:
     return limit is not None and number >= limit
 
 

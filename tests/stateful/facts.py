@@ -74,12 +74,12 @@ class Order:
         return self.status in {"cancelled", "returned"}
 
     @property
-    def last_closed_at(self) -> datetime | None:
+    def last_closing(self) -> datetime | None:
         return max(self.closed.values(), default=None)
 
     @property
     def is_paid(self) -> bool:
-        last = self.last_closed_at
+        last = self.last_closing
         return self.status == "paid" or (self.paid is not None and (last is None or self.paid > last))
 
 
@@ -111,7 +111,7 @@ class Facts:
 
     # Customers
 
-    def meet(self, customer: Customer | None) -> None:
+    def merge_names(self, customer: Customer | None) -> None:
         """Make all identifiers of a customer belong to one customer from now on."""
         names = _names(customer)
         for name in names:
@@ -119,7 +119,7 @@ class Facts:
         for name in names[1:]:
             self._same[self._root(name)] = self._root(names[0])
 
-    def merged_key(self, name: str | None) -> str | None:
+    def customer_key(self, name: str | None) -> str | None:
         return None if name is None else self._root(name)
 
     def _root(self, name: str) -> str:
@@ -129,10 +129,10 @@ class Facts:
 
     def key_of(self, customer: Customer | None) -> str | None:
         names = _names(customer)
-        return self.merged_key(names[0]) if names else None
+        return self.customer_key(names[0]) if names else None
 
     def same(self, one: str | None, other: str | None) -> bool:
-        return one is not None and other is not None and self.merged_key(one) == self.merged_key(other)
+        return one is not None and other is not None and self.customer_key(one) == self.customer_key(other)
 
     # Totals
 

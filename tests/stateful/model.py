@@ -21,7 +21,7 @@ from shared.domain.model.commands import (
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
-from tests.stateful.choosing import Candidate, Choosing, Request, first_of, is_early, is_gone
+from tests.stateful.choosing import Candidate, Choosing, Request, first_of, is_early, is_reached
 from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
 
 
@@ -48,10 +48,10 @@ class Model(Choosing):
     # Commands
 
     def begin(self, fresh: Sequence[Command]) -> None:
-        """Prepare for a batch: merge customers, and mark expired locks."""
+        """Prepare for a batch: merge customers, and expire locks whose time has passed."""
         for command in fresh:
             if isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons):
-                self.meet(command.customer)
+                self.merge_names(command.customer)
         for lock in self.locks.values() if fresh else ():
             if lock.status == "open" and lock.is_expired:
                 lock.status = "expired"
@@ -62,26 +62,27 @@ class Model(Choosing):
             self.answers[command.command_id] = self._execute(command)
         return self.answers[command.command_id]
 
-    def _execute(self, command: Command) -> Answer:  # noqa: PLR0911 - one per command
+    def _execute(self, command: Command) -> Answer:
         match command:
             case IssueCoupons():
-                return self._issue(command)
+                answer = self._issue(command)
             case RedeemCoupons():
-                return self._redeem(command)
+                answer = self._redeem(command)
             case PayOrder():
-                return self._pay(command)
+                answer = self._pay(command)
             case CancelOrder():
-                return self._close(command.order_id, "cancelled", command.at)
+                answer = self._cancel(command)
             case ReturnOrder():
-                return self._close(command.order_id, "returned", command.at) if command.whole else NOTHING
+                answer = self._return(command)
             case LockCoupons():
-                return self._lock(command)
+                answer = self._lock(command)
             case ReleaseLock():
-                return self._release(command)
+                answer = self._release(command)
             case VoidCoupon():
-                return self._void(command)
+                answer = self._void(command)
             case _:
-                raise AssertionError(f"the machine sends no {type(command).__name__}")
+                raise AssertionError(f"the model has no {type(command).__name__}")
+        return answer
 
     def _issue(self, command: IssueCoupons) -> Answer:
         customer_key = self.key_of(command.customer)
@@ -100,9 +101,10 @@ class Model(Choosing):
                 ),
                 (
                     "customer_limit",
-                    customer_key is not None and is_gone(self.issued(name, customer_key), offer.coupons_per_customer),
+                    customer_key is not None
+                    and is_reached(self.issued(name, customer_key), offer.coupons_per_customer),
                 ),
-                ("campaign_exhausted", is_gone(self.issued(name), offer.coupons_total)),
+                ("campaign_exhausted", is_reached(self.issued(name), offer.coupons_total)),
             ]
             if reason := first_of(reasons):
                 refused.append((name, reason))
@@ -146,7 +148,7 @@ class Model(Choosing):
         at = command.at
         assert at is not None
         order = self.orders.setdefault(command.order_id, Order("unknown"))
-        if order.last_closed_at is not None and at <= order.last_closed_at:
+        if order.last_closing is not None and at <= order.last_closing:
             return NOTHING
         if order.is_closed:
             order.paid = max(at, order.paid or at)
@@ -165,6 +167,12 @@ class Model(Choosing):
             return Answer("refused", refused=tuple((code, "lock_expired") for code in lost)) if lost else NOTHING
         return NOTHING
 
+    def _cancel(self, command: CancelOrder) -> Answer:
+        return self._close(command.order_id, "cancelled", command.at)
+
+    def _return(self, command: ReturnOrder) -> Answer:
+        return self._close(command.order_id, "returned", command.at) if command.whole else NOTHING
+
     def _close(self, order_id: str, how: str, at: datetime | None) -> Answer:
         assert at is not None
         order = self.orders.setdefault(order_id, Order("unknown"))
@@ -177,20 +185,20 @@ class Model(Choosing):
             return NOTHING
         if not order.is_closed or order.status == how:
             order.status = how
-        restored = {
+        back = {
             code: use.discount
             for (other, code), use in self.uses.items()
             if other == order_id and how in self.offers[self.coupons[code].campaign].restored_on
         }
-        for code in restored:
+        for code in back:
             del self.uses[order_id, code]
         released: list[tuple[str, int | None]] = []
         for lock in self.locks.values():
             if lock.holds and lock.order == order_id:
                 released += lock.uses.items()
                 lock.status, lock.uses = "released", {}
-        if restored:
-            return Answer("restored", tuple(restored.items()))
+        if back:
+            return Answer("restored", tuple(back.items()))
         return Answer("released", tuple(released)) if released else NOTHING
 
     # Coupons on orders and under locks
@@ -204,9 +212,9 @@ class Model(Choosing):
         customer_key = (
             self.key_of(command.customer)
             if hold is None or hold.customer_key is None
-            else self.merged_key(hold.customer_key)
+            else self.customer_key(hold.customer_key)
         )
-        last = order.last_closed_at
+        last = order.last_closing
         amount = command.order.amount_minor
         request = Request(customer_key, order_id, amount, amount - self._already(order_id, hold), day=at.date())
         request.closed = order.is_closed and last is not None and at <= last
@@ -241,7 +249,7 @@ class Model(Choosing):
         )
         return Answer("held", accepted, tuple(refused.items()))
 
-    def _why_again(self, request: Request, one: Candidate) -> str:
+    def _reason_if_redeemed(self, request: Request, one: Candidate) -> str:
         """Return why a lock can't hold a coupon that its order has redeemed; reasons of limits come first."""
         off = None if request.amount is None else min(one.offer.discount(request.amount), request.room)
         return self.no_room(request, one, [], off) or "already_redeemed"
@@ -287,7 +295,7 @@ class Model(Choosing):
         request.existing = [self.offers[self.coupons[code].campaign] for code in redeemed]
         candidates, refused = self.named(command.codes, request, None, set())
         for code in [code for other, code in self.uses if other == command.order_id and code in candidates]:
-            refused[code] = self._why_again(request, candidates.pop(code))
+            refused[code] = self._reason_if_redeemed(request, candidates.pop(code))
         taken = self.choose(request, candidates, refused)
         if refused:
             refused.update({one.coupon.code: "not_combinable" for one, _ in taken if one.coupon.code not in refused})

@@ -85,7 +85,7 @@ class Chance:
 
 
 def capped(plain: CampaignDefinition, seed: int) -> CampaignDefinition:
-    """Return the campaign with a budget and caps: commands on five days meet every kind of period."""
+    """Return the campaign with a budget and caps: commands on five days fall into every kind of period."""
     chance = random.Random(seed)
     written = plain.model_dump(mode="json")
     pers = chance.sample(["day", "week", "month"], 2)

@@ -171,7 +171,7 @@ def test_the_dearest_unit_may_have_less_left_than_the_next_one() -> None:
     request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, order=to, order_id="ORD1", basket=basket)
     coupon = next(iter(world.state.coupons.values()))
     offer = resolve(request, coupon.code, coupon, world.state.campaigns["a"])
-    assert (offer.discount_minor, most_off(basket, offer)) == (1400, 1600)
+    assert (offer.discount_minor, max_discount_of(basket, offer)) == (1400, 1600)
     apply_price(basket, offer, *price(basket, offer))
     assert price(basket, offer)[0] == 1500
 

@@ -245,7 +245,7 @@ async def test_a_budget_admits_attempts_up_to_its_limit_and_refuses_the_queue() 
     assert error.value.seconds > 0
 
 
-async def test_a_cancelled_attempt_releases_its_room() -> None:
+async def test_a_cancelled_attempt_releases_its_place() -> None:
     budget = Budget(2, Clock())
     taken = await budget.take(5)
     first, second = asyncio.create_task(budget.take(2)), asyncio.create_task(budget.take(1))

@@ -25,7 +25,7 @@ class _NotOurs:
         """Do nothing: the server keeps running."""
 
 
-class GivenKafka(_NotOurs, Broker):
+class ConfiguredKafka(_NotOurs, Broker):
     """The broker of COUPONRY_KAFKA_BOOTSTRAP_SERVERS. Clients also get every other COUPONRY_KAFKA_ setting."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class GivenKafka(_NotOurs, Broker):
         return {name: value for name, value in os.environ.items() if name.startswith("COUPONRY_KAFKA_")}
 
 
-class GivenPostgres(_NotOurs, Postgres):
+class ConfiguredPostgres(_NotOurs, Postgres):
     """The server of COUPONRY_DATABASE_URL; its login must have the right to create databases and roles."""
 
     def __init__(self) -> None:
