@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from cli.embedded_servers import DATABASE, EmbeddedBroker, EmbeddedPostgres, EmbeddedStackUnavailableError
+from cli.locations import ENCRYPTION_KEY_FILE, KEY_FILE
 from cli.private_files import open_private, prepare_data_folder, write_private
 from cli.processes import ServerError, port_is_free
-from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 
 __all__ = ["EmbeddedStack", "EmbeddedStackUnavailableError", "Endpoints", "ServerError", "running_stack"]
 

@@ -30,11 +30,11 @@ class UsageProblemError(Exception):
     """The command was called wrongly in a way that typer can't detect; the text says how to call it."""
 
 
-class DatabaseAwayError(CommandFailedError):
+class DatabaseUnavailableError(CommandFailedError):
     """The ledger can't be reached."""
 
 
-class BrokerAwayError(CommandFailedError):
+class BrokerUnavailableError(CommandFailedError):
     """The broker can't be reached."""
 
 

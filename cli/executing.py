@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from cli.connect import ledger
-from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
+from cli.errors import CommandFailedError, DatabaseUnavailableError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
 from shared.domain.model.commands import Command
@@ -125,7 +125,7 @@ def hint_to_repeat(short_id: str) -> Iterator[None]:
     """Add to a lost database connection's message how to repeat the command without doing it twice."""
     try:
         yield
-    except (DatabaseAwayError, LedgerUnavailableError) as error:
+    except (DatabaseUnavailableError, LedgerUnavailableError) as error:
         raise CommandFailedError(
             f"{error} To make sure that it is done exactly once, run it with --id {short_id}"
         ) from error

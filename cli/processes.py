@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cli.private_files import open_private
 
-ATTACHED = Path(__file__).with_name("attached.py")
+CHILD_PROCESS = Path(__file__).with_name("child_process.py")
 LOOPBACK = "127.0.0.1"
 
 
@@ -52,7 +52,7 @@ def attached_command(command: Sequence[str], *, at_parents_death: signal.Signals
 
     Start it from a thread that lives as long as this process: the kernel watches the thread.
     """
-    python = [sys.executable, "-I", "-S", str(ATTACHED)]
+    python = [sys.executable, "-I", "-S", str(CHILD_PROCESS)]
     return [*python, str(os.getpid()), str(int(at_parents_death)), account, "--", *command]
 
 

@@ -12,7 +12,7 @@ import typer
 from cli.apps import AsJson, new_app
 from cli.commands.dlq import document, name_of, queues
 from cli.connect import broker, ledger, reading, run
-from cli.errors import BrokerAwayError, CommandFailedError
+from cli.errors import BrokerUnavailableError, CommandFailedError
 from cli.executing import customer_of
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
@@ -181,7 +181,7 @@ async def _letters(traces: Traces) -> list[DeadLetter] | None:
             for topic in queues(settings, None):
                 with suppress(OperatorError):  # the topic doesn't exist, so it has no dead letters
                     found += await list_dead_letters(settings, topic, limit=MAX_LISTED)
-    except (BrokerAwayError, SettingsError):
+    except (BrokerUnavailableError, SettingsError):
         return None
     return [letter for letter in found if await asyncio.to_thread(_names, traces, letter)]
 

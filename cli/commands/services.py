@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 from cli.apps import new_app
-from cli.where import find_settings
+from cli.locations import find_settings
 from shared.runtime.settings import ServiceSettings, Settings
 
 _HELP: Final = {

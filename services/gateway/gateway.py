@@ -15,7 +15,7 @@ from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import TEMPORARY_ERRORS, MicroBatcher, OverloadedError
 from services.gateway.body_memory import BodyMemory
-from services.gateway.heavy.handed import Elsewhere, TakesLongError
+from services.gateway.heavy.handover import HeavyWorkElsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
@@ -77,7 +77,7 @@ class Gateway:
     def hand_over_to(self, process: HeavyProcess) -> None:
         """Answer heavy requests in `process` from now on."""
         self.process = process
-        self.heavy = Elsewhere()
+        self.heavy = HeavyWorkElsewhere()
 
     def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
         """Raise TakesLongError if `command` is heavy and the heavy process has to answer the request.

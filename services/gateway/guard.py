@@ -21,9 +21,9 @@ from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import TEMPORARY_ERRORS
 from services.gateway.gateway import BUG, Gateway, gateway_of
-from services.gateway.heavy.handed import HANDED, Handed, HandedAnswer, TakesLongError
+from services.gateway.heavy.handover import HANDED, Handed, HeavyResponse, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
-from services.gateway.idempotency import KeptAnswer, Place, check_key, fingerprint
+from services.gateway.idempotency import Place, StoredResponse, check_key, fingerprint
 from services.gateway.problems import Problem
 from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
 from shared.runtime import telemetry
@@ -36,7 +36,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 STREAMED: Final = "x-streamed-body"
 """In a route's `openapi_extra`: the body is read as a stream, without size limit and idempotency key."""
 
-UNKEPT: Final = frozenset({401, 403, 408, 409, 429})
+UNSTORED: Final = frozenset({401, 403, 408, 409, 429})
 """Responses that don't depend on the request itself; it may be retried with the same idempotency key."""
 
 
@@ -109,17 +109,17 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
             taken = 0 if streamed else await _bounded_body(request, gateway)
             try:
                 if gateway.process is not None and taken > HANDED_OVER_BYTES:
-                    response: Response = await _elsewhere(request, gateway.process, ticket)
+                    response: Response = await _in_heavy_process(request, gateway.process, ticket)
                 else:
                     response = await _counted(request, gateway, answer, ticket, streamed=streamed)
             finally:
                 gateway.bodies.give_back(taken)
-    if not isinstance(response, HandedAnswer) or response.by_route:
+    if not isinstance(response, HeavyResponse) or response.by_route:
         _add(response, headers)
     return response
 
 
-async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
+async def _in_heavy_process(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
     """Return the response of the heavy process, which handles the idempotency key itself."""
     try:
         await ticket.begin()
@@ -162,25 +162,29 @@ async def _counted(
     try:
         await ticket.begin(waits=not streamed and HANDED not in request.scope)
         place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
-        return await respond(request) if place is None or streamed else await _once(request, gateway, respond, place)
+        return (
+            await respond(request)
+            if place is None or streamed
+            else await _with_idempotency_key(request, gateway, respond, place)
+        )
     finally:
         await ticket.end()
 
 
-async def _once(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
+async def _with_idempotency_key(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
     """Return the recorded response of the key, or record the route's response before it is sent."""
     target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
     content_type = request.headers.get("content-type", "")
-    asked = fingerprint(request.method, target, content_type, await request.body())
-    kept = await gateway.idempotency.begin(place, asked)
-    if kept is not None:
-        return Response(kept.body, kept.status, {"Idempotent-Replayed": "true"}, kept.media_type or None)
+    requested = fingerprint(request.method, target, content_type, await request.body())
+    stored = await gateway.idempotency.begin(place, requested)
+    if stored is not None:
+        return Response(stored.body, stored.status, {"Idempotent-Replayed": "true"}, stored.media_type or None)
     try:
         response = await _response_of(request, answer)
-        if response.status_code >= 500 or response.status_code in UNKEPT or not isinstance(response.body, bytes):
+        if response.status_code >= 500 or response.status_code in UNSTORED or not isinstance(response.body, bytes):
             return response
         media_type = response.headers.get("content-type", "")
-        await gateway.idempotency.keep(place, KeptAnswer(response.status_code, media_type, response.body))
+        await gateway.idempotency.store(place, StoredResponse(response.status_code, media_type, response.body))
         return response
     finally:
         gateway.idempotency.abandon(place)
@@ -222,25 +226,25 @@ async def _bounded_body(request: Request, gateway: Gateway) -> int:
     return taken
 
 
-async def _read(request: Request, most: int, take: Callable[[int], None] = lambda size: None) -> None:
+async def _read(request: Request, max_bytes: int, take: Callable[[int], None] = lambda size: None) -> None:
     if hasattr(request, "_body"):
         return
     content_length = request.headers.get("content-length")
-    if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > most:
-        raise _too_large(most)
+    if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise _too_large(most)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         take(len(chunk))
         chunks.append(chunk)
     request._body = b"".join(chunks)
 
 
-def _too_large(most: int) -> Problem:
-    return Problem(413, "too_large", f"The body is too large. At most {most:,} bytes are accepted.")
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, "too_large", f"The body is too large. At most {max_bytes:,} bytes are accepted.")
 
 
 def report_unknown(request: Request, unknown: int) -> None:
@@ -277,7 +281,7 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def here(request: Request) -> Gateway:
+async def current_gateway(request: Request) -> Gateway:
     """Return the gateway (dependency). Async, because FastAPI runs plain functions in another thread."""
     return gateway_of(request)
 
@@ -298,7 +302,7 @@ async def require_unrestricted(request: Request) -> None:
     caller_of(request).require_all_groups()
 
 
-Here = Annotated[Gateway, Depends(here)]
+CurrentGateway = Annotated[Gateway, Depends(current_gateway)]
 CanIssue = Annotated[Caller, Depends(needs("issue"))]
 CanValidate = Annotated[Caller, Depends(needs("validate"))]
 CanRedeem = Annotated[Caller, Depends(needs("redeem"))]

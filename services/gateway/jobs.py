@@ -37,7 +37,7 @@ RETENTION_SECONDS: Final = 90 * 24 * 60 * 60
 LOCK_CLASS: Final = 0x0C10
 """The first half of the advisory lock under which a caller's jobs are added."""
 
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class JobRunner:
                 if not busy and time.monotonic() - self._pruned_at >= PRUNE_SECONDS:
                     await self.prune()
                     self._pruned_at = time.monotonic()
-            except _AWAY as error:
+            except _UNAVAILABLE as error:
                 log.warning("jobs wait for the ledger", error=repr(error))
                 busy = False
             except Exception:  # after a bug, the job is retried when its lease has ended, after all others

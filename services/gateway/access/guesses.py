@@ -17,7 +17,7 @@ from typing import Final
 
 import asyncpg
 
-from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
+from services.gateway.access.failure_budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
 from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import code_key
@@ -39,7 +39,7 @@ MAX_KNOWN: Final = 50_000
 
 WHAT: Final = "unknown codes, locks or customers"
 UNKNOWN: Final = frozenset({Reason.NOT_FOUND, Reason.LOCK_NOT_FOUND})
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
 
 
@@ -190,7 +190,7 @@ class Guesses:
             records = await self._pool.fetch(
                 sql("guesses_add", PACKAGE), *map(list, zip(*new, strict=True)), SLOT_SECONDS, SLOTS
             )
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             log.warning("guesses are counted in this process only", error=repr(error))
             for who, ahead, count in new:
                 self._budgets_of(who).of(who).add({self._clock.slot() + ahead: count}, known=False)
@@ -202,7 +202,7 @@ class Guesses:
         while not stopping.is_set():
             try:
                 await self.run_once()
-            except _AWAY as error:
+            except _UNAVAILABLE as error:
                 log.warning("guesses of other gateways can't be read", error=repr(error))
             await sleep_unless(stopping, READ_SECONDS)
 

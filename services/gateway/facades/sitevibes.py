@@ -16,7 +16,7 @@ from services.gateway.access.keys import PATTERN
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanIssue, Here
+from services.gateway.guard import CanIssue, CurrentGateway
 from services.gateway.native.bodies import Body, body_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
@@ -43,7 +43,7 @@ class RewardBody(Body):
 async def issue(
     request: Request,
     campaign: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
 ) -> Response:

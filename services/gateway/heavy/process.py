@@ -14,7 +14,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
 from services.gateway.batching import OverloadedError
 from services.gateway.heavy.channel import Channel, ChannelClosedError, Frame, Kind
-from services.gateway.heavy.handed import HandedAnswer, bytes_of, request_head
+from services.gateway.heavy.handover import HeavyResponse, bytes_of, request_head
 from services.gateway.heavy.turns import Turns
 from services.gateway.problems import Problem
 from shared.runtime import telemetry
@@ -69,7 +69,7 @@ class HeavyProcess:
             with suppress(asyncio.CancelledError):
                 await keeping
 
-    async def answer(self, request: Request, caller: Caller, ticket: Ticket, *, once: bool = True) -> HandedAnswer:
+    async def answer(self, request: Request, caller: Caller, ticket: Ticket, *, once: bool = True) -> HeavyResponse:
         """Return the heavy process's response to a request whose body was read.
 
         `once`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait, and
@@ -91,7 +91,7 @@ class HeavyProcess:
 
     async def _have_answered(
         self, head: dict[str, Any], body: bytes, room: "_Reservation", caller: str
-    ) -> HandedAnswer:
+    ) -> HeavyResponse:
         outcome = "lost"
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -111,10 +111,10 @@ class HeavyProcess:
             self.turns.give_back(caller)
         return answer
 
-    async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HandedAnswer:
+    async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HeavyResponse:
         channel = self._channel
         if channel is None:
-            raise ChannelClosedError("the heavy process is gone")
+            raise ChannelClosedError("the heavy process has ended")
         channel.write(Kind.REQUEST, head, body)
         await channel.drain()
         answer: Frame | None = None
@@ -136,7 +136,7 @@ class HeavyProcess:
         if answer is None:
             raise ChannelClosedError("the heavy process sent no response")
         status, headers = answer.head["status"], bytes_of(answer.head["headers"])
-        return HandedAnswer(status, headers, pieces, answer.head.get("by_route", False))
+        return HeavyResponse(status, headers, pieces, answer.head.get("by_route", False))
 
     async def _keep_running(self) -> None:
         backoff, deaths = Backoff(), 0
@@ -210,7 +210,7 @@ class _Reservation:
         self._taken: tuple[int, int] | None = None
 
     async def take(self, attempts: int) -> dict[str, Any] | None:
-        """Replace the reservation by `attempts` guesses. Return the problem if that is beyond the limits."""
+        """Replace the reservation by `attempts` guesses. Return the problem if that is over the limits."""
         self.give_back()
         try:
             async with asyncio.timeout(ROOM_SECONDS):

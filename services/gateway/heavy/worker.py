@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from services.gateway.access.guesses import Guesses, Ticket
 from services.gateway.heavy.channel import PIECE_BYTES, Channel, ChannelClosedError, Frame, Kind
-from services.gateway.heavy.handed import HANDED, scope_of, texts_of
+from services.gateway.heavy.handover import HANDED, scope_of, texts_of
 from services.gateway.problems import MEDIA_TYPE, Problem
 from shared.runtime.logging import get_logger
 from shared.runtime.telemetry import Increments

@@ -9,7 +9,7 @@ from schemas.campaigns import MAX_COUPONS_AT_ONCE
 from schemas.common import Identifier
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
-from services.gateway.guard import CanIssue, CanManage, CanRead, Here, report_unknown
+from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway, report_unknown
 from services.gateway.jobs import MAX_COUPONS
 from services.gateway.native import new_router
 from services.gateway.native.answers import RefusedAnswer, amount, answer
@@ -128,7 +128,7 @@ class CouponHistoryAnswer(Body):
 )
 async def issue(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanIssue,
     body: Annotated[IssueBody, Depends(body_of(IssueBody))],
 ) -> Response:
@@ -175,7 +175,7 @@ async def issue(
 
 
 @router.get("/coupons/{code}", summary="Show a coupon", responses=responses_of(CouponDetailsAnswer))
-async def show(gateway: Here, _: CanRead, code: Name) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
     """Show the current state of a coupon."""
     history = await _history(gateway, code)
     if history.coupon is None:
@@ -186,7 +186,7 @@ async def show(gateway: Here, _: CanRead, code: Name) -> Response:
 @router.get(
     "/coupons/{code}/history", summary="Show the history of a coupon", responses=responses_of(CouponHistoryAnswer)
 )
-async def history(request: Request, gateway: Here, _: CanRead, code: Name) -> Response:
+async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
     """List the first 1,000 entries, including refused attempts and their reasons."""
     found = await _history(gateway, code)
     if found.coupon is None:
@@ -211,7 +211,7 @@ async def history(request: Request, gateway: Here, _: CanRead, code: Name) -> Re
 
 
 @router.post("/coupons/{code}/void", summary="Void a coupon", responses=responses_of(CouponDetailsAnswer))
-async def void(request: Request, gateway: Here, _: CanManage, code: Name) -> Response:
+async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Name) -> Response:
     """Take a coupon out of use permanently. Redemptions stay as they are. Voiding again changes nothing."""
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":

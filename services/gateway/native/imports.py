@@ -15,7 +15,7 @@ from fastapi import Query, Request, Response
 from schemas.common import MAX_ID_LENGTH
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, refusal
-from services.gateway.guard import STREAMED, CanIssue, Here
+from services.gateway.guard import STREAMED, CanIssue, CurrentGateway
 from services.gateway.native import new_router
 from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
@@ -91,7 +91,7 @@ class Progress:
 async def import_stream(
     request: Request,
     campaign_id: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="skip the lines before this one")] = 1,
 ) -> Response:

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from services.gateway import jobs, tenants
 from services.gateway.access.callers import Caller
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanRead, Here
+from services.gateway.guard import CanRead, CurrentGateway
 from services.gateway.jobs import Job
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
@@ -65,7 +65,7 @@ async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_
 
 
 @router.get("/jobs/{job_id}", summary="Show a job's progress", responses=responses_of(JobAnswer))
-async def show(gateway: Here, _: CanRead, job_id: UUID) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, job_id: UUID) -> Response:
     """Show a job. Poll until its status is done or failed."""
     return answer(_document(await _job(gateway, job_id)))
 
@@ -79,7 +79,7 @@ async def show(gateway: Here, _: CanRead, job_id: UUID) -> Response:
 )  # fmt: skip
 async def codes(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     job_id: UUID,
     format: Annotated[  # noqa: A002 - the name that callers write

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanErase, Here
+from services.gateway.guard import CanErase, CurrentGateway
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
@@ -69,7 +69,7 @@ class ExportAnswer(Body):
 
 
 @router.get("/customers/{who}/export", summary="Export a customer", responses=responses_of(ExportAnswer))
-async def export(gateway: Here, caller: CanErase, who: Who) -> Response:
+async def export(gateway: CurrentGateway, caller: CanErase, who: Who) -> Response:
     """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
     caller.require_all_groups()
     person = await exporting.find_customer_key(gateway.pool, names_of(who))
@@ -116,7 +116,7 @@ _TOO_MANY_EXPORTS: Final = Problem(
     responses=responses_of(ErasureAnswer) | responses_of(ErasureAnswer, 202),
 )
 async def erase(
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanErase,
     who: Who,
     free_text: Annotated[
@@ -140,12 +140,12 @@ async def erase(
 
 
 @router.get("/erasures/{erasure_id}", summary="Show an erasure's progress", responses=responses_of(ErasureAnswer))
-async def show(gateway: Here, _: CanErase, erasure_id: UUID) -> Response:
+async def show(gateway: CurrentGateway, _: CanErase, erasure_id: UUID) -> Response:
     """Show an erasure. Poll until its status is done."""
     return answer(_document(await _erasure(gateway, str(erasure_id))))
 
 
-async def _erasure(gateway: Here, erasure_id: str) -> Erasure:
+async def _erasure(gateway: CurrentGateway, erasure_id: str) -> Erasure:
     found = await erasing.find(gateway.pool, erasure_id)
     if found is None:
         raise Problem(404, "not_found", f"Erasure {erasure_id} doesn't exist.")

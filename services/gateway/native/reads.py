@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
-from services.gateway.guard import CanRead, Here, report_unknown
+from services.gateway.guard import CanRead, CurrentGateway, report_unknown
 from services.gateway.native import new_router
 from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
@@ -117,7 +117,7 @@ def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
 @router.get("/coupons", summary="List coupons", responses=responses_of(CouponsAnswer))
 async def coupons(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     customer: AskedWho = None,
@@ -145,7 +145,7 @@ async def coupons(
 
 
 @router.get("/customers/{who}/wallet", summary="Show a customer's wallet", responses=responses_of(WalletAnswer))
-async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
+async def wallet(gateway: CurrentGateway, _: CanRead, who: Name) -> Response:
     """Show a customer's coupons. `who`: your customer id, an e-mail address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
@@ -164,7 +164,7 @@ async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
 @router.get("/redemptions", summary="List redemptions and refusals", responses=json_or_csv(RedemptionsAnswer))
 async def redemptions(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
@@ -214,7 +214,7 @@ async def redemptions(
 @router.get("/reports/campaigns", summary="Report on all campaigns", responses=json_or_csv(ReportsAnswer))
 async def reports(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     since: When = None,
@@ -232,7 +232,7 @@ async def reports(
 @router.get("/reports/campaigns/{campaign_id}", summary="Report on a campaign", responses=json_or_csv(ReportAnswer))
 async def report(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     campaign_id: Name,
     *,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanManage, CanRead, Here, require_unrestricted
+from services.gateway.guard import CanManage, CanRead, CurrentGateway, require_unrestricted
 from services.gateway.native import new_router
 from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
@@ -120,7 +120,9 @@ class RedeliveredAnswer(Body):
     "/webhooks", summary="Add an endpoint", status_code=201, openapi_extra=takes(EndpointBody, example=EXAMPLE),
     responses=responses_of(SecretAnswer, 201),
 )  # fmt: skip
-async def add(gateway: Here, _: CanManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]) -> Response:
+async def add(
+    gateway: CurrentGateway, _: CanManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
+) -> Response:
     """Add an endpoint, which gets events from now on. The secret is shown only in this response; receivers verify
     signatures with it (Standard Webhooks).
     """
@@ -132,13 +134,13 @@ async def add(gateway: Here, _: CanManage, body: Annotated[EndpointBody, Depends
 
 
 @router.get("/webhooks", summary="List endpoints", responses=responses_of(EndpointsAnswer))
-async def list_all(gateway: Here, _: CanRead) -> Response:
+async def list_all(gateway: CurrentGateway, _: CanRead) -> Response:
     """List all endpoints, without pages."""
     return answer({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
 
 
 @router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=responses_of(EndpointAnswer))
-async def show(gateway: Here, _: CanRead, endpoint_id: EndpointId) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, endpoint_id: EndpointId) -> Response:
     """Show an endpoint with the number of pending and failed deliveries."""
     return await _show(gateway, endpoint_id)
 
@@ -148,7 +150,10 @@ async def show(gateway: Here, _: CanRead, endpoint_id: EndpointId) -> Response:
     responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def change(
-    gateway: Here, _: CanManage, endpoint_id: EndpointId, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
+    gateway: CurrentGateway,
+    _: CanManage,
+    endpoint_id: EndpointId,
+    body: Annotated[EndpointBody, Depends(body_of(EndpointBody))],
 ) -> Response:
     """Change the URL and the event types. Pending deliveries go to the new URL."""
     await _find(gateway, endpoint_id)
@@ -162,7 +167,7 @@ async def change(
 
 
 @router.delete("/webhooks/{endpoint_id}", summary="Remove an endpoint", responses=responses_of(RedeliveredAnswer))
-async def remove(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def remove(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Remove an endpoint. Nothing more is sent to it."""
     await _find(gateway, endpoint_id)
     await endpoints.remove(gateway.pool, endpoint_id)
@@ -174,7 +179,7 @@ async def remove(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Respon
     openapi_extra=takes(RotateBody, optional=True), responses=responses_of(SecretAnswer),
 )  # fmt: skip
 async def rotate(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RotateBody, Depends(body_of(RotateBody, optional=True))],
@@ -187,7 +192,7 @@ async def rotate(
 
 
 @router.post("/webhooks/{endpoint_id}/enable", summary="Enable an endpoint", responses=responses_of(EndpointAnswer))
-async def enable(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def enable(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Enable an endpoint and send its pending deliveries."""
     await _find(gateway, endpoint_id)
     await endpoints.enable(gateway.pool, endpoint_id)
@@ -199,7 +204,7 @@ async def enable(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Respon
     openapi_extra=takes(DisableBody, optional=True), responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def disable(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[DisableBody, Depends(body_of(DisableBody, optional=True))],
@@ -211,7 +216,7 @@ async def disable(
 
 
 @router.post("/webhooks/{endpoint_id}/test", summary="Send a test event", responses=responses_of(RedeliveredAnswer))
-async def send_test(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def send_test(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Send an event `webhook.test` to this endpoint only. Its deliveries show the result."""
     await _find(gateway, endpoint_id)
     try:
@@ -227,7 +232,7 @@ async def send_test(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Res
     responses=responses_of(DeliveriesAnswer),
 )
 async def deliveries(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     endpoint_id: EndpointId,
     *,
@@ -249,7 +254,9 @@ async def deliveries(
     "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a delivery again",
     responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
-async def redeliver(gateway: Here, _: CanManage, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Response:
+async def redeliver(
+    gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId, delivery_id: DeliveryId
+) -> Response:
     """Send a delivery again, once and immediately, whatever its status is."""
     try:
         await log.redeliver(gateway.pool, endpoint_id, delivery_id)
@@ -264,7 +271,7 @@ async def redeliver(gateway: Here, _: CanManage, endpoint_id: EndpointId, delive
     responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
 async def redeliver_failed(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RedeliverBody, Depends(body_of(RedeliverBody))],

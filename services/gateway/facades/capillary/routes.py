@@ -26,7 +26,7 @@ from services.gateway.facades.vendor_codes import (
     VENDOR_CODES,
 )
 from services.gateway.gateway import Gateway, command_id_of
-from services.gateway.guard import CanRedeem, Here
+from services.gateway.guard import CanRedeem, CurrentGateway
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
@@ -37,6 +37,7 @@ from shared.domain.model.money import MoneyError, format_minor, parse_minor
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from shared.domain.offers.kinds import KINDS
 from shared.ledger.sql import sql
 
 router = new_router()
@@ -46,7 +47,6 @@ CUSTOMER_INVALID: Final = 721
 AMOUNT_INVALID: Final = 733
 REPEATED: Final = 716
 ALL_FAILED: Final = 500
-ABSOLUTE: Final = frozenset({"fixed", "fixed_rate"})
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -72,7 +72,7 @@ class Item:
 @router.post("/v1.1/coupon/redeem")
 async def redeem(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
 ) -> Response:
     """Redeem coupons. Each gets its own status."""
@@ -230,7 +230,7 @@ def _coupon_document(item: Item) -> dict[str, Any]:
         "discount_code": "" if good is None else good.campaign_id,
         "series_code": "" if good is None else good.campaign_id,
         "series_info": [],
-        "is_absolute": "true" if good is not None and good.discount_kind in ABSOLUTE else "false",
+        "is_absolute": "true" if good is not None and _is_absolute(good) else "false",
         "coupon_value": "" if good is None else good.discount_value,
         "transaction": {"amount": amount, "number": number},
         "side_effects": [],
@@ -241,6 +241,12 @@ def _coupon_document(item: Item) -> dict[str, Any]:
         code, message = refused
         status = {"success": "false", "code": code, "message": message}
     return document | {"item_status": status}
+
+
+def _is_absolute(coupon: AcceptedCoupon) -> bool:
+    """Return whether the discount is an amount of money."""
+    kind = KINDS.get(coupon.discount_kind)
+    return kind is not None and kind.in_currency
 
 
 def _outcome(item: Item) -> tuple[AcceptedCoupon | None, tuple[int, str]]:

@@ -12,7 +12,7 @@ from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, R
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanRead, CanRedeem, CanValidate, Here
+from services.gateway.guard import CanRead, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import AskedName, Name
 from services.gateway.native.reads import names_of
@@ -35,7 +35,7 @@ Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
 
 
 @router.post("/v1/validations")
-async def validate(request: Request, gateway: Here, caller: CanValidate, body: Body) -> Response:
+async def validate(request: Request, gateway: CurrentGateway, caller: CanValidate, body: Body) -> Response:
     """Validate vouchers; with a session of type LOCK, lock them."""
     order = _order(request, gateway, body.order)
     if body.session is not None:
@@ -63,7 +63,7 @@ async def validate(request: Request, gateway: Here, caller: CanValidate, body: B
 
 
 @router.post("/v1/redemptions")
-async def redeem(request: Request, gateway: Here, _: CanRedeem, body: Body) -> Response:
+async def redeem(request: Request, gateway: CurrentGateway, _: CanRedeem, body: Body) -> Response:
     """Redeem all vouchers or none. Several vouchers get a parent redemption."""
     order = _order(request, gateway, body.order)
     command = _command(request, body, order, redeeming=True)
@@ -115,7 +115,7 @@ async def redeem(request: Request, gateway: Here, _: CanRedeem, body: Body) -> R
 async def roll_back(
     request: Request,
     redemption: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
@@ -129,7 +129,7 @@ async def roll_back(
 async def roll_back_all(
     request: Request,
     redemption: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
@@ -142,7 +142,7 @@ async def roll_back_all(
 
 @router.get("/v1/redemptions")
 async def list_redemptions(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     limit: Limit = 10,

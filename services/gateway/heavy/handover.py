@@ -11,7 +11,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
 from shared.ledger.pacing import HeavyWork
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 HANDED: Final = "couponry.handed"
 """Key of the `Handed` of a request in the ASGI scope."""
@@ -25,7 +25,7 @@ class Handed:
     ticket: Ticket
     once: bool
     answered: bool = False
-    """True if the route returned the response; False if it raised a problem"""
+    """Whether the route returned the response; otherwise it raised a problem."""
 
 
 HANDED_OVER_WORK: Final = 100_000
@@ -36,17 +36,17 @@ class TakesLongError(Exception):
     """A request turned out heavy before anything was changed; the heavy process has to answer it."""
 
 
-class Elsewhere(HeavyWork):
+class HeavyWorkElsewhere(HeavyWork):
     """Heavy work of a gateway that has a heavy process."""
 
     beyond = HANDED_OVER_WORK
 
-    async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """Raise TakesLongError."""
+    async def judge(self, judge: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Refuse the work here: the heavy process does it. Raises TakesLongError."""
         raise TakesLongError
 
 
-class HandedAnswer(Response):
+class HeavyResponse(Response):
     """A response of the heavy process, sent in the pieces in which it arrived."""
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], pieces: Sequence[bytes], by_route: bool):
@@ -113,7 +113,7 @@ def scope_of(head: dict[str, Any], ticket: Ticket) -> dict[str, Any]:
 
 
 def texts_of(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return ASGI headers as text, for JSON."""
+    """Return ASGI headers as strings, for JSON."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
