@@ -1,6 +1,6 @@
 """Run PostgreSQL and a Kafka-protocol broker on a laptop, with their data in a folder.
 
-For development only. A folder belongs to one running stack at a time, and can be used again, also after everything was
+For development only. A folder belongs to one running stack at a time, and can be used again, even after everything was
 killed.
 """
 

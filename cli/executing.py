@@ -26,7 +26,7 @@ MAX_COMMAND_ID_LENGTH: Final = 200
 Codes = Annotated[list[str], typer.Argument(metavar="CODE")]
 ForCustomer = Annotated[
     str | None,
-    typer.Option("--customer", metavar="WHO", help="An id, an e-mail address, or a +phone number (id:… means an id)."),
+    typer.Option("--customer", metavar="WHO", help="An id, an email address, or a +phone number (id:… means an id)."),
 ]
 ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order that the coupons are for.")]
 OfAmount = Annotated[
@@ -43,7 +43,7 @@ def command_id(chosen: str | None) -> tuple[str, str]:
     """Return (the id for `--id`, the command id for the engine): the chosen id, else a new one."""
     short = str(uuid4()) if chosen is None else chosen.strip()
     if not short or len(short) > MAX_COMMAND_ID_LENGTH or not short.isprintable():
-        raise UsageProblemError(f"--id must be a text of 1 to {MAX_COMMAND_ID_LENGTH} characters.")
+        raise UsageProblemError(f"--id must be a string of 1 to {MAX_COMMAND_ID_LENGTH} characters.")
     return short, f"{SOURCE} {short}"
 
 

@@ -96,7 +96,7 @@ class ServerProcess:
 
     @property
     def alive(self) -> bool:
-        """True if the process exists; it may not answer yet."""
+        """Return whether the process exists; it may not answer yet."""
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:

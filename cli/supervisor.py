@@ -90,7 +90,7 @@ class SupervisedProcess:
         return await self._process.wait()
 
     def end(self) -> None:
-        """Ask the process to stop in order, also if it is just being started."""
+        """Ask the process to stop in order, even while it is being started."""
         self._ending = True
         self.send(signal.SIGTERM)
 

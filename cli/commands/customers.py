@@ -24,7 +24,7 @@ from shared.messaging.tail import MAX_LISTED
 from shared.runtime.errors import OperatorError
 from shared.runtime.settings import SettingsError
 
-CustomerName = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
+CustomerName = Annotated[str, typer.Argument(metavar="WHO", help="An id, an email address, or a +phone number.")]
 UNKNOWN: Final = "a customer is known from the first reward, sign-up or order with a coupon"
 
 KEPT: Final = "references_kept"
@@ -200,6 +200,6 @@ def _unknown(who: str) -> str:
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """Return the identifiers that `who` may mean: an id first, then an e-mail address or number that it looks like."""
+    """Return the identifiers that `who` may mean: an id first, then an email address or number that it looks like."""
     named = customer_of(who)
     return (("id", who.strip()), *identifiers(named or Customer()))

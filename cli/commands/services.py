@@ -26,7 +26,7 @@ def _service(name: str) -> typer.Typer:
         wanted = ServiceSettings if name == "gateway" else Settings
         find_settings(
             wanted
-        )  # uses a running stack where no variable names a server; fails with a clear message where there is none
+        )  # uses a running stack if no variable names a server; fails with a clear message if there is none
         runpy.run_module(f"services.{name}", run_name="__main__", alter_sys=True)
 
     return app

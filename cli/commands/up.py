@@ -113,7 +113,7 @@ def _show(stack: RunningStack, key: str) -> None:
     say(HTTP.format(file=_relative(servers.data_dir / locations.KEY_FILE), key=key, url=url))
     for name in locations.SERVER_VARIABLES:
         if os.environ.get(name):
-            say(f"{name} is set: in a terminal where it is set, other commands use it instead of this stack.\n")
+            say(f"{name} is set: in a terminal in which it is set, other commands use it instead of this stack.\n")
     say("Press Ctrl-C to stop everything; the data is kept.")
 
 

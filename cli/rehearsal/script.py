@@ -47,7 +47,7 @@ _ISSUED: Final = re.compile(r"\$[1-9][0-9]*")
 
 
 class ScriptError(ValueError):
-    """A script that can't be played. The text names the step and says what to do."""
+    """A script that can't be played. The message names the step and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def codes_of(step: Step) -> dict[str, list[str]]:
     given = step.given if isinstance(step.given, dict) else {}
     if given and all(isinstance(listed, list) and listed and all(map(_is_code, listed)) for listed in given.values()):
         return dict(given)
-    raise ScriptError(f"Step {step.number}: give lists of codes by campaign, as texts, like {{ten: [TEN-1, TEN-2]}}.")
+    raise ScriptError(f"Step {step.number}: give lists of codes by campaign, as strings, like {{ten: [TEN-1, TEN-2]}}.")
 
 
 def _is_code(code: Any) -> bool:
@@ -165,7 +165,7 @@ class Filling:
             data["coupon_codes"] = [self.code(step, code) for code in codes]
 
     def _customer(self, given: Any) -> Any:
-        """Return the customer with a prefixed id. A text is an id; null stays null (a guest)."""
+        """Return the customer with a prefixed id. A string is an id; null stays null (a guest)."""
         named = {"customer_id": given} if isinstance(given, str) else given
         if not isinstance(named, dict) or "customer_id" not in named:
             return named
@@ -193,8 +193,8 @@ class Filling:
         self.external_codes += 1
         return f"{self.prefix}EXTERNAL-{self.external_codes}"
 
-    def note(self, code: str, drawn: bool) -> None:
-        """Remember an issued code. A `drawn` (random) code differs each time the script is played."""
+    def record_issued(self, code: str, drawn: bool) -> None:
+        """Record an issued code. A `drawn` (random) code differs each time the script is played."""
         self.issued.append(code)
         if drawn:
             self.drawn[code] = f"${len(self.issued)}"

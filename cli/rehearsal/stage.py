@@ -69,12 +69,12 @@ def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campai
     if not isinstance(command, IssueCoupons) or not command.customer.email:
         return command
     named = [campaigns[one] for one in command.campaign_ids if one in campaigns]
-    answers = [
+    external_codes = [
         (one.campaign_id, "" if one.source.without_code else filling.external_code())
         for one in named
         if one.source.kind == "external"
     ]
-    return replace(command, external_codes=tuple(answers))
+    return replace(command, external_codes=tuple(external_codes))
 
 
 def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:

@@ -26,7 +26,7 @@ class _RefusedError(Exception):
 
 
 def check(content: bytes) -> None:
-    """Raise a Problem (422) for JSON that is not accepted. Invalid JSON passes; the model reports it."""
+    """Check that JSON is accepted. Raises a Problem (422). Invalid JSON passes; the model reports it."""
     try:
         read(content, digits=False)
     except ValueError:
@@ -34,7 +34,7 @@ def check(content: bytes) -> None:
 
 
 def read(content: bytes, *, digits: bool) -> Any:
-    """Parse the document; with `digits`, numbers become texts of their digits.
+    """Parse the document; with `digits`, numbers become strings of their digits.
 
     Raises ValueError for invalid JSON, and a Problem (422) for JSON that is not accepted.
     """
@@ -103,7 +103,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(document: Any) -> None:
-    """Raise _RefusedError for a document that is nested too deep. Not recursive, so that any depth can be checked."""
+    """Check the depth. Raises _RefusedError. Not recursive, so that any depth can be checked."""
     level = [document]
     for _ in range(DEEPEST + 1):
         level = [inner for one in level if isinstance(one, dict | list) for inner in _members(one)]

@@ -80,9 +80,9 @@ class Gateway:
         self.heavy = HeavyWorkElsewhere()
 
     def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
-        """Raise TakesLongError if `command` is heavy and the heavy process has to answer the request.
+        """Check that `command` is not heavy. Raises TakesLongError: the heavy process has to answer the request.
 
-        To be called before a route changes anything.
+        Call it before a route changes anything.
         """
         order = command.order
         if self.process is not None and order is not None and len(command.codes) * len(order.lines) > MANY_SHARES:
@@ -120,7 +120,7 @@ class Gateway:
         return verdict
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
-        """Evaluate every rule for the single code of `command`, also those after the first refusal."""
+        """Evaluate every rule for the single code of `command`, including those after the first refusal."""
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
                 explanation = await validation.explain(

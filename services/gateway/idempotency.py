@@ -2,9 +2,9 @@
 
     begin → (a stored response | ours to answer) → the route → store → send
 
-A response is stored before it is sent, so every retry gets the response that the client may have seen. If a process dies
-before that, no response was sent. A retry then executes the request again under the same command id, and the journal
-has the verdict. Requests begin and end in batches, as commands do.
+A response is stored before it is sent, so every retry gets the response that the client may have seen. If a process
+dies before that, no response was sent. A retry then executes the request again under the same command id, and the
+journal has the verdict. Requests begin and end in batches, as commands do.
 """
 
 import asyncio

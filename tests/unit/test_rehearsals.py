@@ -244,7 +244,7 @@ def test_the_pattern_of_a_code_is_shown_only_if_the_code_matches(code: str, rule
 
 ONE_OF = "order, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal text, for example "125.00".'
-LISTED = "give lists of codes by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
+LISTED = "give lists of codes by campaign, as strings, like {ten: [TEN-1, TEN-2]}."
 
 
 @pytest.mark.parametrize(

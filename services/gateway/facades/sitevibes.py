@@ -36,7 +36,7 @@ class RewardBody(Body):
     email: Contact
 
     def mistake(self) -> str | None:
-        return None if "@" in self.email else "email: must be an e-mail address."
+        return None if "@" in self.email else "email: must be an email address."
 
 
 @router.post("/coupon-manager/{campaign}")
@@ -50,7 +50,7 @@ async def issue(
     """Issue a new coupon at every call. The code is empty if the campaign's coupons have none."""
     customer = Customer(email=body.email)
     if not identifiers(customer):
-        raise Problem(422, "invalid_request", "email: must be an e-mail address.")
+        raise Problem(422, "invalid_request", "email: must be an email address.")
     found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:
         raise Problem(

@@ -36,7 +36,7 @@ class Kind(IntEnum):
     """release the reservation"""
     COUNT = 6
     """count a number of wrong guesses"""
-    ANSWER = 7
+    RESPONSE = 7
     """status and headers of the response"""
     PIECE = 8
     """a piece of the response body"""

@@ -99,7 +99,7 @@ class HeavyProcess:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._answer_seconds + LATE_SECONDS):
-                    answer = await self._exchange(head, body, room)
+                    response = await self._exchange(head, body, room)
             except BaseException:  # it died or hangs: the channel can't be used any more
                 self._kill()
                 raise
@@ -109,7 +109,7 @@ class HeavyProcess:
             telemetry.HEAVY_REQUESTS.labels(outcome).inc()
             room.give_back()
             self.turns.give_back(caller)
-        return answer
+        return response
 
     async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HeavyResponse:
         channel = self._channel
@@ -117,7 +117,7 @@ class HeavyProcess:
             raise ChannelClosedError("the heavy process has ended")
         channel.write(Kind.REQUEST, head, body)
         await channel.drain()
-        answer: Frame | None = None
+        response: Frame | None = None
         pieces: list[bytes] = []
         while (frame := await channel.read()).kind is not Kind.END:
             if frame.kind is Kind.TAKE:
@@ -127,16 +127,16 @@ class HeavyProcess:
                 room.give_back()
             elif frame.kind is Kind.COUNT:
                 await room.count(frame.head["unknown"])
-            elif frame.kind is Kind.ANSWER:
-                answer = frame
+            elif frame.kind is Kind.RESPONSE:
+                response = frame
             elif frame.kind is Kind.PIECE:
                 pieces.append(frame.body)
         telemetry.add((name, tuple(labels), count) for name, labels, count in frame.head["increments"])
         telemetry.HEAVY_MEMORY.set(frame.head["memory"])
-        if answer is None:
+        if response is None:
             raise ChannelClosedError("the heavy process sent no response")
-        status, headers = answer.head["status"], bytes_of(answer.head["headers"])
-        return HeavyResponse(status, headers, pieces, answer.head.get("by_route", False))
+        status, headers = response.head["status"], bytes_of(response.head["headers"])
+        return HeavyResponse(status, headers, pieces, response.head.get("by_route", False))
 
     async def _keep_running(self) -> None:
         backoff, deaths = Backoff(), 0

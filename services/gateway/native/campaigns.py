@@ -11,11 +11,11 @@ from services.gateway import tenants
 from services.gateway.gateway import Gateway
 from services.gateway.guard import CanManage, CanRead, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem
 from shared.ledger import planning, queries
 from shared.ledger.campaigns import CampaignExistsError
@@ -99,7 +99,7 @@ async def create(
         raise Problem(409, "conflict", str(error)) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise problem_of(body, error) from None
-    return answer(_document(body) | {"change": "created"}, 201)
+    return json_response(_document(body) | {"change": "created"}, 201)
 
 
 @router.get("/campaigns", summary="List campaigns", responses=responses_of(CampaignsAnswer))
@@ -118,7 +118,7 @@ async def list_all(
             connection, after[0] if after else None, limit + 1, status, tenants.groups()
         )
     documents = [_line(one) for one in found]
-    return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
+    return json_response(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
 
 
 @router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=responses_of(CampaignAnswer))
@@ -130,7 +130,7 @@ async def show(gateway: CurrentGateway, _: CanRead, campaign_id: Name) -> Respon
     async with gateway.pool.acquire() as connection:
         counts = await queries.campaign_counts(connection, campaign_id)
     numbers = {name: getattr(counts, name) for name in ("coupons", "pooled", "voided", "held_uses", "used_uses")}
-    return answer(_line(found) | {"counts": numbers})
+    return json_response(_line(found) | {"counts": numbers})
 
 
 @router.put(
@@ -191,7 +191,7 @@ async def plan(
     if has_secrets(body):
         caller.require_scope("manage")
     planned = await _planned(gateway, tenants.grouped(body))
-    return answer(
+    return json_response(
         {
             "campaign_id": planned.campaign_id,
             "change": planned.change,
@@ -232,7 +232,7 @@ async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     if changed is None:
         raise _unknown(campaign_id)
     definition, saved = changed
-    return answer(_document(definition) | {"change": saved.change})
+    return json_response(_document(definition) | {"change": saved.change})
 
 
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:

@@ -12,11 +12,11 @@ from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, r
 from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway, report_unknown
 from services.gateway.jobs import MAX_COUPONS
 from services.gateway.native import new_router
-from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
 from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import RefusedAnswer, amount, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.ledger import queries
@@ -154,7 +154,7 @@ async def issue(
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
         raise refusal(verdict)
-    return answer(
+    return json_response(
         {
             "outcome": verdict.outcome,
             "coupons": [
@@ -180,7 +180,7 @@ async def show(gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
     history = await _history(gateway, code)
     if history.coupon is None:
         raise _unknown(code)
-    return answer(_details(history.coupon))
+    return json_response(_details(history.coupon))
 
 
 @router.get(
@@ -191,7 +191,7 @@ async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: N
     found = await _history(gateway, code)
     if found.coupon is None:
         report_unknown(request, 1)
-    return answer(
+    return json_response(
         {
             "code": found.code,
             "coupon": None if found.coupon is None else _details(found.coupon),
@@ -219,7 +219,7 @@ async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Na
     found = await _history(gateway, code)
     if found.coupon is None:
         raise _unknown(code)
-    return answer(_details(found.coupon))
+    return json_response(_details(found.coupon))
 
 
 async def _history(gateway: Gateway, code: str) -> queries.CouponHistory:

@@ -9,11 +9,11 @@ from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
 from services.gateway.guard import CanRead, CurrentGateway, report_unknown
 from services.gateway.native import new_router
-from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
-from services.gateway.native.parameters import AskedName, AskedWho, Name, When
+from services.gateway.native.parameters import CustomerFilter, Name, NameFilter, When
+from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
 from shared.domain.model.customer import Customer, Identifier, identifiers
@@ -120,9 +120,9 @@ async def coupons(
     gateway: CurrentGateway,
     _: CanRead,
     *,
-    customer: AskedWho = None,
-    campaign_id: AskedName = None,
-    group: AskedName = None,
+    customer: CustomerFilter = None,
+    campaign_id: NameFilter = None,
+    group: NameFilter = None,
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -135,23 +135,23 @@ async def coupons(
             holder = await listing.customer_key(connection, names_of(customer))
             if holder is None:
                 report_unknown(request, 1)
-                return answer({"items": [], "next_cursor": None})
+                return json_response({"items": [], "next_cursor": None})
         found, following = await listing.coupons(
             connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state, groups=tenants.groups(),
             after=None if after is None else _uuid(after[0]), limit=limit,
         )  # fmt: skip
     cursor_after = None if following is None else encode_cursor([following])
-    return answer({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
+    return json_response({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
 
 
 @router.get("/customers/{who}/wallet", summary="Show a customer's wallet", responses=responses_of(WalletAnswer))
 async def wallet(gateway: CurrentGateway, _: CanRead, who: Name) -> Response:
-    """Show a customer's coupons. `who`: your customer id, an e-mail address, or a +phone number of the customer."""
+    """Show a customer's coupons. `who`: your customer id, an email address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"Customer {who!r} doesn't exist.")
-    return answer(
+    return json_response(
         {
             "identifiers": list(found.identifiers),
             "known_since": moment(found.known_since),
@@ -169,10 +169,10 @@ async def redemptions(
     *,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
-    campaign_id: AskedName = None,
-    customer: AskedWho = None,
-    order_id: AskedName = None,
-    code: AskedName = None,
+    campaign_id: NameFilter = None,
+    customer: CustomerFilter = None,
+    order_id: NameFilter = None,
+    code: NameFilter = None,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002 - the name that callers write
@@ -208,7 +208,7 @@ async def redemptions(
         columns = tuple(RedemptionAnswer.model_fields)
         return csv_response(columns, [[item[column] for column in columns] for item in items])
     more = len(found) > limit
-    return answer({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
+    return json_response({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
 
 
 @router.get("/reports/campaigns", summary="Report on all campaigns", responses=json_or_csv(ReportsAnswer))
@@ -226,7 +226,7 @@ async def reports(
         found = await listing.reports(connection, None, since, until, tenants.groups())
     if wants_csv(request, format):
         return _reports_csv(found)
-    return answer({"items": [_report(one) for one in found]})
+    return json_response({"items": [_report(one) for one in found]})
 
 
 @router.get("/reports/campaigns/{campaign_id}", summary="Report on a campaign", responses=json_or_csv(ReportAnswer))
@@ -246,11 +246,11 @@ async def report(
     async with listing.reading(gateway.pool) as connection:
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
-    return _reports_csv(made) if wants_csv(request, format) else answer(_report(made[0]))
+    return _reports_csv(made) if wants_csv(request, format) else json_response(_report(made[0]))
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """Return the identifiers that a text may be: a customer id first, then an e-mail address or a phone number."""
+    """Return the identifiers that a string may be: a customer id first, then an email address or a phone number."""
     text = who.strip()
     kind, separator, value = text.partition(":")
     if separator and kind == "id":

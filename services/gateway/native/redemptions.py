@@ -7,7 +7,6 @@ from fastapi import Depends, Request, Response
 from services.gateway.gateway import CHANNEL, command_id_of, refusal
 from services.gateway.guard import CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
 from services.gateway.native.bodies import (
     AskedBody,
     BurnBody,
@@ -24,6 +23,7 @@ from services.gateway.native.bodies import (
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
 from services.gateway.threads import run_in_thread
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
 from shared.domain.model.ids import lock_reference
@@ -58,7 +58,7 @@ async def validate(
     def render() -> Response:
         document = verdict_document(verdict)
         del document["redemption_id"], document["lock_reference"], document["expires_at"]
-        return answer(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
+        return json_response(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
 
     return await run_in_thread(_line_count(verdict), render)
 
@@ -77,7 +77,7 @@ async def explain(
 ) -> Response:
     """Return every rule, not only the first that refuses: whether it passes for this order, and the numbers it saw."""
     explanation = await gateway.explain(_command(request, body, (body.code,), atomic=False))
-    return answer(explanation_document(explanation))
+    return json_response(explanation_document(explanation))
 
 
 @router.post(
@@ -243,7 +243,7 @@ async def _render(verdict: Verdict, status: int = 200) -> Response:
     """Render the verdict. Raises a Problem for a refusal."""
     if verdict.outcome == "refused":
         raise refusal(verdict)
-    return await run_in_thread(_line_count(verdict), lambda: answer(verdict_document(verdict), status))
+    return await run_in_thread(_line_count(verdict), lambda: json_response(verdict_document(verdict), status))
 
 
 def _line_count(verdict: Verdict) -> int:

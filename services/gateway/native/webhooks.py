@@ -10,10 +10,10 @@ from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
 from services.gateway.guard import CanManage, CanRead, CurrentGateway, require_unrestricted
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
+from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem
 from shared.webhooks import endpoints, log
 from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, EndpointError, NewEndpoint
@@ -24,7 +24,7 @@ router = new_router("webhooks", Depends(require_unrestricted))
 EndpointId = Annotated[UUID, Path()]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
-LONGEST_OVERLAP_SECONDS: Final = 30 * 24 * 60 * 60
+MAX_OVERLAP_SECONDS: Final = 30 * 24 * 60 * 60
 EXAMPLE: Final = {"url": "https://shop.example/hooks", "event_types": ["coupon.redemption_notified"]}
 
 
@@ -38,7 +38,7 @@ class EndpointBody(Body):
 class RotateBody(Body):
     """The time for which deliveries are signed with both the old and the new secret."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)] = OVERLAP_SECONDS
+    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = OVERLAP_SECONDS
 
 
 class DisableBody(Body):
@@ -130,13 +130,13 @@ async def add(
         made = await endpoints.add(gateway.pool, body.url, body.event_types, allow_private=_allow_private(gateway))
     except EndpointError as error:
         raise Problem(422, "invalid_request", str(error)) from None
-    return answer(_secret(made), 201)
+    return json_response(_secret(made), 201)
 
 
 @router.get("/webhooks", summary="List endpoints", responses=responses_of(EndpointsAnswer))
 async def list_all(gateway: CurrentGateway, _: CanRead) -> Response:
     """List all endpoints, without pages."""
-    return answer({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
+    return json_response({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
 
 
 @router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=responses_of(EndpointAnswer))
@@ -171,7 +171,7 @@ async def remove(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId)
     """Remove an endpoint. Nothing more is sent to it."""
     await _find(gateway, endpoint_id)
     await endpoints.remove(gateway.pool, endpoint_id)
-    return answer({"redelivered": 0, "delivery_id": None})
+    return json_response({"redelivered": 0, "delivery_id": None})
 
 
 @router.post(
@@ -188,7 +188,7 @@ async def rotate(
     with both secrets, so that receivers can switch.
     """
     await _find(gateway, endpoint_id)
-    return answer(_secret(await endpoints.rotate(gateway.pool, endpoint_id, body.overlap_seconds)))
+    return json_response(_secret(await endpoints.rotate(gateway.pool, endpoint_id, body.overlap_seconds)))
 
 
 @router.post("/webhooks/{endpoint_id}/enable", summary="Enable an endpoint", responses=responses_of(EndpointAnswer))
@@ -223,7 +223,7 @@ async def send_test(gateway: CurrentGateway, _: CanManage, endpoint_id: Endpoint
         delivery_id = await log.send_test(gateway.pool, endpoint_id)
     except EndpointError as error:
         raise Problem(409, "conflict", str(error)) from None
-    return answer({"redelivered": 1, "delivery_id": delivery_id})
+    return json_response({"redelivered": 1, "delivery_id": delivery_id})
 
 
 @router.get(
@@ -247,7 +247,7 @@ async def deliveries(
         raise Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
     found = await log.page(gateway.pool, endpoint_id, status, before[0] if before else None, limit + 1)
     last = found[min(limit, len(found)) - 1].delivery_id if found else 0
-    return answer(page([_delivery(one) for one in found], limit, last))
+    return json_response(page([_delivery(one) for one in found], limit, last))
 
 
 @router.post(
@@ -262,7 +262,7 @@ async def redeliver(
         await log.redeliver(gateway.pool, endpoint_id, delivery_id)
     except EndpointError as error:
         raise Problem(404, "not_found", str(error)) from None
-    return answer({"redelivered": 1, "delivery_id": delivery_id})
+    return json_response({"redelivered": 1, "delivery_id": delivery_id})
 
 
 @router.post(
@@ -278,7 +278,7 @@ async def redeliver_failed(
 ) -> Response:
     """Send deliveries that failed since a time again: up to 1,000, the oldest first. Repeat the request for more."""
     await _find(gateway, endpoint_id)
-    return answer(
+    return json_response(
         {"redelivered": await log.redeliver_failed(gateway.pool, endpoint_id, body.since), "delivery_id": None}
     )
 
@@ -291,7 +291,7 @@ async def _find(gateway: Gateway, endpoint_id: UUID) -> Endpoint:
 
 
 async def _show(gateway: Gateway, endpoint_id: UUID) -> Response:
-    return answer(_endpoint(await _find(gateway, endpoint_id)))
+    return json_response(_endpoint(await _find(gateway, endpoint_id)))
 
 
 def _allow_private(gateway: Gateway) -> bool:

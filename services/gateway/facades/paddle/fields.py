@@ -1,4 +1,4 @@
-"""The fields of a Paddle Classic call, as texts by name, from a form or from JSON."""
+"""The fields of a Paddle Classic call, as strings by name, from a form or from JSON."""
 
 import json
 from collections.abc import Mapping
@@ -90,7 +90,7 @@ def needed(fields: Fields, name: str) -> str:
 
 
 def code_of(fields: Fields, name: str) -> str:
-    """Return a code, or an empty text. Raises a PaddleProblem (131)."""
+    """Return a code, or an empty string. Raises a PaddleProblem (131)."""
     code = fields.get(name, "")
     if len(code) > MAX_ID_LENGTH or CONTROL_CHARACTERS.search(code):
         raise PaddleProblem(BAD_CODE, f"{name} must have at most {MAX_ID_LENGTH} characters, all of them printable.")

@@ -14,7 +14,7 @@ from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanRead, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import AskedName, Name
+from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
@@ -148,8 +148,8 @@ async def list_redemptions(
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
-    campaign: AskedName = None,
-    customer: AskedName = None,
+    campaign: NameFilter = None,
+    customer: NameFilter = None,
 ) -> Response:
     """List redemptions of all channels, newest first. Refusals are listed as failures."""
     if limit * page > MAX_ROWS:

@@ -22,7 +22,7 @@ from services.gateway.facades.voucherify.terms import (
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import AskedName, Name
+from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
@@ -85,7 +85,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
 
 @router.get("/v1/vouchers")
 async def list_vouchers(
-    gateway: CurrentGateway, _: CanRead, limit: Limit = 10, page: Page = 1, campaign: AskedName = None
+    gateway: CurrentGateway, _: CanRead, limit: Limit = 10, page: Page = 1, campaign: NameFilter = None
 ) -> Response:
     """List vouchers in pages, sorted by id."""
     records = await gateway.pool.fetch(
