@@ -135,10 +135,10 @@ async def import_coupons(campaign_id: str, codes: Sequence[str], short_id: str) 
 
 async def _executed(engine: Engine, command: CreateCoupons, before: str) -> Verdict:
     """Return the verdict. If all of it is refused, raises CommandFailedError with a message that ends with `before`."""
-    [answer] = await engine.execute([command])
-    if isinstance(answer, Rejected):
-        raise CommandFailedError(f"{answer.text} {before}")
-    for refused in answer.refused:
+    [result] = await engine.execute([command])
+    if isinstance(result, Rejected):
+        raise CommandFailedError(f"{result.text} {before}")
+    for refused in result.refused:
         if refused.reason != Reason.CODE_TAKEN:
             raise CommandFailedError(f"{refused.message} {before}")
-    return answer
+    return result

@@ -50,7 +50,7 @@ def show(
         say("No coupons.")
         return
     show_table(
-        ("code", "campaign", "is", "uses", "good from", "until (UTC)"),
+        ("code", "campaign", "is", "uses", "valid from", "until (UTC)"),
         [
             (
                 coupon.code or "(no code)",

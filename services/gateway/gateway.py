@@ -94,14 +94,14 @@ class Gateway:
         Raises a Problem for a command that can't be decided. LedgerUnavailableError and OverloadedError: retry later.
         """
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
-            answer = await self._commands.submit(tenants.restrict_to_groups(command))
-            if isinstance(answer, Verdict):
-                self._count_guesses(ticket, command, answer)
-        if isinstance(answer, Rejected):
-            raise rejection(answer)
-        if answer.refused:
-            telemetry.REFUSED.labels("gateway", answer.refused[0].reason.value).inc()
-        return answer
+            result = await self._commands.submit(tenants.restrict_to_groups(command))
+            if isinstance(result, Verdict):
+                self._count_guesses(ticket, command, result)
+        if isinstance(result, Rejected):
+            raise rejection(result)
+        if result.refused:
+            telemetry.REFUSED.labels("gateway", result.refused[0].reason.value).inc()
+        return result
 
     async def validate(self, command: Command) -> Verdict:
         """Return the verdict that `command` would get now, without changing anything."""

@@ -44,7 +44,7 @@ class Guarded(APIRoute):
     """A route with authentication, rate limits and idempotency keys."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
+        handler = super().get_route_handler()
         streamed = bool((self.openapi_extra or {}).get(STREAMED))
 
         async def guarded(request: Request) -> Response:
@@ -71,7 +71,7 @@ class Guarded(APIRoute):
             gateway = gateway_of(request)
             try:
                 async with asyncio.timeout(None if streamed else gateway.settings.http_answer_seconds):
-                    return await _guarded(request, gateway, answer, streamed)
+                    return await _guarded(request, gateway, handler, streamed)
             except TimeoutError:
                 raise unavailable("the request timed out") from None
             except asyncpg.DataError as error:
@@ -90,12 +90,12 @@ class Guarded(APIRoute):
         return guarded
 
 
-async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
+async def _guarded(request: Request, gateway: Gateway, handler: Handler, streamed: bool) -> Response:
     """Check a request and return the response of its route. Cheap checks come first; the body is read last."""
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
         raise Problem(422, "invalid_request", "The URL contains the character NUL, which is not allowed.")
     if HANDED in request.scope:
-        return await _handed_over(request, gateway, answer)
+        return await _handed_over(request, gateway, handler)
     address = address_of(request)
     with gateway.addresses_at_once.admit(address):
         caller: Caller = await request.app.state.identify(request, gateway)
@@ -111,7 +111,7 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
                 if gateway.process is not None and taken > HANDED_OVER_BYTES:
                     response: Response = await _in_heavy_process(request, gateway.process, ticket)
                 else:
-                    response = await _counted(request, gateway, answer, ticket, streamed=streamed)
+                    response = await _counted(request, gateway, handler, ticket, streamed=streamed)
             finally:
                 gateway.bodies.give_back(taken)
     if not isinstance(response, HeavyResponse) or response.by_route:
@@ -128,29 +128,29 @@ async def _in_heavy_process(request: Request, process: HeavyProcess, ticket: Tic
         await ticket.end()
 
 
-async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> Response:
+async def _handed_over(request: Request, gateway: Gateway, handler: Handler) -> Response:
     """Answer a request in the heavy process. The gateway process has already made all checks."""
     handed: Handed = request.scope[HANDED]
     request.state.caller = handed.caller
     CURRENT_CALLER.set(handed.caller)
     request.state.guesses = handed.ticket
-    response = await _counted(request, gateway, answer, handed.ticket, streamed=False, once=handed.once)
-    handed.answered = True
+    response = await _counted(request, gateway, handler, handed.ticket, streamed=False, handles_key=handed.handles_key)
+    handed.by_route = True
     return response
 
 
 async def _counted(
-    request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, *, streamed: bool, once: bool = True
+    request: Request, gateway: Gateway, handler: Handler, ticket: Ticket, *, streamed: bool, handles_key: bool = True
 ) -> Response:
-    """Return the response of a route, after counting its wrong guesses. `once`: handle the idempotency key."""
+    """Return the response of a route, after counting its wrong guesses. `handles_key`: handle the idempotency key."""
 
     async def respond(request: Request) -> Response:
         try:
-            response = await answer(request)
+            response = await handler(request)
         except TakesLongError:
             if gateway.process is None:
                 raise
-            return await gateway.process.answer(request, caller_of(request), ticket, once=False)
+            return await gateway.process.answer(request, caller_of(request), ticket, handles_key=False)
         except Problem as problem:
             if problem.unknown and not ticket.reported:
                 ticket.report(problem.unknown)
@@ -161,7 +161,9 @@ async def _counted(
 
     try:
         await ticket.begin(waits=not streamed and HANDED not in request.scope)
-        place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
+        place = (
+            _place(request, caller_of(request)) if handles_key else None
+        )  # also checks the key, which streams don't use
         return (
             await respond(request)
             if place is None or streamed
@@ -171,7 +173,7 @@ async def _counted(
         await ticket.end()
 
 
-async def _with_idempotency_key(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
+async def _with_idempotency_key(request: Request, gateway: Gateway, handler: Handler, place: Place) -> Response:
     """Return the recorded response of the key, or record the route's response before it is sent."""
     target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
     content_type = request.headers.get("content-type", "")
@@ -180,7 +182,7 @@ async def _with_idempotency_key(request: Request, gateway: Gateway, answer: Hand
     if stored is not None:
         return Response(stored.body, stored.status, {"Idempotent-Replayed": "true"}, stored.media_type or None)
     try:
-        response = await _response_of(request, answer)
+        response = await _response_of(request, handler)
         if response.status_code >= 500 or response.status_code in UNSTORED or not isinstance(response.body, bytes):
             return response
         media_type = response.headers.get("content-type", "")
@@ -190,14 +192,14 @@ async def _with_idempotency_key(request: Request, gateway: Gateway, answer: Hand
         gateway.idempotency.abandon(place)
 
 
-async def _response_of(request: Request, answer: Handler) -> Response:
+async def _response_of(request: Request, handler: Handler) -> Response:
     """Return the response of a route. Errors that it raises are rendered by the application's handlers."""
     try:
-        return await answer(request)
+        return await handler(request)
     except (Problem, RequestValidationError, HTTPException) as error:
         kinds = (kind for kind in type(error).__mro__ if kind in request.app.exception_handlers)
-        handler = request.app.exception_handlers[next(kinds)]
-        response: Response = await handler(request, error)
+        render = request.app.exception_handlers[next(kinds)]
+        response: Response = await render(request, error)
         return response
 
 

@@ -141,12 +141,12 @@ class JobRunner:
             return False
         job = Job(**record)
         number = job.done // MAX_CREATED
-        [answer] = await self._engine.execute([job.part(number)])
+        [result] = await self._engine.execute([job.part(number)])
         problem: str | None = None
-        if isinstance(answer, Rejected):
-            problem = answer.text
-        elif not answer.accepted:
-            problem = answer.refused[0].message if answer.refused else "No coupon was created."
+        if isinstance(result, Rejected):
+            problem = result.text
+        elif not result.accepted:
+            problem = result.refused[0].message if result.refused else "No coupon was created."
         done = job.done if problem is not None else min((number + 1) * MAX_CREATED, job.total)
         await self._pool.execute(sql("job_advance", PACKAGE), job.job_id, done, problem)
         return True

@@ -19,12 +19,12 @@ HANDED: Final = "couponry.handed"
 
 @dataclass
 class Handed:
-    """Results of the gateway process's checks. `once`: the heavy process handles the idempotency key."""
+    """Results of the gateway process's checks. `handles_key`: the heavy process handles the idempotency key."""
 
     caller: Caller
     ticket: Ticket
-    once: bool
-    answered: bool = False
+    handles_key: bool
+    by_route: bool = False
     """Whether the route returned the response; otherwise it raised a problem."""
 
 
@@ -69,7 +69,7 @@ class HeavyResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def request_head(request: Request, caller: Caller, *, once: bool) -> dict[str, Any]:
+def request_head(request: Request, caller: Caller, *, handles_key: bool) -> dict[str, Any]:
     """Return the head of a request frame."""
     scope = request.scope
     return {
@@ -86,7 +86,7 @@ def request_head(request: Request, caller: Caller, *, once: bool) -> dict[str, A
         "caller": caller.name,
         "scopes": sorted(caller.scopes),
         "groups": None if caller.groups is None else sorted(caller.groups),
-        "once": once,
+        "handles_key": handles_key,
     }
 
 
@@ -108,7 +108,7 @@ def scope_of(head: dict[str, Any], ticket: Ticket) -> dict[str, Any]:
         "client": head["client"] and tuple(head["client"]),
         "server": head["server"] and tuple(head["server"]),
         "state": {},
-        HANDED: Handed(caller, ticket, head["once"]),
+        HANDED: Handed(caller, ticket, head["handles_key"]),
     }
 
 

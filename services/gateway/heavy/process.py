@@ -69,13 +69,15 @@ class HeavyProcess:
             with suppress(asyncio.CancelledError):
                 await keeping
 
-    async def answer(self, request: Request, caller: Caller, ticket: Ticket, *, once: bool = True) -> HeavyResponse:
+    async def answer(
+        self, request: Request, caller: Caller, ticket: Ticket, *, handles_key: bool = True
+    ) -> HeavyResponse:
         """Return the heavy process's response to a request whose body was read.
 
-        `once`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait, and
-        ChannelClosedError (a ConnectionError) if the process is not running or dies. Both: retry later.
+        `handles_key`: the heavy process handles the idempotency key. Both errors allow a retry later: OverloadedError if
+        too many requests wait, and ChannelClosedError (a ConnectionError) if the process is not running or dies.
         """
-        head, body = request_head(request, caller, once=once), await request.body()
+        head, body = request_head(request, caller, handles_key=handles_key), await request.body()
         telemetry.HEAVY_WAITING.inc()
         try:
             await self.turns.take(caller.name)

@@ -92,7 +92,7 @@ class Worker:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                by_route = scope[HANDED].answered
+                by_route = scope[HANDED].by_route
                 head = {"status": message["status"], "headers": texts_of(message["headers"]), "by_route": by_route}
                 self._channel.write(Kind.RESPONSE, head)
                 return

@@ -108,7 +108,7 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema":
 
 
 def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that answers with JSON or CSV."""
+    """Return the `responses` of a route that responds with JSON or CSV."""
     documented = responses_of(model)
     documented[200]["content"] |= CSV[200]["content"]
     return documented

@@ -93,11 +93,15 @@ async def redeem(
         )
     await _name_customers(gateway, items)
     coupons = [_coupon_document(item) for item in items]
-    good = sum(one["item_status"]["success"] == "true" for one in coupons)
-    if good == len(coupons):
+    success_count = sum(one["item_status"]["success"] == "true" for one in coupons)
+    if success_count == len(coupons):
         status = {"success": "true", "code": 200, "message": "Success"}
-    elif good:
-        status = {"success": "partial", "code": 200, "message": f"{good} of {len(coupons)} coupons were redeemed"}
+    elif success_count:
+        status = {
+            "success": "partial",
+            "code": 200,
+            "message": f"{success_count} of {len(coupons)} coupons were redeemed",
+        }
     else:
         status = {"success": "false", "code": ALL_FAILED, "message": "No coupon was redeemed"}
     document = {"status": status, "coupons": {"coupon": coupons[0] if len(coupons) == 1 else coupons}}
@@ -214,7 +218,7 @@ async def _name_customers(gateway: Gateway, items: Sequence[Item]) -> None:
 
 def _coupon_document(item: Item) -> dict[str, Any]:
     """Return a coupon of the response. Everything except the status code is a string."""
-    good, refused = _outcome(item)
+    accepted, refusal = _outcome(item)
     transaction = item.coupon.used_on
     number = "" if transaction is None or transaction.number is None else transaction.number
     order = item.order
@@ -225,20 +229,20 @@ def _coupon_document(item: Item) -> dict[str, Any]:
             "email": item.names.get("email", ""),
             "external_id": item.names.get("id", ""),
         },
-        "redemption_id": "" if good is None or item.verdict is None else item.verdict.redemption_id or "",
-        "code": item.coupon.code if good is None else good.code,
-        "discount_code": "" if good is None else good.campaign_id,
-        "series_code": "" if good is None else good.campaign_id,
+        "redemption_id": "" if accepted is None or item.verdict is None else item.verdict.redemption_id or "",
+        "code": item.coupon.code if accepted is None else accepted.code,
+        "discount_code": "" if accepted is None else accepted.campaign_id,
+        "series_code": "" if accepted is None else accepted.campaign_id,
         "series_info": [],
-        "is_absolute": "true" if good is not None and _is_absolute(good) else "false",
-        "coupon_value": "" if good is None else good.discount_value,
+        "is_absolute": "true" if accepted is not None and _is_absolute(accepted) else "false",
+        "coupon_value": "" if accepted is None else accepted.discount_value,
         "transaction": {"amount": amount, "number": number},
         "side_effects": [],
     }
-    if good is not None:
+    if accepted is not None:
         status = {"success": "true", "code": CAPILLARY_SUCCEEDED, "message": "Coupon processing successful"}
     else:
-        code, message = refused
+        code, message = refusal
         status = {"success": "false", "code": code, "message": message}
     return document | {"item_status": status}
 

@@ -191,16 +191,16 @@ async def validate(
                 "reason": first.reason.value,
             }
         )
-    good = verdict.accepted[0]
+    coupon = verdict.accepted[0]
     document: dict[str, Any] = {
         "isValid": True,
         "lockReference": verdict.lock_reference if hold else None,
-        "discountType": TYPES[good.discount_kind],
-        "discountAmount": _number(good.discount_value),
+        "discountType": TYPES[coupon.discount_kind],
+        "discountAmount": _number(coupon.discount_value),
     }
     if hold:
         document["dateToExpire"] = moment(verdict.expires_at)
-    return json_response(document | {"coupon": await _properties(gateway, good.campaign_id, good.code)})
+    return json_response(document | {"coupon": await _properties(gateway, coupon.campaign_id, coupon.code)})
 
 
 @router.post(f"{BASE}/orders")

@@ -44,20 +44,20 @@ async def validate(request: Request, gateway: CurrentGateway, caller: CanValidat
     else:
         session = None
         verdict = await gateway.validate(_command(request, body, order))
-    good = verdict.outcome != "refused"
+    valid = verdict.outcome != "refused"
     document: dict[str, Any] = {
         "id": f"valid_{derived_id('validation', command_id_of(request)).replace('-', '')}",
-        "valid": good,
-        "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if good else [],
+        "valid": valid,
+        "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if valid else [],
         "inapplicable_redeemables": [_inapplicable(one) for one in verdict.refused],
         "skipped_redeemables": [],
         "stacking_rules": STACKING,
     }
-    if order is not None and good:
+    if order is not None and valid:
         document["order"] = _order_document(order, verdict)
-    if session is not None and good:
+    if session is not None and valid:
         document["session"] = session
-    if not good:
+    if not valid:
         document["redeemables"] = document.pop("inapplicable_redeemables")
     return json_response(document)
 
