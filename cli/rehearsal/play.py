@@ -88,9 +88,9 @@ def play(script: Script) -> Iterator[Played]:
     ledger, filling, settings = MemoryLedger(script), Filling(), settings_of(script.burn_on)
     for step in script.steps:
         if step.kind == "campaign":
-            if not isinstance(step.given, CampaignDefinition):
+            if not isinstance(step.value, CampaignDefinition):
                 raise ScriptError(f"Step {step.number}: `campaign` needs a complete campaign.")
-            _load(ledger, step, step.given)
+            _load(ledger, step, step.value)
             events: list[PublishedEvent] = []
         elif step.kind == "codes":
             pooled, commands = imported(step, filling, ledger.state.campaigns)

@@ -32,10 +32,10 @@ def commands_of(
     """Return the commands of a step. Raises ScriptError for an event that no service can read."""
     command_id = f"{filling.prefix}/rehearsal {step.number}"
     if step.kind == "void":
-        if not isinstance(step.given, str) or not step.given.strip():
+        if not isinstance(step.value, str) or not step.value.strip():
             raise ScriptError(f"Step {step.number}: void needs a code, like `void: TEN` or `void: $1`.")
         filling.later()
-        return [VoidCoupon(command_id, filling.code(step, step.given))]
+        return [VoidCoupon(command_id, filling.code(step, step.value))]
     event = received(step, filling.event(step), filling.prefix)
     if event.type in ("reward.earned", "customer.signed_up"):
         return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]

@@ -56,7 +56,7 @@ def test_every_field_has_one_example_and_every_example_a_field() -> None:
 def test_an_example_describes_its_field_uses_it_and_expects_a_result_of_every_event(file: Path) -> None:
     played = script(file)
     assert played.says.endswith((".", ".)"))
-    campaigns = [*played.campaigns, *(step.given for step in played.steps if step.kind == "campaign")]
+    campaigns = [*played.campaigns, *(step.value for step in played.steps if step.kind == "campaign")]
     assert uses(tuple(one.model_dump(exclude_unset=True) for one in campaigns), file.stem.split("."))
     for step in played.steps:
         assert (step.then is None) == (step.kind in ("campaign", "codes")), f"step {step.number}"

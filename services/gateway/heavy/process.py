@@ -74,8 +74,8 @@ class HeavyProcess:
     ) -> HeavyResponse:
         """Return the heavy process's response to a request whose body was read.
 
-        `handles_key`: the heavy process handles the idempotency key. Both errors allow a retry later: OverloadedError if
-        too many requests wait, and ChannelClosedError (a ConnectionError) if the process is not running or dies.
+        `handles_key`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait,
+        and ChannelClosedError (a ConnectionError) if the process is not running or dies. Both: retry later.
         """
         head, body = request_head(request, caller, handles_key=handles_key), await request.body()
         telemetry.HEAVY_WAITING.inc()

@@ -251,16 +251,16 @@ def _details(coupon: queries.CouponDetails) -> dict[str, Any]:
     }
 
 
-def _happening(one: queries.HistoryEntry) -> dict[str, Any]:
-    minor = one.held_minor if one.kind in {"locked", "released"} else one.used_minor
+def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
+    minor = entry.held_minor if entry.kind in {"locked", "released"} else entry.used_minor
     return {
-        "at": moment(one.at),
-        "what": one.kind,
-        "order_id": one.order_id,
-        "lock_reference": one.lock_reference,
-        "currency": one.currency,
-        "discount_amount": amount(minor, one.currency),
-        "reason": one.reason,
-        "message": one.message,
-        "command_id": one.command_id,
+        "at": moment(entry.at),
+        "what": entry.kind,
+        "order_id": entry.order_id,
+        "lock_reference": entry.lock_reference,
+        "currency": entry.currency,
+        "discount_amount": amount(minor, entry.currency),
+        "reason": entry.reason,
+        "message": entry.message,
+        "command_id": entry.command_id,
     }

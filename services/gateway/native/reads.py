@@ -296,48 +296,50 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _coupon(one: WalletCoupon) -> dict[str, Any]:
+def _coupon(coupon: WalletCoupon) -> dict[str, Any]:
     return {
-        "coupon_id": one.coupon_id,
-        "code": one.code,
-        "campaign_id": one.campaign_id,
-        "state": one.state,
-        "uses_limit": one.uses_limit,
-        "used_uses": one.used_uses,
-        "held_uses": one.held_uses,
-        "starts_at": moment(one.starts_at),
-        "ends_at": moment(one.ends_at),
-        "issued_at": moment(one.issued_at),
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "state": coupon.state,
+        "uses_limit": coupon.uses_limit,
+        "used_uses": coupon.used_uses,
+        "held_uses": coupon.held_uses,
+        "starts_at": moment(coupon.starts_at),
+        "ends_at": moment(coupon.ends_at),
+        "issued_at": moment(coupon.issued_at),
     }
 
 
-def _redemption(one: Redemption) -> dict[str, Any]:
+def _redemption(redemption: Redemption) -> dict[str, Any]:
     return {
-        "at": moment(one.at),
-        "outcome": one.outcome,
-        "order_id": one.order_id,
-        "code": one.code,
-        "coupon_id": one.coupon_id,
-        "campaign_id": one.campaign_id,
-        "redemption_id": one.redemption_id,
-        "currency": one.currency,
-        "discount_amount": amount(one.discount_minor, one.currency),
-        "reason": one.reason,
-        "message": one.message,
-        "command_id": one.command_id,
+        "at": moment(redemption.at),
+        "outcome": redemption.outcome,
+        "order_id": redemption.order_id,
+        "code": redemption.code,
+        "coupon_id": redemption.coupon_id,
+        "campaign_id": redemption.campaign_id,
+        "redemption_id": redemption.redemption_id,
+        "currency": redemption.currency,
+        "discount_amount": amount(redemption.discount_minor, redemption.currency),
+        "reason": redemption.reason,
+        "message": redemption.message,
+        "command_id": redemption.command_id,
     }
 
 
-def _report(one: CampaignReport) -> dict[str, Any]:
+def _report(report: CampaignReport) -> dict[str, Any]:
     return {
-        "campaign_id": one.campaign_id,
-        "issued": one.issued,
-        "redeemed": one.redeemed,
-        "restored": one.restored,
-        "refused": dict(sorted(one.refused.items())),
-        "conversion": _rounded(one.conversion),
-        "repeat_purchase": _rounded(one.repeat_purchase),
-        "discount_given": {currency: amount(minor, currency) for currency, minor in sorted(one.discount_minor.items())},
+        "campaign_id": report.campaign_id,
+        "issued": report.issued,
+        "redeemed": report.redeemed,
+        "restored": report.restored,
+        "refused": dict(sorted(report.refused.items())),
+        "conversion": _rounded(report.conversion),
+        "repeat_purchase": _rounded(report.repeat_purchase),
+        "discount_given": {
+            currency: amount(minor, currency) for currency, minor in sorted(report.discount_minor.items())
+        },
     }
 
 

@@ -97,13 +97,13 @@ def code_of(fields: Fields, name: str) -> str:
     return code
 
 
-def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int | None:
+def whole(fields: Fields, name: str, number: int, max_value: int = 2**31 - 1) -> int | None:
     """Return a whole number of at least 1, or None. Raises a PaddleProblem with `number`."""
     text = fields.get(name, "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:11]) <= most or len(text) > 10:
-        raise PaddleProblem(number, f"{name} must be a whole number from 1 to {most:,}, not {text[:40]!r}.")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:11]) <= max_value or len(text) > 10:
+        raise PaddleProblem(number, f"{name} must be a whole number from 1 to {max_value:,}, not {text[:40]!r}.")
     return int(text)
 
 

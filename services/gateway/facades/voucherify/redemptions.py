@@ -224,25 +224,26 @@ async def _locked(
     return verdict, {"key": key, "type": "LOCK", "ttl": seconds, "ttl_unit": "SECONDS"}
 
 
-def _applicable(one: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
+def _applicable(coupon: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
     document: dict[str, Any] = {
         "status": "APPLICABLE",
-        "id": one.code,
+        "id": coupon.code,
         "object": "voucher",
         "result": {"discount": {"type": "AMOUNT"}},
     }
     if order is not None:
-        taken = hundredths(one.discount_minor or 0, order.currency)
+        taken = hundredths(coupon.discount_minor or 0, order.currency)
         document["result"]["discount"]["amount_off"] = taken
-        document["order"] = _amounts(order, one.discount_minor or 0)
+        document["order"] = _amounts(order, coupon.discount_minor or 0)
     return document
 
 
-def _inapplicable(one: RefusedCoupon) -> dict[str, Any]:
-    codes = VENDOR_CODES[one.reason.value]
-    error = {"code": 404 if one.reason.value == "not_found" else 400, "key": codes.voucherify, "message": one.message,
-             "details": one.message, "error": {"message": one.message}}  # fmt: skip
-    return {"status": "INAPPLICABLE", "id": one.code or "", "object": "voucher", "result": {"error": error}}
+def _inapplicable(refused: RefusedCoupon) -> dict[str, Any]:
+    codes = VENDOR_CODES[refused.reason.value]
+    message = refused.message
+    error = {"code": 404 if refused.reason.value == "not_found" else 400, "key": codes.voucherify, "message": message,
+             "details": message, "error": {"message": message}}  # fmt: skip
+    return {"status": "INAPPLICABLE", "id": refused.code or "", "object": "voucher", "result": {"error": error}}
 
 
 def _order_document(order: Order, verdict: Verdict) -> dict[str, Any]:
@@ -327,21 +328,23 @@ def _rollbacks(verdict: Verdict, redemption: str, reason: str | None) -> list[di
     ]
 
 
-def _listed(one: Redemption) -> dict[str, Any]:
-    failed = one.outcome == "refused"
+def _listed(redemption: Redemption) -> dict[str, Any]:
+    failed = redemption.outcome == "refused"
     document: dict[str, Any] = {
-        "id": _redemption_id(one.redemption_id or derived_id("failure", one.command_id, one.code or "")),
-        "object": "redemption" if one.outcome in {"redeemed", "refused"} else "redemption_rollback",
-        "date": moment(one.at),
+        "id": _redemption_id(
+            redemption.redemption_id or derived_id("failure", redemption.command_id, redemption.code or "")
+        ),
+        "object": "redemption" if redemption.outcome in {"redeemed", "refused"} else "redemption_rollback",
+        "date": moment(redemption.at),
         "result": "FAILURE" if failed else "SUCCESS",
         "status": "FAILED" if failed else "SUCCEEDED",
-        "order": {"source_id": one.order_id, "object": "order"},
+        "order": {"source_id": redemption.order_id, "object": "order"},
         "related_object_type": "voucher",
-        "related_object_id": None if one.coupon_id is None else voucher_id(one.coupon_id),
-        "voucher": {"code": one.code, "campaign": one.campaign_id, "object": "voucher"},
+        "related_object_id": None if redemption.coupon_id is None else voucher_id(redemption.coupon_id),
+        "voucher": {"code": redemption.code, "campaign": redemption.campaign_id, "object": "voucher"},
     }
-    if failed and one.reason is not None:
-        document |= {"failure_code": VENDOR_CODES[one.reason].voucherify, "failure_message": one.message}
+    if failed and redemption.reason is not None:
+        document |= {"failure_code": VENDOR_CODES[redemption.reason].voucherify, "failure_message": redemption.message}
     return document
 
 
