@@ -31,7 +31,7 @@ LEFTOVER_SECONDS = 15.0
 
 
 class EmbeddedStackUnavailableError(ServerError):
-    """The embedded stack can't be used here; the text says what to do."""
+    """The embedded stack can't be used here; the message says what to do."""
 
 
 def wheel_file(module: str, *parts: str) -> Path:

@@ -23,11 +23,11 @@ TRACEBACK_VARIABLE: Final = "COUPONRY_TRACEBACK"
 
 
 class CommandFailedError(Exception):
-    """A command failed; the text says why and what to do."""
+    """A command failed; the message says why and what to do."""
 
 
 class UsageProblemError(Exception):
-    """The command was called wrongly in a way that typer can't detect; the text says how to call it."""
+    """The command was called wrongly in a way that typer can't detect; the message says how to call it."""
 
 
 class DatabaseUnavailableError(CommandFailedError):

@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ServerError(RuntimeError):
-    """A server did not start or did not stop; the text names the server, the reason and its log."""
+    """A server did not start or did not stop; the message names the server, the reason and its log."""
 
 
 class EndedWhileStartingError(ServerError):

@@ -86,7 +86,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
 
 
 def _prose(text: str) -> str:
-    """Escape a text, and mark text between backticks as code."""
+    """Escape a string, and mark text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

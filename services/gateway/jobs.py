@@ -69,7 +69,7 @@ class QueueLimits:
 
 
 class QueueFullError(Exception):
-    """The caller has too many open jobs. The text contains the limits."""
+    """The caller has too many open jobs. The message contains the limits."""
 
 
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int, *, limits: QueueLimits) -> Job:
