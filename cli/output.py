@@ -1,6 +1,6 @@
 """Print the output of commands: tables up to 100 columns wide, or JSON.
 
-Codes, ids, error messages and dead letters come from outside. Their terminal control characters are escaped here; in JSON
+Codes, ids, errors and dead letters come from outside. Their terminal control characters are escaped here; in JSON
 by JSON's own escapes, which don't change the values.
 """
 
