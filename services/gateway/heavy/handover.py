@@ -25,7 +25,7 @@ class Handed:
     ticket: Ticket
     handles_key: bool
     by_route: bool = False
-    """Whether the route returned the response; otherwise it raised a problem."""
+    """The route returned the response; otherwise it raised a problem."""
 
 
 HANDED_OVER_WORK: Final = 100_000
