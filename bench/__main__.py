@@ -39,7 +39,7 @@ ORDERS = {"plain": 1_500, "floor": 40_000, "redeem": 40_000, "redeem_single": 40
 REDEEMERS = {"redeem": 2, "redeem_single": 1}
 """Redeemer processes of Couponry's contenders. Each has one relay process in addition."""
 
-LONGEST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 
 WITHOUT_BROKER = ("decide", "http", "work")
 """Measurements that need no broker."""
@@ -100,7 +100,7 @@ async def turn(name: str, number: int, broker: Broker, postgres: Postgres, order
 
 async def _read(reader: Any, count: int) -> None:
     """Wait for `count` committed events."""
-    async with asyncio.timeout(LONGEST_SECONDS):
+    async with asyncio.timeout(MAX_SECONDS):
         while count > 0:
             batches = await reader.getmany(timeout_ms=200, max_records=5_000)
             count -= sum(map(len, batches.values()))

@@ -87,7 +87,7 @@ async def turn(postgres: Postgres, number: int, how: str, scale: float) -> dict[
         used = await pool.fetchval("SELECT sum(used_uses)::int FROM coupons")
         if used != total + counts["hot"] or (await audit(pool)).findings:
             raise SystemExit(
-                f"{total + counts['hot']} redemptions were answered, but the ledger has {used}, or the audit failed."
+                f"{total + counts['hot']} redemptions succeeded, but the ledger has {used}, or the audit failed."
             )
         await pool.close()
     finally:

@@ -1,4 +1,4 @@
-"""Send redemptions over HTTP keep-alive connections as fast as they are answered (`python -m bench.http_load`).
+"""Send redemptions over HTTP keep-alive connections as fast as the responses arrive (`python -m bench.http_load`).
 
 It uses raw HTTP/1.1 over asyncio streams in a separate process, because a client library would cost more than the
 measured gateway. Prints one JSON line: seconds, latencies in milliseconds, and the number of responses by status.

@@ -124,7 +124,7 @@ def _judge(node: Node) -> CampaignDefinition | list[FileProblem]:
 
 def _label(node: Node) -> str:
     entry = (node.fields or {}).get("campaign_id")
-    if entry is None or not entry.node.is_text:
+    if entry is None or not entry.node.is_string:
         return ""
     return f"campaign {printable(json.loads(entry.node.text or ''))!r}"
 
@@ -167,12 +167,12 @@ def _line_named(root: Node, sentence: str) -> int | None:
 
 
 def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
-    """Find ids and shared codes used by two campaigns of a file, also in campaigns with other problems."""
+    """Find ids and shared codes used by two campaigns of a file, including campaigns with other problems."""
     for field, noun in (("campaign_id", "an id"), ("code.shared_code", "a code")):
         seen: dict[str, tuple[Node, int]] = {}
         for node in nodes:
             line, _, found, whole = locate(node, tuple(field.split(".")))
-            if not whole or not found.is_text:
+            if not whole or not found.is_string:
                 continue
             value = json.loads(found.text or "")
             owner, first = seen.setdefault(code_key(value) if field == "code.shared_code" else value, (node, line))

@@ -1,4 +1,4 @@
-"""Read JSON with line numbers: one document, or several in a row, such as one a line."""
+"""Read JSON with line numbers: one document, or several in a row, such as one per line."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from cli.campaign_tree import FileSyntaxError, Node, TreeBuilder
 
 _WORD: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
-# Numbers stay texts here: the model reads their digits from the file's text.
+# Numbers stay strings here: the model reads their digits from the file's text.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 def read_json(text: str) -> TreeBuilder:
     """Read every document of `text`. Raises FileSyntaxError with line and column."""
     builder = TreeBuilder()
-    at, line = _BLANK.match(text).end(), 1  # type: ignore[union-attr]  # matches the empty text too
+    at, line = _BLANK.match(text).end(), 1  # type: ignore[union-attr]  # matches the empty string too
     line += text.count("\n", 0, at)
     while at < len(text):
         try:
@@ -50,7 +50,9 @@ def _build(builder: TreeBuilder, text: str, start: int, end: int, line: int) -> 
             builder.begin(line, match.start() - line_start + 1, node)
         else:
             if "\\u" in word and not _is_unicode(word):
-                builder.problem(line, r"contains half a character (a lone surrogate such as \ud800); correct the text")
+                builder.problem(
+                    line, r"contains half a character (a lone surrogate such as \ud800); correct the string"
+                )
                 word = '""'
             builder.scalar(line, word)
 

@@ -46,8 +46,8 @@ def difference(change: FieldChange) -> str:
     before, after = change.before, change.after
     if isinstance(before, list) and isinstance(after, list) and max(len(before), len(after)) > MAX_ENTRIES:
         was, now = {shown(one): None for one in before}, {shown(one): None for one in after}
-        new, gone = [one for one in now if one not in was], [one for one in was if one not in now]
-        parts = "; ".join(f"{what}: {_first(names)}" for what, names in (("new", new), ("gone", gone)) if names)
+        new, removed = [one for one in now if one not in was], [one for one in was if one not in now]
+        parts = "; ".join(f"{what}: {_first(names)}" for what, names in (("new", new), ("gone", removed)) if names)
         return f"{len(before):,} → {len(after):,} entries ({parts or 'in another order'})"
     return f"{shown(before)} → {shown(after)}"
 
@@ -58,7 +58,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def shown(value: JsonValue) -> str:
-    """Return a value as short text: JSON, but without quotes where a text can't be mistaken for something else."""
+    """Return a value as short JSON; a string that can't be mistaken for something else has no quotes."""
     if isinstance(value, str) and value.isprintable() and value.strip() == value and value not in ("", "null"):
         text = value
     else:

@@ -42,7 +42,7 @@ def definition_facts(definition: CampaignDefinition) -> Iterator[Fact]:
 
 
 def _offer(definition: CampaignDefinition) -> Iterator[Fact]:
-    """Yield what a coupon gives: the discount, and the lines that it applies to."""
+    """Yield the discount of a coupon and the lines that it applies to."""
     yield "discount", discount(definition)
     yield "payload", _json(definition.discount.payload)
     scope = definition.applies_to
@@ -128,7 +128,7 @@ def discount(definition: CampaignDefinition) -> str:
 
 
 def window(definition: CampaignDefinition) -> str:
-    """Return the campaign's window in UTC: `2026-01-01 to 2027-01-01, 30 d each`; empty where there is none."""
+    """Return the campaign's window in UTC: `2026-01-01 to 2027-01-01, 30 d each`; empty if there is none."""
     found = to_domain(definition, 0).window
     parts = []
     starts, ends = day(found.starts_at), day(found.ends_at)
@@ -142,14 +142,14 @@ def window(definition: CampaignDefinition) -> str:
 
 
 def limits(definition: CampaignDefinition) -> str:
-    """Return the limits that are set, as text: `1 use a coupon, 500 uses in all`."""
+    """Return the limits that are set, as text: `1 use per coupon, 500 uses in all`."""
     found = definition.limits
     named = {
-        "a coupon": found.uses_per_coupon and count(found.uses_per_coupon, "use"),
-        "a customer": found.uses_per_customer and count(found.uses_per_customer, "use"),
+        "per coupon": found.uses_per_coupon and count(found.uses_per_coupon, "use"),
+        "per customer": found.uses_per_customer and count(found.uses_per_customer, "use"),
         "in all": found.uses_total and count(found.uses_total, "use"),
-        "handed out": found.coupons_total and count(found.coupons_total, "coupon"),
-        "to a customer": found.coupons_per_customer and count(found.coupons_per_customer, "coupon"),
+        "issued in all": found.coupons_total and count(found.coupons_total, "coupon"),
+        "issued per customer": found.coupons_per_customer and count(found.coupons_per_customer, "coupon"),
     }
     return ", ".join(f"{number} {what}" for what, number in named.items() if number)
 
@@ -181,7 +181,7 @@ def _hours(hours: HoursDefinition) -> str:
 def _cap(cap: CapDefinition) -> str:
     numbers = [(cap.uses, "use"), (cap.coupons, "coupon")]
     counted = " and ".join([count(number, noun) for number, noun in numbers if number is not None])
-    return f"{counted} a {cap.per}{' for each customer' if cap.each == 'customer' else ''}"
+    return f"{counted} per {cap.per}{' for each customer' if cap.each == 'customer' else ''}"
 
 
 def _stacking(definition: CampaignDefinition) -> str:

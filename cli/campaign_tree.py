@@ -1,4 +1,4 @@
-"""The tree of a YAML or JSON file, with the line of each value. Scalars are JSON texts.
+"""The tree of a YAML or JSON file, with the line of each value. Scalars are kept as JSON.
 
 A number keeps its digits: `10.50` never becomes a float on its way from the file to the model. Nothing here depends on
 campaigns.
@@ -40,8 +40,8 @@ class Node:
     fields: "dict[str, Entry] | None" = None
 
     @property
-    def is_text(self) -> bool:
-        """Return whether the value is a text, not a number, a boolean, null, a list or a mapping."""
+    def is_string(self) -> bool:
+        """Return whether the value is a string, not a number, a boolean, null, a list or a mapping."""
         return self.text is not None and self.text.startswith('"')
 
 
@@ -71,7 +71,7 @@ class TreeBuilder:
         self._key = (line, name)
 
     def scalar(self, line: int, text: str) -> None:
-        """Add a scalar, given as JSON text."""
+        """Add a scalar, written as JSON."""
         self._add(Node(line, text=text))
 
     def begin(self, line: int, column: int, node: Node) -> None:

@@ -1,7 +1,7 @@
 """Read a subset of YAML in which every value has one meaning.
 
 Only JSON's special values are special: `true`, `false`, `null`, whole and decimal numbers. So `no`, `2026-01-01`,
-`12:30`, `1e3` and `0x10` are texts. YAML's own rules differ between versions and give some of them other types.
+`12:30`, `1e3` and `0x10` are strings. YAML's own rules differ between versions and give some of them other types.
 """
 
 import json
@@ -18,9 +18,9 @@ _LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # the parser's lin
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster; wheels have it
 
 _ANCHORS: Final = "anchors and aliases (&, *) are not supported; write the values out"
-_TAGS: Final = "tags (!) are not supported; remove the tag, and put a number that is meant as a text in quotes"
+_TAGS: Final = "tags (!) are not supported; remove the tag, and put a number that is meant as a string in quotes"
 _KEYS: Final = "a field's name must be a string, not a list or a mapping"
-_ONLY_A_COMMENT: Final = "the value is only a comment; write null, or put a text that begins with # in quotes"
+_ONLY_A_COMMENT: Final = "the value is only a comment; write null, or put a string that begins with # in quotes"
 
 
 def read_yaml(text: str) -> TreeBuilder:
@@ -99,7 +99,7 @@ class _Reader:
             builder.scalar(line, self._plain(event.value, line, column) if plain else json.dumps(event.value))
 
     def _plain(self, value: str, line: int, column: int) -> str:
-        """Return an unquoted scalar as JSON text."""
+        """Return an unquoted scalar as JSON."""
         if not value:
             if self._lines[line - 1][column - 1 :].lstrip(" \t").startswith("#"):
                 self._builder.problem(line, _ONLY_A_COMMENT)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from cli.errors import BrokerAwayError, CommandFailedError, DatabaseAwayError, describe
-from cli.where import find_settings
+from cli.errors import BrokerUnavailableError, CommandFailedError, DatabaseUnavailableError, describe
+from cli.locations import find_settings
 from shared.ledger.database import SERVICE_ROLE, UNAVAILABLE, Connection, Pool, open_pool
 from shared.ledger.service_pool import SSL_REJECTED, TLS_REFUSALS, tls_refusal
 from shared.messaging.access import check_access
@@ -41,7 +41,7 @@ class _Logging(CommonSettings):
 
 @asynccontextmanager
 async def ledger(role: str | None = SERVICE_ROLE) -> AsyncIterator[Pool]:
-    """Open a pool on the ledger that `find_settings` finds. Raises DatabaseAwayError, and asyncpg's own errors."""
+    """Open a pool on the ledger that `find_settings` finds. Raises DatabaseUnavailableError and asyncpg's errors."""
     url = find_settings(DatabaseSettings).database_url.get_secret_value()
     with database_errors(url):
         async with await open_pool(url, max_size=2, role=role, application_name=APPLICATION) as pool:
@@ -67,14 +67,14 @@ def database_errors(url: str) -> Iterator[None]:
     except TLS_REFUSALS as error:
         raise CommandFailedError(tls_refusal(error)) from error
     except (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError) as error:
-        raise DatabaseAwayError(
+        raise DatabaseUnavailableError(
             f"PostgreSQL at {address_of(url)} is out of disk space or can't use its files ({describe(error)}). Fix "
             "that first. Nothing was lost; run the same command again."
         ) from error
     except UNAVAILABLE as error:
         if SSL_REJECTED in str(error):
             raise CommandFailedError(tls_refusal(error)) from error
-        raise DatabaseAwayError(
+        raise DatabaseUnavailableError(
             f"PostgreSQL doesn't answer at {address_of(url)} ({describe(error)}): start it, or correct "
             "COUPONRY_DATABASE_URL. Nothing was lost; run the same command again."
         ) from error
@@ -90,7 +90,7 @@ def address_of(url: str) -> str:
 
 @asynccontextmanager
 async def broker() -> AsyncIterator[KafkaSettings]:
-    """Check access to the broker and yield its settings, to connect with. Raises BrokerAwayError."""
+    """Check access to the broker and yield its settings, to connect with. Raises BrokerUnavailableError."""
     settings = find_settings(KafkaSettings)
     with broker_errors(settings):
         await check_access(settings)
@@ -105,7 +105,7 @@ def broker_errors(settings: KafkaSettings) -> Iterator[None]:
     except (KafkaError, OSError, TimeoutError) as error:
         if not (is_transient(error) or isinstance(error, OSError | TimeoutError)):
             raise CommandFailedError(f"The broker refused: {describe(error)}.") from error
-        raise BrokerAwayError(
+        raise BrokerUnavailableError(
             f"The broker doesn't answer at {settings.kafka_bootstrap_servers} ({describe(error)}): start it, or "
             "correct COUPONRY_KAFKA_BOOTSTRAP_SERVERS. Then run the same command again."
         ) from error

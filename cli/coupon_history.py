@@ -45,25 +45,25 @@ def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
     yield "uses", f"{coupon.used_uses:,} {limit}, {coupon.held_uses:,} held"
     yield "holder", ", ".join(coupon.holder) or "none"
     if coupon.starts_at is not None or coupon.ends_at is not None:
-        yield "good from", f"{day(coupon.starts_at) or 'ever'} to {day(coupon.ends_at) or 'ever'}"
+        yield "valid from", f"{day(coupon.starts_at) or 'ever'} to {day(coupon.ends_at) or 'ever'}"
     yield "issued for", coupon.occasion
     yield "coupon id", coupon.coupon_id
 
 
 def short_id(command_id: str) -> str:
     """Return a command's source and the beginning of its id; `--json` has the whole id."""
-    source, blank, rest = command_id.partition(" ")
-    return f"{source}{blank}{rest}" if len(rest) <= ID_SHOWN else f"{source}{blank}{rest[: ID_SHOWN - 1]}…"
+    source, blank, name = command_id.partition(" ")
+    return f"{source}{blank}{name}" if len(name) <= ID_SHOWN else f"{source}{blank}{name[: ID_SHOWN - 1]}…"
 
 
-def _description(one: HistoryEntry) -> str:
-    if one.kind == "refused":
-        return f"refused, {one.reason}: {one.message}"
-    parts = [one.kind]
-    if one.kind in ("burned", "returned", "restored"):
-        parts.append(money(one.used_minor, one.currency) or count(one.used_uses, "use"))
-    elif one.kind in ("locked", "released"):
-        parts.append(money(one.held_minor, one.currency) or count(one.held_uses, "use"))
-    if one.lock_reference is not None:
-        parts.append(one.lock_reference)
+def _description(entry: HistoryEntry) -> str:
+    if entry.kind == "refused":
+        return f"refused, {entry.reason}: {entry.message}"
+    parts = [entry.kind]
+    if entry.kind in ("burned", "returned", "restored"):
+        parts.append(money(entry.used_minor, entry.currency) or count(entry.used_uses, "use"))
+    elif entry.kind in ("locked", "released"):
+        parts.append(money(entry.held_minor, entry.currency) or count(entry.held_uses, "use"))
+    if entry.lock_reference is not None:
+        parts.append(entry.lock_reference)
     return ", ".join(parts)

@@ -27,7 +27,7 @@ from shared.runtime.printable import printable
 
 
 def read_codes(file: InputFile) -> list[str]:
-    """Return the codes in `file`: one a line, or the column `code` of a CSV file.
+    """Return the codes in `file`: one per line, or the column `code` of a CSV file.
 
     Raises CommandFailedError with the line.
     """
@@ -42,7 +42,7 @@ def read_codes(file: InputFile) -> list[str]:
         except ValueError as error:
             raise CommandFailedError(f"{file.name}, line {number}: {error}") from None
     if not codes:
-        raise CommandFailedError(f"{file.name} has no codes; write one a line.")
+        raise CommandFailedError(f"{file.name} has no codes; write one per line.")
     return codes
 
 
@@ -134,11 +134,11 @@ async def import_coupons(campaign_id: str, codes: Sequence[str], short_id: str) 
 
 
 async def _executed(engine: Engine, command: CreateCoupons, before: str) -> Verdict:
-    """Return the verdict. If all of it is refused, raises CommandFailedError with a text that ends with `before`."""
-    [answer] = await engine.execute([command])
-    if isinstance(answer, Rejected):
-        raise CommandFailedError(f"{answer.text} {before}")
-    for refused in answer.refused:
+    """Return the verdict. If all of it is refused, raises CommandFailedError with a message that ends with `before`."""
+    [result] = await engine.execute([command])
+    if isinstance(result, Rejected):
+        raise CommandFailedError(f"{result.text} {before}")
+    for refused in result.refused:
         if refused.reason != Reason.CODE_TAKEN:
             raise CommandFailedError(f"{refused.message} {before}")
-    return answer
+    return result

@@ -1,6 +1,6 @@
 """Run PostgreSQL and a Kafka-protocol broker on a laptop, with their data in a folder.
 
-For development only. A folder belongs to one running stack at a time, and can be used again, also after everything was
+For development only. A folder belongs to one running stack at a time, and can be used again, even after everything was
 killed.
 """
 
@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from cli.embedded_servers import DATABASE, EmbeddedBroker, EmbeddedPostgres, EmbeddedStackUnavailableError
+from cli.locations import ENCRYPTION_KEY_FILE, KEY_FILE
 from cli.private_files import open_private, prepare_data_folder, write_private
 from cli.processes import ServerError, port_is_free
-from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 
 __all__ = ["EmbeddedStack", "EmbeddedStackUnavailableError", "Endpoints", "ServerError", "running_stack"]
 

@@ -31,7 +31,7 @@ LEFTOVER_SECONDS = 15.0
 
 
 class EmbeddedStackUnavailableError(ServerError):
-    """The embedded stack can't be used here; the text says what to do."""
+    """The embedded stack can't be used here; the message says what to do."""
 
 
 def wheel_file(module: str, *parts: str) -> Path:
@@ -246,7 +246,7 @@ class EmbeddedPostgres:
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
     def _check_owner(self) -> None:
-        """Raise a clear error, instead of a permission error later, if another account owns the data."""
+        """Check that no other account owns the data. Raises ServerError, instead of a permission error later."""
         for path in (self.data, self._password_path):
             if self._account == "-" and path.exists() and path.stat().st_uid != os.geteuid():
                 raise ServerError(

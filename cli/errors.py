@@ -23,18 +23,18 @@ TRACEBACK_VARIABLE: Final = "COUPONRY_TRACEBACK"
 
 
 class CommandFailedError(Exception):
-    """A command failed; the text says why and what to do."""
+    """A command failed; the message says why and what to do."""
 
 
 class UsageProblemError(Exception):
-    """The command was called wrongly in a way that typer can't detect; the text says how to call it."""
+    """The command was called wrongly in a way that typer can't detect; the message says how to call it."""
 
 
-class DatabaseAwayError(CommandFailedError):
+class DatabaseUnavailableError(CommandFailedError):
     """The ledger can't be reached."""
 
 
-class BrokerAwayError(CommandFailedError):
+class BrokerUnavailableError(CommandFailedError):
     """The broker can't be reached."""
 
 

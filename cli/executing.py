@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from cli.connect import ledger
-from cli.errors import CommandFailedError, DatabaseAwayError, UsageProblemError
+from cli.errors import CommandFailedError, DatabaseUnavailableError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
 from shared.domain.model.commands import Command
@@ -26,7 +26,7 @@ MAX_COMMAND_ID_LENGTH: Final = 200
 Codes = Annotated[list[str], typer.Argument(metavar="CODE")]
 ForCustomer = Annotated[
     str | None,
-    typer.Option("--customer", metavar="WHO", help="An id, an e-mail address, or a +phone number (id:… means an id)."),
+    typer.Option("--customer", metavar="WHO", help="An id, an email address, or a +phone number (id:… means an id)."),
 ]
 ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order that the coupons are for.")]
 OfAmount = Annotated[
@@ -48,7 +48,7 @@ def command_id(chosen: str | None) -> tuple[str, str]:
 
 
 def customer_of(text: str | None) -> Customer | None:
-    """Return the customer that a text on the command line names, None for None. Raises UsageProblemError."""
+    """Return the customer that a string on the command line names, None for None. Raises UsageProblemError."""
     if text is None:
         return None
     kind, separator, value = text.strip().partition(":")
@@ -99,25 +99,27 @@ def order_of(order_id: str, amount: str | None, currency: str | None, lines: Seq
 
 
 def _line(number: int, text: str, currency: str) -> Line:
-    product, _, rest = text.rpartition(":")[0].rpartition(":")
+    product, _, quantity = text.rpartition(":")[0].rpartition(":")
     price = text.rpartition(":")[2]
-    if not product or not rest.isdecimal() or not 0 < int(rest) <= 1_000_000:
+    if not product or not quantity.isdecimal() or not 0 < int(quantity) <= 1_000_000:
         raise UsageProblemError(
             f"--line {text!r} is not valid; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
         )
     if problem := identifier_problem(product):
         raise UsageProblemError(f"The product of --line {number} {problem}.")
-    return Line(line_id=str(number), product_id=product, quantity=int(rest), unit_minor=parse_minor(price, currency))
+    return Line(
+        line_id=str(number), product_id=product, quantity=int(quantity), unit_minor=parse_minor(price, currency)
+    )
 
 
 async def execute(command: Command, short_id: str) -> Verdict:
     """Execute `command` and return its verdict. Raises CommandFailedError, which says how to repeat it safely."""
     with hint_to_repeat(short_id):
         async with ledger() as pool:
-            [answer] = await Engine(pool).execute([command])
-    if isinstance(answer, Rejected):
-        raise CommandFailedError(answer.text)
-    return answer
+            [result] = await Engine(pool).execute([command])
+    if isinstance(result, Rejected):
+        raise CommandFailedError(result.text)
+    return result
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def hint_to_repeat(short_id: str) -> Iterator[None]:
     """Add to a lost database connection's message how to repeat the command without doing it twice."""
     try:
         yield
-    except (DatabaseAwayError, LedgerUnavailableError) as error:
+    except (DatabaseUnavailableError, LedgerUnavailableError) as error:
         raise CommandFailedError(
             f"{error} To make sure that it is done exactly once, run it with --id {short_id}"
         ) from error

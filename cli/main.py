@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import where
+from cli import locations
 from cli.lazy import Entry, lazy_group
 
 RUN: Final = "Run"
@@ -73,10 +73,10 @@ def couponry(
     data_dir: Annotated[
         Path,
         typer.Option(
-            envvar=where.DATA_DIR_VARIABLE,
+            envvar=locations.DATA_DIR_VARIABLE,
             help="The folder of `couponry up`. A stack that runs there is found without any setting.",
         ),
-    ] = where.DEFAULT_DATA_DIR,
+    ] = locations.DEFAULT_DATA_DIR,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -87,4 +87,4 @@ def couponry(
     stack by themselves. Elsewhere, set COUPONRY_DATABASE_URL and COUPONRY_KAFKA_BOOTSTRAP_SERVERS. If one of these is
     set, a stack in this folder is ignored.
     """
-    where.choose_data_dir(data_dir)
+    locations.choose_data_dir(data_dir)

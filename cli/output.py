@@ -1,6 +1,6 @@
 """Print the output of commands: tables up to 100 columns wide, or JSON.
 
-Codes, ids, error texts and dead letters come from outside. Their terminal control characters are escaped here; in JSON
+Codes, ids, errors and dead letters come from outside. Their terminal control characters are escaped here; in JSON
 by JSON's own escapes, which don't change the values.
 """
 
@@ -43,7 +43,7 @@ def complain(text: str) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), whole: Iterable[str] = ()
 ) -> Table:
-    """Return a table of texts. Columns in `right` are right-aligned, those in `whole` are never wrapped."""
+    """Return a table of strings. Columns in `right` are right-aligned, those in `whole` are never wrapped."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(

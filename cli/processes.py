@@ -17,12 +17,12 @@ from pathlib import Path
 
 from cli.private_files import open_private
 
-ATTACHED = Path(__file__).with_name("attached.py")
+CHILD_PROCESS = Path(__file__).with_name("child_process.py")
 LOOPBACK = "127.0.0.1"
 
 
 class ServerError(RuntimeError):
-    """A server did not start or did not stop; the text names the server, the reason and its log."""
+    """A server did not start or did not stop; the message names the server, the reason and its log."""
 
 
 class EndedWhileStartingError(ServerError):
@@ -52,7 +52,7 @@ def attached_command(command: Sequence[str], *, at_parents_death: signal.Signals
 
     Start it from a thread that lives as long as this process: the kernel watches the thread.
     """
-    python = [sys.executable, "-I", "-S", str(ATTACHED)]
+    python = [sys.executable, "-I", "-S", str(CHILD_PROCESS)]
     return [*python, str(os.getpid()), str(int(at_parents_death)), account, "--", *command]
 
 
@@ -96,7 +96,7 @@ class ServerProcess:
 
     @property
     def alive(self) -> bool:
-        """True if the process exists; it may not answer yet."""
+        """Return whether the process exists; it may not answer yet."""
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:

@@ -61,7 +61,7 @@ class EventFile:
                 if len(problems) < PROBLEMS_SHOWN:
                     problems.append(f"{self._file.name}, line {number}: {problem}")
         if not lines:
-            raise CommandFailedError(f"{self._file.name} has no events; write one a line.")
+            raise CommandFailedError(f"{self._file.name} has no events; write one per line.")
         if bad > len(problems):
             problems.append(f"And {bad - len(problems):,} more.")
         if bad:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from cli.embedded import EmbeddedStack
+from cli.locations import ENCRYPTION_KEY_FILE, KEY_FILE
 from cli.private_files import write_private
 from cli.processes import LOOPBACK, free_port, port_is_free
 from cli.supervisor import Supervisor
-from cli.where import ENCRYPTION_KEY_FILE, KEY_FILE
 from services.gateway.access.callers import SCOPES
 from services.gateway.access.keys import Keys, create
 from shared.ledger.database import open_pool

@@ -26,7 +26,7 @@ LOG_BYTES = 20_000_000  # one older log is kept, as `.1`
 
 
 class ServiceFailedError(ServerError):
-    """A service can't be kept running; the text names the service, the reason and its log."""
+    """A service can't be kept running; the message names the service, the reason and its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class SupervisedProcess:
         return await self._process.wait()
 
     def end(self) -> None:
-        """Ask the process to stop in order, also if it is just being started."""
+        """Ask the process to stop in order, even while it is being started."""
         self._ending = True
         self.send(signal.SIGTERM)
 

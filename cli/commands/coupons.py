@@ -35,18 +35,18 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.validation import validate as judge
 
-LONGEST_LOCK_SECONDS = 366 * 24 * 60 * 60
+MAX_LOCK_SECONDS = 366 * 24 * 60 * 60
 REFUSED_SHOWN = 5
 MAX_CREATED = 10_000_000
 
-Seconds = Annotated[int, typer.Option(min=1, max=LONGEST_LOCK_SECONDS, help="How long the uses are held, in seconds.")]
+Seconds = Annotated[int, typer.Option(min=1, max=MAX_LOCK_SECONDS, help="How long the uses are held, in seconds.")]
 
 app = new_app("Show, validate, lock, burn, release, void and create coupons.")
 
 
 @app.command()
 def show(code: Annotated[str, typer.Argument(metavar="CODE")], as_json: AsJson = False) -> None:
-    """Show a coupon and its whole history, refusals included.
+    """Show a coupon and its whole history, including refusals.
 
     Example: `couponry coupons show WELCOME-7K2M-QX9D`
     """
@@ -91,7 +91,7 @@ def validate(
     else:
         command = RedeemCoupons(name, judged_on, codes_of(codes), named, channel="cli")
     headline = "Valid for this order:" if judged_on else "Valid, as far as this can be checked without an order:"
-    # The order and the lock exist only in this question, so they must not be printed as if they were stored.
+    # The order and the lock aren't stored, so they must not be printed as if they were.
     verdict = replace(run(_judged(command)), order_id=order, lock_reference=None, redemption_id=None, expires_at=None)
     show_verdict(verdict, headline, as_json=as_json)
 
@@ -196,7 +196,7 @@ def create(
     ] = None,
     repeat: CommandId = None,
 ) -> None:
-    """Create coupons without a holder, to print or to hand out. Prints their codes, one a line.
+    """Create coupons without a holder, to print or to hand out. Prints their codes, one per line.
 
     They are created in batches of a thousand, each batch completely or not at all. The same `--id` again prints the
     same codes and creates the missing ones.
@@ -215,12 +215,12 @@ def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="One code a line, or CSV with a column 'code'; .gz too; - reads from a pipe."
+            metavar="FILE", help="One code per line, or CSV with a column 'code'; .gz too; - reads from a pipe."
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Add existing codes to a campaign: to its pool or, where codes are generated, as coupons ready to use.
+    """Add existing codes to a campaign: to its pool or, if its codes are generated, as coupons ready to use.
 
     Importing the same file twice adds its codes once.
 

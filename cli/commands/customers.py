@@ -12,7 +12,7 @@ import typer
 from cli.apps import AsJson, new_app
 from cli.commands.dlq import document, name_of, queues
 from cli.connect import broker, ledger, reading, run
-from cli.errors import BrokerAwayError, CommandFailedError
+from cli.errors import BrokerUnavailableError, CommandFailedError
 from cli.executing import customer_of
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
@@ -24,7 +24,7 @@ from shared.messaging.tail import MAX_LISTED
 from shared.runtime.errors import OperatorError
 from shared.runtime.settings import SettingsError
 
-CustomerName = Annotated[str, typer.Argument(metavar="WHO", help="An id, an e-mail address, or a +phone number.")]
+CustomerName = Annotated[str, typer.Argument(metavar="WHO", help="An id, an email address, or a +phone number.")]
 UNKNOWN: Final = "a customer is known from the first reward, sign-up or order with a coupon"
 
 KEPT: Final = "references_kept"
@@ -50,7 +50,7 @@ def show(
         say("No coupons.")
         return
     show_table(
-        ("code", "campaign", "is", "uses", "good from", "until (UTC)"),
+        ("code", "campaign", "is", "uses", "valid from", "until (UTC)"),
         [
             (
                 coupon.code or "(no code)",
@@ -181,7 +181,7 @@ async def _letters(traces: Traces) -> list[DeadLetter] | None:
             for topic in queues(settings, None):
                 with suppress(OperatorError):  # the topic doesn't exist, so it has no dead letters
                     found += await list_dead_letters(settings, topic, limit=MAX_LISTED)
-    except (BrokerAwayError, SettingsError):
+    except (BrokerUnavailableError, SettingsError):
         return None
     return [letter for letter in found if await asyncio.to_thread(_names, traces, letter)]
 
@@ -200,6 +200,6 @@ def _unknown(who: str) -> str:
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """Return the identifiers that `who` may mean: an id first, then an e-mail address or number that it looks like."""
+    """Return the identifiers that `who` may mean: an id first, then an email address or number that it looks like."""
     named = customer_of(who)
     return (("id", who.strip()), *identifiers(named or Customer()))

@@ -90,9 +90,9 @@ async def _demo(replay: ModuleType, folder: Path) -> bool:
     began = time.monotonic()
     with stop_on_signals(stopping), Screen(console(stderr=True)) as screen:
         work = asyncio.create_task(_all(replay, folder, screen))
-        asked = asyncio.create_task(stopping.wait())
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         if not work.done():
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)

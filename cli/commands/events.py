@@ -30,7 +30,7 @@ def events(
     *,
     limit: Limit = 100,
 ) -> None:
-    """Print the newest committed events of a topic, oldest first, as one structured CloudEvent a line.
+    """Print the newest committed events of a topic, oldest first, as one structured CloudEvent per line.
 
     `couponry publish` and `jq` read this format.
 

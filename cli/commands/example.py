@@ -49,7 +49,7 @@ def example(
     Use it: `couponry example order --code CODE | couponry publish -`, then `couponry redemptions list`.
     """
     if as_yaml and kind is not Kind.CAMPAIGN:
-        raise UsageProblemError("--yaml is only for a campaign; events are JSON, one a line. Leave it out.")
+        raise UsageProblemError("--yaml is only for a campaign; events are JSON, one per line. Leave it out.")
     if kind is Kind.CAMPAIGN:
         if as_yaml:
             sys.stdout.write(CAMPAIGN_YAML)

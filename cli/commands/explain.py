@@ -41,7 +41,7 @@ def explain(
 ) -> None:
     """Show every rule for a code: whether it passes for this order now, and the values it saw. Changes nothing.
 
-    Without an order only the rules that need none are checked. The order's own time is used where it has one; the
+    Without an order only the rules that need none are checked. The order's own time is used if it has one; the
     codes and the lock that it names are ignored. The exit code is 1 when the code is refused.
 
     Example: `couponry example order --code SAVE10 > order.json`, then `couponry explain SAVE10 --order order.json`
@@ -53,11 +53,10 @@ def explain(
         command = LockCoupons(name, lock_reference(name), (checked,), 1, named, validation_code=validation_code)
     else:
         with open_input(order) as opened:
-            data, asked_about = read_order(opened)
-        given = data.customer
-        named = named or (None if given is None else to_customer(given))
+            data, order_to_check = read_order(opened)
+        named = named or (None if data.customer is None else to_customer(data.customer))
         command = RedeemCoupons(
-            name, asked_about, (checked,), named, at=data.placed_at,
+            name, order_to_check, (checked,), named, at=data.placed_at,
             validation_code=validation_code or data.validation_code,
         )  # fmt: skip
     explanation = run(_explained(command))
@@ -77,7 +76,7 @@ async def _explained(command: LockCoupons | RedeemCoupons) -> Explanation:
 def _document(explanation: Explanation) -> dict[str, Any]:
     """Return the explanation as a JSON document. `outcome` is "good", "unchanged", or the reason of the refusal.
 
-    `discount_minor` is null without an order, and where the code takes nothing off.
+    `discount_minor` is null without an order, and if the code has no discount.
     """
     verdict = explanation.verdict
     return {
@@ -92,12 +91,14 @@ def _document(explanation: Explanation) -> dict[str, Any]:
 
 def _show(explanation: Explanation) -> None:
     """Print the checked rules as a table, then the message of each refusal. A request gets the first of them."""
-    asked = [one for one in explanation.findings if one.outcome != "not asked"]
+    checked = [one for one in explanation.findings if one.outcome != "not asked"]
     show_table(
-        ("rule", "verdict", "saw"), [(one.field, _verdict(one), _saw(one)) for one in asked], whole=("rule", "verdict")
+        ("rule", "verdict", "saw"),
+        [(one.field, _verdict(one), _saw(one)) for one in checked],
+        whole=("rule", "verdict"),
     )
     if others := [one.field for one in explanation.findings if one.outcome == "not asked"]:
-        say(f"Its campaign doesn't ask for {', '.join(others)}.")
+        say(f"Its campaign doesn't set {', '.join(others)}.")
     for one in explanation.findings:
         if one.reason is not None:
             say(f"Refused ({one.reason}): {one.message}")

@@ -1,8 +1,8 @@
 """`couponry migrate`."""
 
 from cli.apps import new_app
+from cli.locations import find_settings
 from cli.output import say
-from cli.where import find_settings
 from shared.ledger.migrate import migrate as bring_up_to_date
 from shared.runtime.settings import DatabaseSettings
 

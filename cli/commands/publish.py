@@ -24,7 +24,7 @@ app = new_app()
 @app.command()
 def publish(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="One structured CloudEvent a line; .gz too; - reads from a pipe.")
+        Path, typer.Argument(metavar="FILE", help="One structured CloudEvent per line; .gz too; - reads from a pipe.")
     ],
     *,
     topic: Annotated[

@@ -58,6 +58,8 @@ async def _rotate(size: int) -> dict[str, Rotated]:
                 f"{VARIABLE} is not set. Create a key with `couponry secrets generate`, and set it before the old ones."
             )
         return {
-            "webhook endpoints": await rotate(lambda after, most: stored_secrets.rotate_piece(pool, after, most), size),
-            "campaigns": await rotate(lambda after, most: stored_definitions.rotate_piece(pool, after, most), size),
+            "webhook endpoints": await rotate(
+                lambda after, limit: stored_secrets.rotate_piece(pool, after, limit), size
+            ),
+            "campaigns": await rotate(lambda after, limit: stored_definitions.rotate_piece(pool, after, limit), size),
         }

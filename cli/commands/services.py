@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 from cli.apps import new_app
-from cli.where import find_settings
+from cli.locations import find_settings
 from shared.runtime.settings import ServiceSettings, Settings
 
 _HELP: Final = {
@@ -26,7 +26,7 @@ def _service(name: str) -> typer.Typer:
         wanted = ServiceSettings if name == "gateway" else Settings
         find_settings(
             wanted
-        )  # uses a running stack where no variable names a server; fails with a clear message where there is none
+        )  # uses a running stack if no variable names a server; fails with a clear message if there is none
         runpy.run_module(f"services.{name}", run_name="__main__", alter_sys=True)
 
     return app

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import where
+from cli import locations
 from cli.apps import new_app
 from cli.connect import address_of, run
 from cli.embedded import EmbeddedStack
@@ -63,8 +63,8 @@ def up(
     folder find the running stack by themselves.
     """
     if data_dir is not None:
-        where.choose_data_dir(data_dir)
-    servers = EmbeddedStack(where.data_dir(), postgres_port=postgres_port, kafka_port=kafka_port, say=_say)
+        locations.choose_data_dir(data_dir)
+    servers = EmbeddedStack(locations.data_dir(), postgres_port=postgres_port, kafka_port=kafka_port, say=_say)
     run(_up(servers, http_port))
     say("Everything has stopped. The data is kept; `couponry up` continues with it.")
 
@@ -110,10 +110,10 @@ def _show(stack: RunningStack, key: str) -> None:
     ]
     show_table(("runs", "at", "log"), [(name, at, _relative(path)) for name, at, path in rows])
     say(FIRST_STEPS)
-    say(HTTP.format(file=_relative(servers.data_dir / where.KEY_FILE), key=key, url=url))
-    for name in where.SERVER_VARIABLES:
+    say(HTTP.format(file=_relative(servers.data_dir / locations.KEY_FILE), key=key, url=url))
+    for name in locations.SERVER_VARIABLES:
         if os.environ.get(name):
-            say(f"{name} is set: in a terminal where it is set, other commands use it instead of this stack.\n")
+            say(f"{name} is set: in a terminal in which it is set, other commands use it instead of this stack.\n")
     say("Press Ctrl-C to stop everything; the data is kept.")
 
 

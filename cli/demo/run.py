@@ -55,7 +55,7 @@ class Replayed:
 async def replay_all(replay: ModuleType, settings: KafkaSettings, pool: Pool, watching: Watching) -> Replayed:
     """Send every phase of `replay` (examples.complete_journey.replay) and wait until it is handled.
 
-    Raises CommandFailedError if something doesn't arrive; the text says what.
+    Raises CommandFailedError if something doesn't arrive; the message says what.
     """
     wallet = replay.Wallet()
     stopping = asyncio.Event()

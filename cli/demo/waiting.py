@@ -20,7 +20,7 @@ from shared.runtime.settings import KafkaSettings
 PATIENCE_SECONDS: Final = 60.0
 """Seconds without progress after which waiting is given up. A service that died is back within ten."""
 
-LONGEST_SECONDS: Final = 600.0
+MAX_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.25
 
 INPUTS: Final = {"issuer": ("rewards", "signups"), "redeemer": ("orders",)}
@@ -44,7 +44,7 @@ class Progress:
         return not any(self.lag.values()) and self.unpublished == 0 and self.at_end
 
     def problem(self) -> str:
-        """Return a text that says what is missing."""
+        """Return a message that says what is missing."""
         missing = [f"{name} has a lag of {number:,} records" for name, number in self.lag.items() if number]
         if self.unpublished:
             missing.append(f"{self.unpublished:,} events of the ledger were not read back (is the relay running?)")
@@ -88,7 +88,7 @@ class Watcher:
             reached = (progress.handled, self._reader.events, *progress.lag.values())
             if reached != last:
                 last, moved = reached, now
-            if now - moved > self._patience_seconds or now - began > LONGEST_SECONDS:
+            if now - moved > self._patience_seconds or now - began > MAX_SECONDS:
                 raise CommandFailedError(f"Gave up after {now - began:.0f} s: {progress.problem()}.")
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -69,7 +69,7 @@ class MemoryLedger:
                 self.state.customers[referred_key(command.command_id)] = self._customer_key(command.referred)
                 self._supply(command)
             elif isinstance(command, CreateCoupons):
-                self._take_given(command)
+                self._use_codes_of(command)
             events += self._decide(command, now)
         return events
 
@@ -117,16 +117,16 @@ class MemoryLedger:
         for campaign_id in command.campaign_ids:
             if campaign_id in self.state.campaigns:
                 for number in range(command.coupons_of(campaign_id)):
-                    supply = self._one(command, campaign_id, number)
+                    supply = self._supply_of(command, campaign_id, number)
                     if supply is not None:
                         self.state.supplies[command.command_id, campaign_id, number] = supply
 
-    def _take_given(self, command: CreateCoupons) -> None:
+    def _use_codes_of(self, command: CreateCoupons) -> None:
         for number, code in enumerate(command.codes):
             coupon_id = derived_id("coupon", command.command_id, str(number))
             self.state.supplies[command.command_id, command.campaign_id, number] = Supply(coupon_id, code.strip())
 
-    def _one(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
+    def _supply_of(self, command: IssueCoupons, campaign_id: str, number: int) -> Supply | None:
         campaign = self.state.campaigns[campaign_id]
         coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
         if campaign.code.shared_code is not None:
@@ -136,8 +136,8 @@ class MemoryLedger:
             left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
             return Supply(*left[number]) if number < len(left) else None
         if campaign.source.kind == "external":
-            answer = dict(command.external_codes).get(campaign_id)
-            if answer is None or code_key(answer) in self.state.coupon_ids:
+            external_code = dict(command.external_codes).get(campaign_id)
+            if external_code is None or code_key(external_code) in self.state.coupon_ids:
                 return None
-            return Supply(coupon_id, answer or None)
+            return Supply(coupon_id, external_code or None)
         return Supply(coupon_id, codes.render(campaign.code.pattern, campaign.code.charset, secrets.token_bytes))

@@ -19,14 +19,14 @@ from shared.domain.coupons.code_patterns import DEFAULT_CHARSET
 from shared.domain.model.campaign import Campaign, CodeRule
 
 MAX_SCRIPT_BYTES = 1024 * 1024
-"""Far above any script that a person writes."""
+"""Far above any script that is written by hand."""
 
 _KNOWN = ("field", "says", "burn_on", "campaigns", "steps")
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A step with its result. `as_expected` is None where the script expects nothing."""
+    """A step with its result. `as_expected` is None if the script expects nothing."""
 
     step: Step
     lines: tuple[str, ...]
@@ -79,7 +79,7 @@ def _with_campaigns(name: str, step: Step, steps: Node) -> Step:
 
 
 def _plain(node: Node) -> Any:
-    """Return the node as a Python value; decimal numbers stay texts."""
+    """Return the node as a Python value; decimal numbers stay strings."""
     return json.loads(to_json(node), parse_float=str)
 
 
@@ -88,9 +88,9 @@ def play(script: Script) -> Iterator[Played]:
     ledger, filling, settings = MemoryLedger(script), Filling(), settings_of(script.burn_on)
     for step in script.steps:
         if step.kind == "campaign":
-            if not isinstance(step.given, CampaignDefinition):
+            if not isinstance(step.value, CampaignDefinition):
                 raise ScriptError(f"Step {step.number}: `campaign` needs a complete campaign.")
-            _load(ledger, step, step.given)
+            _load(ledger, step, step.value)
             events: list[PublishedEvent] = []
         elif step.kind == "codes":
             pooled, commands = imported(step, filling, ledger.state.campaigns)
@@ -116,7 +116,7 @@ def result_lines(events: list[PublishedEvent], filling: Filling, campaigns: Mapp
         if kind == "coupon.issued" and data["code"] and data["caused_by"]["type"] != "coupons.create":
             campaign = campaigns[data["campaign_id"]]
             drawn = campaign.source.kind == "generated" and campaign.code.shared_code is None
-            filling.note(data["code"], drawn)
+            filling.record_issued(data["code"], drawn)
             forms[data["code"]] = form_of(data["code"], campaign.code) if drawn else None
     return tuple(filling.shown(line) for line in lines_of(events, forms))
 

@@ -47,7 +47,7 @@ _ISSUED: Final = re.compile(r"\$[1-9][0-9]*")
 
 
 class ScriptError(ValueError):
-    """A script that can't be played. The text names the step and says what to do."""
+    """A script that can't be played. The message names the step and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Step:
 
     number: int
     kind: str
-    given: Any
+    value: Any
     then: tuple[str, ...] | None = None
 
 
@@ -88,10 +88,12 @@ def steps_of(listed: Any) -> Iterator[Step]:
 
 def codes_of(step: Step) -> dict[str, list[str]]:
     """Return the codes of a `codes` step by campaign. Raises ScriptError."""
-    given = step.given if isinstance(step.given, dict) else {}
-    if given and all(isinstance(listed, list) and listed and all(map(_is_code, listed)) for listed in given.values()):
-        return dict(given)
-    raise ScriptError(f"Step {step.number}: give lists of codes by campaign, as texts, like {{ten: [TEN-1, TEN-2]}}.")
+    listed_by_campaign = step.value if isinstance(step.value, dict) else {}
+    if listed_by_campaign and all(
+        isinstance(listed, list) and listed and all(map(_is_code, listed)) for listed in listed_by_campaign.values()
+    ):
+        return dict(listed_by_campaign)
+    raise ScriptError(f"Step {step.number}: give lists of codes by campaign, as strings, like {{ten: [TEN-1, TEN-2]}}.")
 
 
 def _is_code(code: Any) -> bool:
@@ -124,9 +126,9 @@ class Filling:
 
     def event(self, step: Step) -> dict[str, Any]:
         """Return the complete `data` of a step's event. Raises ScriptError."""
-        if not isinstance(step.given, Mapping):
+        if not isinstance(step.value, Mapping):
             raise ScriptError(f"Step {step.number}: {step.kind} needs the event's fields, like {{order_id: A1}}.")
-        data: dict[str, Any] = dict(step.given)
+        data: dict[str, Any] = dict(step.value)
         time_field = _TIME_FIELDS[step.kind]
         data.setdefault(time_field, self.later().isoformat())
         with suppress(ValueError, TypeError):  # the event's reader reports what is wrong
@@ -164,9 +166,9 @@ class Filling:
         if isinstance(codes := data.get("coupon_codes"), list):
             data["coupon_codes"] = [self.code(step, code) for code in codes]
 
-    def _customer(self, given: Any) -> Any:
-        """Return the customer with a prefixed id. A text is an id; null stays null (a guest)."""
-        named = {"customer_id": given} if isinstance(given, str) else given
+    def _customer(self, customer: Any) -> Any:
+        """Return the customer with a prefixed id. A string is an id; null stays null (a guest)."""
+        named = {"customer_id": customer} if isinstance(customer, str) else customer
         if not isinstance(named, dict) or "customer_id" not in named:
             return named
         return {**named, "customer_id": self._prefixed(named["customer_id"])}
@@ -193,8 +195,8 @@ class Filling:
         self.external_codes += 1
         return f"{self.prefix}EXTERNAL-{self.external_codes}"
 
-    def note(self, code: str, drawn: bool) -> None:
-        """Remember an issued code. A `drawn` (random) code differs each time the script is played."""
+    def record_issued(self, code: str, drawn: bool) -> None:
+        """Record an issued code. A `drawn` (random) code differs each time the script is played."""
         self.issued.append(code)
         if drawn:
             self.drawn[code] = f"${len(self.issued)}"

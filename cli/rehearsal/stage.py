@@ -32,10 +32,10 @@ def commands_of(
     """Return the commands of a step. Raises ScriptError for an event that no service can read."""
     command_id = f"{filling.prefix}/rehearsal {step.number}"
     if step.kind == "void":
-        if not isinstance(step.given, str) or not step.given.strip():
+        if not isinstance(step.value, str) or not step.value.strip():
             raise ScriptError(f"Step {step.number}: void needs a code, like `void: TEN` or `void: $1`.")
         filling.later()
-        return [VoidCoupon(command_id, filling.code(step, step.given))]
+        return [VoidCoupon(command_id, filling.code(step, step.value))]
     event = received(step, filling.event(step), filling.prefix)
     if event.type in ("reward.earned", "customer.signed_up"):
         return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]
@@ -69,12 +69,12 @@ def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campai
     if not isinstance(command, IssueCoupons) or not command.customer.email:
         return command
     named = [campaigns[one] for one in command.campaign_ids if one in campaigns]
-    answers = [
+    external_codes = [
         (one.campaign_id, "" if one.source.without_code else filling.external_code())
         for one in named
         if one.source.kind == "external"
     ]
-    return replace(command, external_codes=tuple(answers))
+    return replace(command, external_codes=tuple(external_codes))
 
 
 def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:

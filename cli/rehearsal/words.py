@@ -27,8 +27,8 @@ def lines_of(events: Iterable[PublishedEvent], forms: Mapping[str, str | None]) 
             issued.setdefault((_customer(data), data["campaign_id"]), []).append(data["code"])
         else:
             lines += _line(kind, data)
-    given = [_issued(*receiver, codes, forms) for receiver, codes in issued.items()]
-    return tuple(given + lines) or (NOTHING,)
+    coupons = [_issued(*receiver, codes, forms) for receiver, codes in issued.items()]
+    return tuple(coupons + lines) or (NOTHING,)
 
 
 def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[str, str | None]) -> str:
@@ -84,7 +84,7 @@ def _redeemed(coupon: dict[str, Any], currency: str) -> str:
     if free := coupon.get("free_product"):
         parts.append(f"adds {count(free['quantity'], 'unit')} of {free['product_id']}")
     if payload := coupon["discount"].get("payload"):
-        parts.append(f"hands on {', '.join(f'{name}: {value}' for name, value in sorted(payload.items()))}")
+        parts.append(f"includes {', '.join(f'{name}: {value}' for name, value in sorted(payload.items()))}")
     if shipping is not None:
         parts.append(f"takes the shipping of {shipping} {currency} off")
     elif amount.strip("0.") or not parts:

@@ -8,7 +8,6 @@ from typing import Final
 import uvloop
 
 from services.gateway.app import create_app
-from services.gateway.aside import take_short_turns
 from services.gateway.erasures import ErasureRunner
 from services.gateway.gateway import Gateway
 from services.gateway.heavy.process import HeavyProcess
@@ -16,6 +15,7 @@ from services.gateway.idempotency import Housekeeper
 from services.gateway.jobs import JobRunner
 from services.gateway.serving import serve
 from services.gateway.settings import GatewaySettings
+from services.gateway.threads import take_short_turns
 from shared.ledger.service_pool import service_pool
 from shared.runtime.service import ServiceContext, run_service, together
 from shared.runtime.settings import load_settings_or_exit

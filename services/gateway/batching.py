@@ -16,8 +16,8 @@ from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE
 from shared.ledger.engine import LedgerUnavailableError
 from shared.runtime.logging import get_logger
 
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
 log = get_logger("gateway")
 MAX_FAILED_ALONE: Final = 8
 """If this many requests of a batch fail alone and none succeeds, the error counts for the whole batch."""
@@ -39,17 +39,17 @@ TEMPORARY_ERRORS: Final[tuple[type[BaseException], ...]] = (
 """Temporary errors that don't depend on the request: a retry later can succeed."""
 
 
-class MicroBatcher(Generic[Asked, Answered]):
+class MicroBatcher(Generic[RequestT, ResultT]):
     """Runs `work` on batches of up to `size` requests, `batches` of them concurrently, with `waiting` in the queue.
 
-    `work` returns one answer per request, in the same order. An error in `for_all` is raised for all requests of the
+    `work` returns one result per request, in the same order. An error in `for_all` is raised for all requests of the
     batch. For any other error the batch is halved until the request that causes it is found; the others get their
-    answers. So `work` must be safe to repeat, in part and in smaller batches.
+    results. So `work` must be safe to repeat, in part and in smaller batches.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[Asked]], Awaitable[Sequence[Answered]]],
+        work: Callable[[Sequence[RequestT]], Awaitable[Sequence[ResultT]]],
         *,
         size: int,
         batches: int = 1,
@@ -61,25 +61,25 @@ class MicroBatcher(Generic[Asked, Answered]):
         self._batches = batches
         self._waiting = waiting
         self._for_all = for_all
-        self._queue: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
+        self._queue: deque[tuple[RequestT, asyncio.Future[ResultT]]] = deque()
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, asked: Asked) -> Answered:
-        """Return the answer to `asked`. Raises OverloadedError and the errors of `work`.
+    async def submit(self, request: RequestT) -> ResultT:
+        """Return the result of `request`. Raises OverloadedError and the errors of `work`.
 
         A cancelled request is left out of a batch that has not begun; a batch that has begun continues.
         """
         if len(self._queue) >= self._waiting:
             raise OverloadedError(f"{len(self._queue)} requests are waiting")
-        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._queue.append((asked, answer))
+        result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._queue.append((request, result))
         if self._under_way < self._batches:
             self._under_way += 1
             task = asyncio.create_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await answer
+        return await result
 
     async def drained(self) -> None:
         """Wait until no batch is running or queued."""
@@ -95,23 +95,23 @@ class MicroBatcher(Generic[Asked, Answered]):
 
     async def run_once(self) -> None:
         """Run one batch from the queue."""
-        batch: list[tuple[Asked, asyncio.Future[Answered]]] = []
+        batch: list[tuple[RequestT, asyncio.Future[ResultT]]] = []
         while self._queue and len(batch) < self._size:
-            one = self._queue.popleft()
-            if not one[1].cancelled():
-                batch.append(one)
+            queued = self._queue.popleft()
+            if not queued[1].cancelled():
+                batch.append(queued)
         if not batch:
             return
         await self._settle(batch, _Failures())
 
-    async def _settle(self, batch: Sequence[tuple[Asked, "asyncio.Future[Answered]"]], failed: "_Failures") -> None:
-        """Give each request of a batch its answer or its error."""
+    async def _settle(self, batch: Sequence[tuple[RequestT, "asyncio.Future[ResultT]"]], failed: "_Failures") -> None:
+        """Set the result or the error of each request of a batch."""
         if failed.for_all is not None:
             self._raise_to(batch, failed.for_all, failed)
             return
         try:
-            answers = await self._work([asked for asked, _ in batch])
-            answered = list(zip(batch, answers, strict=True))
+            results = await self._work([request for request, _ in batch])
+            finished = list(zip(batch, results, strict=True))
         except Exception as error:
             if len(batch) == 1 or isinstance(error, self._for_all):
                 self._raise_to(batch, error, failed)
@@ -123,16 +123,16 @@ class MicroBatcher(Generic[Asked, Answered]):
             raise
         else:
             failed.succeeded = True
-            for (_, waiting), answer in answered:
+            for (_, waiting), result in finished:
                 if not waiting.done():
-                    waiting.set_result(answer)
+                    waiting.set_result(result)
             return
         middle = len(batch) // 2
         await self._settle(batch[:middle], failed)
         await self._settle(batch[middle:], failed)
 
     def _raise_to(
-        self, batch: Sequence[tuple[Asked, "asyncio.Future[Answered]"]], error: Exception, failed: "_Failures"
+        self, batch: Sequence[tuple[RequestT, "asyncio.Future[ResultT]"]], error: Exception, failed: "_Failures"
     ) -> None:
         log.warning("requests failed", requests=len(batch), error=repr(error))
         failed.alone += 1

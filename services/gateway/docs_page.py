@@ -77,16 +77,16 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         if example is not None:
             text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
             yield f"<pre>{html.escape(text)}</pre>"
-    answers = "".join(
-        f"<tr><td>{html.escape(status)}</td><td>{_prose(answer.get('description', ''))}</td>"
-        f"<td>{''.join(_schema(content) for content in answer.get('content', {}).values())}</td></tr>"
-        for status, answer in sorted(operation.get("responses", {}).items())
+    rows = "".join(
+        f"<tr><td>{html.escape(status)}</td><td>{_prose(response.get('description', ''))}</td>"
+        f"<td>{''.join(_schema(content) for content in response.get('content', {}).values())}</td></tr>"
+        for status, response in sorted(operation.get("responses", {}).items())
     )
-    yield f"<table>{answers}</table></details>"
+    yield f"<table>{rows}</table></details>"
 
 
 def _prose(text: str) -> str:
-    """Escape a text, and mark text between backticks as code."""
+    """Escape a string, and mark text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

@@ -14,7 +14,7 @@ import orjson
 from schemas.limits import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 from services.gateway.problems import Problem
 
-DEEPEST: Final = MAX_DEPTH + 8
+MAX_BODY_DEPTH: Final = MAX_DEPTH + 8
 """Levels of a whole body. Metadata is its deepest part, and begins at most eight levels in."""
 
 MAX_DIGITS: Final = 400
@@ -22,11 +22,11 @@ MAX_DIGITS: Final = 400
 
 
 class _RefusedError(Exception):
-    """The document is valid JSON, but not accepted. The text is a sentence without its subject."""
+    """The document is valid JSON, but not accepted. The message is a sentence without its subject."""
 
 
 def check(content: bytes) -> None:
-    """Raise a Problem (422) for JSON that is not accepted. Invalid JSON passes; the model reports it."""
+    """Check that JSON is accepted. Raises a Problem (422). Invalid JSON passes; the model reports it."""
     try:
         read(content, digits=False)
     except ValueError:
@@ -34,7 +34,7 @@ def check(content: bytes) -> None:
 
 
 def read(content: bytes, *, digits: bool) -> Any:
-    """Parse the document; with `digits`, numbers become texts of their digits.
+    """Parse the document; with `digits`, numbers become strings of their digits.
 
     Raises ValueError for invalid JSON, and a Problem (422) for JSON that is not accepted.
     """
@@ -68,12 +68,12 @@ def written(document: Any) -> bytes:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-_TOO_DEEP: Final = f"is nested deeper than {DEEPEST} levels; make it flatter"
+_TOO_DEEP: Final = f"is nested deeper than {MAX_BODY_DEPTH} levels; make it flatter"
 
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
-        raise _RefusedError("has an integer of more than 64 bits, which many programs can't read; write it as a text")
+        raise _RefusedError("has an integer of more than 64 bits, which many programs can't read; send it as a string")
     return int(text)
 
 
@@ -81,7 +81,7 @@ def _float(text: str) -> float:
     number = float(text)
     # Floats are limited to the range of 64 bits too, because PostgreSQL's jsonb writes 1e300 with 301 digits.
     if len(text) > MAX_DIGITS or not math.isfinite(number) or not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise _RefusedError("has a number that is too large or too long; write it as a text")
+        raise _RefusedError("has a number that is too large or too long; send it as a string")
     return number
 
 
@@ -103,9 +103,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(document: Any) -> None:
-    """Raise _RefusedError for a document that is nested too deep. Not recursive, so that any depth can be checked."""
+    """Check the depth. Raises _RefusedError. Not recursive, so that any depth can be checked."""
     level = [document]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_BODY_DEPTH + 1):
         level = [inner for one in level if isinstance(one, dict | list) for inner in _members(one)]
         if not level:
             return

@@ -17,7 +17,7 @@ IDLE_SECONDS: Final = 5.0
 BETWEEN_SECONDS: Final = 0.02
 """Pause between two parts, because an erasure is not urgent and orders are."""
 
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
 class ErasureRunner:
@@ -36,7 +36,7 @@ class ErasureRunner:
         while not stopping.is_set():
             try:
                 busy = await self.run_once()
-            except _AWAY as error:
+            except _UNAVAILABLE as error:
                 log.warning("erasures wait for the ledger", error=repr(error))
                 busy = False
             await sleep_unless(stopping, BETWEEN_SECONDS if busy else IDLE_SECONDS)

@@ -15,7 +15,7 @@ from services.gateway.access.rates import ConcurrencyLimit, Rates
 from services.gateway.access.tokens import Tokens
 from services.gateway.batching import TEMPORARY_ERRORS, MicroBatcher, OverloadedError
 from services.gateway.body_memory import BodyMemory
-from services.gateway.heavy.handed import Elsewhere, TakesLongError
+from services.gateway.heavy.handover import HeavyWorkElsewhere, TakesLongError
 from services.gateway.heavy.process import HeavyProcess
 from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
@@ -77,12 +77,12 @@ class Gateway:
     def hand_over_to(self, process: HeavyProcess) -> None:
         """Answer heavy requests in `process` from now on."""
         self.process = process
-        self.heavy = Elsewhere()
+        self.heavy = HeavyWorkElsewhere()
 
     def weigh(self, command: RedeemCoupons | LockCoupons) -> None:
-        """Raise TakesLongError if `command` is heavy and the heavy process has to answer the request.
+        """Check that `command` is not heavy. Raises TakesLongError: the heavy process has to answer the request.
 
-        To be called before a route changes anything.
+        Call it before a route changes anything.
         """
         order = command.order
         if self.process is not None and order is not None and len(command.codes) * len(order.lines) > MANY_SHARES:
@@ -94,14 +94,14 @@ class Gateway:
         Raises a Problem for a command that can't be decided. LedgerUnavailableError and OverloadedError: retry later.
         """
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
-            answer = await self._commands.submit(tenants.restrict_to_groups(command))
-            if isinstance(answer, Verdict):
-                self._count_guesses(ticket, command, answer)
-        if isinstance(answer, Rejected):
-            raise rejection(answer)
-        if answer.refused:
-            telemetry.REFUSED.labels("gateway", answer.refused[0].reason.value).inc()
-        return answer
+            result = await self._commands.submit(tenants.restrict_to_groups(command))
+            if isinstance(result, Verdict):
+                self._count_guesses(ticket, command, result)
+        if isinstance(result, Rejected):
+            raise rejection(result)
+        if result.refused:
+            telemetry.REFUSED.labels("gateway", result.refused[0].reason.value).inc()
+        return result
 
     async def validate(self, command: Command) -> Verdict:
         """Return the verdict that `command` would get now, without changing anything."""
@@ -120,7 +120,7 @@ class Gateway:
         return verdict
 
     async def explain(self, command: RedeemCoupons | LockCoupons) -> Explanation:
-        """Evaluate every rule for the single code of `command`, also those after the first refusal."""
+        """Evaluate every rule for the single code of `command`, including those after the first refusal."""
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
                 explanation = await validation.explain(

@@ -21,9 +21,9 @@ from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import TEMPORARY_ERRORS
 from services.gateway.gateway import BUG, Gateway, gateway_of
-from services.gateway.heavy.handed import HANDED, Handed, HandedAnswer, TakesLongError
+from services.gateway.heavy.handover import HANDED, Handed, HeavyResponse, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
-from services.gateway.idempotency import KeptAnswer, Place, check_key, fingerprint
+from services.gateway.idempotency import Place, StoredResponse, check_key, fingerprint
 from services.gateway.problems import Problem
 from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
 from shared.runtime import telemetry
@@ -36,7 +36,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 STREAMED: Final = "x-streamed-body"
 """In a route's `openapi_extra`: the body is read as a stream, without size limit and idempotency key."""
 
-UNKEPT: Final = frozenset({401, 403, 408, 409, 429})
+UNSTORED: Final = frozenset({401, 403, 408, 409, 429})
 """Responses that don't depend on the request itself; it may be retried with the same idempotency key."""
 
 
@@ -44,7 +44,7 @@ class Guarded(APIRoute):
     """A route with authentication, rate limits and idempotency keys."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
+        handler = super().get_route_handler()
         streamed = bool((self.openapi_extra or {}).get(STREAMED))
 
         async def guarded(request: Request) -> Response:
@@ -71,7 +71,7 @@ class Guarded(APIRoute):
             gateway = gateway_of(request)
             try:
                 async with asyncio.timeout(None if streamed else gateway.settings.http_answer_seconds):
-                    return await _guarded(request, gateway, answer, streamed)
+                    return await _guarded(request, gateway, handler, streamed)
             except TimeoutError:
                 raise unavailable("the request timed out") from None
             except asyncpg.DataError as error:
@@ -90,12 +90,12 @@ class Guarded(APIRoute):
         return guarded
 
 
-async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed: bool) -> Response:
+async def _guarded(request: Request, gateway: Gateway, handler: Handler, streamed: bool) -> Response:
     """Check a request and return the response of its route. Cheap checks come first; the body is read last."""
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
         raise Problem(422, "invalid_request", "The URL contains the character NUL, which is not allowed.")
     if HANDED in request.scope:
-        return await _handed_over(request, gateway, answer)
+        return await _handed_over(request, gateway, handler)
     address = address_of(request)
     with gateway.addresses_at_once.admit(address):
         caller: Caller = await request.app.state.identify(request, gateway)
@@ -109,17 +109,17 @@ async def _guarded(request: Request, gateway: Gateway, answer: Handler, streamed
             taken = 0 if streamed else await _bounded_body(request, gateway)
             try:
                 if gateway.process is not None and taken > HANDED_OVER_BYTES:
-                    response: Response = await _elsewhere(request, gateway.process, ticket)
+                    response: Response = await _in_heavy_process(request, gateway.process, ticket)
                 else:
-                    response = await _counted(request, gateway, answer, ticket, streamed=streamed)
+                    response = await _counted(request, gateway, handler, ticket, streamed=streamed)
             finally:
                 gateway.bodies.give_back(taken)
-    if not isinstance(response, HandedAnswer) or response.by_route:
+    if not isinstance(response, HeavyResponse) or response.by_route:
         _add(response, headers)
     return response
 
 
-async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
+async def _in_heavy_process(request: Request, process: HeavyProcess, ticket: Ticket) -> Response:
     """Return the response of the heavy process, which handles the idempotency key itself."""
     try:
         await ticket.begin()
@@ -128,29 +128,29 @@ async def _elsewhere(request: Request, process: HeavyProcess, ticket: Ticket) ->
         await ticket.end()
 
 
-async def _handed_over(request: Request, gateway: Gateway, answer: Handler) -> Response:
+async def _handed_over(request: Request, gateway: Gateway, handler: Handler) -> Response:
     """Answer a request in the heavy process. The gateway process has already made all checks."""
     handed: Handed = request.scope[HANDED]
     request.state.caller = handed.caller
     CURRENT_CALLER.set(handed.caller)
     request.state.guesses = handed.ticket
-    response = await _counted(request, gateway, answer, handed.ticket, streamed=False, once=handed.once)
-    handed.answered = True
+    response = await _counted(request, gateway, handler, handed.ticket, streamed=False, handles_key=handed.handles_key)
+    handed.by_route = True
     return response
 
 
 async def _counted(
-    request: Request, gateway: Gateway, answer: Handler, ticket: Ticket, *, streamed: bool, once: bool = True
+    request: Request, gateway: Gateway, handler: Handler, ticket: Ticket, *, streamed: bool, handles_key: bool = True
 ) -> Response:
-    """Return the response of a route, after counting its wrong guesses. `once`: handle the idempotency key."""
+    """Return the response of a route, after counting its wrong guesses. `handles_key`: handle the idempotency key."""
 
     async def respond(request: Request) -> Response:
         try:
-            response = await answer(request)
+            response = await handler(request)
         except TakesLongError:
             if gateway.process is None:
                 raise
-            return await gateway.process.answer(request, caller_of(request), ticket, once=False)
+            return await gateway.process.answer(request, caller_of(request), ticket, handles_key=False)
         except Problem as problem:
             if problem.unknown and not ticket.reported:
                 ticket.report(problem.unknown)
@@ -161,39 +161,45 @@ async def _counted(
 
     try:
         await ticket.begin(waits=not streamed and HANDED not in request.scope)
-        place = _place(request, caller_of(request)) if once else None  # also checks the key, which streams don't use
-        return await respond(request) if place is None or streamed else await _once(request, gateway, respond, place)
+        place = (
+            _place(request, caller_of(request)) if handles_key else None
+        )  # also checks the key, which streams don't use
+        return (
+            await respond(request)
+            if place is None or streamed
+            else await _with_idempotency_key(request, gateway, respond, place)
+        )
     finally:
         await ticket.end()
 
 
-async def _once(request: Request, gateway: Gateway, answer: Handler, place: Place) -> Response:
+async def _with_idempotency_key(request: Request, gateway: Gateway, handler: Handler, place: Place) -> Response:
     """Return the recorded response of the key, or record the route's response before it is sent."""
     target = f"{request.scope.get('root_path', '')}{request.url.path}?{request.url.query}"
     content_type = request.headers.get("content-type", "")
-    asked = fingerprint(request.method, target, content_type, await request.body())
-    kept = await gateway.idempotency.begin(place, asked)
-    if kept is not None:
-        return Response(kept.body, kept.status, {"Idempotent-Replayed": "true"}, kept.media_type or None)
+    requested = fingerprint(request.method, target, content_type, await request.body())
+    stored = await gateway.idempotency.begin(place, requested)
+    if stored is not None:
+        return Response(stored.body, stored.status, {"Idempotent-Replayed": "true"}, stored.media_type or None)
     try:
-        response = await _response_of(request, answer)
-        if response.status_code >= 500 or response.status_code in UNKEPT or not isinstance(response.body, bytes):
+        response = await _response_of(request, handler)
+        if response.status_code >= 500 or response.status_code in UNSTORED or not isinstance(response.body, bytes):
             return response
         media_type = response.headers.get("content-type", "")
-        await gateway.idempotency.keep(place, KeptAnswer(response.status_code, media_type, response.body))
+        await gateway.idempotency.store(place, StoredResponse(response.status_code, media_type, response.body))
         return response
     finally:
         gateway.idempotency.abandon(place)
 
 
-async def _response_of(request: Request, answer: Handler) -> Response:
+async def _response_of(request: Request, handler: Handler) -> Response:
     """Return the response of a route. Errors that it raises are rendered by the application's handlers."""
     try:
-        return await answer(request)
+        return await handler(request)
     except (Problem, RequestValidationError, HTTPException) as error:
         kinds = (kind for kind in type(error).__mro__ if kind in request.app.exception_handlers)
-        handler = request.app.exception_handlers[next(kinds)]
-        response: Response = await handler(request, error)
+        render = request.app.exception_handlers[next(kinds)]
+        response: Response = await render(request, error)
         return response
 
 
@@ -222,25 +228,25 @@ async def _bounded_body(request: Request, gateway: Gateway) -> int:
     return taken
 
 
-async def _read(request: Request, most: int, take: Callable[[int], None] = lambda size: None) -> None:
+async def _read(request: Request, max_bytes: int, take: Callable[[int], None] = lambda size: None) -> None:
     if hasattr(request, "_body"):
         return
     content_length = request.headers.get("content-length")
-    if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > most:
-        raise _too_large(most)
+    if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise _too_large(most)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         take(len(chunk))
         chunks.append(chunk)
     request._body = b"".join(chunks)
 
 
-def _too_large(most: int) -> Problem:
-    return Problem(413, "too_large", f"The body is too large. At most {most:,} bytes are accepted.")
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, "too_large", f"The body is too large. At most {max_bytes:,} bytes are accepted.")
 
 
 def report_unknown(request: Request, unknown: int) -> None:
@@ -277,7 +283,7 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def here(request: Request) -> Gateway:
+async def current_gateway(request: Request) -> Gateway:
     """Return the gateway (dependency). Async, because FastAPI runs plain functions in another thread."""
     return gateway_of(request)
 
@@ -298,7 +304,7 @@ async def require_unrestricted(request: Request) -> None:
     caller_of(request).require_all_groups()
 
 
-Here = Annotated[Gateway, Depends(here)]
+CurrentGateway = Annotated[Gateway, Depends(current_gateway)]
 CanIssue = Annotated[Caller, Depends(needs("issue"))]
 CanValidate = Annotated[Caller, Depends(needs("validate"))]
 CanRedeem = Annotated[Caller, Depends(needs("redeem"))]

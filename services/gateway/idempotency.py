@@ -1,10 +1,10 @@
 """Idempotency keys: a retry gets the first response, byte for byte. Another request under the same key is refused.
 
-    begin → (a kept response | ours to answer) → the route → keep → send
+    begin → (a stored response | ours to answer) → the route → store → send
 
-A response is kept before it is sent, so every retry gets the response that the client may have seen. If a process dies
-before that, no response was sent. A retry then executes the request again under the same command id, and the journal
-has the verdict. Requests begin and end in batches, as commands do.
+A response is stored before it is sent, so every retry gets the response that the client may have seen. If a process
+dies before that, no response was sent. A retry then executes the request again under the same command id, and the
+journal has the verdict. Requests begin and end in batches, as commands do.
 """
 
 import asyncio
@@ -38,15 +38,15 @@ KEY: Final = re.compile(r"[!-~]{1,255}")
 SECRET: Final = b'"whsec_'
 """The start of a webhook's secret in a response."""
 
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 
 Place = tuple[str, str]
 """(caller, idempotency key)"""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """A response that is kept for retries."""
+class StoredResponse:
+    """A response that is stored for retries."""
 
     status: int
     media_type: str
@@ -58,15 +58,15 @@ class _Begun:
     """The ledger's record of a request: ours to answer, answered before, in progress elsewhere, or another request."""
 
     fingerprint: bytes
-    answer: KeptAnswer | None
+    response: StoredResponse | None
     ours: bool
 
 
 def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
     """Return a hash of the request, 16 bytes."""
-    asked = blake2b(f"{method} {target}\n{content_type}\n".encode(), digest_size=16)
-    asked.update(body)
-    return asked.digest()
+    hashed = blake2b(f"{method} {target}\n{content_type}\n".encode(), digest_size=16)
+    hashed.update(body)
+    return hashed.digest()
 
 
 def check_key(key: str) -> str:
@@ -79,7 +79,7 @@ def check_key(key: str) -> str:
 
 
 class IdempotencyStore:
-    """Keeps responses by idempotency key. `owner` is the number of this gateway process."""
+    """Stores responses by idempotency key. `owner` is the number of this gateway process."""
 
     def __init__(self, pool: Pool, batch_size: int, retention_seconds: float) -> None:
         self._pool = pool
@@ -87,10 +87,10 @@ class IdempotencyStore:
         self.owner = secrets.randbelow(2**31)
         self._under_way: set[Place] = set()
         self._beginning: MicroBatcher[tuple[Place, bytes], _Begun] = MicroBatcher(self._begin_all, size=batch_size)
-        self._keeping: MicroBatcher[tuple[Place, KeptAnswer], None] = MicroBatcher(self._keep_all, size=batch_size)
+        self._storing: MicroBatcher[tuple[Place, StoredResponse], None] = MicroBatcher(self._store_all, size=batch_size)
 
-    async def begin(self, place: Place, asked: bytes) -> KeptAnswer | None:
-        """Return the kept response; None if the request is ours to answer. Then call `keep` or `abandon`.
+    async def begin(self, place: Place, fingerprint: bytes) -> StoredResponse | None:
+        """Return the stored response; None if the request is ours to answer. Then call `store` or `abandon`.
 
         Raises a Problem: 409 while the request is in progress, 422 if the key was used for another request.
         """
@@ -98,33 +98,33 @@ class IdempotencyStore:
             raise _in_flight()
         self._under_way.add(place)
         try:
-            begun = await self._beginning.submit((place, asked))
+            begun = await self._beginning.submit((place, fingerprint))
         except BaseException:
             self._under_way.discard(place)
             raise
-        if begun.fingerprint == asked and begun.ours:
+        if begun.fingerprint == fingerprint and begun.ours:
             return None
         self._under_way.discard(place)
-        if begun.fingerprint != asked:
+        if begun.fingerprint != fingerprint:
             raise Problem(
                 422, "idempotency_key_reused",
                 "This Idempotency-Key was used for a different request. Use a new key for each request.",
             )  # fmt: skip
-        if begun.answer is None:
+        if begun.response is None:
             raise _in_flight()
-        return begun.answer
+        return begun.response
 
-    async def keep(self, place: Place, answer: KeptAnswer) -> None:
-        """Keep a response before it is sent. A response with a webhook's secret is encrypted."""
+    async def store(self, place: Place, response: StoredResponse) -> None:
+        """Store a response before it is sent. A response with a webhook's secret is encrypted."""
         try:
-            if SECRET in answer.body:
-                answer = replace(answer, body=keyring().encrypt(answer.body.decode(), _about(place)).encode())
-            await self._keeping.submit((place, answer))
+            if SECRET in response.body:
+                response = replace(response, body=keyring().encrypt(response.body.decode(), _about(place)).encode())
+            await self._storing.submit((place, response))
         finally:
             self._under_way.discard(place)
 
     def abandon(self, place: Place) -> None:
-        """End a request without a response to keep, so that it can be retried."""
+        """End a request without a response to store, so that it can be retried."""
         self._under_way.discard(place)
 
     async def prune(self) -> int:
@@ -134,51 +134,53 @@ class IdempotencyStore:
         )
         return int(status.rpartition(" ")[2])
 
-    async def _begin_all(self, asked: Sequence[tuple[Place, bytes]]) -> list[_Begun]:
-        callers, keys = [place[0] for place, _ in asked], [place[1] for place, _ in asked]
-        fingerprints = [content for _, content in asked]
+    async def _begin_all(self, requests: Sequence[tuple[Place, bytes]]) -> list[_Begun]:
+        callers, keys = [place[0] for place, _ in requests], [place[1] for place, _ in requests]
+        fingerprints = [fingerprint for _, fingerprint in requests]
         async with self._pool.acquire() as connection, connection.transaction():
             taken = await connection.fetch(
                 sql("stored_responses_begin", PACKAGE), callers, keys, fingerprints, self.owner, LOCK_CLASS
             )
             ours = {(record[0], record[1]) for record in taken}
-            others = [place for place, _ in asked if place not in ours]
+            others = [place for place, _ in requests if place not in ours]
             found = (
                 await connection.fetch(
-                    sql("stored_responses_find", PACKAGE), [one[0] for one in others], [one[1] for one in others]
+                    sql("stored_responses_find", PACKAGE),
+                    [place[0] for place in others],
+                    [place[1] for place in others],
                 )
                 if others
                 else []
             )
         known = {(record[0], record[1]): record for record in found}
         begun = []
-        for place, content in asked:
+        for place, fingerprint in requests:
             record = known.get(place)
             if place in ours or record is None:
-                begun.append(_Begun(content, None, place in ours))
+                begun.append(_Begun(fingerprint, None, place in ours))
             else:
-                answer = None
+                response = None
                 if record["status"] is not None:
-                    answer = KeptAnswer(record["status"], record["media_type"], bytes(record["body"]))
-                    if answer.body.startswith(MARK.encode()):
-                        body = keyring().decrypt(answer.body.decode(), _about(place))
-                        answer = replace(answer, body=body.encode())
-                begun.append(_Begun(bytes(record["fingerprint"]), answer, False))
+                    response = StoredResponse(record["status"], record["media_type"], bytes(record["body"]))
+                    if response.body.startswith(MARK.encode()):
+                        body = keyring().decrypt(response.body.decode(), _about(place))
+                        response = replace(response, body=body.encode())
+                begun.append(_Begun(bytes(record["fingerprint"]), response, False))
         return begun
 
-    async def _keep_all(self, kept: Sequence[tuple[Place, KeptAnswer]]) -> list[None]:
-        kept = sorted(kept, key=lambda one: one[0])
+    async def _store_all(self, responses: Sequence[tuple[Place, StoredResponse]]) -> list[None]:
+        responses = sorted(responses, key=lambda pair: pair[0])
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 sql("stored_responses_keep", PACKAGE),
-                [place[0] for place, _ in kept],
-                [place[1] for place, _ in kept],
-                [answer.status for _, answer in kept],
-                [answer.media_type for _, answer in kept],
-                [answer.body for _, answer in kept],
+                [place[0] for place, _ in responses],
+                [place[1] for place, _ in responses],
+                [response.status for _, response in responses],
+                [response.media_type for _, response in responses],
+                [response.body for _, response in responses],
                 self.owner,
             )
-        return [None] * len(kept)
+        return [None] * len(responses)
 
 
 class Housekeeper:
@@ -196,7 +198,7 @@ class Housekeeper:
             while not stopping.is_set():
                 try:
                     await self.run_once()
-                except _AWAY as error:
+                except _UNAVAILABLE as error:
                     log.warning("housekeeping waits for the ledger", error=repr(error))
                 await sleep_unless(stopping, self._pause_seconds)
         finally:

@@ -37,7 +37,7 @@ RETENTION_SECONDS: Final = 90 * 24 * 60 * 60
 LOCK_CLASS: Final = 0x0C10
 """The first half of the advisory lock under which a caller's jobs are added."""
 
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, LedgerUnavailableError, asyncpg.PostgresError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class QueueLimits:
 
 
 class QueueFullError(Exception):
-    """The caller has too many open jobs. The text contains the limits."""
+    """The caller has too many open jobs. The message contains the limits."""
 
 
 async def add(pool: Pool, job_id: str, caller: str, campaign_id: str, total: int, *, limits: QueueLimits) -> Job:
@@ -119,7 +119,7 @@ class JobRunner:
                 if not busy and time.monotonic() - self._pruned_at >= PRUNE_SECONDS:
                     await self.prune()
                     self._pruned_at = time.monotonic()
-            except _AWAY as error:
+            except _UNAVAILABLE as error:
                 log.warning("jobs wait for the ledger", error=repr(error))
                 busy = False
             except Exception:  # after a bug, the job is retried when its lease has ended, after all others
@@ -141,12 +141,12 @@ class JobRunner:
             return False
         job = Job(**record)
         number = job.done // MAX_CREATED
-        [answer] = await self._engine.execute([job.part(number)])
+        [result] = await self._engine.execute([job.part(number)])
         problem: str | None = None
-        if isinstance(answer, Rejected):
-            problem = answer.text
-        elif not answer.accepted:
-            problem = answer.refused[0].message if answer.refused else "No coupon was created."
+        if isinstance(result, Rejected):
+            problem = result.text
+        elif not result.accepted:
+            problem = result.refused[0].message if result.refused else "No coupon was created."
         done = job.done if problem is not None else min((number + 1) * MAX_CREATED, job.total)
         await self._pool.execute(sql("job_advance", PACKAGE), job.job_id, done, problem)
         return True

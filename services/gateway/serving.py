@@ -71,11 +71,11 @@ def connection_limits(wanted: int) -> tuple[int, int]:
     accepted before it can replace an idle one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
-    free = max((most if soft == resource.RLIM_INFINITY else soft) - OWN_DESCRIPTORS, 32)
+    max_descriptors = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < max_descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max_descriptors, hard))
+        soft = max_descriptors
+    free = max((max_descriptors if soft == resource.RLIM_INFINITY else soft) - OWN_DESCRIPTORS, 32)
     backlog = max(min(free // 4, BACKLOG), 8)
     connections = min(wanted, free - backlog)
     if connections < wanted:

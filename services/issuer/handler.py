@@ -108,7 +108,7 @@ def _issue(
 def chunks(
     commands: Sequence[IssueCoupons | RecordCustomer], max_coupons: int
 ) -> Iterator[Sequence[IssueCoupons | RecordCustomer]]:
-    """Split `commands`, in order, into parts of at most `max_coupons` coupons. A larger command is a part alone."""
+    """Split `commands`, in order, into parts of at most `max_coupons` coupons. A larger one is a part of its own."""
     start = coupons = 0
     for position, command in enumerate(commands):
         wanted = command.coupons if isinstance(command, IssueCoupons) else 0
@@ -124,7 +124,7 @@ class IssueHandler:
     """Executes a batch of rewards and sign-ups, in transactions of at most `max_coupons` coupons each.
 
     TransientError is raised if the database is unavailable or external sources take too long. The retried batch
-    continues where it stopped: executed commands are in the journal, and answers of sources are recorded.
+    continues where it stopped: executed commands are in the journal, and responses of sources are recorded.
     """
 
     def __init__(self, pool: Pool, engine: Engine, external: ExternalCodes, *, max_coupons: int = MAX_COUPONS) -> None:

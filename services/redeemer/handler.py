@@ -73,7 +73,7 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
 
 
 def _is_recordable(data: Event) -> bool:
-    """Return True for an order without coupons whose customer has an identifier."""
+    """Return whether the order has no coupons and its customer has an identifier."""
     return (
         isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
         and data.customer is not None and bool(identifiers(to_customer(data.customer)))

@@ -1,4 +1,4 @@
-"""Expire locks whose time is over, and publish that. Decisions already ignore such locks."""
+"""Expire locks, and publish that. Decisions already ignore such locks."""
 
 import asyncio
 

@@ -24,7 +24,7 @@ log = get_logger("relay")
 
 PACKAGE: Final = "services.relay"
 HEARTBEAT_SECONDS: Final = 1.0
-LONGEST_STEP_SECONDS: Final = 90.0
+MAX_STEP_SECONDS: Final = 90.0
 """A start takes less (30 s to connect, 30 s to read the position, 30 s to write it). A longer step counts as hanging:
 the heartbeats stop, and a relay that stands by takes over."""
 
@@ -87,7 +87,7 @@ class Leadership:
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
-        """Send a heartbeat every HEARTBEAT_SECONDS while inside, for LONGEST_STEP_SECONDS at most.
+        """Send a heartbeat every HEARTBEAT_SECONDS while inside, for MAX_STEP_SECONDS at most.
 
         Nothing else may use the connection meanwhile.
         """
@@ -100,7 +100,7 @@ class Leadership:
             await heartbeats
 
     async def _send_heartbeats(self, done: asyncio.Event) -> None:
-        until = time.monotonic() + LONGEST_STEP_SECONDS
+        until = time.monotonic() + MAX_STEP_SECONDS
         while time.monotonic() < until:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), HEARTBEAT_SECONDS)

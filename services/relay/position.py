@@ -118,7 +118,7 @@ def starting_position(*, kafka: int | None, recorded: int, last_drawn: int, star
     if kafka is None:
         lost = "Kafka has no committed position of the relay (offsets expire, brokers are replaced)"
     elif kafka > last_drawn:
-        lost = f"The position in Kafka is {kafka}, but the ledger has only given out positions up to {last_drawn}"
+        lost = f"The position in Kafka is {kafka}, but the ledger has only assigned positions up to {last_drawn}"
     else:
         lost = f"The last published position in Kafka is {kafka}"
     raise OperatorError(

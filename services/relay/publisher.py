@@ -260,14 +260,14 @@ class Publisher:
         """
         until = time.monotonic() + MISSING_SECONDS
         position_topic = self._partition.topic
-        while gone := await self._producer.learn_topics([*names.values(), position_topic]):
-            if position_topic in gone:
+        while missing := await self._producer.learn_topics([*names.values(), position_topic]):
+            if position_topic in missing:
                 raise TransientError(f"no topic {position_topic}; create it with `couponry topics create`")
-            if gone <= self._restrictions.missing or time.monotonic() >= until:
+            if missing <= self._restrictions.missing or time.monotonic() >= until:
                 break
             await asyncio.sleep(MISSING_PAUSE_SECONDS)
-        self._restrictions.missing = gone
-        return {topic for topic, name in names.items() if name in gone}
+        self._restrictions.missing = missing
+        return {topic for topic, name in names.items() if name in missing}
 
     def _prepare(
         self, rows: Sequence[tuple[int, OutboxRow]], names: dict[str, str], missing: set[str]
@@ -316,7 +316,7 @@ class Publisher:
         )
 
     def _require_codec(self, position: int, row: OutboxRow) -> None:
-        """Raise if the codec is broken: it must be able to encode the event that reports `row` as withheld."""
+        """Check that the codec can encode the event that reports `row` as withheld. Raises the codec's error."""
         about = WithheldEvent(
             position=position,
             event_id=str(row.event_id),

@@ -33,7 +33,7 @@ log = get_logger("relay")
 
 STAND_BY_SECONDS: Final = 0.5
 FIRST_IDLE_SECONDS: Final = 0.005
-LONGEST_IDLE_SECONDS: Final = 0.1
+MAX_IDLE_SECONDS: Final = 0.1
 FENCED_PAUSE_SECONDS: Final = 2.5
 """Long enough for the new leader to find the lock free (it looks every second). Used with a jitter of a fifth."""
 
@@ -97,7 +97,7 @@ class Relay:
                     failures = 0
                     self._problem = None
                     wait_seconds = STAND_BY_SECONDS if published is None else idle_seconds if published == 0 else 0
-                    idle_seconds = FIRST_IDLE_SECONDS if published else min(idle_seconds * 2, LONGEST_IDLE_SECONDS)
+                    idle_seconds = FIRST_IDLE_SECONDS if published else min(idle_seconds * 2, MAX_IDLE_SECONDS)
                 if wait_seconds:
                     await sleep_unless(stopping, wait_seconds)
         finally:
@@ -154,7 +154,7 @@ class Relay:
     async def _try_lead(self) -> Publisher | None:
         if self._leadership is None:
             self._connection = await self._pool.acquire()
-            # If a crash of the database loses a recorded position, the older one is behind Kafka's, which is allowed.
+            # If a crash of the database loses a recorded position, the older one is before Kafka's, which is allowed.
             await self._connection.execute("SET synchronous_commit = off")
             self._leadership = Leadership(
                 self._connection,

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from schemas.topics import ORDERS
-from services.gateway.idempotency import IdempotencyStore, KeptAnswer
+from services.gateway.idempotency import IdempotencyStore, StoredResponse
 from services.relay.position import LedgerWentBackError
 from services.relay.relay import OUTAGE, Relay
 from services.relay.settings import RelaySettings
@@ -81,13 +81,13 @@ async def execute(engine: Engine, command: Command) -> Verdict:
 
 async def test_stored_responses_and_saved_campaigns_are_returned_only_after_the_standby_has_them() -> None:
     """Applies to all stored responses, because the connection implements it, not the engine."""
-    place, asked, answer = ("shop", "key 1"), b"what was asked", KeptAnswer(200, "application/json", b"{}")
+    place, asked, answer = ("shop", "key 1"), b"what was asked", StoredResponse(200, "application/json", b"{}")
     async with failover() as servers, await open_pool(servers.url, commit_seconds=COMMIT_SECONDS) as pool:
         repeats = IdempotencyStore(pool, 10, 3_600)
         assert await repeats.begin(place, asked) is None
         servers.link.cut()
         with pytest.raises(CommitUnansweredError):
-            await repeats.keep(place, answer)
+            await repeats.store(place, answer)
         end_waiting_commits(servers)
         await until_visible(pool, "SELECT count(*) FROM http_answers WHERE status = 200")
         with pytest.raises(CommitUnansweredError):

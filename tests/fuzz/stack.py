@@ -124,7 +124,7 @@ class Stack:
 async def stack(
     broker: Broker, database_url: str, folder: Path, *, prefix: str, event_format: str, good: int
 ) -> AsyncIterator[Stack]:
-    """Start every service on a fresh ledger and topics. `good`: the number of coupons to issue for good inputs."""
+    """Start every service on a fresh ledger and topics. `good`: the number of coupons that valid inputs get."""
     environment = {
         **broker.environment,
         "COUPONRY_DATABASE_URL": database_url,

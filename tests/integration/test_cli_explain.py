@@ -90,7 +90,7 @@ def test_a_valid_code_is_shown_with_its_discount(
     assert (called.exit_code, called.err) == (0, "")
     assert "limits.uses_per_coupon holds limit 1, used 0, held 0" in called.words
     assert "discount holds discount 4.50, currency USD" in called.words
-    assert "Its campaign doesn't ask for window.hours, eligibility.channels," in called.words
+    assert "Its campaign doesn't set window.hours, eligibility.channels," in called.words
     assert called.out.rstrip().endswith("Valid: 4.50 USD off.")
     assert counts(database_url) == before
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from cli.embedded import FILES, running_stack
+from cli.locations import SERVER_VARIABLES
 from cli.private_files import prepare_data_folder
-from cli.where import SERVER_VARIABLES
 from shared.runtime.encryption import VARIABLE
 
 COUPONRY = str(Path(sys.executable).with_name("couponry"))

@@ -123,7 +123,7 @@ async def test_a_payload_that_other_readers_would_refuse_is_not_stored(database_
         wanted = SAVE10 | {"discount": {"kind": "custom", "payload": {"n": 2**70}}}
         answer = await here.client.post("/v1/campaigns", json=wanted)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-        assert "write it as a text" in answer.json()["detail"]
+        assert "send it as a string" in answer.json()["detail"]
         kept = SAVE10 | {"discount": {"kind": "custom", "payload": {"n": 2**63 - 1, "m": -(2**63)}}}
         assert (await here.client.post("/v1/campaigns", json=kept)).status_code == 201
         assert (await here.client.get("/v1/campaigns")).status_code == 200

@@ -349,7 +349,7 @@ async def _pid(process: HeavyProcess) -> int | None:
 
 
 async def test_few_requests_may_wait_for_the_heavy_process() -> None:
-    turns = Turns(most=6, seconds=10, usual_seconds=0.1)
+    turns = Turns(max_waiting=6, seconds=10, usual_seconds=0.1)
     order: list[str] = []
 
     async def take(who: str) -> None:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from services.issuer.sources.coupon_api import MAX_BODY_BYTES, Answer, ApiLimits, open_client, request_code
+from services.issuer.sources.coupon_api import MAX_BODY_BYTES, ApiLimits, CodeResult, open_client, request_code
 from shared.domain.model.campaign import Source
 from shared.outgoing.addresses import Address
 from tests.integration.issuer_coupon_api import CouponApi, Reply, answer, code, drip, hang, hang_up
@@ -34,7 +34,7 @@ async def test_the_email_is_posted_as_json_with_the_configured_headers_and_the_k
     async with CouponApi(code("COUPON-1001")) as api:
         got = await request_code(client, source(api, Authorization="Bearer t0ken"), "john.smith@email.com", KEY, QUICK)
 
-    assert got == Answer("COUPON-1001")
+    assert got == CodeResult("COUPON-1001")
     (request,) = api.requests
     assert request.line == "POST /coupons?shop=7 HTTP/1.1"
     assert json.loads(request.body) == {"email": "john.smith@email.com"}
@@ -53,7 +53,7 @@ async def test_configured_headers_cannot_replace_the_key(client: httpx.AsyncClie
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 async def test_any_successful_status_counts(client: httpx.AsyncClient, status: int) -> None:
     async with CouponApi(answer(status, b'{"coupon_code": " C1 ", "more": 1}')) as api:
-        assert await request_code(client, source(api), "a@b.c", KEY, QUICK) == Answer("C1")
+        assert await request_code(client, source(api), "a@b.c", KEY, QUICK) == CodeResult("C1")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ async def test_a_response_without_a_usable_code_is_final(client: httpx.AsyncClie
         (answer(503), "status 503"),
         (answer(429), "status 429"),
         (answer(429, b"", "Retry-After: 0"), "status 429"),
-        (hang, "No answer within 0.3 seconds"),
-        (drip, "No answer within 0.3 seconds"),
+        (hang, "No response within 0.3 seconds"),
+        (drip, "No response within 0.3 seconds"),
         (hang_up, "Error"),
     ],
 )
@@ -115,7 +115,7 @@ async def test_a_temporary_failure_is_retried_and_then_given_up(
 @pytest.mark.parametrize("trouble", [answer(500), answer(429), hang, hang_up])
 async def test_a_second_attempt_has_the_same_key(client: httpx.AsyncClient, trouble: Reply) -> None:
     async with CouponApi(trouble, code("LATE-1")) as api:
-        assert await request_code(client, source(api), "a@b.c", KEY, QUICK) == Answer("LATE-1")
+        assert await request_code(client, source(api), "a@b.c", KEY, QUICK) == CodeResult("LATE-1")
 
     assert [request.headers["idempotency-key"] for request in api.requests] == [KEY, KEY]
 
@@ -130,14 +130,14 @@ async def test_all_attempts_together_have_one_timeout(client: httpx.AsyncClient)
             ApiLimits(attempts=5, try_seconds=1, total_seconds=0.5, allow_private=True),
         )
 
-    assert got == Answer(None, "No answer within 0.5 seconds.")
+    assert got == CodeResult(None, "No response within 0.5 seconds.")
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize("body", [b'{"coupon_code": ""}', b'{"coupon_code": "IGNORED"}'])
 async def test_a_campaign_without_codes_ignores_the_value(client: httpx.AsyncClient, body: bytes) -> None:
     async with CouponApi(answer(200, body)) as api:
-        assert await request_code(client, source(api, without_code=True), "a@b.c", KEY, QUICK) == Answer("")
+        assert await request_code(client, source(api, without_code=True), "a@b.c", KEY, QUICK) == CodeResult("")
 
 
 async def test_a_campaign_without_codes_still_needs_the_field(client: httpx.AsyncClient) -> None:

@@ -97,7 +97,7 @@ async def test_a_source_without_a_code_leaves_the_campaign_out_and_says_why(
 
     assert supplied.external_codes == ()
     (row,) = await rows(pool)
-    assert (row["status"], row["code"], row["error"]) == ("refused", None, "Answered with status 404.")
+    assert (row["status"], row["code"], row["error"]) == ("refused", None, "Responded with status 404.")
 
 
 async def test_a_campaign_without_codes_is_supplied_with_an_empty_one(

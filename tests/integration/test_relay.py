@@ -182,7 +182,7 @@ async def test_a_ledger_older_than_the_broker_is_noticed(settings: RelaySettings
     await consumer.commit({position_partition(settings): 1_000})
     await consumer.stop()
     relay = Relay(settings, pool)
-    with pytest.raises(OperatorError, match="only given out positions up to 10"):
+    with pytest.raises(OperatorError, match="only assigned positions up to 10"):
         await relay.run_once()
 
 

@@ -73,7 +73,7 @@ async def test_a_relay_that_is_starting_is_not_replaced(
 async def test_a_relay_whose_start_hangs_is_replaced(
     settings: RelaySettings, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leadership, "LONGEST_STEP_SECONDS", 0.3)
+    monkeypatch.setattr(leadership, "MAX_STEP_SECONDS", 0.3)
     await fill(pool, range(20))
     first, second = Relay(settings, pool), Relay(settings, pool)
     with monkeypatch.context() as patch:

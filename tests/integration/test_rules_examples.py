@@ -47,8 +47,8 @@ class Stage:
         """Execute a step. Return its events from the outbox, as the lines of a rehearsal."""
         before = await self._pool.fetchval("SELECT coalesce(max(position), 0) FROM outbox")
         if step.kind == "campaign":
-            await save(self._pool, [step.given])
-            self._campaigns[step.given.campaign_id] = to_domain(step.given, 0)
+            await save(self._pool, [step.value])
+            self._campaigns[step.value.campaign_id] = to_domain(step.value, 0)
         elif step.kind == "codes":
             pooled, commands = imported(step, self._filling, self._campaigns)
             for campaign_id, listed in pooled.items():

@@ -301,7 +301,7 @@ async def test_an_endpoint_that_never_answers_times_out_and_is_retried(pool: Poo
     await enqueue(pool)
     async with sending(pool, replace(LOCAL, timeout_seconds=0.2)) as sender:
         await sender.run_once()
-    assert await pool.fetchval("SELECT error FROM webhook_attempts") == "No answer within 0.2 seconds"
+    assert await pool.fetchval("SELECT error FROM webhook_attempts") == "No response within 0.2 seconds"
     assert await delivery_states(pool) == {"pending": 1}
 
 

@@ -9,7 +9,15 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway.access import guesses as module
-from services.gateway.access.budgets import MINUTES_AHEAD, SLOT_SECONDS, SLOTS, Budget, Clock, OverBudgetError, spread
+from services.gateway.access.failure_budgets import (
+    MINUTES_AHEAD,
+    SLOT_SECONDS,
+    SLOTS,
+    Budget,
+    Clock,
+    OverBudgetError,
+    spread,
+)
 from services.gateway.app import create_app
 from services.gateway.gateway import Gateway
 from services.gateway.guard import Guarded

@@ -123,7 +123,7 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         ),
         (
             f"{ONE}code:\n  pattern: ####-####\n",
-            ["f.yaml:4: the value is only a comment; write null, or put a text that begins with # in quotes."],
+            ["f.yaml:4: the value is only a comment; write null, or put a string that begins with # in quotes."],
         ),
         (f"{ONE}name: a\nname: b\n", ["f.yaml:4: name: already set on line 3; keep one of the two."]),
         (
@@ -133,7 +133,7 @@ def test_texts_may_be_folded_quoted_or_of_several_lines() -> None:
         (
             f"{ONE}name: !!str 12\n",
             [
-                "f.yaml:3: tags (!) are not supported; remove the tag, and put a number that is meant as a text in "
+                "f.yaml:3: tags (!) are not supported; remove the tag, and put a number that is meant as a string in "
                 "quotes."
             ],
         ),
@@ -211,7 +211,7 @@ def test_a_billion_laughs_attack_is_refused() -> None:
             json.dumps(ONE_JSON | {"nmae": 1, "name": "\\ud800"}, indent=1).replace("\\\\", "\\"),
             [
                 "f.json:8: campaign 'a', nmae: is not a known field; correct or remove it.",
-                r"f.json:9: contains half a character (a lone surrogate such as \ud800); correct the text.",
+                r"f.json:9: contains half a character (a lone surrogate such as \ud800); correct the string.",
             ],
         ),
     ],

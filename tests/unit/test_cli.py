@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import TopicAuthorizationFailedError
 from typer.testing import CliRunner
 
-from cli import where
+from cli import locations
 from cli.apps import parse_since
 from cli.connect import address_of
 from cli.demo.report import Row
@@ -192,23 +192,23 @@ def test_numbers_that_differ_in_one_source_are_not_the_same() -> None:
 
 
 def test_the_environment_wins_over_a_running_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.SERVER_VARIABLES:
+    for name in locations.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    where.choose_data_dir(tmp_path)
+    locations.choose_data_dir(tmp_path)
     with pytest.raises(SettingsError, match="couponry up"):
-        where.find_settings(DatabaseSettings)
+        locations.find_settings(DatabaseSettings)
     monkeypatch.setenv("COUPONRY_KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
     with pytest.raises(SettingsError, match="COUPONRY_DATABASE_URL is not set"):
-        where.find_settings(DatabaseSettings)
+        locations.find_settings(DatabaseSettings)
 
 
 def test_a_stopped_stack_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in where.SERVER_VARIABLES:
+    for name in locations.SERVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "stack.json").write_text('{"database_url": "postgresql://x", "bootstrap_servers": "y:1", "pid": 1}')
-    where.choose_data_dir(tmp_path)
+    locations.choose_data_dir(tmp_path)
     with pytest.raises(SettingsError, match="No stack is running in"):
-        where.find_settings(DatabaseSettings)
+        locations.find_settings(DatabaseSettings)
 
 
 def test_an_address_names_every_host_and_no_login() -> None:

@@ -56,7 +56,7 @@ def test_every_field_has_one_example_and_every_example_a_field() -> None:
 def test_an_example_describes_its_field_uses_it_and_expects_a_result_of_every_event(file: Path) -> None:
     played = script(file)
     assert played.says.endswith((".", ".)"))
-    campaigns = [*played.campaigns, *(step.given for step in played.steps if step.kind == "campaign")]
+    campaigns = [*played.campaigns, *(step.value for step in played.steps if step.kind == "campaign")]
     assert uses(tuple(one.model_dump(exclude_unset=True) for one in campaigns), file.stem.split("."))
     for step in played.steps:
         assert (step.then is None) == (step.kind in ("campaign", "codes")), f"step {step.number}"
@@ -244,7 +244,7 @@ def test_the_pattern_of_a_code_is_shown_only_if_the_code_matches(code: str, rule
 
 ONE_OF = "order, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
-LISTED = "give lists of codes by campaign, as texts, like {ten: [TEN-1, TEN-2]}."
+LISTED = "give lists of codes by campaign, as strings, like {ten: [TEN-1, TEN-2]}."
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_it_continues_at_the_brokers_position(kafka: int | None, recorded: int, 
     [
         pytest.param(None, 10, 50, "no committed position", id="the broker forgot"),
         pytest.param(5, 10, 50, "last published position", id="the broker lost its last transactions"),
-        pytest.param(60, 10, 50, "only given out positions up to 50", id="the ledger was restored from an old copy"),
+        pytest.param(60, 10, 50, "only assigned positions up to 50", id="the ledger was restored from an old copy"),
     ],
 )
 def test_it_refuses_to_guess_and_follows_the_setting(

@@ -13,7 +13,7 @@ from tests.builders import NOW, Scope, World, campaign, each, gift, line, order,
 CHEAPEST = Scope(max_units=1)
 
 
-def apart(made: Order) -> Order:
+def on_separate_lines(made: Order) -> Order:
     """Return the same order with every unit on a line of its own."""
     single = [
         Line(f"{one.line_id}-{unit}", one.product_id, 1, one.unit_minor)
@@ -90,4 +90,4 @@ def test_equal_units_are_the_same_on_one_line_or_on_several(
 ) -> None:
     numbered = tuple(replace(one, line_id=str(number)) for number, one in enumerate(made))
     to = Order("ORD1", "USD", sum(one.amount_minor for one in numbered), numbered, 0, NOW)
-    assert discounts(several, to) == discounts(several, apart(to))
+    assert discounts(several, to) == discounts(several, on_separate_lines(to))

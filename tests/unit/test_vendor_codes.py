@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.facades.vendor_codes import (
     CAPILLARY_FAILED,
-    CAPILLARY_MOST_COUPONS,
+    CAPILLARY_MAX_COUPONS,
     CAPILLARY_SUCCEEDED,
     CAPILLARY_TOO_MANY_COUPONS,
     GAMEBALL_FAILED,
@@ -97,7 +97,7 @@ def test_capillarys_clients_read_the_codes_they_know(reason: str, code: int) -> 
 
 
 def test_capillarys_requests_have_a_code_for_success_and_one_for_too_many_coupons() -> None:
-    assert (CAPILLARY_SUCCEEDED, CAPILLARY_TOO_MANY_COUPONS, CAPILLARY_MOST_COUPONS) == (700, 629, 100)
+    assert (CAPILLARY_SUCCEEDED, CAPILLARY_TOO_MANY_COUPONS, CAPILLARY_MAX_COUPONS) == (700, 629, 100)
 
 
 def test_a_transaction_id_that_gameball_saw_before_is_its_error_9004() -> None:

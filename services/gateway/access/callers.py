@@ -25,7 +25,7 @@ class Caller:
     """groups of campaigns that the caller is bound to; None: all campaigns"""
 
     def require_scope(self, scope: Scope) -> None:
-        """Raise a Problem (403) unless the caller has `scope`."""
+        """Check that the caller has `scope`. Raises a Problem (403)."""
         if scope not in self.scopes:
             has = ", ".join(sorted(self.scopes)) or "none"
             raise Problem(403, "forbidden", f"This request needs the scope {scope!r}; the key's scopes are: {has}.")
@@ -35,7 +35,7 @@ class Caller:
         return self.groups is None or group in self.groups
 
     def require_all_groups(self) -> None:
-        """Raise a Problem (403) for a caller that is bound to groups."""
+        """Check that the caller is not bound to groups. Raises a Problem (403)."""
         if self.groups is not None:
             raise Problem(
                 403, "forbidden", "This request covers all campaigns, but the key is bound to the groups "

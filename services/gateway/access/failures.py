@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.gateway.access.budgets import Budgets, Clock
+from services.gateway.access.failure_budgets import Budgets, Clock
 from services.gateway.access.guesses import as_problem
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import asyncpg
 
-from services.gateway.access.budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
+from services.gateway.access.failure_budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
 from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import code_key
@@ -39,7 +39,7 @@ MAX_KNOWN: Final = 50_000
 
 WHAT: Final = "unknown codes, locks or customers"
 UNKNOWN: Final = frozenset({Reason.NOT_FOUND, Reason.LOCK_NOT_FOUND})
-_AWAY: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
+_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (*UNAVAILABLE, asyncpg.PostgresError)
 _current: ContextVar["Ticket | None"] = ContextVar("guesses", default=None)
 
 
@@ -79,7 +79,7 @@ class Ticket:
         self.reported = 0
 
     def check(self) -> None:
-        """Raise a Problem (429) if the caller or the address has reached its limit."""
+        """Check the limits of the caller and the address. Raises a Problem (429)."""
         with as_problem(WHAT):
             self._guesses.callers.check(self._caller)
             self._guesses.addresses.check(self._address)
@@ -96,7 +96,7 @@ class Ticket:
         self._uncounted += unknown
 
     async def end(self) -> None:
-        """Count the reported guesses, and give the room back."""
+        """Count the reported guesses, and release the room."""
         if self._before is not None:
             _current.reset(self._before)
         try:
@@ -125,7 +125,7 @@ class Ticket:
                 self.give_back(taken)
 
     async def take_instead(self, attempts: int) -> tuple[int, int]:
-        """As `take`, instead of the room that the request began with."""
+        """Replace the room that the request began with; otherwise as `take`."""
         self._give_back_base()  # before waiting for more, so that two requests never wait for each other
         return await self.take(attempts)
 
@@ -143,7 +143,7 @@ class Ticket:
                 raise
 
     def give_back(self, taken: tuple[int, int]) -> None:
-        """Give room back."""
+        """Release room."""
         for budgets, who, count in (
             (self._guesses.callers, self._caller, taken[0]),
             (self._guesses.addresses, self._address, taken[1]),
@@ -180,7 +180,7 @@ class Guesses:
         return Ticket(self, f"caller {caller}", f"address {address}", api)
 
     async def add(self, caller: str, address: str, unknown: int) -> None:
-        """Count wrong guesses, here and for all gateways. If the ledger is unavailable, they are counted here only."""
+        """Count wrong guesses for all gateways. If the ledger is unavailable, only this process counts them."""
         new = [
             (who, ahead, count)
             for who, budgets in ((caller, self.callers), (address, self.addresses))
@@ -190,19 +190,19 @@ class Guesses:
             records = await self._pool.fetch(
                 sql("guesses_add", PACKAGE), *map(list, zip(*new, strict=True)), SLOT_SECONDS, SLOTS
             )
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             log.warning("guesses are counted in this process only", error=repr(error))
             for who, ahead, count in new:
                 self._budgets_of(who).of(who).add({self._clock.slot() + ahead: count}, known=False)
             return
-        self._note(records)
+        self._apply_counts(records)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read the counts of all gateways until `stopping` is set. If the ledger is unavailable, retry."""
         while not stopping.is_set():
             try:
                 await self.run_once()
-            except _AWAY as error:
+            except _UNAVAILABLE as error:
                 log.warning("guesses of other gateways can't be read", error=repr(error))
             await sleep_unless(stopping, READ_SECONDS)
 
@@ -210,7 +210,7 @@ class Guesses:
         """Read the current counts; every PRUNED_EVERY reads, delete old ones."""
         self.callers.tidy()
         self.addresses.tidy()
-        self._note(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MAX_READ))
+        self._apply_counts(await self._pool.fetch(sql("guesses_read", PACKAGE), SLOT_SECONDS, SLOTS, MAX_READ))
         self._reads += 1
         if self._reads % PRUNED_EVERY == 0:
             await self._pool.execute(sql("guesses_prune", PACKAGE), SLOT_SECONDS, SLOTS)
@@ -230,7 +230,7 @@ class Guesses:
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
-    def _note(self, records: Sequence[asyncpg.Record]) -> None:
+    def _apply_counts(self, records: Sequence[asyncpg.Record]) -> None:
         for record in records:
             self._clock.set(record["at"])  # the ledger's clock, because the gateways' clocks may differ
             if record["subject"] is None:

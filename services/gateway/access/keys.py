@@ -37,7 +37,7 @@ UNKNOWN_PER_MINUTE: Final = 60
 
 
 class ApiKeyError(ValueError):
-    """A key that can't be created or revoked. The text is the reason."""
+    """A key that can't be created or revoked. The message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from services.gateway.access.keys import PATTERN
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanIssue, Here
+from services.gateway.guard import CanIssue, CurrentGateway
 from services.gateway.native.bodies import Body, body_of
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
@@ -36,21 +36,21 @@ class RewardBody(Body):
     email: Contact
 
     def mistake(self) -> str | None:
-        return None if "@" in self.email else "email: must be an e-mail address."
+        return None if "@" in self.email else "email: must be an email address."
 
 
 @router.post("/coupon-manager/{campaign}")
 async def issue(
     request: Request,
     campaign: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanIssue,
     body: Annotated[RewardBody, Depends(body_of(RewardBody))],
 ) -> Response:
     """Issue a new coupon at every call. The code is empty if the campaign's coupons have none."""
     customer = Customer(email=body.email)
     if not identifiers(customer):
-        raise Problem(422, "invalid_request", "email: must be an e-mail address.")
+        raise Problem(422, "invalid_request", "email: must be an email address.")
     found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:
         raise Problem(

@@ -38,9 +38,9 @@ CAPILLARY_SUCCEEDED: Final = 700
 """item_status.code of a redeemed coupon."""
 
 CAPILLARY_TOO_MANY_COUPONS: Final = 629
-"""The code of a whole request with more than `CAPILLARY_MOST_COUPONS` coupons, or with input that can't be read."""
+"""The code of a whole request with more than `CAPILLARY_MAX_COUPONS` coupons, or with input that can't be read."""
 
-CAPILLARY_MOST_COUPONS: Final = 100
+CAPILLARY_MAX_COUPONS: Final = 100
 """Maximum coupons per redeem request. Capillary's bulk page says 50, its list of codes 100; we use the latter."""
 
 CAPILLARY_FAILED: Final = 709

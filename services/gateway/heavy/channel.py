@@ -36,7 +36,7 @@ class Kind(IntEnum):
     """release the reservation"""
     COUNT = 6
     """count a number of wrong guesses"""
-    ANSWER = 7
+    RESPONSE = 7
     """status and headers of the response"""
     PIECE = 8
     """a piece of the response body"""
@@ -45,7 +45,7 @@ class Kind(IntEnum):
 
 
 class ChannelClosedError(ConnectionError):
-    """The other process is gone or sent an invalid frame."""
+    """The other process has ended or sent an invalid frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Channel:
             head = orjson.loads(await self._reader.readexactly(head_bytes)) if head_bytes else {}
             return Frame(Kind(kind), head, await self._reader.readexactly(body_bytes))
         except (EOFError, OSError, ValueError) as error:
-            raise ChannelClosedError(f"the other process is gone ({error!r})") from error
+            raise ChannelClosedError(f"the other process has ended ({error!r})") from error
 
     def write(self, kind: Kind, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
         """Send a frame. Call `drain` after large bodies."""
@@ -92,7 +92,7 @@ class Channel:
         try:
             await self._writer.drain()
         except OSError as error:
-            raise ChannelClosedError(f"the other process is gone ({error!r})") from error
+            raise ChannelClosedError(f"the other process has ended ({error!r})") from error
 
     def close(self) -> None:
         """Close this end; the other process notices it."""

@@ -14,7 +14,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
 from services.gateway.batching import OverloadedError
 from services.gateway.heavy.channel import Channel, ChannelClosedError, Frame, Kind
-from services.gateway.heavy.handed import HandedAnswer, bytes_of, request_head
+from services.gateway.heavy.handover import HeavyResponse, bytes_of, request_head
 from services.gateway.heavy.turns import Turns
 from services.gateway.problems import Problem
 from shared.runtime import telemetry
@@ -69,13 +69,15 @@ class HeavyProcess:
             with suppress(asyncio.CancelledError):
                 await keeping
 
-    async def answer(self, request: Request, caller: Caller, ticket: Ticket, *, once: bool = True) -> HandedAnswer:
+    async def answer(
+        self, request: Request, caller: Caller, ticket: Ticket, *, handles_key: bool = True
+    ) -> HeavyResponse:
         """Return the heavy process's response to a request whose body was read.
 
-        `once`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait, and
-        ChannelClosedError (a ConnectionError) if the process is not running or dies. Both: retry later.
+        `handles_key`: the heavy process handles the idempotency key. Raises OverloadedError if too many requests wait,
+        and ChannelClosedError (a ConnectionError) if the process is not running or dies. Both: retry later.
         """
-        head, body = request_head(request, caller, once=once), await request.body()
+        head, body = request_head(request, caller, handles_key=handles_key), await request.body()
         telemetry.HEAVY_WAITING.inc()
         try:
             await self.turns.take(caller.name)
@@ -91,7 +93,7 @@ class HeavyProcess:
 
     async def _have_answered(
         self, head: dict[str, Any], body: bytes, room: "_Reservation", caller: str
-    ) -> HandedAnswer:
+    ) -> HeavyResponse:
         outcome = "lost"
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -99,7 +101,7 @@ class HeavyProcess:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._answer_seconds + LATE_SECONDS):
-                    answer = await self._exchange(head, body, room)
+                    response = await self._exchange(head, body, room)
             except BaseException:  # it died or hangs: the channel can't be used any more
                 self._kill()
                 raise
@@ -109,15 +111,15 @@ class HeavyProcess:
             telemetry.HEAVY_REQUESTS.labels(outcome).inc()
             room.give_back()
             self.turns.give_back(caller)
-        return answer
+        return response
 
-    async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HandedAnswer:
+    async def _exchange(self, head: dict[str, Any], body: bytes, room: "_Reservation") -> HeavyResponse:
         channel = self._channel
         if channel is None:
-            raise ChannelClosedError("the heavy process is gone")
+            raise ChannelClosedError("the heavy process has ended")
         channel.write(Kind.REQUEST, head, body)
         await channel.drain()
-        answer: Frame | None = None
+        response: Frame | None = None
         pieces: list[bytes] = []
         while (frame := await channel.read()).kind is not Kind.END:
             if frame.kind is Kind.TAKE:
@@ -127,16 +129,16 @@ class HeavyProcess:
                 room.give_back()
             elif frame.kind is Kind.COUNT:
                 await room.count(frame.head["unknown"])
-            elif frame.kind is Kind.ANSWER:
-                answer = frame
+            elif frame.kind is Kind.RESPONSE:
+                response = frame
             elif frame.kind is Kind.PIECE:
                 pieces.append(frame.body)
         telemetry.add((name, tuple(labels), count) for name, labels, count in frame.head["increments"])
         telemetry.HEAVY_MEMORY.set(frame.head["memory"])
-        if answer is None:
+        if response is None:
             raise ChannelClosedError("the heavy process sent no response")
-        status, headers = answer.head["status"], bytes_of(answer.head["headers"])
-        return HandedAnswer(status, headers, pieces, answer.head.get("by_route", False))
+        status, headers = response.head["status"], bytes_of(response.head["headers"])
+        return HeavyResponse(status, headers, pieces, response.head.get("by_route", False))
 
     async def _keep_running(self) -> None:
         backoff, deaths = Backoff(), 0
@@ -210,7 +212,7 @@ class _Reservation:
         self._taken: tuple[int, int] | None = None
 
     async def take(self, attempts: int) -> dict[str, Any] | None:
-        """Replace the reservation by `attempts` guesses. Return the problem if that is beyond the limits."""
+        """Replace the reservation by `attempts` guesses. Return the problem if that is over the limits."""
         self.give_back()
         try:
             async with asyncio.timeout(ROOM_SECONDS):

@@ -9,12 +9,12 @@ from services.gateway.batching import OverloadedError
 class Turns:
     """A fair queue for one turn at a time: each waiting caller gets a turn before any caller gets a second one.
 
-    A request is refused if more than `most` are before it, or if its expected wait at `usual_seconds` a turn is longer
-    than `seconds`. One caller may use half of either limit.
+    A request is refused if more than `max_waiting` are before it, or if its expected wait, at `usual_seconds` per turn,
+    is longer than `seconds`. One caller may use half of either limit.
     """
 
-    def __init__(self, most: int, seconds: float, usual_seconds: float) -> None:
-        self._most = most
+    def __init__(self, max_waiting: int, seconds: float, usual_seconds: float) -> None:
+        self._max_waiting = max_waiting
         self._seconds = seconds
         self.usual_seconds = usual_seconds
         self._inside: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Turns:
         self.usual_seconds += weight * (seconds - self.usual_seconds)
 
     def _is_too_much(self, before: int, share: int) -> bool:
-        return before > self._most // share or before * self.usual_seconds > self._seconds / share
+        return before > self._max_waiting // share or before * self.usual_seconds > self._seconds / share
 
     def _leave(self, caller: str) -> None:
         self._inside[caller] -= 1

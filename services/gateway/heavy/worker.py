@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from services.gateway.access.guesses import Guesses, Ticket
 from services.gateway.heavy.channel import PIECE_BYTES, Channel, ChannelClosedError, Frame, Kind
-from services.gateway.heavy.handed import HANDED, scope_of, texts_of
+from services.gateway.heavy.handover import HANDED, scope_of, texts_of
 from services.gateway.problems import MEDIA_TYPE, Problem
 from shared.runtime.logging import get_logger
 from shared.runtime.telemetry import Increments
@@ -25,7 +25,7 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._requests: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._reservations: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count()
         self._increments = Increments()
         self.busy = False
@@ -54,7 +54,7 @@ class Worker:
                 if frame.kind is Kind.REQUEST:
                     self._requests.put_nowait(frame)
                 elif frame.kind is Kind.ROOM:
-                    waiting = self._asked.pop(frame.head["number"], None)
+                    waiting = self._reservations.pop(frame.head["number"], None)
                     if waiting is not None and not waiting.done():
                         waiting.set_result(frame.head)
         except ChannelClosedError:
@@ -64,12 +64,12 @@ class Worker:
         """Reserve `attempts` guesses in the gateway process. Raises the Problem (429) that it replies with."""
         number = next(self._numbers)
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked[number] = waiting
+        self._reservations[number] = waiting
         self._channel.write(Kind.TAKE, {"number": number, "attempts": attempts})
         try:
             problem = (await waiting).get("problem")
         finally:
-            self._asked.pop(number, None)
+            self._reservations.pop(number, None)
         if problem is not None:
             raise Problem(problem["status"], problem["code"], problem["detail"], headers=problem["headers"])
 
@@ -92,9 +92,9 @@ class Worker:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                by_route = scope[HANDED].answered
+                by_route = scope[HANDED].by_route
                 head = {"status": message["status"], "headers": texts_of(message["headers"]), "by_route": by_route}
-                self._channel.write(Kind.ANSWER, head)
+                self._channel.write(Kind.RESPONSE, head)
                 return
             body = message.get("body", b"")
             for start in range(0, len(body), PIECE_BYTES):
@@ -108,7 +108,7 @@ class Worker:
         except Exception:
             log.exception("bug in a route: a heavy request failed")
             if not started:
-                self._channel.write(Kind.ANSWER, {"status": 500, "headers": [("content-type", MEDIA_TYPE)]})
+                self._channel.write(Kind.RESPONSE, {"status": 500, "headers": [("content-type", MEDIA_TYPE)]})
                 document = Problem(500, "internal_error", "This is a bug in the gateway; its log has the details.")
                 self._channel.write(Kind.PIECE, body=orjson.dumps(document.document()))
         self._channel.write(

@@ -56,7 +56,7 @@ class Body(BaseModel):
 
 
 class CustomerBody(Body):
-    """A customer: at least one of your customer id, an e-mail address, and a phone number with its country code."""
+    """A customer: at least one of your customer id, an email address, and a phone number with its country code."""
 
     customer_id: Identifier | None = None
     email: Contact | None = None
@@ -235,7 +235,7 @@ def read_body(model: type[BodyT], request: Request, content: bytes, *, optional:
 
 
 def check_json(request: Request) -> None:
-    """Raise a Problem (415) if the Content-Type header names something else than JSON."""
+    """Check that the Content-Type header names JSON. Raises a Problem (415)."""
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise Problem(

@@ -9,13 +9,13 @@ from fastapi import Depends, Query, Response
 from schemas.campaigns import CampaignDefinition
 from services.gateway import tenants
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanManage, CanRead, Here
+from services.gateway.guard import CanManage, CanRead, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem
 from shared.ledger import planning, queries
 from shared.ledger.campaigns import CampaignExistsError
@@ -90,7 +90,7 @@ class PlanAnswer(Body):
     responses=responses_of(CampaignAnswer, 201),
 )
 async def create(
-    gateway: Here, _: CanManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
+    gateway: CurrentGateway, _: CanManage, body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))]
 ) -> Response:
     """Create a campaign; docs/rules.md describes all fields. If the id exists, the response is a conflict (409)."""
     try:
@@ -99,12 +99,12 @@ async def create(
         raise Problem(409, "conflict", str(error)) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise problem_of(body, error) from None
-    return answer(_document(body) | {"change": "created"}, 201)
+    return json_response(_document(body) | {"change": "created"}, 201)
 
 
 @router.get("/campaigns", summary="List campaigns", responses=responses_of(CampaignsAnswer))
 async def list_all(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     status: Annotated[Status | None, Query(description="only campaigns with this status")] = None,
@@ -118,11 +118,11 @@ async def list_all(
             connection, after[0] if after else None, limit + 1, status, tenants.groups()
         )
     documents = [_line(one) for one in found]
-    return answer(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
+    return json_response(page(documents, limit, found[min(limit, len(found)) - 1].campaign_id if found else ""))
 
 
 @router.get("/campaigns/{campaign_id}", summary="Show a campaign", responses=responses_of(CampaignAnswer))
-async def show(gateway: Here, _: CanRead, campaign_id: Name) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, campaign_id: Name) -> Response:
     """Show a campaign with the counts of its coupons and their uses."""
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
@@ -130,7 +130,7 @@ async def show(gateway: Here, _: CanRead, campaign_id: Name) -> Response:
     async with gateway.pool.acquire() as connection:
         counts = await queries.campaign_counts(connection, campaign_id)
     numbers = {name: getattr(counts, name) for name in ("coupons", "pooled", "voided", "held_uses", "used_uses")}
-    return answer(_line(found) | {"counts": numbers})
+    return json_response(_line(found) | {"counts": numbers})
 
 
 @router.put(
@@ -140,7 +140,7 @@ async def show(gateway: Here, _: CanRead, campaign_id: Name) -> Response:
     responses=responses_of(CampaignAnswer),
 )
 async def change(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
@@ -153,19 +153,19 @@ async def change(
 
 
 @router.post("/campaigns/{campaign_id}/pause", summary="Pause a campaign", responses=responses_of(CampaignAnswer))
-async def pause(gateway: Here, _: CanManage, campaign_id: Name) -> Response:
+async def pause(gateway: CurrentGateway, _: CanManage, campaign_id: Name) -> Response:
     """Stop issuing and redeeming until the campaign is resumed. Existing locks can still be burned."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "paused"}))
 
 
 @router.post("/campaigns/{campaign_id}/resume", summary="Resume a campaign", responses=responses_of(CampaignAnswer))
-async def resume(gateway: Here, _: CanManage, campaign_id: Name) -> Response:
+async def resume(gateway: CurrentGateway, _: CanManage, campaign_id: Name) -> Response:
     """Make a paused or archived campaign active again."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "active"}))
 
 
 @router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=responses_of(CampaignAnswer))
-async def archive(gateway: Here, _: CanManage, campaign_id: Name) -> Response:
+async def archive(gateway: CurrentGateway, _: CanManage, campaign_id: Name) -> Response:
     """Stop issuing and redeeming, as pausing does, for a campaign that has ended."""
     return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
 
@@ -177,7 +177,7 @@ async def archive(gateway: Here, _: CanManage, campaign_id: Name) -> Response:
     responses=responses_of(PlanAnswer),
 )
 async def plan(
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanRead,
     campaign_id: Name,
     body: Annotated[CampaignDefinition, Depends(body_of(CampaignDefinition))],
@@ -191,7 +191,7 @@ async def plan(
     if has_secrets(body):
         caller.require_scope("manage")
     planned = await _planned(gateway, tenants.grouped(body))
-    return answer(
+    return json_response(
         {
             "campaign_id": planned.campaign_id,
             "change": planned.change,
@@ -232,7 +232,7 @@ async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     if changed is None:
         raise _unknown(campaign_id)
     definition, saved = changed
-    return answer(_document(definition) | {"change": saved.change})
+    return json_response(_document(definition) | {"change": saved.change})
 
 
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:

@@ -9,14 +9,14 @@ from schemas.campaigns import MAX_COUPONS_AT_ONCE
 from schemas.common import Identifier
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
-from services.gateway.guard import CanIssue, CanManage, CanRead, Here, report_unknown
+from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway, report_unknown
 from services.gateway.jobs import MAX_COUPONS
 from services.gateway.native import new_router
-from services.gateway.native.answers import RefusedAnswer, amount, answer
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
 from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import RefusedAnswer, amount, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.ledger import queries
@@ -128,7 +128,7 @@ class CouponHistoryAnswer(Body):
 )
 async def issue(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanIssue,
     body: Annotated[IssueBody, Depends(body_of(IssueBody))],
 ) -> Response:
@@ -154,7 +154,7 @@ async def issue(
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
         raise refusal(verdict)
-    return answer(
+    return json_response(
         {
             "outcome": verdict.outcome,
             "coupons": [
@@ -175,23 +175,23 @@ async def issue(
 
 
 @router.get("/coupons/{code}", summary="Show a coupon", responses=responses_of(CouponDetailsAnswer))
-async def show(gateway: Here, _: CanRead, code: Name) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
     """Show the current state of a coupon."""
     history = await _history(gateway, code)
     if history.coupon is None:
         raise _unknown(code)
-    return answer(_details(history.coupon))
+    return json_response(_details(history.coupon))
 
 
 @router.get(
     "/coupons/{code}/history", summary="Show the history of a coupon", responses=responses_of(CouponHistoryAnswer)
 )
-async def history(request: Request, gateway: Here, _: CanRead, code: Name) -> Response:
+async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
     """List the first 1,000 entries, including refused attempts and their reasons."""
     found = await _history(gateway, code)
     if found.coupon is None:
         report_unknown(request, 1)
-    return answer(
+    return json_response(
         {
             "code": found.code,
             "coupon": None if found.coupon is None else _details(found.coupon),
@@ -211,7 +211,7 @@ async def history(request: Request, gateway: Here, _: CanRead, code: Name) -> Re
 
 
 @router.post("/coupons/{code}/void", summary="Void a coupon", responses=responses_of(CouponDetailsAnswer))
-async def void(request: Request, gateway: Here, _: CanManage, code: Name) -> Response:
+async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Name) -> Response:
     """Take a coupon out of use permanently. Redemptions stay as they are. Voiding again changes nothing."""
     verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     if verdict.outcome == "refused":
@@ -219,7 +219,7 @@ async def void(request: Request, gateway: Here, _: CanManage, code: Name) -> Res
     found = await _history(gateway, code)
     if found.coupon is None:
         raise _unknown(code)
-    return answer(_details(found.coupon))
+    return json_response(_details(found.coupon))
 
 
 async def _history(gateway: Gateway, code: str) -> queries.CouponHistory:
@@ -251,16 +251,16 @@ def _details(coupon: queries.CouponDetails) -> dict[str, Any]:
     }
 
 
-def _happening(one: queries.HistoryEntry) -> dict[str, Any]:
-    minor = one.held_minor if one.kind in {"locked", "released"} else one.used_minor
+def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
+    minor = entry.held_minor if entry.kind in {"locked", "released"} else entry.used_minor
     return {
-        "at": moment(one.at),
-        "what": one.kind,
-        "order_id": one.order_id,
-        "lock_reference": one.lock_reference,
-        "currency": one.currency,
-        "discount_amount": amount(minor, one.currency),
-        "reason": one.reason,
-        "message": one.message,
-        "command_id": one.command_id,
+        "at": moment(entry.at),
+        "what": entry.kind,
+        "order_id": entry.order_id,
+        "lock_reference": entry.lock_reference,
+        "currency": entry.currency,
+        "discount_amount": amount(minor, entry.currency),
+        "reason": entry.reason,
+        "message": entry.message,
+        "command_id": entry.command_id,
     }

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.gateway.native.answers import amount
 from services.gateway.native.bodies import Body
+from services.gateway.native.responses import amount
 from shared.domain.explain import Explanation
 
 

@@ -15,12 +15,12 @@ from fastapi import Query, Request, Response
 from schemas.common import MAX_ID_LENGTH
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, refusal
-from services.gateway.guard import STREAMED, CanIssue, Here
+from services.gateway.guard import STREAMED, CanIssue, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import ProblemAnswer, answer
 from services.gateway.native.bodies import Body
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import ProblemAnswer, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
@@ -30,7 +30,7 @@ from shared.ledger.pools import import_codes
 
 router = new_router("coupons")
 
-LONGEST_LINE: Final = 64 * 1024
+MAX_LINE_BYTES: Final = 64 * 1024
 EXAMPLES: Final = {
     "text/csv": "code\nA-1\nA-2\n",
     "application/x-ndjson": '{"code": "A-1"}\n{"code": "A-2"}\n',
@@ -91,7 +91,7 @@ class Progress:
 async def import_stream(
     request: Request,
     campaign_id: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="skip the lines before this one")] = 1,
 ) -> Response:
@@ -119,23 +119,23 @@ async def import_stream(
     if not progress.line:
         raise Problem(422, "invalid_request", "The body is empty; send one code per line.")
     await _write(gateway, campaign_id, progress, pooled)
-    return answer({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
+    return json_response({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
 
 
 async def _lines(request: Request, progress: Progress) -> AsyncIterator[bytes]:
     """Yield and count the lines of the stream. Only one line and the chunk that it arrived in are in memory."""
-    rest = b""
+    remainder = b""
     async for arrived in request.stream():
-        *whole, rest = (rest + arrived).split(b"\n")
+        *whole, remainder = (remainder + arrived).split(b"\n")
         for line in whole:
             progress.line += 1
             yield line
-        if len(rest) > LONGEST_LINE:
+        if len(remainder) > MAX_LINE_BYTES:
             progress.line += 1
-            raise progress.problem(f"is longer than {LONGEST_LINE:,} bytes.")
-    if rest:
+            raise progress.problem(f"is longer than {MAX_LINE_BYTES:,} bytes.")
+    if remainder:
         progress.line += 1
-        yield rest
+        yield remainder
 
 
 def _text(raw: bytes, progress: Progress) -> str:
@@ -143,8 +143,8 @@ def _text(raw: bytes, progress: Progress) -> str:
         text = raw.decode("utf-8-sig" if progress.line == 1 else "utf-8").rstrip("\r")
     except UnicodeDecodeError:
         raise progress.problem("is not valid UTF-8.") from None
-    if len(raw) > LONGEST_LINE:
-        raise progress.problem(f"is longer than {LONGEST_LINE:,} bytes.")
+    if len(raw) > MAX_LINE_BYTES:
+        raise progress.problem(f"is longer than {MAX_LINE_BYTES:,} bytes.")
     return text
 
 

@@ -11,12 +11,12 @@ from fastapi.responses import StreamingResponse
 from services.gateway import jobs, tenants
 from services.gateway.access.callers import Caller
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanRead, Here
+from services.gateway.guard import CanRead, CurrentGateway
 from services.gateway.jobs import Job
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
+from services.gateway.native.responses import json_response
 from services.gateway.native.tables import csv_text
 from services.gateway.problems import Problem
 from shared.domain.coupons import code_patterns as patterns
@@ -61,13 +61,13 @@ async def start_job(gateway: Gateway, caller: Caller, command_id: str, campaign_
         )
     except jobs.QueueFullError as error:
         raise Problem(429, "rate_limited", str(error), headers={"Retry-After": "60"}) from None
-    return answer(_document(job), 202)
+    return json_response(_document(job), 202)
 
 
 @router.get("/jobs/{job_id}", summary="Show a job's progress", responses=responses_of(JobAnswer))
-async def show(gateway: Here, _: CanRead, job_id: UUID) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, job_id: UUID) -> Response:
     """Show a job. Poll until its status is done or failed."""
-    return answer(_document(await _job(gateway, job_id)))
+    return json_response(_document(await _job(gateway, job_id)))
 
 
 @router.get(
@@ -79,7 +79,7 @@ async def show(gateway: Here, _: CanRead, job_id: UUID) -> Response:
 )  # fmt: skip
 async def codes(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     job_id: UUID,
     format: Annotated[  # noqa: A002 - the name that callers write

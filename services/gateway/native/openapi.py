@@ -29,7 +29,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"description": "Temporarily unavailable; retry the same request.", **PROBLEM},
 }
 DESCRIPTION: Final = (
-    "Validate, lock and redeem coupons, manage campaigns, and read reports. Amounts are decimal texts, times are "
+    "Validate, lock and redeem coupons, manage campaigns, and read reports. Amounts are decimal strings, times are "
     "RFC 3339. With an `Idempotency-Key`, every POST is safe to retry. Errors are RFC 9457 problems; the `code` of a "
     "refusal is its reason."
 )

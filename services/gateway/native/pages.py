@@ -31,8 +31,8 @@ def decode_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
         keys = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         keys = None
-    good = isinstance(keys, list) and len(keys) == len(kinds)
-    if not good or any(type(key) is not kind or "\0" in str(key) for key, kind in zip(keys, kinds, strict=True)):
+    well_formed = isinstance(keys, list) and len(keys) == len(kinds)
+    if not well_formed or any(type(key) is not kind or "\0" in str(key) for key, kind in zip(keys, kinds, strict=True)):
         raise Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
     return list(keys)
 

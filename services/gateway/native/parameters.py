@@ -14,15 +14,15 @@ _NAME: Final[dict[str, Any]] = {"min_length": 1, "max_length": MAX_ID_LENGTH, "p
 Name = Annotated[str, Path(**_NAME)]
 """An id, a code or a lock reference in a path."""
 
-AskedName = Annotated[str | None, Query(**_NAME)]
+NameFilter = Annotated[str | None, Query(**_NAME)]
 """An optional id or code in a query."""
 
-WHO: Final = "your customer id, an e-mail address, or a +phone number; `id:` before the value makes it a customer id"
+WHO: Final = "your customer id, an email address, or a +phone number; `id:` before the value makes it a customer id"
 
 Who = Annotated[str, Path(**_NAME, description=WHO)]
-"""A customer in a path: a customer id, an e-mail address or a phone number."""
+"""A customer in a path: a customer id, an email address or a phone number."""
 
-AskedWho = Annotated[str | None, Query(**_NAME, description=WHO)]
+CustomerFilter = Annotated[str | None, Query(**_NAME, description=WHO)]
 
 
 def _rfc3339(value: object) -> object:

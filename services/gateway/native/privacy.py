@@ -10,13 +10,13 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanErase, Here
+from services.gateway.guard import CanErase, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Who
 from services.gateway.native.reads import names_of
+from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem, response_of
 from shared.ledger import erasing, exporting
 from shared.ledger.erasing import Erasure, ErasureRefusedError
@@ -28,7 +28,7 @@ AT_ONCE_SECONDS: Final = 5.0
 
 
 EXPORT_WAIT_SECONDS: Final = 20.0
-"""How long an export waits for others to end. An export of a large ledger takes seconds."""
+"""Time that an export waits for others to end. An export of a large ledger takes seconds."""
 
 
 class ErasureAnswer(Body):
@@ -69,22 +69,22 @@ class ExportAnswer(Body):
 
 
 @router.get("/customers/{who}/export", summary="Export a customer", responses=responses_of(ExportAnswer))
-async def export(gateway: Here, caller: CanErase, who: Who) -> Response:
+async def export(gateway: CurrentGateway, caller: CanErase, who: Who) -> Response:
     """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
     caller.require_all_groups()
-    person = await exporting.find_customer(gateway.pool, names_of(who))
-    if person is None:
+    customer = await exporting.find_customer(gateway.pool, names_of(who))
+    if customer is None:
         raise _unknown(who)
-    return _ExportResponse(gateway, person)
+    return _ExportResponse(gateway, customer)
 
 
 class _ExportResponse(StreamingResponse):
-    """The export, streamed while it has one of the gateway's few slots; 429 where none is free in time."""
+    """The export, streamed while it has one of the gateway's few slots; 429 if none is free in time."""
 
-    def __init__(self, gateway: Gateway, person: exporting.CustomerToExport) -> None:
+    def __init__(self, gateway: Gateway, customer: exporting.CustomerToExport) -> None:
         headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
         self._gateway = gateway
-        self._document = exporting.document(gateway.pool, person)
+        self._document = exporting.document(gateway.pool, customer)
         super().__init__(self._document, media_type="application/json", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ _TOO_MANY_EXPORTS: Final = Problem(
     responses=responses_of(ErasureAnswer) | responses_of(ErasureAnswer, 202),
 )
 async def erase(
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanErase,
     who: Who,
     free_text: Annotated[
@@ -136,16 +136,16 @@ async def erase(
         raise _unknown(who)
     await erasing.run(gateway.pool, erasure_id, seconds=AT_ONCE_SECONDS)
     found = await _erasure(gateway, erasure_id)
-    return answer(_document(found), 200 if found.done else 202)
+    return json_response(_document(found), 200 if found.done else 202)
 
 
 @router.get("/erasures/{erasure_id}", summary="Show an erasure's progress", responses=responses_of(ErasureAnswer))
-async def show(gateway: Here, _: CanErase, erasure_id: UUID) -> Response:
+async def show(gateway: CurrentGateway, _: CanErase, erasure_id: UUID) -> Response:
     """Show an erasure. Poll until its status is done."""
-    return answer(_document(await _erasure(gateway, str(erasure_id))))
+    return json_response(_document(await _erasure(gateway, str(erasure_id))))
 
 
-async def _erasure(gateway: Here, erasure_id: str) -> Erasure:
+async def _erasure(gateway: Gateway, erasure_id: str) -> Erasure:
     found = await erasing.find(gateway.pool, erasure_id)
     if found is None:
         raise Problem(404, "not_found", f"Erasure {erasure_id} doesn't exist.")

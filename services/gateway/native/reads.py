@@ -7,13 +7,13 @@ from fastapi import Query, Request, Response
 
 from schemas.limits import EARLIEST, LATEST
 from services.gateway import tenants
-from services.gateway.guard import CanRead, Here, report_unknown
+from services.gateway.guard import CanRead, CurrentGateway, report_unknown
 from services.gateway.native import new_router
-from services.gateway.native.answers import amount, answer
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
-from services.gateway.native.parameters import AskedName, AskedWho, Name, When
+from services.gateway.native.parameters import CustomerFilter, Name, NameFilter, When
+from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
 from shared.domain.model.customer import Customer, Identifier, identifiers
@@ -108,7 +108,7 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema":
 
 
 def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that answers with JSON or CSV."""
+    """Return the `responses` of a route that responds with JSON or CSV."""
     documented = responses_of(model)
     documented[200]["content"] |= CSV[200]["content"]
     return documented
@@ -117,12 +117,12 @@ def json_or_csv(model: type[Body]) -> dict[int | str, dict[str, Any]]:
 @router.get("/coupons", summary="List coupons", responses=responses_of(CouponsAnswer))
 async def coupons(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
-    customer: AskedWho = None,
-    campaign_id: AskedName = None,
-    group: AskedName = None,
+    customer: CustomerFilter = None,
+    campaign_id: NameFilter = None,
+    group: NameFilter = None,
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -135,23 +135,23 @@ async def coupons(
             holder = await listing.customer_key(connection, names_of(customer))
             if holder is None:
                 report_unknown(request, 1)
-                return answer({"items": [], "next_cursor": None})
+                return json_response({"items": [], "next_cursor": None})
         found, following = await listing.coupons(
             connection, campaign_id=campaign_id, holder_key=holder, group=group, state=state, groups=tenants.groups(),
             after=None if after is None else _uuid(after[0]), limit=limit,
         )  # fmt: skip
     cursor_after = None if following is None else encode_cursor([following])
-    return answer({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
+    return json_response({"items": [_coupon(one) for one in found], "next_cursor": cursor_after})
 
 
 @router.get("/customers/{who}/wallet", summary="Show a customer's wallet", responses=responses_of(WalletAnswer))
-async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
-    """Show a customer's coupons. `who`: your customer id, an e-mail address, or a +phone number of the customer."""
+async def wallet(gateway: CurrentGateway, _: CanRead, who: Name) -> Response:
+    """Show a customer's coupons. `who`: your customer id, an email address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
         found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"Customer {who!r} doesn't exist.")
-    return answer(
+    return json_response(
         {
             "identifiers": list(found.identifiers),
             "known_since": moment(found.known_since),
@@ -164,15 +164,15 @@ async def wallet(gateway: Here, _: CanRead, who: Name) -> Response:
 @router.get("/redemptions", summary="List redemptions and refusals", responses=json_or_csv(RedemptionsAnswer))
 async def redemptions(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
-    campaign_id: AskedName = None,
-    customer: AskedWho = None,
-    order_id: AskedName = None,
-    code: AskedName = None,
+    campaign_id: NameFilter = None,
+    customer: CustomerFilter = None,
+    order_id: NameFilter = None,
+    code: NameFilter = None,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002 - the name that callers write
@@ -208,13 +208,13 @@ async def redemptions(
         columns = tuple(RedemptionAnswer.model_fields)
         return csv_response(columns, [[item[column] for column in columns] for item in items])
     more = len(found) > limit
-    return answer({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
+    return json_response({"items": items, "next_cursor": _cursor(found[limit - 1].position) if more else None})
 
 
 @router.get("/reports/campaigns", summary="Report on all campaigns", responses=json_or_csv(ReportsAnswer))
 async def reports(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     since: When = None,
@@ -226,13 +226,13 @@ async def reports(
         found = await listing.reports(connection, None, since, until, tenants.groups())
     if wants_csv(request, format):
         return _reports_csv(found)
-    return answer({"items": [_report(one) for one in found]})
+    return json_response({"items": [_report(one) for one in found]})
 
 
 @router.get("/reports/campaigns/{campaign_id}", summary="Report on a campaign", responses=json_or_csv(ReportAnswer))
 async def report(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     campaign_id: Name,
     *,
@@ -246,11 +246,11 @@ async def report(
     async with listing.reading(gateway.pool) as connection:
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
-    return _reports_csv(made) if wants_csv(request, format) else answer(_report(made[0]))
+    return _reports_csv(made) if wants_csv(request, format) else json_response(_report(made[0]))
 
 
 def names_of(who: str) -> tuple[Identifier, ...]:
-    """Return the identifiers that a text may be: a customer id first, then an e-mail address or a phone number."""
+    """Return the identifiers that a string may be: a customer id first, then an email address or a phone number."""
     text = who.strip()
     kind, separator, value = text.partition(":")
     if separator and kind == "id":
@@ -296,48 +296,50 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _coupon(one: WalletCoupon) -> dict[str, Any]:
+def _coupon(coupon: WalletCoupon) -> dict[str, Any]:
     return {
-        "coupon_id": one.coupon_id,
-        "code": one.code,
-        "campaign_id": one.campaign_id,
-        "state": one.state,
-        "uses_limit": one.uses_limit,
-        "used_uses": one.used_uses,
-        "held_uses": one.held_uses,
-        "starts_at": moment(one.starts_at),
-        "ends_at": moment(one.ends_at),
-        "issued_at": moment(one.issued_at),
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "campaign_id": coupon.campaign_id,
+        "state": coupon.state,
+        "uses_limit": coupon.uses_limit,
+        "used_uses": coupon.used_uses,
+        "held_uses": coupon.held_uses,
+        "starts_at": moment(coupon.starts_at),
+        "ends_at": moment(coupon.ends_at),
+        "issued_at": moment(coupon.issued_at),
     }
 
 
-def _redemption(one: Redemption) -> dict[str, Any]:
+def _redemption(redemption: Redemption) -> dict[str, Any]:
     return {
-        "at": moment(one.at),
-        "outcome": one.outcome,
-        "order_id": one.order_id,
-        "code": one.code,
-        "coupon_id": one.coupon_id,
-        "campaign_id": one.campaign_id,
-        "redemption_id": one.redemption_id,
-        "currency": one.currency,
-        "discount_amount": amount(one.discount_minor, one.currency),
-        "reason": one.reason,
-        "message": one.message,
-        "command_id": one.command_id,
+        "at": moment(redemption.at),
+        "outcome": redemption.outcome,
+        "order_id": redemption.order_id,
+        "code": redemption.code,
+        "coupon_id": redemption.coupon_id,
+        "campaign_id": redemption.campaign_id,
+        "redemption_id": redemption.redemption_id,
+        "currency": redemption.currency,
+        "discount_amount": amount(redemption.discount_minor, redemption.currency),
+        "reason": redemption.reason,
+        "message": redemption.message,
+        "command_id": redemption.command_id,
     }
 
 
-def _report(one: CampaignReport) -> dict[str, Any]:
+def _report(report: CampaignReport) -> dict[str, Any]:
     return {
-        "campaign_id": one.campaign_id,
-        "issued": one.issued,
-        "redeemed": one.redeemed,
-        "restored": one.restored,
-        "refused": dict(sorted(one.refused.items())),
-        "conversion": _rounded(one.conversion),
-        "repeat_purchase": _rounded(one.repeat_purchase),
-        "discount_given": {currency: amount(minor, currency) for currency, minor in sorted(one.discount_minor.items())},
+        "campaign_id": report.campaign_id,
+        "issued": report.issued,
+        "redeemed": report.redeemed,
+        "restored": report.restored,
+        "refused": dict(sorted(report.refused.items())),
+        "conversion": _rounded(report.conversion),
+        "repeat_purchase": _rounded(report.repeat_purchase),
+        "discount_given": {
+            currency: amount(minor, currency) for currency, minor in sorted(report.discount_minor.items())
+        },
     }
 
 

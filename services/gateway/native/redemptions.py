@@ -4,11 +4,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
 
-from services.gateway.aside import aside
 from services.gateway.gateway import CHANNEL, command_id_of, refusal
-from services.gateway.guard import CanRedeem, CanValidate, Here
+from services.gateway.guard import CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native import new_router
-from services.gateway.native.answers import ValidationAnswer, VerdictAnswer, answer, verdict_document
 from services.gateway.native.bodies import (
     AskedBody,
     BurnBody,
@@ -25,6 +23,8 @@ from services.gateway.native.bodies import (
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
+from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
+from services.gateway.threads import run_in_thread
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
 from shared.domain.model.ids import lock_reference
 from shared.domain.model.money import MoneyError
@@ -48,7 +48,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 )
 async def validate(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanValidate,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
 ) -> Response:
@@ -58,9 +58,9 @@ async def validate(
     def render() -> Response:
         document = verdict_document(verdict)
         del document["redemption_id"], document["lock_reference"], document["expires_at"]
-        return answer(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
+        return json_response(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
 
-    return await aside(_line_count(verdict), render)
+    return await run_in_thread(_line_count(verdict), render)
 
 
 @router.post(
@@ -71,13 +71,13 @@ async def validate(
 )
 async def explain(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanValidate,
     body: Annotated[ExplainBody, Depends(body_of(ExplainBody))],
 ) -> Response:
     """Return every rule, not only the first that refuses: whether it passes for this order, and the numbers it saw."""
     explanation = await gateway.explain(_command(request, body, (body.code,), atomic=False))
-    return answer(explanation_document(explanation))
+    return json_response(explanation_document(explanation))
 
 
 @router.post(
@@ -89,7 +89,7 @@ async def explain(
 )
 async def lock(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[LockBody, Depends(body_of(LockBody))],
 ) -> Response:
@@ -111,13 +111,13 @@ async def lock(
 
 
 @router.post("/locks/{lock_reference}/release", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release(request: Request, gateway: Here, _: CanRedeem, lock_reference: Name) -> Response:
+async def release(request: Request, gateway: CurrentGateway, _: CanRedeem, lock_reference: Name) -> Response:
     """Make the locked uses available to others at once. Releasing a lock again changes nothing."""
     return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
 
 @router.delete("/locks/{lock_reference}", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release_too(request: Request, gateway: Here, _: CanRedeem, lock_reference: Name) -> Response:
+async def release_too(request: Request, gateway: CurrentGateway, _: CanRedeem, lock_reference: Name) -> Response:
     """Release the lock, as `POST /v1/locks/{lock_reference}/release` does."""
     return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
 
@@ -130,7 +130,7 @@ async def release_too(request: Request, gateway: Here, _: CanRedeem, lock_refere
 )
 async def burn(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     lock_reference: Name,
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
@@ -161,7 +161,7 @@ async def burn(
 )
 async def redeem(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[RedeemBody, Depends(body_of(RedeemBody))],
 ) -> Response:
@@ -179,7 +179,7 @@ async def redeem(
 )
 async def cancel(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
@@ -197,7 +197,7 @@ async def cancel(
 )
 async def return_order(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
@@ -243,7 +243,7 @@ async def _render(verdict: Verdict, status: int = 200) -> Response:
     """Render the verdict. Raises a Problem for a refusal."""
     if verdict.outcome == "refused":
         raise refusal(verdict)
-    return await aside(_line_count(verdict), lambda: answer(verdict_document(verdict), status))
+    return await run_in_thread(_line_count(verdict), lambda: json_response(verdict_document(verdict), status))
 
 
 def _line_count(verdict: Verdict) -> int:

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from schemas.common import Identifier, Moment
 from services.gateway.gateway import Gateway
-from services.gateway.guard import CanManage, CanRead, Here, require_unrestricted
+from services.gateway.guard import CanManage, CanRead, CurrentGateway, require_unrestricted
 from services.gateway.native import new_router
-from services.gateway.native.answers import answer
 from services.gateway.native.bodies import Body, body_of, moment, takes
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
+from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem
 from shared.webhooks import endpoints, log
 from shared.webhooks.endpoints import ALL_TYPES, OVERLAP_SECONDS, Endpoint, EndpointError, NewEndpoint
@@ -24,7 +24,7 @@ router = new_router("webhooks", Depends(require_unrestricted))
 EndpointId = Annotated[UUID, Path()]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
-LONGEST_OVERLAP_SECONDS: Final = 30 * 24 * 60 * 60
+MAX_OVERLAP_SECONDS: Final = 30 * 24 * 60 * 60
 EXAMPLE: Final = {"url": "https://shop.example/hooks", "event_types": ["coupon.redemption_notified"]}
 
 
@@ -38,7 +38,7 @@ class EndpointBody(Body):
 class RotateBody(Body):
     """The time for which deliveries are signed with both the old and the new secret."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)] = OVERLAP_SECONDS
+    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = OVERLAP_SECONDS
 
 
 class DisableBody(Body):
@@ -120,7 +120,9 @@ class RedeliveredAnswer(Body):
     "/webhooks", summary="Add an endpoint", status_code=201, openapi_extra=takes(EndpointBody, example=EXAMPLE),
     responses=responses_of(SecretAnswer, 201),
 )  # fmt: skip
-async def add(gateway: Here, _: CanManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]) -> Response:
+async def add(
+    gateway: CurrentGateway, _: CanManage, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
+) -> Response:
     """Add an endpoint, which gets events from now on. The secret is shown only in this response; receivers verify
     signatures with it (Standard Webhooks).
     """
@@ -128,17 +130,17 @@ async def add(gateway: Here, _: CanManage, body: Annotated[EndpointBody, Depends
         made = await endpoints.add(gateway.pool, body.url, body.event_types, allow_private=_allow_private(gateway))
     except EndpointError as error:
         raise Problem(422, "invalid_request", str(error)) from None
-    return answer(_secret(made), 201)
+    return json_response(_secret(made), 201)
 
 
 @router.get("/webhooks", summary="List endpoints", responses=responses_of(EndpointsAnswer))
-async def list_all(gateway: Here, _: CanRead) -> Response:
+async def list_all(gateway: CurrentGateway, _: CanRead) -> Response:
     """List all endpoints, without pages."""
-    return answer({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
+    return json_response({"items": [_endpoint(one) for one in await endpoints.list_all(gateway.pool)]})
 
 
 @router.get("/webhooks/{endpoint_id}", summary="Show an endpoint", responses=responses_of(EndpointAnswer))
-async def show(gateway: Here, _: CanRead, endpoint_id: EndpointId) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, endpoint_id: EndpointId) -> Response:
     """Show an endpoint with the number of pending and failed deliveries."""
     return await _show(gateway, endpoint_id)
 
@@ -148,7 +150,10 @@ async def show(gateway: Here, _: CanRead, endpoint_id: EndpointId) -> Response:
     responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def change(
-    gateway: Here, _: CanManage, endpoint_id: EndpointId, body: Annotated[EndpointBody, Depends(body_of(EndpointBody))]
+    gateway: CurrentGateway,
+    _: CanManage,
+    endpoint_id: EndpointId,
+    body: Annotated[EndpointBody, Depends(body_of(EndpointBody))],
 ) -> Response:
     """Change the URL and the event types. Pending deliveries go to the new URL."""
     await _find(gateway, endpoint_id)
@@ -162,11 +167,11 @@ async def change(
 
 
 @router.delete("/webhooks/{endpoint_id}", summary="Remove an endpoint", responses=responses_of(RedeliveredAnswer))
-async def remove(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def remove(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Remove an endpoint. Nothing more is sent to it."""
     await _find(gateway, endpoint_id)
     await endpoints.remove(gateway.pool, endpoint_id)
-    return answer({"redelivered": 0, "delivery_id": None})
+    return json_response({"redelivered": 0, "delivery_id": None})
 
 
 @router.post(
@@ -174,7 +179,7 @@ async def remove(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Respon
     openapi_extra=takes(RotateBody, optional=True), responses=responses_of(SecretAnswer),
 )  # fmt: skip
 async def rotate(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RotateBody, Depends(body_of(RotateBody, optional=True))],
@@ -183,11 +188,11 @@ async def rotate(
     with both secrets, so that receivers can switch.
     """
     await _find(gateway, endpoint_id)
-    return answer(_secret(await endpoints.rotate(gateway.pool, endpoint_id, body.overlap_seconds)))
+    return json_response(_secret(await endpoints.rotate(gateway.pool, endpoint_id, body.overlap_seconds)))
 
 
 @router.post("/webhooks/{endpoint_id}/enable", summary="Enable an endpoint", responses=responses_of(EndpointAnswer))
-async def enable(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def enable(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Enable an endpoint and send its pending deliveries."""
     await _find(gateway, endpoint_id)
     await endpoints.enable(gateway.pool, endpoint_id)
@@ -199,7 +204,7 @@ async def enable(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Respon
     openapi_extra=takes(DisableBody, optional=True), responses=responses_of(EndpointAnswer),
 )  # fmt: skip
 async def disable(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[DisableBody, Depends(body_of(DisableBody, optional=True))],
@@ -211,14 +216,14 @@ async def disable(
 
 
 @router.post("/webhooks/{endpoint_id}/test", summary="Send a test event", responses=responses_of(RedeliveredAnswer))
-async def send_test(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Response:
+async def send_test(gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId) -> Response:
     """Send an event `webhook.test` to this endpoint only. Its deliveries show the result."""
     await _find(gateway, endpoint_id)
     try:
         delivery_id = await log.send_test(gateway.pool, endpoint_id)
     except EndpointError as error:
         raise Problem(409, "conflict", str(error)) from None
-    return answer({"redelivered": 1, "delivery_id": delivery_id})
+    return json_response({"redelivered": 1, "delivery_id": delivery_id})
 
 
 @router.get(
@@ -227,7 +232,7 @@ async def send_test(gateway: Here, _: CanManage, endpoint_id: EndpointId) -> Res
     responses=responses_of(DeliveriesAnswer),
 )
 async def deliveries(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     endpoint_id: EndpointId,
     *,
@@ -242,20 +247,22 @@ async def deliveries(
         raise Problem(422, "invalid_request", "cursor: is not valid; use `next_cursor` of the previous page.")
     found = await log.page(gateway.pool, endpoint_id, status, before[0] if before else None, limit + 1)
     last = found[min(limit, len(found)) - 1].delivery_id if found else 0
-    return answer(page([_delivery(one) for one in found], limit, last))
+    return json_response(page([_delivery(one) for one in found], limit, last))
 
 
 @router.post(
     "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a delivery again",
     responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
-async def redeliver(gateway: Here, _: CanManage, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Response:
+async def redeliver(
+    gateway: CurrentGateway, _: CanManage, endpoint_id: EndpointId, delivery_id: DeliveryId
+) -> Response:
     """Send a delivery again, once and immediately, whatever its status is."""
     try:
         await log.redeliver(gateway.pool, endpoint_id, delivery_id)
     except EndpointError as error:
         raise Problem(404, "not_found", str(error)) from None
-    return answer({"redelivered": 1, "delivery_id": delivery_id})
+    return json_response({"redelivered": 1, "delivery_id": delivery_id})
 
 
 @router.post(
@@ -264,14 +271,14 @@ async def redeliver(gateway: Here, _: CanManage, endpoint_id: EndpointId, delive
     responses=responses_of(RedeliveredAnswer),
 )  # fmt: skip
 async def redeliver_failed(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanManage,
     endpoint_id: EndpointId,
     body: Annotated[RedeliverBody, Depends(body_of(RedeliverBody))],
 ) -> Response:
     """Send deliveries that failed since a time again: up to 1,000, the oldest first. Repeat the request for more."""
     await _find(gateway, endpoint_id)
-    return answer(
+    return json_response(
         {"redelivered": await log.redeliver_failed(gateway.pool, endpoint_id, body.since), "delivery_id": None}
     )
 
@@ -284,7 +291,7 @@ async def _find(gateway: Gateway, endpoint_id: UUID) -> Endpoint:
 
 
 async def _show(gateway: Gateway, endpoint_id: UUID) -> Response:
-    return answer(_endpoint(await _find(gateway, endpoint_id)))
+    return json_response(_endpoint(await _find(gateway, endpoint_id)))
 
 
 def _allow_private(gateway: Gateway) -> bool:

@@ -2,7 +2,7 @@
 
 Source of the contract: the published "custom coupon" API of reward engines, seen from the caller's side.
 Whatever the API does (hang, drip, redirect, send a megabyte or nonsense), a request ends within
-`ApiLimits.total_seconds` with an `Answer`; the other side's behaviour never raises an error.
+`ApiLimits.total_seconds` with a `CodeResult`; the other side's behaviour never raises an error.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ MAX_ERROR_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CodeResult:
     """The outcome of a request: the code (`""` if the campaign goes without codes), or why there is none."""
 
     code: str | None
@@ -53,13 +53,13 @@ class ApiLimits:
 class _RetryableError(Exception):
     """The API can't answer now but may later. `pause_seconds` is its Retry-After, None if it sent none."""
 
-    def __init__(self, text: str, pause_seconds: float | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, message: str, pause_seconds: float | None = None) -> None:
+        super().__init__(message)
         self.pause_seconds = pause_seconds
 
 
 class _RefusedError(Exception):
-    """The API answered, but its answer holds no usable code."""
+    """The API responded, but without a usable code."""
 
 
 def open_client(limits: ApiLimits, connections: int, resolver: Resolve = resolve) -> httpx.AsyncClient:
@@ -78,7 +78,7 @@ def open_client(limits: ApiLimits, connections: int, resolver: Resolve = resolve
 
 async def request_code(
     client: httpx.AsyncClient, source: Source, email: str, idempotency_key: str, limits: ApiLimits
-) -> Answer:
+) -> CodeResult:
     """Request a code for `email` from `source`. Transport errors, 429 and 5xx are retried with the same key."""
     try:
         check_url(source.url or "", allow_private=limits.allow_private, setting=ALLOW_PRIVATE)
@@ -89,15 +89,15 @@ async def request_code(
             ):
                 with attempt:
                     body = await _post(client, source, email, idempotency_key, limits.try_seconds)
-                    return Answer(_code(body, source.without_code))
+                    return CodeResult(_code(body, source.without_code))
     except TimeoutError:
-        return Answer(None, f"No answer within {limits.total_seconds:g} seconds.")
+        return CodeResult(None, f"No response within {limits.total_seconds:g} seconds.")
     except (_RetryableError, _RefusedError, AddressRefusedError, UrlRefusedError) as error:
-        return Answer(None, str(error)[:MAX_ERROR_LENGTH])
+        return CodeResult(None, str(error)[:MAX_ERROR_LENGTH])
     except httpx.HTTPError as error:
-        return Answer(None, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH])
+        return CodeResult(None, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH])
     except (httpx.InvalidURL, UnicodeError) as error:
-        return Answer(None, f"The campaign's source can't be called: {error}"[:MAX_ERROR_LENGTH])
+        return CodeResult(None, f"The campaign's source can't be called: {error}"[:MAX_ERROR_LENGTH])
     raise AssertionError("every attempt either returns or raises")
 
 
@@ -124,17 +124,17 @@ async def _post(
             ) as response,
         ):
             if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.status_code >= 500:
-                raise _RetryableError(f"Answered with status {response.status_code}.", _retry_after(response))
+                raise _RetryableError(f"Responded with status {response.status_code}.", _retry_after(response))
             if not response.is_success:
-                raise _RefusedError(f"Answered with status {response.status_code}.")
+                raise _RefusedError(f"Responded with status {response.status_code}.")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise _RefusedError(f"Answered with more than {MAX_BODY_BYTES} bytes.")
+                    raise _RefusedError(f"Responded with more than {MAX_BODY_BYTES} bytes.")
             return bytes(body)
     except TimeoutError:
-        raise _RetryableError(f"No answer within {try_seconds:g} seconds.") from None
+        raise _RetryableError(f"No response within {try_seconds:g} seconds.") from None
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -145,17 +145,17 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 def _code(body: bytes, without_code: bool) -> str:
     try:
-        answer = orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise _RefusedError("Answered with something that is not JSON.") from None
-    code = answer.get("coupon_code") if isinstance(answer, dict) else None
+        raise _RefusedError("Responded with something that is not JSON.") from None
+    code = document.get("coupon_code") if isinstance(document, dict) else None
     if not isinstance(code, str):
-        raise _RefusedError("Answered without a coupon_code.")
+        raise _RefusedError("Responded without a coupon_code.")
     code = code.strip()
     if without_code:
         return ""  # from the contract: "the value will be ignored"
     if not code:
-        raise _RefusedError("Answered with an empty coupon_code, and the campaign is not one without codes.")
+        raise _RefusedError("Responded with an empty coupon_code, and the campaign is not one without codes.")
     if len(code) > MAX_CODE_LENGTH or not code.isprintable():
-        raise _RefusedError("Answered with a coupon_code that is too long or has unprintable characters.")
+        raise _RefusedError("Responded with a coupon_code that is too long or has unprintable characters.")
     return code

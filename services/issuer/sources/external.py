@@ -1,7 +1,7 @@
 """Request codes from external coupon APIs, before the ledger decides and outside its transaction.
 
 Each request is a row of `external_requests`, committed before the API is called and completed in a second commit
-afterwards. A retried batch reuses recorded answers and sends only the open requests, with the same Idempotency-Key.
+afterwards. A retried batch reuses recorded results and sends only the open requests, with the same Idempotency-Key.
 Why no code is lost or requested twice: docs/decisions/0010-external-codes.md.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from services.issuer.sources.coupon_api import Answer, ApiLimits, request_code
+from services.issuer.sources.coupon_api import ApiLimits, CodeResult, request_code
 from shared.domain.model.campaign import Campaign, Source
 from shared.domain.model.commands import IssueCoupons
 from shared.domain.model.ids import derived_id
@@ -32,7 +32,7 @@ _Pair = tuple[str, str]
 
 
 class SourcesTooSlowError(Exception):
-    """A batch's time ended before all requests were sent. Recorded answers are kept; the retry sends the rest."""
+    """A batch's time ended before all requests were sent. Recorded results are kept; the retry sends the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ExternalCodes:
         loop = asyncio.get_running_loop()
         last_start = loop.time() + self._batch_seconds
         codes: dict[_Pair, str] = {}
-        # In waves: one statement records a wave's answers, and no answer waits long to be stored.
+        # In waves: one statement records a wave's results, and no result waits long to be stored.
         for start in range(0, len(requests), self._concurrency):
             if loop.time() > last_start:
                 raise SourcesTooSlowError(
@@ -137,31 +137,31 @@ class ExternalCodes:
             codes.update(await self._record(wave, [task.result() for task in tasks]))
         return codes
 
-    async def _send(self, request: _CodeRequest) -> Answer:
+    async def _send(self, request: _CodeRequest) -> CodeResult:
         with bound(event_id=request.event_id, campaign_id=request.campaign_id):
-            answer = Answer(None, request.problem)
+            result = CodeResult(None, request.problem)
             if request.problem is None:
-                answer = await request_code(
+                result = await request_code(
                     self._client, request.source, request.email, request.idempotency_key, self._limits
                 )
-            if answer.code is None:
-                log.warning("an external source gave no code", problem=answer.error)
-        return answer
+            if result.code is None:
+                log.warning("an external source gave no code", problem=result.error)
+        return result
 
-    async def _record(self, requests: Sequence[_CodeRequest], answers: Sequence[Answer]) -> dict[_Pair, str]:
+    async def _record(self, requests: Sequence[_CodeRequest], results: Sequence[CodeResult]) -> dict[_Pair, str]:
         rows = await self._pool.fetch(
             sql("external_requests_answer", PACKAGE),
             [request.command_id for request in requests],
             [request.campaign_id for request in requests],
-            ["refused" if answer.code is None else "answered" for answer in answers],
-            [answer.code for answer in answers],
-            [answer.error for answer in answers],
+            ["refused" if result.code is None else "answered" for result in results],
+            [result.code for result in results],
+            [result.error for result in results],
         )
         return {(row["command_id"], row["campaign_id"]): row["code"] for row in rows if row["code"] is not None}
 
 
 def idempotency_key(command: IssueCoupons, campaign_id: str) -> str:
-    """Return the Idempotency-Key (a UUID) of a request: the same for one occasion, also under several event ids."""
+    """Return the Idempotency-Key (a UUID) of a request: the same for one occasion, even under several event ids."""
     return derived_id("external", command.natural_key or command.command_id, campaign_id)
 
 

@@ -71,12 +71,12 @@ class Outcome:
 
     @property
     def delivered(self) -> bool:
-        """True if the endpoint accepted the event."""
+        """Return whether the endpoint accepted the event."""
         return self.error is None
 
     @property
     def gone(self) -> bool:
-        """True if the endpoint asked never to be called again."""
+        """Return whether the endpoint asked never to be called again (410 Gone)."""
         return self.status_code == GONE
 
 

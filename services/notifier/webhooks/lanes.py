@@ -1,6 +1,6 @@
 """Two lanes for concurrent webhook calls: one for quick endpoints, one for slow ones.
 
-A call that lasts longer than `slow_seconds` moves to the slow lane with its endpoint, until the endpoint answers
+A call that lasts longer than `slow_seconds` moves to the slow lane with its endpoint, until the endpoint responds
 quickly again. Each lane has `concurrency` calls. Calls that were started before their endpoint was known to be slow may
 exceed the slow lane, so endpoints that hang take no calls from quick ones. Within a lane, endpoints without a running
 call come first, and part of the calls is reserved for them.
@@ -24,7 +24,7 @@ OVERFLOW_LANES: Final = 4
 lanes of these take nothing from the quick lane; each ends with its timeout."""
 
 LANES: Final = 2 + OVERFLOW_LANES
-"""How many times `concurrency` may be under way at most."""
+"""The most running calls, as a multiple of `concurrency`."""
 
 SLOW_ENDPOINTS_MAX: Final = 10_000
 """The most slow endpoints remembered. Beyond it the oldest is dropped; its next slow call marks it again."""
@@ -58,7 +58,7 @@ class Lanes:
         for task in finished:
             endpoint_id, started = self._calls.pop(task)
             self._mark(endpoint_id, is_slow=now - started >= self._policy.slow_seconds)
-        # After the finished calls: one quick answer doesn't make an endpoint quick while other calls to it hang.
+        # After the finished calls: one quick response doesn't make an endpoint quick while other calls to it hang.
         for endpoint_id, started in self._calls.values():
             if now - started >= self._policy.slow_seconds:
                 self._mark(endpoint_id, is_slow=True)
@@ -94,7 +94,7 @@ class Lanes:
         busy = Counter(endpoint_id for endpoint_id, _ in self._calls.values())
         lane = {endpoint_id: calls for endpoint_id, calls in busy.items() if (endpoint_id in self._slow) == slow}
         other = sum(busy.values()) - sum(lane.values())
-        # A slow endpoint takes its calls along. Calls beyond the slow lane and the overflow count in the quick lane.
+        # All calls of a slow endpoint are in the slow lane. Those over it and the overflow count in the quick lane.
         overflow = max(other - (1 + OVERFLOW_LANES) * self._policy.concurrency, 0)
         free = self._policy.concurrency - sum(lane.values()) - overflow
         if slow and not self._slow:

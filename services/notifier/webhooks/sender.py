@@ -156,7 +156,7 @@ class Sender:
             async with asyncio.timeout(self._policy.timeout_seconds):
                 status_code, error = await self._post(delivery)
         except TimeoutError:
-            error = f"No answer within {self._policy.timeout_seconds:g} seconds"
+            error = f"No response within {self._policy.timeout_seconds:g} seconds"
         except (AddressRefusedError, EndpointError, _SecretError) as refused:
             error = str(refused)
         except (httpx.HTTPError, httpx.InvalidURL) as failure:

@@ -20,13 +20,13 @@ from services.gateway.access.identify import identify
 from services.gateway.facades.capillary.bodies import CouponIn, CustomerIn, RedeemBody
 from services.gateway.facades.facade import json_response, new_facade, new_router
 from services.gateway.facades.vendor_codes import (
-    CAPILLARY_MOST_COUPONS,
+    CAPILLARY_MAX_COUPONS,
     CAPILLARY_SUCCEEDED,
     CAPILLARY_TOO_MANY_COUPONS,
     VENDOR_CODES,
 )
 from services.gateway.gateway import Gateway, command_id_of
-from services.gateway.guard import CanRedeem, Here
+from services.gateway.guard import CanRedeem, CurrentGateway
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
@@ -37,6 +37,7 @@ from shared.domain.model.money import MoneyError, format_minor, parse_minor
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
+from shared.domain.offers.kinds import KINDS
 from shared.ledger.sql import sql
 
 router = new_router()
@@ -46,7 +47,6 @@ CUSTOMER_INVALID: Final = 721
 AMOUNT_INVALID: Final = 733
 REPEATED: Final = 716
 ALL_FAILED: Final = 500
-ABSOLUTE: Final = frozenset({"fixed", "fixed_rate"})
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -54,7 +54,7 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 class Item:
     """One coupon of the request with its customer, its order and its result. `failed`: (code, message)."""
 
-    asked: CouponIn
+    coupon: CouponIn
     customer: Customer | None = None
     order: Order | None = None
     priced: bool = False
@@ -65,19 +65,19 @@ class Item:
     @property
     def key(self) -> tuple[Any, ...]:
         """Items with the same key are decided together."""
-        fields = self.asked.custom_fields
-        return (self.customer, self.order, self.asked.validation_code, None if fields is None else fields.field)
+        fields = self.coupon.custom_fields
+        return (self.customer, self.order, self.coupon.validation_code, None if fields is None else fields.field)
 
 
 @router.post("/v1.1/coupon/redeem")
 async def redeem(
     request: Request,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
 ) -> Response:
     """Redeem coupons. Each gets its own status."""
-    asked = await _read(request)
-    items = [_item(one, number, request, gateway) for number, one in enumerate(asked)]
+    requested = await _read(request)
+    items = [_item(one, number, request, gateway) for number, one in enumerate(requested)]
     _fail_repeated(items)
     groups: dict[tuple[Any, ...], list[Item]] = {}
     for item in items:
@@ -93,11 +93,15 @@ async def redeem(
         )
     await _name_customers(gateway, items)
     coupons = [_coupon_document(item) for item in items]
-    good = sum(one["item_status"]["success"] == "true" for one in coupons)
-    if good == len(coupons):
+    success_count = sum(one["item_status"]["success"] == "true" for one in coupons)
+    if success_count == len(coupons):
         status = {"success": "true", "code": 200, "message": "Success"}
-    elif good:
-        status = {"success": "partial", "code": 200, "message": f"{good} of {len(coupons)} coupons were redeemed"}
+    elif success_count:
+        status = {
+            "success": "partial",
+            "code": 200,
+            "message": f"{success_count} of {len(coupons)} coupons were redeemed",
+        }
     else:
         status = {"success": "false", "code": ALL_FAILED, "message": "No coupon was redeemed"}
     document = {"status": status, "coupons": {"coupon": coupons[0] if len(coupons) == 1 else coupons}}
@@ -108,7 +112,7 @@ async def _read(request: Request) -> Sequence[CouponIn]:
     """Parse the coupons. Raises a Problem; if the JSON has comments, with the place of the first one."""
     content = await request.body()
     try:
-        asked = read_body(RedeemBody, request, content).root.coupons
+        coupons = read_body(RedeemBody, request, content).root.coupons
     except Problem as problem:
         if problem.code == "invalid_json" and (where := comment_in(content.decode("utf-8", "replace"))) is not None:
             raise Problem(
@@ -116,11 +120,11 @@ async def _read(request: Request) -> Sequence[CouponIn]:
                 f"{where[1]}.",
             ) from None  # fmt: skip
         raise
-    if len(asked) > CAPILLARY_MOST_COUPONS:
+    if len(coupons) > CAPILLARY_MAX_COUPONS:
         raise Problem(
-            400, "too_many_coupons", f"A request can have at most {CAPILLARY_MOST_COUPONS} coupons, not {len(asked)}."
+            400, "too_many_coupons", f"A request can have at most {CAPILLARY_MAX_COUPONS} coupons, not {len(coupons)}."
         )
-    return asked
+    return coupons
 
 
 def comment_in(text: str) -> tuple[int, int] | None:
@@ -130,13 +134,13 @@ def comment_in(text: str) -> tuple[int, int] | None:
     return None if at < 0 else (text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
-def _item(asked: CouponIn, number: int, request: Request, gateway: Gateway) -> Item:
+def _item(coupon: CouponIn, number: int, request: Request, gateway: Gateway) -> Item:
     """Convert a coupon with its customer and order, or set `failed` if they are not valid."""
-    item = Item(asked)
+    item = Item(coupon)
     settings = gateway.settings
-    if asked.customer is not None:
-        item.customer, item.failed = _customer(asked.customer, settings.region)
-    transaction = asked.used_on
+    if coupon.customer is not None:
+        item.customer, item.failed = _customer(coupon.customer, settings.region)
+    transaction = coupon.used_on
     transaction_number = "" if transaction is None or transaction.number is None else transaction.number.strip()
     # Without a number, each coupon gets its own transaction id, which is the same for a retry of the request.
     order_id = transaction_number or f"capillary {derived_id('transaction', command_id_of(request), str(number))}"
@@ -171,9 +175,9 @@ def _customer(body: CustomerIn, region: str | None) -> tuple[Customer | None, tu
 def _fail_repeated(items: Sequence[Item]) -> None:
     seen: set[str] = set()
     for item in items:
-        key = code_key(item.asked.code)
+        key = code_key(item.coupon.code)
         if key in seen:
-            item.failed = (REPEATED, f"Coupon {item.asked.code!r} is in the request more than once.")
+            item.failed = (REPEATED, f"Coupon {item.coupon.code!r} is in the request more than once.")
         seen.add(key)
 
 
@@ -184,13 +188,13 @@ async def _redeem_group(gateway: Gateway, command_id: str, group: Sequence[Item]
     command = RedeemCoupons(
         command_id,
         first.order,
-        tuple(item.asked.code for item in group),
+        tuple(item.coupon.code for item in group),
         first.customer,
         channel=CHANNEL,
-        validation_code=first.asked.validation_code or None,
+        validation_code=first.coupon.validation_code or None,
         priced=first.priced,
         named=named,
-        metadata=first.asked.metadata,
+        metadata=first.coupon.metadata,
     )
     verdict = await gateway.execute(command)
     for item in group:
@@ -213,9 +217,9 @@ async def _name_customers(gateway: Gateway, items: Sequence[Item]) -> None:
 
 
 def _coupon_document(item: Item) -> dict[str, Any]:
-    """Return a coupon of the response. Everything except the status code is a text."""
-    good, refused = _outcome(item)
-    transaction = item.asked.used_on
+    """Return a coupon of the response. Everything except the status code is a string."""
+    accepted, refusal = _outcome(item)
+    transaction = item.coupon.used_on
     number = "" if transaction is None or transaction.number is None else transaction.number
     order = item.order
     amount = format_minor(order.amount_minor, order.currency) if order is not None and item.priced else ""
@@ -225,29 +229,35 @@ def _coupon_document(item: Item) -> dict[str, Any]:
             "email": item.names.get("email", ""),
             "external_id": item.names.get("id", ""),
         },
-        "redemption_id": "" if good is None or item.verdict is None else item.verdict.redemption_id or "",
-        "code": item.asked.code if good is None else good.code,
-        "discount_code": "" if good is None else good.campaign_id,
-        "series_code": "" if good is None else good.campaign_id,
+        "redemption_id": "" if accepted is None or item.verdict is None else item.verdict.redemption_id or "",
+        "code": item.coupon.code if accepted is None else accepted.code,
+        "discount_code": "" if accepted is None else accepted.campaign_id,
+        "series_code": "" if accepted is None else accepted.campaign_id,
         "series_info": [],
-        "is_absolute": "true" if good is not None and good.discount_kind in ABSOLUTE else "false",
-        "coupon_value": "" if good is None else good.discount_value,
+        "is_absolute": "true" if accepted is not None and _is_absolute(accepted) else "false",
+        "coupon_value": "" if accepted is None else accepted.discount_value,
         "transaction": {"amount": amount, "number": number},
         "side_effects": [],
     }
-    if good is not None:
+    if accepted is not None:
         status = {"success": "true", "code": CAPILLARY_SUCCEEDED, "message": "Coupon processing successful"}
     else:
-        code, message = refused
+        code, message = refusal
         status = {"success": "false", "code": code, "message": message}
     return document | {"item_status": status}
+
+
+def _is_absolute(coupon: AcceptedCoupon) -> bool:
+    """Return whether the discount is an amount of money."""
+    kind = KINDS.get(coupon.discount_kind)
+    return kind is not None and kind.in_currency
 
 
 def _outcome(item: Item) -> tuple[AcceptedCoupon | None, tuple[int, str]]:
     """Return the redeemed coupon, or None with the code and message of the refusal."""
     if item.failed is not None or item.verdict is None:
         return None, item.failed or (VENDOR_CODES[Reason.NO_EFFECT.value].capillary, "The coupon was not processed.")
-    key = code_key(item.asked.code)
+    key = code_key(item.coupon.code)
     for accepted in item.verdict.accepted:
         if code_key(accepted.code) == key:
             return accepted, (CAPILLARY_SUCCEEDED, "")
@@ -255,7 +265,7 @@ def _outcome(item: Item) -> tuple[AcceptedCoupon | None, tuple[int, str]]:
     if key in refused:
         return None, (VENDOR_CODES[refused[key].reason.value].capillary, refused[key].message)
     already = VENDOR_CODES[Reason.ALREADY_REDEEMED.value].capillary
-    return None, (already, f"Coupon {item.asked.code!r} is already redeemed on this transaction.")
+    return None, (already, f"Coupon {item.coupon.code!r} is already redeemed on this transaction.")
 
 
 def _render_problem(request: Request, problem: Problem) -> Response:

@@ -17,7 +17,7 @@ from services.gateway.facades.facade import json_response, new_facade, new_route
 from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
 from services.gateway.facades.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanIssue, CanRedeem, CanValidate, Here
+from services.gateway.guard import CanIssue, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
@@ -71,7 +71,10 @@ CLASSES: Final = {
 
 @router.post(f"{BASE}/coupons/predefined")
 async def predefined(
-    request: Request, gateway: Here, _: CanIssue, body: Annotated[PredefinedBody, Depends(body_of(PredefinedBody))]
+    request: Request,
+    gateway: CurrentGateway,
+    _: CanIssue,
+    body: Annotated[PredefinedBody, Depends(body_of(PredefinedBody))],
 ) -> Response:
     """Issue a coupon of the campaign whose `issues_on` matches the rule, as a reward event with `rule_id` does."""
     command_id = command_id_of(request)
@@ -108,7 +111,7 @@ async def predefined(
 
 @router.post(f"{BASE}/coupons/burn")
 async def burn(
-    request: Request, gateway: Here, _: CanRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
+    request: Request, gateway: CurrentGateway, _: CanRedeem, body: Annotated[BurnBody, Depends(body_of(BurnBody))]
 ) -> Response:
     """Burn all coupons or none on the transaction. A transaction that has burned coupons before gets code 9004."""
     if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId, tenants.groups()):
@@ -135,14 +138,14 @@ async def burn(
 
 @router.post(f"{BASE}/coupons/release")
 async def release(
-    request: Request, gateway: Here, _: CanRedeem, body: Annotated[ReleaseBody, Depends(body_of(ReleaseBody))]
+    request: Request, gateway: CurrentGateway, _: CanRedeem, body: Annotated[ReleaseBody, Depends(body_of(ReleaseBody))]
 ) -> Response:
     """Release a lock, so that others can use the coupons at once."""
     return await _release(request, gateway, body.lockReference)
 
 
 @router.delete(f"{BASE}/coupons/{{lock}}")
-async def delete(request: Request, gateway: Here, _: CanRedeem, lock: Name) -> Response:
+async def delete(request: Request, gateway: CurrentGateway, _: CanRedeem, lock: Name) -> Response:
     """Release a lock, as `release` does."""
     return await _release(request, gateway, lock)
 
@@ -151,7 +154,7 @@ async def delete(request: Request, gateway: Here, _: CanRedeem, lock: Name) -> R
 async def validate(
     request: Request,
     code: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanValidate,
     *,
     body: Annotated[ValidateBody, Depends(body_of(ValidateBody))],
@@ -188,21 +191,21 @@ async def validate(
                 "reason": first.reason.value,
             }
         )
-    good = verdict.accepted[0]
+    coupon = verdict.accepted[0]
     document: dict[str, Any] = {
         "isValid": True,
         "lockReference": verdict.lock_reference if hold else None,
-        "discountType": TYPES[good.discount_kind],
-        "discountAmount": _number(good.discount_value),
+        "discountType": TYPES[coupon.discount_kind],
+        "discountAmount": _number(coupon.discount_value),
     }
     if hold:
         document["dateToExpire"] = moment(verdict.expires_at)
-    return json_response(document | {"coupon": await _properties(gateway, good.campaign_id, good.code)})
+    return json_response(document | {"coupon": await _properties(gateway, coupon.campaign_id, coupon.code)})
 
 
 @router.post(f"{BASE}/orders")
 async def order(
-    request: Request, gateway: Here, _: CanRedeem, body: Annotated[OrderBody, Depends(body_of(OrderBody))]
+    request: Request, gateway: CurrentGateway, _: CanRedeem, body: Annotated[OrderBody, Depends(body_of(OrderBody))]
 ) -> Response:
     """Record the order, and burn its lock."""
     reference = None if body.redemption is None else body.redemption.couponsLockReference

@@ -1,4 +1,4 @@
-"""The fields of a Paddle Classic call, as texts by name, from a form or from JSON."""
+"""The fields of a Paddle Classic call, as strings by name, from a form or from JSON."""
 
 import json
 from collections.abc import Mapping
@@ -90,20 +90,20 @@ def needed(fields: Fields, name: str) -> str:
 
 
 def code_of(fields: Fields, name: str) -> str:
-    """Return a code, or an empty text. Raises a PaddleProblem (131)."""
+    """Return a code, or an empty string. Raises a PaddleProblem (131)."""
     code = fields.get(name, "")
     if len(code) > MAX_ID_LENGTH or CONTROL_CHARACTERS.search(code):
         raise PaddleProblem(BAD_CODE, f"{name} must have at most {MAX_ID_LENGTH} characters, all of them printable.")
     return code
 
 
-def whole(fields: Fields, name: str, number: int, most: int = 2**31 - 1) -> int | None:
+def whole(fields: Fields, name: str, number: int, max_value: int = 2**31 - 1) -> int | None:
     """Return a whole number of at least 1, or None. Raises a PaddleProblem with `number`."""
     text = fields.get(name, "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:11]) <= most or len(text) > 10:
-        raise PaddleProblem(number, f"{name} must be a whole number from 1 to {most:,}, not {text[:40]!r}.")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:11]) <= max_value or len(text) > 10:
+        raise PaddleProblem(number, f"{name} must be a whole number from 1 to {max_value:,}, not {text[:40]!r}.")
     return int(text)
 
 

@@ -18,7 +18,7 @@ from services.gateway.facades.paddle.fields import Fields, PaddleProblem, fields
 from services.gateway.facades.paddle.terms import campaign_of, changed
 from services.gateway.facades.vendor_codes import VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanIssue, CanManage, CanRead, Here, early_body
+from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway, early_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
@@ -40,14 +40,17 @@ NUMBERS: Final = {
     "unauthorized": BAD_KEY, "forbidden": NO_PERMISSION, "not_found": BAD_CALL, "method_not_allowed": BAD_CALL,
 }  # fmt: skip
 
+DISCOUNT_TYPES: Final = {"fixed": "flat"}
+"""The vendor's discount types by discount kind, where the names differ."""
+
 NO_TERMS: Final = frozenset({"coupon_code", "new_coupon_code", "vendor_id", "vendor_auth_code"})
-"""Fields of an update that change no terms."""
+"""Fields of an update that don't change terms."""
 
 Params = Annotated[Fields, Depends(fields_of)]
 
 
 @router.post("/api/2.1/product/create_coupon")
-async def create_coupon(request: Request, gateway: Here, caller: CanIssue, fields: Params) -> Response:
+async def create_coupon(request: Request, gateway: CurrentGateway, caller: CanIssue, fields: Params) -> Response:
     """Create a campaign with the terms, and its coupons."""
     caller.require_scope("manage")
     command_id = command_id_of(request)
@@ -70,7 +73,7 @@ async def create_coupon(request: Request, gateway: Here, caller: CanIssue, field
 
 
 @router.post("/api/2.1/product/update_coupon")
-async def update_coupon(request: Request, gateway: Here, _: CanManage, fields: Params) -> Response:
+async def update_coupon(request: Request, gateway: CurrentGateway, _: CanManage, fields: Params) -> Response:
     """Change the terms of a coupon, or of all coupons in a group."""
     code, group = read.code_of(fields, "coupon_code"), fields.get("group", "")
     if bool(code) == bool(group):
@@ -125,7 +128,7 @@ async def _rename(request: Request, gateway: Gateway, code: str, new_code: str, 
 
 
 @router.post("/api/2.0/product/list_coupons")
-async def list_coupons(gateway: Here, _: CanRead, fields: Params) -> Response:
+async def list_coupons(gateway: CurrentGateway, _: CanRead, fields: Params) -> Response:
     """List coupons for a product, at most 500 at a time."""
     product_id = read.needed(fields, "product_id")
     limit = read.whole(fields, "limit", read.MISSING, MAX_LISTED) or MAX_LISTED
@@ -139,7 +142,7 @@ async def list_coupons(gateway: Here, _: CanRead, fields: Params) -> Response:
 
 
 @router.post("/api/2.0/product/delete_coupon")
-async def delete_coupon(request: Request, gateway: Here, _: CanManage, fields: Params) -> Response:
+async def delete_coupon(request: Request, gateway: CurrentGateway, _: CanManage, fields: Params) -> Response:
     """Void a coupon."""
     read.needed(fields, "coupon_code")
     code = read.code_of(fields, "coupon_code")
@@ -155,7 +158,7 @@ def _listed(record: asyncpg.Record) -> dict[str, Any]:
     return {
         "coupon": record["code"],
         "description": definition.name or None,
-        "discount_type": "flat" if discount.kind == "fixed" else discount.kind,
+        "discount_type": DISCOUNT_TYPES.get(discount.kind, discount.kind),
         "discount_amount": float(discount.value) if discount.value is not None else None,
         "discount_currency": discount.currency,
         "allowed_uses": record["uses_limit"],

@@ -84,7 +84,7 @@ class CampaignIn(VoucherifyBody):
 
 
 class CustomerIn(VoucherifyBody):
-    """A customer: the caller's own id, an e-mail address or a phone number."""
+    """A customer: the caller's own id, an email address or a phone number."""
 
     source_id: Identifier | None = None
     id: Identifier | None = None

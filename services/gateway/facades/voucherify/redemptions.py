@@ -12,9 +12,9 @@ from services.gateway.facades.voucherify.bodies import OrderIn, RedeemablesIn, R
 from services.gateway.facades.voucherify.terms import invalid, voucher_id
 from services.gateway.facades.voucherify.vouchers import CHANNEL, PACKAGE, Limit, Page
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanRead, CanRedeem, CanValidate, Here
+from services.gateway.guard import CanRead, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import AskedName, Name
+from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
@@ -35,7 +35,7 @@ Body = Annotated[RedeemablesIn, Depends(body_of(RedeemablesIn))]
 
 
 @router.post("/v1/validations")
-async def validate(request: Request, gateway: Here, caller: CanValidate, body: Body) -> Response:
+async def validate(request: Request, gateway: CurrentGateway, caller: CanValidate, body: Body) -> Response:
     """Validate vouchers; with a session of type LOCK, lock them."""
     order = _order(request, gateway, body.order)
     if body.session is not None:
@@ -44,26 +44,26 @@ async def validate(request: Request, gateway: Here, caller: CanValidate, body: B
     else:
         session = None
         verdict = await gateway.validate(_command(request, body, order))
-    good = verdict.outcome != "refused"
+    valid = verdict.outcome != "refused"
     document: dict[str, Any] = {
         "id": f"valid_{derived_id('validation', command_id_of(request)).replace('-', '')}",
-        "valid": good,
-        "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if good else [],
+        "valid": valid,
+        "redeemables": [_applicable(one, order, gateway) for one in verdict.accepted] if valid else [],
         "inapplicable_redeemables": [_inapplicable(one) for one in verdict.refused],
         "skipped_redeemables": [],
         "stacking_rules": STACKING,
     }
-    if order is not None and good:
+    if order is not None and valid:
         document["order"] = _order_document(order, verdict)
-    if session is not None and good:
+    if session is not None and valid:
         document["session"] = session
-    if not good:
+    if not valid:
         document["redeemables"] = document.pop("inapplicable_redeemables")
     return json_response(document)
 
 
 @router.post("/v1/redemptions")
-async def redeem(request: Request, gateway: Here, _: CanRedeem, body: Body) -> Response:
+async def redeem(request: Request, gateway: CurrentGateway, _: CanRedeem, body: Body) -> Response:
     """Redeem all vouchers or none. Several vouchers get a parent redemption."""
     order = _order(request, gateway, body.order)
     command = _command(request, body, order, redeeming=True)
@@ -115,7 +115,7 @@ async def redeem(request: Request, gateway: Here, _: CanRedeem, body: Body) -> R
 async def roll_back(
     request: Request,
     redemption: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
@@ -129,7 +129,7 @@ async def roll_back(
 async def roll_back_all(
     request: Request,
     redemption: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRedeem,
     body: Annotated[RollbackIn, Depends(body_of(RollbackIn, optional=True))],
 ) -> Response:
@@ -142,14 +142,14 @@ async def roll_back_all(
 
 @router.get("/v1/redemptions")
 async def list_redemptions(
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanRead,
     *,
     limit: Limit = 10,
     page: Page = 1,
     result: Annotated[Literal["SUCCESS", "FAILURE"] | None, Query()] = None,
-    campaign: AskedName = None,
-    customer: AskedName = None,
+    campaign: NameFilter = None,
+    customer: NameFilter = None,
 ) -> Response:
     """List redemptions of all channels, newest first. Refusals are listed as failures."""
     if limit * page > MAX_ROWS:
@@ -224,25 +224,26 @@ async def _locked(
     return verdict, {"key": key, "type": "LOCK", "ttl": seconds, "ttl_unit": "SECONDS"}
 
 
-def _applicable(one: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
+def _applicable(coupon: AcceptedCoupon, order: Order | None, gateway: Gateway) -> dict[str, Any]:
     document: dict[str, Any] = {
         "status": "APPLICABLE",
-        "id": one.code,
+        "id": coupon.code,
         "object": "voucher",
         "result": {"discount": {"type": "AMOUNT"}},
     }
     if order is not None:
-        taken = hundredths(one.discount_minor or 0, order.currency)
+        taken = hundredths(coupon.discount_minor or 0, order.currency)
         document["result"]["discount"]["amount_off"] = taken
-        document["order"] = _amounts(order, one.discount_minor or 0)
+        document["order"] = _amounts(order, coupon.discount_minor or 0)
     return document
 
 
-def _inapplicable(one: RefusedCoupon) -> dict[str, Any]:
-    codes = VENDOR_CODES[one.reason.value]
-    error = {"code": 404 if one.reason.value == "not_found" else 400, "key": codes.voucherify, "message": one.message,
-             "details": one.message, "error": {"message": one.message}}  # fmt: skip
-    return {"status": "INAPPLICABLE", "id": one.code or "", "object": "voucher", "result": {"error": error}}
+def _inapplicable(refused: RefusedCoupon) -> dict[str, Any]:
+    codes = VENDOR_CODES[refused.reason.value]
+    message = refused.message
+    error = {"code": 404 if refused.reason.value == "not_found" else 400, "key": codes.voucherify, "message": message,
+             "details": message, "error": {"message": message}}  # fmt: skip
+    return {"status": "INAPPLICABLE", "id": refused.code or "", "object": "voucher", "result": {"error": error}}
 
 
 def _order_document(order: Order, verdict: Verdict) -> dict[str, Any]:
@@ -327,21 +328,23 @@ def _rollbacks(verdict: Verdict, redemption: str, reason: str | None) -> list[di
     ]
 
 
-def _listed(one: Redemption) -> dict[str, Any]:
-    failed = one.outcome == "refused"
+def _listed(redemption: Redemption) -> dict[str, Any]:
+    failed = redemption.outcome == "refused"
     document: dict[str, Any] = {
-        "id": _redemption_id(one.redemption_id or derived_id("failure", one.command_id, one.code or "")),
-        "object": "redemption" if one.outcome in {"redeemed", "refused"} else "redemption_rollback",
-        "date": moment(one.at),
+        "id": _redemption_id(
+            redemption.redemption_id or derived_id("failure", redemption.command_id, redemption.code or "")
+        ),
+        "object": "redemption" if redemption.outcome in {"redeemed", "refused"} else "redemption_rollback",
+        "date": moment(redemption.at),
         "result": "FAILURE" if failed else "SUCCESS",
         "status": "FAILED" if failed else "SUCCEEDED",
-        "order": {"source_id": one.order_id, "object": "order"},
+        "order": {"source_id": redemption.order_id, "object": "order"},
         "related_object_type": "voucher",
-        "related_object_id": None if one.coupon_id is None else voucher_id(one.coupon_id),
-        "voucher": {"code": one.code, "campaign": one.campaign_id, "object": "voucher"},
+        "related_object_id": None if redemption.coupon_id is None else voucher_id(redemption.coupon_id),
+        "voucher": {"code": redemption.code, "campaign": redemption.campaign_id, "object": "voucher"},
     }
-    if failed and one.reason is not None:
-        document |= {"failure_code": VENDOR_CODES[one.reason].voucherify, "failure_message": one.message}
+    if failed and redemption.reason is not None:
+        document |= {"failure_code": VENDOR_CODES[redemption.reason].voucherify, "failure_message": redemption.message}
     return document
 
 

@@ -1,9 +1,11 @@
 """Conversion of vouchers to campaigns and back, without any rules."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
+from schemas.campaign_parts import DiscountDefinition
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import InvalidDocumentError, parse
 from services.gateway.facades.voucherify.bodies import CampaignIn, CodeConfigIn, DiscountIn, VoucherIn
@@ -111,29 +113,38 @@ def chosen_code(body: VoucherIn) -> str | None:
 
 def discount_document(definition: CampaignDefinition) -> dict[str, Any] | None:
     """Return the discount in the vendor's format; None for a custom discount, which it doesn't have."""
-    discount = definition.discount
-    match discount.kind:
-        case "percentage":
-            document: dict[str, Any] = {
-                "type": "PERCENT",
-                "effect": "APPLY_TO_ORDER",
-                "percent_off": _number(discount.value),
-            }
-            if discount.max_discount is not None:
-                document["amount_limit"] = _hundredths(discount.max_discount)
-            return document
-        case "fixed" | "fixed_rate":
-            return {"type": "AMOUNT", "effect": "APPLY_TO_ORDER", "amount_off": _hundredths(discount.value or "0")}
-        case "free_shipping":
-            return {"type": "UNIT", "effect": "ADD_MISSING_ITEMS", "unit_off": 1, "unit_type": SHIPPING}
-        case "free_product":
-            return {
-                "type": "UNIT",
-                "effect": "ADD_MISSING_ITEMS",
-                "unit_off": int(float(discount.value or "1")),
-                "unit_type": discount.product_id,
-            }
-    return None
+    build = _DISCOUNTS.get(definition.discount.kind)
+    return None if build is None else build(definition.discount)
+
+
+def _percentage(discount: DiscountDefinition) -> dict[str, Any]:
+    document = {"type": "PERCENT", "effect": "APPLY_TO_ORDER", "percent_off": _number(discount.value)}
+    if discount.max_discount is not None:
+        document["amount_limit"] = _hundredths(discount.max_discount)
+    return document
+
+
+def _amount(discount: DiscountDefinition) -> dict[str, Any]:
+    return {"type": "AMOUNT", "effect": "APPLY_TO_ORDER", "amount_off": _hundredths(discount.value or "0")}
+
+
+def _shipping(discount: DiscountDefinition) -> dict[str, Any]:
+    return {"type": "UNIT", "effect": "ADD_MISSING_ITEMS", "unit_off": 1, "unit_type": SHIPPING}
+
+
+def _product(discount: DiscountDefinition) -> dict[str, Any]:
+    units = int(float(discount.value or "1"))
+    return {"type": "UNIT", "effect": "ADD_MISSING_ITEMS", "unit_off": units, "unit_type": discount.product_id}
+
+
+_DISCOUNTS: Final[Mapping[str, Callable[[DiscountDefinition], dict[str, Any]]]] = {
+    "percentage": _percentage,
+    "fixed": _amount,
+    "fixed_rate": _amount,
+    "free_shipping": _shipping,
+    "free_product": _product,
+}
+"""Functions that build the vendor's discount, by discount kind."""
 
 
 def _hundredths(amount: str) -> int:

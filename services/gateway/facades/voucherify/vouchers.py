@@ -20,9 +20,9 @@ from services.gateway.facades.voucherify.terms import (
     voucher_id,
 )
 from services.gateway.gateway import Gateway, command_id_of, refusal
-from services.gateway.guard import CanIssue, CanManage, CanRead, Here
+from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import AskedName, Name
+from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
@@ -47,7 +47,7 @@ Page = Annotated[int, Query(ge=1, le=MAX_PAGES)]
 
 @router.post("/v1/vouchers")
 async def create_voucher(
-    request: Request, gateway: Here, caller: CanIssue, body: Annotated[VoucherIn, Depends(body_of(VoucherIn))]
+    request: Request, gateway: CurrentGateway, caller: CanIssue, body: Annotated[VoucherIn, Depends(body_of(VoucherIn))]
 ) -> Response:
     """Create a stand-alone voucher, with the given code or a random one."""
     return await _create(request, gateway, caller, body, chosen_code(body))
@@ -57,7 +57,7 @@ async def create_voucher(
 async def create_voucher_with_code(
     request: Request,
     code: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     caller: CanIssue,
     body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
 ) -> Response:
@@ -85,7 +85,7 @@ async def _create(request: Request, gateway: Gateway, caller: Caller, body: Vouc
 
 @router.get("/v1/vouchers")
 async def list_vouchers(
-    gateway: Here, _: CanRead, limit: Limit = 10, page: Page = 1, campaign: AskedName = None
+    gateway: CurrentGateway, _: CanRead, limit: Limit = 10, page: Page = 1, campaign: NameFilter = None
 ) -> Response:
     """List vouchers in pages, sorted by id."""
     records = await gateway.pool.fetch(
@@ -98,19 +98,19 @@ async def list_vouchers(
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(code: Name, gateway: Here, _: CanRead) -> Response:
+async def get_voucher(code: Name, gateway: CurrentGateway, _: CanRead) -> Response:
     """Show a voucher by its code or id."""
     return json_response(await _voucher(gateway, code))
 
 
 @router.post("/v1/vouchers/{code}/disable")
-async def disable(request: Request, code: Name, gateway: Here, _: CanManage) -> Response:
+async def disable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
     """Disable a voucher: a stand-alone one until it is enabled, one of a campaign permanently."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
-async def enable(request: Request, code: Name, gateway: Here, _: CanManage) -> Response:
+async def enable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
     """Enable a stand-alone voucher."""
     return await _switch(request, gateway, code, on=True)
 
@@ -132,7 +132,7 @@ async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) ->
 
 @router.post("/v1/campaigns")
 async def create_campaign(
-    request: Request, gateway: Here, _: CanManage, body: Annotated[CampaignIn, Depends(body_of(CampaignIn))]
+    request: Request, gateway: CurrentGateway, _: CanManage, body: Annotated[CampaignIn, Depends(body_of(CampaignIn))]
 ) -> Response:
     """Create a campaign with `vouchers_count` codes."""
     definition = campaign_of(body, gateway.settings.currency)
@@ -145,14 +145,14 @@ async def create_campaign(
 
 
 @router.get("/v1/campaigns/{name}")
-async def get_campaign(name: Name, gateway: Here, _: CanRead) -> Response:
+async def get_campaign(name: Name, gateway: CurrentGateway, _: CanRead) -> Response:
     """Show a campaign by its name."""
     definition, counts = await _campaign(gateway, name)
     return json_response(campaign_document(definition, counts.coupons))
 
 
 @router.get("/v1/campaigns")
-async def list_campaigns(gateway: Here, _: CanRead, limit: Limit = 10, page: Page = 1) -> Response:
+async def list_campaigns(gateway: CurrentGateway, _: CanRead, limit: Limit = 10, page: Page = 1) -> Response:
     """List campaigns in pages, sorted by name."""
     async with gateway.pool.acquire() as connection:
         found = await queries.campaigns_after(connection, None, limit * page, groups=tenants.groups())
@@ -168,7 +168,7 @@ async def list_campaigns(gateway: Here, _: CanRead, limit: Limit = 10, page: Pag
 async def add_vouchers(
     request: Request,
     name: Name,
-    gateway: Here,
+    gateway: CurrentGateway,
     _: CanIssue,
     vouchers_count: Annotated[int, Query(ge=1, le=MAX_CREATED)] = 1,
 ) -> Response:
@@ -185,7 +185,10 @@ async def add_vouchers(
 
 @router.post("/v1/publications")
 async def publish(
-    request: Request, gateway: Here, _: CanIssue, body: Annotated[PublicationIn, Depends(body_of(PublicationIn))]
+    request: Request,
+    gateway: CurrentGateway,
+    _: CanIssue,
+    body: Annotated[PublicationIn, Depends(body_of(PublicationIn))],
 ) -> Response:
     """Publish vouchers of a campaign to a customer, once for each `source_id`."""
     command_id = command_id_of(request)

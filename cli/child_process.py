@@ -1,6 +1,6 @@
 """Run another program that ends when the process that started it ends.
 
-Run it as a script: `python -I -S cli/attached.py PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…`. It switches to the
+Run it as a script: `python -I -S cli/child_process.py PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…`. It switches to the
 account USER (`-` keeps the current one), asks the kernel to send SIGNAL when the parent dies, and replaces itself with
 PROGRAM, so that the pid the parent knows is the program's own. A parent killed with -9 can't clean up; the kernel does.
 
@@ -42,13 +42,13 @@ def main(arguments: list[str]) -> None:
     """Parse `PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…` and become PROGRAM. Never returns."""
     parent, signal_number, account, separator, *command = arguments
     if separator != "--" or not command:
-        sys.exit("attached: PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…")
+        sys.exit("child_process: PARENT_PID SIGNAL USER -- PROGRAM ARGUMENTS…")
     os.umask(0o077)  # only the owner may read data and logs
     if account != "-":
         take_account(account)
     end_with_parent(int(signal_number))
     if os.getppid() != int(parent):  # the parent died before the request, so no signal would ever come
-        sys.exit("attached: the starting process is gone")
+        sys.exit("child_process: the starting process has ended")
     os.execvp(command[0], command)  # noqa: S606 - replacing this process is the point, and no shell is wanted
 
 

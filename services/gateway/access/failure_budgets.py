@@ -52,8 +52,8 @@ def spread(failures: int, limit: int) -> list[tuple[int, int]]:
     """Return pairs of (slots ahead, failures). Failures beyond the limit count in the minutes that follow."""
     failures = min(failures, limit * MINUTES_AHEAD)
     parts = [(SLOTS * number, limit) for number in range(failures // limit)]
-    rest = failures % limit
-    return [*parts, (SLOTS * (failures // limit), rest)] if rest else parts
+    remainder = failures % limit
+    return [*parts, (SLOTS * (failures // limit), remainder)] if remainder else parts
 
 
 class Budget:
@@ -81,16 +81,16 @@ class Budget:
 
     @property
     def is_unused(self) -> bool:
-        """True if the budget can be dropped without losing anything."""
+        """Return whether the budget can be dropped without losing anything."""
         return self.is_idle and not self.failures
 
     @property
     def is_idle(self) -> bool:
-        """True if no attempt is in progress or waits."""
+        """Return whether no attempt is in progress or waits."""
         return not self.under_way and not self._queue
 
     def check(self) -> None:
-        """Raise OverBudgetError if there is no room."""
+        """Check that there is room. Raises OverBudgetError."""
         failures = self.failures
         if failures < self.limit:
             return
@@ -177,7 +177,7 @@ class Budgets:
         return budget
 
     def check(self, owner: str) -> None:
-        """Raise OverBudgetError if there is no room."""
+        """Check that there is room. Raises OverBudgetError."""
         budget = self._budgets.get(owner)
         if budget is not None:
             budget.check()

@@ -1,4 +1,4 @@
-"""Verdicts as JSON of the native API: amounts are decimal texts, each refusal has its reason.
+"""Verdicts as JSON of the native API: amounts are decimal strings, each refusal has its reason.
 
 A response depends only on the verdict, which the journal keeps. So a retry gets the same response, byte for byte.
 """
@@ -144,10 +144,10 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
 
 
 def amount(minor: int | None, currency: str | None) -> str | None:
-    """Return an amount as a decimal text, or None without an amount or a currency."""
+    """Return an amount as a decimal string, or None without an amount or a currency."""
     return None if minor is None or currency is None else format_minor(minor, currency)
 
 
-def answer(document: Any, status: int = 200) -> Response:
+def json_response(document: Any, status: int = 200) -> Response:
     """Return a JSON response."""
     return Response(documents.written(document), status, media_type="application/json")

@@ -15,8 +15,8 @@ TURN_SECONDS: Final = 0.0005
 during long work in another thread."""
 
 
-async def aside(size: int, make: Callable[[], _Made]) -> _Made:
-    """Return the result of `make`, which runs in a thread if `size` is at least LARGE."""
+async def run_in_thread(size: int, make: Callable[[], _Made]) -> _Made:
+    """Return the result of `make`; it runs in a thread if `size` is at least LARGE, else at once."""
     return make() if size < LARGE else await asyncio.to_thread(make)
 
 

@@ -11,7 +11,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.access.guesses import Ticket
 from shared.ledger.workload import HeavyWork
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 HANDED: Final = "couponry.handed"
 """Key of the `Handed` of a request in the ASGI scope."""
@@ -19,13 +19,13 @@ HANDED: Final = "couponry.handed"
 
 @dataclass
 class Handed:
-    """Results of the gateway process's checks. `once`: the heavy process handles the idempotency key."""
+    """Results of the gateway process's checks. `handles_key`: the heavy process handles the idempotency key."""
 
     caller: Caller
     ticket: Ticket
-    once: bool
-    answered: bool = False
-    """True if the route returned the response; False if it raised a problem"""
+    handles_key: bool
+    by_route: bool = False
+    """The route returned the response; otherwise it raised a problem."""
 
 
 HANDED_OVER_WORK: Final = 100_000
@@ -36,17 +36,17 @@ class TakesLongError(Exception):
     """A request turned out heavy before anything was changed; the heavy process has to answer it."""
 
 
-class Elsewhere(HeavyWork):
+class HeavyWorkElsewhere(HeavyWork):
     """Heavy work of a gateway that has a heavy process."""
 
     threshold = HANDED_OVER_WORK
 
-    async def judge(self, judge: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """Raise TakesLongError."""
+    async def judge(self, judge: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Refuse the work here: the heavy process does it. Raises TakesLongError."""
         raise TakesLongError
 
 
-class HandedAnswer(Response):
+class HeavyResponse(Response):
     """A response of the heavy process, sent in the pieces in which it arrived."""
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], pieces: Sequence[bytes], by_route: bool):
@@ -69,7 +69,7 @@ class HandedAnswer(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def request_head(request: Request, caller: Caller, *, once: bool) -> dict[str, Any]:
+def request_head(request: Request, caller: Caller, *, handles_key: bool) -> dict[str, Any]:
     """Return the head of a request frame."""
     scope = request.scope
     return {
@@ -86,7 +86,7 @@ def request_head(request: Request, caller: Caller, *, once: bool) -> dict[str, A
         "caller": caller.name,
         "scopes": sorted(caller.scopes),
         "groups": None if caller.groups is None else sorted(caller.groups),
-        "once": once,
+        "handles_key": handles_key,
     }
 
 
@@ -108,12 +108,12 @@ def scope_of(head: dict[str, Any], ticket: Ticket) -> dict[str, Any]:
         "client": head["client"] and tuple(head["client"]),
         "server": head["server"] and tuple(head["server"]),
         "state": {},
-        HANDED: Handed(caller, ticket, head["once"]),
+        HANDED: Handed(caller, ticket, head["handles_key"]),
     }
 
 
 def texts_of(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return ASGI headers as text, for JSON."""
+    """Return ASGI headers as strings, for JSON."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
