@@ -17,7 +17,7 @@ from shared.domain.offers import combine as combining
 from shared.domain.offers.basket import Basket, basket_of
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import apply_price, max_discount_of, price
-from shared.domain.offers.request import Request
+from shared.domain.offers.request import Request, UnitGroup
 from shared.domain.offers.resolve import resolve
 from tests.builders import NOW, Scope, World, campaign, percent
 from tests.unit.stacking_strategies import campaigns, orders, rest_of, take_off, world_of
@@ -167,7 +167,8 @@ def test_the_dearest_unit_may_have_less_left_than_the_next_one() -> None:
     lines = (Line("1", "p1", 2, 1500), Line("2", "p1", 2, 1600))
     to = Order("ORD1", "USD", 6200, lines)
     world = world_of([campaign("c", discount=percent("100"), scope=Scope(max_units=1, dearest_first=True))])
-    basket = Basket([3000, 3200], 6200, 4400, rooms=[3000, 1400], lines=lines)
+    units = {1: (UnitGroup(1, 1, 1600, 0), UnitGroup(1, 1, 1600, 1400))}
+    basket = Basket([3000, 3200], 6200, 4400, rooms=[3000, 1400], lines=lines, units=units)
     request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, order=to, order_id="ORD1", basket=basket)
     coupon = next(iter(world.state.coupons.values()))
     offer = resolve(request, coupon.code, coupon, world.state.campaigns["a"])

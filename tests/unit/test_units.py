@@ -1,6 +1,7 @@
 """Units are priced one by one: an order is the same whether equal units are one line or several."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,70 @@ def test_units_that_earlier_requests_made_free_are_not_taken_again() -> None:
             world.coupon(name.upper(), name)
         assert world.redeem("A", to=to).discount_minor == 1_400
         assert world.redeem("A", "B", to=to).discount_minor == 1_400
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        ((percent("100"), CHEAPEST), (percent("100"), CHEAPEST), [1_400, 1_400]),  # each makes another unit free
+        ((percent("50"), CHEAPEST), (percent("100"), CHEAPEST), [700, 1_400]),
+        ((percent("50"), Scope(max_units=2)), (percent("100"), CHEAPEST), [1_400, 700]),
+        ((percent("50"), Scope()), (percent("100"), CHEAPEST), [1_400, 700]),
+        ((each(300), Scope()), (each(300), Scope()), [600, 600]),
+        ((percent("100"), CHEAPEST), (percent("50"), Scope(max_units=2)), [1_400, 700]),
+    ],
+)
+def test_what_an_earlier_request_took_is_the_same_on_one_line_or_on_several(
+    first: tuple[Any, Scope], second: tuple[Any, Scope], taken: list[int]
+) -> None:
+    for to in (order("ORD1", line("1", 1_400, 2)), order("ORD1", line("1", 1_400), line("2", 1_400))):
+        offers = zip("ab", (first, second), strict=True)
+        world = World(
+            tuple(
+                campaign(name, discount=discount, scope=scope, policy="combinable", currency="USD")
+                for name, (discount, scope) in offers
+            )
+        )
+        for name in "ab":
+            world.coupon(name.upper(), name)
+        assert [world.redeem(name, to=to).discount_minor for name in "AB"] == taken
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(st.sampled_from(range(4)), min_size=1, max_size=2), min_size=2, max_size=3),
+    st.lists(
+        st.tuples(st.sampled_from([percent("100"), percent("50"), each(300)]), st.sampled_from([1, 2, None])),
+        min_size=4,
+        max_size=4,
+    ),
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([100, 700, 1_400])), min_size=1, max_size=3),
+)
+def test_several_requests_are_the_same_on_one_line_or_on_several(
+    requests: list[list[int]], several: list[tuple[Any, int | None]], made: list[tuple[int, int]]
+) -> None:
+    numbered = tuple(Line(str(n), f"p{n}", count, minor) for n, (count, minor) in enumerate(made))
+    joined = Order("ORD1", "USD", sum(one.amount_minor for one in numbered), numbered, 0, NOW)
+    results = []
+    for to in (joined, on_separate_lines(joined)):
+        world = World(
+            tuple(
+                campaign(
+                    f"c{n}",
+                    discount=discount,
+                    scope=Scope(max_units=most),
+                    policy="combinable",
+                    currency="USD",
+                    priority=-n,
+                )
+                for n, (discount, most) in enumerate(several)
+            )
+        )
+        for campaign_id in world.state.campaigns:
+            world.coupon(campaign_id.upper(), campaign_id)
+        verdicts = [world.redeem(*[f"C{n}" for n in named], to=to) for named in requests]
+        results.append([[(one.code, one.discount_minor) for one in verdict.accepted] for verdict in verdicts])
+    assert results[0] == results[1]
 
 
 def test_a_free_sample_is_neither_the_cheapest_unit_nor_counted_for_a_minimum() -> None:

@@ -1,16 +1,25 @@
 """Keep track of what is left of an order to discount: line by line and, if an offer requires it, unit by unit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import sub
+from types import MappingProxyType
+from typing import Final
 
+from shared.domain.model.campaign import Campaign
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse
+from shared.domain.offers.kinds import max_units_of
 from shared.domain.offers.request import Target, UnitGroup
 
-Runs = tuple[tuple[int, int], ...]
-"""(units, what is left of each of them in minor units): the units of one line, in order"""
+_NO_CAMPAIGNS: Final[Mapping[str, Campaign]] = MappingProxyType({})
+
+Parts = tuple[tuple[int, int], ...]
+"""(units, part of each of them in minor units): a discount spread over equal units"""
+
+Units = tuple[UnitGroup, ...]
+"""All units of one line"""
 
 
 @dataclass(slots=True)
@@ -22,7 +31,8 @@ class Basket:
     - `room_minor`: how much can still be taken off all goods after the discounts of earlier requests.
     - `rooms`: the same for each line; None if earlier requests took nothing off a line.
     - `shipping_minor`: the remaining price of the shipping.
-    - `runs`: the units of lines whose single units were discounted; None if there are none.
+    - `units`: the units of lines from which this or an earlier request took something; None if there are none. The
+      units of other lines are equal.
 
     Percentages are computed from the first two; the rooms keep all discounts together within the order and each line.
     """
@@ -33,19 +43,26 @@ class Basket:
     rooms: list[int] | None = None
     shipping_minor: int = 0
     lines: tuple[Line, ...] = ()
-    runs: dict[int, Runs] | None = None
+    units: dict[int, Units] | None = None
 
     def copy(self) -> "Basket":
         """Return a copy to try a choice on."""
         return Basket(
             list(self.amounts), self.left_minor, self.room_minor,
             rooms=None if self.rooms is None else list(self.rooms), shipping_minor=self.shipping_minor,
-            lines=self.lines, runs=None if self.runs is None else dict(self.runs),
+            lines=self.lines, units=None if self.units is None else dict(self.units),
         )  # fmt: skip
 
 
-def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()) -> Basket:
-    """Return the order as a basket, less what `earlier` requests took off. Negative amounts count as 0."""
+def basket_of(
+    order: Order,
+    earlier: Sequence[ActiveRedemption | LockedUse] = (),
+    campaigns: Mapping[str, Campaign] = _NO_CAMPAIGNS,
+) -> Basket:
+    """Return the order as a basket, less what `earlier` requests took off. Negative amounts count as 0.
+
+    `campaigns` are those of the earlier uses: which units of a line they took is found from these.
+    """
     amount_minor = max(0, order.amount_minor)
     shipping_minor = max(0, order.shipping_minor)
     amounts = [line.unit_minor * line.quantity for line in order.lines]
@@ -62,55 +79,96 @@ def basket_of(order: Order, earlier: Sequence[ActiveRedemption | LockedUse] = ()
     room_minor = max(amount_minor + of_shipping - sum(use.discount_minor for use in earlier), 0)
     if not already_discounted or not amounts:
         return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
-    rooms = []
-    for line, amount in zip(order.lines, amounts, strict=True):
-        part = min(already_discounted.get(line.line_id, 0), amount)
-        rooms.append(amount - part)
-        if part:
-            already_discounted[line.line_id] -= part  # two lines with the same id share its discount
-    return Basket(amounts, amount_minor, room_minor, rooms, shipping_minor, order.lines)
+    basket = Basket(amounts, amount_minor, room_minor, list(amounts), shipping_minor, order.lines, {})
+    for use in earlier:  # in the order of the ledger
+        _take_earlier(basket, dict(use.lines), campaigns.get(use.campaign_id))
+    return basket
+
+
+def _take_earlier(basket: Basket, parts: dict[str, int], campaign: Campaign | None) -> None:
+    """Take the shares of an earlier use, by line id, off the rooms of the units that it took.
+
+    An offer for some units took those of one line after the other, in the order of their price. Any other offer took an
+    equal part of every unit.
+    """
+    taken: dict[int, int] = {}
+    rooms = basket.rooms or []
+    for index, line in enumerate(basket.lines):
+        part = min(parts.get(line.line_id, 0), rooms[index])
+        if part > 0:
+            taken[index] = part
+            parts[line.line_id] -= part  # two lines with the same id share its discount
+    dearest_first = campaign is not None and campaign.scope.dearest_first
+    by_price = sorted(taken, key=lambda index: basket.lines[index].unit_minor, reverse=dearest_first)
+    max_units = None if campaign is None else max_units_of(campaign)
+    each_minor = campaign.discount.amount_minor if campaign is not None and campaign.discount.per_unit else None
+    picked = pick_units(basket, Target(tuple(by_price), by_unit=True, max_units=max_units))
+    for index, part in taken.items():
+        count = sum([group.count for group in picked if group.index == index])
+        _take_room(basket, index, count, part, each_minor)
+
+
+def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: int | None) -> None:
+    """Take `part` off the rooms of `count` units of a line, those with most room first; the rest off the others.
+
+    `each_minor`: the part was this amount of each unit; None: it was a percentage or an amount for all of them.
+    """
+    chosen, others = _split(
+        sorted(units_of(basket, index), key=lambda group: (-group.room_minor, -group.left_minor)), count
+    )
+    most = sum([group.count * group.room_minor for group in chosen])
+    equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
+    units = _reduced(chosen, min(part, most), of_left=False, each_minor=each_minor if equal else None)
+    units += _reduced(others, max(part - most, 0), of_left=False)
+    if basket.rooms is not None and basket.units is not None:
+        basket.rooms[index] -= part
+        basket.units[index] = tuple(units)
 
 
 # Units
 
 
-def pick_units(basket: Basket, target: Target) -> tuple[UnitGroup, ...]:
+def units_of(basket: Basket, index: int) -> Units:
+    """Return the units of the line. They have equal shares of its price unless something was taken off single units."""
+    if basket.units is not None and (known := basket.units.get(index)) is not None:
+        return known
+    quantity = basket.lines[index].quantity
+    left, one_more = divmod(basket.amounts[index], quantity)
+    groups = ((quantity - one_more, left), (one_more, left + 1))
+    return tuple([UnitGroup(index, count, minor, minor) for count, minor in groups if count])
+
+
+def pick_units(basket: Basket, target: Target) -> Units:
     """Return the units that an offer by unit takes: the first of the target that have something left.
 
     Of units with the same price those with most left come first. So two coupons for one unit each take two units, and
     the order of the units doesn't depend on whether they are one line or several.
     """
     wanted = target.max_units
-    unit_groups: list[UnitGroup] = []
+    picked: list[UnitGroup] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
-        units = [group for index in indices for group in _units_of(basket, index) if group.room_minor > 0]
-        units.sort(key=lambda group: -group.room_minor)
-        for group in units:
-            if wanted is None or group.count <= wanted:
-                unit_groups.append(group)
-            elif wanted:
-                unit_groups.append(UnitGroup(group.index, wanted, group.left_minor, group.room_minor))
-            if wanted is not None:
-                wanted -= min(group.count, wanted)
+        groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
+        groups.sort(key=lambda group: (-group.room_minor, -group.left_minor))
+        if wanted is not None:
+            groups, _ = _split(groups, wanted)
+            wanted -= sum([group.count for group in groups])
+        picked += groups
         if wanted == 0:
             break
-    return tuple(unit_groups)
+    return tuple(picked)
 
 
-def take_units(basket: Basket, unit_groups: Sequence[UnitGroup], parts: Sequence[Runs]) -> None:
-    """Take `parts` off the units of `unit_groups`: for each group the result of `spread_over_units`.
+def take_units(basket: Basket, picked: Sequence[UnitGroup], parts: Sequence[Parts]) -> None:
+    """Take `parts` off the units of `picked`: for each group the result of `spread_over_units`.
 
     Sums of the basket as a whole stay as they are.
     """
-    by_line: dict[int, list[tuple[UnitGroup, Runs]]] = {}
-    for group, runs in zip(unit_groups, parts, strict=True):
-        by_line.setdefault(group.index, []).append((group, runs))
-    for index, taken in by_line.items():
-        left = _without(_runs_of(basket, index), taken)
-        if basket.runs is None:
-            basket.runs = {}
-        basket.runs[index] = left
-        part = sum(count * each for _, run in taken for count, each in run)
+    if basket.units is None:
+        basket.units = {}
+    for group, taken in zip(picked, parts, strict=True):
+        index, part = group.index, sum([count * each for count, each in taken])
+        kept = _without(units_of(basket, index), group)
+        basket.units[index] = _joined([*kept, *_less(group, taken)])
         basket.amounts[index] -= part
         if basket.rooms is not None:
             basket.rooms[index] -= part
@@ -118,10 +176,10 @@ def take_units(basket: Basket, unit_groups: Sequence[UnitGroup], parts: Sequence
 
 def take_lines(basket: Basket, indices: Sequence[int] | None, parts: Sequence[int]) -> None:
     """Take `parts` off the lines at `indices` (None: all). Sums of the basket as a whole stay as they are."""
-    if basket.runs:
+    if basket.units:
         for index, part in zip(range(len(parts)) if indices is None else indices, parts, strict=True):
-            if part and index in basket.runs:
-                basket.runs[index] = _spread_over_line(basket.runs[index], part)
+            if part and index in basket.units:
+                basket.units[index] = _joined(_reduced(basket.units[index], part))
     if indices is None:
         basket.amounts = list(map(sub, basket.amounts, parts))
         if basket.rooms is not None:
@@ -154,7 +212,7 @@ def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> list[Runs]:
+def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> list[Parts]:
     """Split `discount_minor` over runs of equal units, (count, weight of each): as `spread` over every single unit.
 
     Return for each run (units, part of each): one pair, or two if some units get one minor unit more.
@@ -171,50 +229,63 @@ def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> 
             more[index] = min(units[index][0], missing)
             missing -= more[index]
     return [
-        tuple([run for run in ((extra, share + 1), (count - extra, share)) if run[0]])
+        tuple([pair for pair in ((extra, share + 1), (count - extra, share)) if pair[0]])
         for (count, _), share, extra in zip(units, shares, more, strict=True)
     ]
 
 
-def _units_of(basket: Basket, index: int) -> Iterator[UnitGroup]:
-    """Yield the line's units with what may be taken of each: earlier requests used up the units with least left."""
-    runs = _runs_of(basket, index)
-    if basket.rooms is None or basket.rooms[index] >= basket.amounts[index]:
-        for count, left in runs:
-            yield UnitGroup(index, count, left, left)
-        return
-    room = basket.rooms[index]
-    for count, left in sorted(runs, key=lambda run: -run[1]):
-        whole = min(count, room // left) if left else 0
-        if whole:
-            yield UnitGroup(index, whole, left, left)
-        room -= whole * left
-        if room and whole < count:
-            yield UnitGroup(index, 1, left, room)
-            room = 0
+def _split(groups: Iterable[UnitGroup], count: int) -> tuple[list[UnitGroup], list[UnitGroup]]:
+    """Return the first `count` units of `groups`, and the others."""
+    first: list[UnitGroup] = []
+    others: list[UnitGroup] = []
+    for group in groups:
+        taken = min(group.count, count)
+        count -= taken
+        if taken == group.count:
+            first.append(group)
+            continue
+        if taken:
+            first.append(UnitGroup(group.index, taken, group.left_minor, group.room_minor))
+        others.append(UnitGroup(group.index, group.count - taken, group.left_minor, group.room_minor))
+    return first, others
 
 
-def _runs_of(basket: Basket, index: int) -> Runs:
-    """Return the line's units. If no single unit was discounted, all have an equal share of what is left."""
-    if basket.runs is not None and (known := basket.runs.get(index)) is not None:
-        return known
-    quantity = basket.lines[index].quantity
-    left, one_more = divmod(basket.amounts[index], quantity)
-    return tuple([run for run in ((quantity - one_more, left), (one_more, left + 1)) if run[0]])
+def _reduced(
+    groups: Sequence[UnitGroup], part: int, *, of_left: bool = True, each_minor: int | None = None
+) -> list[UnitGroup]:
+    """Return the units after `part` was spread over them, by their room or at most `each_minor` of it.
+
+    `of_left`: also reduce what is left of them.
+    """
+    weights = [group.room_minor if each_minor is None else min(group.room_minor, each_minor) for group in groups]
+    parts = spread_over_units(part, [(group.count, weight) for group, weight in zip(groups, weights, strict=True)])
+    return [one for group, taken in zip(groups, parts, strict=True) for one in _less(group, taken, of_left=of_left)]
 
 
-def _without(runs: Runs, taken: Sequence[tuple[UnitGroup, Runs]]) -> Runs:
-    """Return the line's units after `taken`: groups with the parts taken off their units."""
-    left: dict[int, int] = {}
-    for count, minor in runs:
-        left[minor] = left.get(minor, 0) + count
-    for group, parts in taken:
-        left[group.left_minor] -= group.count
-        for count, part in parts:
-            left[group.left_minor - part] = left.get(group.left_minor - part, 0) + count
-    return tuple([(count, minor) for minor, count in sorted(left.items()) if count])
+def _less(group: UnitGroup, taken: Parts, *, of_left: bool = True) -> list[UnitGroup]:
+    return [
+        UnitGroup(group.index, count, group.left_minor - (part if of_left else 0), group.room_minor - part)
+        for count, part in taken
+    ]
 
 
-def _spread_over_line(runs: Runs, part: int) -> Runs:
-    parts = spread_over_units(part, runs)
-    return tuple([(units, left - each) for (_, left), run in zip(runs, parts, strict=True) for units, each in run])
+def _without(groups: Units, picked: UnitGroup) -> list[UnitGroup]:
+    """Return the units of a line without those of `picked`."""
+    kept: list[UnitGroup] = []
+    missing = picked.count
+    for group in groups:
+        same = (group.left_minor, group.room_minor) == (picked.left_minor, picked.room_minor)
+        count = min(group.count, missing) if same else 0
+        missing -= count
+        if count < group.count:
+            kept.append(UnitGroup(group.index, group.count - count, group.left_minor, group.room_minor))
+    return kept
+
+
+def _joined(groups: Iterable[UnitGroup]) -> Units:
+    """Return the units with equal ones in one group, in the order of what is left of them."""
+    counts: dict[tuple[int, int, int], int] = {}
+    for group in groups:
+        key = (group.left_minor, group.room_minor, group.index)
+        counts[key] = counts.get(key, 0) + group.count
+    return tuple([UnitGroup(index, count, left, room) for (left, room, index), count in sorted(counts.items())])

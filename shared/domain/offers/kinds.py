@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shared.domain.model.campaign import DiscountKind, DiscountOffer
+from shared.domain.model.campaign import Campaign, DiscountKind, DiscountOffer
 from shared.domain.model.verdicts import Benefit
 
 Amount = Callable[[DiscountOffer, int, int], int]
@@ -69,6 +69,13 @@ KINDS: Final[Mapping[DiscountKind | str, Kind]] = {
     "custom": Kind("nothing", _nothing, has_effect_without_discount=True, benefit=_benefit),
 }
 """Kind by its name in campaign files. Names of campaigns that no longer exist are in no row."""
+
+
+def max_units_of(campaign: Campaign) -> int | None:
+    """Return how many units of an order the campaign's discount takes at most; None: it isn't limited to some units."""
+    if KINDS[campaign.discount.kind].takes_from == "product":
+        return campaign.discount.units
+    return campaign.scope.max_units
 
 
 def amount_off(discount: DiscountOffer, base_minor: int, fixed_minor: int) -> int:

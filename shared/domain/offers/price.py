@@ -70,7 +70,7 @@ def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
     by_price = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_minor))
-    whole = basket if basket.rooms is None else replace(basket, rooms=None)
+    whole = basket if basket.rooms is None else replace(basket, rooms=None, units=None)
     discount = offer.campaign.discount
     return _price_units(
         whole, discount, Target(by_price, by_unit=True, max_units=target.max_units), offer.fixed_minor or 0
@@ -144,9 +144,10 @@ def take_off_units(
     basket: Basket, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Take a discount off single units, and return the part of each line. Sums of the basket as a whole stay."""
-    parts = spread_over_units(
-        discount_minor, [(group.count, weight) for group, weight in zip(unit_groups, weights, strict=True)]
-    )
+    # As for lines, the odd minor units go to the units of earlier lines.
+    ordered = sorted(zip(unit_groups, weights, strict=True), key=lambda pair: pair[0].index)
+    parts = spread_over_units(discount_minor, [(group.count, weight) for group, weight in ordered])
+    unit_groups = tuple([group for group, _ in ordered])
     take_units(basket, unit_groups, parts)
     shares: dict[int, int] = {}
     for group, runs in zip(unit_groups, parts, strict=True):

@@ -133,7 +133,7 @@ class Remainder:
         basket = self.settled
         return Basket(
             basket.amounts, self.left_minor, self.room_minor,
-            rooms=basket.rooms, shipping_minor=self.shipping_minor, lines=basket.lines, runs=basket.runs,
+            rooms=basket.rooms, shipping_minor=self.shipping_minor, lines=basket.lines, units=basket.units,
         )  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def _request(
         request.existing = existing_coupons(state, earlier)
         earlier = [use for use in earlier if use.currency == order.currency]
     if command.priced:
-        request.order, request.basket = order, basket_of(order, earlier)
+        request.order, request.basket = order, basket_of(order, earlier, state.campaigns)
     return request
 
 
