@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from shared.domain.model.customer import Customer
+from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
 from shared.domain.model.value import value
 
@@ -26,30 +27,6 @@ class Cause:
     type: str
     source: str
     id: str
-
-
-class Names:
-    """Everything in the ledger that a command names. It is loaded and locked before the command is decided.
-
-    By default a command names nothing. A command class overrides the properties of what it names.
-    """
-
-    __slots__ = ()
-
-    @property
-    def named_codes(self) -> tuple[str, ...]:
-        """Return the codes of coupons that must exist. The gateway counts unknown ones as guesses."""
-        return ()
-
-    @property
-    def named_lock(self) -> str | None:
-        """Return the reference of the command's lock. The gateway counts an unknown one as a guess."""
-        return None
-
-    @property
-    def named_order(self) -> str | None:
-        """Return the id of the order that the command changes or is bound to."""
-        return None
 
 
 @value
@@ -126,7 +103,7 @@ class RedeemCoupons(Names):
 
 
 @value
-class PayOrder(Names):
+class PayOrder(NamesOrder):
     """The order was paid: burn what it holds."""
 
     customer: ClassVar[None] = None
@@ -137,13 +114,9 @@ class PayOrder(Names):
     at: datetime | None = None
     channel: str = "orders"
 
-    @property
-    def named_order(self) -> str:
-        return self.order_id
-
 
 @value
-class CancelOrder(Names):
+class CancelOrder(NamesOrder):
     """The order was cancelled: restore what it redeemed, release what it holds."""
 
     customer: ClassVar[None] = None
@@ -154,13 +127,9 @@ class CancelOrder(Names):
     channel: str = "orders"
     groups: frozenset[str] | None = None
 
-    @property
-    def named_order(self) -> str:
-        return self.order_id
-
 
 @value
-class ReturnOrder(Names):
+class ReturnOrder(NamesOrder):
     """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal string in
     the order's currency (ignored if lines are given). A return in part restores its share of the discount; when all
     parts of the order are returned, that is a whole return.
@@ -176,10 +145,6 @@ class ReturnOrder(Names):
     lines: tuple[tuple[str, int], ...] = ()
     amount: str | None = None
     groups: frozenset[str] | None = None
-
-    @property
-    def named_order(self) -> str:
-        return self.order_id
 
 
 @value
