@@ -84,7 +84,7 @@ def _scope(definition: CampaignDefinition) -> Scope:
         excluded_variant_ids=frozenset(scope.excluded_variant_ids),
         excluded_collection_ids=frozenset(scope.excluded_collection_ids),
         max_units=scope.max_units,
-        dearest_first=scope.units_from == "dearest",
+        most_expensive_first=scope.units_from == "dearest",
     )
 
 

@@ -88,7 +88,7 @@ class RedeemedCouponData(TypedDict):
 
 
 class JudgedOrderData(TypedDict):
-    """The fields that the two events of an order's coupons have in common. It is no event of its own."""
+    """The fields that the two events of an order's coupons have in common. It isn't an event itself."""
 
     order_id: str
     customer: CustomerReferenceData | None

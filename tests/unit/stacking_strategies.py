@@ -35,7 +35,7 @@ discounts = st.sampled_from(
 scopes = st.sampled_from(
     [
         Scope(), Scope(), Scope(), Scope(frozenset({"p1"})), Scope(excluded_product_ids=frozenset({"p1"})),
-        Scope(max_units=2), Scope(frozenset({"p1", "p2"}), max_units=1, dearest_first=True),
+        Scope(max_units=2), Scope(frozenset({"p1", "p2"}), max_units=1, most_expensive_first=True),
     ]
 )  # fmt: skip
 limits = st.sampled_from(
@@ -117,7 +117,7 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:  # noqa: 
         return minor
     if not any(order.lines[number].quantity for number in eligible):
         return None
-    units = single_units(rest, order, eligible, scope.max_units, dearest=scope.dearest_first)
+    units = single_units(rest, order, eligible, scope.max_units, dearest=scope.most_expensive_first)
     if offer.per_unit:
         return take_units(rest, order, units, one, cap)
     base = min(sum(left for _, _, left in units), rest.whole)

@@ -257,7 +257,7 @@ def test_a_better_coupon_that_another_customer_holds_does_not_win() -> None:
 def test_discounts_on_shipping_goods_and_units_add_up() -> None:
     offers: Offers = {
         "a": {"discount": FREE_SHIPPING},
-        "b": {"discount": percent("50"), "scope": Scope(max_units=1, dearest_first=True)},
+        "b": {"discount": percent("50"), "scope": Scope(max_units=1, most_expensive_first=True)},
         "c": {"discount": fixed(10**6)},
     }
     to = order("ORD1", line("1", 1_000, 2), line("2", 300), shipping_minor=450)

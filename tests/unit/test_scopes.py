@@ -108,7 +108,7 @@ UNITS = (line("1", 300, 2), line("2", 100, 2), line("3", 300, 1), line("4", 100,
 def test_max_units_and_per_unit_limit_the_discount(
     offer: DiscountOffer, most: int | None, dearest: bool, parts: dict[str, int], currency: str
 ) -> None:
-    scope = Scope(max_units=most, dearest_first=dearest)
+    scope = Scope(max_units=most, most_expensive_first=dearest)
     coupon = only(redeemed(offer, order("ORD1", *UNITS, currency=currency), scope=scope))
     assert dict(coupon.lines) == parts
 

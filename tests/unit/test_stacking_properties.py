@@ -166,7 +166,7 @@ def test_the_dearest_unit_may_have_less_left_than_the_next_one() -> None:
     """Once another coupon used up what an earlier one left of the dearest unit, the next unit gives more."""
     lines = (Line("1", "p1", 2, 1500), Line("2", "p1", 2, 1600))
     to = Order("ORD1", "USD", 6200, lines)
-    world = world_of([campaign("c", discount=percent("100"), scope=Scope(max_units=1, dearest_first=True))])
+    world = world_of([campaign("c", discount=percent("100"), scope=Scope(max_units=1, most_expensive_first=True))])
     units = {1: (UnitGroup(1, 1, 1600, 0), UnitGroup(1, 1, 1600, 1400))}
     basket = Basket([3000, 3200], 6200, 4400, rooms=[3000, 1400], lines=lines, units=units)
     request = Request(RedeemCoupons("c", to), world.state, NOW, NOW, None, order=to, order_id="ORD1", basket=basket)

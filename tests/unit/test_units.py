@@ -144,7 +144,7 @@ offers = st.tuples(
     st.sampled_from(
         [percent("100"), percent("50"), percent("33.3"), percent("100", cap=500), each(300), gift(2, "p1")]
     ),
-    st.builds(Scope, max_units=st.integers(1, 4), dearest_first=st.booleans()),
+    st.builds(Scope, max_units=st.integers(1, 4), most_expensive_first=st.booleans()),
 )
 
 

@@ -3,7 +3,7 @@
 -- because several gateways insert concurrently.
 INSERT INTO http_answers (caller, idempotency_key, fingerprint, owner)
 SELECT caller, idempotency_key, fingerprint, $4
-FROM unnest($1::text[], $2::text[], $3::bytea[]) AS asked (caller, idempotency_key, fingerprint)
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS requested (caller, idempotency_key, fingerprint)
 ORDER BY caller, idempotency_key
 ON CONFLICT (caller, idempotency_key) DO UPDATE
 SET owner = excluded.owner, started_at = now()

@@ -97,7 +97,10 @@ class ExternalCodes:
             # One request per occasion: of duplicates in a batch, the ledger issues for the first.
             email = (command.customer.email or "").strip()
             source, problem = _decrypted_source(campaign)
-            requests.setdefault(key, _CodeRequest(*pair, key, source, email, command.cause.id, problem))
+            requests.setdefault(
+                key,
+                _CodeRequest(*pair, key, source, email=email, event_id=command.cause.id, problem=problem),
+            )
         return list(requests.values())
 
     async def _codes(self, requests: Sequence[_CodeRequest]) -> dict[_Pair, str]:

@@ -1,4 +1,4 @@
--- Record answers. If two processes sent the same request at the same time, the first recorded answer is kept.
+-- Record responses. If two processes sent the same request at the same time, the first one recorded is kept.
 UPDATE external_requests AS request
 SET status = CASE request.status WHEN 'asked' THEN answer.status ELSE request.status END,
     code = CASE request.status WHEN 'asked' THEN answer.code ELSE request.code END,

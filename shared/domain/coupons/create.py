@@ -7,7 +7,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import CreateCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import Meter, State
+from shared.domain.model.state import NO_METER, State
 from shared.domain.model.verdicts import LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import coupons_cap_reached
 
@@ -88,7 +88,7 @@ def _limit_refusal(
     """Return the refusal of the first limit without room for all `requested` coupons, or None."""
     limits, name = campaign.limits, f"Campaign {campaign.campaign_id!r}"
     if limits.coupons_total is not None:
-        issued = state.meters.get((campaign.campaign_id, None), Meter()).issued
+        issued = state.meters.get((campaign.campaign_id, None), NO_METER).issued
         if issued + requested > limits.coupons_total:
             message = (
                 f"{name} has issued {issued:,} of its {limits.coupons_total:,} coupons; {requested:,} more don't fit."

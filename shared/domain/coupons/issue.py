@@ -8,11 +8,9 @@ from shared.domain.model.clock import later
 from shared.domain.model.commands import IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import Meter, State, Supply
+from shared.domain.model.state import NO_METER, State, Supply
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import coupons_cap_reached
-
-_NO_METER = Meter()
 
 
 def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
@@ -161,7 +159,7 @@ def _limit_refusal(
     if limits.coupons_per_customer is not None:
         limit, had = (
             limits.coupons_per_customer,
-            state.meters.get((campaign_id, customer_key), _NO_METER).issued + issued_count,
+            state.meters.get((campaign_id, customer_key), NO_METER).issued + issued_count,
         )
         if had >= limit:
             message = f"This customer already has the {_coupons(limit)} that campaign {campaign_id!r} allows."
@@ -170,7 +168,7 @@ def _limit_refusal(
         message = f"This customer already has the {reached.describe('coupon')} that campaign {campaign_id!r} allows."
         return _refused(Reason.CUSTOMER_LIMIT, message, campaign_id, **reached.details("issued"))
     if limits.coupons_total is not None:
-        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), _NO_METER).issued + issued_count
+        total, issued = limits.coupons_total, state.meters.get((campaign_id, None), NO_METER).issued + issued_count
         if issued >= total:
             message = f"Campaign {campaign_id!r} has issued all of its {_coupons(total)}."
             return _refused(Reason.CAMPAIGN_EXHAUSTED, message, campaign_id, limit=str(total), issued=str(issued))

@@ -48,7 +48,8 @@ class DiscountOffer:
 class Scope:
     """The lines that an offer applies to. If all sets are empty: the whole order.
 
-    `max_units`: at most this many units of those lines, the cheapest first, or the most expensive if `dearest_first`.
+    `max_units`: at most this many units of those lines, the cheapest first, or with
+    `most_expensive_first` the most expensive.
     """
 
     product_ids: frozenset[str] = frozenset()
@@ -58,7 +59,7 @@ class Scope:
     excluded_variant_ids: frozenset[str] = frozenset()
     excluded_collection_ids: frozenset[str] = frozenset()
     max_units: int | None = None
-    dearest_first: bool = False
+    most_expensive_first: bool = False
 
     @property
     def excludes(self) -> bool:
@@ -87,7 +88,7 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of uses, coupons and spending. None is no limit. `uses_per_customer` counts uses of all coupons.
+    """Limits of uses, coupons and spending. None: unlimited. `uses_per_customer` counts uses of all coupons.
 
     `spend_total_minor` limits the sum of the campaign's discounts, in its currency. `caps` has at most one cap for the
     same `per` and `each`.

@@ -28,7 +28,7 @@ class Hold:
 
 @dataclass(slots=True)
 class Coupon:
-    """A coupon's state. `used` and `held` count uses; `uses_limit` None is no limit. Times are UTC, half-open.
+    """A coupon's state. `used` and `held` count uses; `uses_limit` None: unlimited. Times are UTC, half-open.
 
     Only `evolve` changes it.
     """

@@ -30,6 +30,10 @@ class Meter:
     held_minor: int = 0
 
 
+NO_METER = Meter()
+"""The totals of a campaign or customer without any; never changed."""
+
+
 @value
 class ActiveRedemption:
     """A redemption of a coupon on an order that was not restored.

@@ -98,8 +98,8 @@ def _take_earlier(basket: Basket, parts: dict[str, int], campaign: Campaign | No
         if part > 0:
             taken[index] = part
             parts[line.line_id] -= part  # two lines with the same id share its discount
-    dearest_first = campaign is not None and campaign.scope.dearest_first
-    by_price = sorted(taken, key=lambda index: basket.lines[index].unit_minor, reverse=dearest_first)
+    most_expensive_first = campaign is not None and campaign.scope.most_expensive_first
+    by_price = sorted(taken, key=lambda index: basket.lines[index].unit_minor, reverse=most_expensive_first)
     max_units = None if campaign is None else max_units_of(campaign)
     each_minor = campaign.discount.amount_minor if campaign is not None and campaign.discount.per_unit else None
     picked = pick_units(basket, Target(tuple(by_price), by_unit=True, max_units=max_units))
@@ -116,10 +116,10 @@ def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: in
     chosen, others = _split(
         sorted(units_of(basket, index), key=lambda group: (-group.room_minor, -group.left_minor)), count
     )
-    most = sum([group.count * group.room_minor for group in chosen])
+    max_part = sum([group.count * group.room_minor for group in chosen])
     equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
-    units = _reduced(chosen, min(part, most), of_left=False, each_minor=each_minor if equal else None)
-    units += _reduced(others, max(part - most, 0), of_left=False)
+    units = _reduced(chosen, min(part, max_part), of_left=False, each_minor=each_minor if equal else None)
+    units += _reduced(others, max(part - max_part, 0), of_left=False)
     if basket.rooms is not None and basket.units is not None:
         basket.rooms[index] -= part
         basket.units[index] = tuple(units)
@@ -213,9 +213,9 @@ def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:
 
 
 def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> list[Parts]:
-    """Split `discount_minor` over runs of equal units, (count, weight of each): as `spread` over every single unit.
+    """Split `discount_minor` over groups of equal units, (count, weight of each): as `spread` over every single unit.
 
-    Return for each run (units, part of each): one pair, or two if some units get one minor unit more.
+    Return for each group (units, part of each): one pair, or two if some units get one minor unit more.
     """
     total = sum([count * weight for count, weight in units])
     if total <= 0:

@@ -11,7 +11,7 @@ from shared.domain.model.campaign import Campaign, Cap, Counted
 from shared.domain.model.clock import next_period_start, period_of
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.money import format_for_message
-from shared.domain.model.state import Meter, PeriodKey, State
+from shared.domain.model.state import NO_METER, PeriodKey, State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, Verdict
 
@@ -68,7 +68,7 @@ def _coupons(verdict: Verdict, state: State) -> Iterator[ExhaustedCoupon]:
 
 def _totals(campaign: Campaign, entries: list[LedgerEntry], state: State) -> Iterator[ExhaustedCampaign]:
     limits, currency = campaign.limits, campaign.currency
-    meter = state.meters.get((campaign.campaign_id, None), Meter())
+    meter = state.meters.get((campaign.campaign_id, None), NO_METER)
     reached = (
         ("uses_total", limits.uses_total, meter.used, sum(entry.used_uses for entry in entries)),
         ("spend_total", limits.spend_total_minor, meter.used_minor, sum(entry.used_minor for entry in entries)),
@@ -94,7 +94,7 @@ def _caps(
             _, uses, coupons = periods.get(period, (at, 0, 0))
             periods[period] = (at, uses + entry.used_uses, coupons + (entry.kind == "issued"))
         for period, (at, uses, coupons) in periods.items():
-            meter = state.period_meters.get((campaign.campaign_id, None, period), Meter())
+            meter = state.period_meters.get((campaign.campaign_id, None, period), NO_METER)
             reached = (("uses", cap.uses, meter.used, uses), ("coupons", cap.coupons, meter.issued, coupons))
             for name, limit, total, added in reached:
                 if limit is not None and total - added < limit <= total:
@@ -105,8 +105,6 @@ def _caps(
 # Caps: limits per day, week or month in the campaign's time zone. The `counted_at` of an entry decides its period: a
 # use counts at the time of its request, a held use when it was held, and a restored use makes room in the period where
 # it was counted.
-
-NO_METER = Meter()
 
 
 @value
@@ -134,34 +132,34 @@ class FullCap:
         }
 
 
-def period_keys(campaign: Campaign, customer_key: CustomerKey | None, moment: datetime) -> Iterator[PeriodKey]:
-    """Yield the keys of the running totals that a use of this customer at `moment` counts in."""
+def period_keys(campaign: Campaign, customer_key: CustomerKey | None, at: datetime) -> Iterator[PeriodKey]:
+    """Yield the keys of the running totals that a use of this customer at `at` counts in."""
     for cap in campaign.limits.caps:
         if cap.each == "campaign" or customer_key is not None:
-            yield period_key(campaign, cap, customer_key, moment)
+            yield period_key(campaign, cap, customer_key, at)
 
 
-def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, moment: datetime) -> PeriodKey:
+def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, at: datetime) -> PeriodKey:
     """Return the key of the running total that `cap` limits."""
     customer_key = None if cap.each == "campaign" else customer_key
-    return (campaign.campaign_id, customer_key, period_of(cap.per, moment, campaign.window.zone))
+    return (campaign.campaign_id, customer_key, period_of(cap.per, at, campaign.window.zone))
 
 
-def full_cap(campaign: Campaign, cap: Cap, limit: int, counted: int, moment: datetime) -> FullCap:
-    """Return `cap` as a cap without room at `moment`."""
+def full_cap(campaign: Campaign, cap: Cap, limit: int, counted: int, at: datetime) -> FullCap:
+    """Return `cap` as a cap without room at `at`."""
     zone = campaign.window.zone
-    period = period_of(cap.per, moment, zone)
-    return FullCap(cap, limit, counted, period, next_period_start(cap.per, moment, zone))
+    period = period_of(cap.per, at, zone)
+    return FullCap(cap, limit, counted, period, next_period_start(cap.per, at, zone))
 
 
 def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
-    state: State, campaign: Campaign, customer_key: CustomerKey | None, moment: datetime, each: Counted, totals: int = 0
+    state: State, campaign: Campaign, customer_key: CustomerKey | None, at: datetime, each: Counted, totals: int = 0
 ) -> FullCap | None:
     """Return the first cap of issued coupons without room for one more after `totals` of this request, or None."""
     for cap in campaign.limits.caps:
         if cap.each != each or cap.coupons is None or (each == "customer" and customer_key is None):
             continue
-        issued = state.period_meters.get(period_key(campaign, cap, customer_key, moment), NO_METER).issued + totals
+        issued = state.period_meters.get(period_key(campaign, cap, customer_key, at), NO_METER).issued + totals
         if issued >= cap.coupons:
-            return full_cap(campaign, cap, cap.coupons, issued, moment)
+            return full_cap(campaign, cap, cap.coupons, issued, at)
     return None

@@ -68,7 +68,7 @@ KINDS: Final[Mapping[DiscountKind | str, Kind]] = {
     "free_product": Kind("product", _all, has_effect_without_discount=True, benefit=_benefit),
     "custom": Kind("nothing", _nothing, has_effect_without_discount=True, benefit=_benefit),
 }
-"""Kind by its name in campaign files. Names of campaigns that no longer exist are in no row."""
+"""Kind by its name in campaign files. If the campaign of a coupon no longer exists, its kind is "" and in no row."""
 
 
 def max_units_of(campaign: Campaign) -> int | None:

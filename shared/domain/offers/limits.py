@@ -12,9 +12,9 @@ from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import period_of
 from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import LockedUse, PeriodKey
+from shared.domain.model.state import NO_METER, LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
-from shared.domain.offers.exhausted import NO_METER, full_cap, period_key
+from shared.domain.offers.exhausted import full_cap, period_key
 from shared.domain.offers.request import Request, ResolvedOffer
 
 Room = tuple[RefusedCoupon | None, bool]
@@ -44,6 +44,10 @@ class RunningTotals:
         )  # fmt: skip
 
 
+NO_TOTALS = RunningTotals()
+"""Nothing was chosen before; never changed."""
+
+
 def limit_refusal(
     request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
 ) -> RefusedCoupon | None:
@@ -61,7 +65,7 @@ def limit_refusal(
         if not offer.promised:
             others = offer.held_by_others
             if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
-                return exhausted(offer, coupon.uses_limit)
+                return exhausted_refusal(offer, coupon.uses_limit)
         refused, held_out = _uses_refusal(request, offer, totals)
     if refused is None and limits.spend_total_minor is not None:
         refused, budget_held_out = budget_room(request, offer, totals, limits.spend_total_minor, discount_minor)
@@ -106,7 +110,7 @@ def add_to_totals(
             totals.periods[key] = totals.periods.get(key, 0) + 1
 
 
-def exhausted(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
+def exhausted_refusal(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
     """Return the refusal of a coupon without a use left."""
     coupon = offer.coupon
     message = f"Coupon {coupon.code!r} has been used {_times(limit)}, its limit."

@@ -6,19 +6,19 @@ from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import format_hours
 from shared.domain.model.money import format_for_message
 from shared.domain.model.order import Order
-from shared.domain.model.state import Meter
+from shared.domain.model.state import NO_METER, Meter
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon
 from shared.domain.offers.conditions import failing_condition
-from shared.domain.offers.exhausted import NO_METER, period_key
+from shared.domain.offers.exhausted import period_key
 from shared.domain.offers.limits import (
-    RunningTotals,
+    NO_TOTALS,
     budget_room,
     campaign_cap,
     campaign_limit,
     customer_cap,
     customer_limit,
-    exhausted,
+    exhausted_refusal,
     locked_elsewhere,
 )
 from shared.domain.offers.request import Request, ResolvedOffer
@@ -176,8 +176,6 @@ def describe_conditions(request: Request, offer: ResolvedOffer, passes: bool) ->
 
 # Limits, each with the numbers that it counts. `explain` reports them; deciding stops at the first without room.
 
-_ALONE = RunningTotals()  # never changed
-
 
 @value
 class LimitFinding:
@@ -218,7 +216,7 @@ def _of_coupon(offer: ResolvedOffer) -> Iterator[LimitFinding]:
         counted = {"limit": str(coupon.uses_limit), "used": str(coupon.used), "held": str(coupon.held)}
         is_exhausted = coupon.used >= coupon.uses_limit
         yield LimitFinding(
-            "limits.uses_per_coupon", counted, exhausted(offer, coupon.uses_limit) if is_exhausted else None
+            "limits.uses_per_coupon", counted, exhausted_refusal(offer, coupon.uses_limit) if is_exhausted else None
         )
 
 
@@ -229,24 +227,24 @@ def _of_customer(request: Request, offer: ResolvedOffer) -> Iterator[LimitFindin
         return
     if limits.uses_per_customer is not None:
         meter = request.state.meters.get((offer.campaign.campaign_id, customer_key), NO_METER)
-        refused = customer_limit(request, offer, _ALONE)
+        refused = customer_limit(request, offer, NO_TOTALS)
         yield LimitFinding("limits.uses_per_customer", _counted(meter, limits.uses_per_customer), refused)
     for cap in limits.caps:
         if cap.each == "customer" and cap.uses is not None:
-            refused = customer_cap(request, offer, _ALONE, cap, cap.uses)
+            refused = customer_cap(request, offer, NO_TOTALS, cap, cap.uses)
             yield LimitFinding("limits.caps", _capped(request, offer, cap, cap.uses), refused)
 
 
 def _of_campaign(request: Request, offer: ResolvedOffer) -> Iterator[LimitFinding]:
     limits = offer.campaign.limits
     if limits.uses_total is not None:
-        refused, held_out = campaign_limit(request, offer, _ALONE, limits.uses_total)
+        refused, held_out = campaign_limit(request, offer, NO_TOTALS, limits.uses_total)
         meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
         yield LimitFinding("limits.uses_total", _counted(meter, limits.uses_total), refused, held_out)
     for cap in limits.caps:
         if cap.each == "campaign" and cap.uses is not None:
             # A use of an own hold is counted in the cap already.
-            room = campaign_cap(request, offer, _ALONE, cap, cap.uses) if offer.lock is None else (None, False)
+            room = campaign_cap(request, offer, NO_TOTALS, cap, cap.uses) if offer.lock is None else (None, False)
             yield LimitFinding("limits.caps", _capped(request, offer, cap, cap.uses), *room)
 
 
@@ -254,7 +252,7 @@ def _of_budget(request: Request, offer: ResolvedOffer, discount_minor: int | Non
     budget, currency = offer.campaign.limits.spend_total_minor, offer.campaign.currency
     if budget is None:
         return
-    refused, held_out = budget_room(request, offer, _ALONE, budget, discount_minor)
+    refused, held_out = budget_room(request, offer, NO_TOTALS, budget, discount_minor)
     meter = request.state.meters.get((offer.campaign.campaign_id, None), NO_METER)
     saw = {
         "budget": format_for_message(budget, currency),

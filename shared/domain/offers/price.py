@@ -150,8 +150,8 @@ def take_off_units(
     unit_groups = tuple([group for group, _ in ordered])
     take_units(basket, unit_groups, parts)
     shares: dict[int, int] = {}
-    for group, runs in zip(unit_groups, parts, strict=True):
-        shares[group.index] = shares.get(group.index, 0) + sum([count * each for count, each in runs])
+    for group, taken in zip(unit_groups, parts, strict=True):
+        shares[group.index] = shares.get(group.index, 0) + sum([count * each for count, each in taken])
     return tuple([(basket.lines[index].line_id, part) for index, part in sorted(shares.items()) if part])
 
 

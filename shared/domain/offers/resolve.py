@@ -19,17 +19,19 @@ from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Request, Resolve
 
 def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
     """Resolve a coupon that the request names by its code."""
-    lock, locked, others = _own_hold(request, coupon) if coupon.held else (None, None, 0)
-    return ResolvedOffer(code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, others)
+    price = _target_and_price(request, campaign)
+    if not coupon.held:
+        return ResolvedOffer(code, coupon, campaign, *price)
+    lock, locked, others = _own_hold(request, coupon)
+    return ResolvedOffer(code, coupon, campaign, *price, lock=lock, locked=locked, held_by_others=others)
 
 
 def resolve_locked(
     request: Request, coupon: Coupon, campaign: Campaign, lock: LockState, locked: LockedUse
 ) -> ResolvedOffer:
     """Resolve a coupon of a lock that the request names: the lock pays for the use."""
-    return ResolvedOffer(
-        coupon.code, coupon, campaign, *_target_and_price(request, campaign), lock, locked, promised=True
-    )
+    price = _target_and_price(request, campaign)
+    return ResolvedOffer(coupon.code, coupon, campaign, *price, lock=lock, locked=locked, promised=True)
 
 
 def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
@@ -127,14 +129,16 @@ def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:
     eligible = range(len(lines)) if indices is None else indices
     if not any(lines[index].quantity > 0 for index in eligible):
         return None
-    taken = _by_price(lines, eligible, dearest_first=scope.dearest_first)
+    taken = _by_price(lines, eligible, most_expensive_first=scope.most_expensive_first)
     return Target(taken, by_unit=True, max_units=scope.max_units)
 
 
-def _by_price(lines: tuple[Line, ...], indices: Sequence[int], *, dearest_first: bool = False) -> tuple[int, ...]:
+def _by_price(
+    lines: tuple[Line, ...], indices: Sequence[int], *, most_expensive_first: bool = False
+) -> tuple[int, ...]:
     """Return the lines in the order in which their units are taken, without those that cost nothing."""
     costly = [index for index in indices if lines[index].unit_minor > 0 and lines[index].quantity > 0]
-    if dearest_first:
+    if most_expensive_first:
         return tuple(sorted(costly, key=lambda index: -lines[index].unit_minor))
     return tuple(sorted(costly, key=lambda index: lines[index].unit_minor))
 

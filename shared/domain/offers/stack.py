@@ -18,12 +18,9 @@ from shared.domain.offers.combine import (
     order_of_application,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import NO_TOTALS, RunningTotals, add_to_totals, limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
-
-_NOTHING = RunningTotals()  # never counted into
-
 
 Chosen = tuple[list[AppliedOffer], list[RefusedCoupon]]
 """(applied offers in the order of application, refusals)"""
@@ -55,7 +52,7 @@ def choose(request: Request, offers: list[ResolvedOffer]) -> Chosen:
 def _by_itself(request: Request, offer: ResolvedOffer) -> RefusedCoupon | None:
     """Return why the offer can't be used alone: no room, no effect, or not combinable with the order's coupons."""
     known = request.basket is not None
-    refusal = limit_refusal(request, offer, _NOTHING, offer.discount_minor if known else None)
+    refusal = limit_refusal(request, offer, NO_TOTALS, offer.discount_minor if known else None)
     if refusal is None and request.existing:
         other = conflicting_offer(offer, request.existing, len(request.existing) + 1)
         refusal = None if other is None else not_combinable(offer, other)
