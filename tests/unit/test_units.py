@@ -90,6 +90,16 @@ def test_what_an_earlier_request_took_is_the_same_on_one_line_or_on_several(
         assert [world.redeem(name, to=to).discount_minor for name in "AB"] == taken
 
 
+def test_lines_with_the_same_id_share_what_an_earlier_request_took() -> None:
+    to = order("ORD1", line("1", 1_000), line("1", 2_000))
+    world = World((campaign("a", policy="combinable"), campaign("b", discount=percent("100"), policy="combinable")))
+    for name in "ab":
+        world.coupon(name.upper(), name)
+    first = world.redeem("A", to=to).accepted[0]
+    assert first.lines == (("1", 100), ("1", 200))
+    assert world.redeem("B", to=to).accepted[0].lines == (("1", 700), ("1", 2_000))
+
+
 @settings(max_examples=200)
 @given(
     st.lists(st.lists(st.sampled_from(range(4)), min_size=1, max_size=2), min_size=2, max_size=3),

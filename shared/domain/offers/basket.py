@@ -10,6 +10,7 @@ from typing import Final
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse
+from shared.domain.model.verdicts import LineShare
 from shared.domain.offers.kinds import max_units_of
 from shared.domain.offers.request import Target, UnitGroup
 
@@ -81,23 +82,26 @@ def basket_of(
         return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
     basket = Basket(amounts, amount_minor, room_minor, list(amounts), shipping_minor, order.lines, {})
     for use in earlier:  # in the order of the ledger
-        _take_earlier(basket, dict(use.lines), campaigns.get(use.campaign_id))
+        _take_earlier(basket, use.lines, campaigns.get(use.campaign_id))
     return basket
 
 
-def _take_earlier(basket: Basket, parts: dict[str, int], campaign: Campaign | None) -> None:
-    """Take the shares of an earlier use, by line id, off the rooms of the units that it took.
+def _take_earlier(basket: Basket, shares: Iterable[LineShare], campaign: Campaign | None) -> None:
+    """Take the shares of an earlier use off the rooms of the units that it took.
 
     An offer for some units took those of one line after the other, in the order of their price. Any other offer took an
     equal part of every unit.
     """
+    parts: dict[str, int] = {}
+    for line_id, share in shares:  # several lines may have the same id
+        parts[line_id] = parts.get(line_id, 0) + share
     taken: dict[int, int] = {}
     rooms = basket.rooms or []
     for index, line in enumerate(basket.lines):
         part = min(parts.get(line.line_id, 0), rooms[index])
         if part > 0:
             taken[index] = part
-            parts[line.line_id] -= part  # two lines with the same id share its discount
+            parts[line.line_id] -= part
     most_expensive_first = campaign is not None and campaign.scope.most_expensive_first
     by_price = sorted(taken, key=lambda index: basket.lines[index].unit_minor, reverse=most_expensive_first)
     max_units = None if campaign is None else max_units_of(campaign)
