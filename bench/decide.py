@@ -30,7 +30,7 @@ TURNS: Final = 15
 SECONDS_A_TURN: Final = 0.05
 
 CASES: Final = {"20_lines_3_coupons": (20, 3), "3_lines_1_coupon": (3, 1)}
-CEILINGS: Final = {"20_lines_3_coupons": 10.0, "3_lines_1_coupon": 2.0}
+CEILINGS: Final = {"20_lines_3_coupons": 4.0, "3_lines_1_coupon": 2.0}
 """Maximum ratios that the project commits to."""
 
 CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
