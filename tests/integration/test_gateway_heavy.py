@@ -261,6 +261,7 @@ async def test_a_killed_heavy_process_fails_only_its_request_and_is_restarted(da
                 statuses[name].add(answer.status_code)
                 if answer.status_code == 503:
                     assert answer.headers["retry-after"] == "1"
+                await asyncio.sleep(0.02)  # within the rate of one caller
 
         async def answers_go_on() -> None:
             so_far = await here.handed_over()
