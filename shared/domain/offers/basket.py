@@ -1,7 +1,7 @@
 """Keep track of what is left of an order to discount: line by line and, if an offer requires it, unit by unit."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import sub
 from types import MappingProxyType
@@ -71,14 +71,11 @@ def basket_of(
         amounts = [max(amount, 0) for amount in amounts]
     if not earlier:
         return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines)
-    already_discounted: dict[str, int] = {}
-    for use in earlier:
-        for line_id, part in use.lines:
-            already_discounted[line_id] = already_discounted.get(line_id, 0) + part
-    of_shipping = already_discounted.pop(SHIPPING, 0)
+    shares = [share for use in earlier for share in use.lines]
+    of_shipping = sum([part for line_id, part in shares if line_id == SHIPPING])
     shipping_minor = max(shipping_minor - of_shipping, 0)
     room_minor = max(amount_minor + of_shipping - sum(use.discount_minor for use in earlier), 0)
-    if not already_discounted or not amounts:
+    if not amounts or all(line_id == SHIPPING for line_id, _ in shares):
         return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
     basket = Basket(amounts, amount_minor, room_minor, list(amounts), shipping_minor, order.lines, {})
     for use in earlier:  # in the order of the ledger
@@ -117,9 +114,7 @@ def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: in
 
     `each_minor`: the part was this amount of each unit; None: it was a percentage or an amount for all of them.
     """
-    chosen, others = _split(
-        sorted(units_of(basket, index), key=lambda group: (-group.room_minor, -group.left_minor)), count
-    )
+    chosen, others = _split(sorted(units_of(basket, index), key=_most_room_first), count)
     max_part = sum([group.count * group.room_minor for group in chosen])
     equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
     units = _reduced(chosen, min(part, max_part), of_left=False, each_minor=each_minor if equal else None)
@@ -152,7 +147,7 @@ def pick_units(basket: Basket, target: Target) -> Units:
     picked: list[UnitGroup] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
         groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
-        groups.sort(key=lambda group: (-group.room_minor, -group.left_minor))
+        groups.sort(key=_most_room_first)
         if wanted is not None:
             groups, _ = _split(groups, wanted)
             wanted -= sum([group.count for group in groups])
@@ -238,6 +233,10 @@ def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> 
     ]
 
 
+def _most_room_first(group: UnitGroup) -> tuple[int, int]:
+    return (-group.room_minor, -group.left_minor)
+
+
 def _split(groups: Iterable[UnitGroup], count: int) -> tuple[list[UnitGroup], list[UnitGroup]]:
     """Return the first `count` units of `groups`, and the others."""
     first: list[UnitGroup] = []
@@ -249,8 +248,8 @@ def _split(groups: Iterable[UnitGroup], count: int) -> tuple[list[UnitGroup], li
             first.append(group)
             continue
         if taken:
-            first.append(UnitGroup(group.index, taken, group.left_minor, group.room_minor))
-        others.append(UnitGroup(group.index, group.count - taken, group.left_minor, group.room_minor))
+            first.append(replace(group, count=taken))
+        others.append(replace(group, count=group.count - taken))
     return first, others
 
 
@@ -282,7 +281,7 @@ def _without(groups: Units, picked: UnitGroup) -> list[UnitGroup]:
         count = min(group.count, missing) if same else 0
         missing -= count
         if count < group.count:
-            kept.append(UnitGroup(group.index, group.count - count, group.left_minor, group.room_minor))
+            kept.append(replace(group, count=group.count - count))
     return kept
 
 

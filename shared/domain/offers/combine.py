@@ -107,11 +107,10 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
     if request.basket is None or len(offers) > EXHAUSTIVE_UP_TO:
         return None
     basket, choice = request.basket.copy(), Choice()
-    stacking = [one.campaign.stacking for one in offers] + [one.campaign.stacking for one in request.existing]
-    groups = [one.group for one in stacking if one.group is not None]
-    max_coupons = min([one.max_coupons for one in stacking if one.max_coupons], default=len(stacking))
-    if len(stacking) > 1 and (max_coupons < len(stacking) or len(set(groups)) < len(groups)):
-        return None
+    number = len(offers) + len(request.existing)
+    for place, offer in enumerate(offers):
+        if conflicting_offer(offer, (*offers[:place], *request.existing), number) is not None:
+            return None
     # A choice without one of them takes off at most what the others take off alone.
     alone_minor = [max_discount_of(basket, offer) for offer in offers]
     least = min(alone_minor)
