@@ -10,10 +10,9 @@ from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import LockState, Meter, OrderState, State
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.exhausted import period_keys
-from shared.domain.orders.placing import lines_of
 from shared.domain.orders.returns import active_redemption
 
-_OF_ORDERS = frozenset({"burned", "returned", "restored"})
+_OF_ORDERS = frozenset({"burned", "adjusted", "returned", "restored"})
 
 
 def evolve(state: State, verdict: Verdict) -> None:
@@ -85,9 +84,11 @@ def _update_redemptions(state: State, entry: LedgerEntry) -> None:
         order.redemptions[entry.coupon_id] = active_redemption(entry)
     elif entry.kind == "restored":
         order.redemptions.pop(entry.coupon_id, None)
-    elif (redemption := order.redemptions.get(entry.coupon_id)) is not None:
-        left_minor = redemption.discount_minor + entry.used_minor
-        order.redemptions[entry.coupon_id] = replace(redemption, discount_minor=left_minor)
+    elif entry.redemption_id is not None and (redemption := order.redemptions.get(entry.coupon_id)) is not None:
+        now = replace(redemption, discount_minor=redemption.discount_minor + entry.used_minor)
+        if entry.kind == "adjusted":
+            now = replace(now, burned_minor=redemption.burned_minor + entry.used_minor, lines=entry.lines)
+        order.redemptions[entry.coupon_id] = now
 
 
 def _meter(state: State, entry: LedgerEntry, customer_key: str | None) -> None:
@@ -132,6 +133,8 @@ def _change_lock(state: State, change: LockChange) -> None:
     lock.status = change.status
     if change.uses is not None:
         lock.uses = change.uses
+    if change.lost is not None:
+        lock.lost = change.lost
     if change.status == "open":
         lock.customer_key, lock.order_id = change.customer_key, change.order_id
         lock.expires_at = change.expires_at or lock.expires_at
@@ -141,6 +144,17 @@ def _change_lock(state: State, change: LockChange) -> None:
                 coupon.holds.append(Hold(reference, locked.uses, lock.customer_key, lock.order_id))
     elif change.order_id is not None:
         lock.order_id = change.order_id
+    if lock.status != "open" and lock.is_of_order:
+        _forget_unpaid(state, lock.order_id or "")
+
+
+def _forget_unpaid(state: State, order_id: str) -> None:
+    """Don't count an unpaid order without its hold as an order of its customer."""
+    order = state.orders.get(order_id)
+    if order is not None and order.status == "paid":
+        return
+    for order_ids in state.orders_of.values():
+        order_ids.discard(order_id)
 
 
 def _apply_order_change(state: State, change: OrderChange) -> None:
@@ -155,14 +169,14 @@ def _apply_order_change(state: State, change: OrderChange) -> None:
     order.returned_at = change.returned_at or order.returned_at
     if change.customer is not None:
         order.customer = change.customer
+    order.changed_at = change.changed_at or order.changed_at
     order.customer_key = change.customer_key or order.customer_key
-    order.currency = change.currency or order.currency
+    if change.order is not None:
+        order.order = change.order
+    if change.codes is not None:
+        order.codes = change.codes
     if change.requested_count is not None:
         order.requested_count = change.requested_count
-    if change.amount_minor is not None:
-        order.amount_minor = change.amount_minor
-    if change.lines is not None:
-        order.lines = lines_of(change.lines)
     if change.returns is not None:
         order.returns = change.returns
     _update_orders_of(state, order, before)

@@ -30,7 +30,6 @@ from shared.domain.model.reasons import PRECEDENCE
 from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.kinds import KINDS
-from shared.domain.orders.placing import lines_of
 from tests.builders import JOHN, MARY, NOW, key_of
 from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
 
@@ -86,12 +85,12 @@ class Records:
         row = self.orders.setdefault(change.order_id, OrderState(change.order_id, change.status))
         row.status = change.status
         for name in (
-            "placed_at", "paid_at", "cancelled_at", "returned_at", "customer", "customer_key", "currency",
-            "amount_minor", "requested_count", "lines", "returns",
+            "placed_at", "paid_at", "cancelled_at", "returned_at", "changed_at", "customer", "customer_key", "order", "codes",
+            "requested_count", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
                 value = getattr(change, name)
-                setattr(row, name, lines_of(value) if name == "lines" else value)
+                setattr(row, name, value)
 
     def state(self) -> State:
         """Return the state that a load would find, with every number a sum over ledger entries."""
