@@ -163,7 +163,9 @@ def _apply_order_change(state: State, change: OrderChange) -> None:
         order = state.orders[change.order_id] = OrderState(change.order_id, change.status)
     before = order.customer_key
     order.status = change.status
-    order.placed_at = change.placed_at or order.placed_at
+    if change.placed_at is not None:
+        order.first_placed_at = min(change.placed_at, order.first_placed_at or change.placed_at)
+        order.placed_at = max(change.placed_at, order.placed_at or change.placed_at)
     order.paid_at = change.paid_at or order.paid_at
     order.cancelled_at = change.cancelled_at or order.cancelled_at
     order.returned_at = change.returned_at or order.returned_at

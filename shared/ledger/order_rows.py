@@ -32,6 +32,7 @@ class OrderRow(NamedTuple):
     cancelled_at: datetime | None
     returned_at: datetime | None
     changed_at: datetime | None
+    first_placed_at: datetime | None
     customer: Customer | None
     requested_count: int
     returns: tuple[PartReturn, ...]
@@ -63,6 +64,7 @@ def order_row(order: OrderState) -> OrderRow:
         cancelled_at=order.cancelled_at,
         returned_at=order.returned_at,
         changed_at=order.changed_at,
+        first_placed_at=order.first_placed_at,
         customer=order.customer,
         requested_count=order.requested_count,
         returns=order.returns,
@@ -121,6 +123,7 @@ def row_inserted(row: NewOrderRow) -> OrderRow:
         cancelled_at=row.cancelled_at,
         returned_at=row.returned_at,
         changed_at=None,
+        first_placed_at=row.placed_at,
         customer=None,
         requested_count=0,
         returns=(),
@@ -171,6 +174,7 @@ def order_of(record: asyncpg.Record) -> OrderState:
         cancelled_at=record["cancelled_at"],
         returned_at=record["returned_at"],
         changed_at=record["changed_at"],
+        first_placed_at=record["first_placed_at"] or record["placed_at"],
         order=order,
         codes=codes,
         customer_key=record["customer_key"],

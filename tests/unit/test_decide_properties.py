@@ -27,7 +27,7 @@ from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import PRECEDENCE
-from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply
+from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.kinds import KINDS
 from tests.builders import JOHN, MARY, NOW, key_of
@@ -85,7 +85,7 @@ class Records:
         row = self.orders.setdefault(change.order_id, OrderState(change.order_id, change.status))
         row.status = change.status
         for name in (
-            "placed_at", "paid_at", "cancelled_at", "returned_at", "changed_at", "customer", "customer_key", "order", "codes",
+            "paid_at", "cancelled_at", "returned_at", "changed_at", "customer", "customer_key", "order", "codes",
             "requested_count", "returns",
         ):  # fmt: skip
             if getattr(change, name) is not None:
@@ -97,6 +97,9 @@ class Records:
         state = State(dict(self.campaigns), issued=set(self.issued), segments=dict(self.segments))
         state.orders_of = {key_of(customer) or "": set() for customer in (JOHN, MARY)}
         for order in self.orders.values():
+            hold = self.locks.get(order_hold(order.order_id))
+            if order.status == "placed" and hold is not None and hold.status in {"expired", "released"}:
+                continue
             if order.customer_key is not None and order.status in {"placed", "paid"}:
                 state.orders_of[order.customer_key].add(order.order_id)
         for coupon in self.coupons.values():
@@ -151,13 +154,22 @@ class Records:
     def _redemptions(self) -> dict[tuple[str, str], ActiveRedemption]:
         redemptions: dict[tuple[str, str], ActiveRedemption] = {}
         for one in self.entries:
-            if one.order_id is None or one.kind not in ("burned", "returned", "restored"):
+            if one.redemption_id is None or one.kind not in ("burned", "adjusted", "returned", "restored"):
+                continue
+            if one.order_id is None:
                 continue
             key = (one.order_id, one.coupon_id)
             if one.kind == "returned":
                 before = redemptions[key]
                 assert 0 < -one.used_minor <= before.discount_minor, "more came back than was left"
                 redemptions[key] = replace(before, discount_minor=before.discount_minor + one.used_minor)
+            elif one.kind == "adjusted":
+                before = redemptions[key]
+                redemptions[key] = replace(
+                    before, discount_minor=before.discount_minor + one.used_minor,
+                    burned_minor=before.burned_minor + one.used_minor, lines=one.lines,
+                )  # fmt: skip
+                assert redemptions[key].discount_minor >= 0
             elif one.kind == "restored":
                 assert redemptions[key].discount_minor == -one.used_minor
                 del redemptions[key]
@@ -220,7 +232,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         assert not verdict.refused
         assert not verdict.entries
     if isinstance(command, RedeemCoupons):
-        assert len(verdict.accepted) + len(verdict.refused) == verdict.requested_count
+        assert len(verdict.accepted) + len(verdict.kept) + len(verdict.refused) == verdict.requested_count
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None

@@ -86,6 +86,8 @@ class OrderState:
     status: OrderStatus
     customer: Customer | None = None
     placed_at: datetime | None = None
+    """when it was last placed, by the event's own time"""
+    first_placed_at: datetime | None = None
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     returned_at: datetime | None = None

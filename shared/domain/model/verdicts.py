@@ -154,6 +154,8 @@ class LockChange:
 class OrderChange:
     """A change of an order. Times are the event's own, UTC; None keeps the present value, in every field.
 
+    A `placed_at` that is earlier than the known one only tells earlier orders with this id apart.
+
     `order` is what it costs from now on, `codes` what it names. `customer` and `requested_count` are recorded only if
     the order holds coupons until payment, because the events of the payment need them. `returns` are all returned parts
     that count from now on.

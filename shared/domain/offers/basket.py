@@ -114,7 +114,7 @@ def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: in
 
     `each_minor`: the part was this amount of each unit; None: it was a percentage or an amount for all of them.
     """
-    chosen, others = _split(sorted(units_of(basket, index), key=_most_room_first), count)
+    chosen, others = _split(sorted(units_of(basket, index), key=most_room_first), count)
     max_part = sum([group.count * group.room_minor for group in chosen])
     equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
     units = _reduced(chosen, min(part, max_part), of_left=False, each_minor=each_minor if equal else None)
@@ -147,7 +147,7 @@ def pick_units(basket: Basket, target: Target) -> Units:
     picked: list[UnitGroup] = []
     for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
         groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
-        groups.sort(key=_most_room_first)
+        groups.sort(key=most_room_first)
         if wanted is not None:
             groups, _ = _split(groups, wanted)
             wanted -= sum([group.count for group in groups])
@@ -233,7 +233,8 @@ def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> 
     ]
 
 
-def _most_room_first(group: UnitGroup) -> tuple[int, int]:
+def most_room_first(group: UnitGroup) -> tuple[int, int]:
+    """Return the sort key of units with the same price."""
     return (-group.room_minor, -group.left_minor)
 
 

@@ -13,7 +13,15 @@ from typing import Final
 from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
-from shared.domain.offers.basket import Basket, pick_units, spread, spread_over_units, take_lines, take_units
+from shared.domain.offers.basket import (
+    Basket,
+    most_room_first,
+    pick_units,
+    spread,
+    spread_over_units,
+    take_lines,
+    take_units,
+)
 from shared.domain.offers.kinds import KINDS, amount_off
 from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
 
@@ -144,8 +152,10 @@ def take_off_units(
     basket: Basket, discount_minor: int, weights: Sequence[int], unit_groups: tuple[UnitGroup, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Take a discount off single units, and return the part of each line. Sums of the basket as a whole stay."""
-    # As for lines, the odd minor units go to the units of earlier lines.
-    ordered = sorted(zip(unit_groups, weights, strict=True), key=lambda pair: pair[0].index)
+    # The odd minor units go to the units with most left, so it makes no difference on which lines equal units are.
+    ordered = sorted(
+        zip(unit_groups, weights, strict=True), key=lambda pair: (*most_room_first(pair[0]), pair[0].index)
+    )
     parts = spread_over_units(discount_minor, [(group.count, weight) for group, weight in ordered])
     unit_groups = tuple([group for group, _ in ordered])
     take_units(basket, unit_groups, parts)

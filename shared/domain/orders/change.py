@@ -43,7 +43,7 @@ from shared.domain.offers.rules import judge_order
 from shared.domain.offers.stack import choose
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import paid_since_closed
-from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new
+from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
 from shared.domain.orders.returns import paid_minor, share_not_restored
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
@@ -263,6 +263,7 @@ def _order_change(
     known = placing.known
     return OrderChange(
         command.order.order_id, "placed" if known is None else known.status,
+        placed_at=None if known is None else placing_time(command, known),
         changed_at=command.order.placed_at or placing.request.at, customer=command.customer if command.hold else None,
         customer_key=customer_key, order=command.order,
         codes=command.recorded_codes if command.complete else codes_with(known, command),

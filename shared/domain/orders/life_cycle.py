@@ -136,8 +136,8 @@ _CHANGED = (
 _AGAIN = "Judged again, as an order of its own; redemptions that were not restored are kept."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
 _MISMATCH = "Another order under the same id: it is refused, `order_mismatch`, and nothing changes."
-_SAME = "Nothing: it says what is known already."
-_OLDER = "Nothing: a later version of the order is known."
+_SAME = "No other effect: it says what is known already."
+_OLDER = "No other effect: a later version of the order is known."
 _OLD = "Nothing: it belongs to an earlier order with this id."
 _RECORDED_CLOSED = "Recorded: the event that places the order again may still arrive."
 _TIME = "No other effect; only an event with a later time places the order again."
@@ -150,10 +150,10 @@ TABLE: Final[tuple[Row, ...]] = (
     *_rows(_BEFORE, OrderEvent.PLACED, Effect.JUDGE, _FIRST),
     *_rows(_OPEN, OrderEvent.PLACED, Effect.JUDGE, _ADDED, "same_content"),
     *_rows(_CLOSED, OrderEvent.PLACED, Effect.REFUSE, _REFUSED, "closed"),
-    *_rows(_OPEN, OrderEvent.PLACED_SAME, Effect.NOTHING, _SAME, "same_content"),
+    *_rows(_OPEN, OrderEvent.PLACED_SAME, Effect.RECORD_TIME, _SAME, "same_content"),
     *_rows((Phase.PLACED, *_UNPAID), OrderEvent.PLACED_OTHER, Effect.CHANGE, _CHANGED, "same_content"),
     Row(Phase.PAID, OrderEvent.PLACED_OTHER, Effect.REFUSE, _MISMATCH),
-    *_rows(_OPEN, OrderEvent.PLACED_OLDER, Effect.NOTHING, _OLDER, "older_version"),
+    *_rows(_OPEN, OrderEvent.PLACED_OLDER, Effect.RECORD_TIME, _OLDER, "older_version"),
     *_rows(_OPEN, OrderEvent.PLACED_FOR_ANOTHER, Effect.REFUSE, _MISMATCH),
     *_rows(_CLOSED, OrderEvent.PLACED_AGAIN, Effect.JUDGE, _AGAIN),
     *_rows(_BEFORE, OrderEvent.CHANGED, Effect.JUDGE, _FIRST),
@@ -178,7 +178,10 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.HELD, OrderEvent.FAILED, Effect.RELEASE, "What it holds is released at once."),
     *_rows((Phase.LAPSED, Phase.RELEASED), OrderEvent.FAILED, Effect.NOTHING, _NOT_HELD, "nothing_held"),
     *_rows(_CLOSED, OrderEvent.FAILED, Effect.NOTHING, "Nothing: it is closed.", "closed"),
-    *_rows(_SEEN, OrderEvent.FAILED_EARLIER, Effect.NOTHING, _OLDER, "older_version"),
+    *_rows(
+        _SEEN, OrderEvent.FAILED_EARLIER, Effect.NOTHING, "Nothing: a later version of the order is known.",
+        "older_version",
+    ),
     *_rows(_BEFORE, OrderEvent.CANCELLED, Effect.CLOSE, "Recorded: it is refused if it was placed before that."),
     *_rows(_REDEEMED, OrderEvent.CANCELLED, Effect.CLOSE, _RESTORE),
     Row(Phase.HELD, OrderEvent.CANCELLED, Effect.CLOSE, "What it holds is released, what it redeemed restored."),
@@ -333,9 +336,14 @@ def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
 
 
 def _is_earlier(known: OrderState, at: datetime) -> bool:
-    """Return whether an event belongs to an earlier order with this id, which was closed before this one was placed."""
-    placed_at, closed_at = known.placed_at, last_closed_at(known)
-    return placed_at is not None and at < placed_at and closed_at is not None and closed_at <= placed_at
+    """Return whether an event belongs to an earlier order with this id: one that was placed before the event, or that
+    was closed before this one was placed.
+    """
+    placed_at, first = known.placed_at, known.first_placed_at
+    if placed_at is None or at >= placed_at:
+        return False
+    closed = (known.cancelled_at, known.returned_at)
+    return (first is not None and first <= at) or any(time is not None and time <= placed_at for time in closed)
 
 
 def _closed_since(known: OrderState, how: Literal["cancelled", "returned"]) -> bool:

@@ -85,7 +85,7 @@ def placing_change(
             status = "paid" if paid_since_closed(known) else "placed"
             placed_at = placed_at or now
         elif known.order is not None:
-            return _more_codes(command, known)
+            return _placed_once_more(command, known, customer_key)
         elif known.placed_at is not None and placed_at is not None and placed_at <= known.placed_at:
             placed_at = None
         if known.returns:
@@ -98,10 +98,25 @@ def placing_change(
     )  # fmt: skip
 
 
-def _more_codes(command: RedeemCoupons, known: OrderState) -> OrderChange | None:
-    """Return the change that records codes which the order newly names, or None."""
-    codes = codes_with(known, command)
-    return None if codes == known.codes or not command.codes else OrderChange(known.order_id, known.status, codes=codes)
+def _placed_once_more(
+    command: RedeemCoupons, known: OrderState, customer_key: CustomerKey | None
+) -> OrderChange | None:
+    """Return the change that records newly named codes and another time of an open order, or None."""
+    placed_at, codes = placing_time(command, known), codes_with(known, command)
+    if placed_at is None and (codes == known.codes or not command.codes):
+        return None
+    is_later = placed_at is not None and (known.placed_at is None or placed_at > known.placed_at)
+    return OrderChange(
+        known.order_id, known.status, placed_at=placed_at, customer_key=customer_key if is_later else None, codes=codes
+    )
+
+
+def placing_time(command: RedeemCoupons, known: OrderState) -> datetime | None:
+    """Return when an event places the known order, if that is later or earlier than all placings before, else None."""
+    placed_at = None if command.changed else command.order.placed_at or command.at
+    if placed_at is None or known.placed_at is None or known.first_placed_at is None:
+        return placed_at
+    return None if known.first_placed_at <= placed_at <= known.placed_at else placed_at
 
 
 def codes_with(known: OrderState | None, command: RedeemCoupons) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from shared.domain.coupons.entries import accepted, burned, lock_changes, releas
 from shared.domain.model.clock import later
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.ids import redemption_id
-from shared.domain.model.state import LockedUse, LockState, State, is_holding, order_hold
+from shared.domain.model.state import LockedUse, LockState, OrderState, State, is_holding, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
     LedgerEntry,
@@ -28,7 +28,15 @@ from shared.domain.offers.stack import choose
 from shared.domain.orders.change import change
 from shared.domain.orders.life_cycle import Effect, paid_since_closed
 from shared.domain.orders.mismatch import is_mismatch, mismatch
-from shared.domain.orders.placing import Placing, codes_with, judge_named, parts_for, placing_change, placing_of
+from shared.domain.orders.placing import (
+    Placing,
+    codes_with,
+    judge_named,
+    parts_for,
+    placing_change,
+    placing_of,
+    placing_time,
+)
 from shared.domain.orders.returns import active_redemption, paid_minor, shares
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses, without
 
@@ -43,8 +51,8 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # n
     if effect is not Effect.JUDGE and known is not None:
         if effect is Effect.CHANGE:
             return change(command, placing)
-        if effect is Effect.NOTHING:
-            return _nothing(command, placing)
+        if effect is Effect.RECORD_TIME:
+            return _record_time(command, placing, known)
         if is_mismatch(command, placing):
             return mismatch(command, placing)
     offers, refused = judge_named(command, placing)
@@ -76,6 +84,15 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # n
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
         return _hold(command, request, applied, refused, changed)
     return _burn(command, placing, applied, refused, changed)
+
+
+def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict:
+    """Return the verdict on an event with nothing new but its time."""
+    verdict = _nothing(command, placing)
+    placed_at = placing_time(command, known)
+    if placed_at is None:
+        return verdict
+    return replace(verdict, orders=(OrderChange(known.order_id, known.status, placed_at=placed_at),))
 
 
 def _nothing(command: RedeemCoupons, placing: Placing) -> Verdict:

@@ -5,6 +5,7 @@
 -- [codes, shipping in minor units, channel, subscription, cycle, metadata]; null in rows of earlier versions.
 ALTER TABLE orders ADD COLUMN details jsonb;
 ALTER TABLE orders ADD COLUMN changed_at timestamptz;
+ALTER TABLE orders ADD COLUMN first_placed_at timestamptz;  -- null if it was placed once
 
 -- Uses that an order's hold gave up, as rows of lock_uses; they hold nothing, and are judged again if it is paid.
 ALTER TABLE locks ADD COLUMN lost jsonb;
