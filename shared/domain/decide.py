@@ -91,7 +91,7 @@ def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: 
             assert_never(command)
 
 
-def _not_later(command: OrderCommand, now: datetime) -> Command:
+def _not_later(command: OrderCommand, now: datetime) -> OrderCommand:
     """Return the command with the time `now`: another system's clock may be fast."""
     if isinstance(command, RedeemCoupons):
         placed_at = command.order.placed_at

@@ -7,7 +7,7 @@ from shared.domain.coupons.issue import coupon_end
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.state import LockState, Meter, OrderState, State
+from shared.domain.model.state import LockState, Meter, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.exhausted import period_keys
 from shared.domain.orders.returns import active_redemption
@@ -144,17 +144,8 @@ def _change_lock(state: State, change: LockChange) -> None:
                 coupon.holds.append(Hold(reference, locked.uses, lock.customer_key, lock.order_id))
     elif change.order_id is not None:
         lock.order_id = change.order_id
-    if lock.status != "open" and lock.is_of_order:
-        _forget_unpaid(state, lock.order_id or "")
-
-
-def _forget_unpaid(state: State, order_id: str) -> None:
-    """Don't count an unpaid order without its hold as an order of its customer."""
-    order = state.orders.get(order_id)
-    if order is not None and order.status == "paid":
-        return
-    for order_ids in state.orders_of.values():
-        order_ids.discard(order_id)
+    if lock.is_of_order and (order := state.orders.get(lock.order_id or "")) is not None:
+        _update_orders_of(state, order, order.customer_key)
 
 
 def _apply_order_change(state: State, change: OrderChange) -> None:
@@ -184,9 +175,17 @@ def _apply_order_change(state: State, change: OrderChange) -> None:
     _update_orders_of(state, order, before)
 
 
+def _counts_as_order(state: State, order: OrderState) -> bool:
+    """Return whether the order is open. An unpaid order that has lost its hold isn't."""
+    if order.status == "paid":
+        return True
+    hold = state.locks.get(order_hold(order.order_id))
+    return order.status == "placed" and (hold is None or hold.status not in {"expired", "released"})
+
+
 def _update_orders_of(state: State, order: OrderState, before: CustomerKey | None) -> None:
     """Update the open orders of the order's customer and of `before`, its previous customer."""
     if (former := state.orders_of.get(before or "")) is not None:
         former.discard(order.order_id)
-    if order.status in {"placed", "paid"} and (theirs := state.orders_of.get(order.customer_key or "")) is not None:
+    if _counts_as_order(state, order) and (theirs := state.orders_of.get(order.customer_key or "")) is not None:
         theirs.add(order.order_id)

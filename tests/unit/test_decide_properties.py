@@ -26,7 +26,7 @@ from shared.domain.model.commands import (
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
-from shared.domain.model.reasons import PRECEDENCE
+from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.kinds import KINDS
@@ -84,6 +84,8 @@ class Records:
     def _order(self, change: OrderChange) -> None:
         row = self.orders.setdefault(change.order_id, OrderState(change.order_id, change.status))
         row.status = change.status
+        times = [one for one in (change.placed_at, row.placed_at, row.first_placed_at) if one is not None]
+        row.placed_at, row.first_placed_at = (max(times), min(times)) if times else (None, None)
         for name in (
             "paid_at", "cancelled_at", "returned_at", "changed_at", "customer", "customer_key", "order", "codes",
             "requested_count", "returns",
@@ -232,7 +234,10 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         assert not verdict.refused
         assert not verdict.entries
     if isinstance(command, RedeemCoupons):
-        assert len(verdict.accepted) + len(verdict.kept) + len(verdict.refused) == verdict.requested_count
+        # An order under the id of another one may be refused as a whole.
+        coupons = [one for one in verdict.refused if one.code is not None or one.reason != Reason.ORDER_MISMATCH]
+        if len(coupons) == len(verdict.refused):
+            assert len(verdict.accepted) + len(verdict.kept) + len(coupons) == verdict.requested_count
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None

@@ -36,7 +36,7 @@ def mismatch(command: RedeemCoupons, placing: Placing) -> Verdict:
         refuse(Reason.ORDER_MISMATCH, message, code, coupon, details)
         for code, coupon in distinct_coupons(command.codes, request.state)
     ]
-    requested_count = len(refused) + (command.lock_reference is not None)
+    requested_count = len(refused) or int(command.lock_reference is not None)
     if not refused:
         refused = [RefusedCoupon(Reason.ORDER_MISMATCH, message, details=details)]
     return Verdict.all_refused(
