@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import CancelOrder, Command, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
@@ -160,3 +161,18 @@ def released_coupon(entry: LedgerEntry, state: State) -> LockedCouponData:
 def coupon_code(entry: LedgerEntry, state: State) -> str | None:
     """Return the code of the entry's coupon; None for a coupon without a code."""
     return state.coupons[entry.coupon_id].code or None
+
+
+def cause_of(command: Command) -> str | None:
+    """Return the type of the order's event behind a command, as events of restores and releases show it."""
+    match command:
+        case CancelOrder():
+            return "order.cancelled"
+        case ReturnOrder():
+            return "order.returned"
+        case FailPayment():
+            return "order.payment_failed"
+        case RedeemCoupons():
+            return "order.changed" if command.changed else "order.placed"
+        case _:
+            return None

@@ -50,6 +50,7 @@ from shared.ledger.event_data import (
 )
 from shared.ledger.event_parts import (
     adjusted_coupon,
+    cause_of,
     coupon_code,
     customer_reference,
     issued_discount,
@@ -257,7 +258,7 @@ def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
             "redemption_id": redemption,
             "order_id": order.order_id,
             "customer": None if customer is None else customer_reference(customer),
-            "cause": _cause(command) or "",
+            "cause": cause_of(command) or "",
             "order_amount": format_minor(order.amount_minor, order.currency),
             "currency": order.currency,
             "discount_before": format_minor(sum(kept.before_minor for kept in coupons), order.currency),
@@ -266,21 +267,6 @@ def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
             "adjusted_at": verdict.decided_at,
         }
         yield NewEvent("coupon.redemption_adjusted", order.order_id, data)
-
-
-def _cause(command: Command) -> str | None:
-    """Return the type of the order's event behind a command, as events of restores and releases show it."""
-    match command:
-        case CancelOrder():
-            return "order.cancelled"
-        case ReturnOrder():
-            return "order.returned"
-        case FailPayment():
-            return "order.payment_failed"
-        case RedeemCoupons():
-            return "order.changed" if command.changed else "order.placed"
-        case _:
-            return None
 
 
 def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[NewEvent]:
@@ -324,7 +310,7 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
     restored: dict[tuple[str, str], list[LedgerEntry]] = {}
     for entry in verdict.entries:
         if entry.kind == "restored":
-            restored.setdefault((entry.redemption_id or "", _cause(command) or ""), []).append(entry)
+            restored.setdefault((entry.redemption_id or "", cause_of(command) or ""), []).append(entry)
         elif entry.kind == "returned":  # also with other commands: parts that were returned before
             restored.setdefault((entry.redemption_id or "", "order.returned"), []).append(entry)
     reasons = {refused.coupon_id: refused.reason for refused in verdict.refused}
@@ -369,7 +355,7 @@ def _lock_ended(command: Command, entry: LedgerEntry, verdict: Verdict, state: S
         "order_id": entry.order_id,
         "released_at": verdict.decided_at,
     }
-    if lock_reference.startswith(OWN_REFERENCES) and (cause := _cause(command)) is not None:
+    if lock_reference.startswith(OWN_REFERENCES) and (cause := cause_of(command)) is not None:
         release["cause"] = cause
         if verdict.order_id == entry.order_id:  # otherwise a newer order took it over
             release["reason"] = next((one.reason for one in verdict.refused if one.coupon_id == entry.coupon_id), None)

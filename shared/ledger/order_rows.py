@@ -90,7 +90,7 @@ def new_order_row(command: Command, customer_key: CustomerKey | None, now: datet
             if not command.priced:
                 return NewOrderRow(order.order_id, "placed", customer_key, placed_at)
             return NewOrderRow(
-                order.order_id, "placed", customer_key, placed_at, None, None, None, command.recorded_codes, order
+                order.order_id, "placed", customer_key, placed_at, codes=command.recorded_codes, order=order
             )
         case PayOrder():
             return NewOrderRow(command.order_id, "paid", paid_at=at)
@@ -203,7 +203,10 @@ def _line(stored: Sequence[Any]) -> Line:
     if not more:
         return Line(line_id, "", quantity, unit_minor)
     product_id, variant_id, collection_ids, *metadata = more
-    return Line(line_id, product_id, quantity, unit_minor, variant_id, tuple(collection_ids), *metadata)
+    return Line(
+        line_id, product_id, quantity, unit_minor, variant_id=variant_id, collection_ids=tuple(collection_ids),
+        metadata=metadata[0] if metadata else None,
+    )  # fmt: skip
 
 
 def json_or_none(entries: Any) -> str | None:

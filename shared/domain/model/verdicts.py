@@ -154,7 +154,7 @@ class LockChange:
 class OrderChange:
     """A change of an order. Times are the event's own, UTC; None keeps the present value, in every field.
 
-    A `placed_at` that is earlier than the known one only tells earlier orders with this id apart.
+    A `placed_at` that is earlier than the known one is kept as the time of the first placing.
 
     `order` is what it costs from now on, `codes` what it names. `customer` and `requested_count` are recorded only if
     the order holds coupons until payment, because the events of the payment need them. `returns` are all returned parts
