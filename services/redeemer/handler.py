@@ -49,17 +49,17 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 
 
 def to_command(
-    event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False, is_known: bool = False
+    event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False, has_coupons: bool = False
 ) -> Command | None:
     """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
-    `is_known`: the ledger knows the order, so the event may take its coupons away. With `record_orders`, any order
+    `has_coupons`: the order has used or held coupons, which the event may take away. With `record_orders`, any order
     without coupons is recorded if it names its customer. Raises MoneyError for an amount with too many decimals for its
     currency, except for orders that are only recorded.
     """
     data = event.data
     if isinstance(data, OrderPlaced | OrderChanged):
-        if data.coupon_codes or data.lock_reference or is_known:
+        if data.coupon_codes or data.lock_reference or has_coupons:
             return _redeem_command(event, data, settings)
         return _record_command(event, data) if record_orders and _is_recordable(data) else None
     if isinstance(data, OrderPaid):
@@ -154,11 +154,11 @@ class OrderHandler:
         poison: list[Poison] = []
         planned: list[tuple[ReceivedEvent, Command]] = []
         record_orders = await self._must_record_orders(events)
-        known = await self._known_orders(events)
+        with_coupons = await self._orders_with_coupons(events)
         for event in events:
-            is_known = isinstance(event.data, OrderContent) and event.data.order_id in known
+            has_coupons = isinstance(event.data, OrderContent) and event.data.order_id in with_coupons
             try:
-                command = to_command(event, self._settings, record_orders=record_orders, is_known=is_known)
+                command = to_command(event, self._settings, record_orders=record_orders, has_coupons=has_coupons)
             except MoneyError as error:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
@@ -176,8 +176,8 @@ class OrderHandler:
             _count(verdicts)
         return poison
 
-    async def _known_orders(self, events: Sequence[ReceivedEvent]) -> set[str]:
-        """Return the ids of those orders without coupons that the ledger knows, or will know after this batch."""
+    async def _orders_with_coupons(self, events: Sequence[ReceivedEvent]) -> set[str]:
+        """Return the ids of those orders that have coupons, now or within this batch, though their events name none."""
         without = {
             event.data.order_id
             for event in events
@@ -188,7 +188,7 @@ class OrderHandler:
         with_coupons = {
             event.data.order_id for event in events if isinstance(event.data, OrderContent) and _has_coupons(event.data)
         }
-        rows = await self._pool.fetch(sql("orders_known", "services.redeemer"), list(without))
+        rows = await self._pool.fetch(sql("orders_with_coupons", "services.redeemer"), list(without))
         return {row["order_id"] for row in rows} | (without & with_coupons)
 
     async def _must_record_orders(self, events: Sequence[ReceivedEvent]) -> bool:

@@ -6,11 +6,10 @@ FROM unnest($1::uuid[]) AS wanted (customer_key)
 CROSS JOIN LATERAL (
     SELECT order_id FROM orders
     WHERE orders.customer_key = wanted.customer_key AND status IN ('placed', 'paid') AND order_id <> ALL($3::text[])
-      AND NOT (status = 'placed' AND EXISTS (
-          SELECT FROM locks
-          WHERE lock_reference = 'order:' || orders.order_id
-            AND (locks.status IN ('expired', 'released') OR (locks.status = 'open' AND expires_at <= $4))
-      ))
+      AND (status = 'paid' OR (  -- a scalar subquery, so that the index gives the order and the limit stops the scan
+          SELECT locks.status IN ('expired', 'released') OR (locks.status = 'open' AND expires_at <= $4)
+          FROM locks WHERE lock_reference = 'order:' || orders.order_id
+      ) IS NOT TRUE)
     ORDER BY order_id COLLATE "C"
     LIMIT $2
 ) AS open_orders
