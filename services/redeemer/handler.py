@@ -9,6 +9,7 @@ from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import identifiers
+from shared.domain.model.ids import order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.state import order_hold
@@ -57,13 +58,13 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
             validation_code=data.validation_code,
         )
     if isinstance(data, OrderPaid):
-        return PayOrder(event.command_id, data.order_id, at=data.paid_at)
+        return PayOrder(event.command_id, order_key(data.shop_id, data.order_id), at=data.paid_at)
     if isinstance(data, OrderCancelled):
-        return CancelOrder(event.command_id, data.order_id, at=data.cancelled_at)
+        return CancelOrder(event.command_id, order_key(data.shop_id, data.order_id), at=data.cancelled_at)
     if isinstance(data, OrderReturned):
         return ReturnOrder(
             event.command_id,
-            data.order_id,
+            order_key(data.shop_id, data.order_id),
             whole=data.whole,
             at=data.returned_at,
             lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
@@ -89,7 +90,8 @@ def _record_command(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
     try:
         order = to_order(data, data.order_id)
     except MoneyError:
-        order = Order(order_id=data.order_id, currency=data.currency, amount_minor=0, placed_at=data.placed_at)
+        key = order_key(data.shop_id, data.order_id)
+        order = Order(order_id=key, currency=data.currency, amount_minor=0, placed_at=data.placed_at)
     customer = None if data.customer is None else to_customer(data.customer)
     return RedeemCoupons(event.command_id, order, customer=customer, at=data.placed_at)
 

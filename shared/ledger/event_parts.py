@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import split_order_key
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.state import State
@@ -109,6 +110,11 @@ def locked_coupon(coupon: AcceptedCoupon, currency: str | None) -> LockedCouponD
         "campaign_id": coupon.campaign_id,
         "discount_amount": money(coupon.discount_minor, currency),
     }
+
+
+def order_of_lock(key: str | None) -> tuple[str | None, str | None]:
+    """Return (the shop's id, the order's id) of a lock's order; each may be None."""
+    return (None, None) if key is None else split_order_key(key)
 
 
 def restored_coupon(entry: LedgerEntry, state: State) -> RestoredCouponData:

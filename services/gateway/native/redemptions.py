@@ -18,15 +18,17 @@ from services.gateway.native.bodies import (
     ValidateBody,
     body_of,
     order_problem,
+    shop_of,
     takes,
 )
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import responses_of
-from services.gateway.native.parameters import Name
+from services.gateway.native.parameters import Name, ShopFilter
 from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
+from services.gateway.problems import Problem
 from services.gateway.threads import run_in_thread
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
-from shared.domain.model.ids import lock_reference
+from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.verdicts import Verdict
@@ -101,8 +103,8 @@ async def lock(
         body.codes,
         lock_seconds=body.lock_seconds or gateway.settings.lock_seconds,
         customer=body.command_customer,
-        order=_order(body),
-        order_id=body.order_id or (None if body.order is None else body.order.order_id),
+        order=_order(body, body.shop_id),
+        order_id=body.order_key,
         channel=CHANNEL,
         validation_code=body.validation_code,
     )
@@ -136,9 +138,11 @@ async def burn(
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
     """Redeem on an order. With `order`, the rules are checked again; without it, the discount is the lock's."""
-    order = Order(body.order_id, gateway.settings.currency, 0)
+    shop_id = shop_of(body.shop_id, body.order)
+    order = Order(order_key(shop_id, body.order_id), gateway.settings.currency, 0)
     if body.order is not None:
-        order = _order(AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))) or order
+        asked = AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))
+        order = _order(asked, shop_id) or order
     command = RedeemCoupons(
         command_id_of(request),
         order,
@@ -183,9 +187,11 @@ async def cancel(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """Restore the coupons whose campaigns restore on `order.cancelled`, and release what the order holds."""
-    command = CancelOrder(command_id_of(request), order_id, body.cancelled_at, CHANNEL)
+    key = order_key(_shop(shop_id, body.shop_id), order_id)
+    command = CancelOrder(command_id_of(request), key, body.cancelled_at, CHANNEL)
     return await _render(await gateway.execute(command))
 
 
@@ -201,11 +207,12 @@ async def return_order(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
     command = ReturnOrder(
         command_id_of(request),
-        order_id,
+        order_key(_shop(shop_id, body.shop_id), order_id),
         whole=not body.lines and body.amount is None,
         at=body.returned_at,
         channel=CHANNEL,
@@ -232,11 +239,22 @@ def _command(
     )  # fmt: skip
 
 
-def _order(body: AskedBody) -> Order | None:
+def _order(body: AskedBody, shop_id: str | None = None) -> Order | None:
+    """Return the order of `body`; `shop_id`: its shop, if it doesn't name one itself."""
+    order = body.order
+    if shop_id and order is not None:
+        order = order.model_copy(update={"shop_id": shop_id})
     try:
-        return None if body.order is None else body.order.to_domain()
+        return None if order is None else order.to_domain()
     except MoneyError as error:
         raise order_problem(error) from None
+
+
+def _shop(queried: str | None, stated: str | None) -> str | None:
+    """Return the shop that the query or the body names. Raises a Problem if they differ."""
+    if queried and stated and queried != stated:
+        raise Problem(422, "invalid_request", "shop_id: differs in the query and the body; give only one of the two.")
+    return queried or stated
 
 
 async def _render(verdict: Verdict, status: int = 200) -> Response:

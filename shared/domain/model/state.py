@@ -77,7 +77,8 @@ class PartReturn:
 class OrderState:
     """The ledger's state of an order. `redemptions` is keyed by coupon id; held uses are in its lock (`order_hold`).
 
-    `lines` and `amount_minor` are its goods, `returns` the returned parts in a fixed order.
+    `order_id` is its key (`ids.order_key`), here and everywhere in the state and in verdicts. `lines` and
+    `amount_minor` are its goods, `returns` the returned parts in a fixed order.
     """
 
     order_id: str
@@ -183,7 +184,7 @@ class State:
 
 
 def order_hold(order_id: str) -> str:
-    """Return the reference of the lock that holds an order's coupons until it is paid."""
+    """Return the reference of the lock that holds an order's coupons until it is paid. `order_id` is its key."""
     return f"order:{order_id}"
 
 
