@@ -13,16 +13,18 @@ from schemas.issued import CouponIssued, CouponIssueRefused, CustomerErased
 from schemas.lifecycle import (
     CampaignExhausted,
     CouponExhausted,
+    CouponExtended,
     CouponLocked,
     CouponLockExpired,
     CouponReleased,
+    CouponUnvoided,
     CouponVoided,
     LedgerEventWithheld,
 )
 from schemas.notifications import CouponRedemptionNotified
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponRedemptionRestored
-from schemas.rewards import RewardEarned
+from schemas.rewards import RewardEarned, RewardRevoked
 from schemas.signups import CustomerSignedUp
 from schemas.topics import (
     COUPONS_ISSUED,
@@ -47,6 +49,7 @@ class EventType:
 
 CATALOGUE: tuple[EventType, ...] = (
     EventType("reward.earned", RewardEarned, REWARDS),
+    EventType("reward.revoked", RewardRevoked, REWARDS),
     EventType("customer.signed_up", CustomerSignedUp, SIGNUPS),
     EventType("order.placed", OrderPlaced, ORDERS),
     EventType("order.paid", OrderPaid, ORDERS),
@@ -63,6 +66,8 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("coupon.released", CouponReleased, COUPONS_LIFECYCLE),
     EventType("coupon.lock_expired", CouponLockExpired, COUPONS_LIFECYCLE),
     EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
+    EventType("coupon.unvoided", CouponUnvoided, COUPONS_LIFECYCLE),
+    EventType("coupon.extended", CouponExtended, COUPONS_LIFECYCLE),
     EventType("coupon.exhausted", CouponExhausted, COUPONS_LIFECYCLE),
     EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
     EventType("ledger.event_withheld", LedgerEventWithheld, COUPONS_LIFECYCLE),

@@ -61,11 +61,19 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
             yield from (f"{coupon['code']} is no longer held: not paid in time" for coupon in data["coupons"])
         case "coupon.voided":
             yield f"{data['code']} is void"
+        case "coupon.unvoided":
+            yield f"{data['code']} can be used again"
+        case "coupon.extended":
+            yield f"{data['code']} {_end(data['ends_at'])}"
         case "coupon.exhausted":
             yield f"{data['code']} is exhausted"
         case "campaign.exhausted":
             until = f", until {data['until'][:16]}Z" if data["until"] else ""
             yield f"{data['campaign_id']} is exhausted: {data['limit']}{until}"
+
+
+def _end(ends_at: str | None) -> str:
+    return f"ends {ends_at[:16]}Z" if ends_at else "has no end of its own"
 
 
 def _customer(data: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from services.gateway.access.callers import CURRENT_CALLER, Caller, Scope
 from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import TEMPORARY_ERRORS
-from services.gateway.gateway import BUG, Gateway, gateway_of
+from services.gateway.gateway import BUG, KEYED_METHODS, Gateway, gateway_of
 from services.gateway.heavy.handover import HANDED, Handed, HeavyResponse, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
 from services.gateway.idempotency import Place, StoredResponse, check_key, fingerprint
@@ -257,7 +257,7 @@ def report_unknown(request: Request, unknown: int) -> None:
 
 def _place(request: Request, caller: Caller) -> Place | None:
     key = request.headers.get("idempotency-key")
-    if key is None or request.method != "POST":
+    if key is None or request.method not in KEYED_METHODS:
         return None
     return caller.name, check_key(key)
 

@@ -10,6 +10,7 @@ from schemas.catalogue import CATALOGUE
 from schemas.limits import MAX_ID_LENGTH, MAX_WRITTEN_BYTES
 from shared.domain.model.commands import (
     CancelOrder,
+    ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
@@ -20,6 +21,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
+    RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
@@ -28,6 +30,7 @@ from shared.domain.model.money import format_minor
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCampaign, ExhaustedCoupon, exhausted
+from shared.ledger.coupon_events import COUPON_EVENTS
 from shared.ledger.event_data import (
     CampaignExhaustedData,
     CauseData,
@@ -40,13 +43,11 @@ from shared.ledger.event_data import (
     CouponRedemptionRefusedData,
     CouponRedemptionRestoredData,
     CouponReleasedData,
-    CouponVoidedData,
     CustomerReferenceData,
     EventData,
     JudgedOrderData,
 )
 from shared.ledger.event_parts import (
-    coupon_code,
     customer_reference,
     issued_discount,
     locked_coupon,
@@ -102,7 +103,9 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
             return _lock_opened(command, verdict, state)
         case CreateCoupons():
             return _created(command, verdict, state)
-        case ReleaseLock() | ExpireLock() | CancelOrder() | ReturnOrder() | VoidCoupon():
+        case ReleaseLock() | ExpireLock() | CancelOrder() | ReturnOrder():
+            return _moved(command, verdict, state)
+        case VoidCoupon() | ChangeCoupon() | RevokeReward():
             return _moved(command, verdict, state)
         case RecordCustomer():
             return ()  # facts about a customer are not published
@@ -272,7 +275,7 @@ def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterat
 
 
 def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEvent]:
-    """Yield one event per restored redemption, and one per released or voided coupon, from the ledger entries.
+    """Yield one event per restored redemption, and one per released or changed coupon, from the ledger entries.
 
     Returns in part are restores with 0 uses. They occur with any command that redeems coupons of a returned part.
     """
@@ -293,14 +296,9 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
     for entry in verdict.entries:
         if entry.kind == "released":
             yield _lock_ended(entry, verdict, state)
-        elif entry.kind == "voided":
-            voided: CouponVoidedData = {
-                "coupon_id": entry.coupon_id,
-                "code": coupon_code(entry, state),
-                "campaign_id": entry.campaign_id,
-                "voided_at": verdict.decided_at,
-            }
-            yield NewEvent("coupon.voided", entry.coupon_id, voided)
+        elif (event := COUPON_EVENTS.get(entry.kind)) is not None:
+            kind, build = event
+            yield NewEvent(kind, entry.coupon_id, build(command, entry, verdict, state))
 
 
 def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:

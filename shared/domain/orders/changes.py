@@ -8,6 +8,7 @@ which event has which effect in which phase.
 from datetime import datetime
 from typing import Literal
 
+from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import accepted_use, released
 from shared.domain.model.commands import CancelOrder, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
@@ -169,6 +170,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     locks = _locks_of(state, command.order_id, now)
     entries = [_restore(command.order_id, redemption) for redemption in restored]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
+    entries += ends_after_restore(state, restored, now)
     if restored:
         outcome: Outcome = "restored"
         accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in restored])
