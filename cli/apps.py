@@ -57,8 +57,8 @@ def parse_end(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise typer.BadParameter(
-        f"{text!r} is not a valid end. Use a time until the year {LATEST.year}, like 2027-01-22 or 2027-01-22T09:30:00Z, "
-        "or never."
+        f"{text!r} is not a valid end. Use a time until the year {LATEST.year}, like 2027-01-22 or "
+        "2027-01-22T09:30:00Z, or never."
     )
 
 

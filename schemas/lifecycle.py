@@ -1,4 +1,7 @@
-"""Topic `coupons.lifecycle`: locks, voided, extended and exhausted coupons, withheld events. Key: coupon id, or event id."""
+"""Topic `coupons.lifecycle`: locks, coupons that were voided, extended or exhausted, withheld events.
+
+Key: coupon id, or event id.
+"""
 
 from schemas.common import (
     Amount,

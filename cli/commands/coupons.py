@@ -29,8 +29,8 @@ from cli.executing import (
 )
 from cli.files import open_input
 from cli.output import count, moment, say, show_json
-from shared.domain.model.commands import ChangeCoupon, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from schemas.limits import MAX_TEXT_LENGTH
+from shared.domain.model.commands import ChangeCoupon, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.ids import lock_reference
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries

@@ -7,9 +7,9 @@
         then: TEN takes 10.00 USD off
 
 A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`, `revoked`), a new version of a
-`campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an event are filled in: the customer
-ann, USD, a minute after the previous step; `paid`, `cancelled` and `returned` refer to the last order, `revoked` to the
-last reward. `$1` means the first code that was issued, `$2` the second.
+`campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an event are filled in: the
+customer ann, USD, a minute after the previous step; `paid`, `cancelled` and `returned` refer to the last order,
+`revoked` to the last reward. `$1` means the first code that was issued, `$2` the second.
 """
 
 import re

@@ -64,7 +64,7 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
     return verdict
 
 
-def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per command
+def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911, PLR0912 - one per command
     """Return the verdict. Frequent commands come first, because the cases are tried in order."""
     match command:
         case RedeemCoupons():

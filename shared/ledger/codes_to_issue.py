@@ -56,7 +56,7 @@ async def load_supplies(
 
 
 def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wanted]]:
-    """Return the needed coupons by source of their codes, without served occasions, revoked rewards and unknown campaigns."""
+    """Return the needed coupons by source of their codes, without served or revoked occasions and unknown campaigns."""
     wanted: dict[str, list[Wanted]] = {}
     for command in commands:
         for campaign_id in command.campaign_ids:

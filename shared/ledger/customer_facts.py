@@ -84,6 +84,9 @@ async def load_holders(connection: Connection, state: State, commands: Sequence[
         if coupon.holder_key is not None
         and (of_coupons or coupon.revoked or _is_extended_by_restores(state, coupon.campaign_id))
     }
+    if of_coupons:  # they may name coupons that the batch issues first
+        issued_to = [state.customers[command.command_id] for command in commands if isinstance(command, IssueCoupons)]
+        keys |= {key for key in issued_to if key is not None}
     if not keys:
         return
     found: dict[CustomerKey, dict[str, str]] = {key: {} for key in keys}

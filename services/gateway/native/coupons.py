@@ -113,8 +113,8 @@ class CouponDetailsAnswer(Body):
 
 
 class HappeningAnswer(Body):
-    """One entry of a history: issued, locked, released, burned, adjusted, returned, restored, voided, unvoided, extended
-    or refused. `ends_at`: the new own end of an extended coupon. `message`: why it was refused or changed.
+    """One entry of a history: issued, locked, released, burned, adjusted, returned, restored, voided, unvoided,
+    extended or refused. `ends_at`: the new own end of an extended coupon. `message`: why it was refused or changed.
     """
 
     at: str
@@ -258,7 +258,7 @@ async def change(
     code: Name,
     body: Annotated[CouponChangeBody, Depends(body_of(CouponChangeBody))],
 ) -> Response:
-    """Undo a void, or move the coupon's own end. All changes are made or none; a change to what it is now is refused."""
+    """Undo a void, or move the coupon's own end. All changes are made or none. No change at all is refused."""
     command = ChangeCoupon(
         command_id_of(request),
         code,

@@ -69,10 +69,10 @@ def voided_entry(coupon: Coupon) -> LedgerEntry:
 def status_after_undoing(coupon: Coupon, campaign: Campaign | None) -> CouponStatus:
     """Return the status of a coupon whose void is undone: one that was never issued goes back to its pool.
 
-    Issued coupons have a start, except shared codes.
+    Coupons that were issued from a pool have a start.
     """
-    shared = campaign is not None and campaign.code.shared_code is not None
-    return "pooled" if coupon.starts_at is None and not shared else "active"
+    of_pool = campaign is not None and campaign.source.kind == "pool"
+    return "pooled" if of_pool and coupon.starts_at is None else "active"
 
 
 def ends_after_restore(state: State, restored: Iterable[ActiveRedemption], now: datetime) -> list[LedgerEntry]:

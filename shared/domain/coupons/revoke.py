@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.domain.coupons.change import changed_coupon, voided_entry
 from shared.domain.model.commands import RevokeReward
 from shared.domain.model.coupon import Coupon
-from shared.domain.model.reasons import PRECEDENCE, Reason
+from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Revocation, Verdict, refuse
 
@@ -42,7 +42,8 @@ def revoke(command: RevokeReward, state: State, now: datetime) -> Verdict:
     if not coupons and not refused:
         message = f"No coupon was issued for reward {command.reward_id!r}. If the reward arrives later, it issues none."
         refused.append(RefusedCoupon(Reason.NOT_FOUND, message))
-    refused.sort(key=lambda one: (PRECEDENCE[one.reason], one.code or "", one.coupon_id or ""))
+    # Used coupons come first, because metrics count the first reason of a verdict.
+    refused.sort(key=lambda one: (one.reason != Reason.ALREADY_REDEEMED, one.code or "", one.coupon_id or ""))
     at = now if command.at is None else min(command.at, now)
     return Verdict(
         command.command_id, "voided" if entries else "recorded", now, accepted=tuple(accepted), refused=tuple(refused),
