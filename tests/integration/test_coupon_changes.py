@@ -96,7 +96,7 @@ async def codes(pool: Pool, campaign_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_every_coupon_of_a_reward_is_voided_and_nobody_elses(pool: Pool, at_once: bool) -> None:
+async def test_every_coupon_of_a_reward_is_voided_and_no_other(pool: Pool, at_once: bool) -> None:
     contacts = {"customer_id": "c1", "email": "c1@example.com"}
     given = [reward("1", customer=contacts), reward("2"), revoked(reason="order ORD440 was returned")]
     for batch in [given] if at_once else [[one] for one in given]:
@@ -209,7 +209,7 @@ async def test_an_undone_void_and_a_moved_end_are_entries_events_and_lines_of_th
         VoidCoupon("/t 1", code),
         ChangeCoupon("/t 2", code.lower(), status="active", reason="voided by mistake"),
         ChangeCoupon("/t 3", code, moves_end=True, ends_at=LATER),
-        ChangeCoupon("/t 4", code, moves_end=True, ends_at=None, reason="for good"),
+        ChangeCoupon("/t 4", code, moves_end=True, ends_at=None, reason="without end"),
     )
     [undone] = await events(pool, "coupon.unvoided")
     assert (undone["reason"], undone["code"], undone["customer"]) == (
@@ -228,7 +228,7 @@ async def test_an_undone_void_and_a_moved_end_are_entries_events_and_lines_of_th
         ("voided", None, None),
         ("unvoided", "voided by mistake", None),
         ("extended", None, LATER),
-        ("extended", "for good", None),
+        ("extended", "without end", None),
     ]
     assert history.coupon is not None
     assert (history.coupon.status, history.coupon.own_ends_at) == ("active", None)

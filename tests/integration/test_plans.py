@@ -71,7 +71,14 @@ HOT = {
     "lock_uses_of": ["ARRAY['l1', 'l2']"],
     "locks_of_coupons": ["ARRAY[md5('k1')::uuid]", "ARRAY[md5('p1')::uuid]", "ARRAY['o1']", "now()"],
     "meters_lock": ["ARRAY['c1', 'c2']", "ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
-    "coupons_update": ["ARRAY[md5('k1')::uuid]", "ARRAY[0]", "ARRAY[1]", "ARRAY['active']", "ARRAY[now()]", "ARRAY[false]"],
+    "coupons_update": [
+        "ARRAY[md5('k1')::uuid]",
+        "ARRAY[0]",
+        "ARRAY[1]",
+        "ARRAY['active']",
+        "ARRAY[now()]",
+        "ARRAY[false]",
+    ],
     "meters_update": [
         "ARRAY['c1']",
         "ARRAY[md5('p1')::uuid]",

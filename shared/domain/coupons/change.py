@@ -75,10 +75,11 @@ def status_after_undoing(coupon: Coupon, campaign: Campaign | None) -> CouponSta
     return "pooled" if of_pool and coupon.starts_at is None else "active"
 
 
-def ends_after_restore(state: State, restored: Iterable[ActiveRedemption], now: datetime) -> list[LedgerEntry]:
-    """Return the entries that extend coupons whose use is restored at `now`, by the `restore_days` of their campaigns.
+def ends_after_restore(state: State, restored: Iterable[ActiveRedemption], at: datetime) -> list[LedgerEntry]:
+    """Return the entries that extend coupons whose use is restored at `at`, by the `restore_days` of their campaigns.
 
-    Only coupons that have ended by then are extended; all others keep their end.
+    Only coupons that have ended by then are extended; all others keep their end. `at` is the event's own time, as in
+    all rules: a late event gives no more days.
     """
     entries = []
     for redemption in restored:
@@ -86,19 +87,19 @@ def ends_after_restore(state: State, restored: Iterable[ActiveRedemption], now: 
         coupon = state.coupons.get(redemption.coupon_id)
         if campaign is None or coupon is None or not redemption.uses:
             continue
-        entry = end_after_restore(coupon, campaign, now)
+        entry = end_after_restore(coupon, campaign, at)
         if entry is not None:
             entries.append(entry)
     return entries
 
 
-def end_after_restore(coupon: Coupon, campaign: Campaign, now: datetime) -> LedgerEntry | None:
-    """Return the entry that extends a coupon whose use is restored at `now`, or None if it keeps its end."""
-    if not campaign.restore_days or coupon.ends_at is None or coupon.ends_at > now:
+def end_after_restore(coupon: Coupon, campaign: Campaign, at: datetime) -> LedgerEntry | None:
+    """Return the entry that extends a coupon whose use is restored at `at`, or None if it keeps its end."""
+    if not campaign.restore_days or coupon.ends_at is None or coupon.ends_at > at:
         return None
     if coupon.status != "active" or coupon.revoked:
         return None
-    return _extended(coupon, later(now, campaign.restore_days * DAY_SECONDS))
+    return _extended(coupon, later(at, campaign.restore_days * DAY_SECONDS))
 
 
 def _extended(coupon: Coupon, ends_at: datetime | None) -> LedgerEntry:

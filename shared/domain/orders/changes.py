@@ -170,7 +170,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     locks = _locks_of(state, command.order_id, now)
     entries = [_restore(command.order_id, redemption) for redemption in restored]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
-    entries += ends_after_restore(state, restored, now)
+    entries += ends_after_restore(state, restored, min(command.at or now, now))
     if restored:
         outcome: Outcome = "restored"
         accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in restored])
