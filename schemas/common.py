@@ -43,6 +43,10 @@ CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 """Not blank and without control characters, like the attributes of CloudEvents."""
+TYPED_CODE_PATTERN: Final = (
+    r"^[^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*$"
+)
+"""Like an identifier, but tabs and line breaks are allowed: they are pasted with codes, and don't count in them."""
 
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
@@ -78,6 +82,9 @@ class Rfc3339:
 
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=IDENTIFIER_PATTERN)]
 """An id, code or lock reference: not blank, at most 255 characters, no control characters."""
+
+TypedCode = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TYPED_CODE_PATTERN)]
+"""A coupon code as a customer typed it: not blank, at most 255 characters; tabs and line breaks may stand in it."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An email address or phone number as sent by the producer. May be empty, because many producers send that."""

@@ -187,7 +187,9 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
             except codes.CodePatternError as error:
                 raise DefinitionError(f"`{_code_field(definition.code, error)}`: {error}") from error
         return
-    if not code_key(code.shared_code).isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
+    if not code_key(code.shared_code):
+        raise DefinitionError("`code.shared_code` has no character that can be seen; choose one that customers can type.")
+    if not code.shared_code.strip().isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
         raise DefinitionError(f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long.")
     conflicts = {
         "source.kind": definition.source.kind != "generated",

@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
+from shared.domain.model.coupon import code_key
 from shared.ledger.database import Connection
 from shared.ledger.personal_data import Traces, pseudonym_text
 from shared.ledger.sql import sql
@@ -119,8 +120,19 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
     verdict.pop("metadata", None)
     verdict["customer_key"] = target.pseudonym
     if "refused" in verdict:
-        verdict["refused"] = target.traces.cleaned(verdict["refused"])
+        verdict["refused"] = _with_code_keys(target.traces.cleaned(verdict["refused"]), target)
     return json.dumps(verdict, ensure_ascii=False)
+
+
+def _with_code_keys(refused: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
+    """Return cleaned refusals, each with the key of its cleaned code. A code whose key names the customer is replaced."""
+    replaced = pseudonym_text(target.pseudonym)
+    for coupon in refused:
+        if coupon.get("code_key") is not None and coupon.get("code") is not None:
+            if replaced in coupon["code_key"] and replaced not in coupon["code"]:
+                coupon["code"] = coupon["code_key"]
+            coupon["code_key"] = code_key(coupon["code"])
+    return refused
 
 
 def stored_response_keys(command_id: str) -> list[tuple[str, str]]:
@@ -184,6 +196,8 @@ async def _write_journal(connection: Connection, target: Target, records: Sequen
             for name, value in verdict.items()
         }
         if cleaned != verdict:
+            if "refused" in cleaned:
+                cleaned["refused"] = _with_code_keys(cleaned["refused"], target)
             command_ids.append(record["command_id"])
             verdicts.append(json.dumps(cleaned, ensure_ascii=False))
     if command_ids:

@@ -12,12 +12,11 @@ from typing import Any, Final
 from pydantic import BaseModel, JsonValue
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
-from shared.domain.model.coupon import code_key
-from shared.domain.model.ids import derived_id
 from shared.ledger.campaigns import Change, with_secrets
 from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects
 from shared.ledger.secrets import HIDDEN
+from shared.ledger.shared_codes import WantedCode, taken_codes
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 
@@ -159,17 +158,12 @@ async def _live(
 
 
 async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefinition]) -> dict[str, str]:
-    """Return, by campaign id, why it can't be loaded: another coupon has its shared code."""
+    """Return, by campaign id, why it can't be loaded: another coupon has its shared code, or a code that it freed."""
     shared = [
-        (definition.campaign_id, key, derived_id("shared coupon", definition.campaign_id, key))
+        WantedCode(definition.campaign_id, definition.code.shared_code, definition.status == "archived")
         for definition in definitions
-        if definition.code.shared_code is not None and (key := code_key(definition.code.shared_code))
+        if definition.code.shared_code is not None
     ]
-    if not shared:
-        return {}
-    records = await connection.fetch(sql("plan_codes_taken"), *[list(column) for column in zip(*shared, strict=True)])
-    return {
-        record["campaign_id"]: f"code.shared_code: a coupon of campaign {record['owner']!r} has that code already; "
-        "loading would be refused; choose another."
-        for record in records
-    }
+    active = [definition.campaign_id for definition in definitions if definition.status != "archived"]
+    taken = await taken_codes(connection, shared, active)
+    return {campaign_id: f"{sentence} Loading would be refused." for campaign_id, sentence in taken.items()}

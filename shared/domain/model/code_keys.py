@@ -39,12 +39,17 @@ def folded_key(code: str) -> str:
     return unicodedata.normalize("NFC", upper)[:MAX_KEY_LENGTH]
 
 
+def earlier_code_key(code: str) -> str:
+    """Return a code as versions before migration 0024 compared it; the refusals that they recorded have no other key."""
+    return code.strip().upper()
+
+
 @lru_cache(maxsize=4_096)
 def _folded(character: str) -> str:
     """Return a character as it is compared: folded, without accents being composed, "" if it doesn't count."""
     parts = unicodedata.normalize("NFKD", character)
     if len(parts) > 1 and parts[0] == " ":
-        return character  # an accent of its own (´); without the blank it would join the letter before
+        return character  # an accent of its own (U+00B4); without the blank it would join the letter before
     folded = "".join(map(_folded_part, parts))
     return folded if folded == character else "".join(map(_folded, folded))
 

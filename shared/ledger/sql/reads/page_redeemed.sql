@@ -11,7 +11,7 @@ WHERE ledger_entries.kind IN ('burned', 'returned', 'restored')
   AND ($4::text IS NULL OR ledger_entries.campaign_id = $4)
   AND ($5::uuid IS NULL OR ledger_entries.customer_key = $5)
   AND ($6::text IS NULL OR ledger_entries.order_id = $6)
-  AND ($7::uuid IS NULL OR ledger_entries.coupon_id = $7)
+  AND ($7::uuid[] IS NULL OR ledger_entries.coupon_id = ANY ($7))
   AND ($8::bigint IS NULL OR ledger_entries.entry_id < $8)
   AND ($10::text[] IS NULL OR ledger_entries.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($10)))
 ORDER BY ledger_entries.entry_id DESC
