@@ -181,8 +181,10 @@ def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
                 value, key = code_key(value), value
             owner, first, spelling = seen.setdefault(value, (node, line, key))
             if owner is not node:
-                other = f"the same code as {printable(spelling or '')!r} of {_label(owner)}, "
-                problem = f"{other if spelling != key else ''}already used on line {first}; give each campaign {noun} of its own"
+                other = (
+                    f"the same code as {printable(spelling or '')!r} of {_label(owner)}, " if spelling != key else ""
+                )
+                problem = f"{other}already used on line {first}; give each campaign {noun} of its own"
                 yield _sentence(line, _label(node), field, problem)
 
 

@@ -91,7 +91,7 @@ class MemoryLedger:
             )
 
     def _add(self, coupon: Coupon) -> None:
-        """Add a coupon under its code. One of an archived campaign loses the code, and gets it back if it is added again."""
+        """Add a coupon under its code. One that lost its code to a later campaign gets it back if it is added again."""
         coupon = self.state.coupons.get(coupon.coupon_id, coupon)
         coupon.uses_limit = self.state.campaigns[coupon.campaign_id].limits.uses_per_coupon
         self.state.coupons[coupon.coupon_id] = coupon

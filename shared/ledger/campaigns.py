@@ -130,7 +130,10 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
     """Copy limits to the rows whose CHECK constraints need them, and create the meters that new limits need."""
     shared = [
         WantedCode(
-            campaign.campaign_id, campaign.code.shared_code, campaign.status == "archived", campaign.limits.uses_per_coupon
+            campaign.campaign_id,
+            campaign.code.shared_code,
+            campaign.status == "archived",
+            campaign.limits.uses_per_coupon,
         )
         for campaign in campaigns
         if campaign.code.shared_code is not None

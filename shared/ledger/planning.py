@@ -6,12 +6,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, JsonValue
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
+from shared.ledger import lookalikes
 from shared.ledger.campaigns import Change, with_secrets
 from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects
@@ -37,7 +38,8 @@ class FieldChange:
 class Planned:
     """The planned change of one campaign. `fields` and `effects` are empty unless it is changed.
 
-    `conflict`: why loading would be refused although the file is valid; None if it wouldn't.
+    `conflict`: why loading would be refused although the file is valid; None if it wouldn't. `warnings`: sentences
+    about a code that customers may mistake for another.
     """
 
     campaign_id: str
@@ -45,6 +47,7 @@ class Planned:
     fields: tuple[FieldChange, ...] = ()
     effects: tuple[Effect, ...] = ()
     conflict: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def compare(before: CampaignDefinition, after: CampaignDefinition) -> list[FieldChange]:
@@ -75,10 +78,12 @@ def _text(value: JsonValue) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
+async def plan(
+    connection: Connection, definitions: Sequence[CampaignDefinition], groups: Sequence[str] | None = None
+) -> list[Planned]:
     """Return what `save` would do with each of `definitions`. Read only, with a fixed number of statements.
 
-    Raises DefinitionError for a hidden secret that isn't known.
+    `groups`: warnings name only campaigns of these groups. Raises DefinitionError for a hidden secret that isn't known.
     """
     definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(
@@ -98,24 +103,23 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
         connection,
         [definition for definition in definitions if known.get(definition.campaign_id, {"differs": True})["differs"]],
     )
+    found_warnings = await lookalikes.warnings(connection, definitions, groups)
     planned = {
         after.campaign_id: Planned(
             after.campaign_id,
             "changed",
             tuple(fields),
             tuple(effects(before, after, [change.field for change in fields], live[after.campaign_id])),
-            conflicts.get(after.campaign_id),
         )
         for before, after, fields in changed
     }
     return [
-        planned.get(definition.campaign_id)
-        or Planned(
-            definition.campaign_id,
-            "unchanged" if definition.campaign_id in known else "created",
-            conflict=conflicts.get(definition.campaign_id),
+        replace(
+            planned.get(campaign_id) or Planned(campaign_id, "unchanged" if campaign_id in known else "created"),
+            conflict=conflicts.get(campaign_id),
+            warnings=found_warnings.get(campaign_id, ()),
         )
-        for definition in definitions
+        for campaign_id in [definition.campaign_id for definition in definitions]
     ]
 
 

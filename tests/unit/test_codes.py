@@ -98,5 +98,3 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_a_number(
     with pytest.raises(codes.CodePatternError) as caught:
         codes.check(pattern, charset, coupons_total)
     assert says in str(caught.value)
-
-

@@ -40,7 +40,7 @@ def folded_key(code: str) -> str:
 
 
 def earlier_code_key(code: str) -> str:
-    """Return a code as versions before migration 0024 compared it; the refusals that they recorded have no other key."""
+    """Return a code as versions before migration 0024 compared it: refusals that they recorded have no key."""
     return code.strip().upper()
 
 
