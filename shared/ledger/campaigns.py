@@ -129,14 +129,9 @@ async def _check_currency(connection: Connection, campaigns: Sequence[Campaign])
 async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -> None:
     """Copy limits to the rows whose CHECK constraints need them, and create the meters that new limits need."""
     shared = [
-        WantedCode(
-            campaign.campaign_id,
-            campaign.code.shared_code,
-            campaign.status == "archived",
-            campaign.limits.uses_per_coupon,
-        )
+        WantedCode(campaign.campaign_id, code, campaign.status == "archived", campaign.limits.uses_per_coupon)
         for campaign in campaigns
-        if campaign.code.shared_code is not None
+        if (code := campaign.code.shared_code) is not None
     ]
     active = [campaign.campaign_id for campaign in campaigns if campaign.status != "archived"]
     await add_shared_coupons(connection, shared, active)

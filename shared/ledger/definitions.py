@@ -188,9 +188,7 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
                 raise DefinitionError(f"`{_code_field(definition.code, error)}`: {error}") from error
         return
     if not code_key(code.shared_code):
-        raise DefinitionError(
-            "`code.shared_code` has no character that can be seen; choose one that customers can type."
-        )
+        raise DefinitionError("`code.shared_code` has no character that can be seen; choose another code.")
     if not code.shared_code.strip().isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
         raise DefinitionError(f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long.")
     conflicts = {

@@ -5,7 +5,7 @@ loading and planning campaigns need it.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -36,7 +36,7 @@ Owned = tuple[str, str]
 async def warnings(
     connection: Connection, definitions: Sequence[CampaignDefinition], groups: Sequence[str] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return warnings by campaign id about the shared codes of `definitions`, compared with each other and the ledger's.
+    """Return warnings by campaign id about shared codes, compared with each other and with those of the ledger.
 
     `groups`: only campaigns of these groups are compared and named.
     """
@@ -72,7 +72,7 @@ def compare(new: Sequence[Owned], existing: Sequence[Owned] = ()) -> dict[str, t
 
 def _about(owned: Owned, seen: dict[str, Owned]) -> Iterator[str]:
     _, code = owned
-    named: Mapping[str, None] = {}
+    named: set[str] = set()
     for skeleton in _skeletons(code):
         other_campaign, other = seen.setdefault(skeleton, owned)
         if (
@@ -80,10 +80,10 @@ def _about(owned: Owned, seen: dict[str, Owned]) -> Iterator[str]:
             and other_campaign not in named
             and not _is_only_lower(skeleton, code, other)
         ):
-            named = {**named, other_campaign: None}
+            named.add(other_campaign)
             yield (
-                f"code.shared_code: {code!r} looks like {other!r} of campaign {other_campaign!r}, and customers may type "
-                "one for the other; choose a code that looks different."
+                f"code.shared_code: {code!r} looks like {other!r} of campaign {other_campaign!r}, and customers may "
+                "type one for the other; choose a code that looks different."
             )
     if scripts := mixed_scripts(code):
         yield (

@@ -1,4 +1,4 @@
-"""Apply the plain SQL files of `migrations/` in order, with yoyo, then make the keys of codes again where they differ."""
+"""Apply the SQL files of `migrations/` in order, with yoyo; then make the keys of codes again where they differ."""
 
 from collections.abc import Callable
 from importlib import resources
@@ -25,8 +25,9 @@ class MigrationError(Exception):
 def migrate(database_url: str, report: Callable[[str], None] | None = None) -> list[str]:
     """Apply missing migrations, each once, even if several processes run at the same time.
 
-    `report` gets sentences about codes whose keys changed; by default they are logged. The login of `database_url` must own the schema, or have the right to create it and roles. Return the names of the
-    applied migrations, oldest first; empty if there were none. Raises MigrationError.
+    `report` gets sentences about codes whose keys changed; by default they are logged. The login of `database_url` must
+    own the schema, or have the right to create it and roles. Return the names of the applied migrations, oldest first;
+    empty if there were none. Raises MigrationError.
     """
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:

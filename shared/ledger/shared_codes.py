@@ -1,4 +1,4 @@
-"""The coupons of campaigns with a shared code: which codes are taken, and freed codes of campaigns that are active again."""
+"""Shared codes: which of them other coupons have, and freed codes of campaigns that become active again."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple

@@ -18,7 +18,8 @@ SAME = {
     "SAVE10": (
         "save10", " SAVE10", "SAVE10  ", "\tSave10\n", "\u00a0SAVE10\u00a0", "\u3000SAVE10", "SAVE 10", "S A V E 1 0",
         "SAVE\u202f10", "SAVE\u200910\u2029", "SAVE\u280010", "SAVE\u316410", "\r\nSAVE10\x85", "\x1cSAVE10",
-        "SAVE10\u200b", "\ufeffSAVE10", "SAVE\u00ad10", "SAVE10\u200e", "\u202bSAVE10\u202c", "SA\u2060VE\u200c10\u200d",
+        "SAVE10\u200b", "\ufeffSAVE10", "SAVE\u00ad10", "SAVE10\u200e", "\u202bSAVE10\u202c",
+        "SA\u2060VE\u200c10\u200d",
         "SAVE10\ufe0f", "SA\u034fVE10", "SAVE10\U000e0100", "SAVE\u180e10", "\u2066SAVE10\u2069",
         "\uff33\uff21\uff36\uff25\uff11\uff10", "\uff53\uff41\uff56\uff45\uff11\uff10", "SAVE\u2460\u24ea",
         "\U0001d412\U0001d400\U0001d415\U0001d404\U0001d7cf\U0001d7ce", "\u017fave10", "SAVE\u00b9\u2070",
@@ -30,7 +31,8 @@ SAME = {
     ),
     "CAF\u00c910": ("caf\u00e910", "CAFE\u030110", "cafe\u030110", "CAFE\u200b\u030110", "CAF\uff25\u030110"),
     "STRASSE": ("stra\u00dfe", "STRA\u1e9eE", "Stra\u1e9ee", "strasse", "STRA\u00dfE"),
-    "ISTANBUL": ("\u0130stanbul", "\u0131stanbul", "istanbul", "i\u0307stanbul", "I\u0307STANBUL", "\u0131\u0307stanbul"),
+    "ISTANBUL": ("\u0130stanbul", "\u0131stanbul", "istanbul", "i\u0307stanbul",
+        "I\u0307STANBUL", "\u0131\u0307stanbul"),
     "FIX-FLAT": ("\ufb01x-\ufb02at", "\ufb01X\u2013FLAT"),
     "\u1eca1": ("\u1ecb\u03071", "I\u0307\u03231", "\u0130\u03231", "I\u0323\u03071", "\u0131\u03231"),
     "\u03a3\u0391\u03a3": ("\u03c3\u03b1\u03c2", "\u03c2\u03b1\u03c3"),
@@ -42,7 +44,8 @@ SAME = {
 """A code, and other ways to write it."""
 
 DIFFERENT = (
-    "SAVE10", "SAVE1O", "SAVE-10", "SAVE_10", "S\u0410VE10", "CAF\u00c9", "CAFE", "CAF\u00c8", "DON\u00b4T", "DO\u0143T",
+    "SAVE10", "SAVE1O", "SAVE-10", "SAVE_10", "S\u0410VE10", "CAF\u00c9", "CAFE", "CAF\u00c8", "DON\u00b4T",
+    "DO\u0143T",
     "DONT", "DON'T", "A1", "\u01041", "\u00c41", "A\u00a81", "A+1", "A.1", "\u2764", "\u263a", "\u0623", "\u0627",
     "\u00d81", "O1", "\u0141", "L", "\u30cf", "\u30d0", "=1+1", "-1+1", "*", "%", "J", "J\u0307",
 )  # fmt: skip
