@@ -125,7 +125,7 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
 
 
 def _with_code_keys(refused: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
-    """Return cleaned refusals with the keys of their cleaned codes. A code is replaced if its key names the customer."""
+    """Return cleaned refusals with the keys of their cleaned codes. A code whose key names the customer goes."""
     replaced = pseudonym_text(target.pseudonym)
     for coupon in refused:
         if coupon.get("code_key") is not None and coupon.get("code") is not None:

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.asyncio
 
 TYPED = (
     "none-1", " none-1-b ", "\tnone-1-t", "none-1-n\r\n", "\u00a0none-1-n", "stra\u00dfe-1", "\u00e4pfel-1",
-    "\u0131stanbul-1",    "\ufb01-1", "\uff2e\uff2f\uff2e\uff25-1", "cafe\u0301-1", "none\u20131", "no\u200bne 1", "\u0130zmir", "none%1",
+    "\u0131stanbul-1",
+        "\ufb01-1", "\uff2e\uff2f\uff2e\uff25-1", "cafe\u0301-1", "none\u20131", "no\u200bne 1", "\u0130zmir", "none%1",
 )  # fmt: skip
 
 
