@@ -37,10 +37,10 @@ Kind = Literal["csv", "plain"]
 
 
 class Column(NamedTuple):
-    """The column of the codes. `index` is None if each line is one code."""
+    """The column of the codes. `place` is None if each line is one code."""
 
     delimiter: str
-    index: int | None
+    place: int | None
 
 
 class CodeFileError(ValueError):
@@ -150,7 +150,7 @@ class CodeReader:
         """Return whether a cell of the line may begin with a quote. Elsewhere a quote is part of a cell: 5" TV."""
         if self._column is None:
             return self._kind == "csv" and line.lstrip().startswith('"')
-        return self._column.index is not None and (line.startswith('"') or f'{self._column.delimiter}"' in line)
+        return self._column.place is not None and (line.startswith('"') or f'{self._column.delimiter}"' in line)
 
     def _of_record(self, record: str) -> Iterator[CodeLine]:
         line = self._record_line
@@ -165,7 +165,7 @@ class CodeReader:
                 if self.has_header:
                     return
             column = self._column
-            if column.index is not None and not any(cell.strip() for cell in _cells(record, column.delimiter)):
+            if column.place is not None and not any(cell.strip() for cell in _cells(record, column.delimiter)):
                 return  # a spreadsheet's row without content
             self.codes += 1
             if line >= self._from_line:
@@ -200,11 +200,11 @@ class CodeReader:
 
     def _code(self, record: str, column: Column) -> str:
         """Return the code of a record. Raises ValueError."""
-        if column.index is not None:
+        if column.place is not None:
             cells = _cells(record, column.delimiter, strict=True)
-            if column.index >= len(cells):
-                raise ValueError(f"has {len(cells)} columns, and the codes are in column {column.index + 1}.")
-            return checked_code(unescaped(cells[column.index].strip()))
+            if column.place >= len(cells):
+                raise ValueError(f"has {len(cells)} columns, and the codes are in column {column.place + 1}.")
+            return checked_code(unescaped(cells[column.place].strip()))
         text = record.strip()
         if text.startswith('"'):
             cells = _cells(text, ",", strict=True)

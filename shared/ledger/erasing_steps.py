@@ -130,6 +130,8 @@ def _with_code_keys(refused: list[dict[str, Any]], target: Target) -> list[dict[
     for coupon in refused:
         if coupon.get("code_key") is not None and coupon.get("code") is not None:
             if replaced in coupon["code_key"] and replaced not in coupon["code"]:
+                for written in (coupon["code"].strip(), repr(coupon["code"].strip())[1:-1]):
+                    coupon["message"] = coupon["message"].replace(written, coupon["code_key"])
                 coupon["code"] = coupon["code_key"]
             coupon["code_key"] = code_key(coupon["code"])
     return refused
