@@ -30,7 +30,7 @@ _EXCEL_TEXT: Final = re.compile(r'="(.*)"')
 """A cell that Excel keeps as text: ="00123"."""
 
 _PASTED: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
-"""Soft hyphens, blanks without width, marks of direction: they come with pasted text and nobody sees them."""
+"""Soft hyphens, blanks without width, marks of direction: they come with pasted text and can't be seen."""
 
 Kind = Literal["csv", "plain"]
 """`plain`: one code per line; separators other than commas may be part of codes, unless there is a header."""

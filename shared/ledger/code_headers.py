@@ -1,4 +1,4 @@
-"""Recognise the header of a list of codes that nobody described: `Coupon code` is not a coupon."""
+"""Recognise the header of a list of codes: `Coupon code` is the name of a column, not a coupon."""
 
 import re
 import unicodedata

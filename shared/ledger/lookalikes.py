@@ -1,4 +1,4 @@
-"""Warn of shared codes that people can't tell apart, such as SAVE10 with a Cyrillic A, and of codes that mix scripts.
+"""Warn of shared codes that look alike, such as SAVE10 with a Latin and a Cyrillic A, and of codes that mix scripts.
 
 The data is Unicode's (UTS #39), from the package confusable-homoglyphs. It is loaded when it is first needed: only
 loading and planning campaigns need it.

@@ -133,7 +133,7 @@ async def test_of_two_codes_with_one_key_the_older_keeps_working_and_both_are_re
     said: list[str] = []
     async with ledger(database_url, definition("new"), definition("old")) as pool:
         await as_before(pool, [(younger, "new", "2026-02-02T00:00:00Z"), (older, "old", "2026-02-01T00:00:00Z")])
-        for _ in range(2):  # it is repeated until somebody has dealt with it
+        for _ in range(2):  # it is repeated until the campaign is archived
             said.clear()
             migrate(database_url, said.append)
             assert f"{younger!r} of campaign 'new'" in said[-1]
@@ -153,7 +153,7 @@ async def test_a_voided_coupon_does_not_keep_its_code_from_a_usable_one(database
         assert [coupon.campaign_id for coupon in verdict.accepted] == ["b"]
 
 
-async def test_a_code_that_nobody_can_see_is_reported(database_url: str) -> None:
+async def test_a_code_that_cannot_be_seen_is_reported(database_url: str) -> None:
     async with ledger(database_url, definition()) as pool:
         await as_before(pool, [("\u200b", "save10", "2026-02-01T00:00:00Z")])
         said: list[str] = []

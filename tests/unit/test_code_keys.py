@@ -101,7 +101,7 @@ def test_upper_and_lower_case_of_every_character_have_the_same_key() -> None:
     assert wrong == []
 
 
-def test_only_characters_that_nobody_can_see_have_an_empty_key() -> None:
+def test_only_characters_that_cannot_be_seen_have_an_empty_key() -> None:
     seen = {"L", "N", "P", "S"}
     fillers = set("\u115f\u1160\u3164\uffa0\u2800")
     empty = [letter for letter in LETTERS if unicodedata.category(letter)[0] in seen and not code_key(letter)]

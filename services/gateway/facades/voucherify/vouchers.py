@@ -56,7 +56,7 @@ async def create_voucher(
 @router.post("/v1/vouchers/{code}")
 async def create_voucher_with_code(
     request: Request,
-    code: Code,
+    code: Name,
     gateway: CurrentGateway,
     caller: CanIssue,
     body: Annotated[VoucherIn, Depends(body_of(VoucherIn))],
