@@ -1,8 +1,15 @@
 """Warnings of shared codes that look alike, and of codes that mix scripts."""
 
+from pathlib import Path
+
 import pytest
 
-from shared.ledger.lookalikes import compare, mixed_scripts
+from cli.campaign_files import read_campaigns
+from cli.errors import CommandFailedError
+from cli.files import open_input
+from shared.ledger.lookalikes import compare, mixed_scripts, shared_codes
+
+FILES = Path(__file__).parents[1] / "cases" / "files"
 
 
 @pytest.mark.parametrize(
@@ -65,3 +72,16 @@ def test_a_code_of_several_scripts_is_reported_unless_a_language_writes_them_tog
     code: str, scripts: list[str]
 ) -> None:
     assert mixed_scripts(code) == scripts
+
+
+def test_a_file_with_a_look_alike_is_read_and_warned_of() -> None:
+    with open_input(FILES / "homoglyph.yaml") as file:
+        found = compare(shared_codes(read_campaigns(file)))
+    assert list(found) == ["h2"]
+    assert "looks like 'SAVE10' of campaign 'h1'" in found["h2"][0]
+
+
+def test_a_file_with_two_spellings_of_one_code_is_refused_and_both_are_named() -> None:
+    with open_input(FILES / "nfd-and-nfc.yaml") as file, pytest.raises(CommandFailedError) as caught:
+        read_campaigns(file)
+    assert "campaign 'n2', code.shared_code: the same code as 'CAF\u00c910' of campaign 'n1'" in str(caught.value)

@@ -29,7 +29,7 @@ _INVISIBLE: Final = (
     (0xFFA0, 0xFFA0),  # Hangul filler, half width
     (0xE0100, 0xE01EF),  # further variation selectors
 )
-"""Characters that can't be seen, in addition to blanks and the category Cf (zero width, direction marks, soft hyphens)."""
+"""Characters that can't be seen, in addition to blanks and the category Cf (zero width, marks of direction)."""
 
 
 def folded_key(code: str) -> str:
