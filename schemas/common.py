@@ -44,6 +44,9 @@ WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 """Not blank and without control characters, like the attributes of CloudEvents."""
 
+OPTIONAL_IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""May be blank, which means absent."""
+
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
@@ -78,6 +81,9 @@ class Rfc3339:
 
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=IDENTIFIER_PATTERN)]
 """An id, code or lock reference: not blank, at most 255 characters, no control characters."""
+
+OptionalIdentifier = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=OPTIONAL_IDENTIFIER_PATTERN)]
+"""An id that many producers send as an empty string instead of leaving it out; see `present`."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An email address or phone number as sent by the producer. May be empty, because many producers send that."""
@@ -139,6 +145,11 @@ Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
+def present(text: str | None) -> str | None:
+    """Return `text`; None if it is blank, because a blank id is an absent one."""
+    return None if text is None or not text or text.isspace() else text
+
+
 class EventPart(BaseModel):
     """Base of everything inside an event: frozen, strict, unknown fields ignored."""
 
@@ -169,10 +180,10 @@ class CustomerReference(EventPart):
 
 
 class OrderCustomer(CustomerReference):
-    """The customer of an order, with the limits of input. In Avro it is the same record."""
+    """The customer of an order, with the limits of input; a blank id is absent. In Avro it is the same record."""
 
     avro_name: ClassVar[str] = "CustomerReference"
-    customer_id: Identifier | None = None
+    customer_id: OptionalIdentifier | None = None
 
 
 class IdentifiedCustomer(EventPart):

@@ -21,6 +21,7 @@ from schemas.common import (
     CURRENCY_PATTERN,
     IDENTIFIER_PATTERN,
     MOMENT_PATTERN,
+    OPTIONAL_IDENTIFIER_PATTERN,
     WRITTEN_IDENTIFIER_PATTERN,
     ExactDigits,
 )
@@ -38,6 +39,7 @@ _EXPECTED_BY_PATTERN = {
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
     WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
+    OPTIONAL_IDENTIFIER_PATTERN: NO_CONTROL_CHARACTERS,
     MOMENT_PATTERN: 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z"',
 }
 _EXPECTED_BY_TYPE = {

@@ -8,7 +8,7 @@ from schemas.common import Event
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
-from shared.domain.model.customer import identifiers
+from shared.domain.model.customer import IdentityRules, identifiers
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.state import order_hold
@@ -16,6 +16,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
+from shared.ledger.identity import rules_of
 from shared.ledger.order_conversion import to_customer, to_order
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
@@ -42,7 +43,7 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
     data = event.data
     if isinstance(data, OrderPlaced):
         if not data.coupon_codes and not data.lock_reference:
-            return _record_command(event, data) if record_orders and _is_recordable(data) else None
+            return _record_command(event, data) if record_orders and _is_recordable(data, rules_of(settings)) else None
         hold = settings.burn_on == "paid"
         return RedeemCoupons(
             command_id=event.command_id,
@@ -72,11 +73,11 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
     raise AssertionError(f"the redeemer doesn't read {event.type}")
 
 
-def _is_recordable(data: Event) -> bool:
+def _is_recordable(data: Event, rules: IdentityRules) -> bool:
     """Return whether the order has no coupons and its customer has an identifier."""
     return (
         isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
-        and data.customer is not None and bool(identifiers(to_customer(data.customer)))
+        and data.customer is not None and bool(identifiers(to_customer(data.customer), rules))
     )  # fmt: skip
 
 
@@ -144,7 +145,8 @@ class OrderHandler:
         """
         if self._settings.note_orders == "always":
             return True
-        if not any(_is_recordable(event.data) for event in events):
+        rules = rules_of(self._settings)
+        if not any(_is_recordable(event.data, rules) for event in events):
             return False
         async with self._pool.acquire() as connection:
             campaigns = await self._cache.refresh(connection)
