@@ -10,10 +10,10 @@ the customer's keys point to the pseudonym like those of merged customers, so th
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 import orjson
@@ -23,12 +23,12 @@ from shared.domain.model.customer import DEFAULT_RULES, CustomerKey, Identifier,
 from shared.domain.model.ids import derived_id, referral_occasion
 from shared.ledger import outbox
 from shared.ledger.customers import DEFINITIONS_LOCK
-from shared.ledger.database import UNAVAILABLE, Connection, Pool
-from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_after
+from shared.ledger.database import Connection, Pool
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.personal_data import Traces
+from shared.ledger.retrying import persisting
 from shared.ledger.sql import sql
 
 MAX_NAMES: Final = 1_000
@@ -39,8 +39,6 @@ MAX_COUPONS_LISTED: Final = 1_000
 
 SOURCE: Final = "/couponry/ledger"
 ERASED_TYPE: Final = "customer.erased"
-
-Result = TypeVar("Result")
 
 
 class ErasureRefusedError(Exception):
@@ -75,7 +73,7 @@ async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, f
     If no customer has these names any more, return the id of their open erasure, or None. After the commit, the same
     names belong to a new customer. Raises ErasureRefusedError, LedgerUnavailableError.
     """
-    return await _persisting(lambda _: _begin(pool, names, requested_by, free_text=free_text))
+    return await persisting("An erasure", lambda _: _begin(pool, names, requested_by, free_text=free_text))
 
 
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
@@ -186,7 +184,7 @@ async def work(pool: Pool, erasure_id: str, rules: IdentityRules = DEFAULT_RULES
 
     `rules` normalise the identifiers in documents.
     """
-    return await _persisting(lambda attempt: _work(pool, erasure_id, attempt - 1, rules))
+    return await persisting("An erasure", lambda attempt: _work(pool, erasure_id, attempt - 1, rules))
 
 
 async def _work(pool: Pool, erasure_id: str, shrink: int, rules: IdentityRules) -> bool:
@@ -283,15 +281,3 @@ def _data(target: Target, customer_id: str | None, coupon_ids: list[str], now: d
         "coupon_ids": coupon_ids,
         "erased_at": now.astimezone(UTC),
     }
-
-
-async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
-    """Call `attempt` with its number, 1 to RUNS, until it doesn't conflict with other batches. Return its result."""
-    for number in range(1, RUNS + 1):
-        try:
-            return await attempt(number)
-        except (*CONFLICTS, *UNAVAILABLE) as error:
-            if number == RUNS:
-                raise LedgerUnavailableError(f"An erasure did not succeed in {RUNS} attempts: {error!r}") from error
-            await pause_after(number)
-    raise AssertionError("unreachable")
