@@ -1,7 +1,11 @@
 """Customers that were merged by mistake are split again; the audit, which runs after each test, stays clean."""
 
 import asyncio
+import itertools
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,7 +35,7 @@ LIMITED = definition(
         "caps": [{"per": "month", "each": "customer", "uses": 3}, {"per": "day", "each": "campaign", "uses": 90}],
     },
 )  # fmt: skip
-NO_CAP = definition("nocap", code={"shared_code": "NOCAP"}, limits={"uses_per_coupon": None, "uses_per_customer": 9})
+NO_CAP = definition("nocap", code={"shared_code": "NOCAP"}, limits={"uses_per_coupon": None, "uses_per_customer": 99})
 
 
 def wanted(who: str = "ann", *apart: str, **options: Any) -> Wanted:
@@ -113,15 +117,15 @@ async def test_what_was_a_customers_before_the_merge_goes_back(database_url: str
 async def test_what_was_undone_since_the_merge_counts_for_the_customer_it_was_done_for(database_url: str) -> None:
     async with ledger(database_url, LIMITED, NO_CAP) as pool:
         engine = Engine(pool)
+        await run(engine, redeem("A-1", ["LIMITED"], customer=ANN))  # the older customer, whose key remains
         await run(
             engine,
-            redeem("A-1", ["LIMITED"], customer=ANN),
             redeem("B-1", ["LIMITED"], customer=BOB),
             redeem("B-2", ["NOCAP"], customer=BOB),
             LockCoupons("/lock b", "lock-b", ("NOCAP",), 600, BOB),
             LockCoupons("/lock c", "lock-c", ("NOCAP",), 600, BOB),
-            redeem("X-1", [], customer=BOTH),
         )
+        await run(engine, redeem("X-1", [], customer=BOTH))
         await run(
             engine,
             CancelOrder("/cancel", "B-1", PLACED_AT),
@@ -158,7 +162,8 @@ async def test_the_oldest_customer_can_leave_too(database_url: str) -> None:
         engine = Engine(pool)
         [anns] = await issue(engine, "save10", customer=ANN)
         [bobs] = await issue(engine, "save10", customer=BOB)
-        await run(engine, redeem("B-1", ["LIMITED"], customer=BOB), redeem("X-1", [], customer=BOTH))
+        await run(engine, redeem("B-1", ["LIMITED"], customer=BOB))
+        await run(engine, redeem("X-1", [], customer=BOTH))
         made = await split(pool, wanted("bob", "ann", "ann@shop.example"))
         assert made.leaves == (("id", "ann"), ("email", "ann@shop.example"))
         assert await wallet(pool, "ann") == {anns}
@@ -281,3 +286,64 @@ async def test_a_split_and_batches_at_the_same_time_leave_the_totals_right(datab
         *_, made = await asyncio.gather(*orders, split(pool, wanted()))
         assert isinstance(made, Split)
         assert (await used(pool, "ann", "nocap"))[1] + (await used(pool, "bob", "nocap"))[1] == 14
+
+
+def random_command(random: Random, number: int, orders: list[str], locks: list[str]) -> Any:
+    """Return a random command of one of the two customers, or on one of their orders and locks."""
+    customer, code = random.choice((ANN, BOB)), random.choice(("NOCAP", "OTHER"))
+    choice = random.random()
+    if choice < 0.4 or not orders or not locks:
+        orders.append(f"O-{number}")
+        hold = {"hold": True, "hold_seconds": 600} if random.random() < 0.4 else {}
+        named: dict[str, Any] = {"lock_reference": random.choice(locks)} if locks and random.random() < 0.3 else {}
+        return redeem(orders[-1], [code], customer=customer, **hold, **named)
+    if choice < 0.6:
+        locks.append(random.choice((f"lock-{number}", *locks)))
+        return LockCoupons(f"/lock {number}", locks[-1], (code,), 600, customer)
+    order_id, name = random.choice(orders), f"/command {number}"
+    later = PLACED_AT + timedelta(seconds=number)
+    return random.choice(
+        [
+            PayOrder(name, order_id, later),
+            CancelOrder(name, order_id, later),
+            ReturnOrder(name, order_id, whole=False, at=later, amount="5.00"),
+            ReleaseLock(name, random.choice(locks)),
+            redeem(order_id, [code], customer=customer, command_id=name),
+        ]
+    )
+
+
+async def played(engine: Engine, command: Any) -> None:
+    [answer] = await engine.execute([command])
+    assert isinstance(answer, Verdict), answer
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_after_any_history_a_split_keeps_the_totals_right_and_everything_can_be_undone(
+    database_url: str, seed: int
+) -> None:
+    random = Random(seed)
+    other = definition("other", code={"shared_code": "OTHER"}, limits=NO_CAP.limits.model_dump(mode="json") | {
+        "caps": [{"per": "month", "each": "customer", "uses": 90}],
+    })  # fmt: skip
+    async with ledger(database_url, NO_CAP, other) as pool:
+        engine = Engine(pool)
+        orders: list[str] = []
+        locks: list[str] = []
+        numbers = itertools.count()
+        for _ in range(3):
+            for _ in range(random.randint(1, 25)):
+                await played(engine, random_command(random, next(numbers), orders, locks))
+            await engine.execute([redeem(f"X-{next(numbers)}", [], customer=BOTH)])
+            for _ in range(random.randint(0, 25)):
+                await played(engine, random_command(random, next(numbers), orders, locks))
+            names = (("bob", *BOBS[1:]), ("ann", "ann@shop.example"))
+            who, apart = random.choice((("ann", names[0]), ("bob", names[1])))
+            with suppress(SplitRefusedError):  # the history didn't name both customers
+                await split(pool, wanted(who, *apart, keep_apart=False))
+            assert (await audit(pool)).findings == ()
+        for order_id in orders:
+            await played(engine, CancelOrder(f"/end {order_id}", order_id, PLACED_AT + timedelta(days=1)))
+        for reference in dict.fromkeys(locks):
+            await played(engine, ReleaseLock(f"/end {reference}", reference))
+        assert await count(pool, "SELECT sum(held_uses) FROM meters") in (0, None)
