@@ -10,31 +10,35 @@ from pydantic import Field
 from schemas.common import (
     Amount,
     Currency,
+    DefaultsToPosition,
     Event,
     EventPart,
+    GivenCode,
     Identifier,
     Identifiers,
     Metadata,
     Moment,
     OrderCustomer,
+    Quantity,
     Text,
+    UnitPrice,
     metadata_problem,
 )
-from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
+from schemas.limits import MAX_CODES, MAX_LINES
 from schemas.limits import MAX_CYCLE as MAX_CYCLE  # noqa: PLC0414 - the gateway imports it from here
 
-Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
-
-
 class OrderLine(EventPart):
-    """One line of an order. `unit_price` is the price of one unit in the order's currency."""
+    """One line of an order. `unit_price` is the price of one unit in the order's currency; negative for a rebate.
 
-    line_id: Identifier
+    `quantity` is a number of units (2), or a weight or length with at most three decimals (0.395).
+    """
+
+    line_id: Annotated[Identifier, DefaultsToPosition()]
     product_id: Identifier
     variant_id: Identifier | None = None
     collection_ids: Identifiers | None = None
     quantity: Quantity
-    unit_price: Amount
+    unit_price: UnitPrice
     metadata: Metadata | None = None
 
 
@@ -54,7 +58,7 @@ class OrderPlaced(Event):
     amount: Amount
     shipping_amount: Amount | None = None
     lines: Annotated[tuple[OrderLine, ...], Field(max_length=MAX_LINES)] | None = None
-    coupon_codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] | None = None
+    coupon_codes: Annotated[tuple[GivenCode, ...], Field(max_length=MAX_CODES)] | None = None
     lock_reference: Identifier | None = None
     atomic: bool | None = None
     channel: Identifier | None = None
@@ -93,7 +97,7 @@ class OrderCancelled(Event):
 
 
 class ReturnedLine(EventPart):
-    """The number of returned units of a line."""
+    """The number of returned units of a line, or the weight or length."""
 
     line_id: Identifier
     quantity: Quantity

@@ -6,8 +6,9 @@ from typing import Final
 
 from schemas.common import Event
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
+from schemas.salvage import OrderInPart, without
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder, UnreadField
 from shared.domain.model.customer import identifiers
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -16,7 +17,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
-from shared.ledger.order_conversion import to_customer, to_order
+from shared.ledger.order_conversion import to_customer, to_order, to_returned
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
@@ -24,6 +25,8 @@ from shared.runtime import telemetry
 from shared.runtime.errors import TransientError
 
 SERVICE: Final = "redeemer"
+_AMOUNTS: Final = 2
+"""Amounts of an order that it can be judged without: those of its lines, and that of its shipping."""
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -36,26 +39,19 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
     """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
-    With `record_orders`, such an order is recorded if it names its customer. Raises MoneyError for an amount with too
-    many decimals for its currency, except for orders that are only recorded.
+    With `record_orders`, such an order is recorded if it names its customer. Raises MoneyError for an amount that is not
+    valid in its currency, except for orders that are only recorded, or that can be judged without it.
     """
     data = event.data
     if isinstance(data, OrderPlaced):
+        if isinstance(data, OrderInPart):
+            return _in_part(event, data, settings, record_orders=record_orders)
         if not data.coupon_codes and not data.lock_reference:
             return _record_command(event, data) if record_orders and _is_recordable(data) else None
-        hold = settings.burn_on == "paid"
-        return RedeemCoupons(
-            command_id=event.command_id,
-            order=to_order(data, data.order_id),
-            codes=data.coupon_codes or (),
-            customer=None if data.customer is None else to_customer(data.customer),
-            lock_reference=data.lock_reference,
-            atomic=bool(data.atomic),
-            hold=hold,
-            hold_seconds=settings.hold_seconds if hold else 0,
-            at=data.placed_at,
-            validation_code=data.validation_code,
-        )
+        try:
+            return _redeem_command(event, data, to_order(data, data.order_id), settings)
+        except MoneyError as error:
+            return _in_part(event, _without(data, error), settings, record_orders=record_orders)
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, data.order_id, at=data.paid_at)
     if isinstance(data, OrderCancelled):
@@ -66,10 +62,55 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
             data.order_id,
             whole=data.whole,
             at=data.returned_at,
-            lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
+            lines=to_returned(data.lines or ()),
             amount=None if data.lines else data.amount,
         )
     raise AssertionError(f"the redeemer doesn't read {event.type}")
+
+
+def _redeem_command(
+    event: ReceivedEvent, data: OrderPlaced, order: Order, settings: RedeemerSettings, unread: tuple[UnreadField, ...] = ()
+) -> RedeemCoupons:
+    hold = settings.burn_on == "paid"
+    return RedeemCoupons(
+        command_id=event.command_id,
+        order=order,
+        codes=data.coupon_codes or (),
+        customer=None if data.customer is None else to_customer(data.customer),
+        lock_reference=data.lock_reference,
+        atomic=bool(data.atomic),
+        hold=hold,
+        hold_seconds=settings.hold_seconds if hold else 0,
+        at=data.placed_at,
+        validation_code=data.validation_code,
+        unread=unread,
+    )
+
+
+def _in_part(
+    event: ReceivedEvent, data: OrderInPart, settings: RedeemerSettings, *, record_orders: bool
+) -> Command | None:
+    """Return the command for an order of which some fields could not be read. Raises MoneyError."""
+    if not data.coupon_codes and not data.lock_reference and not any(one.part in ("code", "lock") for one in data.unread):
+        return _record_command(event, data) if record_orders and _is_recordable(data) else None
+    for _ in range(_AMOUNTS):
+        try:
+            order = to_order(data, data.order_id)
+            break
+        except MoneyError as error:
+            data = _without(data, error)
+    else:
+        order = to_order(data, data.order_id)
+    unread = tuple([UnreadField(one.part, one.field, one.problem, one.given) for one in data.unread])
+    return _redeem_command(event, data, order, settings, unread)
+
+
+def _without(data: OrderPlaced, error: MoneyError) -> OrderInPart:
+    """Return the order without the field that `error` names. Raises `error` if the order can't be judged without it."""
+    in_part = without(data, error.field, error.sentence.rstrip("."))
+    if in_part is None:
+        raise error
+    return in_part
 
 
 def _is_recordable(data: Event) -> bool:

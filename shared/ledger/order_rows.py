@@ -10,6 +10,7 @@ import orjson
 from shared.domain.model.commands import CancelOrder, Command, OrderCommand, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
+from shared.domain.model.quantity import read_number
 from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.orders.placing import lines_of
 
@@ -145,12 +146,14 @@ def order_of(record: asyncpg.Record) -> OrderState:
 
 
 def json_or_none(entries: Any) -> str | None:
-    """Return a list as JSON; None (NULL) for an empty one."""
-    return orjson.dumps(entries).decode() if entries else None
+    """Return a list as JSON; None (NULL) for an empty one. Decimals become strings."""
+    return orjson.dumps(entries, default=str).decode() if entries else None
 
 
-def _lines(recorded: str | None) -> tuple[tuple[str, int, int], ...]:
-    return () if recorded is None else tuple([(line[0], line[1], line[2]) for line in orjson.loads(recorded)])
+def _lines(recorded: str | None) -> OrderLines:
+    if recorded is None:
+        return ()
+    return tuple([(line[0], read_number(line[1]), read_number(line[2])) for line in orjson.loads(recorded)])
 
 
 def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
@@ -158,7 +161,7 @@ def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
         return ()
     return tuple(
         [
-            PartReturn(datetime.fromisoformat(at), tuple([(line[0], line[1]) for line in lines or ()]), amount)
+            PartReturn(datetime.fromisoformat(at), tuple([(line[0], read_number(line[1])) for line in lines or ()]), amount)
             for at, lines, amount in orjson.loads(recorded)
         ]
     )

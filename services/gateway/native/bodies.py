@@ -6,7 +6,7 @@ Bodies are parsed by `schemas.parsing`, as events are, so that an amount that is
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import uuid4
 
 from fastapi import Request
@@ -18,10 +18,12 @@ from schemas.common import (
     Amount,
     Contact,
     Currency,
+    GivenCode,
     Identifier,
     Identifiers,
     Metadata,
     Moment,
+    Quantity,
     metadata_problem,
 )
 from schemas.orders import MAX_CYCLE, OrderLine
@@ -42,8 +44,9 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class Body(BaseModel):
-    """Base of all request and response bodies: strict; unknown fields are errors."""
+    """Base of all request and response bodies: strict; unknown fields are errors; blank optional strings are absent."""
 
+    blank_is_absent: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -105,7 +108,7 @@ class OrderBody(Body):
         return to_order(self, self.order_id or f"cart {uuid4()}", lines=lines)
 
 
-Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]
+Codes = Annotated[tuple[GivenCode, ...], Field(min_length=1, max_length=MAX_CODES)]
 LockSeconds = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS)]
 
 
@@ -138,7 +141,7 @@ class ValidateBody(AskedBody):
 class ExplainBody(AskedBody):
     """A code to explain, with the customer and the order."""
 
-    code: Identifier
+    code: GivenCode
 
 
 class LockBody(AskedBody):
@@ -153,7 +156,7 @@ class LockBody(AskedBody):
 class RedeemBody(AskedBody):
     """Coupons to redeem on an order: `codes`, and those that the lock holds."""
 
-    codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
+    codes: Annotated[tuple[GivenCode, ...], Field(max_length=MAX_CODES)] = ()
     lock_reference: Identifier | None = None
     atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = True
 
@@ -192,7 +195,7 @@ class ReturnedLineBody(Body):
     """Returned units of a line."""
 
     line_id: Identifier
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Quantity
 
 
 class ReturnBody(Body):
@@ -260,9 +263,11 @@ def _place(location: tuple[int | str, ...]) -> str:
     return place
 
 
-def order_problem(error: MoneyError) -> Problem:
-    """Return the problem for an amount that is not valid in its currency."""
-    return Problem(422, "invalid_request", str(error), details={"errors": [{"place": "order", "problem": str(error)}]})
+def order_problem(error: MoneyError, inside: str = "order") -> Problem:
+    """Return the problem for an amount or quantity that is not valid. `inside` is the place of the order."""
+    place = ".".join(filter(None, (inside, error.field)))
+    details = {"errors": [{"place": place, "problem": error.sentence.rstrip(".")}]}
+    return Problem(422, "invalid_request", f"{place}: {error.sentence}" if place else error.sentence, details=details)
 
 
 def takes(model: type[BaseModel], *, optional: bool = False, example: Any = None) -> dict[str, Any]:

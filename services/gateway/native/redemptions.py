@@ -30,6 +30,7 @@ from shared.domain.model.ids import lock_reference
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.verdicts import Verdict
+from shared.ledger.order_conversion import to_returned
 
 router = new_router("checkout")
 
@@ -203,13 +204,17 @@ async def return_order(
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
 ) -> Response:
     """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
+    try:
+        returned = to_returned(body.lines or ())
+    except MoneyError as error:
+        raise order_problem(error, "") from None
     command = ReturnOrder(
         command_id_of(request),
         order_id,
         whole=not body.lines and body.amount is None,
         at=body.returned_at,
         channel=CHANNEL,
-        lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
+        lines=returned,
         amount=None if body.lines else body.amount,
     )
     return await _render(await gateway.execute(command))

@@ -7,6 +7,7 @@ from typing import Literal
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.quantity import Quantity, UnitPrice
 from shared.domain.model.value import value
 
 OrderStatus = Literal["placed", "paid", "cancelled", "returned"]
@@ -57,8 +58,8 @@ class ActiveRedemption:
     subscription_id: str | None = None
 
 
-OrderLines = tuple[tuple[str, int, int], ...]
-"""(line id, quantity, price of one unit in minor units), in the order of the lines"""
+OrderLines = tuple[tuple[str, Quantity, UnitPrice], ...]
+"""(line id, quantity, price of one unit in minor units) as ordered, in the order of the lines"""
 
 
 @value
@@ -69,7 +70,7 @@ class PartReturn:
     """
 
     at: datetime
-    lines: tuple[tuple[str, int], ...] = ()
+    lines: tuple[tuple[str, Quantity], ...] = ()
     amount: str | None = None
 
 

@@ -48,7 +48,9 @@ from shared.domain.orders.returns import Goods, is_fully_returned
 
 def lines_of(lines: Iterable[Line]) -> OrderLines:
     """Return the order lines in the form that the ledger keeps."""
-    return tuple([(line.line_id, line.quantity, line.unit_minor) for line in lines])
+    return tuple(
+        [(line.line_id, line.quantity, line.unit_minor) if line.exact is None else line.ordered for line in lines]
+    )
 
 
 def parts_for(

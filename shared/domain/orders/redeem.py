@@ -35,6 +35,7 @@ from shared.domain.model.verdicts import (
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
+from shared.domain.offers.unread import refused_themselves
 from shared.domain.orders.life_cycle import Effect, paid_since_closed
 from shared.domain.orders.placing import Placing, judge_named, lines_of, parts_for, placing_change, placing_of
 from shared.domain.orders.returns import Goods, active_redemption, goods_of, shares
@@ -48,6 +49,8 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     placing = placing_of(command, state, now)
     request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
     offers, refused = judge_named(command, placing)
+    if command.unread:
+        refused += refused_themselves(command)
     change = placing_change(command, known, request.customer_key, now, placed_again=placed_again)
     if known is not None and placing.all_returned:
         change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)

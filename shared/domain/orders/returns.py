@@ -14,6 +14,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING
+from shared.domain.model.quantity import MAX_DECIMALS, Quantity, amount_of
 from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, PartReturn
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, LineShare
@@ -21,6 +22,10 @@ from shared.domain.model.verdicts import LedgerEntry, LineShare
 MAX_RETURNED_PARTS: Final = 10_000
 """Maximum number of returned lines (or amounts) recorded for one order: as many as an order can have lines, so that
 each line can be returned on its own. Beyond that, return the order as a whole."""
+
+
+_THOUSAND: Final = 10**MAX_DECIMALS
+"""Times this, a quantity is whole."""
 
 
 @value
@@ -36,7 +41,7 @@ class Goods:
 class ReturnedSoFar:
     """Everything returned so far: units by line id, at most what was ordered, and goods by amount."""
 
-    units: dict[str, int] = field(default_factory=dict)
+    units: dict[str, Quantity] = field(default_factory=dict)
     amount_minor: int = 0
 
 
@@ -46,7 +51,7 @@ def goods_of(order: OrderState) -> Goods:
 
 def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
     """Return the part that the command names in normalised form, or None if it is empty."""
-    units: dict[str, int] = {}
+    units: dict[str, Quantity] = {}
     for line_id, count in command.lines:
         units[line_id] = units.get(line_id, 0) + count
     if not units and command.amount is None:
@@ -110,7 +115,7 @@ def is_fully_returned(parts: Iterable[PartReturn], goods: Goods) -> bool:
     for line_id, quantity, unit_minor in goods.lines:
         units = min(left.get(line_id, 0), max(quantity, 0))
         left[line_id] = left.get(line_id, 0) - units
-        worth += units * unit_minor
+        worth += amount_of(units, unit_minor)
     return returned.amount_minor + worth >= goods.amount_minor
 
 
@@ -169,7 +174,7 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) 
         else:
             by_line[line_id] = by_line.get(line_id, 0) + minor
     lines = {
-        line_id: _half_up(minor * units, ordered[line_id])
+        line_id: _share_of(minor, units, ordered[line_id])
         for line_id, minor in by_line.items()
         if (units := returned.units.get(line_id, 0))
     }
@@ -178,6 +183,10 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) 
     if returned.amount_minor and goods.amount_minor > 0:
         total += _half_up(max_share * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
     return min(total, max_share), lines
+
+
+def _share_of(minor: int, units: Quantity, ordered: Quantity) -> int:
+    return _half_up(minor * int(units * _THOUSAND), int(ordered * _THOUSAND))
 
 
 def _half_up(numerator: int, denominator: int) -> int:
@@ -194,9 +203,9 @@ def _at_most(parts: dict[str, int], minor: int) -> tuple[LineShare, ...]:
     return tuple(taken_parts)
 
 
-def _quantities(lines: OrderLines) -> dict[str, int]:
+def _quantities(lines: OrderLines) -> dict[str, Quantity]:
     """Return units by line id; lines with the same id are summed."""
-    quantities: dict[str, int] = {}
+    quantities: dict[str, Quantity] = {}
     for line_id, quantity, _ in lines:
         quantities[line_id] = quantities.get(line_id, 0) + max(quantity, 0)
     return quantities

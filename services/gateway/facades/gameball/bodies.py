@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, Identifier, Identifiers, Moment
-from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
+from schemas.common import Amount, Contact, Identifier, Identifiers, Moment, Quantity, UnitPrice
+from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.customer import Customer
@@ -78,8 +78,8 @@ class LineItemIn(GameballBody):
 
     productId: Identifier | None = None  # noqa: N815
     sku: Identifier | None = None
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = 1
-    price: Amount | None = None
+    quantity: Quantity = 1
+    price: UnitPrice | None = None
     collection: Identifiers | None = None
 
 
