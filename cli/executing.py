@@ -109,9 +109,7 @@ def _line(number: int, text: str, currency: str) -> Line:
     if problem := identifier_problem(product):
         raise UsageProblemError(f"The product of --line {number} {problem}.")
     with naming(f"--line {text!r}"):
-        units, unit_minor, exact = exact_line(
-            parse_quantity(quantity, MAX_QUANTITY), parse_unit_price(price, currency)
-        )
+        units, unit_minor, exact = exact_line(parse_quantity(quantity, MAX_QUANTITY), parse_unit_price(price, currency))
     return Line(line_id=str(number), product_id=product, quantity=units, unit_minor=unit_minor, exact=exact)
 
 

@@ -29,10 +29,11 @@ from schemas.common import (
     ExactDigits,
     Metadata,
     WrittenIdentifier,
+    WrittenIdentifiers,
     WrittenMoment,
 )
 from schemas.discount_kinds import KIND_FIELDS, SPECIAL_FIELDS
-from schemas.limits import LATEST, MAX_LIST_LENGTH, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
+from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
 from schemas.written_values import (
     check_amount,
     moment_problem,
@@ -103,8 +104,8 @@ A time without a zone ("2027-01-01T08:00:00") is read in the campaign's time zon
 GivenAmount = Annotated[Amount, BeforeValidator(check_amount)]
 """An amount in a campaign; forms that are often written instead get an error with what to write."""
 
-GivenIdentifier = Annotated[WrittenIdentifier, ExactDigits()]
-"""A code or an id in a campaign; a number is the string of its digits."""
+CodePart = Annotated[WrittenIdentifier, ExactDigits()]
+"""A code, or a part of one; a number is the string of its digits."""
 
 
 class Section(BaseModel):
@@ -184,8 +185,7 @@ def _a(kind: str) -> str:
 MAX_PRODUCTS: Final = 100_000
 """The most products in one list of a campaign. Lists of 14,477 exist; a supermarket stocks about 50,000."""
 
-Products = Annotated[tuple[GivenIdentifier, ...], Field(max_length=MAX_PRODUCTS)]
-Collections = Annotated[tuple[GivenIdentifier, ...], Field(max_length=MAX_LIST_LENGTH)]
+Products = Annotated[tuple[WrittenIdentifier, ...], Field(max_length=MAX_PRODUCTS)]
 
 
 class AppliesTo(Section):
@@ -196,10 +196,10 @@ class AppliesTo(Section):
 
     product_ids: Products = ()
     variant_ids: Products = ()
-    collection_ids: Collections = ()
+    collection_ids: WrittenIdentifiers = ()
     excluded_product_ids: Products = ()
     excluded_variant_ids: Products = ()
-    excluded_collection_ids: Collections = ()
+    excluded_collection_ids: WrittenIdentifiers = ()
     max_units: Limit | None = None
     units_from: Literal["cheapest", "dearest"] = "cheapest"
 
@@ -213,10 +213,10 @@ class CodeDefinition(Section):
 
     pattern: WrittenIdentifier | None = None
     charset: WrittenIdentifier | None = None
-    prefix: GivenIdentifier | None = None
-    suffix: GivenIdentifier | None = None
+    prefix: CodePart | None = None
+    suffix: CodePart | None = None
     length: Annotated[int, Field(ge=1, le=64)] | None = None
-    shared_code: GivenIdentifier | None = None
+    shared_code: CodePart | None = None
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:

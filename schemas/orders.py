@@ -27,6 +27,7 @@ from schemas.common import (
 from schemas.limits import MAX_CODES, MAX_LINES
 from schemas.limits import MAX_CYCLE as MAX_CYCLE  # noqa: PLC0414 - the gateway imports it from here
 
+
 class OrderLine(EventPart):
     """One line of an order. `unit_price` is the price of one unit in the order's currency; negative for a rebate.
 

@@ -62,8 +62,6 @@ _EXPECTED_BY_TYPE = {
     "literal_error": "must be {expected}",
     "value_error": "{error}",
     QUANTITY_ERROR: QUANTITY_EXPECTED,
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
     "extra_forbidden": "is not a known field; correct or remove it",
 }
 

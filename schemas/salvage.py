@@ -70,6 +70,8 @@ def salvaged(
         tree = json.loads(document, parse_float=_exact)
         for name in inside:
             tree = tree[name]
+        if not isinstance(tree, dict):
+            return None
         problems = [_inside(problem, len(inside)) for problem in error.problems()]
         for _ in range(_ROUNDS):
             found = _set_aside(tree, problems)

@@ -17,7 +17,9 @@ _PERCENT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?)\s*%")
 _NEGATIVE: Final = re.compile(r"[-\u2212]\s*([0-9]{1,18}(?:\.[0-9]{1,6})?)\s*%?")
 _THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,6})?")
 _COMMA: Final = re.compile(r"[0-9]{1,18},[0-9]{1,6}")
-_WITH_UNIT: Final = re.compile(r"[^0-9,.]{1,4}([0-9]{1,18}(?:\.[0-9]{1,6})?)|([0-9]{1,18}(?:\.[0-9]{1,6})?)[^0-9,.]{1,4}")
+_WITH_UNIT: Final = re.compile(
+    r"[^0-9,.]{1,4}([0-9]{1,18}(?:\.[0-9]{1,6})?)|([0-9]{1,18}(?:\.[0-9]{1,6})?)[^0-9,.]{1,4}"
+)
 
 MOMENT_EXPECTED: Final = (
     'must be a date ("2026-12-31"), or a date and time ("2026-12-31T23:59:59" in the campaign\'s time_zone, or with a zone '

@@ -69,7 +69,11 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
 
 
 def _redeem_command(
-    event: ReceivedEvent, data: OrderPlaced, order: Order, settings: RedeemerSettings, unread: tuple[UnreadField, ...] = ()
+    event: ReceivedEvent,
+    data: OrderPlaced,
+    order: Order,
+    settings: RedeemerSettings,
+    unread: tuple[UnreadField, ...] = (),
 ) -> RedeemCoupons:
     hold = settings.burn_on == "paid"
     return RedeemCoupons(
@@ -91,7 +95,11 @@ def _in_part(
     event: ReceivedEvent, data: OrderInPart, settings: RedeemerSettings, *, record_orders: bool
 ) -> Command | None:
     """Return the command for an order of which some fields could not be read. Raises MoneyError."""
-    if not data.coupon_codes and not data.lock_reference and not any(one.part in ("code", "lock") for one in data.unread):
+    if (
+        not data.coupon_codes
+        and not data.lock_reference
+        and not any(one.part in ("code", "lock") for one in data.unread)
+    ):
         return _record_command(event, data) if record_orders and _is_recordable(data) else None
     for _ in range(_AMOUNTS):
         try:

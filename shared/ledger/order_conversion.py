@@ -107,7 +107,7 @@ def to_lines(lines: Sequence[OrderLine], currency: str) -> tuple[Line, ...]:
                 Line(
                     line_id=line.line_id,
                     product_id=line.product_id,
-                    quantity=line.quantity if line.quantity.__class__ is int else _not_whole(),  # type: ignore[arg-type]
+                    quantity=line.quantity if line.quantity.__class__ is int else _not_whole(),
                     unit_minor=parse_minor(line.unit_price, currency),
                     variant_id=line.variant_id,
                     collection_ids=line.collection_ids or (),

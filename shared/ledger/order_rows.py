@@ -161,7 +161,9 @@ def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
         return ()
     return tuple(
         [
-            PartReturn(datetime.fromisoformat(at), tuple([(line[0], read_number(line[1])) for line in lines or ()]), amount)
+            PartReturn(
+                datetime.fromisoformat(at), tuple([(line[0], read_number(line[1])) for line in lines or ()]), amount
+            )
             for at, lines, amount in orjson.loads(recorded)
         ]
     )

@@ -99,11 +99,14 @@ def check_amounts(order: Order) -> Order:
 
     Each amount may have 18 digits, but a discount on both goods and shipping, or on all lines, is one amount as well.
     """
-    amounts = [line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines]
+    amounts = [
+        line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines
+    ]
     if order.amount_minor < 0:
         raise MoneyError(
             f"The lines come to {format_for_message(order.amount_minor, order.currency)} {order.currency}, and an order "
-            "can't cost less than nothing: leave out rebates beyond its price.", "lines"
+            "can't cost less than nothing: leave out rebates beyond its price.",
+            "lines",
         )
     if order.amount_minor + order.shipping_minor > MAX_MINOR:
         raise MoneyError(_TOO_LARGE.format(order.order_id), "amount")

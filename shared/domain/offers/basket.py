@@ -68,20 +68,25 @@ def basket_of(
     """
     amount_minor = max(0, order.amount_minor)
     shipping_minor = max(0, order.shipping_minor)
-    amounts = [line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines]
+    amounts = [
+        line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines
+    ]
     rebate_minor = 0
     if amounts and min(amounts) < 0:
         rebate_minor = -sum([amount for amount in amounts if amount < 0])
         amounts = [max(amount, 0) for amount in amounts]
     if not earlier:
-        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, None, rebate_minor)
+        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, rebate_minor=rebate_minor)
     shares = [share for use in earlier for share in use.lines]
     of_shipping = sum([part for line_id, part in shares if line_id == SHIPPING])
     shipping_minor = max(shipping_minor - of_shipping, 0)
     room_minor = max(amount_minor + of_shipping - sum(use.discount_minor for use in earlier), 0)
     if not amounts or all(line_id == SHIPPING for line_id, _ in shares):
-        return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines, None, rebate_minor)
-    basket = Basket(amounts, amount_minor, room_minor, list(amounts), shipping_minor, order.lines, {}, rebate_minor)
+        return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines, rebate_minor=rebate_minor)
+    basket = Basket(
+        amounts, amount_minor, room_minor, rooms=list(amounts), shipping_minor=shipping_minor, lines=order.lines,
+        units={}, rebate_minor=rebate_minor,
+    )  # fmt: skip
     for use in earlier:  # in the order of the ledger
         _take_earlier(basket, use.lines, campaigns.get(use.campaign_id))
     return basket
