@@ -12,6 +12,7 @@ from shared.domain.model.campaign import Campaign, Stacking
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import Line, Order
 from shared.domain.model.verdicts import Verdict
+from shared.domain.offers import basket as baskets
 from shared.domain.offers import combine as combining
 from shared.domain.offers import price as pricing
 from shared.domain.offers import remainder as applying
@@ -85,7 +86,7 @@ def lines_of(amounts: Any, offer: Any) -> int:
 def lines_read(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
     """Return how many lines are read, to spread over them or to sum them, when all coupons are named."""
     counted = [0]
-    spread, sum_of, priced = pricing.spread, applying._sum_of, pricing.price
+    spread, sum_of, priced = baskets.spread, applying._sum_of, pricing.price
 
     def counting_spread(minor: int, weights: Any) -> list[int]:
         counted[0] += len(weights)
@@ -100,7 +101,7 @@ def lines_read(monkeypatch: pytest.MonkeyPatch, world: World, to: Order) -> int:
         return priced(basket, offer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pricing, "spread", counting_spread)
+        patch.setattr(baskets, "spread", counting_spread)
         patch.setattr(applying, "_sum_of", counting_sum)
         for module in (applying, combining):
             patch.setattr(module, "price", counting_price)

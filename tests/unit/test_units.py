@@ -133,11 +133,31 @@ def test_several_requests_are_the_same_on_one_line_or_on_several(
         for campaign_id in world.state.campaigns:
             world.coupon(campaign_id.upper(), campaign_id)
         verdicts = [world.redeem(*[f"C{n}" for n in named], to=to) for named in requests]
-        results.append([[(one.code, one.discount_minor or 0) for one in verdict.accepted] for verdict in verdicts])
-    for one, other in zip(*results, strict=True):
-        assert [code for code, _ in one] == [code for code, _ in other]
-        # A discount on the whole order is rounded line by line, so a later one on units may differ by a minor unit.
-        assert all(abs(minor - others) <= 1 for (_, minor), (_, others) in zip(one, other, strict=True))
+        results.append([[(one.code, one.discount_minor) for one in verdict.accepted] for verdict in verdicts])
+    assert results[0] == results[1]
+
+
+def test_the_odd_minor_unit_of_a_discount_on_units_does_not_depend_on_their_lines() -> None:
+    offers = [(each(300), Scope(max_units=3)), (percent("33.3"), Scope(max_units=3)), (percent("100"), CHEAPEST)]
+    joined = order("ORD1", line("1", 700, 4))
+    for to in (joined, on_separate_lines(joined)):
+        assert discounts(offers, to) == [("C0", 900), ("C1", 500), ("C2", 466)]
+
+
+def test_a_discount_on_the_order_is_rounded_by_units_after_a_discount_on_units() -> None:
+    joined = order("ORD1", line("1", 100, 3), line("2", 700, 4))
+    for to in (joined, on_separate_lines(joined)):
+        world = World(
+            (
+                campaign("one", discount=percent("100"), scope=CHEAPEST, policy="combinable"),
+                campaign("half", discount=percent("50"), policy="combinable", priority=9),
+            )
+        )
+        for code, campaign_id in (("ONE", "one"), ("MORE", "one"), ("HALF", "half")):
+            world.coupon(code, campaign_id)
+        world.redeem("ONE", to=to)
+        verdict = world.redeem("HALF", "MORE", to=to)
+        assert [(one.code, one.discount_minor) for one in verdict.accepted] == [("HALF", 1_550), ("MORE", 48)]
 
 
 def test_a_free_sample_is_neither_the_cheapest_unit_nor_counted_for_a_minimum() -> None:

@@ -117,8 +117,8 @@ def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: in
     chosen, others = _split(sorted(units_of(basket, index), key=most_room_first), count)
     max_part = sum([group.count * group.room_minor for group in chosen])
     equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
-    units = _reduced(chosen, min(part, max_part), of_left=False, each_minor=each_minor if equal else None)
-    units += _reduced(others, max(part - max_part, 0), of_left=False)
+    units = _reduced(chosen, min(part, max_part), each_minor=each_minor if equal else None)
+    units += _reduced(others, max(part - max_part, 0))
     if basket.rooms is not None and basket.units is not None:
         basket.rooms[index] -= part
         basket.units[index] = tuple(units)
@@ -173,12 +173,38 @@ def take_units(basket: Basket, picked: Sequence[UnitGroup], parts: Sequence[Part
             basket.rooms[index] -= part
 
 
-def take_lines(basket: Basket, indices: Sequence[int] | None, parts: Sequence[int]) -> None:
-    """Take `parts` off the lines at `indices` (None: all). Sums of the basket as a whole stay as they are."""
-    if basket.units:
-        for index, part in zip(range(len(parts)) if indices is None else indices, parts, strict=True):
-            if part and index in basket.units:
-                basket.units[index] = _joined(_reduced(basket.units[index], part))
+def spread_over_lines(
+    basket: Basket, indices: Sequence[int] | None, discount_minor: int, weights: Sequence[int]
+) -> tuple[list[int], dict[int, list[Parts]]]:
+    """Split a discount over the lines at `indices` (None: all), by `weights`: what is left of each, or its room.
+
+    Return the part of each line. If single units differ, also return the parts of the units of each line, by index: the
+    discount is spread over the units then, so it makes no difference on which lines equal units are.
+    """
+    if not basket.units:
+        return spread(discount_minor, weights), {}
+    lines = range(len(basket.lines)) if indices is None else indices
+    groups = [
+        group for index, weight in zip(lines, weights, strict=True) if weight for group in units_of(basket, index)
+    ]
+    by_room = basket.rooms is not None
+    of_units = [(group.count, group.room_minor if by_room else group.left_minor) for group in groups]
+    parts: dict[int, list[Parts]] = {}
+    for group, taken in zip(groups, spread_over_units(discount_minor, of_units), strict=True):
+        parts.setdefault(group.index, []).append(taken)
+    sums = {index: sum([count * each for part in several for count, each in part]) for index, several in parts.items()}
+    return [sums.get(index, 0) for index in lines], parts
+
+
+def take_lines(
+    basket: Basket, indices: Sequence[int] | None, parts: Sequence[int], of_units: Mapping[int, Sequence[Parts]]
+) -> None:
+    """Take what `spread_over_lines` returned off the lines. Sums of the basket as a whole stay as they are."""
+    for index, several in of_units.items():
+        groups = units_of(basket, index)
+        less = [one for group, taken in zip(groups, several, strict=True) for one in _less(group, taken)]
+        if basket.units is not None:
+            basket.units[index] = _joined(less)
     if indices is None:
         basket.amounts = list(map(sub, basket.amounts, parts))
         if basket.rooms is not None:
@@ -254,16 +280,11 @@ def _split(groups: Iterable[UnitGroup], count: int) -> tuple[list[UnitGroup], li
     return first, others
 
 
-def _reduced(
-    groups: Sequence[UnitGroup], part: int, *, of_left: bool = True, each_minor: int | None = None
-) -> list[UnitGroup]:
-    """Return the units after `part` was spread over them, by their room or at most `each_minor` of it.
-
-    `of_left`: also reduce what is left of them.
-    """
+def _reduced(groups: Sequence[UnitGroup], part: int, *, each_minor: int | None = None) -> list[UnitGroup]:
+    """Return the units after `part` was taken off their rooms, by their room or at most `each_minor` of it."""
     weights = [group.room_minor if each_minor is None else min(group.room_minor, each_minor) for group in groups]
     parts = spread_over_units(part, [(group.count, weight) for group, weight in zip(groups, weights, strict=True)])
-    return [one for group, taken in zip(groups, parts, strict=True) for one in _less(group, taken, of_left=of_left)]
+    return [one for group, taken in zip(groups, parts, strict=True) for one in _less(group, taken, of_left=False)]
 
 
 def _less(group: UnitGroup, taken: Parts, *, of_left: bool = True) -> list[UnitGroup]:

@@ -17,7 +17,7 @@ from shared.domain.offers.basket import (
     Basket,
     most_room_first,
     pick_units,
-    spread,
+    spread_over_lines,
     spread_over_units,
     take_lines,
     take_units,
@@ -97,7 +97,8 @@ def apply_alone(basket: Basket, offer: ResolvedOffer) -> AppliedOffer:
     target = offer.target or WHOLE_ORDER
     if target.by_unit or target.lines == NOTHING:
         return apply_price(basket, offer, offer.discount_minor, offer.weights, offer.unit_groups)
-    parts, lines = spread(offer.discount_minor, offer.weights), basket.lines
+    parts, _ = spread_over_lines(basket, target.lines, offer.discount_minor, offer.weights)
+    lines = basket.lines
     if target.lines is not None:
         lines = tuple([lines[index] for index in target.lines])
     return AppliedOffer(
@@ -143,8 +144,8 @@ def take_off_lines(
         weights = basket.amounts if basket.rooms is None else basket.rooms
         if indices is not None:
             weights = [weights[index] for index in indices]
-    parts = spread(discount_minor, weights)
-    take_lines(basket, indices, parts)
+    parts, of_units = spread_over_lines(basket, indices, discount_minor, weights)
+    take_lines(basket, indices, parts, of_units)
     return parts
 
 
