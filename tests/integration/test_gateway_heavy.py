@@ -1,6 +1,7 @@
 """Heavy requests in a separate process: the same responses, counted once, even if a process dies."""
 
 import asyncio
+import contextlib
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -299,9 +300,13 @@ async def test_a_killed_heavy_process_fails_only_its_request_and_is_restarted(da
 async def test_the_heavy_process_ends_with_a_killed_gateway(database_url: str) -> None:
     async with gateways(database_url) as here:
         heavy = here.heavy()
+        # Suspended until the gateway is dead, so that the request can't be answered before, however fast the machine.
+        heavy.suspend()
         asked = asyncio.create_task(here.client.post("/v1/validate", json=body_with(*CODES, lines=3_000)))
         await asyncio.sleep(0.2)
         await here.process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            heavy.resume()
 
         async def is_gone() -> bool:
             return not heavy.is_running() or heavy.status() == psutil.STATUS_ZOMBIE
