@@ -20,8 +20,20 @@ from schemas.lifecycle import (
     LedgerEventWithheld,
 )
 from schemas.notifications import CouponRedemptionNotified
-from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
-from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponRedemptionRestored
+from schemas.orders import (
+    OrderCancelled,
+    OrderChanged,
+    OrderPaid,
+    OrderPaymentFailed,
+    OrderPlaced,
+    OrderReturned,
+)
+from schemas.redemptions import (
+    CouponRedeemed,
+    CouponRedemptionAdjusted,
+    CouponRedemptionRefused,
+    CouponRedemptionRestored,
+)
 from schemas.rewards import RewardEarned
 from schemas.signups import CustomerSignedUp
 from schemas.topics import (
@@ -49,7 +61,9 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("reward.earned", RewardEarned, REWARDS),
     EventType("customer.signed_up", CustomerSignedUp, SIGNUPS),
     EventType("order.placed", OrderPlaced, ORDERS),
+    EventType("order.changed", OrderChanged, ORDERS),
     EventType("order.paid", OrderPaid, ORDERS),
+    EventType("order.payment_failed", OrderPaymentFailed, ORDERS),
     EventType("order.cancelled", OrderCancelled, ORDERS),
     EventType("order.returned", OrderReturned, ORDERS),
     EventType("coupon.issued", CouponIssued, COUPONS_ISSUED),
@@ -57,6 +71,7 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("customer.erased", CustomerErased, COUPONS_ISSUED),
     EventType("coupon.redeemed", CouponRedeemed, COUPONS_REDEMPTIONS),
     EventType("coupon.redemption_refused", CouponRedemptionRefused, COUPONS_REDEMPTIONS),
+    EventType("coupon.redemption_adjusted", CouponRedemptionAdjusted, COUPONS_REDEMPTIONS),
     EventType("coupon.redemption_restored", CouponRedemptionRestored, COUPONS_REDEMPTIONS),
     EventType("coupon.redemption_notified", CouponRedemptionNotified, COUPONS_REDEMPTION_NOTIFICATIONS),
     EventType("coupon.locked", CouponLocked, COUPONS_LIFECYCLE),

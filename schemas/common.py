@@ -131,9 +131,10 @@ WrittenMoment = Annotated[datetime, Rfc3339(CALENDAR_END)]
 """A point in time in one of Couponry's events or in a campaign."""
 
 LockReference = Annotated[
-    str, Field(min_length=1, max_length=MAX_ID_LENGTH + len("order:"), pattern=WRITTEN_IDENTIFIER_PATTERN)
+    str, Field(min_length=1, max_length=2 * MAX_ID_LENGTH + len("order:/"), pattern=WRITTEN_IDENTIFIER_PATTERN)
 ]
-"""A lock reference in one of Couponry's events. The hold of an order has `order:<order id>`."""
+"""A lock reference in one of Couponry's events. The hold of an order has `order:<order id>`, or with a shop
+`order:<shop id>/<order id>`."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]

@@ -35,7 +35,12 @@ class CouponLocked(Event):
 
 
 class CouponReleased(Event):
-    """A lock was released before its time: its coupons can be used again."""
+    """A lock was released before its time: its coupons can be used again.
+
+    `cause` is the type of the event of an order that released it: "order.changed", "order.payment_failed", or
+    "order.placed" if a newer order of the customer took the coupon over. `reason`: why the changed order can't use the
+    coupon any longer.
+    """
 
     lock_reference: LockReference
     coupons: tuple[LockedCoupon, ...]
@@ -43,6 +48,8 @@ class CouponReleased(Event):
     order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
     released_at: WrittenMoment
+    cause: WrittenIdentifier | None = None
+    reason: WrittenIdentifier | None = None
 
 
 class CouponLockExpired(Event):

@@ -32,3 +32,4 @@ class CouponRedemptionNotified(Event):
     order_amount: Amount
     currency: Currency
     redeemed_at: WrittenMoment
+    shop_id: WrittenIdentifier | None = None

@@ -38,18 +38,17 @@ class OrderLine(EventPart):
     metadata: Metadata | None = None
 
 
-class OrderPlaced(Event):
-    """An order was placed. `customer` is None for a guest, otherwise it has at least one identifier.
+class OrderContent(Event):
+    """A whole order. `customer` is None for a guest, otherwise it has at least one identifier.
 
     `amount` is the price of the goods without shipping. `atomic`: use all coupons or none; absent means false.
     `lock_reference` is a lock made for this order beforehand. `channel`: where it was placed ("web", "store").
     `subscription_id` and `cycle`: the order is the subscription's first (1) or a later one. `validation_code` is a
-    second secret that some campaigns require.
+    second secret that some campaigns require. `shop_id`: the shop that numbers its orders; see OrderReference.
     """
 
     order_id: Identifier
     customer: OrderCustomer | None = None
-    placed_at: Moment
     currency: Currency
     amount: Amount
     shipping_amount: Amount | None = None
@@ -62,6 +61,7 @@ class OrderPlaced(Event):
     cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
     validation_code: Annotated[Identifier | None, Field(repr=False)] = None
     metadata: Metadata | None = None
+    shop_id: Identifier | None = None
 
     def problem(self) -> str | None:
         customer = self.customer
@@ -77,17 +77,51 @@ class OrderPlaced(Event):
         return None
 
 
-class OrderPaid(Event):
-    """An order was paid."""
+class OrderPlaced(OrderContent):
+    """An order was placed."""
+
+    placed_at: Moment
+
+
+class OrderChanged(OrderContent):
+    """An order is different now: the whole order, as it is from `changed_at` on."""
+
+    changed_at: Moment
+    reason: Text | None = None
+
+    @property
+    def placed_at(self) -> None:
+        """Return None: the event doesn't say when the order was placed."""
+        return None
+
+
+class OrderReference(Event):
+    """An event of an order that it names by its id.
+
+    `shop_id`: shops that number their orders independently each have their own order ids. Without it, all order ids are
+    in one common space.
+    """
 
     order_id: Identifier
+    shop_id: Identifier | None = None
+
+
+class OrderPaid(OrderReference):
+    """An order was paid."""
+
     paid_at: Moment
 
 
-class OrderCancelled(Event):
+class OrderPaymentFailed(OrderReference):
+    """A payment of an order failed. The order releases what it holds at once."""
+
+    failed_at: Moment
+    reason: Text | None = None
+
+
+class OrderCancelled(OrderReference):
     """A whole order was cancelled."""
 
-    order_id: Identifier
     cancelled_at: Moment
     reason: Text | None = None
 
@@ -99,16 +133,21 @@ class ReturnedLine(EventPart):
     quantity: Quantity
 
 
-class OrderReturned(Event):
-    """An order was returned: the given `lines` or `amount`, or the whole order if neither is given."""
+class OrderReturned(OrderReference):
+    """An order was returned: the given `lines`, `amount` or `refunded_amount`, or the whole order if none is given.
 
-    order_id: Identifier
+    `amount` is goods at the order's own prices, `refunded_amount` what the customer got back after discounts.
+    `return_id` distinguishes returns of the same goods at the same time.
+    """
+
     returned_at: Moment
     lines: Annotated[tuple[ReturnedLine, ...], Field(max_length=MAX_LINES)] | None = None
     amount: Amount | None = None
     reason: Text | None = None
+    return_id: Identifier | None = None
+    refunded_amount: Amount | None = None
 
     @property
     def whole(self) -> bool:
         """Return whether the whole order was returned."""
-        return not self.lines and self.amount is None
+        return not self.lines and self.amount is None and self.refunded_amount is None

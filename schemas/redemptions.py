@@ -1,6 +1,9 @@
-"""Topic `coupons.redemptions`: coupons redeemed, refused and restored on orders. Key: order id.
+"""Topic `coupons.redemptions`: coupons redeemed, refused, adjusted and restored on orders. Key: order id.
 
-One order request causes at most two events: one for redeemed coupons, one for refused ones.
+A request causes at most one event for redeemed coupons and one for refused ones. An order that changes causes one
+event for each earlier redemption whose discounts change, and one for each that is restored.
+
+`shop_id` is that of the order; see `schemas.orders.OrderReference`.
 """
 
 from schemas.common import (
@@ -70,6 +73,7 @@ class CouponRedeemed(Event):
     channel: WrittenIdentifier
     redeemed_at: WrittenMoment
     metadata: Metadata | None = None
+    shop_id: WrittenIdentifier | None = None
 
 
 class RefusedCoupon(EventPart):
@@ -99,13 +103,45 @@ class CouponRedemptionRefused(Event):
     channel: WrittenIdentifier
     refused_at: WrittenMoment
     metadata: Metadata | None = None
+    shop_id: WrittenIdentifier | None = None
+
+
+class AdjustedCoupon(EventPart):
+    """A coupon that keeps its use on a changed order, with its discount before and now. `lines`: as it is now."""
+
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    discount_before: Amount
+    discount_amount: Amount
+    lines: tuple[LineDiscount, ...] | None = None
+    shipping_discount_amount: Amount | None = None
+
+
+class CouponRedemptionAdjusted(Event):
+    """The discounts of a redemption changed, because its order did. `coupons`: those whose discount changed.
+
+    `discount_before` and `discount_amount` are the sums of these coupons.
+    """
+
+    redemption_id: WrittenIdentifier
+    order_id: WrittenIdentifier
+    customer: CustomerReference | None = None
+    cause: WrittenIdentifier
+    order_amount: Amount
+    currency: Currency
+    discount_before: Amount
+    discount_amount: Amount
+    coupons: tuple[AdjustedCoupon, ...]
+    adjusted_at: WrittenMoment
+    shop_id: WrittenIdentifier | None = None
 
 
 class RestoredCoupon(EventPart):
     """A coupon with its restored `uses` and the discount that no longer applies.
 
     `uses` is 0 if only part of the order was returned, or if the coupon took no use. `lines`: each returned line's
-    share of the discount.
+    share of the discount. `reason`: why a changed order can't use the coupon any longer; None if it isn't named again.
     """
 
     coupon_id: WrittenIdentifier
@@ -114,6 +150,7 @@ class RestoredCoupon(EventPart):
     uses: Count
     discount_amount: Amount
     lines: tuple[LineDiscount, ...] | None = None
+    reason: WrittenIdentifier | None = None
 
 
 class CouponRedemptionRestored(Event):
@@ -124,3 +161,5 @@ class CouponRedemptionRestored(Event):
     cause: WrittenIdentifier
     coupons: tuple[RestoredCoupon, ...]
     restored_at: WrittenMoment
+    customer: CustomerReference | None = None
+    shop_id: WrittenIdentifier | None = None

@@ -1,65 +1,103 @@
 """Every row of an order's life cycle as a test case: the steps before, the event, and the result.
 
 An order of 100.00 USD in two lines with a coupon of ten percent: 6.00 off the first line, 2.00 off each of the two
-units of the second. It is placed at minute 10; further events are between minutes 20 and 40, placing it again is at 50.
+units of the second. It is placed at minute 10 and changed to 80.00 USD at 15, with one unit of the second line; further
+events are between minutes 20 and 40, placing it again is at 50.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    FailPayment,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
+)
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
 from shared.domain.orders.life_cycle import TABLE, Effect, OrderEvent, Phase, Row
 from tests.ledger import PLACED_AT
 
 _GOODS: Final = (Line("1", "boots", 1, 6_000), Line("2", "socks", 2, 2_000))
-_OPEN: Final = (Phase.PLACED, Phase.HELD, Phase.LAPSED)
+_OTHER_GOODS: Final = (Line("1", "boots", 1, 6_000), Line("2", "socks", 1, 2_000))
+_UNPAID: Final = (Phase.HELD, Phase.LAPSED, Phase.RELEASED)
+_OPEN: Final = (Phase.PLACED, Phase.PAID, *_UNPAID)
+_CLOSED: Final = (Phase.CANCELLED, Phase.RETURNED, Phase.BOTH)
 
 _SETUPS: Final[dict[Phase, tuple[str, ...]]] = {
     Phase.UNKNOWN: (),
     Phase.RECORDED: ("part",),
     Phase.PLACED: ("place",),
+    Phase.PAID: ("place", "pay"),
     Phase.HELD: ("hold",),
     Phase.LAPSED: ("hold for no time",),
+    Phase.RELEASED: ("hold", "fail"),
     Phase.CANCELLED: ("place", "cancel"),
     Phase.RETURNED: ("place", "return"),
     Phase.BOTH: ("place", "cancel", "return"),
 }
+_AGAIN: Final[dict[Phase, tuple[str, ...]]] = {
+    Phase.PLACED: ("place", "cancel", "place again"),
+    Phase.PAID: ("place", "cancel", "place again", "pay late"),
+    Phase.HELD: ("hold", "cancel", "hold again"),
+    Phase.LAPSED: ("hold", "cancel", "hold again for no time"),
+    Phase.RELEASED: ("hold", "cancel", "hold again", "fail late"),
+    Phase.CANCELLED: ("place", "cancel", "place again", "cancel late"),
+    Phase.RETURNED: ("place", "cancel", "place again", "return late"),
+    Phase.BOTH: ("place", "cancel", "place again", "cancel late", "return late"),
+    Phase.RECORDED: ("use", "cancel", "use again"),
+}
+"""The order was closed and placed again."""
+
 _EVENTS: Final[dict[OrderEvent, str]] = {
     OrderEvent.PLACED: "place",
+    OrderEvent.PLACED_SAME: "event",
+    OrderEvent.PLACED_OTHER: "event with other goods",
+    OrderEvent.PLACED_OLDER: "older event",
+    OrderEvent.PLACED_FOR_ANOTHER: "event for another",
     OrderEvent.PLACED_AGAIN: "place again",
+    OrderEvent.CHANGED: "change",
     OrderEvent.PAID: "pay",
     OrderEvent.PAID_EARLIER: "pay",
+    OrderEvent.FAILED: "fail",
+    OrderEvent.FAILED_EARLIER: "fail",
     OrderEvent.CANCELLED: "cancel",
-    OrderEvent.CANCELLED_EARLIER: "cancel early",
+    OrderEvent.CANCELLED_EARLIER: "cancel",
     OrderEvent.RETURNED: "return",
-    OrderEvent.RETURNED_EARLIER: "return early",
+    OrderEvent.RETURNED_EARLIER: "return",
     OrderEvent.PART: "part",
     OrderEvent.PART_LAST: "last part",
-    OrderEvent.PART_EARLIER: "early part",
+    OrderEvent.PART_EARLIER: "part",
     OrderEvent.PART_LATER: "late part",
 }
-STEPS: Final = (
-    *dict.fromkeys(_EVENTS.values()),
-    "hold",
-    "hold again",
-    "hold for no time",
-    "pay late",
-    "use",
-    "use again",
-)
-"""Every step that `command_of` supports, without those that only prepare a case."""
-
-_EARLIER: Final = (
-    OrderEvent.PAID_EARLIER, OrderEvent.CANCELLED_EARLIER, OrderEvent.RETURNED_EARLIER, OrderEvent.PART_EARLIER,
-)  # fmt: skip
-_AGAIN: Final[dict[Phase, str]] = {
-    Phase.PLACED: "place again",
-    Phase.HELD: "hold again",
-    Phase.LAPSED: "hold again for no time",
+_HOLDING: Final = {
+    "place": "hold",
+    "event": "event that holds",
+    "event with other goods": "event that holds with other goods",
+    "change": "change and hold",
 }
+_PLACINGS: Final[dict[str, tuple[int, int | None]]] = {
+    "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place again": (50, None),
+    "hold again": (50, 3_600), "hold again for no time": (50, 0), "use": (10, None), "use again": (50, None),
+    "event": (10, None), "event that holds": (10, 3_600), "older event": (5, None), "event for another": (12, None),
+    "event with other goods": (12, None), "event that holds with other goods": (12, 3_600), "change": (15, None),
+    "change and hold": (15, 3_600),
+}  # fmt: skip
+"""(minute, seconds that it holds its coupons)"""
+
+_OTHERS: Final[dict[str, tuple[type[PayOrder | FailPayment | CancelOrder | ReturnOrder], int]]] = {
+    "pay": (PayOrder, 20), "pay late": (PayOrder, 60), "fail": (FailPayment, 18), "fail late": (FailPayment, 55),
+    "cancel": (CancelOrder, 30), "cancel late": (CancelOrder, 65), "return": (ReturnOrder, 35),
+    "return late": (ReturnOrder, 70),
+}  # fmt: skip
+_PARTS: Final = {"part": 25, "late part": 90}
+
+STEPS: Final = (*_PLACINGS, *_OTHERS, *_PARTS, "last part")
+"""Every step that `command_of` supports."""
 
 
 @dataclass(frozen=True)
@@ -84,84 +122,90 @@ class Case:
 
 def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
     """Return the command of a step."""
-
-    def place(minute: int, hold_seconds: int | None = None) -> Command:
-        placed_at = PLACED_AT + timedelta(minutes=minute)
-        if step.startswith("use"):
-            return RedeemCoupons(
-                command_id, Order(order_id, "USD", 0), (code,), Customer("john"), at=placed_at, priced=False
-            )
-        order = Order(order_id, "USD", 10_000, _GOODS, placed_at=placed_at)
-        return RedeemCoupons(
-            command_id, order, (code,), Customer("john"), hold=hold_seconds is not None, hold_seconds=hold_seconds or 0,
-            at=placed_at,
-        )  # fmt: skip
-
-    def part(minute: int, *units: tuple[str, int]) -> Command:
+    if step in _PLACINGS:
+        return _placing(step, command_id, order_id, code)
+    if step in _PARTS or step == "last part":
+        units = (("1", 1), ("2", 1)) if step == "last part" else (("2", 1),)
+        minute = _PARTS.get(step, 28)
         return ReturnOrder(command_id, order_id, False, PLACED_AT + timedelta(minutes=minute), lines=units)
-
-    placings = {
-        "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place again": (50, None),
-        "hold again": (50, 3_600), "hold again for no time": (50, 0), "use": (10, None), "use again": (50, None),
-    }  # fmt: skip
-    parts = {"part": 25, "early part": 5, "late part": 60}
-    others: dict[str, tuple[type[PayOrder] | type[CancelOrder] | type[ReturnOrder], int]] = {
-        "pay": (PayOrder, 20), "pay late": (PayOrder, 60), "cancel": (CancelOrder, 30),
-        "cancel early": (CancelOrder, 5), "return": (ReturnOrder, 35), "return early": (ReturnOrder, 5),
-    }  # fmt: skip
-    if step in placings:
-        return place(*placings[step])
-    if step in parts:
-        return part(parts[step], ("2", 1))
-    if step == "last part":
-        return part(28, ("1", 1), ("2", 1))
-    kind, minute = others[step]
+    kind, minute = _OTHERS[step]
     return kind(command_id, order_id, at=PLACED_AT + timedelta(minutes=minute))
 
 
+def _placing(step: str, command_id: str, order_id: str, code: str) -> RedeemCoupons:
+    minute, hold_seconds = _PLACINGS[step]
+    at = PLACED_AT + timedelta(minutes=minute)
+    if step.startswith("use"):
+        return RedeemCoupons(command_id, Order(order_id, "USD", 0), (code,), Customer("john"), at=at, priced=False)
+    goods = _OTHER_GOODS if minute in (5, 12, 15) else _GOODS
+    changed = step.startswith("change")
+    order = Order(order_id, "USD", sum(line.amount_minor for line in goods), goods, placed_at=None if changed else at)
+    customer = Customer("mary" if step == "event for another" else "john")
+    return RedeemCoupons(
+        command_id, order, (code,), customer, hold=hold_seconds is not None, hold_seconds=hold_seconds or 0, at=at,
+        complete=changed or "event" in step, changed=changed,
+    )  # fmt: skip
+
+
 def _case(row: Row) -> Case:
-    phase = row.phase
-    setup, event = _SETUPS[phase], _EVENTS[row.event]
-    if row.event == OrderEvent.PAID and phase not in (*_OPEN, Phase.UNKNOWN, Phase.RECORDED):
+    phase, event = row.phase, _EVENTS[row.event]
+    setup = _SETUPS[phase]
+    if row.event.name.endswith("EARLIER"):
+        setup = _AGAIN[phase]
+    elif row.event == OrderEvent.PAID and phase in _CLOSED:
         event = "pay late"
-    elif row.event in _EARLIER and phase == Phase.RECORDED:  # it used the coupon, and no event gave its amount
-        setup = ("use", "cancel", "use again") if row.event == OrderEvent.PAID_EARLIER else ("use",)
-    elif row.event == OrderEvent.PAID_EARLIER and phase in _OPEN:
-        setup = (*setup, "cancel", _AGAIN[phase])
-    elif row.event == OrderEvent.PLACED and phase in (Phase.HELD, Phase.LAPSED):
-        event = "hold"
-    elif row.event == OrderEvent.PART_LAST:
+    elif phase in _UNPAID:
+        event = _HOLDING.get(event, event)
+    if row.event == OrderEvent.PART_LAST:
         setup = (setup[0], "part", *setup[1:])
     return Case(row, setup, event, *_expected(row))
 
 
 _FREE, _HELD, _USED = (0, 0), (1, 0), (0, 1)
 _Expected = tuple[str, tuple[int, int], int, tuple[str, ...]]
+_RESULTS: Final[dict[tuple[Effect, Phase], _Expected]] = {
+    (Effect.JUDGE, Phase.UNKNOWN): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.JUDGE, Phase.RECORDED): ("redeemed", _USED, 800, ("redeemed", "redemption_restored")),
+    (Effect.JUDGE, Phase.LAPSED): ("held", _HELD, 0, ("locked",)),
+    (Effect.JUDGE, Phase.RELEASED): ("held", _HELD, 0, ("locked",)),
+    (Effect.JUDGE, Phase.CANCELLED): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.JUDGE, Phase.RETURNED): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.JUDGE, Phase.BOTH): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.CHANGE, Phase.PLACED): ("adjusted", _USED, 800, ("redemption_adjusted",)),
+    (Effect.CHANGE, Phase.PAID): ("adjusted", _USED, 800, ("redemption_adjusted",)),
+    (Effect.CHANGE, Phase.HELD): ("adjusted", _HELD, 0, ()),
+    (Effect.CHANGE, Phase.LAPSED): ("held", _HELD, 0, ("locked",)),
+    (Effect.CHANGE, Phase.RELEASED): ("held", _HELD, 0, ("locked",)),
+    (Effect.BURN, Phase.HELD): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.JUDGE_LOST, Phase.RELEASED): ("redeemed", _USED, 1_000, ("redeemed",)),
+    (Effect.RELEASE, Phase.HELD): ("released", _FREE, 0, ("released",)),
+    (Effect.REFUSE_LATE, Phase.LAPSED): ("refused", _FREE, 0, ("redemption_refused",)),
+    (Effect.SHARE, Phase.PLACED): ("restored", _USED, 800, ("redemption_restored",)),
+    (Effect.SHARE, Phase.PAID): ("restored", _USED, 800, ("redemption_restored",)),
+    (Effect.CLOSE, Phase.PLACED): ("restored", _FREE, 0, ("redemption_restored",)),
+    (Effect.CLOSE, Phase.PAID): ("restored", _FREE, 0, ("redemption_restored",)),
+    (Effect.CLOSE, Phase.HELD): ("released", _FREE, 0, ("released",)),
+}
+"""Outcome, (held, used), remaining discount and events, of effects that change a coupon."""
 
 
 def _expected(row: Row) -> _Expected:
-    """Return the expected outcome, (held, used), remaining discount and events."""
-    effects: dict[tuple[Effect, Phase], _Expected] = {
-        (Effect.JUDGE, Phase.LAPSED): ("held", _HELD, 0, ("locked",)),
-        (Effect.JUDGE, Phase.RECORDED): ("redeemed", _USED, 800, ("redeemed", "redemption_restored")),
-        (Effect.BURN, Phase.HELD): ("redeemed", _USED, 1_000, ("redeemed",)),
-        (Effect.REFUSE_LATE, Phase.LAPSED): ("refused", _FREE, 0, ("redemption_refused",)),
-        (Effect.SHARE, Phase.PLACED): ("restored", _USED, 800, ("redemption_restored",)),
-        (Effect.CLOSE, Phase.PLACED): ("restored", _FREE, 0, ("redemption_restored",)),
-        (Effect.CLOSE, Phase.HELD): ("released", _FREE, 0, ("released",)),
-    }
-    if row.effect == Effect.JUDGE and row.phase not in (*_OPEN, Phase.RECORDED):
-        return "redeemed", _USED, 1_000, ("redeemed",)
+    before = {Phase.PLACED: (_USED, 1_000), Phase.PAID: (_USED, 1_000), Phase.HELD: (_HELD, 0)}
+    uses, left = before.get(row.phase, (_FREE, 0))
+    if row.phase == Phase.RECORDED and row.event.name.endswith("EARLIER"):  # it used the coupon without an amount
+        uses = _USED
     if row.effect == Effect.REFUSE:
-        return "refused", _FREE, 0, ("redemption_refused",)
-    if (row.effect, row.phase) in effects:
-        return effects[row.effect, row.phase]
-    # In these cases, the part recorded for the order is the same part that the event returns.
+        return "refused", uses, left, ("redemption_refused",)
+    if (row.effect, row.phase) in _RESULTS:
+        outcome, uses, left, events = _RESULTS[row.effect, row.phase]
+        if row.event == OrderEvent.CHANGED and row.effect == Effect.JUDGE:  # its other goods are the first ones known
+            left -= 200
+        return outcome, uses, left, events
+    # In these cases, the event says what the order has already; the earlier time of an older version is recorded.
     nothing = (Effect.NOTHING, Effect.RECORD_TIME, Effect.JUDGE)
-    known = row.effect in nothing or (row.phase, row.event) == (Phase.RECORDED, OrderEvent.PART)
-    if row.phase == Phase.RECORDED and row.event in _EARLIER:
-        return "unchanged", _USED, 0, ()
-    uses, left = {Phase.PLACED: (_USED, 1_000), Phase.HELD: (_HELD, 0)}.get(row.phase, (_FREE, 0))
+    known = row.effect in nothing or (row.phase, row.event) in (
+        (Phase.RECORDED, OrderEvent.PART), (Phase.PAID, OrderEvent.PAID),
+    )  # fmt: skip
     return "unchanged" if known else "recorded", uses, left, ()
 
 

@@ -6,9 +6,10 @@
       - order: {amount: 100.00, coupon_codes: [TEN]}
         then: TEN takes 10.00 USD off
 
-A step is one event (`order`, `paid`, `cancelled`, `returned`, `signed_up`, `reward`), a new version of a `campaign`, a
-code to `void`, or `codes` to import for a campaign. Missing fields of an event are filled in: the customer ann, USD, a
-minute after the previous step; `paid`, `cancelled` and `returned` refer to the last order. `$1` means the first code
+A step is one event (`order`, `changed`, `paid`, `payment_failed`, `cancelled`, `returned`, `signed_up`, `reward`), a
+new version of a `campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an event are
+filled in: the customer ann, USD, a minute after the previous step; all events of orders but `order` refer to the last
+order. `$1` means the first code
 that was issued, `$2` the second.
 """
 
@@ -24,6 +25,8 @@ from schemas.campaigns import CampaignDefinition
 
 EVENTS: Final = {
     "order": "order.placed",
+    "changed": "order.changed",
+    "payment_failed": "order.payment_failed",
     "paid": "order.paid",
     "cancelled": "order.cancelled",
     "returned": "order.returned",
@@ -33,6 +36,8 @@ EVENTS: Final = {
 OTHERS: Final = ("campaign", "void", "codes")
 _TIME_FIELDS: Final = {
     "order": "placed_at",
+    "changed": "changed_at",
+    "payment_failed": "failed_at",
     "paid": "paid_at",
     "cancelled": "cancelled_at",
     "returned": "returned_at",
@@ -133,9 +138,9 @@ class Filling:
         data.setdefault(time_field, self.later().isoformat())
         with suppress(ValueError, TypeError):  # the event's reader reports what is wrong
             self.now = max(self.now, datetime.fromisoformat(str(data[time_field])))
-        if step.kind == "order":
+        if step.kind in ("order", "changed"):
             self._order(step, data)
-        elif step.kind in ("paid", "cancelled", "returned"):
+        elif step.kind in ("paid", "payment_failed", "cancelled", "returned"):
             data["order_id"] = self._prefixed(data.get("order_id")) or self.last_order
             if not data["order_id"]:
                 raise ScriptError(
@@ -151,7 +156,10 @@ class Filling:
     def _order(self, step: Step, data: dict[str, Any]) -> None:
         """Fill in an order. Wrong values are left as they are: the event's reader reports them."""
         self.orders += 1
-        data["order_id"] = self._prefixed(data.get("order_id", f"order-{self.orders}"))
+        if step.kind == "changed" and "order_id" not in data:
+            data["order_id"] = self.last_order
+        else:
+            data["order_id"] = self._prefixed(data.get("order_id", f"order-{self.orders}"))
         self.last_order = str(data["order_id"])
         data["customer"] = self._customer(data.get("customer", "ann"))
         data["subscription_id"] = self._prefixed(data.get("subscription_id"))

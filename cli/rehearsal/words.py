@@ -44,6 +44,8 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
     match kind:
         case "coupon.redeemed":
             yield from (_redeemed(coupon, data["currency"]) for coupon in data["coupons"])
+        case "coupon.redemption_adjusted":
+            yield from (_adjusted(coupon, data["currency"]) for coupon in data["coupons"])
         case "coupon.redemption_refused":
             yield from map(_refused, data["coupons"])
         case "coupon.redemption_restored":
@@ -88,10 +90,19 @@ def _redeemed(coupon: dict[str, Any], currency: str) -> str:
     if shipping is not None:
         parts.append(f"takes the shipping of {shipping} {currency} off")
     elif amount.strip("0.") or not parts:
-        lines = [f"{line['line_id']}: {line['discount_amount']}" for line in coupon.get("lines") or ()]
-        parts.append(f"takes {amount} {currency} off" + (f" ({', '.join(lines)})" if len(lines) > 1 else ""))
+        parts.append(_takes(coupon, currency))
     renewed = ", and no use" if coupon.get("recurring") else ""
     return f"{coupon['code']} {' and '.join(parts)}{renewed}"
+
+
+def _adjusted(coupon: dict[str, Any], currency: str) -> str:
+    return f"{coupon['code']} {_takes(coupon, currency)}"
+
+
+def _takes(coupon: dict[str, Any], currency: str) -> str:
+    lines = [f"{line['line_id']}: {line['discount_amount']}" for line in coupon.get("lines") or ()]
+    shares = f" ({', '.join(lines)})" if len(lines) > 1 else ""
+    return f"takes {coupon['discount_amount']} {currency} off{shares}"
 
 
 def _restored(coupon: dict[str, Any]) -> str:

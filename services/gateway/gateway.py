@@ -101,6 +101,8 @@ class Gateway:
             raise rejection(result)
         if result.refused:
             telemetry.REFUSED.labels("gateway", result.refused[0].reason.value).inc()
+        if result.why is not None:
+            telemetry.UNCHANGED.labels("gateway", result.why).inc()
         return result
 
     async def validate(self, command: Command) -> Verdict:

@@ -30,6 +30,7 @@ def notification_of(data: Event) -> CouponRedemptionNotified | None:
         order_amount=data.order_amount,
         currency=data.currency,
         redeemed_at=data.redeemed_at,
+        shop_id=data.shop_id,
     )
 
 

@@ -5,9 +5,24 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.common import Event
-from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
+from schemas.orders import (
+    OrderCancelled,
+    OrderChanged,
+    OrderContent,
+    OrderPaid,
+    OrderPaymentFailed,
+    OrderPlaced,
+    OrderReturned,
+)
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    FailPayment,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
+)
 from shared.domain.model.customer import identifiers
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -33,31 +48,24 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False) -> Command | None:
+def to_command(
+    event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False, has_coupons: bool = False
+) -> Command | None:
     """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
-    With `record_orders`, such an order is recorded if it names its customer. Raises MoneyError for an amount with too
-    many decimals for its currency, except for orders that are only recorded.
+    `has_coupons`: the order has used or held coupons, which the event may take away. With `record_orders`, any order
+    without coupons is recorded if it names its customer. Raises MoneyError for an amount with too many decimals for its
+    currency, except for orders that are only recorded.
     """
     data = event.data
-    if isinstance(data, OrderPlaced):
-        if not data.coupon_codes and not data.lock_reference:
-            return _record_command(event, data) if record_orders and _is_recordable(data) else None
-        hold = settings.burn_on == "paid"
-        return RedeemCoupons(
-            command_id=event.command_id,
-            order=to_order(data, data.order_id),
-            codes=data.coupon_codes or (),
-            customer=None if data.customer is None else to_customer(data.customer),
-            lock_reference=data.lock_reference,
-            atomic=bool(data.atomic),
-            hold=hold,
-            hold_seconds=settings.hold_seconds if hold else 0,
-            at=data.placed_at,
-            validation_code=data.validation_code,
-        )
+    if isinstance(data, OrderPlaced | OrderChanged):
+        if data.coupon_codes or data.lock_reference or has_coupons:
+            return _redeem_command(event, data, settings)
+        return _record_command(event, data) if record_orders and _is_recordable(data) else None
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, data.order_id, at=data.paid_at)
+    if isinstance(data, OrderPaymentFailed):
+        return FailPayment(event.command_id, data.order_id, at=data.failed_at)
     if isinstance(data, OrderCancelled):
         return CancelOrder(event.command_id, data.order_id, at=data.cancelled_at)
     if isinstance(data, OrderReturned):
@@ -68,30 +76,59 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
             at=data.returned_at,
             lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
             amount=None if data.lines else data.amount,
+            return_id=data.return_id,
+            refunded_amount=None if data.lines or data.amount is not None else data.refunded_amount,
         )
     raise AssertionError(f"the redeemer doesn't read {event.type}")
+
+
+def _redeem_command(
+    event: ReceivedEvent, data: OrderPlaced | OrderChanged, settings: RedeemerSettings
+) -> RedeemCoupons:
+    hold = settings.burn_on == "paid"
+    changed = isinstance(data, OrderChanged)
+    return RedeemCoupons(
+        command_id=event.command_id,
+        order=to_order(data, data.order_id),
+        codes=data.coupon_codes or (),
+        customer=None if data.customer is None else to_customer(data.customer),
+        lock_reference=data.lock_reference,
+        atomic=bool(data.atomic),
+        hold=hold,
+        hold_seconds=settings.hold_seconds if hold else 0,
+        at=data.changed_at if isinstance(data, OrderChanged) else data.placed_at,
+        validation_code=data.validation_code,
+        takeover=hold and settings.hold_takeover == "same_customer",
+        complete=True,
+        changed=changed,
+    )
+
+
+def _has_coupons(data: Event) -> bool:
+    return isinstance(data, OrderContent) and bool(data.coupon_codes or data.lock_reference)
 
 
 def _is_recordable(data: Event) -> bool:
     """Return whether the order has no coupons and its customer has an identifier."""
     return (
-        isinstance(data, OrderPlaced) and not data.coupon_codes and not data.lock_reference
+        isinstance(data, OrderContent) and not _has_coupons(data)
         and data.customer is not None and bool(identifiers(to_customer(data.customer)))
     )  # fmt: skip
 
 
-def _record_command(event: ReceivedEvent, data: OrderPlaced) -> RedeemCoupons:
+def _record_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged) -> RedeemCoupons:
     """Return the command that records an order without coupons for its customer.
 
     An amount with too many decimals is recorded as 0: the amount isn't used, but without the order a later one would
     count as the customer's first.
     """
+    at = data.changed_at if isinstance(data, OrderChanged) else data.placed_at
     try:
         order = to_order(data, data.order_id)
     except MoneyError:
-        order = Order(order_id=data.order_id, currency=data.currency, amount_minor=0, placed_at=data.placed_at)
+        order = Order(order_id=data.order_id, currency=data.currency, amount_minor=0, placed_at=at)
     customer = None if data.customer is None else to_customer(data.customer)
-    return RedeemCoupons(event.command_id, order, customer=customer, at=data.placed_at)
+    return RedeemCoupons(event.command_id, order, customer=customer, at=at, complete=True)
 
 
 class OrderHandler:
@@ -117,9 +154,11 @@ class OrderHandler:
         poison: list[Poison] = []
         planned: list[tuple[ReceivedEvent, Command]] = []
         record_orders = await self._must_record_orders(events)
+        with_coupons = await self._orders_with_coupons(events)
         for event in events:
+            has_coupons = isinstance(event.data, OrderContent) and event.data.order_id in with_coupons
             try:
-                command = to_command(event, self._settings, record_orders=record_orders)
+                command = to_command(event, self._settings, record_orders=record_orders, has_coupons=has_coupons)
             except MoneyError as error:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
@@ -134,8 +173,23 @@ class OrderHandler:
                 for (event, _), verdict in zip(planned, verdicts, strict=True)
                 if isinstance(verdict, Rejected)
             ]
-            _count_refusals(verdicts)
+            _count(verdicts)
         return poison
+
+    async def _orders_with_coupons(self, events: Sequence[ReceivedEvent]) -> set[str]:
+        """Return the ids of those orders that have coupons, now or within this batch, though their events name none."""
+        without = {
+            event.data.order_id
+            for event in events
+            if isinstance(event.data, OrderContent) and not _has_coupons(event.data)
+        }
+        if not without:
+            return without
+        with_coupons = {
+            event.data.order_id for event in events if isinstance(event.data, OrderContent) and _has_coupons(event.data)
+        }
+        rows = await self._pool.fetch(sql("orders_with_coupons", "services.redeemer"), list(without))
+        return {row["order_id"] for row in rows} | (without & with_coupons)
 
     async def _must_record_orders(self, events: Sequence[ReceivedEvent]) -> bool:
         """Return whether orders without coupons must be recorded: by setting, or for a campaign on first orders.
@@ -170,9 +224,10 @@ class OrderHandler:
         ]
 
 
-def _count_refusals(verdicts: Sequence[Verdict | Rejected]) -> None:
-    reasons = Counter(
-        verdict.refused[0].reason for verdict in verdicts if isinstance(verdict, Verdict) and verdict.refused
-    )
-    for reason, count in reasons.items():
-        telemetry.REFUSED.labels(SERVICE, reason.value).inc(count)
+def _count(verdicts: Sequence[Verdict | Rejected]) -> None:
+    """Count refusals by their first reason, and what changed nothing by its reason."""
+    decided = [verdict for verdict in verdicts if isinstance(verdict, Verdict)]
+    for reason, count in Counter(one.refused[0].reason.value for one in decided if one.refused).items():
+        telemetry.REFUSED.labels(SERVICE, reason).inc(count)
+    for why, count in Counter(one.why for one in decided if one.why is not None).items():
+        telemetry.UNCHANGED.labels(SERVICE, why).inc(count)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.runtime.settings import Settings
 
-WEEK_SECONDS = 7 * 24 * 60 * 60
+HOUR_SECONDS = 60 * 60
 
 
 class RedeemerSettings(Settings):
@@ -18,10 +18,15 @@ class RedeemerSettings(Settings):
         " uses them when paid",
     )
     hold_seconds: int = Field(
-        WEEK_SECONDS,
+        HOUR_SECONDS,
         ge=1,
         le=366 * 24 * 60 * 60,
         description="burn_on=paid: how long an unpaid order holds its coupons",
+    )
+    hold_takeover: Literal["same_customer", "never"] = Field(
+        "same_customer",
+        description="burn_on=paid: whether a newer order of the same customer takes over a coupon that an older unpaid"
+        " order holds, if the coupon has no room for both",
     )
     note_orders: Literal["when_needed", "always"] = Field(
         "when_needed",

@@ -21,8 +21,10 @@ from shared.domain.model.commands import (
     Command,
     CreateCoupons,
     ExpireLock,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
+    OrderCommand,
     PayOrder,
     RecordCustomer,
     RedeemCoupons,
@@ -33,7 +35,7 @@ from shared.domain.model.commands import (
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.domain.orders.changes import cancel, return_order
-from shared.domain.orders.payment import pay
+from shared.domain.orders.payment import fail_payment, pay
 from shared.domain.orders.redeem import redeem
 from shared.domain.tenancy import state_for_caller, verdict_for_caller
 
@@ -42,6 +44,8 @@ __all__ = ["decide", "evolve"]
 
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """Return the verdict on `command` for `state` at `now` (the database's time, UTC)."""
+    if command.at is not None and command.at > now and isinstance(command, OrderCommand):
+        command = _not_later(command, now)
     if command.groups is None:
         verdict = _decide(command, state, now)
     else:
@@ -56,7 +60,7 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
     return verdict
 
 
-def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per command
+def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: PLR0911, PLR0912 - one per command
     """Return the verdict. Frequent commands come first, because the cases are tried in order."""
     match command:
         case RedeemCoupons():
@@ -71,6 +75,8 @@ def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: 
             return release(command, state, now)
         case ExpireLock():
             return expire(command, state, now)
+        case FailPayment():
+            return fail_payment(command, state, now)
         case CancelOrder():
             return cancel(command, state, now)
         case ReturnOrder():
@@ -83,6 +89,15 @@ def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: 
             return void(command, state, now)
         case _:
             assert_never(command)
+
+
+def _not_later(command: OrderCommand, now: datetime) -> OrderCommand:
+    """Return the command with the time `now`: another system's clock may be fast."""
+    if isinstance(command, RedeemCoupons):
+        placed_at = command.order.placed_at
+        order = command.order if placed_at is None or placed_at <= now else replace(command.order, placed_at=now)
+        return replace(command, at=now, order=order)
+    return replace(command, at=now)
 
 
 def _record_customer(command: RecordCustomer, state: State, now: datetime) -> Verdict:

@@ -7,13 +7,12 @@ from shared.domain.coupons.issue import coupon_end
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.state import LockState, Meter, OrderState, State
+from shared.domain.model.state import LockState, Meter, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.exhausted import period_keys
-from shared.domain.orders.placing import lines_of
 from shared.domain.orders.returns import active_redemption
 
-_OF_ORDERS = frozenset({"burned", "returned", "restored"})
+_OF_ORDERS = frozenset({"burned", "adjusted", "returned", "restored"})
 
 
 def evolve(state: State, verdict: Verdict) -> None:
@@ -85,9 +84,11 @@ def _update_redemptions(state: State, entry: LedgerEntry) -> None:
         order.redemptions[entry.coupon_id] = active_redemption(entry)
     elif entry.kind == "restored":
         order.redemptions.pop(entry.coupon_id, None)
-    elif (redemption := order.redemptions.get(entry.coupon_id)) is not None:
-        left_minor = redemption.discount_minor + entry.used_minor
-        order.redemptions[entry.coupon_id] = replace(redemption, discount_minor=left_minor)
+    elif entry.redemption_id is not None and (redemption := order.redemptions.get(entry.coupon_id)) is not None:
+        now = replace(redemption, discount_minor=redemption.discount_minor + entry.used_minor)
+        if entry.kind == "adjusted":
+            now = replace(now, burned_minor=redemption.burned_minor + entry.used_minor, lines=entry.lines)
+        order.redemptions[entry.coupon_id] = now
 
 
 def _meter(state: State, entry: LedgerEntry, customer_key: str | None) -> None:
@@ -132,6 +133,8 @@ def _change_lock(state: State, change: LockChange) -> None:
     lock.status = change.status
     if change.uses is not None:
         lock.uses = change.uses
+    if change.lost is not None:
+        lock.lost = change.lost
     if change.status == "open":
         lock.customer_key, lock.order_id = change.customer_key, change.order_id
         lock.expires_at = change.expires_at or lock.expires_at
@@ -141,6 +144,8 @@ def _change_lock(state: State, change: LockChange) -> None:
                 coupon.holds.append(Hold(reference, locked.uses, lock.customer_key, lock.order_id))
     elif change.order_id is not None:
         lock.order_id = change.order_id
+    if lock.is_of_order and (order := state.orders.get(lock.order_id or "")) is not None:
+        _update_orders_of(state, order, order.customer_key)
 
 
 def _apply_order_change(state: State, change: OrderChange) -> None:
@@ -149,28 +154,38 @@ def _apply_order_change(state: State, change: OrderChange) -> None:
         order = state.orders[change.order_id] = OrderState(change.order_id, change.status)
     before = order.customer_key
     order.status = change.status
-    order.placed_at = change.placed_at or order.placed_at
+    if change.placed_at is not None:
+        order.first_placed_at = min(change.placed_at, order.first_placed_at or change.placed_at)
+        order.placed_at = max(change.placed_at, order.placed_at or change.placed_at)
     order.paid_at = change.paid_at or order.paid_at
     order.cancelled_at = change.cancelled_at or order.cancelled_at
     order.returned_at = change.returned_at or order.returned_at
     if change.customer is not None:
         order.customer = change.customer
+    order.changed_at = change.changed_at or order.changed_at
     order.customer_key = change.customer_key or order.customer_key
-    order.currency = change.currency or order.currency
+    if change.order is not None:
+        order.order = change.order
+    if change.codes is not None:
+        order.codes = change.codes
     if change.requested_count is not None:
         order.requested_count = change.requested_count
-    if change.amount_minor is not None:
-        order.amount_minor = change.amount_minor
-    if change.lines is not None:
-        order.lines = lines_of(change.lines)
     if change.returns is not None:
         order.returns = change.returns
     _update_orders_of(state, order, before)
+
+
+def _counts_as_order(state: State, order: OrderState) -> bool:
+    """Return whether the order is open. An unpaid order that has lost its hold isn't."""
+    if order.status == "paid":
+        return True
+    hold = state.locks.get(order_hold(order.order_id))
+    return order.status == "placed" and (hold is None or hold.status not in {"expired", "released"})
 
 
 def _update_orders_of(state: State, order: OrderState, before: CustomerKey | None) -> None:
     """Update the open orders of the order's customer and of `before`, its previous customer."""
     if (former := state.orders_of.get(before or "")) is not None:
         former.discard(order.order_id)
-    if order.status in {"placed", "paid"} and (theirs := state.orders_of.get(order.customer_key or "")) is not None:
+    if _counts_as_order(state, order) and (theirs := state.orders_of.get(order.customer_key or "")) is not None:
         theirs.add(order.order_id)

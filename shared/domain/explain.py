@@ -5,6 +5,7 @@ The findings are in the order of `Reason`, so the first refusal is the reason th
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from shared.domain.offers.resolve import resolve, resolve_recurring
 from shared.domain.offers.rules import RULES, Rule
 from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
+from shared.domain.orders.life_cycle import Effect
+from shared.domain.orders.mismatch import is_mismatch, mismatch
 from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
 from shared.domain.tenancy import state_for_caller
 
@@ -72,6 +75,8 @@ def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -
     if len(command.codes) != 1:
         raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
     [code] = command.codes
+    if isinstance(command, RedeemCoupons) and command.at is not None and command.at > now:
+        command = replace(command, at=now, order=replace(command.order, placed_at=now))
     state = state_for_caller(command, state)
     coupon_id = state.coupon_ids.get(code_key(code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)
@@ -79,7 +84,19 @@ def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -
         findings = _for_order(command, state, now, code, coupon)
     else:
         findings = _for_lock(command, state, now, code, coupon)
-    return Explanation(code, tuple(findings), decide(command, state, now))
+    verdict = decide(command, state, now)
+    found = tuple(findings)
+    if isinstance(command, RedeemCoupons) and not any(one.outcome == "refused" for one in found):
+        found = (*found, *_by_the_order(verdict, coupon))
+    return Explanation(code, found, verdict)
+
+
+def _by_the_order(verdict: Verdict, coupon: Coupon | None) -> Iterator[Finding]:
+    """Yield the refusal for a reason that none of the rules for a single coupon has: what the order is already."""
+    for refused in verdict.refused:
+        if coupon is None or refused.coupon_id in (None, coupon.coupon_id):
+            yield _refused("order", refused)
+            return
 
 
 def _for_order(
@@ -87,7 +104,14 @@ def _for_order(
 ) -> Iterator[Finding]:
     placing = placing_of(command, state, now)
     campaign = None if coupon is None else state.campaigns.get(coupon.campaign_id)
+    if is_mismatch(command, placing):
+        yield _refused("order", mismatch(command, placing).refused[0])
+        return
     if coupon is not None and has_coupon(coupon.coupon_id, placing.known, placing.hold):
+        if placing.effect is Effect.CHANGE:
+            yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
+            yield _holds("order", f"Order {command.order.order_id!r} has it already; it is judged on the new basket.")
+            return
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"

@@ -1,6 +1,7 @@
 """Load the facts about customers that rules need: segments and earlier orders."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import orjson
 
@@ -18,7 +19,9 @@ async def load_customers(
     state: State,
     commands: Sequence[Command],
     touched: Sequence[Campaign],
+    *,
     fresh_orders: Iterable[str],
+    now: datetime,
 ) -> None:
     """Fill `state.segments` and `state.orders_of` for the customers that need them, and lock their rows.
 
@@ -46,7 +49,7 @@ async def load_customers(
         fresh = sorted(fresh_orders)
         # The batch may close its own orders, so one more than their number must be loaded.
         for key, order_id in await connection.fetch(
-            sql("orders_of_customers"), sorted(needed), len(commands) + 1, fresh
+            sql("orders_of_customers"), sorted(needed), len(commands) + 1, fresh, now
         ):
             state.orders_of[key].add(order_id)
 

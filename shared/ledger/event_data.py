@@ -98,6 +98,7 @@ class JudgedOrderData(TypedDict):
     channel: str
     lock_reference: NotRequired[str | None]
     metadata: NotRequired[Mapping[str, Any] | None]
+    shop_id: NotRequired[str | None]
 
 
 class CouponRedeemedData(TypedDict):
@@ -113,6 +114,7 @@ class CouponRedeemedData(TypedDict):
     channel: str
     redeemed_at: datetime
     metadata: NotRequired[Mapping[str, Any] | None]
+    shop_id: NotRequired[str | None]
 
 
 class RefusedCouponData(TypedDict):
@@ -135,6 +137,31 @@ class CouponRedemptionRefusedData(TypedDict):
     channel: str
     refused_at: datetime
     metadata: NotRequired[Mapping[str, Any] | None]
+    shop_id: NotRequired[str | None]
+
+
+class AdjustedCouponData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    discount_before: str
+    discount_amount: str
+    lines: list[LineDiscountData] | None
+    shipping_discount_amount: NotRequired[str | None]
+
+
+class CouponRedemptionAdjustedData(TypedDict):
+    redemption_id: str
+    order_id: str
+    customer: CustomerReferenceData | None
+    cause: str
+    order_amount: str
+    currency: str
+    discount_before: str
+    discount_amount: str
+    coupons: list[AdjustedCouponData]
+    adjusted_at: datetime
+    shop_id: NotRequired[str | None]
 
 
 class RestoredCouponData(TypedDict):
@@ -144,6 +171,7 @@ class RestoredCouponData(TypedDict):
     uses: int
     discount_amount: str
     lines: NotRequired[list[LineDiscountData] | None]
+    reason: NotRequired[str | None]
 
 
 class CouponRedemptionRestoredData(TypedDict):
@@ -152,6 +180,8 @@ class CouponRedemptionRestoredData(TypedDict):
     cause: str
     coupons: list[RestoredCouponData]
     restored_at: datetime
+    customer: NotRequired[CustomerReferenceData | None]
+    shop_id: NotRequired[str | None]
 
 
 class LockedCouponData(TypedDict):
@@ -177,6 +207,8 @@ class CouponReleasedData(TypedDict):
     order_id: str | None
     currency: NotRequired[str | None]
     released_at: datetime
+    cause: NotRequired[str | None]
+    reason: NotRequired[str | None]
 
 
 class CouponLockExpiredData(TypedDict):
@@ -219,6 +251,7 @@ EventData = (
     | CouponIssueRefusedData
     | CouponRedeemedData
     | CouponRedemptionRefusedData
+    | CouponRedemptionAdjustedData
     | CouponRedemptionRestoredData
     | CouponLockedData
     | CouponReleasedData

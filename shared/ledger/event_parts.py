@@ -4,13 +4,15 @@ from collections.abc import Iterable
 
 from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.campaign import Campaign
+from shared.domain.model.commands import CancelOrder, Command, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.state import State
-from shared.domain.model.verdicts import AcceptedCoupon, Benefit, LedgerEntry, LineShare, RefusedCoupon
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, LedgerEntry, LineShare, RefusedCoupon
 from shared.domain.offers.kinds import KINDS
 from shared.ledger.event_data import (
+    AdjustedCouponData,
     CustomerReferenceData,
     DiscountData,
     LineDiscountData,
@@ -111,8 +113,27 @@ def locked_coupon(coupon: AcceptedCoupon, currency: str | None) -> LockedCouponD
     }
 
 
-def restored_coupon(entry: LedgerEntry, state: State) -> RestoredCouponData:
-    """Return the uses and the discount that a restore takes back. Entries of redemptions always have a currency."""
+def adjusted_coupon(kept: KeptCoupon, currency: str) -> AdjustedCouponData:
+    """Return a coupon that a changed order keeps, with its discount before and now."""
+    coupon = kept.coupon
+    data: AdjustedCouponData = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code or None,
+        "campaign_id": coupon.campaign_id,
+        "discount_before": format_minor(kept.before_minor, currency),
+        "discount_amount": format_minor(coupon.discount_minor or 0, currency),
+        "lines": line_discounts([share for share in coupon.lines if share[0] != SHIPPING], currency),
+    }
+    if coupon.benefit is not None and KINDS[coupon.discount_kind].takes_from == "shipping":
+        data["shipping_discount_amount"] = format_minor(coupon.benefit.shipping_minor, currency)
+    return data
+
+
+def restored_coupon(entry: LedgerEntry, state: State, reason: str | None = None) -> RestoredCouponData:
+    """Return the uses and the discount that a restore takes back. Entries of redemptions always have a currency.
+
+    `reason`: why a changed order can't use the coupon any longer.
+    """
     data: RestoredCouponData = {
         "coupon_id": entry.coupon_id,
         "code": coupon_code(entry, state),
@@ -122,6 +143,8 @@ def restored_coupon(entry: LedgerEntry, state: State) -> RestoredCouponData:
     }
     if entry.lines and entry.currency is not None:
         data["lines"] = line_discounts(entry.lines, entry.currency)
+    if reason is not None:
+        data["reason"] = reason
     return data
 
 
@@ -138,3 +161,18 @@ def released_coupon(entry: LedgerEntry, state: State) -> LockedCouponData:
 def coupon_code(entry: LedgerEntry, state: State) -> str | None:
     """Return the code of the entry's coupon; None for a coupon without a code."""
     return state.coupons[entry.coupon_id].code or None
+
+
+def cause_of(command: Command) -> str | None:
+    """Return the type of the order's event behind a command, as events of restores and releases show it."""
+    match command:
+        case CancelOrder():
+            return "order.cancelled"
+        case ReturnOrder():
+            return "order.returned"
+        case FailPayment():
+            return "order.payment_failed"
+        case RedeemCoupons():
+            return "order.changed" if command.changed else "order.placed"
+        case _:
+            return None

@@ -8,11 +8,13 @@ import orjson
 
 from schemas.catalogue import CATALOGUE
 from schemas.limits import MAX_ID_LENGTH, MAX_WRITTEN_BYTES
+from shared.domain.coupons.locks import OWN_REFERENCES
 from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
     ExpireLock,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -26,7 +28,7 @@ from shared.domain.model.customer import Customer
 from shared.domain.model.ids import derived_id
 from shared.domain.model.money import format_minor
 from shared.domain.model.state import State
-from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
+from shared.domain.model.verdicts import AcceptedCoupon, KeptCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCampaign, ExhaustedCoupon, exhausted
 from shared.ledger.event_data import (
     CampaignExhaustedData,
@@ -37,6 +39,7 @@ from shared.ledger.event_data import (
     CouponLockedData,
     CouponLockExpiredData,
     CouponRedeemedData,
+    CouponRedemptionAdjustedData,
     CouponRedemptionRefusedData,
     CouponRedemptionRestoredData,
     CouponReleasedData,
@@ -46,6 +49,8 @@ from shared.ledger.event_data import (
     JudgedOrderData,
 )
 from shared.ledger.event_parts import (
+    adjusted_coupon,
+    cause_of,
     coupon_code,
     customer_reference,
     issued_discount,
@@ -102,7 +107,7 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
             return _lock_opened(command, verdict, state)
         case CreateCoupons():
             return _created(command, verdict, state)
-        case ReleaseLock() | ExpireLock() | CancelOrder() | ReturnOrder() | VoidCoupon():
+        case ReleaseLock() | ExpireLock() | FailPayment() | CancelOrder() | ReturnOrder() | VoidCoupon():
             return _moved(command, verdict, state)
         case RecordCustomer():
             return ()  # facts about a customer are not published
@@ -235,7 +240,33 @@ def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterato
     if verdict.outcome == "held":
         yield from _locked(verdict, verdict.accepted, command.customer, order.order_id, order.currency)
     yield from _judged(verdict, order.order_id, command.customer, currency, order.amount_minor, command.channel)
+    if verdict.kept:
+        yield from _adjusted(command, verdict)
     yield from _moved(command, verdict, state)
+
+
+def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
+    """Yield one event per redemption with discounts that changed with the order."""
+    order, customer = command.order, command.customer
+    found: dict[str, list[KeptCoupon]] = {}
+    for kept in verdict.kept:
+        redemption = kept.coupon.redemption_id
+        if redemption is not None and kept.coupon.discount_minor != kept.before_minor:
+            found.setdefault(redemption, []).append(kept)
+    for redemption, coupons in found.items():
+        data: CouponRedemptionAdjustedData = {
+            "redemption_id": redemption,
+            "order_id": order.order_id,
+            "customer": None if customer is None else customer_reference(customer),
+            "cause": cause_of(command) or "",
+            "order_amount": format_minor(order.amount_minor, order.currency),
+            "currency": order.currency,
+            "discount_before": format_minor(sum(kept.before_minor for kept in coupons), order.currency),
+            "discount_amount": format_minor(sum(kept.coupon.discount_minor or 0 for kept in coupons), order.currency),
+            "coupons": [adjusted_coupon(kept, order.currency) for kept in coupons],
+            "adjusted_at": verdict.decided_at,
+        }
+        yield NewEvent("coupon.redemption_adjusted", order.order_id, data)
 
 
 def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[NewEvent]:
@@ -276,23 +307,26 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
 
     Returns in part are restores with 0 uses. They occur with any command that redeems coupons of a returned part.
     """
-    restored: dict[str, list[LedgerEntry]] = {}
+    restored: dict[tuple[str, str], list[LedgerEntry]] = {}
     for entry in verdict.entries:
-        if entry.kind in ("returned", "restored"):
-            restored.setdefault(entry.redemption_id or "", []).append(entry)
-    for redemption_id, entries in restored.items():
+        if entry.kind == "restored":
+            restored.setdefault((entry.redemption_id or "", cause_of(command) or ""), []).append(entry)
+        elif entry.kind == "returned":  # also with other commands: parts that were returned before
+            restored.setdefault((entry.redemption_id or "", "order.returned"), []).append(entry)
+    reasons = {refused.coupon_id: refused.reason for refused in verdict.refused}
+    for (redemption_id, cause), entries in restored.items():
         order_id = entries[0].order_id or ""
         data: CouponRedemptionRestoredData = {
             "redemption_id": redemption_id,
             "order_id": order_id,
-            "cause": "order.cancelled" if isinstance(command, CancelOrder) else "order.returned",
-            "coupons": [restored_coupon(entry, state) for entry in entries],
+            "cause": cause,
+            "coupons": [restored_coupon(entry, state, reasons.get(entry.coupon_id)) for entry in entries],
             "restored_at": verdict.decided_at,
         }
         yield NewEvent("coupon.redemption_restored", order_id, data)
     for entry in verdict.entries:
         if entry.kind == "released":
-            yield _lock_ended(entry, verdict, state)
+            yield _lock_ended(command, entry, verdict, state)
         elif entry.kind == "voided":
             voided: CouponVoidedData = {
                 "coupon_id": entry.coupon_id,
@@ -303,7 +337,7 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
             yield NewEvent("coupon.voided", entry.coupon_id, voided)
 
 
-def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
+def _lock_ended(command: Command, entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
     lock_reference = entry.lock_reference or ""
     coupon = released_coupon(entry, state)
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
@@ -321,6 +355,10 @@ def _lock_ended(entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
         "order_id": entry.order_id,
         "released_at": verdict.decided_at,
     }
+    if lock_reference.startswith(OWN_REFERENCES) and (cause := cause_of(command)) is not None:
+        release["cause"] = cause
+        if verdict.order_id == entry.order_id:  # otherwise a newer order took it over
+            release["reason"] = next((one.reason for one in verdict.refused if one.coupon_id == entry.coupon_id), None)
     return NewEvent("coupon.released", entry.coupon_id, release)
 
 

@@ -12,6 +12,7 @@ from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -19,7 +20,7 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.reasons import Reason
-from shared.domain.model.verdicts import AcceptedCoupon, Benefit, RefusedCoupon, Verdict
+from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, RefusedCoupon, Verdict
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
@@ -55,16 +56,19 @@ def fingerprint(command: Command) -> bytes:
                     command.validation_code,
                 )
                 + (() if command.priced else ("not priced",))
+                + ((command.at, "changed") if command.changed else ())
                 + (() if command.metadata is None else (command.metadata,))
             )
         case IssueCoupons():
             content = (command.customer, command.natural_key, command.at)
         case CreateCoupons():
             content = (command.campaign_id, command.count, command.codes, command.at)
-        case PayOrder() | CancelOrder():
+        case PayOrder() | FailPayment() | CancelOrder():
             content = (command.order_id, command.at)
         case ReturnOrder():
             content = (command.order_id, command.whole, command.at, command.lines, command.amount)
+            if command.return_id is not None or command.refunded_amount is not None:
+                content += (command.return_id, command.refunded_amount)
         case LockCoupons():
             content = (
                 command.lock_reference,
@@ -109,6 +113,8 @@ def encode_verdict(verdict: Verdict) -> str:
             "expires_at": verdict.expires_at,
             "customer_key": verdict.customer_key,
             **({} if verdict.metadata is None else {"metadata": verdict.metadata}),
+            **({} if not verdict.kept else {"kept": verdict.kept}),
+            **({} if verdict.why is None else {"why": verdict.why}),
         },
         option=_JSON,
     ).decode()
@@ -142,7 +148,13 @@ def decode_verdict(command_id: str, recorded: str) -> Verdict:
         expires_at=_time(document["expires_at"]),
         customer_key=document["customer_key"],
         metadata=document.get("metadata"),
+        kept=tuple(_kept(coupon) for coupon in document.get("kept", ())),
+        why=document.get("why"),
     )
+
+
+def _kept(kept: Mapping[str, Any]) -> KeptCoupon:
+    return KeptCoupon(_accepted(kept["coupon"]), kept["before_minor"], kept["customer_key"])
 
 
 def _accepted(coupon: Mapping[str, Any]) -> AcceptedCoupon:

@@ -33,6 +33,7 @@ from shared.ledger.codes_to_issue import load_supplies
 from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
 from shared.ledger.customer_facts import load_customers
 from shared.ledger.database import Connection
+from shared.ledger.lock_rows import lost_of
 from shared.ledger.metering import load_meters, touched
 from shared.ledger.order_rows import (
     NewOrderRow,
@@ -106,7 +107,9 @@ async def load(
         await load_supplies(connection, state, loaded.pooled, makers)
     loaded.meters_before = await load_meters(connection, state, commands, now)
     loaded.period_meters_before = await load_period_meters(connection, state, commands, now)
-    await load_customers(connection, state, commands, list(touched(state, commands)), loaded.fresh_orders)
+    await load_customers(
+        connection, state, commands, list(touched(state, commands)), fresh_orders=loaded.fresh_orders, now=now
+    )
     return loaded
 
 
@@ -121,7 +124,7 @@ def _named(commands: Sequence[Command]) -> dict[str, Customer | None]:
 
 def lock_row(lock: LockState) -> tuple[object, ...]:
     """Return the values of a lock's row and uses, to compare them."""
-    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses)
+    return (lock.status, lock.customer_key, lock.order_id, lock.expires_at, lock.uses, lock.lost)
 
 
 async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequence[Command]) -> list[str]:
@@ -130,7 +133,7 @@ async def _load_orders(connection: Connection, loaded: Loaded, commands: Sequenc
     rows: dict[str, NewOrderRow] = {}
     bound: set[str] = set()
     for command in commands:
-        row = new_order_row(command, state.customers.get(command.command_id))
+        row = new_order_row(command, state.customers.get(command.command_id), loaded.now)
         if row is not None:
             rows.setdefault(row.order_id, row)
         elif command.named_order:
@@ -219,6 +222,7 @@ async def _add_locks(connection: Connection, loaded: Loaded, records: Sequence[a
             customer_key=record["customer_key"],
             order_id=record["order_id"],
             uses=tuple(uses.get(record["lock_reference"], ())),
+            lost=lost_of(record["lost"]),
         )
         loaded.state.locks[lock.lock_reference] = lock
         loaded.locks_before[lock.lock_reference] = lock_row(lock)
@@ -229,7 +233,7 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
     keys: set[str] = set()
     for command in commands:
         keys.update(map(code_key, command.named_codes))
-    ids = {use.coupon_id for lock in state.locks.values() for use in lock.uses}
+    ids = {use.coupon_id for lock in state.locks.values() for use in (*lock.uses, *lock.lost)}
     for order in state.orders.values():
         ids.update(order.redemptions)
     if ids:
@@ -278,7 +282,8 @@ async def _load_holds(
     if unknown:
         await _add_locks(connection, loaded, await connection.fetch(sql("locks_lock"), unknown, []))
         # Load their other coupons: another batch may have created such a lock after this one looked for its locks.
-        others = {use.coupon_id for lock in state.locks.values() for use in lock.uses} - state.coupons.keys()
+        others = {use.coupon_id for lock in state.locks.values() for use in (*lock.uses, *lock.lost)}
+        others -= state.coupons.keys()
         if others:
             _add_coupons(loaded, await connection.fetch(sql("coupons_lock"), [], sorted(others)))
     for lock in sorted(state.locks.values(), key=lambda lock: lock.lock_reference):

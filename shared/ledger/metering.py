@@ -105,7 +105,7 @@ def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterato
         customer_keys = of_lock[lock.lock_reference]
         if lock.order_id is not None:
             customer_keys = customer_keys | of_order[lock.order_id]
-        for use in lock.uses:
+        for use in (*lock.uses, *lock.lost):
             for customer_key in customer_keys:
                 yield use.campaign_id, customer_key, use.counted_at or now
     for order in state.orders.values():

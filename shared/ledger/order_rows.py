@@ -1,21 +1,29 @@
 """Convert orders to and from their rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 import asyncpg
 import orjson
 
-from shared.domain.model.commands import CancelOrder, Command, OrderCommand, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    Command,
+    FailPayment,
+    OrderCommand,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
+)
 from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.order import Order
-from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
-from shared.domain.orders.placing import lines_of
+from shared.domain.model.order import Line, Order
+from shared.domain.model.state import OrderState, OrderStatus, PartReturn
 
 
 class OrderRow(NamedTuple):
-    """The values of an order's row without its id, in the order of the columns of `orders_update`."""
+    """The values of an order's row without its id, to compare them."""
 
     status: OrderStatus
     customer_key: CustomerKey | None
@@ -23,16 +31,17 @@ class OrderRow(NamedTuple):
     paid_at: datetime | None
     cancelled_at: datetime | None
     returned_at: datetime | None
-    currency: str | None
-    amount_minor: int
+    changed_at: datetime | None
+    first_placed_at: datetime | None
     customer: Customer | None
     requested_count: int
-    lines: OrderLines
     returns: tuple[PartReturn, ...]
+    codes: tuple[str, ...] | None
+    order: Order | None
 
 
 class NewOrderRow(NamedTuple):
-    """The row of a new order, in the order of the columns of `orders_insert`."""
+    """The row of a new order. The first values are in the order of the columns of `orders_insert`."""
 
     order_id: str
     status: OrderStatus
@@ -41,9 +50,8 @@ class NewOrderRow(NamedTuple):
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     returned_at: datetime | None = None
-    currency: str | None = None
-    amount_minor: int | None = None
-    lines: OrderLines = ()
+    codes: tuple[str, ...] | None = None
+    order: Order | None = None
 
 
 def order_row(order: OrderState) -> OrderRow:
@@ -55,48 +63,54 @@ def order_row(order: OrderState) -> OrderRow:
         paid_at=order.paid_at,
         cancelled_at=order.cancelled_at,
         returned_at=order.returned_at,
-        currency=order.currency,
-        amount_minor=order.amount_minor,
+        changed_at=order.changed_at,
+        first_placed_at=order.first_placed_at,
         customer=order.customer,
         requested_count=order.requested_count,
-        lines=order.lines,
         returns=order.returns,
+        codes=order.codes,
+        order=order.order,
     )
 
 
-def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrderRow | None:  # noqa: PLR0911 - one per command
+def new_order_row(command: Command, customer_key: CustomerKey | None, now: datetime) -> NewOrderRow | None:  # noqa: PLR0911 - one per command
     """Return the row to insert if `command` is the first event of its order; None if it has no order of its own.
 
-    A partial return that comes first must not close the order; the decision records it.
+    A partial return that comes first must not close the order; the decision records it. A time after `now` counts as
+    now.
     """
     if not isinstance(command, OrderCommand):
         return None
+    at = command.at if command.at is None or command.at <= now else now
     match command:
         case RedeemCoupons(order=order):
-            placed = NewOrderRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
-            return placed if not command.priced else _with_costs(placed, order)
+            placed_at = order.placed_at or at
+            if placed_at is not None and placed_at > now:
+                placed_at = now
+            if not command.priced:
+                return NewOrderRow(order.order_id, "placed", customer_key, placed_at)
+            return NewOrderRow(
+                order.order_id, "placed", customer_key, placed_at, codes=command.recorded_codes, order=order
+            )
         case PayOrder():
-            return NewOrderRow(command.order_id, "paid", paid_at=command.at)
+            return NewOrderRow(command.order_id, "paid", paid_at=at)
         case CancelOrder():
-            return NewOrderRow(command.order_id, "cancelled", cancelled_at=command.at)
+            return NewOrderRow(command.order_id, "cancelled", cancelled_at=at)
         case ReturnOrder(whole=True):
-            return NewOrderRow(command.order_id, "returned", returned_at=command.at)
-        case ReturnOrder() if command.lines or command.amount is not None:
+            return NewOrderRow(command.order_id, "returned", returned_at=at)
+        case ReturnOrder() if command.lines or command.amount is not None or command.refunded_amount is not None:
             return NewOrderRow(command.order_id, "placed")
-        case ReturnOrder():
+        case ReturnOrder() | FailPayment():
             return None
         case _:
             assert_never(command)
 
 
-def _with_costs(row: NewOrderRow, order: Order) -> NewOrderRow:
-    return row._replace(currency=order.currency, amount_minor=order.amount_minor, lines=lines_of(order.lines))
-
-
 def insert_columns(rows: Sequence[NewOrderRow]) -> list[list[object]]:
     """Return rows of `new_order_row` as the column arrays of `orders_insert`."""
-    *columns, lines = [list(column) for column in zip(*rows, strict=True)]
-    return [*columns, list(map(json_or_none, lines))]
+    *columns, codes, orders = [list(column) for column in zip(*rows, strict=True)]
+    content = [_content_columns(order, named) for order, named in zip(orders, codes, strict=True)]
+    return [*columns, *[list(column) for column in zip(*content, strict=True)]]
 
 
 def row_inserted(row: NewOrderRow) -> OrderRow:
@@ -108,25 +122,49 @@ def row_inserted(row: NewOrderRow) -> OrderRow:
         paid_at=row.paid_at,
         cancelled_at=row.cancelled_at,
         returned_at=row.returned_at,
-        currency=row.currency,
-        amount_minor=row.amount_minor or 0,
+        changed_at=None,
+        first_placed_at=row.placed_at,
         customer=None,
         requested_count=0,
-        lines=row.lines,
         returns=(),
+        codes=row.codes,
+        order=row.order,
     )
 
 
 def update_row(order: OrderState) -> tuple[object, ...]:
     """Return an order as a row of `orders_update`, with its id first."""
     customer = None if order.customer is None else orjson.dumps(order.customer).decode()
-    returns = [(part.at, part.lines or None, part.amount) for part in order.returns]
-    *first, _, requested_count, _, _ = order_row(order)
-    return (order.order_id, *first, customer, requested_count, json_or_none(order.lines), json_or_none(returns))
+    *first, _, requested_count, _, codes, content = order_row(order)
+    returns = json_or_none([_part_document(part) for part in order.returns])
+    return (order.order_id, *first, customer, requested_count, returns, *_content_columns(content, codes))
+
+
+_NO_CONTENT: Final = (None, None, None, None)
+
+
+def _content_columns(order: Order | None, codes: tuple[str, ...] | None) -> tuple[object, ...]:
+    """Return the columns `currency`, `amount_minor`, `lines` and `details`."""
+    if order is None:
+        return _NO_CONTENT
+    details = (
+        codes or (), order.shipping_minor, order.channel, order.subscription_id, order.cycle, order.metadata
+    )  # fmt: skip
+    return (
+        order.currency, order.amount_minor, json_or_none(list(map(_line_document, order.lines))),
+        orjson.dumps(details).decode(),
+    )  # fmt: skip
+
+
+def _line_document(line: Line) -> tuple[object, ...]:
+    """Return a line for the column `lines`. Earlier versions read the first three values."""
+    usual = (line.line_id, line.quantity, line.unit_minor, line.product_id, line.variant_id, line.collection_ids)
+    return usual if line.metadata is None else (*usual, line.metadata)
 
 
 def order_of(record: asyncpg.Record) -> OrderState:
     """Return an order from its row, without its redemptions."""
+    codes, order = _content(record)
     return OrderState(
         order_id=record["order_id"],
         status=record["status"],
@@ -135,13 +173,40 @@ def order_of(record: asyncpg.Record) -> OrderState:
         paid_at=record["paid_at"],
         cancelled_at=record["cancelled_at"],
         returned_at=record["returned_at"],
-        currency=record["currency"],
-        amount_minor=record["amount_minor"] or 0,
+        changed_at=record["changed_at"],
+        first_placed_at=record["first_placed_at"] or record["placed_at"],
+        order=order,
+        codes=codes,
         customer_key=record["customer_key"],
         requested_count=record["requested_count"],
-        lines=_lines(record["lines"]),
         returns=_returns(record["returns"]),
     )
+
+
+def _content(record: asyncpg.Record) -> tuple[tuple[str, ...] | None, Order | None]:
+    """Return the codes and the order. Rows of earlier versions have no codes, and know no products."""
+    if record["currency"] is None:
+        return None, None
+    lines = () if record["lines"] is None else tuple(map(_line, orjson.loads(record["lines"])))
+    order = Order(record["order_id"], record["currency"], record["amount_minor"] or 0, lines)
+    if record["details"] is None:
+        return None, order
+    codes, shipping_minor, channel, subscription_id, cycle, metadata = orjson.loads(record["details"])
+    return tuple(codes), replace(
+        order, shipping_minor=shipping_minor, placed_at=record["placed_at"], channel=channel,
+        subscription_id=subscription_id, cycle=cycle, metadata=metadata,
+    )  # fmt: skip
+
+
+def _line(stored: Sequence[Any]) -> Line:
+    line_id, quantity, unit_minor, *more = stored
+    if not more:
+        return Line(line_id, "", quantity, unit_minor)
+    product_id, variant_id, collection_ids, *metadata = more
+    return Line(
+        line_id, product_id, quantity, unit_minor, variant_id=variant_id, collection_ids=tuple(collection_ids),
+        metadata=metadata[0] if metadata else None,
+    )  # fmt: skip
 
 
 def json_or_none(entries: Any) -> str | None:
@@ -149,8 +214,12 @@ def json_or_none(entries: Any) -> str | None:
     return orjson.dumps(entries).decode() if entries else None
 
 
-def _lines(recorded: str | None) -> tuple[tuple[str, int, int], ...]:
-    return () if recorded is None else tuple([(line[0], line[1], line[2]) for line in orjson.loads(recorded)])
+def _part_document(part: PartReturn) -> tuple[object, ...]:
+    """Return a returned part for the column `returns`. Earlier versions read the first three values."""
+    usual = (part.at, part.lines or None, part.amount)
+    if part.return_id is None and part.refunded_amount is None:
+        return usual
+    return (*usual, part.return_id, part.refunded_amount)
 
 
 def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
@@ -158,8 +227,8 @@ def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
         return ()
     return tuple(
         [
-            PartReturn(datetime.fromisoformat(at), tuple([(line[0], line[1]) for line in lines or ()]), amount)
-            for at, lines, amount in orjson.loads(recorded)
+            PartReturn(datetime.fromisoformat(at), tuple([(line[0], line[1]) for line in lines or ()]), *more)
+            for at, lines, *more in orjson.loads(recorded)
         ]
     )
 

@@ -18,6 +18,7 @@ from shared.ledger.database import Connection
 from shared.ledger.events import events_of
 from shared.ledger.journal import encode_verdict
 from shared.ledger.loading import Loaded, lock_row
+from shared.ledger.lock_rows import lost_document
 from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.order_rows import json_or_none, order_row, update_row
 from shared.ledger.outbox import OutboxRow
@@ -140,7 +141,13 @@ async def _write_locks(connection: Connection, loaded: Loaded) -> None:
     changed = [lock for lock in loaded.state.locks.values() if lock_row(lock) != before.get(lock.lock_reference)]
     if not changed:
         return
-    rows = [(lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at) for lock in changed]
+    rows = [
+        (
+            lock.lock_reference, lock.status, lock.customer_key, lock.order_id, lock.expires_at,
+            lost_document(lock.lost),
+        )
+        for lock in changed
+    ]  # fmt: skip
     if opened := [row for row in rows if row[0] not in before]:
         await connection.execute(sql("locks_insert"), *_columns(opened))
     if known := [row for row in rows if row[0] in before]:

@@ -11,6 +11,9 @@ EVENTS_PROCESSED: Final = Counter(
 REFUSED: Final = Counter(
     "couponry_refused_total", "Verdicts that refused, by their first reason.", ["service", "reason"]
 )
+UNCHANGED: Final = Counter(
+    "couponry_unchanged_total", "Events and requests that asked for a change and changed nothing.", ["service", "why"]
+)
 DEAD_LETTERS: Final = Counter(
     "couponry_dead_letters_total", "Records that could not be read or executed.", ["service", "topic", "error_class"]
 )

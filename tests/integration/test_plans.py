@@ -58,7 +58,7 @@ HOT = {
     "subscription_uses": ["ARRAY['s1', 's2']"],
     "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
-    "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']"],
+    "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']", "now()"],
     "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
     "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
@@ -203,6 +203,9 @@ async def test_no_list_page_scans_a_whole_table(filled: str) -> None:
             assert read <= small, f"{what}: {name} reads {read} from end to end"
 
 
-async def test_a_first_order_is_found_by_an_index_however_many_orders_a_customer_has(filled: str) -> None:
+async def test_a_first_order_is_found_by_the_index_of_customers(filled: str) -> None:
     async with await open_pool(filled, max_size=1) as pool:
-        assert indexes(await plan_of(pool, "orders_of_customers")) == ["orders_customer_key"]
+        assert set(indexes(await plan_of(pool, "orders_of_customers"))) - {"sort"} == {
+            "orders_customer_key",
+            "locks_pkey",
+        }

@@ -123,7 +123,7 @@ async def test_two_partial_returns_in_one_batch_are_applied_in_order(pool: Pool,
     ]  # fmt: skip
     row = await pool.fetchrow("SELECT status, lines, returns FROM orders WHERE order_id = 'A'")
     assert row is not None
-    assert orjson.loads(row["lines"]) == [["1", 2, 5_000], ["2", 1, 2_500]]
+    assert [line[:3] for line in orjson.loads(row["lines"])] == [["1", 2, 5_000], ["2", 1, 2_500]]
     assert [amount for _, _, amount in orjson.loads(row["returns"])] == [None, None, "33.33"]
     assert row["status"] == "placed"
 

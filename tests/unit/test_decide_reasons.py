@@ -331,7 +331,7 @@ def test_of_several_reasons_the_first_in_order_is_reported() -> None:
     redemption = ActiveRedemption(
         "id-OTHER", "other", redemption_id="r", uses=1, discount_minor=0, currency="USD", customer_key=None
     )
-    with_order(world, status="placed", placed_at=NOW, currency="USD").state.orders["ORD1"].redemptions["id-OTHER"] = (
+    with_order(world, status="placed", placed_at=NOW, order=order()).state.orders["ORD1"].redemptions["id-OTHER"] = (
         redemption
     )
     judge()

@@ -87,7 +87,9 @@ def test_a_notification_has_the_redemptions_facts() -> None:
     said = redemption.model_dump()
     assert notified == {name: said[name] for name in notified}
     assert coupon == {name: said["coupons"][0][name] for name in coupon}
-    assert set(notified) == {"redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at"}
+    assert set(notified) == {
+        "redemption_id", "order_id", "customer", "order_amount", "currency", "redeemed_at", "shop_id",
+    }  # fmt: skip
     assert set(coupon) == {"coupon_id", "code", "campaign_id", "discount", "discount_amount"}
 
 

@@ -71,6 +71,7 @@ def test_a_placed_order_redeems_its_codes_in_minor_units() -> None:
         hold_seconds=0,
         at=at,
         channel="orders",
+        complete=True,
     )
 
 
@@ -113,6 +114,7 @@ def test_an_order_without_coupons_is_recorded_if_needed() -> None:
         order=Order("ORD456", "USD", 12500, shipping_minor=500, placed_at=at),
         customer=Customer("c1", "John@Email.com", "+919999988886", ("new",)),
         at=at,
+        complete=True,
     )
 
 

@@ -177,7 +177,7 @@ burn_on: paid
 steps:
   - order: {amount: 10.00, coupon_codes: [XMAS]}
   - order: {amount: 10.00, placed_at: "2099-12-24T00:00:00Z", coupon_codes: [XMAS]}
-  - paid: {paid_at: "2099-12-30T00:00:00Z"}
+  - paid: {paid_at: "2099-12-24T00:30:00Z"}
   - order: {amount: 10.00, coupon_codes: [XMAS]}
   - order: {amount: 10.00, placed_at: "2100-02-01T00:00:00Z", coupon_codes: [XMAS]}
 """
@@ -242,7 +242,7 @@ def test_the_pattern_of_a_code_is_shown_only_if_the_code_matches(code: str, rule
 
 # Scripts that can't be played
 
-ONE_OF = "order, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
+ONE_OF = "order, changed, payment_failed, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
 LISTED = "give lists of codes by campaign, as strings, like {ten: [TEN-1, TEN-2]}."
 

@@ -8,7 +8,7 @@ from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import ActiveRedemption, PartReturn
+from shared.domain.model.state import ActiveRedemption, PartReturn, State
 from shared.domain.orders import returns as returning
 from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
 from tests.returned_goods import PLACED, goods, left, numbers, restored_shares, shop
@@ -137,12 +137,12 @@ def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
         "id-A", "save10", redemption_id="r", uses=1, discount_minor=1_500, currency="USD", customer_key=None,
         lines=(("1", 600), ("2", 400), ("", 500)), burned_minor=1_500,
     )  # fmt: skip
-    of = returning.Goods((("1", 1, 6_000), ("2", 2, 2_000)), 10_000, "USD")
-    made = {"save10": campaign()}
+    of = order("ORD1", line("1", 6_000), line("2", 2_000, 2))
+    state = State({"save10": campaign()})
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([redemption], made, of, order_id="ORD1", before=(), after=(part,))
+        (entry,) = returning.shares([redemption], state, of, order_id="ORD1", paid=9_000, before=(), after=(part,))
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 

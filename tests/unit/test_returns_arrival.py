@@ -57,6 +57,8 @@ def test_a_coupon_that_joins_an_order_later_restores_its_share_of_earlier_return
 
 def test_parts_of_a_closed_order_do_not_belong_to_the_order_placed_again() -> None:
     for steps in permutations(range(4)):
+        if steps.index(2) < steps.index(1) < steps.index(0):
+            continue  # only the later placing is known, so the cancellation is about that one
         world = shop()
         todo: list[Any] = [
             lambda: world.redeem("A", to=goods()),  # noqa: B023 - called in the same iteration

@@ -182,6 +182,7 @@ def test_a_cancelled_order_does_not_count_until_it_is_placed_again() -> None:
     world.cancel("ORD2")
     world.cancel("ORD1")
     assert world.redeem("SAVE10", to=order("ORD3")).outcome == "redeemed"
+    world.now = NOW + MINUTE
     world.redeem(to=order("ORD1", placed_at=NOW + MINUTE))
     assert world.state.orders_of["customer-john"] == {"ORD1", "ORD3"}
 
@@ -189,6 +190,7 @@ def test_a_cancelled_order_does_not_count_until_it_is_placed_again() -> None:
 def test_an_order_that_moves_to_another_customer_no_longer_counts_for_the_first() -> None:
     world = first()
     world.redeem(by=JOHN)
+    world.now = NOW + MINUTE
     world.redeem(to=order(placed_at=NOW + MINUTE), by=MARY)
     assert world.state.orders_of == {"customer-john": set(), "customer-mary": {"ORD1"}}
 

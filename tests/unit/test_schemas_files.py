@@ -155,7 +155,7 @@ def test_an_older_version_keeps_its_name_and_the_new_one_gets_the_next(
     registry._committed_schemas.cache_clear()
     try:
         assert newest_schema("order.paid")[0] == "urn:couponry:order.paid:v2"
-        assert [len(schema["fields"]) for schema in committed_schemas()["order.paid"].values()] == [2, 3]
+        assert [len(schema["fields"]) for schema in committed_schemas()["order.paid"].values()] == [3, 4]
     finally:
         registry._committed_schemas.cache_clear()
 

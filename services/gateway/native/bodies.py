@@ -165,6 +165,18 @@ class RedeemBody(AskedBody):
         return super().mistake()
 
 
+class ChangeBody(AskedBody):
+    """A whole order as it is now, with all codes that it names. `order_id` is in the path."""
+
+    codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
+    lock_reference: Identifier | None = None
+    atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = False
+    changed_at: Moment | None = None
+
+    def mistake(self) -> str | None:
+        return "order: is required." if self.order is None else super().mistake()
+
+
 class BurnBody(Body):
     """An order on which to redeem the coupons of a lock. Without `order`, the discount is the lock's."""
 
@@ -188,6 +200,12 @@ class CancelBody(Body):
     cancelled_at: Moment | None = None
 
 
+class PaymentFailedBody(Body):
+    """A failed payment of an order."""
+
+    failed_at: Moment | None = None
+
+
 class ReturnedLineBody(Body):
     """Returned units of a line."""
 
@@ -196,11 +214,17 @@ class ReturnedLineBody(Body):
 
 
 class ReturnBody(Body):
-    """The return of an order: of `lines`, of goods worth `amount`, or of the whole order if both are left out."""
+    """The return of an order: of `lines`, of goods worth `amount` at the order's own prices, of goods for which the
+    customer got `refunded_amount` back after discounts, or of the whole order if all three are left out.
+    """
 
     returned_at: Moment | None = None
     lines: Annotated[tuple[ReturnedLineBody, ...], Field(max_length=MAX_LINES)] | None = None
     amount: Amount | None = None
+    refunded_amount: Amount | None = None
+    return_id: Annotated[
+        Identifier | None, Field(description="distinguishes two returns of the same goods at the same time")
+    ] = None
 
 
 def body_of(model: type[BodyT], *, optional: bool = False) -> Callable[[Request], Awaitable[BodyT]]:

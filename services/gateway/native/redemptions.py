@@ -1,5 +1,6 @@
 """Routes of the checkout: validate, explain, lock, burn, release and redeem coupons; cancel and return orders."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
@@ -11,8 +12,10 @@ from services.gateway.native.bodies import (
     AskedBody,
     BurnBody,
     CancelBody,
+    ChangeBody,
     ExplainBody,
     LockBody,
+    PaymentFailedBody,
     RedeemBody,
     ReturnBody,
     ValidateBody,
@@ -24,8 +27,16 @@ from services.gateway.native.explanations import ExplanationAnswer, explanation_
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
 from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
+from services.gateway.problems import Problem
 from services.gateway.threads import run_in_thread
-from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons, ReleaseLock, ReturnOrder
+from shared.domain.model.commands import (
+    CancelOrder,
+    FailPayment,
+    LockCoupons,
+    RedeemCoupons,
+    ReleaseLock,
+    ReturnOrder,
+)
 from shared.domain.model.ids import lock_reference
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -57,7 +68,7 @@ async def validate(
 
     def render() -> Response:
         document = verdict_document(verdict)
-        del document["redemption_id"], document["lock_reference"], document["expires_at"]
+        del document["redemption_id"], document["lock_reference"], document["expires_at"], document["why"]
         return json_response(document | {"outcome": "refused" if verdict.outcome == "refused" else "good"})
 
     return await run_in_thread(_line_count(verdict), render)
@@ -171,6 +182,54 @@ async def redeem(
     return await _render(await gateway.execute(command))
 
 
+@router.put(
+    "/orders/{order_id}",
+    summary="Change an order and judge its coupons again",
+    openapi_extra=takes(ChangeBody, example=EXAMPLE),
+    responses=responses_of(VerdictAnswer),
+)
+async def change(
+    request: Request,
+    gateway: CurrentGateway,
+    _: CanRedeem,
+    order_id: Name,
+    body: Annotated[ChangeBody, Depends(body_of(ChangeBody))],
+) -> Response:
+    """State the whole order as it is now. Coupons that it names keep their use, with the discount on the new order.
+
+    Coupons that it no longer names, or that are no longer good, are restored or released. The same content again
+    changes nothing. An order that isn't known yet is placed.
+    """
+    if body.order is None:
+        raise Problem(422, "invalid_request", "order: is required.")
+    if body.order.order_id not in (None, order_id):
+        raise Problem(422, "invalid_request", "order.order_id: is not the order in the path; leave it out.")
+    order = replace(_order(body) or Order(order_id, body.order.currency, 0), order_id=order_id, placed_at=None)
+    command = RedeemCoupons(
+        command_id_of(request), order, body.codes, body.command_customer, body.lock_reference, body.atomic,
+        at=body.changed_at, channel=CHANNEL, validation_code=body.validation_code, complete=True, changed=True,
+    )  # fmt: skip
+    gateway.weigh(command)
+    return await _render(await gateway.execute(command))
+
+
+@router.post(
+    "/orders/{order_id}/payment-failed",
+    summary="Release what an unpaid order holds",
+    openapi_extra=takes(PaymentFailedBody, optional=True),
+    responses=responses_of(VerdictAnswer),
+)
+async def payment_failed(
+    request: Request,
+    gateway: CurrentGateway,
+    _: CanRedeem,
+    order_id: Name,
+    body: Annotated[PaymentFailedBody, Depends(body_of(PaymentFailedBody, optional=True))],
+) -> Response:
+    """Release the coupons that the order holds until its payment. If it is paid after all, they are judged again."""
+    return await _render(await gateway.execute(FailPayment(command_id_of(request), order_id, body.failed_at, CHANNEL)))
+
+
 @router.post(
     "/orders/{order_id}/cancel",
     summary="Cancel an order and restore its coupons",
@@ -206,11 +265,13 @@ async def return_order(
     command = ReturnOrder(
         command_id_of(request),
         order_id,
-        whole=not body.lines and body.amount is None,
+        whole=not body.lines and body.amount is None and body.refunded_amount is None,
         at=body.returned_at,
         channel=CHANNEL,
         lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
         amount=None if body.lines else body.amount,
+        return_id=body.return_id,
+        refunded_amount=None if body.lines or body.amount is not None else body.refunded_amount,
     )
     return await _render(await gateway.execute(command))
 

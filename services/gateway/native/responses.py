@@ -64,6 +64,7 @@ class VerdictAnswer(Body):
     coupons: list[CouponAnswer]
     refused: list[RefusedAnswer]
     decided_at: str
+    why: Annotated[str | None, Field(description="outcome unchanged: why there was nothing to do")] = None
 
 
 class ValidationAnswer(Body):
@@ -127,7 +128,10 @@ def coupon_document(coupon: AcceptedCoupon, currency: str | None) -> dict[str, A
 
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict, accepted or refused, as a JSON document."""
-    currency = verdict.currency
+    currency, coupons, sum_minor = verdict.currency, verdict.accepted, verdict.discount_minor
+    if verdict.kept:  # a changed order: all coupons that it has now
+        coupons = (*[kept.coupon for kept in verdict.kept], *coupons)
+        sum_minor = sum(coupon.discount_minor or 0 for coupon in coupons)
     return {
         "outcome": verdict.outcome,
         "valid": verdict.outcome != "refused" and not verdict.refused,
@@ -136,10 +140,11 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
         "lock_reference": verdict.lock_reference,
         "expires_at": moment(verdict.expires_at),
         "currency": currency,
-        "discount_amount": amount(verdict.discount_minor, currency),
-        "coupons": [coupon_document(coupon, currency) for coupon in verdict.accepted],
+        "discount_amount": amount(sum_minor, currency),
+        "coupons": [coupon_document(coupon, currency) for coupon in coupons],
         "refused": [refused_coupon(one) for one in verdict.refused],
         "decided_at": moment(verdict.decided_at),
+        "why": verdict.why,
     }
 
 

@@ -141,6 +141,34 @@ def released(lock: LockState, locked: LockedUse, order_id: str | None = None) ->
     )  # fmt: skip
 
 
+def restored(redemption: ActiveRedemption, order_id: str) -> LedgerEntry:
+    """Return the entry that takes a redemption back. A coupon that was voided or expired meanwhile stays so."""
+    return LedgerEntry(
+        "restored", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+        order_id=order_id, redemption_id=redemption.redemption_id, used_uses=-redemption.uses,
+        used_minor=-redemption.discount_minor, currency=redemption.currency, counted_at=redemption.counted_at,
+        subscription_id=redemption.subscription_id,
+    )  # fmt: skip
+
+
+def adjusted(redemption: ActiveRedemption, order_id: str, used_minor: int, lines: tuple[LineShare, ...]) -> LedgerEntry:
+    """Return the entry that changes a redemption's discount by `used_minor`. `lines`: the new shares of all of it."""
+    return LedgerEntry(
+        "adjusted", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+        order_id=order_id, redemption_id=redemption.redemption_id, used_minor=used_minor, currency=redemption.currency,
+        lines=lines, counted_at=redemption.counted_at, subscription_id=redemption.subscription_id,
+    )  # fmt: skip
+
+
+def adjusted_hold(lock: LockState, locked: LockedUse, held_minor: int) -> LedgerEntry:
+    """Return the entry that changes the discount that `lock` holds by `held_minor`. `locked`: as it is held now."""
+    return LedgerEntry(
+        "adjusted", locked.coupon_id, locked.campaign_id, customer_key=lock.customer_key, order_id=lock.order_id,
+        lock_reference=lock.lock_reference, held_minor=held_minor, currency=locked.currency, lines=locked.lines,
+        counted_at=locked.counted_at,
+    )  # fmt: skip
+
+
 def counted_at(applied: AppliedOffer, at: datetime) -> datetime:
     """Return when a use held from `at` on counts: a use that was held before keeps its time."""
     locked = applied.offer.locked
@@ -156,7 +184,11 @@ def lock_changes(
         lock = use.offer.lock
         if lock is not None:
             changed.setdefault(lock.lock_reference, (lock, set()))[1].add(use.offer.coupon.coupon_id)
-    return [_without(lock, coupon_ids, order_id, status_when_empty) for lock, coupon_ids in changed.values()]
+    return [
+        _taken_over(lock, coupon_ids) if lock.is_of_order and lock.order_id != order_id
+        else _without(lock, coupon_ids, order_id, status_when_empty)
+        for lock, coupon_ids in changed.values()
+    ]  # fmt: skip
 
 
 def _one_use(locked: LockedUse) -> LockedUse:
@@ -170,6 +202,16 @@ def _uses(locked: LockedUse, uses: int, discount_minor: int) -> LockedUse:
     return LockedUse(
         locked.coupon_id, locked.campaign_id, uses=uses, discount_minor=discount_minor, currency=locked.currency,
         counted_at=locked.counted_at,
+    )  # fmt: skip
+
+
+def _taken_over(lock: LockState, coupon_ids: set[str]) -> LockChange:
+    """Return the change of an older order's hold that a newer order takes uses of: they are lost to the older one."""
+    kept = tuple([locked for locked in lock.uses if locked.coupon_id not in coupon_ids])
+    lost = tuple([locked for locked in lock.uses if locked.coupon_id in coupon_ids])
+    return LockChange(
+        lock.lock_reference, "open" if kept else "released", customer_key=lock.customer_key, order_id=lock.order_id,
+        expires_at=lock.expires_at, uses=kept, lost=(*lock.lost, *lost),
     )  # fmt: skip
 
 

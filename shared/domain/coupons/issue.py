@@ -61,7 +61,7 @@ def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
         refused = RefusedCoupon(Reason.NOT_FOUND, message, command.code)
         return Verdict.all_refused(command.command_id, now, [refused], requested_count=1)
     if coupon.status == "voided":
-        return Verdict.unchanged(command.command_id, now, requested_count=1)
+        return Verdict.unchanged(command.command_id, now, why="voided_already", requested_count=1)
     campaign = state.campaigns.get(coupon.campaign_id)
     kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
     voided = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)

@@ -86,7 +86,7 @@ def release(command: ReleaseLock, state: State, now: datetime) -> Verdict:
     if known is None:
         return _lock_refused(command, now, Reason.LOCK_NOT_FOUND, f"There is no lock {reference!r}.")
     if known.status == "released":
-        return Verdict.unchanged(command.command_id, now, lock_reference=reference)
+        return Verdict.unchanged(command.command_id, now, why="released_already", lock_reference=reference)
     if known.status == "burned":
         return _lock_refused(command, now, Reason.ALREADY_REDEEMED, f"What lock {reference!r} held has been redeemed.")
     if not is_holding(known, now):
@@ -100,7 +100,7 @@ def expire(command: ExpireLock, state: State, now: datetime) -> Verdict:
     """Release what a lock holds if it has expired. Any other lock is left unchanged."""
     known = state.locks.get(command.lock_reference)
     if known is None or known.status != "open" or known.expires_at > now:
-        return Verdict.unchanged(command.command_id, now, lock_reference=command.lock_reference)
+        return Verdict.unchanged(command.command_id, now, why="not_expired", lock_reference=command.lock_reference)
     change = LockChange(known.lock_reference, "expired", customer_key=known.customer_key, order_id=known.order_id)
     return _close(command, state, now, known, change)
 

@@ -16,6 +16,8 @@ SourceKind = Literal["generated", "pool", "external"]
 
 Period = Literal["day", "week", "month"]
 Counted = Literal["campaign", "customer"]
+OnReturn = Literal["share", "rejudge"]
+"""What a return in part leaves of a discount: the share of the goods that are left, or what these deserve."""
 Receiver = Literal["customer", "referrer", "both"]
 
 IsTrue = Callable[[Mapping[str, Any]], bool]
@@ -226,6 +228,7 @@ class Campaign:
     issues_on: tuple[IssueRule, ...] = ()
     source: Source = field(default_factory=Source)
     restore_on: frozenset[str] = frozenset()
+    on_return: OnReturn = "share"
     recurring: bool = False
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)

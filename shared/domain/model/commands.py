@@ -14,6 +14,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
@@ -66,9 +67,12 @@ class IssueCoupons(Names):
 class RedeemCoupons(Names):
     """Use coupons on an order: those named by `codes`, and those held by `lock_reference`.
 
-    `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most). `priced`
-    False: the order has no amounts, so rules that depend on them aren't judged, and a lock's coupons get the discount
-    that the lock held.
+    `atomic`: all or nothing. `hold`: only hold the uses until the order is paid (`hold_seconds` at most); `takeover`:
+    the hold of an older unpaid order of the same customer makes way. `priced` False: the order has no amounts, so rules
+    that depend on them aren't judged, and a lock's coupons get the discount that the lock held.
+
+    `complete`: the command has the whole order, so the order gives up the coupons that it no longer names; otherwise it
+    adds to them. `changed`: the order was placed before and is different now.
     """
 
     command_id: str
@@ -88,6 +92,9 @@ class RedeemCoupons(Names):
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     """metadata of the redemption, passed on to events"""
     groups: frozenset[str] | None = None
+    takeover: bool = False
+    complete: bool = False
+    changed: bool = False
 
     @property
     def named_codes(self) -> tuple[str, ...]:
@@ -101,10 +108,28 @@ class RedeemCoupons(Names):
     def named_order(self) -> str:
         return self.order.order_id
 
+    @property
+    def recorded_codes(self) -> tuple[str, ...]:
+        """Return the codes in the form that is recorded with the order: the same in whichever order they are named."""
+        return self.codes if len(self.codes) < 2 else tuple(sorted(set(map(code_key, self.codes))))
+
 
 @value
 class PayOrder(NamesOrder):
     """The order was paid: burn what it holds."""
+
+    customer: ClassVar[None] = None
+    groups: ClassVar[None] = None
+
+    command_id: str
+    order_id: str
+    at: datetime | None = None
+    channel: str = "orders"
+
+
+@value
+class FailPayment(NamesOrder):
+    """A payment of the order failed: release what it holds. If it is paid after all, that is judged again."""
 
     customer: ClassVar[None] = None
     groups: ClassVar[None] = None
@@ -130,9 +155,10 @@ class CancelOrder(NamesOrder):
 
 @value
 class ReturnOrder(NamesOrder):
-    """The order was returned, `whole` or in part: `lines` (line id, units), or goods of `amount`, a decimal string in
-    the order's currency (ignored if lines are given). A return in part restores its share of the discount; when all
-    parts of the order are returned, that is a whole return.
+    """The order was returned, `whole` or in part: `lines` (line id, units), or else goods of `amount` at the order's
+    own prices, or else `refunded_amount`, what the customer got back after discounts. Amounts are decimal strings in
+    the order's currency. `return_id` distinguishes equal returns at the same time. A return in part restores its share
+    of the discount; when all parts of the order are returned, that is a whole return.
     """
 
     customer: ClassVar[None] = None
@@ -145,6 +171,8 @@ class ReturnOrder(NamesOrder):
     lines: tuple[tuple[str, int], ...] = ()
     amount: str | None = None
     groups: frozenset[str] | None = None
+    return_id: str | None = None
+    refunded_amount: str | None = None
 
 
 @value
@@ -277,6 +305,7 @@ Command = (
     RedeemCoupons
     | IssueCoupons
     | PayOrder
+    | FailPayment
     | CancelOrder
     | ReturnOrder
     | LockCoupons
@@ -288,5 +317,5 @@ Command = (
 )
 """All commands. A `match` on them ends with `assert_never`, so that the type checker lists what a new one misses."""
 
-OrderCommand = RedeemCoupons | PayOrder | CancelOrder | ReturnOrder
+OrderCommand = RedeemCoupons | PayOrder | FailPayment | CancelOrder | ReturnOrder
 """Commands that may be the first event of their order, which is then inserted."""

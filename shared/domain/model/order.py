@@ -1,7 +1,7 @@
 """An order in the form that decisions read: money is in integer minor units."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +28,10 @@ class Line:
     def amount_minor(self) -> int:
         return self.unit_minor * self.quantity
 
+    def with_quantity(self, quantity: int) -> "Line":
+        """Return the line with another quantity."""
+        return replace(self, quantity=quantity)
+
 
 @value
 class Order:
@@ -48,6 +52,24 @@ class Order:
     subscription_id: str | None = None
     cycle: int = 0
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def with_goods(self, lines: tuple[Line, ...], amount_minor: int) -> "Order":
+        """Return the order with other goods."""
+        return replace(self, lines=lines, amount_minor=amount_minor)
+
+
+def is_same_content(known: Order, order: Order) -> bool:
+    """Return whether two versions of an order have the same goods, prices and circumstances, whenever placed."""
+    return (
+        known.currency == order.currency
+        and known.amount_minor == order.amount_minor
+        and known.lines == order.lines
+        and known.shipping_minor == order.shipping_minor
+        and known.channel == order.channel
+        and known.subscription_id == order.subscription_id
+        and known.cycle == order.cycle
+        and known.metadata == order.metadata
+    )
 
 
 def check_amounts(order: Order) -> Order:

@@ -7,6 +7,7 @@ from typing import Literal
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.order import Order
 from shared.domain.model.value import value
 
 OrderStatus = Literal["placed", "paid", "cancelled", "returned"]
@@ -57,44 +58,58 @@ class ActiveRedemption:
     subscription_id: str | None = None
 
 
-OrderLines = tuple[tuple[str, int, int], ...]
-"""(line id, quantity, price of one unit in minor units), in the order of the lines"""
-
-
 @value
 class PartReturn:
-    """A part of an order that was returned at `at`: `lines`, each id once and sorted, or goods of `amount`.
+    """A part of an order that was returned at `at`: `lines`, each id once and sorted, or goods of `amount`, or goods
+    for which the customer got `refunded_amount` back.
 
-    `amount` is a decimal string, because the order's currency may not be known yet.
+    Amounts are decimal strings, because the order's currency may not be known yet. With a `return_id`, equal parts at
+    the same time are different returns.
     """
 
     at: datetime
     lines: tuple[tuple[str, int], ...] = ()
     amount: str | None = None
+    return_id: str | None = None
+    refunded_amount: str | None = None
 
 
 @dataclass(slots=True)
 class OrderState:
     """The ledger's state of an order. `redemptions` is keyed by coupon id; held uses are in its lock (`order_hold`).
 
-    `lines` and `amount_minor` are its goods, `returns` the returned parts in a fixed order.
+    `order` is the order as it was last placed or changed; None if no event has said what it costs. `codes` are those
+    that it names; None in rows of versions that didn't record them. `returns` are the returned parts in a fixed order.
     """
 
     order_id: str
     status: OrderStatus
     customer: Customer | None = None
     placed_at: datetime | None = None
+    """when it was last placed, by the event's own time"""
+    first_placed_at: datetime | None = None
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     returned_at: datetime | None = None
-    currency: str | None = None
-    amount_minor: int = 0
+    changed_at: datetime | None = None
+    """when the order was last changed, by the event's own time"""
+    order: Order | None = None
+    codes: tuple[str, ...] | None = None
     customer_key: CustomerKey | None = None
     requested_count: int = 0
     """number of different coupons that the order named while it waits for payment, which burns them as one request"""
     redemptions: dict[str, ActiveRedemption] = field(default_factory=dict)
-    lines: OrderLines = ()
     returns: tuple[PartReturn, ...] = ()
+
+    @property
+    def currency(self) -> str | None:
+        """Return the currency; None if no event has said what the order costs."""
+        return None if self.order is None else self.order.currency
+
+    @property
+    def amount_minor(self) -> int:
+        """Return the price of the goods, 0 if it isn't known."""
+        return 0 if self.order is None else self.order.amount_minor
 
 
 @value
@@ -117,6 +132,8 @@ class LockedUse:
     @property
     def one_use_minor(self) -> int:
         """Return the discount of one use. The first uses get the remainder, so that all uses sum to the whole."""
+        if self.uses <= 1:
+            return self.discount_minor
         return self.discount_minor - self.discount_minor * (self.uses - 1) // self.uses
 
 
@@ -125,7 +142,8 @@ class LockState:
     """A lock and the uses that it holds. `expires_at` is UTC; from then on the lock holds nothing.
 
     An expired lock keeps its former `uses`; those of a burned or released lock are empty. The order that burned a
-    lock is its `order_id`.
+    lock is its `order_id`. `lost` are uses that the hold of an order gave up, because a payment failed or a newer order
+    took them over. They hold nothing; if the order is paid after all, they are judged again.
     """
 
     lock_reference: str
@@ -134,6 +152,12 @@ class LockState:
     customer_key: CustomerKey | None = None
     order_id: str | None = None
     uses: tuple[LockedUse, ...] = ()
+    lost: tuple[LockedUse, ...] = ()
+
+    @property
+    def is_of_order(self) -> bool:
+        """Return whether it is the hold of an order until its payment, not a lock that a caller made."""
+        return self.order_id is not None and self.lock_reference == order_hold(self.order_id)
 
 
 SupplyKey = tuple[str, str, int]

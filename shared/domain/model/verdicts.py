@@ -7,16 +7,17 @@ from typing import Any, Final, Literal, Self
 
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.order import Line
+from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PartReturn
 from shared.domain.model.value import constructor, value
 
-EntryKind = Literal["issued", "locked", "released", "burned", "returned", "restored", "voided"]
+EntryKind = Literal["issued", "locked", "released", "burned", "adjusted", "returned", "restored", "voided"]
 Outcome = Literal[
     "issued",
     "redeemed",
     "held",
+    "adjusted",
     "restored",
     "released",
     "locked",
@@ -26,7 +27,8 @@ Outcome = Literal[
     "unchanged",
     "refused",
 ]
-"""The result of the command. `recorded`: recorded on the order, no coupon changed. `unchanged`: nothing was left to do.
+"""The result of the command. `adjusted`: coupons that a changed order has got another discount, or were given up.
+`recorded`: recorded on the order, no coupon changed. `unchanged`: nothing was left to do.
 `refused`: all of it was refused; a verdict with another outcome may still refuse some of its coupons."""
 
 LineShare = tuple[str, int]
@@ -39,7 +41,7 @@ class LedgerEntry:
 
     The four numbers are signed changes, so that every meter is their sum. `held_minor` and `used_minor` are discount
     in minor units of `currency`; they are 0 if no order is known yet. A return in part is `returned`:
-    discount, but no use.
+    discount, but no use. So is `adjusted`: the order changed. Its `lines` are the new shares of the whole discount.
 
     `counted_at` decides the period of a cap that the entry counts in: the time of the use, even for its restore.
     `subscription_id` is set if a recurring coupon is used on a subscription.
@@ -102,6 +104,18 @@ class AcceptedCoupon:
 
 
 @value
+class KeptCoupon:
+    """A coupon that a changed order keeps, with its discount now, and `before_minor`, its discount before.
+
+    `redemption_id` of the coupon is None if the order holds it until it is paid.
+    """
+
+    coupon: AcceptedCoupon
+    before_minor: int
+    customer_key: CustomerKey | None = None
+
+
+@value
 class RefusedCoupon:
     """A coupon that was refused, with the reason, one English sentence, and its numbers.
 
@@ -122,7 +136,8 @@ class LockChange:
 
     `uses` are the new uses: None keeps the present ones, () is none. A lock that loses a part of its uses stays `open`
     with the remainder. An expired lock keeps its uses (`uses` None), so that the refusal of a late order can name its
-    coupons. `order_id` None keeps the present one; `burned` sets the order that burned it.
+    coupons. `order_id` None keeps the present one; `burned` sets the order that burned it. `lost` are all uses that
+    were given up; None keeps the present ones.
     """
 
     lock_reference: str
@@ -132,14 +147,18 @@ class LockChange:
     order_id: str | None = None
     expires_at: datetime | None = None
     uses: tuple[LockedUse, ...] | None = None
+    lost: tuple[LockedUse, ...] | None = None
 
 
 @value
 class OrderChange:
     """A change of an order. Times are the event's own, UTC; None keeps the present value, in every field.
 
-    `customer` and `requested_count` are recorded only if the order holds coupons until payment, because the events of
-    the payment need them. `returns` are all returned parts that count from now on.
+    A `placed_at` that is earlier than the known one is kept as the time of the first placing.
+
+    `order` is what it costs from now on, `codes` what it names. `customer` and `requested_count` are recorded only if
+    the order holds coupons until payment, because the events of the payment need them. `returns` are all returned parts
+    that count from now on.
     """
 
     order_id: str
@@ -149,12 +168,12 @@ class OrderChange:
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     returned_at: datetime | None = None
+    changed_at: datetime | None = None
     customer: Customer | None = None
     customer_key: CustomerKey | None = None
-    currency: str | None = None
-    amount_minor: int | None = None
+    order: Order | None = None
+    codes: tuple[str, ...] | None = None
     requested_count: int | None = None
-    lines: tuple[Line, ...] | None = None
     returns: tuple[PartReturn, ...] | None = None
 
 
@@ -165,7 +184,8 @@ class Verdict:
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` is in the order of application, `refused` in the order of codes: neither depends on how the codes were
     listed. `natural_key` is that of the issue, for the set of occasions that have issued. `segments` is
-    (customer key, segments) from the command, None if it has none. `metadata` is that of the request.
+    (customer key, segments) from the command, None if it has none. `metadata` is that of the request. `kept` are the
+    coupons that a changed order keeps. `why` is set if the outcome is `unchanged`: one of few words for the reason.
     """
 
     command_id: str
@@ -188,13 +208,17 @@ class Verdict:
     natural_key: str | None = None
     segments: tuple[CustomerKey, tuple[str, ...]] | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    kept: tuple[KeptCoupon, ...] = ()
+    why: str | None = None
 
     @classmethod
     def unchanged(
-        cls, command_id: str, now: datetime, *, lock_reference: str | None = None, requested_count: int = 0
+        cls, command_id: str, now: datetime, *, why: str, lock_reference: str | None = None, requested_count: int = 0
     ) -> Self:
         """Return the verdict on a command that left nothing to do."""
-        return cls(command_id, "unchanged", now, lock_reference=lock_reference, requested_count=requested_count)
+        return cls(
+            command_id, "unchanged", now, lock_reference=lock_reference, requested_count=requested_count, why=why
+        )
 
     @classmethod
     def all_refused(

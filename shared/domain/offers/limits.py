@@ -12,7 +12,7 @@ from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import period_of
 from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import NO_METER, LockedUse, PeriodKey
+from shared.domain.model.state import NO_METER, ActiveRedemption, LockedUse, PeriodKey
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.exhausted import full_cap, period_key
 from shared.domain.offers.request import Request, ResolvedOffer
@@ -61,7 +61,7 @@ def limit_refusal(
     others = 0
     refused: RefusedCoupon | None = None
     held_out = budget_held_out = False
-    if not offer.recurring:  # a later order of a subscription takes no use, only budget
+    if not offer.recurring and offer.used is None:  # others take no new use, only budget
         if not offer.promised:
             others = offer.held_by_others
             if coupon.uses_limit is not None and coupon.used >= coupon.uses_limit:
@@ -94,9 +94,10 @@ def add_to_totals(
     """Count this offer in `totals`."""
     campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
     if limits.spend_total_minor is not None:
-        totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + (discount_minor or 0)
+        spent_minor = (discount_minor or 0) - _used_minor(offer)
+        totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + spent_minor
         totals.held_minor[campaign_id] = totals.held_minor.get(campaign_id, 0) + _held_minor(offer)
-    if offer.recurring:
+    if offer.recurring or offer.used is not None:
         return
     totals.uses[campaign_id] = totals.uses.get(campaign_id, 0) + 1
     if offer.lock is None:
@@ -141,7 +142,7 @@ def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, customer_key), NO_METER)
     taken = meter.used + meter.held - own + totals.customer.get(campaign_id, 0)
-    if taken >= limit and meter.held:
+    if taken >= limit and (meter.held or request.given_up):
         taken -= _freed_uses(request, campaign_id, customer=True)
     if taken < limit:
         return None
@@ -171,7 +172,7 @@ def customer_cap(
     key = period_key(campaign, cap, customer_key, at)
     meter = request.state.period_meters.get(key, NO_METER)
     taken = meter.used + meter.held + totals.periods.get(key, 0)
-    if taken >= limit and meter.held:
+    if taken >= limit and (meter.held or request.given_up):
         taken -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
     if taken < limit:
         return None
@@ -185,13 +186,14 @@ def campaign_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
     """Check `uses_total` of the campaign."""
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
-    if meter.used + totals.uses.get(campaign_id, 0) >= limit:
+    used = meter.used + totals.uses.get(campaign_id, 0)
+    if used >= limit and used - _given_up_uses(request, offer) >= limit:
         message = f"Campaign {campaign_id!r} has used all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
     own = 0 if offer.lock is None else 1
     taken = meter.used + meter.held - own + totals.campaign.get(campaign_id, 0)
-    if taken >= limit and meter.held:
+    if taken >= limit and (meter.held or request.given_up):
         taken -= _freed_uses(request, campaign_id, customer=False)
     return None, taken >= limit
 
@@ -214,7 +216,7 @@ def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, 
     key = period_key(campaign, cap, None, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     used = meter.used + totals.periods.get(key, 0)
-    if used >= limit:
+    if used >= limit and used - _given_up_uses(request, offer, (cap, key[2])) >= limit:
         reached = full_cap(campaign, cap, limit, meter.used, request.at)
         message = f"Campaign {key[0]!r} has used all of its {reached.describe('use')}."
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
@@ -230,10 +232,13 @@ def budget_room(
     """Check that the budget has room for the part of the discount that the offer's own hold doesn't cover."""
     campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
     needed, own = 1 if discount_minor is None else discount_minor, _held_minor(offer)
-    if needed <= own:
+    own_used = _used_minor(offer)
+    if needed <= own + own_used:
         return None, False
     meter = request.state.meters.get((campaign_id, None), NO_METER)
-    spent = meter.used_minor + totals.spent_minor.get(campaign_id, 0)
+    spent = meter.used_minor + totals.spent_minor.get(campaign_id, 0) - own_used
+    if request.given_up:
+        spent -= sum(one.discount_minor for one in _given_up(request, campaign_id) if isinstance(one, ActiveRedemption))
     if spent + needed > budget:
         details = {
             "budget": format_for_message(budget, currency),
@@ -251,14 +256,15 @@ def budget_room(
         return refuse(Reason.BUDGET_EXCEEDED, message, offer.code, offer.coupon, details), False
     taken = spent + meter.held_minor - totals.held_minor.get(campaign_id, 0) - own
     if taken + needed > budget and meter.held_minor:
-        taken -= sum(locked.discount_minor for locked in _freed(request, campaign_id, customer=False))
+        freed = _freed(request, campaign_id, customer=False)
+        taken -= sum(locked.discount_minor for locked in freed if isinstance(locked, LockedUse))
     return None, taken + needed > budget
 
 
 def _freed_uses(
     request: Request, campaign_id: str, customer: bool, within: tuple[ResolvedOffer, Cap, str] | None = None
 ) -> int:
-    """Return the held uses of expired or replaced locks of the campaign (and customer), in total or in one period."""
+    """Return how many counted uses of the campaign (and customer) don't count any more, in total or in one period."""
     freed = _freed(request, campaign_id, customer)
     if within is None:
         return sum(locked.uses for locked in freed)
@@ -267,8 +273,27 @@ def _freed_uses(
     return sum(locked.uses for locked in freed if period_of(cap.per, locked.counted_at or request.now, zone) == period)
 
 
-def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[LockedUse]:
-    """Yield the uses of the campaign (and customer) in locks that have expired or are being replaced."""
+def _given_up_uses(request: Request, offer: ResolvedOffer, within: tuple[Cap, str] | None = None) -> int:
+    """Return how many used (not only held) uses of the campaign the order gives up, in total or in one period."""
+    used = [one for one in _given_up(request, offer.campaign.campaign_id) if isinstance(one, ActiveRedemption)]
+    if within is not None:
+        (cap, period), zone = within, offer.campaign.window.zone
+        used = [one for one in used if period_of(cap.per, one.counted_at or request.now, zone) == period]
+    return sum(one.uses for one in used)
+
+
+def _given_up(request: Request, campaign_id: str) -> Iterator[ActiveRedemption | LockedUse]:
+    """Yield the uses of the campaign that the changed order gives up."""
+    yield from (one for one in request.given_up if one.campaign_id == campaign_id)
+
+
+def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[ActiveRedemption | LockedUse]:
+    """Yield the uses of the campaign (and customer) that the order gives up, or that are in locks which have expired or
+    are being replaced.
+    """
+    for one in _given_up(request, campaign_id):
+        if not customer or not isinstance(one, ActiveRedemption) or one.customer_key == request.customer_key:
+            yield one
     for lock in request.state.locks.values():
         if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
             continue
@@ -285,6 +310,11 @@ def _counts_at(request: Request, offer: ResolvedOffer) -> datetime:
 def _held_minor(offer: ResolvedOffer) -> int:
     """Return the discount that the offer's own hold covers."""
     return 0 if offer.locked is None else offer.locked.one_use_minor
+
+
+def _used_minor(offer: ResolvedOffer) -> int:
+    """Return the discount that a coupon has already which the order has redeemed."""
+    return 0 if offer.used is None else offer.used.discount_minor
 
 
 def _uses(number: int) -> str:

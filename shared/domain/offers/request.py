@@ -31,7 +31,8 @@ class Request:
     """One request for coupons. Validity windows are checked at `at`; locks expire by `now`, the database's time.
 
     `closed_at` is set if the order was cancelled or returned and the request does not place it again. `replaced` is
-    a lock whose uses the request releases first. `existing` are the coupons that the order has already.
+    a lock whose uses the request releases first. `existing` are the coupons that the order has already. `given_up` are
+    uses that a changed order doesn't need any more: they make room.
     """
 
     command: RedeemCoupons | LockCoupons
@@ -46,12 +47,18 @@ class Request:
     closed_as: str = ""
     replaced: LockState | None = None
     existing: tuple[ExistingCoupon, ...] = ()
+    given_up: tuple[ActiveRedemption | LockedUse, ...] = ()
     cache: Values | None = None
 
     @property
     def customer(self) -> Customer | None:
         """Return the customer as the request names them."""
         return self.command.customer
+
+    @property
+    def takes_over(self) -> bool:
+        """Return whether the hold of an older order of the customer makes way for this request."""
+        return isinstance(self.command, RedeemCoupons) and self.command.takeover
 
     @property
     def channel(self) -> str:
@@ -136,7 +143,9 @@ class ResolvedOffer:
     `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
     `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
     holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `discount_minor`, `weights` and `unit_groups` are the price
+    coupon continues with a subscription and takes no use. `used`: the order has redeemed the coupon already, and keeps
+    its use. `older` is the hold of an older unpaid order of the customer, which makes way if it must (see `takeover`).
+    `discount_minor`, `weights` and `unit_groups` are the price
     on the untouched order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
     """
 
@@ -153,3 +162,5 @@ class ResolvedOffer:
     held_by_others: int = 0
     promised: bool = False
     recurring: bool = False
+    used: ActiveRedemption | None = None
+    older: LockState | None = None

@@ -5,13 +5,14 @@ Everything that the rules and limits read is found here, before any of them runs
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 
 from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.coupon import Coupon, Hold
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line
-from shared.domain.model.state import LockedUse, LockState, is_holding, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import price_of
 from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Request, ResolvedOffer, Target, UnitGroup
@@ -23,7 +24,8 @@ def resolve(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> 
     if not coupon.held:
         return ResolvedOffer(code, coupon, campaign, *price)
     lock, locked, others = _own_hold(request, coupon)
-    return ResolvedOffer(code, coupon, campaign, *price, lock=lock, locked=locked, held_by_others=others)
+    older = _older_hold(request, coupon) if lock is None and request.takes_over else None
+    return ResolvedOffer(code, coupon, campaign, *price, lock=lock, locked=locked, held_by_others=others, older=older)
 
 
 def resolve_locked(
@@ -31,7 +33,17 @@ def resolve_locked(
 ) -> ResolvedOffer:
     """Resolve a coupon of a lock that the request names: the lock pays for the use."""
     price = _target_and_price(request, campaign)
-    return ResolvedOffer(coupon.code, coupon, campaign, *price, lock=lock, locked=locked, promised=True)
+    return ResolvedOffer(
+        coupon.code, coupon, campaign, *price, lock=lock, locked=locked, promised=True, recurring=not locked.uses
+    )
+
+
+def resolve_used(
+    request: Request, code: str, coupon: Coupon, campaign: Campaign, redemption: ActiveRedemption
+) -> ResolvedOffer:
+    """Resolve a coupon that the order has redeemed: it keeps its use, on what the order is now."""
+    price = _target_and_price(request, campaign)
+    return ResolvedOffer(code, coupon, campaign, *price, promised=True, recurring=not redemption.uses, used=redemption)
 
 
 def resolve_recurring(request: Request, code: str, coupon: Coupon, campaign: Campaign) -> ResolvedOffer:
@@ -162,12 +174,30 @@ def _own_hold(request: Request, coupon: Coupon) -> tuple[LockState | None, Locke
             continue  # an unknown hold counts as another customer's
         if not is_holding(lock, request.now) or lock is request.replaced:
             others -= hold.uses
-        elif _is_own(request, hold) and (locked := _use_of(lock, coupon.coupon_id)) is not None:
+        elif _is_own(request, hold) and (locked := use_of(lock, coupon.coupon_id)) is not None:
             others -= hold.uses
             rank = (hold.order_id is None, hold.lock_reference)
             if best is None or rank < best:
                 best, own, own_use = rank, lock, locked
     return own, own_use, max(others, 0)
+
+
+def _older_hold(request: Request, coupon: Coupon) -> LockState | None:
+    """Return the hold of the customer's oldest unpaid order on the coupon, if that order is older than the request."""
+    if request.customer_key is None:
+        return None
+    found: list[tuple[datetime, str, LockState]] = []
+    for hold in coupon.holds:
+        lock = request.state.locks.get(hold.lock_reference)
+        if (
+            lock is None or not lock.is_of_order or lock.order_id == request.order_id
+            or lock.customer_key != request.customer_key or not is_holding(lock, request.now)
+        ):  # fmt: skip
+            continue
+        locked = use_of(lock, coupon.coupon_id)
+        if locked is not None and locked.uses and (since := locked.counted_at or request.now) <= request.at:
+            found.append((since, lock.lock_reference, lock))
+    return min(found)[2] if found else None
 
 
 def _is_own(request: Request, hold: Hold) -> bool:
@@ -176,5 +206,6 @@ def _is_own(request: Request, hold: Hold) -> bool:
     return hold.customer_key is not None and hold.customer_key == request.customer_key
 
 
-def _use_of(lock: LockState, coupon_id: str) -> LockedUse | None:
+def use_of(lock: LockState, coupon_id: str) -> LockedUse | None:
+    """Return the uses of the coupon that the lock holds."""
     return next((locked for locked in lock.uses if locked.coupon_id == coupon_id), None)

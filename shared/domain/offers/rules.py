@@ -96,7 +96,8 @@ def _is_in_no_segment(request: Request, offer: ResolvedOffer) -> bool:
 
 
 def _is_first_order(request: Request, offer: ResolvedOffer) -> bool:
-    return not request.other_orders
+    older = offer.older
+    return not (request.other_orders if older is None else request.other_orders - {older.order_id})
 
 
 def _is_order_open(request: Request, offer: ResolvedOffer) -> bool:

@@ -69,7 +69,10 @@ def work_of(command: Command, state: State, now: datetime) -> int:
             return min(estimate(request, distinct_coupons(command.codes, state)), MAX_WORK)
         case _:
             known = None if command.named_order is None else state.orders.get(command.named_order)
-            return CODE if known is None else CODE + len(known.redemptions) * (CODE + LINE * len(known.lines or ()))
+            if known is None:
+                return CODE
+            lines = 0 if known.order is None else len(known.order.lines)
+            return CODE + len(known.redemptions) * (CODE + LINE * lines)
 
 
 def split_place(works: Sequence[int], bound: int) -> int:

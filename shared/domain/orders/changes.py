@@ -8,8 +8,8 @@ which event has which effect in which phase.
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.coupons.entries import accepted_use, released
-from shared.domain.model.commands import CancelOrder, PayOrder, ReturnOrder
+from shared.domain.coupons.entries import accepted_use, released, restored
+from shared.domain.model.commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
     ActiveRedemption,
@@ -35,18 +35,18 @@ from shared.domain.orders.life_cycle import (
     OrderEvent,
     Phase,
     closing_event,
-    effect_of,
     is_closed,
     last_closed_at,
     part_event,
     phase_of,
+    row_of,
 )
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
     amount_problem,
-    goods_of,
     is_fully_returned,
     is_recorded,
+    paid_minor,
     part_of,
     shares,
     too_many,
@@ -66,7 +66,9 @@ def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
     if command.whole:
         return _end(command, "returned", state, now)
     part = part_of(command, now)
-    return plain_verdict(command, "unchanged", now) if part is None else _return_in_part(command, part, state, now)
+    if part is None:
+        return plain_verdict(command, "unchanged", now, why="nothing_returned")
+    return _return_in_part(command, part, state, now)
 
 
 def _end(command: CancelOrder | ReturnOrder, how: ClosingStatus, state: State, now: datetime) -> Verdict:
@@ -78,31 +80,36 @@ def _end(command: CancelOrder | ReturnOrder, how: ClosingStatus, state: State, n
     at = command.at or now
     known = state.orders.get(command.order_id)
     hold = state.locks.get(order_hold(command.order_id))
-    effect = effect_of(phase_of(known, hold, now), closing_event(known, how, at))
-    if effect == Effect.CLOSE:
+    row = row_of(phase_of(known, hold, now), closing_event(known, how, at))
+    if row.effect == Effect.CLOSE:
         return _close(command, _closed_change(command.order_id, how, how, at), f"order.{how}", state, now)
-    if effect == Effect.RECORD_TIME and known is not None:
+    if row.effect == Effect.RECORD_TIME and known is not None:
         before = known.cancelled_at if how == "cancelled" else known.returned_at
         if before is not None and at > before:
             return plain_verdict(command, "recorded", now, _closed_change(command.order_id, known.status, how, at))
-    return plain_verdict(command, "unchanged", now)
+    return plain_verdict(command, "unchanged", now, why=row.why)
 
 
 def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: datetime) -> Verdict:
     """Record the part and restore its share, or close the order if nothing of it is left."""
     known = state.orders.get(command.order_id)
+    hold = state.locks.get(order_hold(command.order_id))
     recorded = () if known is None else known.returns
-    currency = None if known is None else known.currency
+    order = None if known is None else known.order
+    currency = None if order is None else order.currency
     returns = with_part(part, recorded)
     counting = _counting(known, returns)
     event = part_event(known, part.at)
-    phase = phase_of(known, state.locks.get(order_hold(command.order_id)), now)
-    if known is not None and event == OrderEvent.PART and phase not in _NEVER_LAST:
-        event = OrderEvent.PART_LAST if is_fully_returned(counting, goods_of(known)) else event
-    effect = effect_of(phase, event)
+    phase = phase_of(known, hold, now)
+    paid = _paid(known, hold)
+    if order is not None and event == OrderEvent.PART and phase not in _NEVER_LAST:
+        event = OrderEvent.PART_LAST if is_fully_returned(counting, order, paid) else event
+    row = row_of(phase, event)
     problem = amount_problem(part, currency)
-    if problem is None and (effect == Effect.NOTHING or is_recorded(part, recorded, currency)):
-        return plain_verdict(command, "unchanged", now)
+    if problem is None and is_recorded(part, recorded, currency):
+        return plain_verdict(command, "unchanged", now, why="same_content")
+    if problem is None and row.effect == Effect.NOTHING:
+        return plain_verdict(command, "unchanged", now, why=row.why)
     if problem is None and too_many(returns):
         problem = (
             f"At most {MAX_RETURNED_PARTS} lines and amounts of one order can be returned in parts; "
@@ -112,18 +119,26 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
         refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
         # No event is published, because no redemption was refused.
         return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
-    if effect == Effect.CLOSE:
+    if row.effect == Effect.CLOSE:
         at = max(part.at for part in counting)
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
         return _close(command, change, "order.returned", state, now)
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
-    if effect == Effect.RECORD or known is None:
+    if row.effect == Effect.RECORD or known is None or order is None:
         return plain_verdict(command, "recorded", now, change)
-    goods, before = goods_of(known), _counting(known, recorded)
+    before = _counting(known, recorded)
     entries = shares(
-        known.redemptions.values(), state.campaigns, goods, order_id=command.order_id, before=before, after=counting
+        known.redemptions.values(), state, order, order_id=command.order_id, paid=paid, before=before, after=counting
     )
     return _share_verdict(command, state, now, change, entries)
+
+
+def _paid(known: OrderState | None, hold: LockState | None) -> int:
+    """Return what the goods of the order cost after the discounts that it has or holds."""
+    if known is None or known.order is None:
+        return 0
+    held = () if hold is None or hold.status != "open" else hold.uses
+    return paid_minor(known.order, [*known.redemptions.values(), *held])
 
 
 _NEVER_LAST = (Phase.UNKNOWN, Phase.RECORDED, Phase.RETURNED, Phase.BOTH)
@@ -165,17 +180,17 @@ def _share_verdict(
 def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, state: State, now: datetime) -> Verdict:
     """Restore the uses that `cause` restores, with the remaining discount, and release what is held."""
     known = state.orders.get(command.order_id)
-    restored = _restorable(state, known, cause)
+    redemptions = _restorable(state, known, cause)
     locks = _locks_of(state, command.order_id, now)
-    entries = [_restore(command.order_id, redemption) for redemption in restored]
+    entries = [restored(redemption, command.order_id) for redemption in redemptions]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
-    if restored:
+    if redemptions:
         outcome: Outcome = "restored"
-        accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in restored])
+        accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in redemptions])
     else:
         outcome = "released" if entries else "recorded"
         accepted = tuple([accepted_use(state, locked, None) for lock in locks for locked in lock.uses])
-    first = restored[0] if restored else None
+    first = redemptions[0] if redemptions else None
     return Verdict(
         command.command_id, outcome, now, accepted=accepted, requested_count=len(accepted),
         discount_minor=sum(coupon.discount_minor or 0 for coupon in accepted),
@@ -216,16 +231,6 @@ def _restorable(state: State, known: OrderState | None, cause: str) -> list[Acti
     return sorted(redemptions, key=lambda redemption: redemption.coupon_id)
 
 
-def _restore(order_id: str, redemption: ActiveRedemption) -> LedgerEntry:
-    """Return the entry that takes a redemption back. A coupon that was voided or expired meanwhile stays so."""
-    return LedgerEntry(
-        "restored", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
-        order_id=order_id, redemption_id=redemption.redemption_id, used_uses=-redemption.uses,
-        used_minor=-redemption.discount_minor, currency=redemption.currency, counted_at=redemption.counted_at,
-        subscription_id=redemption.subscription_id,
-    )  # fmt: skip
-
-
 def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
     """Return the locks that hold uses for this order: its own hold, and locks bound to it."""
     found = [lock for lock in state.locks.values() if lock.order_id == order_id and is_holding(lock, now)]
@@ -233,8 +238,14 @@ def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:
 
 
 def plain_verdict(
-    command: PayOrder | CancelOrder | ReturnOrder, outcome: Outcome, now: datetime, change: OrderChange | None = None
+    command: PayOrder | FailPayment | CancelOrder | ReturnOrder,
+    outcome: Outcome,
+    now: datetime,
+    change: OrderChange | None = None,
+    *,
+    why: str | None = None,
 ) -> Verdict:
+    """Return a verdict that changes no coupon. `why`: the reason if it changes nothing."""
     return Verdict(
-        command.command_id, outcome, now, order_id=command.order_id, orders=() if change is None else (change,)
+        command.command_id, outcome, now, order_id=command.order_id, orders=() if change is None else (change,), why=why
     )

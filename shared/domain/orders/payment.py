@@ -1,38 +1,64 @@
-"""Payment of an order: burn what it holds, or report that the hold has expired."""
+"""Payment of an order: burn what it holds, report that the hold has expired, or release it if the payment failed."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted_use, burned_from_hold
-from shared.domain.model.commands import PayOrder
+from shared.domain.coupons.entries import accepted, accepted_use, burned, burned_from_hold, lock_changes, released
+from shared.domain.model.commands import FailPayment, PayOrder, RedeemCoupons
 from shared.domain.model.ids import redemption_id
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import LockState, OrderState, State, order_hold
-from shared.domain.model.verdicts import LockChange, OrderChange, RefusedCoupon, Verdict
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, order_hold
+from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict, refuse
+from shared.domain.offers.basket import basket_of
+from shared.domain.offers.price import AppliedOffer
+from shared.domain.offers.request import Request, ResolvedOffer, existing_coupons
+from shared.domain.offers.rules import judge, judge_recurring
+from shared.domain.offers.stack import choose, sorted_refusals
 from shared.domain.orders.changes import plain_verdict
-from shared.domain.orders.life_cycle import Effect, effect_of, is_closed, paying_event, phase_of
-from shared.domain.orders.returns import active_redemption, goods_of, shares
+from shared.domain.orders.life_cycle import Effect, failing_event, is_closed, paying_event, phase_of, row_of
+from shared.domain.orders.returns import active_redemption, paid_minor, shares
 
 
 def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     """Mark the order paid and burn what it holds, at the discounts it was held at.
 
-    A coupon that was voided since then is burned as well, because the order was placed with it. A payment not later
-    than the order's cancellation or return belongs to the closed order and is ignored. A later payment of a closed
-    order is recorded without opening it: the event that places the order again may still arrive.
+    A coupon that was voided since then is burned as well, because the order was placed with it. What the hold gave up
+    is judged again. A payment not later than the order's cancellation or return belongs to the closed order and is
+    ignored. A later payment of a closed order is recorded without opening it: the event that places the order again may
+    still arrive.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
     hold = state.locks.get(order_hold(command.order_id))
-    effect = effect_of(phase_of(known, hold, now), paying_event(known, at))
-    if effect == Effect.NOTHING:
-        return plain_verdict(command, "unchanged", now)
-    change = _payment(command.order_id, known, at)
-    requested_count = 0 if known is None else known.requested_count
-    if hold is not None and effect == Effect.BURN:
-        return _burn_hold(command, state, now, hold, change, requested_count=requested_count)
-    if hold is not None and change is not None and effect == Effect.REFUSE_LATE:
-        return _hold_expired(command, state, now, hold, change, requested_count=requested_count)
-    return plain_verdict(command, "unchanged" if change is None else "recorded", now, change)
+    row = row_of(phase_of(known, hold, now), paying_event(known, at))
+    change = None if row.effect == Effect.NOTHING else _payment(command.order_id, known, at)
+    if hold is not None and row.effect in (Effect.BURN, Effect.JUDGE_LOST):
+        return _burn_hold(command, state, now, hold, change)
+    if hold is not None and change is not None and row.effect == Effect.REFUSE_LATE:
+        return _hold_expired(command, state, now, hold, change)
+    if change is None:
+        return plain_verdict(command, "unchanged", now, why=row.why)
+    return plain_verdict(command, "recorded", now, change)
+
+
+def fail_payment(command: FailPayment, state: State, now: datetime) -> Verdict:
+    """Release what the order holds. The hold keeps its uses as lost: if it is paid after all, they are judged again."""
+    known = state.orders.get(command.order_id)
+    hold = state.locks.get(order_hold(command.order_id))
+    row = row_of(phase_of(known, hold, now), failing_event(known, command.at or now))
+    if hold is None or row.effect != Effect.RELEASE:
+        return plain_verdict(command, "unchanged", now, why=row.why)
+    change = LockChange(
+        hold.lock_reference, "released", customer_key=hold.customer_key, order_id=command.order_id, uses=(),
+        lost=(*hold.lost, *hold.uses),
+    )  # fmt: skip
+    accepted_coupons = tuple([accepted_use(state, locked, None) for locked in hold.uses])
+    return Verdict(
+        command.command_id, "released", now, accepted=accepted_coupons, requested_count=len(accepted_coupons),
+        discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
+        order_id=command.order_id, lock_reference=hold.lock_reference, customer_key=hold.customer_key,
+        entries=tuple([released(hold, locked) for locked in hold.uses]), locks=(change,),
+    )  # fmt: skip
 
 
 def _payment(order_id: str, known: OrderState | None, at: datetime) -> OrderChange | None:
@@ -44,50 +70,123 @@ def _payment(order_id: str, known: OrderState | None, at: datetime) -> OrderChan
     return OrderChange(order_id, known.status, paid_at=at)
 
 
-def _burn_hold(
-    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None, *, requested_count: int
-) -> Verdict:
+@dataclass(slots=True)
+class _Lost:
+    """The uses that an order's hold gave up, judged again."""
+
+    applied: list[AppliedOffer]
+    refused: list[RefusedCoupon]
+    at: datetime
+
+
+def _burn_hold(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange | None) -> Verdict:
     redemption = redemption_id(command.command_id)
-    entries = tuple([burned_from_hold(hold, locked, command.order_id, redemption) for locked in hold.uses])
     known = state.orders.get(command.order_id)
-    if known is not None and known.returns:
-        burned_now = map(active_redemption, entries)
-        goods = goods_of(known)
-        entries += tuple(
-            shares(burned_now, state.campaigns, goods, order_id=command.order_id, before=(), after=known.returns)
-        )
-    accepted = tuple([accepted_use(state, locked, None) for locked in hold.uses])
-    burned = LockChange(
+    entries = tuple([burned_from_hold(hold, locked, command.order_id, redemption) for locked in hold.uses])
+    accepted_coupons = tuple([accepted_use(state, locked, None) for locked in hold.uses])
+    refused: list[RefusedCoupon] = []
+    locks: tuple[LockChange, ...] = ()
+    if hold.lost:
+        lost = _judge_lost(command, state, now, hold, known)
+        refused = sorted_refusals(lost.refused)
+        if known is not None and known.order is not None:
+            for use in lost.applied:
+                entries += burned(use, hold.customer_key, known.order, redemption, lost.at)
+        accepted_coupons += tuple([accepted(use) for use in lost.applied])
+        locks = tuple(lock_changes(lost.applied, command.order_id))
+    entries += _shares_of_parts(command, state, known, entries)
+    burned_hold = LockChange(
         hold.lock_reference, "burned", customer_key=hold.customer_key, order_id=command.order_id,
-        expires_at=hold.expires_at, uses=(),
+        expires_at=hold.expires_at, uses=(), lost=(),
     )  # fmt: skip
+    requested_count = 0 if known is None else known.requested_count
     return Verdict(
-        command.command_id, "redeemed", now, accepted=accepted, requested_count=max(requested_count, len(accepted)),
-        discount_minor=sum(locked.discount_minor for locked in hold.uses), currency=_currency(hold),
-        order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key, entries=entries,
-        locks=(burned,), orders=() if change is None else (change,),
+        command.command_id, "redeemed" if accepted_coupons else "refused" if refused else "recorded", now,
+        accepted=accepted_coupons, refused=tuple(refused),
+        requested_count=max(requested_count, len(accepted_coupons) + len(refused)),
+        discount_minor=sum(coupon.discount_minor or 0 for coupon in accepted_coupons),
+        currency=_currency(hold), order_id=command.order_id, redemption_id=redemption, customer_key=hold.customer_key,
+        entries=entries, locks=(burned_hold, *locks), orders=() if change is None else (change,),
     )  # fmt: skip
 
 
-def _hold_expired(
-    command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange, *, requested_count: int
-) -> Verdict:
+def _shares_of_parts(
+    command: PayOrder, state: State, known: OrderState | None, entries: tuple[LedgerEntry, ...]
+) -> tuple[LedgerEntry, ...]:
+    """Return the entries that restore the shares of parts which were returned before the payment."""
+    if known is None or not known.returns or known.order is None:
+        return ()
+    burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
+    paid = paid_minor(known.order, [*known.redemptions.values(), *burned_now])
+    return tuple(
+        shares(
+            burned_now, state, known.order, order_id=command.order_id, paid=paid, before=(), after=known.returns
+        )
+    )  # fmt: skip
+
+
+def _judge_lost(command: PayOrder, state: State, now: datetime, hold: LockState, known: OrderState | None) -> _Lost:
+    """Judge the uses that the hold gave up: as of the time they were held, with the limits as they are now."""
+    at = min((locked.counted_at or now for locked in hold.lost), default=now)
+    order = None if known is None else known.order
+    if known is None or order is None:
+        message = "The order gave up its coupons before it was paid, and its amounts aren't known."
+        return _Lost([], [_lost_refused(state, locked, Reason.LOCK_EXPIRED, message) for locked in hold.lost], at)
+    earlier: list[ActiveRedemption | LockedUse] = [*known.redemptions.values(), *hold.uses]
+    as_placed = RedeemCoupons(command.command_id, order, customer=known.customer, at=at, channel=command.channel)
+    request = Request(as_placed, state, now, at, hold.customer_key, order=order, order_id=command.order_id)
+    request.existing = existing_coupons(state, earlier)
+    in_currency = [use for use in earlier if use.currency == order.currency]
+    request.basket = basket_of(order, in_currency, state.campaigns)
+    offers: list[ResolvedOffer] = []
+    refused: list[RefusedCoupon] = []
+    for locked in hold.lost:
+        if locked.coupon_id in known.redemptions:
+            continue
+        judged = _judge_one(request, as_placed, locked)
+        if isinstance(judged, ResolvedOffer):
+            offers.append(judged)
+        else:
+            refused.append(judged)
+    if not offers:
+        return _Lost([], refused, at)
+    applied, others = choose(request, offers)
+    return _Lost(applied, refused + others, at)
+
+
+def _judge_one(request: Request, as_placed: RedeemCoupons, locked: LockedUse) -> ResolvedOffer | RefusedCoupon:
+    coupon, campaign = request.state.coupons.get(locked.coupon_id), request.state.campaigns.get(locked.campaign_id)
+    if coupon is None or campaign is None:
+        message = "The coupon that the order held does not exist any more."
+        return _lost_refused(request.state, locked, Reason.NOT_FOUND, message)
+    if not locked.uses:
+        return judge_recurring(request, coupon.code, coupon, campaign)
+    # The order gave the validation code when it was placed.
+    command = replace(as_placed, validation_code=campaign.validation_code)
+    return judge(replace(request, command=command), coupon.code, coupon)
+
+
+def _lost_refused(state: State, locked: LockedUse, reason: Reason, message: str) -> RefusedCoupon:
+    coupon = state.coupons.get(locked.coupon_id)
+    if coupon is None:
+        return RefusedCoupon(reason, message, None, locked.coupon_id, locked.campaign_id)
+    return refuse(reason, message, coupon.code, coupon)
+
+
+def _hold_expired(command: PayOrder, state: State, now: datetime, hold: LockState, change: OrderChange) -> Verdict:
     """Refuse a late payment: the expired hold was released, except coupons that the order has redeemed since."""
     known = state.orders.get(command.order_id)
-    lost = [locked for locked in hold.uses if known is None or locked.coupon_id not in known.redemptions]
-    if hold.uses and not lost:
+    held = (*hold.uses, *hold.lost)
+    lost = [locked for locked in held if known is None or locked.coupon_id not in known.redemptions]
+    if held and not lost:
         return plain_verdict(command, "recorded", now, change)
     until = hold.expires_at.isoformat()
     message = f"The order held its coupons until {until}; the payment came later."
-    refused = []
-    for locked in lost:
-        coupon = state.coupons.get(locked.coupon_id)
-        code = None if coupon is None else coupon.code
-        refused.append(
-            RefusedCoupon(
-                Reason.LOCK_EXPIRED, message, code, locked.coupon_id, locked.campaign_id, {"expired_at": until}
-            )
-        )
+    refused = [
+        replace(_lost_refused(state, locked, Reason.LOCK_EXPIRED, message), details={"expired_at": until})
+        for locked in lost
+    ]
+    requested_count = 0 if known is None else known.requested_count
     return Verdict.all_refused(
         command.command_id, now,
         refused or [RefusedCoupon(Reason.LOCK_EXPIRED, message, details={"expired_at": until})],
@@ -97,4 +196,5 @@ def _hold_expired(
 
 
 def _currency(lock: LockState) -> str | None:
-    return lock.uses[0].currency if lock.uses else None
+    uses = lock.uses or lock.lost
+    return uses[0].currency if uses else None

@@ -5,21 +5,19 @@ belongs to the closed order. A payment counts if it is later than the last cance
 decide, not the order of their arrival.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import RedeemCoupons
-from shared.domain.model.coupon import Coupon
+from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.order import Line
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
     ActiveRedemption,
     LockedUse,
     LockState,
-    OrderLines,
     OrderState,
     OrderStatus,
     PartReturn,
@@ -31,24 +29,22 @@ from shared.domain.model.verdicts import OrderChange, RefusedCoupon, new_order_c
 from shared.domain.offers.basket import basket_of
 from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge, judge_locked, judge_recurring
+from shared.domain.offers.takeover import with_takeover
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import (
     Effect,
     OrderEvent,
     Phase,
-    effect_of,
+    Row,
     is_closed,
+    is_placed_again,
     last_closed_at,
     paid_since_closed,
     phase_of,
     placing_event,
+    row_of,
 )
-from shared.domain.orders.returns import Goods, is_fully_returned
-
-
-def lines_of(lines: Iterable[Line]) -> OrderLines:
-    """Return the order lines in the form that the ledger keeps."""
-    return tuple([(line.line_id, line.quantity, line.unit_minor) for line in lines])
+from shared.domain.orders.returns import is_fully_returned
 
 
 def parts_for(
@@ -88,18 +84,47 @@ def placing_change(
                 return None
             status = "paid" if paid_since_closed(known) else "placed"
             placed_at = placed_at or now
-        elif placed_at is None or (known.placed_at is not None and placed_at <= known.placed_at):
-            if known.currency is not None:
-                return None  # the same order again
+        elif known.order is not None:
+            return _placed_once_more(command, known, customer_key)
+        elif known.placed_at is not None and placed_at is not None and placed_at <= known.placed_at:
             placed_at = None
         if known.returns:
             returns = parts_for(command, known, now, placed_again=placed_again)
     if not command.priced:
         return OrderChange(order.order_id, status, placed_at=placed_at, customer_key=customer_key, returns=returns)
     return new_order_change(
-        order.order_id, status, placed_at=placed_at, customer_key=customer_key, currency=order.currency,
-        amount_minor=order.amount_minor, lines=order.lines, returns=returns,
+        order.order_id, status, placed_at=placed_at, customer_key=customer_key, order=order,
+        codes=command.recorded_codes, returns=returns,
     )  # fmt: skip
+
+
+def _placed_once_more(
+    command: RedeemCoupons, known: OrderState, customer_key: CustomerKey | None
+) -> OrderChange | None:
+    """Return the change that records newly named codes and another time of an open order, or None."""
+    placed_at, codes = placing_time(command, known), codes_with(known, command)
+    if placed_at is None and (codes == known.codes or not command.codes):
+        return None
+    is_later = placed_at is not None and (known.placed_at is None or placed_at > known.placed_at)
+    return OrderChange(
+        known.order_id, known.status, placed_at=placed_at, customer_key=customer_key if is_later else None, codes=codes
+    )
+
+
+def placing_time(command: RedeemCoupons, known: OrderState) -> datetime | None:
+    """Return when an event places the known order, if that is later or earlier than all placings before, else None."""
+    placed_at = None if command.changed else command.order.placed_at or command.at
+    if placed_at is None or known.placed_at is None or known.first_placed_at is None:
+        return placed_at
+    return None if known.first_placed_at <= placed_at <= known.placed_at else placed_at
+
+
+def codes_with(known: OrderState | None, command: RedeemCoupons) -> tuple[str, ...]:
+    """Return the codes that the order has named, with those of the request."""
+    before = () if known is None or known.codes is None else known.codes
+    keys = set(map(code_key, before))
+    more = sorted({code_key(code) for code in command.codes} - keys)
+    return (*before, *more)
 
 
 Judged = tuple[list[ResolvedOffer], list[RefusedCoupon]]
@@ -108,22 +133,27 @@ Judged = tuple[list[ResolvedOffer], list[RefusedCoupon]]
 
 @dataclass(slots=True)
 class Placing:
-    """A request to place an order, with the known order, its current hold, and the effect from the life cycle table.
+    """A request to place or change an order, with the known order, its current hold, and its row of the life cycle.
 
     `placed_again`: a closed order is placed again. `all_returned`: all parts were returned before this event arrived;
     `known` is a returned order then.
     """
 
     request: Request
-    effect: Effect
+    row: Row
     known: OrderState | None = None
     hold: LockState | None = None
     placed_again: bool = False
     all_returned: bool = False
 
+    @property
+    def effect(self) -> Effect:
+        """Return the effect of the request on the order."""
+        return self.row.effect
 
-_FIRST_PLACING = effect_of(Phase.UNKNOWN, OrderEvent.PLACED)
-"""The usual effect: this is the first event of the order."""
+
+_FIRST_PLACING: Final = row_of(Phase.UNKNOWN, OrderEvent.PLACED)
+"""The usual case: this is the first event of the order."""
 
 
 def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
@@ -134,34 +164,49 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
     if before is None and hold is None:
         return Placing(_request(command, state, now, None, None), _FIRST_PLACING)
     known = before if before is None or not before.returns else _fully_returned_before(command, before, now)
-    event = placing_event(known, order.placed_at or command.at or now)
-    effect = effect_of(phase_of(known, hold, now), event)
+    event = placing_event(
+        command, known, state.customers.get(command.command_id), now, names_new_lock=_names_new_lock(command, state)
+    )
+    row = row_of(phase_of(known, hold, now), event)
     if hold is not None and not is_holding(hold, now):
         hold = None
-    request = _request(command, state, now, known, hold)
-    if effect == Effect.REFUSE and known is not None:
+    request = _request(command, state, now, known, hold, complete=row.effect == Effect.CHANGE)
+    if row.effect == Effect.REFUSE and known is not None and is_closed(known):
         request.closed_at, request.closed_as = last_closed_at(known), known.status
     return Placing(
-        request, effect, known, hold,
+        request, row, known, hold,
         placed_again=event == OrderEvent.PLACED_AGAIN, all_returned=known is not before,
     )  # fmt: skip
 
 
+def _names_new_lock(command: RedeemCoupons, state: State) -> bool:
+    if command.lock_reference is None:
+        return False
+    lock = state.locks.get(command.lock_reference)
+    return lock is None or lock.status != "burned" or lock.order_id != command.order.order_id
+
+
 def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
     """Return the order as it is when placed: returned, if all of its parts were returned before this event."""
-    order = command.order
-    placed_again = placing_event(known, order.placed_at or command.at or now) == OrderEvent.PLACED_AGAIN
-    if known.currency is not None and not placed_again:
+    placed_again = is_placed_again(known, command, command.order.placed_at or command.at or now)
+    if known.order is not None and not placed_again:
         return known
     parts = parts_for(command, known, now, placed_again=placed_again)
-    if not is_fully_returned(parts, Goods(lines_of(order.lines), order.amount_minor, order.currency)):
+    if not is_fully_returned(parts, command.order, command.order.amount_minor):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 
 
 def _request(
-    command: RedeemCoupons, state: State, now: datetime, known: OrderState | None, hold: LockState | None
+    command: RedeemCoupons,
+    state: State,
+    now: datetime,
+    known: OrderState | None,
+    hold: LockState | None,
+    *,
+    complete: bool = False,
 ) -> Request:
+    """Return the request. `complete`: all coupons of the order are judged, so none of them is beside the others."""
     order, at = command.order, command.at
     if at is None or at > now:
         at = now
@@ -171,13 +216,13 @@ def _request(
     request = Request(command, state, now, at, customer_key)
     request.order_id = order.order_id
     earlier: list[ActiveRedemption | LockedUse] = []
-    if known is not None:
+    if known is not None and not complete:
         # A partial return doesn't make room for another coupon: the full discount still counts.
         earlier += [
             use if use.discount_minor == use.burned_minor else replace(use, discount_minor=use.burned_minor)
             for use in known.redemptions.values()
         ]
-    if hold is not None:
+    if hold is not None and not complete:
         earlier += hold.uses
     if earlier:
         request.existing = existing_coupons(state, earlier)
@@ -197,20 +242,28 @@ def judge_named(command: RedeemCoupons, placing: Placing) -> Judged:
         refused = too_much(request, found)
         return ([], refused) if refused else _judge_codes(command, request, found)
     refused = too_much(request, [*found, *of_lock(command, request.state, found)])
-    return ([], refused) if refused else _judge_lock(command, placing, *_judge_codes(command, request, found))
+    return ([], refused) if refused else judge_lock(command, placing, *_judge_codes(command, request, found))
+
+
+def judge_new(
+    command: RedeemCoupons, request: Request, code: str, coupon: Coupon | None
+) -> ResolvedOffer | RefusedCoupon:
+    """Judge a coupon that the order doesn't have yet."""
+    if coupon is not None and command.order.cycle > 1:
+        continued = continued_campaign(command, request.state, coupon)
+        if continued is not None:
+            return judge_recurring(request, code, coupon, continued)
+    judged = judge(request, code, coupon)
+    if isinstance(judged, ResolvedOffer) and judged.older is not None:
+        return with_takeover(request, judged)
+    return judged
 
 
 def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judged:
     offers: list[ResolvedOffer] = []
     refused: list[RefusedCoupon] = []
     for code, coupon in found:
-        continued = (
-            None if coupon is None or command.order.cycle <= 1 else continued_campaign(command, request.state, coupon)
-        )
-        if coupon is not None and continued is not None:
-            judged = judge_recurring(request, code, coupon, continued)
-        else:
-            judged = judge(request, code, coupon)
+        judged = judge_new(command, request, code, coupon)
         if isinstance(judged, ResolvedOffer):
             offers.append(judged)
         else:
@@ -227,7 +280,7 @@ def continued_campaign(command: RedeemCoupons, state: State, coupon: Coupon) -> 
     return campaign if active_uses > 0 else None
 
 
-def _judge_lock(
+def judge_lock(
     command: RedeemCoupons, placing: Placing, offers: list[ResolvedOffer], refused: list[RefusedCoupon]
 ) -> Judged:
     """Add the coupons of the lock that the request names to `offers` and `refused`."""

@@ -1,27 +1,17 @@
 """Redeem: use coupons on an order at once, or hold them until payment (with `COUPONRY_BURN_ON=paid`).
 
-A repeated event keeps the redeemed and held coupons of the order; only codes that it newly names are judged. Coupons
-are judged one by one, or all or nothing (`atomic`).
+A request that adds to its order keeps the redeemed and held coupons of the order; only codes that it newly names are
+judged. Coupons are judged one by one, or all or nothing (`atomic`).
 """
 
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import (
-    accepted,
-    burned,
-    counted_at,
-    held,
-    lock_changes,
-    released,
-    subscription_of,
-    taken_into_lock,
-    uses_of,
-)
+from shared.domain.coupons.entries import accepted, burned, lock_changes, released, taken_into_lock
 from shared.domain.model.clock import later
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.ids import redemption_id
-from shared.domain.model.state import LockedUse, LockState, State, is_holding, order_hold
+from shared.domain.model.state import LockedUse, LockState, OrderState, State, is_holding, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
     LedgerEntry,
@@ -34,29 +24,49 @@ from shared.domain.model.verdicts import (
 )
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
-from shared.domain.offers.stack import choose, refused_with, sorted_refusals
+from shared.domain.offers.stack import choose
+from shared.domain.orders.change import change
 from shared.domain.orders.life_cycle import Effect, paid_since_closed
-from shared.domain.orders.placing import Placing, judge_named, lines_of, parts_for, placing_change, placing_of
-from shared.domain.orders.returns import Goods, active_redemption, goods_of, shares
+from shared.domain.orders.mismatch import is_mismatch, mismatch
+from shared.domain.orders.placing import (
+    Placing,
+    codes_with,
+    judge_named,
+    parts_for,
+    placing_change,
+    placing_of,
+    placing_time,
+)
+from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses, without
 
 
-def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
+def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per outcome
     """Judge the coupons of an order and use (or hold) those that it may use."""
     if not command.priced:
         command = _with_currency_of_lock(command, state)
     order = command.order
     placing = placing_of(command, state, now)
     request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
+    if effect is not Effect.JUDGE and known is not None:
+        if effect is Effect.CHANGE:
+            return change(command, placing)
+        if effect is Effect.RECORD_TIME:
+            return _record_time(command, placing, known)
+        if is_mismatch(command, placing):
+            return mismatch(command, placing)
     offers, refused = judge_named(command, placing)
-    change = placing_change(command, known, request.customer_key, now, placed_again=placed_again)
+    changed = placing_change(command, known, request.customer_key, now, placed_again=placed_again)
     if known is not None and placing.all_returned:
-        change = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
+        changed = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
+        if changed is None:
+            return _nothing(command, placing)
         # Keep the customer: other commands of the batch may depend on whether this is the customer's first order.
-        outcome: Outcome = "unchanged" if change is None or known is None else "recorded"
+        outcome: Outcome = "unchanged" if known is None else "recorded"
         return Verdict(
             command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
-            customer_key=request.customer_key, orders=() if change is None else (change,),
+            customer_key=request.customer_key, orders=(changed,),
         )  # fmt: skip
     applied: list[AppliedOffer] = []
     if offers:
@@ -64,21 +74,33 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
         refused += others
         if not command.priced:
             applied = [_as_held(use) for use in applied]
-    if command.atomic and refused and applied:
-        refused = sorted_refusals(refused)
-        refused += refused_with(applied, refused[0], command.lock_reference)
-        applied = []
-    if len(refused) > 1:
-        refused = sorted_refusals(refused)
+    applied, refused = all_or_nothing(command, applied, refused)
     if not applied:
         return Verdict.all_refused(
             command.command_id, now, refused, requested_count=command.named or len(refused), currency=order.currency,
             order_id=order.order_id, lock_reference=command.lock_reference, customer_key=request.customer_key,
-            change=change,
+            change=changed,
         )  # fmt: skip
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
-        return _hold(command, request, applied, refused, change)
-    return _burn(command, placing, applied, refused, change)
+        return _hold(command, request, applied, refused, changed)
+    return _burn(command, placing, applied, refused, changed)
+
+
+def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict:
+    """Return the verdict on an event with nothing new but its time."""
+    verdict = _nothing(command, placing)
+    placed_at = placing_time(command, known)
+    if placed_at is None:
+        return verdict
+    return replace(verdict, orders=(OrderChange(known.order_id, known.status, placed_at=placed_at),))
+
+
+def _nothing(command: RedeemCoupons, placing: Placing) -> Verdict:
+    """Return the verdict on a request that left nothing to do."""
+    return Verdict(
+        command.command_id, "unchanged", placing.request.now, currency=command.order.currency,
+        order_id=command.order.order_id, customer_key=placing.request.customer_key, why=placing.row.why,
+    )  # fmt: skip
 
 
 def _with_currency_of_lock(command: RedeemCoupons, state: State) -> RedeemCoupons:
@@ -95,21 +117,6 @@ def _as_held(applied: AppliedOffer) -> AppliedOffer:
     return AppliedOffer(applied.offer, locked.one_use_minor, locked.lines if locked.uses == 1 else ())
 
 
-def _goods(request: Request, change: OrderChange | None) -> Goods:
-    """Return the goods of the order after `change`."""
-    known = request.state.orders.get(request.order_id or "")
-    if change is not None and change.lines is not None:
-        return Goods(lines_of(change.lines), change.amount_minor or 0, change.currency)
-    return Goods((), 0, None) if known is None else goods_of(known)
-
-
-def _customer_of(request: Request, applied: AppliedOffer) -> str | None:
-    """Return the customer whose use it is: the order's, or for a guest order the lock's."""
-    if request.customer_key is None and applied.offer.lock is not None:
-        return applied.offer.lock.customer_key
-    return request.customer_key
-
-
 def _burn(
     command: RedeemCoupons,
     placing: Placing,
@@ -124,18 +131,13 @@ def _burn(
     total, locked = 0, False
     customer_key = request.customer_key
     for use in applied:
-        customer_key = _customer_of(request, use)
+        customer_key = customer_of(request, use)
         accepted_coupons.append(accepted(use))
         entries += burned(use, customer_key, order, redemption, request.at)
         total += use.discount_minor or 0
         locked = locked or use.offer.lock is not None
     if placing.known is not None and placing.known.returns:  # parts were returned before these coupons are burned
-        returns = parts_for(command, placing.known, request.now, placed_again=placing.placed_again)
-        burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
-        goods = _goods(request, change)
-        entries += tuple(
-            shares(burned_now, request.state.campaigns, goods, order_id=order.order_id, before=(), after=returns)
-        )
+        entries += _shares_of_earlier_parts(command, placing, entries)
     return new_verdict(
         command.command_id, "redeemed", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
         requested_count=command.named or len(applied) + len(refused), discount_minor=total, currency=order.currency,
@@ -144,6 +146,22 @@ def _burn(
         locks=tuple(lock_changes(applied, order.order_id)) if locked else (),
         orders=() if change is None else (change,),
     )  # fmt: skip
+
+
+def _shares_of_earlier_parts(
+    command: RedeemCoupons, placing: Placing, entries: tuple[LedgerEntry, ...]
+) -> tuple[LedgerEntry, ...]:
+    """Return the entries that restore the shares of parts which were returned before the coupons are burned."""
+    known, request, order = placing.known, placing.request, command.order
+    content = order if command.priced else None if known is None else known.order
+    if known is None or content is None:
+        return ()
+    returns = parts_for(command, known, request.now, placed_again=placing.placed_again)
+    burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
+    paid = paid_minor(content, [*known.redemptions.values(), *burned_now])
+    return tuple(
+        shares(burned_now, request.state, content, order_id=order.order_id, paid=paid, before=(), after=returns)
+    )
 
 
 def _hold(
@@ -157,37 +175,29 @@ def _hold(
     order, reference = command.order, order_hold(command.order.order_id)
     expires_at = later(request.now, command.hold_seconds)
     before = request.state.locks.get(reference)
-    customer_key = _customer_of(request, applied[0]) if request.customer_key is None else request.customer_key
+    customer_key = customer_of(request, applied[0]) if request.customer_key is None else request.customer_key
     uses, entries = _held_before(before, request.now, customer_key, order.order_id)
     known = request.state.orders.get(order.order_id)
     requested_count = len(applied) + len(refused) + (known.requested_count if uses and known is not None else 0)
-    accepted_coupons: list[AcceptedCoupon] = []
-    total = 0
-    for use in applied:
-        discount = use.discount_minor or 0
-        coupon = use.offer.coupon
-        locked = LockedUse(
-            coupon.coupon_id, coupon.campaign_id, uses=uses_of(use.offer), discount_minor=discount,
-            currency=order.currency, lines=use.shares, counted_at=counted_at(use, request.at),
-            subscription_id=subscription_of(use.offer, order),
-        )  # fmt: skip
-        uses.append(locked)
-        entries += held(use, customer_key, order.order_id, reference, locked)
-        accepted_coupons.append(accepted(use))
-        total += discount
+    new_uses, new_entries = hold_uses(command, request, applied, customer_key)
+    uses += new_uses
+    entries += new_entries
     order_change = OrderChange(
         order.order_id, "placed" if change is None else change.status,
         placed_at=None if change is None else change.placed_at,
-        customer=command.customer, customer_key=customer_key, currency=order.currency if command.priced else None,
-        amount_minor=order.amount_minor if command.priced else None, requested_count=requested_count,
-        lines=order.lines if command.priced else None, returns=None if change is None else change.returns,
+        customer=command.customer, customer_key=customer_key, order=order if command.priced else None,
+        codes=codes_with(known, command) if change is None or change.codes is None else change.codes,
+        requested_count=requested_count, returns=None if change is None else change.returns,
     )  # fmt: skip
+    lost = None if before is None or not before.lost else without(before.lost, new_uses)
     hold = LockChange(
-        reference, "open", customer_key=customer_key, order_id=order.order_id, expires_at=expires_at, uses=tuple(uses)
-    )
+        reference, "open", customer_key=customer_key, order_id=order.order_id, expires_at=expires_at, uses=tuple(uses),
+        lost=lost,
+    )  # fmt: skip
     return Verdict(
-        command.command_id, "held", request.now, accepted=tuple(accepted_coupons), refused=tuple(refused),
-        requested_count=len(applied) + len(refused), discount_minor=total, currency=order.currency,
+        command.command_id, "held", request.now, accepted=tuple([accepted(use) for use in applied]),
+        refused=tuple(refused), requested_count=len(applied) + len(refused),
+        discount_minor=sum(use.discount_minor or 0 for use in applied), currency=order.currency,
         order_id=order.order_id, lock_reference=reference, expires_at=expires_at, customer_key=customer_key,
         entries=tuple(entries), locks=(*lock_changes(applied, order.order_id), hold), orders=(order_change,),
     )  # fmt: skip

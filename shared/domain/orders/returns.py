@@ -3,6 +3,8 @@
 The share of a part is the share of all returned parts so far, rounded half-up, minus the share before this part. So it
 doesn't depend on how a return is split or in which order the parts arrive, and the shares of all parts sum exactly to
 the whole. Line id "" (shipping) is restored by a whole return only.
+
+A campaign with `on_return: rejudge` keeps the discount that the goods that are left deserve (see `rejudge`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,38 +12,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
-from shared.domain.model.order import SHIPPING
-from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, PartReturn
-from shared.domain.model.value import value
+from shared.domain.model.order import SHIPPING, Line, Order
+from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State
 from shared.domain.model.verdicts import LedgerEntry, LineShare
+from shared.domain.orders.rejudge import discount_on
 
 MAX_RETURNED_PARTS: Final = 10_000
 """Maximum number of returned lines (or amounts) recorded for one order: as many as an order can have lines, so that
 each line can be returned on its own. Beyond that, return the order as a whole."""
 
 
-@value
-class Goods:
-    """The goods of an order, in minor units of its currency."""
-
-    lines: OrderLines
-    amount_minor: int
-    currency: str | None
-
-
 @dataclass(slots=True)
 class ReturnedSoFar:
-    """Everything returned so far: units by line id, at most what was ordered, and goods by amount."""
+    """Everything returned so far: units by line id, at most what was ordered, and goods by amount.
+
+    `refunded_minor` is what the customer got back for other goods, after discounts.
+    """
 
     units: dict[str, int] = field(default_factory=dict)
     amount_minor: int = 0
-
-
-def goods_of(order: OrderState) -> Goods:
-    return Goods(order.lines, order.amount_minor, order.currency)
+    refunded_minor: int | None = None
 
 
 def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
@@ -49,19 +41,21 @@ def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
     units: dict[str, int] = {}
     for line_id, count in command.lines:
         units[line_id] = units.get(line_id, 0) + count
-    if not units and command.amount is None:
+    amount = None if units else command.amount
+    refunded = None if units or amount is not None else command.refunded_amount
+    if not units and amount is None and refunded is None:
         return None
-    return PartReturn(command.at or now, tuple(sorted(units.items())), None if units else command.amount)
+    return PartReturn(command.at or now, tuple(sorted(units.items())), amount, command.return_id, refunded)
 
 
 def amount_problem(part: PartReturn, currency: str | None) -> str | None:
-    """Return why the part's amount is not valid in `currency`; None if it is valid or the currency is unknown."""
-    if part.amount is None or currency is None:
-        return None
-    try:
-        parse_minor(part.amount, currency)
-    except MoneyError as error:
-        return str(error)
+    """Return why an amount of the part is not valid in `currency`; None if it is valid or the currency is unknown."""
+    for name, amount in (("amount", part.amount), ("refunded_amount", part.refunded_amount)):
+        if amount is not None and currency is not None:
+            try:
+                parse_minor(amount, currency)
+            except MoneyError as error:
+                return f"{name}: {error}"
     return None
 
 
@@ -73,7 +67,11 @@ def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str 
 
 def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
     """Return `recorded` plus `part`, in an order that doesn't depend on their arrival."""
-    return tuple(sorted([*recorded, part], key=lambda known: (known.at, known.lines, known.amount or "")))
+    return tuple(sorted([*recorded, part], key=_arrival_key))
+
+
+def _arrival_key(part: PartReturn) -> tuple[object, ...]:
+    return part.at, part.lines, part.amount or "", part.refunded_amount or "", part.return_id or ""
 
 
 def too_many(parts: Sequence[PartReturn]) -> bool:
@@ -81,45 +79,74 @@ def too_many(parts: Sequence[PartReturn]) -> bool:
     return sum(max(len(part.lines), 1) for part in parts) > MAX_RETURNED_PARTS
 
 
-def returned_so_far(parts: Iterable[PartReturn], goods: Goods) -> ReturnedSoFar:
-    """Sum `parts`. Lines that the order doesn't have, and invalid amounts, are ignored."""
-    ordered = _quantities(goods.lines)
+def paid_minor(order: Order, uses: Iterable[ActiveRedemption | LockedUse]) -> int:
+    """Return what the goods of the order cost after the discounts of `uses`, before anything was returned."""
+    off = 0
+    for use in uses:
+        discount = use.burned_minor if isinstance(use, ActiveRedemption) else use.discount_minor
+        off += discount - sum([part for line_id, part in use.lines if line_id == SHIPPING])
+    return max(order.amount_minor - off, 0)
+
+
+def returned_so_far(parts: Iterable[PartReturn], order: Order, paid: int) -> ReturnedSoFar:
+    """Sum `parts`. Lines that the order doesn't have, and invalid amounts, are ignored.
+
+    `paid` is what the goods cost after discounts: a refund of a part of it returns the same part of the goods.
+    """
+    ordered = _quantities(order.lines)
     returned = ReturnedSoFar()
     seen: set[object] = set()
     for part in parts:
-        key = _key(part, goods.currency)
+        key = _key(part, order.currency)
         if key in seen:
             continue
         seen.add(key)
         for line_id, units in part.lines:
             if (quantity := ordered.get(line_id, 0)) > 0:
                 returned.units[line_id] = min(returned.units.get(line_id, 0) + max(units, 0), quantity)
-        returned.amount_minor += _amount_minor(part, goods.currency) or 0
+        returned.amount_minor += _minor(part.amount, order.currency) or 0
+        if (refunded := _minor(part.refunded_amount, order.currency)) is not None:
+            returned.refunded_minor = (returned.refunded_minor or 0) + refunded
+    if returned.refunded_minor is not None:
+        returned.amount_minor += _goods_for(returned.refunded_minor, order, paid)
     return returned
 
 
-def is_fully_returned(parts: Iterable[PartReturn], goods: Goods) -> bool:
+def _goods_for(refunded_minor: int, order: Order, paid: int) -> int:
+    """Return the price, before discounts, of goods for which the customer got `refunded_minor` back."""
+    if refunded_minor >= paid:
+        return order.amount_minor
+    return _half_up(refunded_minor * order.amount_minor, paid)
+
+
+def is_fully_returned(parts: Iterable[PartReturn], order: Order, paid: int) -> bool:
     """Return whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
-    returned = returned_so_far(parts, goods)
-    ordered = {line_id: units for line_id, units in _quantities(goods.lines).items() if units > 0}
+    returned = returned_so_far(parts, order, paid)
+    ordered = {line_id: units for line_id, units in _quantities(order.lines).items() if units > 0}
     if ordered and returned.units == ordered:
         return True
-    if returned.amount_minor <= 0:
+    if returned.amount_minor <= 0 and returned.refunded_minor is None:
         return False
+    return returned.amount_minor + _worth(returned, order) >= order.amount_minor
+
+
+def _worth(returned: ReturnedSoFar, order: Order) -> int:
+    """Return the price of the returned units."""
     left, worth = dict(returned.units), 0
-    for line_id, quantity, unit_minor in goods.lines:
-        units = min(left.get(line_id, 0), max(quantity, 0))
-        left[line_id] = left.get(line_id, 0) - units
-        worth += units * unit_minor
-    return returned.amount_minor + worth >= goods.amount_minor
+    for line in order.lines:
+        units = min(left.get(line.line_id, 0), max(line.quantity, 0))
+        left[line.line_id] = left.get(line.line_id, 0) - units
+        worth += units * line.unit_minor
+    return worth
 
 
 def shares(
     redemptions: Iterable[ActiveRedemption],
-    campaigns: dict[str, Campaign],
-    goods: Goods,
+    state: State,
+    order: Order,
     *,
     order_id: str,
+    paid: int,
     before: Iterable[PartReturn],
     after: Iterable[PartReturn],
 ) -> list[LedgerEntry]:
@@ -127,25 +154,77 @@ def shares(
 
     Sorted by coupon id, so that the result is deterministic. Never restores more than the remaining discount.
     """
-    both = returned_so_far(before, goods), returned_so_far(after, goods)
+    both = returned_so_far(before, order, paid), returned_so_far(after, order, paid)
     entries: list[LedgerEntry] = []
     for redemption in sorted(redemptions, key=lambda redemption: redemption.coupon_id):
-        campaign = campaigns.get(redemption.campaign_id)
+        campaign = state.campaigns.get(redemption.campaign_id)
         if campaign is None or "order.returned" not in campaign.restore_on:
             continue
-        (total_before, lines_before), (total, lines) = [_share(redemption, returned, goods) for returned in both]
-        minor = min(total - total_before, redemption.discount_minor)
-        if minor > 0:
+        if campaign.on_return == "rejudge":
+            entry = _rejudged(redemption, state, order, both[1], order_id)
+        else:
+            (total_before, lines_before), (total, lines) = [_share(redemption, returned, order) for returned in both]
             parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
-            entries.append(
-                LedgerEntry(
-                    "returned", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
-                    order_id=order_id, redemption_id=redemption.redemption_id, used_minor=-minor,
-                    currency=redemption.currency, lines=_at_most(parts, minor), counted_at=redemption.counted_at,
-                    subscription_id=redemption.subscription_id,
-                )
-            )  # fmt: skip
+            entry = _returned(redemption, order_id, total - total_before, parts)
+        if entry is not None:
+            entries.append(entry)
     return entries
+
+
+def share_not_restored(
+    redemption: ActiveRedemption, state: State, order: Order, *, paid: int, parts: Iterable[PartReturn]
+) -> LedgerEntry | None:
+    """Return the entry that restores what is missing of the share of `parts`, after the order changed; None if nothing
+    is.
+    """
+    campaign = state.campaigns.get(redemption.campaign_id)
+    if campaign is None or "order.returned" not in campaign.restore_on:
+        return None
+    returned = returned_so_far(parts, order, paid)
+    if campaign.on_return == "rejudge":
+        return _rejudged(redemption, state, order, returned, order.order_id)
+    total, _ = _share(redemption, returned, order)
+    return _returned(redemption, order.order_id, total - (redemption.burned_minor - redemption.discount_minor), {})
+
+
+def _rejudged(
+    redemption: ActiveRedemption, state: State, order: Order, returned: ReturnedSoFar, order_id: str
+) -> LedgerEntry | None:
+    """Return the entry that leaves the discount that the goods which are left deserve."""
+    deserved, kept_lines = discount_on(_left_of(order, returned), redemption, state)
+    shipping_minor = sum([part for line_id, part in redemption.lines if line_id == SHIPPING])
+    left = redemption.discount_minor
+    had: dict[str, int] = {}
+    for line_id, part in redemption.lines:
+        had[line_id] = had.get(line_id, 0) + part
+    parts = {
+        line_id: part - kept_lines.get(line_id, 0) for line_id, part in had.items() if line_id != SHIPPING
+    }  # fmt: skip
+    return _returned(redemption, order_id, left - max(deserved, min(shipping_minor, left)), parts)
+
+
+def _left_of(order: Order, returned: ReturnedSoFar) -> Order:
+    """Return the order without what was returned."""
+    left = dict(returned.units)
+    lines: list[Line] = []
+    for line in order.lines:
+        units = min(left.get(line.line_id, 0), max(line.quantity, 0))
+        left[line.line_id] = left.get(line.line_id, 0) - units
+        if units < line.quantity:
+            lines.append(line.with_quantity(line.quantity - units))
+    amount_minor = max(order.amount_minor - _worth(returned, order) - returned.amount_minor, 0)
+    return order.with_goods(tuple(lines), amount_minor)
+
+
+def _returned(redemption: ActiveRedemption, order_id: str, minor: int, parts: dict[str, int]) -> LedgerEntry | None:
+    minor = min(minor, redemption.discount_minor)
+    if minor <= 0:
+        return None
+    return LedgerEntry(
+        "returned", redemption.coupon_id, redemption.campaign_id, customer_key=redemption.customer_key,
+        order_id=order_id, redemption_id=redemption.redemption_id, used_minor=-minor, currency=redemption.currency,
+        lines=_at_most(parts, minor), counted_at=redemption.counted_at, subscription_id=redemption.subscription_id,
+    )  # fmt: skip
 
 
 def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
@@ -158,9 +237,9 @@ def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     )  # fmt: skip
 
 
-def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) -> tuple[int, dict[str, int]]:
+def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, order: Order) -> tuple[int, dict[str, int]]:
     """Return the share of the discount for everything returned, in total and by line id, both rounded half-up."""
-    ordered = _quantities(goods.lines)
+    ordered = _quantities(order.lines)
     by_line: dict[str, int] = {}
     shipping_minor = 0
     for line_id, minor in redemption.lines:
@@ -175,8 +254,8 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, goods: Goods) 
     }
     max_share = redemption.burned_minor - shipping_minor
     total = sum(lines.values())
-    if returned.amount_minor and goods.amount_minor > 0:
-        total += _half_up(max_share * min(returned.amount_minor, goods.amount_minor), goods.amount_minor)
+    if returned.amount_minor and order.amount_minor > 0:
+        total += _half_up(max_share * min(returned.amount_minor, order.amount_minor), order.amount_minor)
     return min(total, max_share), lines
 
 
@@ -194,23 +273,28 @@ def _at_most(parts: dict[str, int], minor: int) -> tuple[LineShare, ...]:
     return tuple(taken_parts)
 
 
-def _quantities(lines: OrderLines) -> dict[str, int]:
+def _quantities(lines: Iterable[Line]) -> dict[str, int]:
     """Return units by line id; lines with the same id are summed."""
     quantities: dict[str, int] = {}
-    for line_id, quantity, _ in lines:
-        quantities[line_id] = quantities.get(line_id, 0) + max(quantity, 0)
+    for line in lines:
+        quantities[line.line_id] = quantities.get(line.line_id, 0) + max(line.quantity, 0)
     return quantities
 
 
-def _amount_minor(part: PartReturn, currency: str | None) -> int | None:
-    if part.amount is None or currency is None:
+def _minor(amount: str | None, currency: str | None) -> int | None:
+    if amount is None or currency is None:
         return None
     try:
-        return parse_minor(part.amount, currency)
+        return parse_minor(amount, currency)
     except MoneyError:
         return None
 
 
 def _key(part: PartReturn, currency: str | None) -> object:
-    minor = _amount_minor(part, currency)
-    return part.at, part.lines, part.amount if minor is None else minor
+    if part.return_id is not None:
+        return part.return_id
+    minor, refunded = _minor(part.amount, currency), _minor(part.refunded_amount, currency)
+    return (
+        part.at, part.lines, part.amount if minor is None else minor,
+        part.refunded_amount if refunded is None else refunded,
+    )  # fmt: skip

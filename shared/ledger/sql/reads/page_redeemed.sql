@@ -3,8 +3,8 @@ SELECT ledger_entries.entry_id, ledger_entries.recorded_at AS at, ledger_entries
     ledger_entries.coupon_id::text AS coupon_id, ledger_entries.campaign_id, ledger_entries.redemption_id::text AS redemption_id,
     ledger_entries.used_minor, ledger_entries.currency, ledger_entries.command_id
 FROM ledger_entries LEFT JOIN coupons USING (coupon_id)
-WHERE ledger_entries.kind IN ('burned', 'returned', 'restored')
-  AND ledger_entries.order_id IS NOT NULL
+WHERE ledger_entries.kind IN ('burned', 'adjusted', 'returned', 'restored')
+  AND ledger_entries.order_id IS NOT NULL AND (ledger_entries.kind <> 'adjusted' OR ledger_entries.redemption_id IS NOT NULL)
   AND ($1::text IS NULL OR ledger_entries.kind = $1)
   AND ($2::timestamptz IS NULL OR ledger_entries.recorded_at >= $2)
   AND ($3::timestamptz IS NULL OR ledger_entries.recorded_at < $3)

@@ -4,7 +4,7 @@ SELECT campaign_id, currency,
     count(*) FILTER (WHERE kind = 'restored') AS restored,
     sum(used_minor)::bigint AS discount_minor
 FROM ledger_entries
-WHERE kind IN ('burned', 'returned', 'restored') AND order_id IS NOT NULL
+WHERE kind IN ('burned', 'adjusted', 'returned', 'restored') AND order_id IS NOT NULL AND (kind <> 'adjusted' OR redemption_id IS NOT NULL)
   AND ($1::text IS NULL OR campaign_id = $1)
   AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND ($3::timestamptz IS NULL OR recorded_at < $3)
   AND ($4::text[] IS NULL OR campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($4)))

@@ -1,0 +1,271 @@
+"""Change an order: judge its coupons on what it is now.
+
+Coupons that it has and that are still good keep their use, with the discount on the new order. Coupons that it no
+longer names, or that are no longer good, are restored (if redeemed) or released (if held). Newly named codes are judged
+like those of a new order. The uses that it has count as its own, so no limit stands in the way of keeping them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from shared.domain.coupons.entries import (
+    accepted,
+    adjusted,
+    adjusted_hold,
+    burned,
+    lock_changes,
+    released,
+    restored,
+    taken_into_lock,
+)
+from shared.domain.model.clock import later
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.customer import CustomerKey
+from shared.domain.model.ids import redemption_id
+from shared.domain.model.reasons import Reason
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, order_hold
+from shared.domain.model.verdicts import (
+    AcceptedCoupon,
+    KeptCoupon,
+    LedgerEntry,
+    LockChange,
+    OrderChange,
+    Outcome,
+    RefusedCoupon,
+    Verdict,
+    refuse,
+)
+from shared.domain.offers.price import AppliedOffer
+from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons
+from shared.domain.offers.resolve import resolve_locked, resolve_used
+from shared.domain.offers.rules import judge_order
+from shared.domain.offers.stack import choose
+from shared.domain.offers.work import Found, of_lock, too_much
+from shared.domain.orders.life_cycle import paid_since_closed
+from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
+from shared.domain.orders.returns import paid_minor, share_not_restored
+from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
+
+Use = ActiveRedemption | LockedUse
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What changing the order does to its coupons. `uses` are those that its hold has afterwards."""
+
+    command: RedeemCoupons
+    placing: Placing
+    redemption: str
+    entries: list[LedgerEntry] = field(default_factory=list)
+    kept: list[KeptCoupon] = field(default_factory=list)
+    accepted: list[AcceptedCoupon] = field(default_factory=list)
+    uses: list[LockedUse] = field(default_factory=list)
+
+
+def change(command: RedeemCoupons, placing: Placing) -> Verdict:
+    """Return the verdict on a request that changes a known order."""
+    request, known, hold = placing.request, placing.known, placing.hold
+    if known is None:
+        raise AssertionError("only a known order can change")
+    has: dict[str, Use] = {use.coupon_id: use for use in (() if hold is None else hold.uses)}
+    has |= known.redemptions
+    named = _named(command, placing, has)
+    ids = {coupon.coupon_id for _, coupon in named if coupon is not None} | _ids_of_lock(command, request)
+    request.given_up = tuple([use for coupon_id, use in has.items() if coupon_id not in ids])
+    offers, refused = _judge(command, placing, named, has)
+    applied: list[AppliedOffer] = []
+    if offers:
+        applied, others = choose(request, offers)
+        refused += others
+    applied, refused = all_or_nothing(command, applied, refused)
+    return _verdict(command, placing, has, applied, refused)
+
+
+def _named(command: RedeemCoupons, placing: Placing, has: dict[str, Use]) -> list[tuple[str, Coupon | None]]:
+    """Return the codes that the changed order names, each once, with their coupons, without those of a new lock.
+
+    A request that only adds names the coupons that the order has. So does one that names the lock that the order
+    burned, for the coupons that came from that lock.
+    """
+    state, known = placing.request.state, placing.known
+    found = distinct_coupons(command.codes, state)
+    implied: Iterable[str] = ()
+    if not command.complete:
+        implied = has
+    elif command.lock_reference is not None and _is_burned_by(command, placing):
+        by_code = set(map(code_key, () if known is None or known.codes is None else known.codes))
+        implied = [one for one in has if (coupon := state.coupons.get(one)) and code_key(coupon.code) not in by_code]
+    ids = {coupon.coupon_id for _, coupon in found if coupon is not None}
+    coupons = [state.coupons.get(coupon_id) for coupon_id in implied if coupon_id not in ids]
+    return [*found, *[(coupon.code, coupon) for coupon in coupons if coupon is not None]]
+
+
+def _is_burned_by(command: RedeemCoupons, placing: Placing) -> bool:
+    lock = placing.request.state.locks.get(command.lock_reference or "")
+    return lock is not None and lock.status == "burned" and lock.order_id == command.order.order_id
+
+
+def _ids_of_lock(command: RedeemCoupons, request: Request) -> set[str]:
+    lock = request.state.locks.get(command.lock_reference or "")
+    return set() if lock is None or lock.status != "open" else {locked.coupon_id for locked in lock.uses}
+
+
+def _judge(
+    command: RedeemCoupons, placing: Placing, named: Found, has: dict[str, Use]
+) -> tuple[list[ResolvedOffer], list[RefusedCoupon]]:
+    request = placing.request
+    refused = too_much(request, [*named, *of_lock(command, request.state, named)])
+    offers: list[ResolvedOffer] = []
+    for code, coupon in [] if refused else named:
+        use = None if coupon is None else has.get(coupon.coupon_id)
+        if coupon is None or use is None:
+            judged = judge_new(command, request, code, coupon)
+        else:
+            judged = _judge_kept(request, code, coupon, use, placing.hold)
+        if isinstance(judged, ResolvedOffer):
+            offers.append(judged)
+        else:
+            refused.append(judged)
+    if command.lock_reference is not None and not _is_burned_by(command, placing):
+        offers, refused = judge_lock(command, placing, offers, refused)
+    return offers, refused
+
+
+def _judge_kept(
+    request: Request, code: str, coupon: Coupon, use: Use, hold: LockState | None
+) -> ResolvedOffer | RefusedCoupon:
+    """Judge a coupon that the order has by the rules of orders. The others were checked when it got the coupon."""
+    campaign = request.state.campaigns.get(coupon.campaign_id)
+    if campaign is None:
+        message = f"The campaign of coupon {coupon.code!r} does not exist."
+        return refuse(Reason.NOT_FOUND, message, code, coupon)
+    if isinstance(use, ActiveRedemption):
+        return judge_order(request, resolve_used(request, code, coupon, campaign, use))
+    if hold is None:
+        raise AssertionError("a use that the order holds is in its hold")
+    return judge_order(request, resolve_locked(request, coupon, campaign, hold, use))
+
+
+def _verdict(
+    command: RedeemCoupons, placing: Placing, has: dict[str, Use], applied: Sequence[AppliedOffer],
+    refused: list[RefusedCoupon],
+) -> Verdict:  # fmt: skip
+    request, known, hold, order = placing.request, placing.known, placing.hold, command.order
+    effects = _Effects(command, placing, redemption_id(command.command_id))
+    by_id = {use.offer.coupon.coupon_id: use for use in applied}
+    customer_key = request.customer_key
+    for coupon_id, use in has.items():
+        if isinstance(use, ActiveRedemption):
+            _settle_redemption(effects, use, by_id.get(coupon_id))
+        elif hold is not None:
+            _settle_hold(effects, hold, use, by_id.get(coupon_id))
+    new = [use for use in applied if use.offer.coupon.coupon_id not in has]
+    holds = command.hold and not (known is not None and paid_since_closed(known))
+    if holds:
+        customer_key = customer_of(request, new[0]) if customer_key is None and new else customer_key
+        uses, entries = hold_uses(command, request, new, customer_key)
+        effects.uses += uses
+        effects.entries += entries
+    else:
+        for taken in new:
+            effects.entries += burned(taken, customer_of(request, taken), order, effects.redemption, request.at)
+    effects.accepted += [accepted(use) for use in new]
+    requested_count = command.named or len(applied) + len(refused)
+    hold_change = _hold_change(command, placing, effects, customer_key)
+    return Verdict(
+        command.command_id, _outcome(effects, refused, holds=holds), request.now, accepted=tuple(effects.accepted),
+        refused=tuple(refused), requested_count=requested_count,
+        discount_minor=sum(one.discount_minor or 0 for one in effects.accepted),
+        currency=order.currency, order_id=order.order_id, redemption_id=None if holds else effects.redemption,
+        lock_reference=order_hold(order.order_id) if holds and effects.uses else command.lock_reference,
+        expires_at=None if hold_change is None or not effects.uses else hold_change.expires_at,
+        customer_key=customer_key, entries=tuple(effects.entries),
+        locks=(*lock_changes(new, order.order_id), *(() if hold_change is None else (hold_change,))),
+        orders=(_order_change(command, placing, customer_key, requested_count),), kept=tuple(effects.kept),
+    )  # fmt: skip
+
+
+def _outcome(effects: _Effects, refused: list[RefusedCoupon], *, holds: bool) -> Outcome:
+    if effects.accepted:
+        return "held" if holds else "redeemed"
+    if effects.entries or effects.kept:
+        return "adjusted"
+    return "refused" if refused else "recorded"
+
+
+def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedOffer | None) -> None:
+    """Restore a redeemed coupon, or give it its discount on the changed order."""
+    order, request, known = effects.command.order, effects.placing.request, effects.placing.known
+    if keeps is None or use.currency not in (None, order.currency):
+        effects.entries.append(restored(use, order.order_id))
+        if keeps is not None:  # redeemed again in the other currency
+            at = use.counted_at or request.at
+            effects.entries += burned(keeps, use.customer_key, order, effects.redemption, at)
+            effects.accepted.append(accepted(keeps))
+        return
+    # Parts that were returned stay restored, so the discount can't fall by more than is left of it.
+    difference = max((keeps.discount_minor or 0) - use.burned_minor, -use.discount_minor)
+    if difference or keeps.shares != use.lines:
+        effects.entries.append(adjusted(use, order.order_id, difference, keeps.shares))
+    left = use.discount_minor + difference
+    if known is not None and known.returns:
+        now = replace(use, discount_minor=left, burned_minor=use.burned_minor + difference, lines=keeps.shares)
+        share = share_not_restored(now, request.state, order, paid=paid_minor(order, [now]), parts=known.returns)
+        if share is not None:
+            effects.entries.append(share)
+            left += share.used_minor
+    coupon = replace(accepted(keeps), discount_minor=left, redemption_id=use.redemption_id)
+    effects.kept.append(KeptCoupon(coupon, use.discount_minor, use.customer_key))
+
+
+def _settle_hold(effects: _Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None) -> None:
+    """Release a coupon that the order holds, or hold it with its discount on the changed order."""
+    currency, customer_key = effects.command.order.currency, effects.placing.request.customer_key
+    if keeps is None:
+        effects.entries.append(released(hold, use))
+        return
+    now = replace(use, discount_minor=keeps.discount_minor or 0, lines=keeps.shares, currency=currency)
+    effects.uses.append(now)
+    if hold.customer_key != customer_key or use.currency not in (None, currency):
+        effects.entries.append(released(hold, use))
+        effects.entries.append(taken_into_lock(now, customer_key, hold.order_id, hold.lock_reference))
+    elif now.discount_minor != use.discount_minor:
+        effects.entries.append(adjusted_hold(hold, now, now.discount_minor - use.discount_minor))
+    effects.kept.append(KeptCoupon(accepted(keeps), use.discount_minor, customer_key))
+
+
+def _hold_change(
+    command: RedeemCoupons, placing: Placing, effects: _Effects, customer_key: CustomerKey | None
+) -> LockChange | None:
+    """Return the change of the order's own hold, or None if it has none before and after."""
+    order_id, now = command.order.order_id, placing.request.now
+    reference = order_hold(order_id)
+    before = placing.request.state.locks.get(reference)
+    if before is None and not effects.uses:
+        return None
+    if not effects.uses:
+        if before is None or (placing.hold is None and not before.lost):
+            return None
+        status = "released" if before.status == "open" else before.status
+        return LockChange(reference, status, customer_key=before.customer_key, order_id=order_id, uses=(), lost=())
+    expires_at = later(now, command.hold_seconds) if command.hold or before is None else before.expires_at
+    return LockChange(
+        reference, "open", customer_key=customer_key, order_id=order_id, expires_at=expires_at,
+        uses=tuple(effects.uses), lost=(),
+    )  # fmt: skip
+
+
+def _order_change(
+    command: RedeemCoupons, placing: Placing, customer_key: CustomerKey | None, requested_count: int
+) -> OrderChange:
+    """Return the change that records the order as it is now."""
+    known = placing.known
+    return OrderChange(
+        command.order.order_id, "placed" if known is None else known.status,
+        placed_at=None if known is None else placing_time(command, known),
+        changed_at=command.order.placed_at or placing.request.at, customer=command.customer if command.hold else None,
+        customer_key=customer_key, order=command.order,
+        codes=command.recorded_codes if command.complete else codes_with(known, command),
+        requested_count=requested_count if command.hold else None,
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Steps that placing an order and changing it have in common: whose use it is, and the uses of the order's own hold."""
+
+from collections.abc import Iterable
+
+from shared.domain.coupons.entries import counted_at, held, subscription_of, uses_of
+from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.customer import CustomerKey
+from shared.domain.model.state import LockedUse, order_hold
+from shared.domain.model.verdicts import LedgerEntry, RefusedCoupon
+from shared.domain.offers.price import AppliedOffer
+from shared.domain.offers.request import Request
+from shared.domain.offers.stack import refused_with, sorted_refusals
+
+
+def customer_of(request: Request, applied: AppliedOffer) -> CustomerKey | None:
+    """Return the customer whose use it is: the order's, or for a guest order the lock's."""
+    if request.customer_key is None and applied.offer.lock is not None:
+        return applied.offer.lock.customer_key
+    return request.customer_key
+
+
+def all_or_nothing(
+    command: RedeemCoupons, applied: list[AppliedOffer], refused: list[RefusedCoupon]
+) -> tuple[list[AppliedOffer], list[RefusedCoupon]]:
+    """Return what an `atomic` request applies, and all refusals in their order."""
+    if command.atomic and refused and applied:
+        refused = sorted_refusals(refused)
+        refused += refused_with(applied, refused[0], command.lock_reference)
+        applied = []
+    return applied, sorted_refusals(refused) if len(refused) > 1 else refused
+
+
+def hold_uses(
+    command: RedeemCoupons, request: Request, applied: Iterable[AppliedOffer], customer_key: CustomerKey | None
+) -> tuple[list[LockedUse], list[LedgerEntry]]:
+    """Return the uses that the order's own hold takes, and the ledger entries for that."""
+    order, reference = command.order, order_hold(command.order.order_id)
+    uses: list[LockedUse] = []
+    entries: list[LedgerEntry] = []
+    for use in applied:
+        coupon = use.offer.coupon
+        locked = LockedUse(
+            coupon.coupon_id, coupon.campaign_id, uses=uses_of(use.offer), discount_minor=use.discount_minor or 0,
+            currency=order.currency, lines=use.shares, counted_at=counted_at(use, request.at),
+            subscription_id=subscription_of(use.offer, order),
+        )  # fmt: skip
+        uses.append(locked)
+        entries += held(use, customer_key, order.order_id, reference, locked)
+    return uses, entries
+
+
+def without(lost: Iterable[LockedUse], uses: Iterable[LockedUse]) -> tuple[LockedUse, ...]:
+    """Return the uses in `lost` of coupons that are in none of `uses`."""
+    found = {use.coupon_id for use in uses}
+    return tuple([use for use in lost if use.coupon_id not in found])
