@@ -1,6 +1,7 @@
 """Print a coupon's history."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from cli.output import count, day, moment, money, say, show_facts, show_json, show_table
 from shared.ledger.queries import CouponDetails, CouponHistory, HistoryEntry
@@ -20,12 +21,12 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
     if history.holds:
         show_table(
             ("held by lock", "uses", "for order", "until (UTC)"),
-            [(hold.lock_reference, hold.uses, hold.order_id, moment(hold.expires_at)) for hold in history.holds],
+            [(hold.lock_reference, hold.uses, order_cell(hold), moment(hold.expires_at)) for hold in history.holds],
             right=("uses",),
         )
     show_table(
         ("when (UTC)", "what", "order", "requested by"),
-        [(moment(one.at), _description(one), one.order_id, short_id(one.command_id)) for one in history.happenings],
+        [(moment(one.at), _description(one), order_cell(one), short_id(one.command_id)) for one in history.happenings],
         whole=("when (UTC)",),
     )
     if history.cut:
@@ -48,6 +49,20 @@ def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
         yield "valid from", f"{day(coupon.starts_at) or 'ever'} to {day(coupon.ends_at) or 'ever'}"
     yield "issued for", coupon.occasion
     yield "coupon id", coupon.coupon_id
+
+
+class NamesOrder(Protocol):
+    """What has an order's id and its shop's."""
+
+    @property
+    def order_id(self) -> str | None: ...
+    @property
+    def shop_id(self) -> str | None: ...
+
+
+def order_cell(names: NamesOrder) -> str | None:
+    """Return an order as a cell of a table."""
+    return names.order_id if names.shop_id is None else f"{names.order_id} of shop {names.shop_id}"
 
 
 def short_id(command_id: str) -> str:

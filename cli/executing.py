@@ -14,6 +14,7 @@ from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
 from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer, e164
+from shared.domain.model.ids import OrderKey, order_key, order_names, readable
 from shared.domain.model.money import parse_minor
 from shared.domain.model.order import Line, Order, check_amounts
 from shared.domain.model.verdicts import Verdict
@@ -29,6 +30,9 @@ ForCustomer = Annotated[
     typer.Option("--customer", metavar="WHO", help="An id, an email address, or a +phone number (id:… means an id)."),
 ]
 ForOrder = Annotated[str | None, typer.Option("--order", metavar="ID", help="The order that the coupons are for.")]
+OfShop = Annotated[
+    str | None, typer.Option("--shop", metavar="ID", help="The shop that the order belongs to, if orders name one.")
+]
 OfAmount = Annotated[
     str | None, typer.Option("--amount", metavar="AMOUNT", help="What the order's goods cost: 125.00.")
 ]
@@ -80,13 +84,36 @@ def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def order_of(order_id: str, amount: str | None, currency: str | None, lines: Sequence[str] | None) -> Order | None:
+def key_of(order_id: str, shop_id: str | None) -> OrderKey:
+    """Return the key of the order that `--order` and `--shop` name. Raises UsageProblemError."""
+    if problem := identifier_problem(order_id):
+        raise UsageProblemError(f"The order's id {problem}.")
+    if shop_id and (problem := identifier_problem(shop_id)):
+        raise UsageProblemError(f"The shop's id {problem}.")
+    return order_key(shop_id, order_id)
+
+
+def bound_key_of(order_id: str | None, shop_id: str | None) -> OrderKey | None:
+    """Return the key of the order, or None without `--order`. Raises UsageProblemError."""
+    if order_id is not None:
+        return key_of(order_id, shop_id)
+    if shop_id:
+        raise UsageProblemError("--shop alone has no effect; give --order with it.")
+    return None
+
+
+def lock_named(reference: str) -> str:
+    """Return the reference of the lock that the command line names. Raises UsageProblemError."""
+    if problem := identifier_problem(reference):
+        raise UsageProblemError(f"The lock's reference {problem}.")
+    return reference
+
+
+def order_of(key: OrderKey, amount: str | None, currency: str | None, lines: Sequence[str] | None) -> Order | None:
     """Return the order that the options describe; None if they give neither amount nor lines.
 
     Raises UsageProblemError, and MoneyError for an amount that is not valid in its currency.
     """
-    if problem := identifier_problem(order_id):
-        raise UsageProblemError(f"The order's id {problem}.")
     if amount is None and not lines:
         if currency is not None:
             raise UsageProblemError("--currency alone has no effect; give --amount or --line with it.")
@@ -95,7 +122,7 @@ def order_of(order_id: str, amount: str | None, currency: str | None, lines: Seq
         raise UsageProblemError("An amount needs a currency: give --currency, for example --currency USD.")
     made = tuple(_line(number, text, currency) for number, text in enumerate(lines or (), start=1))
     total = sum(line.amount_minor for line in made) if amount is None else parse_minor(amount, currency)
-    return check_amounts(Order(order_id=order_id, currency=currency, amount_minor=total, lines=made))
+    return check_amounts(Order(order_id=key, currency=currency, amount_minor=total, lines=made))
 
 
 def _line(number: int, text: str, currency: str) -> Line:
@@ -136,7 +163,9 @@ def hint_to_repeat(short_id: str) -> Iterator[None]:
 def show_verdict(verdict: Verdict, headline: str, *, as_json: bool, short_id: str | None = None) -> None:
     """Print a verdict; a refusal ends the command with exit code 1."""
     if as_json:
-        show_json({"id": short_id, **orjson.loads(encode_verdict(verdict))})
+        reference = None if verdict.lock_reference is None else readable(verdict.lock_reference)
+        document = orjson.loads(encode_verdict(verdict)) | order_names(verdict.order_id)
+        show_json({"id": short_id, **document, "lock_reference": reference})
     else:
         _show_accepted(verdict, headline, short_id)
         _show_refused(verdict)
@@ -156,14 +185,16 @@ def _show_accepted(verdict: Verdict, headline: str, short_id: str | None) -> Non
         columns = ("code", "campaign", "discount") if has_discount else ("code", "campaign")
         show_table(columns, [row[: len(columns)] for row in rows], right=("discount",))
     if verdict.outcome != "refused":
+        names = order_names(verdict.order_id)
         show_facts(
             [
-                ("lock", verdict.lock_reference),
+                ("lock", verdict.lock_reference and readable(verdict.lock_reference)),
                 (
                     "until",
                     f"{moment(verdict.expires_at)} UTC" if verdict.outcome == "locked" and verdict.expires_at else None,
                 ),
-                ("order", verdict.order_id),
+                ("order", names["order_id"]),
+                ("shop", names["shop_id"]),
                 ("redemption", verdict.redemption_id),
                 ("repeat with", f"--id {short_id}" if short_id is not None else None),
             ]

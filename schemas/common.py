@@ -44,6 +44,9 @@ WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 """Not blank and without control characters, like the attributes of CloudEvents."""
 
+SHOP_PATTERN: Final = f"^({IDENTIFIER_PATTERN[1:-1]})?$"
+"""An identifier, or nothing."""
+
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
@@ -78,6 +81,9 @@ class Rfc3339:
 
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=IDENTIFIER_PATTERN)]
 """An id, code or lock reference: not blank, at most 255 characters, no control characters."""
+
+Shop = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=SHOP_PATTERN)]
+"""The id of the shop that an order belongs to. Empty counts as absent, because many producers send that."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An email address or phone number as sent by the producer. May be empty, because many producers send that."""

@@ -1,4 +1,7 @@
-"""Topic `coupons.lifecycle`: locks, voided and exhausted coupons, withheld events. Key: coupon id, or event id."""
+"""Topic `coupons.lifecycle`: locks, voided and exhausted coupons, withheld events. Key: coupon id, or event id.
+
+`shop_id` is that of the order; see `schemas.orders.OrderReference`.
+"""
 
 from schemas.common import (
     Amount,
@@ -32,6 +35,7 @@ class CouponLocked(Event):
     order_id: WrittenIdentifier | None = None
     currency: Currency | None = None
     expires_at: WrittenMoment
+    shop_id: WrittenIdentifier | None = None
 
 
 class CouponReleased(Event):
@@ -50,6 +54,7 @@ class CouponReleased(Event):
     released_at: WrittenMoment
     cause: WrittenIdentifier | None = None
     reason: WrittenIdentifier | None = None
+    shop_id: WrittenIdentifier | None = None
 
 
 class CouponLockExpired(Event):
@@ -62,6 +67,7 @@ class CouponLockExpired(Event):
     currency: Currency | None = None
     expires_at: WrittenMoment | None = None
     expired_at: WrittenMoment
+    shop_id: WrittenIdentifier | None = None
 
 
 class CouponVoided(Event):

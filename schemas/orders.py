@@ -17,6 +17,7 @@ from schemas.common import (
     Metadata,
     Moment,
     OrderCustomer,
+    Shop,
     Text,
     metadata_problem,
 )
@@ -61,7 +62,7 @@ class OrderContent(Event):
     cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
     validation_code: Annotated[Identifier | None, Field(repr=False)] = None
     metadata: Metadata | None = None
-    shop_id: Identifier | None = None
+    shop_id: Shop | None = None
 
     def problem(self) -> str | None:
         customer = self.customer
@@ -98,12 +99,12 @@ class OrderChanged(OrderContent):
 class OrderReference(Event):
     """An event of an order that it names by its id.
 
-    `shop_id`: shops that number their orders independently each have their own order ids. Without it, all order ids are
-    in one common space.
+    `shop_id`: shops that number their orders independently each have their own order ids; the two name the order
+    together. Without it, or if it is empty, the order belongs to no shop, and all such order ids are in one space.
     """
 
     order_id: Identifier
-    shop_id: Identifier | None = None
+    shop_id: Shop | None = None
 
 
 class OrderPaid(OrderReference):

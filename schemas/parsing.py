@@ -21,6 +21,7 @@ from schemas.common import (
     CURRENCY_PATTERN,
     IDENTIFIER_PATTERN,
     MOMENT_PATTERN,
+    SHOP_PATTERN,
     WRITTEN_IDENTIFIER_PATTERN,
     ExactDigits,
 )
@@ -37,6 +38,7 @@ _EXPECTED_BY_PATTERN = {
     AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal string, for example "125.00"',
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
+    SHOP_PATTERN: "must not be blank; leave it out, or empty, for an order without a shop",
     WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
     MOMENT_PATTERN: 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z"',
 }
@@ -138,7 +140,8 @@ def _expected(problem: ErrorDetails) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
         # The input is never shown; it only distinguishes a blank from a line break.
-        if context.get("pattern") == IDENTIFIER_PATTERN and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
+        is_identifier = context.get("pattern") in (IDENTIFIER_PATTERN, SHOP_PATTERN)
+        if is_identifier and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
             return NO_CONTROL_CHARACTERS
         return _EXPECTED_BY_PATTERN.get(context.get("pattern", ""), f"must match {context.get('pattern')}")
     if kind in _EXPECTED_BY_TYPE:

@@ -136,6 +136,8 @@ def _string(constraints: Mapping[str, Any]) -> st.SearchStrategy[str]:
     shortest = constraints.get("min_length", 0)
     if pattern == common.IDENTIFIER_PATTERN:
         return IDENTIFIERS
+    if pattern == common.SHOP_PATTERN:
+        return IDENTIFIERS | st.just("")
     if pattern == common.WRITTEN_IDENTIFIER_PATTERN:
         return strings(shortest, longest, (*PIECES, *CONTROLS)).filter(lambda text: bool(text.strip()))
     if pattern is not None:

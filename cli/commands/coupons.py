@@ -19,18 +19,22 @@ from cli.executing import (
     ForOrder,
     InCurrency,
     OfAmount,
+    OfShop,
     WithLines,
+    bound_key_of,
     codes_of,
     command_id,
     customer_of,
     execute,
+    key_of,
+    lock_named,
     order_of,
     show_verdict,
 )
 from cli.files import open_input
 from cli.output import count, say, show_json
 from shared.domain.model.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
-from shared.domain.model.ids import lock_reference
+from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.validation import validate as judge
@@ -69,6 +73,7 @@ def validate(
     *,
     customer: ForCustomer = None,
     order: ForOrder = None,
+    shop: OfShop = None,
     amount: OfAmount = None,
     currency: InCurrency = None,
     line: WithLines = None,
@@ -80,19 +85,17 @@ def validate(
 
     Example: `couponry coupons validate SAVE10 --amount 125.00 --currency USD --customer customer_123`
     """
-    order_id = order or f"validate-{uuid4()}"
-    judged_on = order_of(order_id, amount, currency, line)
+    key = bound_key_of(order, shop)
+    judged_on = order_of(key or order_key(None, f"validate-{uuid4()}"), amount, currency, line)
     name, named = f"{SOURCE} {uuid4()}", customer_of(customer)
     command: LockCoupons | RedeemCoupons
     if judged_on is None:
-        command = LockCoupons(
-            name, lock_reference(name), codes_of(codes), lock_seconds=1, customer=named, order_id=order
-        )
+        command = LockCoupons(name, lock_reference(name), codes_of(codes), lock_seconds=1, customer=named, order_id=key)
     else:
         command = RedeemCoupons(name, judged_on, codes_of(codes), named, channel="cli")
     headline = "Valid for this order:" if judged_on else "Valid, as far as this can be checked without an order:"
     # The order and the lock aren't stored, so they must not be printed as if they were.
-    verdict = replace(run(_judged(command)), order_id=order, lock_reference=None, redemption_id=None, expires_at=None)
+    verdict = replace(run(_judged(command)), order_id=key, lock_reference=None, redemption_id=None, expires_at=None)
     show_verdict(verdict, headline, as_json=as_json)
 
 
@@ -107,6 +110,7 @@ def lock(
     *,
     customer: ForCustomer = None,
     order: ForOrder = None,
+    shop: OfShop = None,
     seconds: Seconds = 900,
     amount: OfAmount = None,
     currency: InCurrency = None,
@@ -120,7 +124,8 @@ def lock(
     """
     short, name = command_id(repeat)
     reference = lock_reference(name)
-    judged_on = order_of(order or reference, amount, currency, line)
+    key = bound_key_of(order, shop)
+    judged_on = order_of(key or order_key(None, reference), amount, currency, line)
     command = LockCoupons(
         name,
         reference,
@@ -128,7 +133,7 @@ def lock(
         lock_seconds=seconds,
         customer=customer_of(customer),
         order=judged_on,
-        order_id=order,
+        order_id=key,
     )
     show_verdict(run(execute(command, short)), "Locked:", as_json=as_json, short_id=short)
 
@@ -140,6 +145,7 @@ def burn(
     order: Annotated[str, typer.Option("--order", metavar="ID", help="The order that uses the held coupons.")],
     amount: Annotated[str, typer.Option("--amount", metavar="AMOUNT", help="What the order's goods cost: 125.00.")],
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="The amount's currency: USD.")],
+    shop: OfShop = None,
     customer: ForCustomer = None,
     line: WithLines = None,
     repeat: CommandId = None,
@@ -150,10 +156,15 @@ def burn(
     Example: `couponry coupons burn lock_0199f6a35c1e7b43 --order ORD457 --amount 125.00 --currency USD`
     """
     short, name = command_id(repeat)
-    judged_on = order_of(order, amount, currency, line)
+    judged_on = order_of(key_of(order, shop), amount, currency, line)
     assert judged_on is not None  # noqa: S101 - an amount was given
     command = RedeemCoupons(
-        name, judged_on, customer=customer_of(customer), lock_reference=reference, atomic=True, channel="cli"
+        name,
+        judged_on,
+        customer=customer_of(customer),
+        lock_reference=lock_named(reference),
+        atomic=True,
+        channel="cli",
     )
     show_verdict(run(execute(command, short)), "Redeemed:", as_json=as_json, short_id=short)
 
@@ -167,7 +178,7 @@ def release(
     Example: `couponry coupons release lock_0199f6a35c1e7b43`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(ReleaseLock(name, reference), short))
+    verdict = run(execute(ReleaseLock(name, lock_named(reference)), short))
     headline = "Nothing to do: the lock was released before." if verdict.outcome == "unchanged" else "Released:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 

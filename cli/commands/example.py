@@ -33,6 +33,7 @@ def example(
     *,
     customer: Annotated[str, typer.Option(metavar="ID", help="The customer the event is about.")] = "customer_123",
     order: Annotated[str, typer.Option(metavar="ID", help="The order the event is about.")] = "ORD456",
+    shop: Annotated[str | None, typer.Option(metavar="ID", help="The shop that the order belongs to.")] = None,
     code: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="A code that the order names; repeatable.")
     ] = None,
@@ -72,6 +73,8 @@ def example(
         Kind.CANCELLED: ("/shop", "order.cancelled", order, {"order_id": order, "cancelled_at": moment}),
     }
     source, event_type, subject, data = details[kind]
+    if shop is not None and "order_id" in data:
+        data["shop_id"] = shop
     event = {"specversion": "1.0", "id": str(uuid4()), "source": source, "type": event_type, "subject": subject}
     event |= {"time": moment, "datacontenttype": "application/json", "data": data}  # type: ignore[dict-item]
     sys.stdout.write(orjson.dumps(event).decode() + "\n")

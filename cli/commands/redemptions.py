@@ -6,6 +6,8 @@ import typer
 
 from cli.apps import AsJson, Limit, Since, new_app
 from cli.connect import reading, run
+from cli.coupon_history import order_cell
+from cli.executing import key_of
 from cli.output import moment, money, say, show_json, show_table
 from shared.domain.model.reasons import Reason
 from shared.ledger import queries
@@ -26,24 +28,32 @@ def list_redemptions(
         Reason | None,
         typer.Option(metavar="REASON", help="Only refusals for this reason: expired, exhausted, …"),
     ] = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="Only this order.")] = None,
+    shop: Annotated[
+        str | None, typer.Option("--shop", metavar="ID", help="Only orders of this shop; --order alone has no shop.")
+    ] = None,
     since: Since = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List what happened to coupons on orders, newest first: redeemed, restored, refused.
 
-    Examples: `couponry redemptions list --refused --since 2h`, `couponry redemptions list --reason expired --json`
+    Examples: `couponry redemptions list --refused --since 2h`, `couponry redemptions list --reason expired --json`,
+    `couponry redemptions list --order 777 --shop acme`
     """
-    lines = run(_lines(refused_only=refused, reason=reason, since=since, limit=limit))
+    if order is not None:
+        key_of(order, shop)  # only to check them
+    wanted = {"refused_only": refused, "reason": reason, "since": since, "limit": limit}
+    lines = run(_lines(**wanted, order_id=order, shop_id=shop))
     if as_json:
         show_json(lines)
         return
     if not lines:
-        say("No redemptions yet." if since is None and reason is None else "No redemption matches.")
+        say("No redemptions yet." if (since, reason, order, shop) == (None,) * 4 else "No redemption matches.")
         return
     show_table(
         ("when (UTC)", "order", "code", "what"),
-        [(moment(line.at), line.order_id, line.code, _description(line)) for line in lines],
+        [(moment(line.at), order_cell(line), line.code, _description(line)) for line in lines],
         whole=("when (UTC)", "order", "code"),
     )
     if len(lines) == limit:

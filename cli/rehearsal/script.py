@@ -9,8 +9,7 @@
 A step is one event (`order`, `changed`, `paid`, `payment_failed`, `cancelled`, `returned`, `signed_up`, `reward`), a
 new version of a `campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an event are
 filled in: the customer ann, USD, a minute after the previous step; all events of orders but `order` refer to the last
-order. `$1` means the first code
-that was issued, `$2` the second.
+order and its shop. `$1` means the first code that was issued, `$2` the second.
 """
 
 import re
@@ -124,6 +123,7 @@ class Filling:
     prefix: str = ""
     now: datetime = BEGINNING - timedelta(minutes=1)
     last_order: str = ""
+    last_shop: Any = None
     orders: int = 0
     issued: list[str] = field(default_factory=list)
     drawn: dict[str, str] = field(default_factory=dict)
@@ -141,6 +141,8 @@ class Filling:
         if step.kind in ("order", "changed"):
             self._order(step, data)
         elif step.kind in ("paid", "payment_failed", "cancelled", "returned"):
+            if not data.get("order_id"):
+                data.setdefault("shop_id", self.last_shop)
             data["order_id"] = self._prefixed(data.get("order_id")) or self.last_order
             if not data["order_id"]:
                 raise ScriptError(
@@ -158,9 +160,10 @@ class Filling:
         self.orders += 1
         if step.kind == "changed" and "order_id" not in data:
             data["order_id"] = self.last_order
+            data.setdefault("shop_id", self.last_shop)
         else:
             data["order_id"] = self._prefixed(data.get("order_id", f"order-{self.orders}"))
-        self.last_order = str(data["order_id"])
+        self.last_order, self.last_shop = str(data["order_id"]), data.get("shop_id")
         data["customer"] = self._customer(data.get("customer", "ann"))
         data["subscription_id"] = self._prefixed(data.get("subscription_id"))
         data.setdefault("currency", "USD")

@@ -22,6 +22,7 @@ from services.gateway.problems import Problem
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.explain import Explanation
 from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.ids import readable
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger import validation
@@ -117,7 +118,7 @@ class Gateway:
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
             except INVALID_VALUE_ERRORS as error:
-                raise invalid_value(str(error)) from None
+                raise invalid_value(readable(str(error))) from None
             self._count_guesses(ticket, command, verdict)
         return verdict
 
@@ -131,7 +132,7 @@ class Gateway:
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
             except INVALID_VALUE_ERRORS as error:
-                raise invalid_value(str(error)) from None
+                raise invalid_value(readable(str(error))) from None
             self._count_guesses(ticket, command, explanation.verdict)
         return explanation
 

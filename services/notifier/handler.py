@@ -14,6 +14,7 @@ from schemas.topics import COUPONS_REDEMPTION_NOTIFICATIONS
 from services.notifier.errors import TRY_AGAIN
 from services.notifier.rule import event_uuid, notification_id, notification_of
 from services.notifier.webhooks.deliveries import SQL_PACKAGE, Message, enqueue, payload, wanted_types
+from shared.domain.model.ids import order_key
 from shared.ledger import outbox
 from shared.ledger.database import Connection, Pool
 from shared.ledger.engine import INVALID_VALUE_ERRORS
@@ -91,7 +92,7 @@ class NotificationHandler:
             list(entries),
             [entry.fingerprint for entry in entries.values()],
             ["notified" if entry.notification else "passed" for entry in entries.values()],
-            [entry.data.order_id for entry in entries.values()],
+            [order_key(entry.data.shop_id, entry.data.order_id) for entry in entries.values()],
         )
         new = {record["command_id"] for record in entered}
         if new:
@@ -120,13 +121,17 @@ def _entry(event: ReceivedEvent) -> _Entry:
 def _fingerprint(event_type: str, data: CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored) -> bytes:
     """Return 17 bytes that identify the event type, order and coupons; other fields may be added in later versions."""
     coupons = [(coupon.coupon_id, coupon.code) for coupon in data.coupons]
-    content = orjson.dumps((event_type, data.order_id, coupons))
+    content = orjson.dumps((event_type, order_key(data.shop_id, data.order_id), coupons))
     return _FINGERPRINT_VERSION + blake2b(content, digest_size=16).digest()
 
 
 def _poison(entry: _Entry, error_class: str, text: str) -> Poison:
     log.warning(
-        "event can't be notified", event_id=entry.event.id, order_id=entry.data.order_id, error_class=error_class
+        "event can't be notified",
+        event_id=entry.event.id,
+        order_id=entry.data.order_id,
+        shop_id=entry.data.shop_id,
+        error_class=error_class,
     )
     return Poison(entry.event, error_class, text)
 

@@ -12,6 +12,7 @@ from schemas.orders import (
     OrderPaid,
     OrderPaymentFailed,
     OrderPlaced,
+    OrderReference,
     OrderReturned,
 )
 from services.redeemer.settings import RedeemerSettings
@@ -24,6 +25,7 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.customer import identifiers
+from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.state import order_hold
@@ -63,15 +65,15 @@ def to_command(
             return _redeem_command(event, data, settings)
         return _record_command(event, data) if record_orders and _is_recordable(data) else None
     if isinstance(data, OrderPaid):
-        return PayOrder(event.command_id, data.order_id, at=data.paid_at)
+        return PayOrder(event.command_id, _key(data), at=data.paid_at)
     if isinstance(data, OrderPaymentFailed):
-        return FailPayment(event.command_id, data.order_id, at=data.failed_at)
+        return FailPayment(event.command_id, _key(data), at=data.failed_at)
     if isinstance(data, OrderCancelled):
-        return CancelOrder(event.command_id, data.order_id, at=data.cancelled_at)
+        return CancelOrder(event.command_id, _key(data), at=data.cancelled_at)
     if isinstance(data, OrderReturned):
         return ReturnOrder(
             event.command_id,
-            data.order_id,
+            _key(data),
             whole=data.whole,
             at=data.returned_at,
             lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
@@ -104,6 +106,10 @@ def _redeem_command(
     )
 
 
+def _key(data: OrderContent | OrderReference) -> OrderKey:
+    return order_key(data.shop_id, data.order_id)
+
+
 def _has_coupons(data: Event) -> bool:
     return isinstance(data, OrderContent) and bool(data.coupon_codes or data.lock_reference)
 
@@ -126,7 +132,7 @@ def _record_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged) -> R
     try:
         order = to_order(data, data.order_id)
     except MoneyError:
-        order = Order(order_id=data.order_id, currency=data.currency, amount_minor=0, placed_at=at)
+        order = Order(order_id=_key(data), currency=data.currency, amount_minor=0, placed_at=at)
     customer = None if data.customer is None else to_customer(data.customer)
     return RedeemCoupons(event.command_id, order, customer=customer, at=at, complete=True)
 
@@ -156,7 +162,7 @@ class OrderHandler:
         record_orders = await self._must_record_orders(events)
         with_coupons = await self._orders_with_coupons(events)
         for event in events:
-            has_coupons = isinstance(event.data, OrderContent) and event.data.order_id in with_coupons
+            has_coupons = isinstance(event.data, OrderContent) and _key(event.data) in with_coupons
             try:
                 command = to_command(event, self._settings, record_orders=record_orders, has_coupons=has_coupons)
             except MoneyError as error:
@@ -176,20 +182,20 @@ class OrderHandler:
             _count(verdicts)
         return poison
 
-    async def _orders_with_coupons(self, events: Sequence[ReceivedEvent]) -> set[str]:
-        """Return the ids of those orders that have coupons, now or within this batch, though their events name none."""
+    async def _orders_with_coupons(self, events: Sequence[ReceivedEvent]) -> set[OrderKey]:
+        """Return the keys of orders that have coupons, now or within this batch, though their events name none."""
         without = {
-            event.data.order_id
+            _key(event.data)
             for event in events
             if isinstance(event.data, OrderContent) and not _has_coupons(event.data)
         }
         if not without:
             return without
         with_coupons = {
-            event.data.order_id for event in events if isinstance(event.data, OrderContent) and _has_coupons(event.data)
+            _key(event.data) for event in events if isinstance(event.data, OrderContent) and _has_coupons(event.data)
         }
         rows = await self._pool.fetch(sql("orders_with_coupons", "services.redeemer"), list(without))
-        return {row["order_id"] for row in rows} | (without & with_coupons)
+        return {OrderKey(row["order_id"]) for row in rows} | (without & with_coupons)
 
     async def _must_record_orders(self, events: Sequence[ReceivedEvent]) -> bool:
         """Return whether orders without coupons must be recorded: by setting, or for a campaign on first orders.

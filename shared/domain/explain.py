@@ -13,6 +13,7 @@ from shared.domain.coupons.locks import redeemed_already, reference_problem, req
 from shared.domain.decide import decide
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
+from shared.domain.model.ids import order_text
 from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
@@ -115,7 +116,9 @@ def _for_order(
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions
         how = "has redeemed it" if redeemed else "holds it until its payment"
-        yield _holds("order", f"Order {command.order.order_id!r} {how} already, so its rules aren't checked again.")
+        yield _holds(
+            "order", f"Order {order_text(command.order.order_id)} {how} already, so its rules aren't checked again."
+        )
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:

@@ -3,8 +3,8 @@
 A command that carries `groups` is decided on a state without the coupons, campaigns and locks of other groups, so a
 coupon of another group gets the same response as one that doesn't exist. A campaign without a group is in no group.
 
-Callers choose order ids and lock references in one common namespace. A command can't change an order with uses of
-another group, nor add coupons to it; a lock reference with uses of another group counts as taken.
+Callers choose shop ids, order ids and lock references in one common namespace. A command can't change an order with
+uses of another group, nor add coupons to it; a lock reference with uses of another group counts as taken.
 """
 
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReturnOrder,
 )
+from shared.domain.model.ids import order_text
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, State
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
@@ -68,7 +69,9 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
 
 def _order_taken(command: RedeemCoupons, verdict: Verdict) -> Verdict:
     order_id = command.order.order_id
-    refused = RefusedCoupon(Reason.ORDER_MISMATCH, f"Order id {order_id!r} is taken; use another id for your order.")
+    refused = RefusedCoupon(
+        Reason.ORDER_MISMATCH, f"Order id {order_text(order_id)} is taken; use another id for your order."
+    )
     return Verdict(
         verdict.command_id, "refused", verdict.decided_at, refused=(refused,), requested_count=verdict.requested_count,
         order_id=order_id, customer_key=verdict.customer_key,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.domain.model.ids import readable
 from shared.ledger.database import Connection, Pool
 from shared.ledger.sql import sql
 
@@ -66,4 +67,4 @@ async def audit(pool: Pool) -> AuditReport:
 
 async def _check(connection: Connection, check: str) -> list[Finding]:
     records = await connection.fetch(sql(check), FINDINGS_PER_CHECK, timeout=AUDIT_SECONDS)
-    return [Finding(check, *map(str, record)) for record in records]
+    return [Finding(check, *[readable(str(text)) for text in record]) for record in records]

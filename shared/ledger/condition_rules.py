@@ -38,6 +38,7 @@ lines of any order except the largest (10,000 lines)."""
 FIELDS: Final[dict[str, dict[str, str]]] = {
     "order": {
         "order_id": "string",
+        "shop_id": "dyn",
         "currency": "string",
         "amount_minor": "int",
         "amount": "dyn",  # a double; but as such the checker would refuse `order.amount > 100`

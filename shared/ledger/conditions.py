@@ -6,9 +6,9 @@ library and the limits.
 
 Variables:
 
-- `order`: order_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in major units
-  as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor if a cent
-  matters), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
+- `order`: order_id, shop_id, currency, amount_minor (the goods, in the currency's minor units), amount (the same in
+  major units as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor if
+  a cent matters), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
   collection_ids, quantity, unit_minor, metadata.
 - `customer`: customer_id, email, mobile, segments (strings). `coupon`: code. `campaign`: campaign_id, metadata.
 - `at`: the time of the decision, a datetime with its zone.

@@ -19,6 +19,7 @@ import structlog
 
 from shared.domain.decide import decide, evolve
 from shared.domain.model.commands import Command, ExpireLock
+from shared.domain.model.ids import readable
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import customers, journal
 from shared.ledger.campaigns import CampaignCache
@@ -167,7 +168,9 @@ class Engine:
                     raise
                 self._stuck_locks.update(failed.references)
                 telemetry.BUGS.labels("expiry").inc()
-                log.exception("bug: a lock can't be expired and is skipped", locks=failed.references)
+                log.exception(
+                    "bug: a lock can't be expired and is skipped", locks=[readable(one) for one in failed.references]
+                )
                 continue
             if not expired:
                 break
@@ -210,8 +213,9 @@ class Engine:
                 return answers[command.command_id]
         cause = error.__cause__ if isinstance(error, _ExpiryError) else error
         if isinstance(cause, INVALID_VALUE_ERRORS):
-            log.warning("command_rejected", command_id=command.command_id, error=str(cause))
-            return Rejected(command.command_id, type(cause).__name__, str(cause))
+            text = readable(str(cause))  # PostgreSQL's details may quote the order's key
+            log.warning("command_rejected", command_id=command.command_id, error=text)
+            return Rejected(command.command_id, type(cause).__name__, text)
         return _bug(command, error)
 
     async def _persisting(

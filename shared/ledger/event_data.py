@@ -198,6 +198,7 @@ class CouponLockedData(TypedDict):
     order_id: str | None
     currency: NotRequired[str | None]
     expires_at: datetime
+    shop_id: NotRequired[str | None]
 
 
 class CouponReleasedData(TypedDict):
@@ -209,6 +210,7 @@ class CouponReleasedData(TypedDict):
     released_at: datetime
     cause: NotRequired[str | None]
     reason: NotRequired[str | None]
+    shop_id: NotRequired[str | None]
 
 
 class CouponLockExpiredData(TypedDict):
@@ -219,6 +221,7 @@ class CouponLockExpiredData(TypedDict):
     currency: NotRequired[str | None]
     expires_at: NotRequired[datetime | None]
     expired_at: datetime
+    shop_id: NotRequired[str | None]
 
 
 class CouponVoidedData(TypedDict):

@@ -6,6 +6,7 @@ from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import CancelOrder, Command, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import split_order_key
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.state import State
@@ -127,6 +128,11 @@ def adjusted_coupon(kept: KeptCoupon, currency: str) -> AdjustedCouponData:
     if coupon.benefit is not None and KINDS[coupon.discount_kind].takes_from == "shipping":
         data["shipping_discount_amount"] = format_minor(coupon.benefit.shipping_minor, currency)
     return data
+
+
+def order_of_lock(key: str | None) -> tuple[str | None, str | None]:
+    """Return (the shop's id, the order's id) of a lock's order; each may be None."""
+    return (None, None) if key is None else split_order_key(key)
 
 
 def restored_coupon(entry: LedgerEntry, state: State, reason: str | None = None) -> RestoredCouponData:

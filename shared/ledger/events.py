@@ -25,7 +25,7 @@ from shared.domain.model.commands import (
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
-from shared.domain.model.ids import derived_id
+from shared.domain.model.ids import SHOP_SEPARATOR, derived_id, readable, split_order_key
 from shared.domain.model.money import format_minor
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, KeptCoupon, LedgerEntry, RefusedCoupon, Verdict
@@ -56,6 +56,7 @@ from shared.ledger.event_parts import (
     issued_discount,
     locked_coupon,
     message_of,
+    order_of_lock,
     redeemed_coupon,
     refused_coupon,
     released_coupon,
@@ -201,11 +202,12 @@ def _issue_refused(
 
 
 def _judged(  # noqa: PLR0917 - private, called twice
-    verdict: Verdict, order_id: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
+    verdict: Verdict, key: str, customer: Customer | None, currency: str, amount_minor: int, channel: str
 ) -> Iterator[NewEvent]:
     """Yield at most two events for an order: the redeemed coupons, and the refused ones."""
     if not verdict.accepted and not verdict.refused:
         return  # an order that is only recorded may have an invalid currency
+    shop_id, order_id = split_order_key(key) if SHOP_SEPARATOR in key else (None, key)
     common: JudgedOrderData = {
         "order_id": order_id,
         "customer": None if customer is None else customer_reference(customer),
@@ -214,6 +216,8 @@ def _judged(  # noqa: PLR0917 - private, called twice
         "currency": currency,
         "channel": channel,
     }
+    if shop_id is not None:
+        common["shop_id"] = shop_id
     if verdict.metadata is not None:
         common["metadata"] = verdict.metadata
     if verdict.outcome == "redeemed" and verdict.accepted:
@@ -248,6 +252,7 @@ def _redeemed(command: RedeemCoupons, verdict: Verdict, state: State) -> Iterato
 def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
     """Yield one event per redemption with discounts that changed with the order."""
     order, customer = command.order, command.customer
+    shop_id, order_id = split_order_key(order.order_id)
     found: dict[str, list[KeptCoupon]] = {}
     for kept in verdict.kept:
         redemption = kept.coupon.redemption_id
@@ -256,7 +261,7 @@ def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
     for redemption, coupons in found.items():
         data: CouponRedemptionAdjustedData = {
             "redemption_id": redemption,
-            "order_id": order.order_id,
+            "order_id": order_id,
             "customer": None if customer is None else customer_reference(customer),
             "cause": cause_of(command) or "",
             "order_amount": format_minor(order.amount_minor, order.currency),
@@ -266,7 +271,9 @@ def _adjusted(command: RedeemCoupons, verdict: Verdict) -> Iterator[NewEvent]:
             "coupons": [adjusted_coupon(kept, order.currency) for kept in coupons],
             "adjusted_at": verdict.decided_at,
         }
-        yield NewEvent("coupon.redemption_adjusted", order.order_id, data)
+        if shop_id is not None:
+            data["shop_id"] = shop_id
+        yield NewEvent("coupon.redemption_adjusted", order_id, data)
 
 
 def _paid(command: PayOrder, verdict: Verdict, state: State) -> Iterator[NewEvent]:
@@ -280,19 +287,22 @@ def _locked(
     verdict: Verdict,
     coupons: Iterable[AcceptedCoupon],
     customer: Customer | None,
-    order_id: str | None,
+    key: str | None,
     currency: str | None,
 ) -> Iterator[NewEvent]:
     if verdict.expires_at is None:
         return  # nothing is held
+    shop_id, order_id = order_of_lock(key)
     for coupon in coupons:
         data: CouponLockedData = {
-            "lock_reference": verdict.lock_reference or "",
+            "lock_reference": readable(verdict.lock_reference or ""),
             "coupons": [locked_coupon(coupon, currency)],
             "customer": None if customer is None else customer_reference(customer),
             "order_id": order_id,
             "expires_at": verdict.expires_at,
         }
+        if shop_id is not None:
+            data["shop_id"] = shop_id
         yield NewEvent("coupon.locked", coupon.coupon_id, data)
 
 
@@ -315,7 +325,7 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
             restored.setdefault((entry.redemption_id or "", "order.returned"), []).append(entry)
     reasons = {refused.coupon_id: refused.reason for refused in verdict.refused}
     for (redemption_id, cause), entries in restored.items():
-        order_id = entries[0].order_id or ""
+        shop_id, order_id = split_order_key(entries[0].order_id or "")
         data: CouponRedemptionRestoredData = {
             "redemption_id": redemption_id,
             "order_id": order_id,
@@ -323,6 +333,8 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
             "coupons": [restored_coupon(entry, state, reasons.get(entry.coupon_id)) for entry in entries],
             "restored_at": verdict.decided_at,
         }
+        if shop_id is not None:
+            data["shop_id"] = shop_id
         yield NewEvent("coupon.redemption_restored", order_id, data)
     for entry in verdict.entries:
         if entry.kind == "released":
@@ -340,25 +352,30 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
 def _lock_ended(command: Command, entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:
     lock_reference = entry.lock_reference or ""
     coupon = released_coupon(entry, state)
+    shop_id, order_id = order_of_lock(entry.order_id)
     outcomes = {change.lock_reference: change.status for change in verdict.locks}
     if outcomes.get(lock_reference) == "expired":
         expiry: CouponLockExpiredData = {
-            "lock_reference": lock_reference,
+            "lock_reference": readable(lock_reference),
             "coupons": [coupon],
-            "order_id": entry.order_id,
+            "order_id": order_id,
             "expired_at": verdict.decided_at,
         }
+        if shop_id is not None:
+            expiry["shop_id"] = shop_id
         return NewEvent("coupon.lock_expired", entry.coupon_id, expiry)
     release: CouponReleasedData = {
-        "lock_reference": lock_reference,
+        "lock_reference": readable(lock_reference),
         "coupons": [coupon],
-        "order_id": entry.order_id,
+        "order_id": order_id,
         "released_at": verdict.decided_at,
     }
     if lock_reference.startswith(OWN_REFERENCES) and (cause := cause_of(command)) is not None:
         release["cause"] = cause
         if verdict.order_id == entry.order_id:  # otherwise a newer order took it over
             release["reason"] = next((one.reason for one in verdict.refused if one.coupon_id == entry.coupon_id), None)
+    if shop_id is not None:
+        release["shop_id"] = shop_id
     return NewEvent("coupon.released", entry.coupon_id, release)
 
 

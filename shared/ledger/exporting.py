@@ -16,6 +16,7 @@ from shared.domain.model.customer import CustomerKey, Identifier
 from shared.ledger.database import Pool
 from shared.ledger.erasing import customer_key_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
+from shared.ledger.order_naming import named_json
 from shared.ledger.personal_data import Traces
 from shared.ledger.sql import sql
 
@@ -105,7 +106,7 @@ async def _rows(pool: Pool, query: str, beginning: tuple[Any, ...], customer: Cu
     while True:
         records = await pool.fetch(sql(query), list(customer.customer_keys), ROWS_PER_PAGE, *after)
         for record in records:
-            yield record["row"]
+            yield named_json(record["row"])
         if len(records) < ROWS_PER_PAGE:
             return
         after = [records[-1][number] for number in range(len(beginning))]

@@ -15,7 +15,9 @@ from typing import Final, NamedTuple
 
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Identifier
+from shared.domain.model.ids import order_names
 from shared.ledger.database import Connection, Pool
+from shared.ledger.order_naming import selected_orders
 from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql
 
@@ -48,11 +50,18 @@ class Filter:
     campaign_id: str | None = None
     customer_key: str | None = None
     order_id: str | None = None
+    shop_id: str | None = None
+    """with `order_id`: the order of this shop; alone: all orders of the shop"""
     code: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     groups: Sequence[str] | None = None
     """groups of campaigns"""
+
+    @property
+    def orders(self) -> tuple[str | None, str | None]:
+        """Return the key of the selected order, and how the keys of all selected orders begin; None selects all."""
+        return selected_orders(self.shop_id, self.order_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,7 @@ class Redemption:
     at: datetime
     outcome: str
     order_id: str | None
+    shop_id: str | None
     code: str | None
     coupon_id: str | None
     campaign_id: str | None
@@ -135,16 +145,17 @@ async def _moved(connection: Connection, wanted: Filter, after: Position, limit:
         coupon_id = await connection.fetchval(sql("coupon_of_code"), code_key(wanted.code))
         if coupon_id is None:
             return []
+    key, prefix = wanted.orders
     kind = {"redeemed": "burned"}.get(wanted.outcome or "", wanted.outcome)
     records = await connection.fetch(
         sql("page_redeemed"), kind, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
-        wanted.order_id, coupon_id, after.entry_id, limit, wanted.groups,
+        key, coupon_id, after.entry_id, limit, wanted.groups, prefix,
     )  # fmt: skip
     return [
         Redemption(
             at=record["at"],
             outcome="redeemed" if record["kind"] == "burned" else record["kind"],
-            order_id=record["order_id"],
+            **order_names(record["order_id"]),
             code=record["code"],
             coupon_id=record["coupon_id"],
             campaign_id=record["campaign_id"],
@@ -161,16 +172,17 @@ async def _moved(connection: Connection, wanted: Filter, after: Position, limit:
 async def _refused(connection: Connection, wanted: Filter, after: Position, limit: int) -> list[Redemption]:
     if wanted.outcome not in {None, "refused"}:
         return []
+    key, prefix = wanted.orders
     records = await connection.fetch(
         sql("page_refused"), wanted.reason, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
-        wanted.order_id, None if wanted.code is None else code_key(wanted.code),
-        *(after.refused or [None] * len(LastRefusal._fields)), limit, wanted.groups,
+        key, None if wanted.code is None else code_key(wanted.code),
+        *(after.refused or [None] * len(LastRefusal._fields)), limit, wanted.groups, prefix,
     )  # fmt: skip
     return [
         Redemption(
             at=record["at"],
             outcome="refused",
-            order_id=record["order_id"],
+            **order_names(record["order_id"]),
             code=record["code"] or None,
             coupon_id=record["coupon_id"],
             campaign_id=record["campaign_id"],

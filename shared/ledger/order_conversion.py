@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from schemas.orders import OrderLine
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import parse_minor
 from shared.domain.model.order import Line, Order, check_amounts
 
@@ -47,6 +48,8 @@ class OrderFields(Protocol):
     def cycle(self) -> int | None: ...
     @property
     def metadata(self) -> Mapping[str, Any] | None: ...
+    @property
+    def shop_id(self) -> str | None: ...
 
 
 def to_customer(customer: CustomerFields) -> Customer:
@@ -59,23 +62,28 @@ def to_customer(customer: CustomerFields) -> Customer:
 def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | None = None) -> Order:
     """Return the domain's order. Raises MoneyError for the first amount that isn't valid in the order's currency.
 
-    `lines`: the order's lines, if they were converted before.
+    `order_id` is the shop's own id. `lines`: the order's lines, if they were converted before.
     """
+    key: OrderKey = order_id  # type: ignore[assignment]  # without a shop; most orders, so no call
+    subscription_id = order.subscription_id
+    if order.shop_id:
+        key = order_key(order.shop_id, order_id)
+        subscription_id = subscription_id and order_key(order.shop_id, subscription_id)
     currency, shipping = order.currency, order.shipping_amount
     amount_minor = None if order.amount is None else parse_minor(order.amount, currency)
     if lines is None:
         lines = to_lines(order.lines or (), currency)
     return check_amounts(
         Order(
-            order_id=order_id,
+            order_id=key,
             currency=currency,
             amount_minor=sum([line.amount_minor for line in lines]) if amount_minor is None else amount_minor,
             lines=lines,
             shipping_minor=0 if shipping is None else parse_minor(shipping, currency),
             placed_at=order.placed_at,
             channel=order.channel,
-            subscription_id=order.subscription_id,
-            cycle=order.cycle or (1 if order.subscription_id else 0),
+            subscription_id=subscription_id,
+            cycle=order.cycle or (1 if subscription_id else 0),
             metadata=order.metadata,
         )
     )

@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 40
 REFERENCES: Final = frozenset(
     {
         "campaign_id", "caused_by", "coupon_id", "currency", "event_id", "kind", "line_id", "lock_reference",
-        "order_id", "outcome", "product_id", "reason", "redemption_id", "type", "variant_id",
+        "order_id", "outcome", "product_id", "reason", "redemption_id", "shop_id", "type", "variant_id",
     }
 )  # fmt: skip
 """Fields with ids. Readers join them with their own rows, so an erasure never changes them."""

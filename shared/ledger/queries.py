@@ -14,8 +14,10 @@ from schemas.campaign_parts import WindowDefinition
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Identifier
+from shared.domain.model.ids import order_names
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import window_of
+from shared.ledger.order_naming import named_row, selected_orders
 from shared.ledger.sql import sql
 
 MAX_ENTRIES: Final = 1_000
@@ -53,6 +55,7 @@ class HistoryEntry:
     at: datetime
     kind: str
     order_id: str | None
+    shop_id: str | None
     lock_reference: str | None
     held_uses: int
     used_uses: int
@@ -71,6 +74,7 @@ class OpenHold:
     lock_reference: str
     uses: int
     order_id: str | None
+    shop_id: str | None
     expires_at: datetime
 
 
@@ -124,6 +128,7 @@ class RedemptionLine:
 
     at: datetime
     order_id: str | None
+    shop_id: str | None
     outcome: str
     code: str | None
     campaign_id: str | None
@@ -174,7 +179,7 @@ async def coupon_history(
     if coupon_id is not None:
         happenings += await _entries(connection, coupon_id)
         found = await connection.fetch(sql("show_coupon_holds"), coupon_id, MAX_ENTRIES)
-        holds = tuple(OpenHold(**record) for record in found)
+        holds = tuple(OpenHold(**named_row(record)) for record in found)
     elif not happenings:
         return None
     happenings.sort(key=lambda one: one.at)
@@ -203,7 +208,7 @@ def _campaign_end(window: str) -> datetime | None:
 
 async def _entries(connection: Connection, coupon_id: str) -> list[HistoryEntry]:
     records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MAX_ENTRIES + 1)
-    return [HistoryEntry(**record, reason=None, message=None) for record in records]
+    return [HistoryEntry(**named_row(record), reason=None, message=None) for record in records]
 
 
 async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[HistoryEntry]:
@@ -212,7 +217,7 @@ async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> 
         HistoryEntry(
             at=record["at"],
             kind="refused",
-            order_id=record["order_id"],
+            **order_names(record["order_id"]),
             lock_reference=None,
             held_uses=0,
             used_uses=0,
@@ -288,18 +293,20 @@ async def redemptions(
     reason: str | None = None,
     since: datetime | None = None,
     limit: int = 50,
+    order_id: str | None = None,
+    shop_id: str | None = None,
 ) -> list[RedemptionLine]:
     """Return at most `limit` redemptions, restores and refusals of coupons on orders, newest first.
 
-    `reason` (a Reason's code) selects only refusals with this reason.
+    `reason` (a Reason's code) selects only refusals with this reason. `order_id` and `shop_id`: see `selected_orders`.
     """
-    earliest = since or BEGINNING
+    earliest, selected = since or BEGINNING, selected_orders(shop_id, order_id)
     lines = [
-        RedemptionLine(**record, outcome="refused", discount_minor=None, currency=None)
-        for record in await connection.fetch(sql("list_refused"), earliest, reason, limit)
+        RedemptionLine(**named_row(record), outcome="refused", discount_minor=None, currency=None)
+        for record in await connection.fetch(sql("list_refused"), earliest, reason, limit, *selected)
     ]
     if not refused_only and reason is None:
-        lines += map(_moved, await connection.fetch(sql("list_redeemed"), earliest, limit))
+        lines += map(_moved, await connection.fetch(sql("list_redeemed"), earliest, limit, *selected))
         lines.sort(key=lambda line: line.at, reverse=True)
     return lines[:limit]
 
@@ -307,7 +314,7 @@ async def redemptions(
 def _moved(record: Any) -> RedemptionLine:
     return RedemptionLine(
         at=record["at"],
-        order_id=record["order_id"],
+        **order_names(record["order_id"]),
         outcome="redeemed" if record["kind"] == "burned" else record["kind"],
         code=record["code"],
         campaign_id=record["campaign_id"],

@@ -20,6 +20,9 @@ OVERHEAD: Final = 8 + 16
 COMMAND_ID: Final = 2 * MAX_ATTRIBUTE_BYTES + len(" ") + len("\tsegments")
 """`<source> <id>`, possibly with a suffix."""
 
+ORDER_KEY: Final = 2 * MAX_ID_BYTES + 1
+"""The ids of a shop and an order, and a separator; the same for a subscription."""
+
 WIDEST: Final[dict[str, int]] = {
     "api_keys.key_id": 100,
     "campaigns.campaign_id": MAX_ID_BYTES,
@@ -37,11 +40,11 @@ WIDEST: Final[dict[str, int]] = {
     "jobs.caller": 400,
     "journal.command_id": COMMAND_ID,
     "journal.verdict ->> 'customer_key'": 36,
-    "lock_uses.lock_reference": len("order:") + MAX_ID_BYTES,
-    "locks.lock_reference": len("order:") + MAX_ID_BYTES,
-    "locks.order_id": MAX_ID_BYTES,
+    "lock_uses.lock_reference": len("order:") + ORDER_KEY,
+    "locks.lock_reference": len("order:") + ORDER_KEY,
+    "locks.order_id": ORDER_KEY,
     "meters.campaign_id": MAX_ID_BYTES,
-    "orders.order_id": MAX_ID_BYTES,
+    "orders.order_id": ORDER_KEY,
     "period_meters.campaign_id": MAX_ID_BYTES,
     "period_meters.period": len("month 2026-11-01"),
     "relay_positions.relay": 255,
@@ -49,8 +52,8 @@ WIDEST: Final[dict[str, int]] = {
     "shared_occasions.occasion": len("coupons.issue ") + MAX_ID_BYTES,
     "ledger_entries.campaign_id": MAX_ID_BYTES,
     "ledger_entries.kind": 8,
-    "ledger_entries.order_id": MAX_ID_BYTES,
-    "ledger_entries.subscription_id": MAX_ID_BYTES,
+    "ledger_entries.order_id": ORDER_KEY,
+    "ledger_entries.subscription_id": ORDER_KEY,
 }
 """Maximum bytes in UTF-8 of each indexed column."""
 

@@ -11,6 +11,7 @@ AT = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
 VALUES: dict[str, Any] = {
     "order": {
         "order_id": "o-1",
+        "shop_id": None,
         "currency": "EUR",
         "amount_minor": 12_345,
         "amount": 123.45,

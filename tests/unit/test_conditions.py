@@ -44,6 +44,7 @@ from tests.unit.condition_values import VALUES, changed, redemption
         ("order.metadata.none == null", True),
         ("order.metadata.nowhere == 1 || true", True),
         ("has(order.channel)", False),
+        ("has(order.shop_id) && order.shop_id == 'acme'", False),
         ("order.channel == null", True),
         ("order.channel == 'app'", False),
         ("!has(order.channel) || order.channel == 'app'", True),

@@ -29,7 +29,7 @@ from shared.domain.model.commands import (
 )
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
-from shared.domain.model.ids import derived_id
+from shared.domain.model.ids import SHOP_SEPARATOR, derived_id, order_key, readable
 from shared.domain.model.order import Line, Order
 from shared.domain.model.state import State, Supply
 from shared.domain.model.verdicts import Verdict
@@ -89,6 +89,8 @@ def prepared(state: State, command: Command) -> None:
 def check(rows: list[OutboxRow]) -> None:
     for row in rows:
         assert len(row.data.encode()) <= MAX_WRITTEN_BYTES
+        assert "\\u001f" not in row.data  # no event has the key of an order
+        assert SHOP_SEPARATOR not in f"{row.key}{row.subject}"
         check_written(row.type, row.data.encode(), row.subject)
 
 
@@ -125,6 +127,7 @@ more_steps = st.lists(st.tuples(st.just(timedelta(0)), creates | emails), max_si
     factor=st.sampled_from([1, 1, 10**14]),
     metadata=st.none() | METADATA,
     payload=st.none() | PAYLOADS,
+    has_shops=st.booleans(),
 )
 def test_every_event_of_every_verdict_is_valid(
     *,
@@ -135,9 +138,12 @@ def test_every_event_of_every_verdict_is_valid(
     factor: int,
     metadata: dict[str, Any] | None,
     payload: dict[str, Any] | None,
+    has_shops: bool,
 ) -> None:
     names = {short: long_name(piece, short) for short in (*SHORT, *LINES)}
-    names["order:O1"] = f"order:{names['O1']}"
+    if has_shops:
+        names |= {short: order_key(long_name(piece, "shop"), names[short]) for short in ("O1", "O2")}
+    names["order:O1"] = readable(f"order:{names['O1']}")
     if payload is not None:
         made = (replace(made[0], discount=DiscountOffer("custom", "0", payload=payload)), *made[1:])
     state = start(made).state()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from cli.errors import UsageProblemError
-from cli.executing import codes_of, customer_of, order_of
+from cli.executing import bound_key_of, codes_of, customer_of, key_of, lock_named, order_of
 from schemas import limits
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from schemas.catalogue import BY_TYPE
@@ -191,8 +191,11 @@ def test_the_command_line_refuses_control_characters() -> None:
         lambda: codes_of(["SAVE\x1b[2J"]),
         lambda: customer_of("an\nn"),
         lambda: customer_of("id:a\tb"),
-        lambda: order_of("O\r1", None, None, None),
-        lambda: order_of("O", None, "USD", ["p\x07:1:1.00"]),
+        lambda: key_of("O\r1", None),
+        lambda: key_of("O1", "acme\x1f"),
+        lambda: bound_key_of("O\r1", "acme"),
+        lambda: lock_named("order:acme\x1f777"),
+        lambda: order_of(key_of("O", None), None, "USD", ["p\x07:1:1.00"]),
     ):
         with pytest.raises(UsageProblemError, match="no control characters"):
             call()

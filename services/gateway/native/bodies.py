@@ -22,6 +22,7 @@ from schemas.common import (
     Identifiers,
     Metadata,
     Moment,
+    Shop,
     metadata_problem,
 )
 from schemas.orders import MAX_CYCLE, OrderLine
@@ -30,6 +31,7 @@ from services.gateway import documents
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.ledger.order_conversion import to_customer, to_lines, to_order
@@ -75,6 +77,12 @@ class CustomerBody(Body):
         return to_customer(self)
 
 
+ShopId = Annotated[
+    Shop | None,
+    Field(description="the shop, if several number their orders independently; the two ids name the order together"),
+]
+
+
 class OrderBody(Body):
     """An order. `amount` is the price of the goods without shipping; by default the sum of the lines."""
 
@@ -88,6 +96,7 @@ class OrderBody(Body):
     subscription_id: Identifier | None = None
     cycle: Annotated[int, Field(ge=1, le=MAX_CYCLE)] | None = None
     metadata: Metadata | None = None
+    shop_id: ShopId = None
 
     def mistake(self) -> str | None:
         if self.amount is None and not self.lines:
@@ -148,6 +157,18 @@ class LockBody(AskedBody):
     lock_reference: Identifier | None = None
     lock_seconds: LockSeconds | None = None
     order_id: Annotated[Identifier | None, Field(description="binds the lock to this order")] = None
+    shop_id: ShopId = None
+
+    def mistake(self) -> str | None:
+        if self.shop_id and self.order_id is None and self.order is None:
+            return "shop_id: needs `order_id` or `order`; give one, or leave shop_id out."
+        return shops_differ(self.shop_id, self.order) or super().mistake()
+
+    @property
+    def order_key(self) -> OrderKey | None:
+        """Return the key of the order that the lock is bound to."""
+        order_id = self.order_id or (None if self.order is None else self.order.order_id)
+        return None if order_id is None else order_key(shop_of(self.shop_id, self.order), order_id)
 
 
 class RedeemBody(AskedBody):
@@ -184,10 +205,13 @@ class BurnBody(Body):
     order: OrderBody | None = None
     customer: CustomerBody | None = None
     validation_code: Annotated[Identifier | None, Field(repr=False)] = None
+    shop_id: ShopId = None
 
     def mistake(self) -> str | None:
         if self.order is not None and self.order.order_id not in (None, self.order_id):
             return "order.order_id: differs from order_id; give only one of the two."
+        if problem := shops_differ(self.shop_id, self.order):
+            return problem
         for part in (self.customer, self.order):
             if part is not None and (problem := part.mistake()):
                 return problem
@@ -198,12 +222,14 @@ class CancelBody(Body):
     """The cancellation of an order."""
 
     cancelled_at: Moment | None = None
+    shop_id: ShopId = None
 
 
 class PaymentFailedBody(Body):
     """A failed payment of an order."""
 
     failed_at: Moment | None = None
+    shop_id: ShopId = None
 
 
 class ReturnedLineBody(Body):
@@ -225,6 +251,19 @@ class ReturnBody(Body):
     return_id: Annotated[
         Identifier | None, Field(description="distinguishes two returns of the same goods at the same time")
     ] = None
+    shop_id: ShopId = None
+
+
+def shops_differ(shop_id: str | None, order: OrderBody | None) -> str | None:
+    """Return a sentence if a body and its order name different shops, or None."""
+    if shop_id and order is not None and order.shop_id and order.shop_id != shop_id:
+        return "order.shop_id: differs from shop_id; give only one of the two."
+    return None
+
+
+def shop_of(shop_id: str | None, order: OrderBody | None) -> str | None:
+    """Return the shop that a body or its order names."""
+    return shop_id or (None if order is None else order.shop_id)
 
 
 def body_of(model: type[BodyT], *, optional: bool = False) -> Callable[[Request], Awaitable[BodyT]]:

@@ -98,6 +98,7 @@ class HappeningAnswer(Body):
     reason: str | None
     message: str | None
     command_id: str
+    shop_id: str | None
 
 
 class HoldAnswer(Body):
@@ -107,6 +108,7 @@ class HoldAnswer(Body):
     uses: int
     order_id: str | None
     expires_at: str
+    shop_id: str | None
 
 
 class CouponHistoryAnswer(Body):
@@ -201,6 +203,7 @@ async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: N
                     "uses": hold.uses,
                     "order_id": hold.order_id,
                     "expires_at": moment(hold.expires_at),
+                    "shop_id": hold.shop_id,
                 }
                 for hold in found.holds
             ],
@@ -263,4 +266,5 @@ def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
         "reason": entry.reason,
         "message": entry.message,
         "command_id": entry.command_id,
+        "shop_id": entry.shop_id,
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import AwareDatetime, BeforeValidator
 
-from schemas.common import IDENTIFIER_PATTERN, MOMENT_PATTERN
+from schemas.common import IDENTIFIER_PATTERN, MOMENT_PATTERN, SHOP_PATTERN
 from schemas.limits import EARLIEST, LATEST, MAX_ID_LENGTH
 
 _NAME: Final[dict[str, Any]] = {"min_length": 1, "max_length": MAX_ID_LENGTH, "pattern": IDENTIFIER_PATTERN}
@@ -16,6 +16,11 @@ Name = Annotated[str, Path(**_NAME)]
 
 NameFilter = Annotated[str | None, Query(**_NAME)]
 """An optional id or code in a query."""
+
+ShopFilter = Annotated[
+    str | None,
+    Query(max_length=MAX_ID_LENGTH, pattern=SHOP_PATTERN, description="the shop of the order; empty counts as absent"),
+]
 
 WHO: Final = "your customer id, an email address, or a +phone number; `id:` before the value makes it a customer id"
 

@@ -12,7 +12,7 @@ from services.gateway.native import new_router
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
-from services.gateway.native.parameters import CustomerFilter, Name, NameFilter, When
+from services.gateway.native.parameters import CustomerFilter, Name, NameFilter, ShopFilter, When
 from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
@@ -74,6 +74,7 @@ class RedemptionAnswer(Body):
     reason: str | None
     message: str | None
     command_id: str
+    shop_id: str | None
 
 
 class RedemptionsAnswer(Body):
@@ -172,6 +173,7 @@ async def redemptions(
     campaign_id: NameFilter = None,
     customer: CustomerFilter = None,
     order_id: NameFilter = None,
+    shop_id: ShopFilter = None,
     code: NameFilter = None,
     since: When = None,
     until: When = None,
@@ -179,7 +181,10 @@ async def redemptions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """List redemptions and refusals of all channels, newest first."""
+    """List redemptions and refusals of all channels, newest first.
+
+    `order_id` is an order of the shop `shop_id`, or of no shop; `shop_id` alone selects all orders of the shop.
+    """
     after = _position(cursor)
     async with listing.reading(gateway.pool) as connection:
         holder = None
@@ -191,6 +196,7 @@ async def redemptions(
             campaign_id=campaign_id,
             customer_key=holder,
             order_id=order_id,
+            shop_id=shop_id or None,
             code=code,
             since=since,
             until=until,
@@ -325,6 +331,7 @@ def _redemption(redemption: Redemption) -> dict[str, Any]:
         "reason": redemption.reason,
         "message": redemption.message,
         "command_id": redemption.command_id,
+        "shop_id": redemption.shop_id,
     }
 
 

@@ -21,11 +21,12 @@ from services.gateway.native.bodies import (
     ValidateBody,
     body_of,
     order_problem,
+    shop_of,
     takes,
 )
 from services.gateway.native.explanations import ExplanationAnswer, explanation_document
 from services.gateway.native.openapi import responses_of
-from services.gateway.native.parameters import Name
+from services.gateway.native.parameters import Name, ShopFilter
 from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
 from services.gateway.problems import Problem
 from services.gateway.threads import run_in_thread
@@ -37,7 +38,7 @@ from shared.domain.model.commands import (
     ReleaseLock,
     ReturnOrder,
 )
-from shared.domain.model.ids import lock_reference
+from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.verdicts import Verdict
@@ -112,8 +113,8 @@ async def lock(
         body.codes,
         lock_seconds=body.lock_seconds or gateway.settings.lock_seconds,
         customer=body.command_customer,
-        order=_order(body),
-        order_id=body.order_id or (None if body.order is None else body.order.order_id),
+        order=_order(body, body.shop_id),
+        order_id=body.order_key,
         channel=CHANNEL,
         validation_code=body.validation_code,
     )
@@ -147,9 +148,11 @@ async def burn(
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
     """Redeem on an order. With `order`, the rules are checked again; without it, the discount is the lock's."""
-    order = Order(body.order_id, gateway.settings.currency, 0)
+    shop_id = shop_of(body.shop_id, body.order)
+    order = Order(order_key(shop_id, body.order_id), gateway.settings.currency, 0)
     if body.order is not None:
-        order = _order(AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))) or order
+        asked = AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))
+        order = _order(asked, shop_id) or order
     command = RedeemCoupons(
         command_id_of(request),
         order,
@@ -194,6 +197,7 @@ async def change(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[ChangeBody, Depends(body_of(ChangeBody))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """State the whole order as it is now. Coupons that it names keep their use, with the discount on the new order.
 
@@ -204,7 +208,9 @@ async def change(
         raise Problem(422, "invalid_request", "order: is required.")
     if body.order.order_id not in (None, order_id):
         raise Problem(422, "invalid_request", "order.order_id: is not the order in the path; leave it out.")
-    order = replace(_order(body) or Order(order_id, body.order.currency, 0), order_id=order_id, placed_at=None)
+    shop_id = _shop(shop_id, body.order.shop_id)
+    key = order_key(shop_id, order_id)
+    order = replace(_order(body, shop_id) or Order(key, body.order.currency, 0), order_id=key, placed_at=None)
     command = RedeemCoupons(
         command_id_of(request), order, body.codes, body.command_customer, body.lock_reference, body.atomic,
         at=body.changed_at, channel=CHANNEL, validation_code=body.validation_code, complete=True, changed=True,
@@ -225,9 +231,11 @@ async def payment_failed(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[PaymentFailedBody, Depends(body_of(PaymentFailedBody, optional=True))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """Release the coupons that the order holds until its payment. If it is paid after all, they are judged again."""
-    return await _render(await gateway.execute(FailPayment(command_id_of(request), order_id, body.failed_at, CHANNEL)))
+    key = order_key(_shop(shop_id, body.shop_id), order_id)
+    return await _render(await gateway.execute(FailPayment(command_id_of(request), key, body.failed_at, CHANNEL)))
 
 
 @router.post(
@@ -242,9 +250,11 @@ async def cancel(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """Restore the coupons whose campaigns restore on `order.cancelled`, and release what the order holds."""
-    command = CancelOrder(command_id_of(request), order_id, body.cancelled_at, CHANNEL)
+    key = order_key(_shop(shop_id, body.shop_id), order_id)
+    command = CancelOrder(command_id_of(request), key, body.cancelled_at, CHANNEL)
     return await _render(await gateway.execute(command))
 
 
@@ -260,11 +270,12 @@ async def return_order(
     _: CanRedeem,
     order_id: Name,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
+    shop_id: ShopFilter = None,
 ) -> Response:
     """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
     command = ReturnOrder(
         command_id_of(request),
-        order_id,
+        order_key(_shop(shop_id, body.shop_id), order_id),
         whole=not body.lines and body.amount is None and body.refunded_amount is None,
         at=body.returned_at,
         channel=CHANNEL,
@@ -293,11 +304,22 @@ def _command(
     )  # fmt: skip
 
 
-def _order(body: AskedBody) -> Order | None:
+def _order(body: AskedBody, shop_id: str | None = None) -> Order | None:
+    """Return the order of `body`; `shop_id`: its shop, if it doesn't name one itself."""
+    order = body.order
+    if shop_id and order is not None:
+        order = order.model_copy(update={"shop_id": shop_id})
     try:
-        return None if body.order is None else body.order.to_domain()
+        return None if order is None else order.to_domain()
     except MoneyError as error:
         raise order_problem(error) from None
+
+
+def _shop(queried: str | None, stated: str | None) -> str | None:
+    """Return the shop that the query or the body names. Raises a Problem if they differ."""
+    if queried and stated and queried != stated:
+        raise Problem(422, "invalid_request", "shop_id: differs in the query and the body; give only one of the two.")
+    return queried or stated
 
 
 async def _render(verdict: Verdict, status: int = 200) -> Response:

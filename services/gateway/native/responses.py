@@ -11,6 +11,7 @@ from pydantic import Field
 from services.gateway import documents
 from services.gateway.gateway import refused_coupon
 from services.gateway.native.bodies import Body, moment
+from shared.domain.model.ids import order_names, readable
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.verdicts import AcceptedCoupon, Verdict
@@ -64,6 +65,7 @@ class VerdictAnswer(Body):
     coupons: list[CouponAnswer]
     refused: list[RefusedAnswer]
     decided_at: str
+    shop_id: str | None
     why: Annotated[str | None, Field(description="outcome unchanged: why there was nothing to do")] = None
 
 
@@ -78,6 +80,7 @@ class ValidationAnswer(Body):
     coupons: list[CouponAnswer]
     refused: list[RefusedAnswer]
     decided_at: str
+    shop_id: str | None
 
 
 class ErrorAnswer(Body):
@@ -129,21 +132,23 @@ def coupon_document(coupon: AcceptedCoupon, currency: str | None) -> dict[str, A
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict, accepted or refused, as a JSON document."""
     currency, coupons, sum_minor = verdict.currency, verdict.accepted, verdict.discount_minor
+    names = order_names(verdict.order_id)
     if verdict.kept:  # a changed order: all coupons that it has now
         coupons = (*[kept.coupon for kept in verdict.kept], *coupons)
         sum_minor = sum(coupon.discount_minor or 0 for coupon in coupons)
     return {
         "outcome": verdict.outcome,
         "valid": verdict.outcome != "refused" and not verdict.refused,
-        "order_id": verdict.order_id,
+        "order_id": names["order_id"],
         "redemption_id": verdict.redemption_id,
-        "lock_reference": verdict.lock_reference,
+        "lock_reference": None if verdict.lock_reference is None else readable(verdict.lock_reference),
         "expires_at": moment(verdict.expires_at),
         "currency": currency,
         "discount_amount": amount(sum_minor, currency),
         "coupons": [coupon_document(coupon, currency) for coupon in coupons],
         "refused": [refused_coupon(one) for one in verdict.refused],
         "decided_at": moment(verdict.decided_at),
+        "shop_id": names["shop_id"],
         "why": verdict.why,
     }
 

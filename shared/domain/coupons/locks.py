@@ -6,6 +6,7 @@ from shared.domain.coupons.entries import accepted, counted_at, held, lock_chang
 from shared.domain.model.clock import later
 from shared.domain.model.commands import ExpireLock, LockCoupons, ReleaseLock
 from shared.domain.model.coupon import code_key
+from shared.domain.model.ids import order_text
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, LockState, OrderState, State, is_holding
 from shared.domain.model.verdicts import (
@@ -142,7 +143,7 @@ def _judge(
 
 def redeemed_already(offer: ResolvedOffer, order: OrderState) -> RefusedCoupon:
     """Return the refusal of a coupon that the order has redeemed already."""
-    message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order.order_id!r} already."
+    message = f"Coupon {offer.coupon.code!r} has been redeemed for order {order_text(order.order_id)} already."
     return refuse(Reason.ALREADY_REDEEMED, message, offer.code, offer.coupon)
 
 

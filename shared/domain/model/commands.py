@@ -4,6 +4,7 @@ A command carries the whole request, and nothing that the ledger knows. `command
 from the caller and is unique to the request (`<ce_source> <ce_id>` for an event); a repeated id gets the same verdict.
 `at` is the time at which the request is judged; None, or a time after the database's now, is now.
 `groups` are the campaign groups that the caller is limited to; None is all. See `shared.domain.tenancy`.
+`order_id` is the order's key (`shared.domain.model.ids.order_key`), not the id that a shop gave it.
 
 Every command has `command_id`, `customer`, `at`, `channel` and `groups`. What a request can't state is a constant of
 its class instead of a field. What a command names is in the properties of `Names`. To add a command: docs/extending.md.
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import OrderKey
 from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
 from shared.domain.model.value import value
@@ -105,7 +107,7 @@ class RedeemCoupons(Names):
         return self.lock_reference
 
     @property
-    def named_order(self) -> str:
+    def named_order(self) -> OrderKey:
         return self.order.order_id
 
     @property
@@ -122,7 +124,7 @@ class PayOrder(NamesOrder):
     groups: ClassVar[None] = None
 
     command_id: str
-    order_id: str
+    order_id: OrderKey
     at: datetime | None = None
     channel: str = "orders"
 
@@ -135,7 +137,7 @@ class FailPayment(NamesOrder):
     groups: ClassVar[None] = None
 
     command_id: str
-    order_id: str
+    order_id: OrderKey
     at: datetime | None = None
     channel: str = "orders"
 
@@ -147,7 +149,7 @@ class CancelOrder(NamesOrder):
     customer: ClassVar[None] = None
 
     command_id: str
-    order_id: str
+    order_id: OrderKey
     at: datetime | None = None
     channel: str = "orders"
     groups: frozenset[str] | None = None
@@ -164,7 +166,7 @@ class ReturnOrder(NamesOrder):
     customer: ClassVar[None] = None
 
     command_id: str
-    order_id: str
+    order_id: OrderKey
     whole: bool = True
     at: datetime | None = None
     channel: str = "orders"
@@ -191,7 +193,7 @@ class LockCoupons(Names):
     lock_seconds: int
     customer: Customer | None = None
     order: Order | None = None
-    order_id: str | None = None
+    order_id: OrderKey | None = None
     channel: str = "cli"
     validation_code: str | None = field(default=None, repr=False)
     groups: frozenset[str] | None = None
@@ -205,7 +207,7 @@ class LockCoupons(Names):
         return self.lock_reference
 
     @property
-    def named_order(self) -> str | None:
+    def named_order(self) -> OrderKey | None:
         return self.order_id
 
 

@@ -1,5 +1,7 @@
 """What a command names: it is loaded and locked before the command is decided."""
 
+from shared.domain.model.ids import OrderKey
+
 
 class Names:
     """Everything in the ledger that a command names. It is loaded and locked before the command is decided.
@@ -20,8 +22,8 @@ class Names:
         return None
 
     @property
-    def named_order(self) -> str | None:
-        """Return the id of the order that the command changes or is bound to."""
+    def named_order(self) -> OrderKey | None:
+        """Return the key of the order that the command changes or is bound to."""
         return None
 
 
@@ -30,9 +32,9 @@ class NamesOrder(Names):
 
     __slots__ = ()
 
-    order_id: str
+    order_id: OrderKey
 
     @property
-    def named_order(self) -> str:
-        """Return the id of the order."""
+    def named_order(self) -> OrderKey:
+        """Return the key of the order."""
         return self.order_id

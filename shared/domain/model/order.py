@@ -5,6 +5,7 @@ from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from shared.domain.model.ids import OrderKey, order_text
 from shared.domain.model.money import MAX_MINOR, MoneyError
 from shared.domain.model.value import value
 
@@ -37,12 +38,13 @@ class Line:
 class Order:
     """The order that coupons are judged for.
 
-    `amount_minor` is the cost of the goods as given by the order system, `lines` are the goods (if empty, the amount
-    counts as one line that no product rule matches). `placed_at` is UTC, None if there is no order yet. `channel` is
-    where it was placed. `cycle` counts a subscription's orders from 1; 0 if the order has no subscription.
+    `order_id` is the order's key. `amount_minor` is the cost of the goods as given by the order system, `lines` are the
+    goods (if empty, the amount counts as one line that no product rule matches). `placed_at` is UTC, None if there is
+    no order yet. `channel` is where it was placed. `cycle` counts a subscription's orders from 1; 0 if the order has no
+    subscription. A shop's subscription has a key as its orders have.
     """
 
-    order_id: str
+    order_id: OrderKey
     currency: str
     amount_minor: int
     lines: tuple[Line, ...] = ()
@@ -80,7 +82,7 @@ def check_amounts(order: Order) -> Order:
     lines_minor = sum([line.unit_minor * line.quantity for line in order.lines])
     if max(order.amount_minor + order.shipping_minor, lines_minor) > MAX_MINOR:
         raise MoneyError(
-            f"The order {order.order_id!r} is too large: its amounts come to more than 18 digits together, "
+            f"The order {order_text(order.order_id)} is too large: its amounts come to more than 18 digits together, "
             "decimals included. Split it."
         )
     return order

@@ -78,8 +78,9 @@ class PartReturn:
 class OrderState:
     """The ledger's state of an order. `redemptions` is keyed by coupon id; held uses are in its lock (`order_hold`).
 
-    `order` is the order as it was last placed or changed; None if no event has said what it costs. `codes` are those
-    that it names; None in rows of versions that didn't record them. `returns` are the returned parts in a fixed order.
+    `order_id` is its key (`ids.order_key`), here and everywhere in the state and in verdicts. `order` is the order as
+    it was last placed or changed; None if no event has said what it costs. `codes` are those that it names; None in
+    rows of versions that didn't record them. `returns` are the returned parts in a fixed order.
     """
 
     order_id: str
@@ -207,7 +208,7 @@ class State:
 
 
 def order_hold(order_id: str) -> str:
-    """Return the reference of the lock that holds an order's coupons until it is paid."""
+    """Return the reference of the lock that holds an order's coupons until it is paid. `order_id` is its key."""
     return f"order:{order_id}"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.model.campaign import Campaign, Condition
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import split_order_key
 from shared.domain.model.money import format_for_message
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def request_values(request: "Request") -> Values:
         },
     }
     if order is not None:
+        shop_id, order_id = split_order_key(order.order_id)
         values["order"] = {
-            "order_id": order.order_id,
+            "order_id": order_id,
+            "shop_id": shop_id,
             "currency": order.currency,
             "amount_minor": order.amount_minor,
             "amount": float(format_for_message(order.amount_minor, order.currency)),

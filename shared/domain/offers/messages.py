@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from shared.domain.model.campaign import Cap
 from shared.domain.model.clock import format_hours
+from shared.domain.model.ids import order_details, order_text
 from shared.domain.model.money import format_for_message
 from shared.domain.model.order import Order
 from shared.domain.model.state import NO_METER, Meter
@@ -107,15 +108,16 @@ def describe_first_order(request: Request, offer: ResolvedOffer, passes: bool) -
     others = sorted(request.other_orders)
     if not others:
         return "The ledger has no other order of this customer.", {"orders": "0"}
-    message = f"Coupon {offer.coupon.code!r} is for a first order; this customer has ordered before, {others[0]!r}."
-    return message, {"order_id": others[0]}
+    message = f"Coupon {offer.coupon.code!r} is for a first order; this customer has ordered before, "
+    message += f"{order_text(others[0])}."
+    return message, order_details(others[0])
 
 
 def describe_closed_order(request: Request, offer: ResolvedOffer, passes: bool) -> Message:
     if request.closed_at is None:
         return "The order is neither cancelled nor returned.", {}
     at = request.closed_at.isoformat()
-    return f"Order {request.order_id!r} was {request.closed_as} at {at}.", {f"{request.closed_as}_at": at}
+    return f"Order {order_text(request.order_id)} was {request.closed_as} at {at}.", {f"{request.closed_as}_at": at}
 
 
 def describe_validation_code(request: Request, offer: ResolvedOffer, passes: bool) -> Message:

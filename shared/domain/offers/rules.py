@@ -11,6 +11,7 @@ from typing import Final
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.clock import is_open
 from shared.domain.model.coupon import Coupon
+from shared.domain.model.ids import order_details, order_text
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, LockState
 from shared.domain.model.verdicts import RefusedCoupon, refuse
@@ -238,8 +239,9 @@ def judge_locked(
         message = f"Lock {lock.lock_reference!r} belongs to another customer."
         return refuse(Reason.WRONG_CUSTOMER, message, code, coupon)
     if lock.order_id is not None and lock.order_id != request.order_id:
-        message = f"Lock {lock.lock_reference!r} is for order {lock.order_id!r}, not for {request.order_id!r}."
-        return refuse(Reason.ORDER_MISMATCH, message, code, coupon, {"order_id": lock.order_id})
+        theirs, ours = order_text(lock.order_id), order_text(request.order_id)
+        message = f"Lock {lock.lock_reference!r} is for order {theirs}, not for {ours}."
+        return refuse(Reason.ORDER_MISMATCH, message, code, coupon, order_details(lock.order_id))
     judged = judge_order(request, resolve_locked(request, coupon, campaign, lock, locked))
     if is_expired and isinstance(judged, ResolvedOffer):
         until = lock.expires_at.isoformat()

@@ -1,6 +1,7 @@
 """Refuse an order under the id of another one: another customer, or other goods after it was closed or paid."""
 
 from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.ids import order_details, order_text
 from shared.domain.model.order import is_same_content
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict, refuse
@@ -31,7 +32,7 @@ def mismatch(command: RedeemCoupons, placing: Placing) -> Verdict:
     request = placing.request
     order_id = command.order.order_id
     message = _message(order_id, command, placing)
-    details = {"order_id": order_id}
+    details = order_details(order_id)
     refused = [
         refuse(Reason.ORDER_MISMATCH, message, code, coupon, details)
         for code, coupon in distinct_coupons(command.codes, request.state)
@@ -50,10 +51,12 @@ def _message(order_id: str, command: RedeemCoupons, placing: Placing) -> str:
     known = placing.known
     customer_key = placing.request.state.customers.get(command.command_id)
     if known is not None and is_for_another(known, customer_key):
-        return f"Order {order_id!r} belongs to another customer; give each order an id of its own, or a shop_id."
+        return (
+            f"Order {order_text(order_id)} belongs to another customer; give each order an id of its own, or a shop_id."
+        )
     if known is not None and is_closed(known):
-        return f"Order {order_id!r} was {known.status}; give a new order an id of its own, or a shop_id."
+        return f"Order {order_text(order_id)} was {known.status}; give a new order an id of its own, or a shop_id."
     return (
-        f"Order {order_id!r} was paid with other goods; send order.changed to change it, or give a new order an id of "
+        f"Order {order_text(order_id)} was paid with other goods; send order.changed to change it, or give a new order an id of "
         "its own."
     )

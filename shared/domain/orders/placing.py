@@ -13,6 +13,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
+from shared.domain.model.ids import readable
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
     ActiveRedemption,
@@ -285,7 +286,8 @@ def judge_lock(
 ) -> Judged:
     """Add the coupons of the lock that the request names to `offers` and `refused`."""
     request, reference = placing.request, command.lock_reference or ""
-    if reference == order_hold(command.order.order_id):
+    hold = order_hold(command.order.order_id)
+    if reference in (hold, readable(hold)):
         return offers, refused  # the order has these coupons already
     lock = request.state.locks.get(reference)
     if lock is None or lock.status == "released":

@@ -32,7 +32,7 @@ from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer, e164, identifiers
-from shared.domain.model.ids import derived_id
+from shared.domain.model.ids import derived_id, order_key
 from shared.domain.model.money import MoneyError, format_minor, parse_minor
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
@@ -151,7 +151,7 @@ def _item(coupon: CouponIn, number: int, request: Request, gateway: Gateway) -> 
             amount = parse_minor(transaction.amount, settings.currency)
         except MoneyError as error:
             item.failed = item.failed or (AMOUNT_INVALID, str(error))
-    item.order = Order(order_id=order_id, currency=settings.currency, amount_minor=amount)
+    item.order = Order(order_id=order_key(None, order_id), currency=settings.currency, amount_minor=amount)
     return item
 
 

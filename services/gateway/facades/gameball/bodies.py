@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, Identifier, Identifiers, Moment
+from schemas.common import Amount, Contact, Identifier, Identifiers, Moment, Shop
 from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
@@ -83,6 +83,12 @@ class LineItemIn(GameballBody):
     collection: Identifiers | None = None
 
 
+class MerchantIn(GameballBody):
+    """The merchant that an order belongs to, of several under one account."""
+
+    uniqueId: Shop | None = None  # noqa: N815
+
+
 class OrderBody(CustomerIn):
     """An order with the lock that it burns."""
 
@@ -93,3 +99,9 @@ class OrderBody(CustomerIn):
     totalShipping: Amount | None = None  # noqa: N815
     lineItems: Annotated[tuple[LineItemIn, ...], Field(max_length=MAX_LINES)] | None = None  # noqa: N815
     redemption: RedemptionIn | None = None
+    merchant: MerchantIn | None = None
+
+    @property
+    def shop_id(self) -> str | None:
+        """Return the id of the merchant."""
+        return None if self.merchant is None else self.merchant.uniqueId

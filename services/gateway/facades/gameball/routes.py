@@ -23,7 +23,7 @@ from services.gateway.native.parameters import Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
-from shared.domain.model.ids import lock_reference
+from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError, decimals, format_minor, parse_minor
 from shared.domain.model.order import Line, Order, check_amounts
 from shared.domain.model.verdicts import Verdict
@@ -117,8 +117,9 @@ async def burn(
     if await gateway.pool.fetchval(sql("order_has_burned", "services.gateway"), body.transactionId, tenants.groups()):
         raise _duplicate(body.transactionId)
     customer = None if body.customerId is None else body.command_customer
+    transaction = Order(order_key(None, body.transactionId), gateway.settings.currency, 0)
     command = RedeemCoupons(
-        command_id_of(request), Order(body.transactionId, gateway.settings.currency, 0), body.coupons or (), customer,
+        command_id_of(request), transaction, body.coupons or (), customer,
         body.lockReference, atomic=True, channel=CHANNEL, validation_code=body.pin, priced=False,
     )  # fmt: skip
     verdict = await gateway.execute(command)
@@ -256,8 +257,8 @@ def _order(body: OrderBody, currency: str) -> Order:
     shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
     amount = 0 if total is None else parse_minor(total, currency)
     order = Order(
-        order_id=body.orderId, currency=currency, amount_minor=amount, lines=lines, shipping_minor=shipping,
-        placed_at=body.orderDate,
+        order_id=order_key(body.shop_id, body.orderId), currency=currency, amount_minor=amount, lines=lines,
+        shipping_minor=shipping, placed_at=body.orderDate,
     )  # fmt: skip
     return check_amounts(order)
 

@@ -9,6 +9,7 @@ from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
 from services.gateway.native.bodies import Body
 from shared.domain.model.commands import MAX_CREATED
 from shared.domain.model.customer import Customer
+from shared.domain.model.ids import order_key
 from shared.domain.model.money import MoneyError, decimals
 from shared.domain.model.order import Line, Order, check_amounts
 
@@ -155,9 +156,9 @@ class OrderIn(VoucherifyBody):
                 )
             )  # fmt: skip
         total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)
-        name = self.source_id or self.id or order_id
+        key = order_key(None, self.source_id or self.id or order_id)
         order = Order(
-            order_id=name, currency=currency, amount_minor=total, lines=tuple(lines), metadata=self.metadata or None
+            order_id=key, currency=currency, amount_minor=total, lines=tuple(lines), metadata=self.metadata or None
         )
         return check_amounts(order)
 

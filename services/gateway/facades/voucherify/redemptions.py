@@ -18,7 +18,7 @@ from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
-from shared.domain.model.ids import derived_id, lock_reference
+from shared.domain.model.ids import OrderKey, derived_id, lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import SHIPPING, Order
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
@@ -191,8 +191,8 @@ def _order(request: Request, gateway: Gateway, body: OrderIn | None) -> Order | 
         raise invalid(f"order: {error}") from None
 
 
-def _order_id(request: Request) -> str:
-    return f"voucherify {derived_id('order', command_id_of(request))}"
+def _order_id(request: Request) -> OrderKey:
+    return order_key(None, f"voucherify {derived_id('order', command_id_of(request))}")
 
 
 def _command(request: Request, body: RedeemablesIn, order: Order | None, *, redeeming: bool = False) -> Any:

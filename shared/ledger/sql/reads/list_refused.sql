@@ -6,6 +6,7 @@ FROM (
     FROM journal
     WHERE reasons <> '{}' AND kind IN ('RedeemCoupons', 'PayOrder') AND decided_at >= $1
         AND ($2::text IS NULL OR reasons @> ARRAY[$2::text])
+        AND ($4::text IS NULL OR order_id = $4) AND ($5::text IS NULL OR starts_with(order_id, $5))
     ORDER BY decided_at DESC, command_id
     LIMIT $3
 ) AS latest CROSS JOIN LATERAL json_array_elements(latest.verdict -> 'refused') AS refused

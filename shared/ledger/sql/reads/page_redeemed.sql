@@ -14,5 +14,6 @@ WHERE ledger_entries.kind IN ('burned', 'adjusted', 'returned', 'restored')
   AND ($7::uuid IS NULL OR ledger_entries.coupon_id = $7)
   AND ($8::bigint IS NULL OR ledger_entries.entry_id < $8)
   AND ($10::text[] IS NULL OR ledger_entries.campaign_id IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($10)))
+  AND ($11::text IS NULL OR starts_with(ledger_entries.order_id, $11))
 ORDER BY ledger_entries.entry_id DESC
 LIMIT $9

@@ -15,5 +15,6 @@ WHERE journal.reasons <> '{}' AND journal.kind IN ('RedeemCoupons', 'PayOrder')
   AND ($8::timestamptz IS NULL
        OR (journal.decided_at, journal.command_id COLLATE "C", coalesce(refused ->> 'code', '') COLLATE "C") < ($8, $9, $10))
   AND ($12::text[] IS NULL OR refused ->> 'campaign_id' IN (SELECT campaign_id FROM campaigns WHERE definition ->> 'group' = ANY ($12)))
+  AND ($13::text IS NULL OR starts_with(journal.order_id, $13))
 ORDER BY journal.decided_at DESC, journal.command_id COLLATE "C" DESC, coalesce(refused ->> 'code', '') COLLATE "C" DESC
 LIMIT $11
