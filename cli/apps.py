@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from schemas.limits import EARLIEST, LATEST
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 CommandId = Annotated[
     str | None,
@@ -38,6 +40,26 @@ def parse_since(text: str) -> datetime:
             f"{text!r} is not a valid time. Use 2026-11-22, 2026-11-22T09:30:00Z, 90m, 2h or 7d."
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def parse_end(text: str) -> datetime | None:
+    """Return the time that "2027-01-22" or "2027-01-22T09:30:00Z" means; None for "never". Raises BadParameter.
+
+    There is no "30d": a repeated command must mean the same time.
+    """
+    if text == "never":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        if EARLIEST <= moment <= LATEST:
+            return moment
+    except (ValueError, OverflowError):
+        pass
+    raise typer.BadParameter(
+        f"{text!r} is not a valid end. Use a time until the year {LATEST.year}, like 2027-01-22 or "
+        "2027-01-22T09:30:00Z, or never."
+    )
 
 
 Since = Annotated[

@@ -74,6 +74,12 @@ def short_id(command_id: str) -> str:
 def _description(entry: HistoryEntry) -> str:
     if entry.kind == "refused":
         return f"refused, {entry.reason}: {entry.message}"
+    if entry.kind == "extended":
+        return _with_reason(
+            f"extended: {f'ends {moment(entry.ends_at)}' if entry.ends_at else 'no end of its own'}", entry
+        )
+    if entry.kind in ("voided", "unvoided"):
+        return _with_reason(entry.kind, entry)
     parts = [entry.kind]
     if entry.kind in ("burned", "returned", "restored"):
         parts.append(money(entry.used_minor, entry.currency) or count(entry.used_uses, "use"))
@@ -82,3 +88,7 @@ def _description(entry: HistoryEntry) -> str:
     if entry.lock_reference is not None:
         parts.append(entry.lock_reference)
     return ", ".join(parts)
+
+
+def _with_reason(text: str, entry: HistoryEntry) -> str:
+    return text if entry.message is None else f"{text} ({entry.message})"

@@ -40,6 +40,7 @@ MAX_CONDITIONS: Final = 20
 """The most conditions of one campaign. Each is evaluated for every coupon that passes the other rules."""
 
 MAX_COUPONS_AT_ONCE: Final = 100
+MAX_RESTORE_DAYS: Final = 3_650
 """The most coupons of one campaign that one event issues to one customer."""
 
 Expression = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_LENGTH, pattern=r"\S")]
@@ -144,6 +145,7 @@ class CampaignDefinition(Section):
     issues_on: Annotated[tuple[IssueRuleDefinition, ...], Field(max_length=100)] = ()
     source: SourceDefinition = SourceDefinition()
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
+    restore_days: Annotated[int, Field(ge=0, le=MAX_RESTORE_DAYS)] = 0
     recurring: bool = False
     validation_code: Annotated[WrittenIdentifier | None, Field(repr=False)] = None
     metadata: Metadata = Field(default_factory=dict)

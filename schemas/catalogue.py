@@ -13,9 +13,11 @@ from schemas.issued import CouponIssued, CouponIssueRefused, CustomerErased
 from schemas.lifecycle import (
     CampaignExhausted,
     CouponExhausted,
+    CouponExtended,
     CouponLocked,
     CouponLockExpired,
     CouponReleased,
+    CouponUnvoided,
     CouponVoided,
     LedgerEventWithheld,
 )
@@ -34,7 +36,7 @@ from schemas.redemptions import (
     CouponRedemptionRefused,
     CouponRedemptionRestored,
 )
-from schemas.rewards import RewardEarned
+from schemas.rewards import RewardEarned, RewardRevoked
 from schemas.signups import CustomerSignedUp
 from schemas.topics import (
     COUPONS_ISSUED,
@@ -59,6 +61,7 @@ class EventType:
 
 CATALOGUE: tuple[EventType, ...] = (
     EventType("reward.earned", RewardEarned, REWARDS),
+    EventType("reward.revoked", RewardRevoked, REWARDS),
     EventType("customer.signed_up", CustomerSignedUp, SIGNUPS),
     EventType("order.placed", OrderPlaced, ORDERS),
     EventType("order.changed", OrderChanged, ORDERS),
@@ -78,6 +81,8 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("coupon.released", CouponReleased, COUPONS_LIFECYCLE),
     EventType("coupon.lock_expired", CouponLockExpired, COUPONS_LIFECYCLE),
     EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
+    EventType("coupon.unvoided", CouponUnvoided, COUPONS_LIFECYCLE),
+    EventType("coupon.extended", CouponExtended, COUPONS_LIFECYCLE),
     EventType("coupon.exhausted", CouponExhausted, COUPONS_LIFECYCLE),
     EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
     EventType("ledger.event_withheld", LedgerEventWithheld, COUPONS_LIFECYCLE),

@@ -1,6 +1,6 @@
-"""Topic `coupons.lifecycle`: locks, voided and exhausted coupons, withheld events. Key: coupon id, or event id.
+"""Topic `coupons.lifecycle`: locks, coupons that were voided, extended or exhausted, withheld events.
 
-`shop_id` is that of the order; see `schemas.orders.OrderReference`.
+Key: coupon id, or event id. `shop_id` is that of the order; see `schemas.orders.OrderReference`.
 """
 
 from schemas.common import (
@@ -71,13 +71,41 @@ class CouponLockExpired(Event):
 
 
 class CouponVoided(Event):
-    """A coupon was permanently taken out of use. Past redemptions are not affected."""
+    """A coupon was taken out of use. Past redemptions are not affected. `customer` is its holder."""
 
     coupon_id: WrittenIdentifier
     code: WrittenIdentifier | None = None
     campaign_id: WrittenIdentifier
     reason: Text | None = None
     voided_at: WrittenMoment
+    customer: CustomerReference | None = None
+
+
+class CouponUnvoided(Event):
+    """A void was undone: the coupon can be used again, or waits in its pool again. `customer` is its holder."""
+
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    customer: CustomerReference | None = None
+    reason: Text | None = None
+    unvoided_at: WrittenMoment
+
+
+class CouponExtended(Event):
+    """A coupon's own end was moved, also to an earlier time. None: it has no end of its own. `customer` is its holder.
+
+    The coupon can't be used after the end of its campaign either.
+    """
+
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    customer: CustomerReference | None = None
+    reason: Text | None = None
+    ends_before: WrittenMoment | None = None
+    ends_at: WrittenMoment | None = None
+    extended_at: WrittenMoment
 
 
 class CouponExhausted(Event):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Event, IdentifiedCustomer, Identifier, Metadata, Moment, metadata_problem
+from schemas.common import Event, IdentifiedCustomer, Identifier, Metadata, Moment, Text, metadata_problem
 from schemas.limits import MAX_INTEGER
 
 
@@ -21,3 +21,11 @@ class RewardEarned(Event):
 
     def problem(self) -> str | None:
         return metadata_problem(self.metadata)
+
+
+class RewardRevoked(Event):
+    """A reward was revoked. It may arrive before its `reward.earned`, which then issues nothing."""
+
+    reward_id: Identifier
+    revoked_at: Moment
+    reason: Text | None = None

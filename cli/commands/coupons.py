@@ -1,4 +1,4 @@
-"""`couponry coupons`: show, validate, lock, burn, release, void, create, import."""
+"""`couponry coupons`: show, validate, lock, burn, release, void, unvoid, extend, create, import."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import typer
 
-from cli.apps import AsJson, CommandId, new_app
+from cli.apps import AsJson, CommandId, new_app, parse_end
 from cli.connect import ledger, reading, run
 from cli.coupon_history import show_history
 from cli.coupon_making import create_coupons, import_coupons, open_output, read_codes
@@ -32,8 +32,9 @@ from cli.executing import (
     show_verdict,
 )
 from cli.files import open_input
-from cli.output import count, say, show_json
-from shared.domain.model.commands import LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from cli.output import count, moment, say, show_json
+from schemas.limits import MAX_TEXT_LENGTH
+from shared.domain.model.commands import ChangeCoupon, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
@@ -43,9 +44,13 @@ MAX_LOCK_SECONDS = 366 * 24 * 60 * 60
 REFUSED_SHOWN = 5
 MAX_CREATED = 10_000_000
 
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="TEXT", help="Why, for people: it is in the event and in the coupon's history."),
+]
 Seconds = Annotated[int, typer.Option(min=1, max=MAX_LOCK_SECONDS, help="How long the uses are held, in seconds.")]
 
-app = new_app("Show, validate, lock, burn, release, void and create coupons.")
+app = new_app("Show, validate, lock, burn, release, void, extend and create coupons.")
 
 
 @app.command()
@@ -187,7 +192,7 @@ def release(
 def void(
     code: Annotated[str, typer.Argument(metavar="CODE")], repeat: CommandId = None, as_json: AsJson = False
 ) -> None:
-    """Take a coupon out of use permanently. What was redeemed stays redeemed.
+    """Take a coupon out of use. What was redeemed stays redeemed.
 
     Example: `couponry coupons void SAVE10-7K2M-QX9D`
     """
@@ -195,6 +200,65 @@ def void(
     verdict = run(execute(VoidCoupon(name, code), short))
     headline = "Nothing to do: the coupon was voided before." if verdict.outcome == "unchanged" else "Voided:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
+
+
+@app.command()
+def unvoid(
+    code: Annotated[str, typer.Argument(metavar="CODE")],
+    *,
+    reason: Reason = None,
+    repeat: CommandId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a void: the coupon can be used again, or waits in its pool again.
+
+    Example: `couponry coupons unvoid SAVE10-7K2M-QX9D --reason "voided by mistake"`
+    """
+    short, name = command_id(repeat)
+    verdict = run(execute(ChangeCoupon(name, code, status="active", reason=_checked(reason)), short))
+    show_verdict(verdict, "Can be used again:", as_json=as_json, short_id=short)
+
+
+@app.command()
+def extend(
+    code: Annotated[str, typer.Argument(metavar="CODE")],
+    *,
+    ends_at: Annotated[
+        str,
+        typer.Option(
+            "--ends-at",
+            metavar="WHEN",
+            help="The new end: 2027-01-22, 2027-01-22T09:30:00Z, or never for no end of its own.",
+        ),
+    ],
+    reason: Reason = None,
+    repeat: CommandId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move the coupon's own end, to a later or an earlier time in the future. Its campaign's end stays as it is.
+
+    Example: `couponry coupons extend SAVE10-7K2M-QX9D --ends-at 2027-01-22`
+    """
+    short, name = command_id(repeat)
+    end = parse_end(ends_at)
+    verdict = run(execute(ChangeCoupon(name, code, moves_end=True, ends_at=end, reason=_checked(reason)), short))
+    headline = (
+        "Has no end of its own now:" if end is None else f"Ends {moment(end)} UTC, unless its campaign ends earlier:"
+    )
+    show_verdict(verdict, headline, as_json=as_json, short_id=short)
+
+
+def _checked(reason: str | None) -> str | None:
+    """Return the reason. Raises BadParameter if it can't be stored."""
+    if reason is None or not reason.strip():
+        return None
+    if len(reason) > MAX_TEXT_LENGTH:
+        raise typer.BadParameter(f"--reason has {len(reason):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
+    if not reason.isprintable():
+        raise typer.BadParameter(
+            "--reason has a character that can't be shown; remove line breaks and control characters."
+        )
+    return reason
 
 
 @app.command()

@@ -6,10 +6,10 @@
       - order: {amount: 100.00, coupon_codes: [TEN]}
         then: TEN takes 10.00 USD off
 
-A step is one event (`order`, `changed`, `paid`, `payment_failed`, `cancelled`, `returned`, `signed_up`, `reward`), a
-new version of a `campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an event are
-filled in: the customer ann, USD, a minute after the previous step; all events of orders but `order` refer to the last
-order and its shop. `$1` means the first code that was issued, `$2` the second.
+A step is one event (`order`, `changed`, `paid`, `payment_failed`, `cancelled`, `returned`, `signed_up`, `reward`,
+`revoked`), a new version of a `campaign`, a code to `void`, or `codes` to import for a campaign. Missing fields of an
+event are filled in: the customer ann, USD, a minute after the previous step; all events of orders but `order` refer to
+the last order and its shop, `revoked` to the last reward. `$1` means the first code that was issued, `$2` the second.
 """
 
 import re
@@ -31,6 +31,7 @@ EVENTS: Final = {
     "returned": "order.returned",
     "signed_up": "customer.signed_up",
     "reward": "reward.earned",
+    "revoked": "reward.revoked",
 }
 OTHERS: Final = ("campaign", "void", "codes")
 _TIME_FIELDS: Final = {
@@ -42,6 +43,7 @@ _TIME_FIELDS: Final = {
     "returned": "returned_at",
     "signed_up": "signed_up_at",
     "reward": "earned_at",
+    "revoked": "revoked_at",
 }
 
 BEGINNING: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -124,6 +126,7 @@ class Filling:
     now: datetime = BEGINNING - timedelta(minutes=1)
     last_order: str = ""
     last_shop: Any = None
+    last_reward: str = ""
     orders: int = 0
     issued: list[str] = field(default_factory=list)
     drawn: dict[str, str] = field(default_factory=dict)
@@ -148,11 +151,16 @@ class Filling:
                 raise ScriptError(
                     f"Step {step.number}: {step.kind} needs an order. Place one in an earlier step, or give order_id."
                 )
+        elif step.kind == "revoked":
+            data["reward_id"] = self._prefixed(data.get("reward_id")) or self.last_reward
+            if not data["reward_id"]:
+                raise ScriptError(f"Step {step.number}: revoked needs a reward. Give reward_id, or earn one earlier.")
         else:
             data["customer"] = self._customer(data.get("customer", "ann"))
             data["referred_by"] = self._prefixed(data.get("referred_by"))
         if step.kind == "reward":
             data["reward_id"] = self._prefixed(data.get("reward_id", f"reward-{step.number}"))
+            self.last_reward = str(data["reward_id"])
         return data
 
     def _order(self, step: Step, data: dict[str, Any]) -> None:

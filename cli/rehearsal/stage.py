@@ -37,7 +37,7 @@ def commands_of(
         filling.later()
         return [VoidCoupon(command_id, filling.code(step, step.value))]
     event = received(step, filling.event(step), filling.prefix)
-    if event.type in ("reward.earned", "customer.signed_up"):
+    if event.type in ("reward.earned", "reward.revoked", "customer.signed_up"):
         return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]
     try:
         command = to_command(event, settings, record_orders=True, has_coupons=True)

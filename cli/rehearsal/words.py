@@ -40,6 +40,13 @@ def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[st
     return f"{customer} gets {coupons} of {campaign_id}: {listed}{f' (like {form})' if form else ''}"
 
 
+_CHANGES: Final = {
+    "coupon.voided": "is void",
+    "coupon.unvoided": "can be used again",
+    "coupon.exhausted": "is exhausted",
+}
+
+
 def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
     match kind:
         case "coupon.redeemed":
@@ -61,13 +68,17 @@ def _line(kind: str, data: dict[str, Any]) -> Iterator[str]:
             yield from (f"{coupon['code']} is released" for coupon in data["coupons"])
         case "coupon.lock_expired":
             yield from (f"{coupon['code']} is no longer held: not paid in time" for coupon in data["coupons"])
-        case "coupon.voided":
-            yield f"{data['code']} is void"
-        case "coupon.exhausted":
-            yield f"{data['code']} is exhausted"
+        case "coupon.voided" | "coupon.unvoided" | "coupon.exhausted":
+            yield f"{data['code']} {_CHANGES[kind]}"
+        case "coupon.extended":
+            yield f"{data['code']} {_end(data['ends_at'])}"
         case "campaign.exhausted":
             until = f", until {data['until'][:16]}Z" if data["until"] else ""
             yield f"{data['campaign_id']} is exhausted: {data['limit']}{until}"
+
+
+def _end(ends_at: str | None) -> str:
+    return f"ends {ends_at[:16]}Z" if ends_at else "has no end of its own"
 
 
 def _customer(data: dict[str, Any]) -> str:

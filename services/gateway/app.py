@@ -14,6 +14,7 @@ from services.gateway.access.identify import identify
 from services.gateway.facades import capillary, gameball, paddle, sitevibes, voucherify
 from services.gateway.gateway import Gateway
 from services.gateway.native import campaigns, coupons, imports, jobs, openapi, privacy, reads, redemptions, webhooks
+from services.gateway.paths import PathIds
 from services.gateway.problems import Problem, handle_http_error, handle_invalid_request, handle_problem
 from shared.runtime.http_server import SafeHeaders
 
@@ -47,11 +48,11 @@ FACADES: Final = (
 
 
 class Application(FastAPI):
-    """An application that adds browser security headers to every response, including errors."""
+    """An application that adds browser security headers to every response, and accepts any id in a path."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Add the headers outside of all other middleware."""
-        return SafeHeaders(super().build_middleware_stack())
+        """Add the headers and the ids outside of all other middleware."""
+        return SafeHeaders(PathIds(super().build_middleware_stack(), self.routes))
 
 
 def create_app(gateway: Gateway) -> FastAPI:

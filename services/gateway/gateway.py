@@ -39,6 +39,9 @@ EXPORTS_AT_ONCE: Final = 2
 MANY_SHARES: Final = 2_000
 """Codes times lines from which on deciding and writing each line's share takes about 5 ms."""
 
+KEYED_METHODS: Final = frozenset({"POST", "PATCH"})
+"""Methods of which a request may have an idempotency key; requests of the others can be repeated without one."""
+
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}
 REFUSED: Final = 422
 BUG: Final = (
@@ -157,7 +160,7 @@ def command_id_of(request: Request) -> str:
     """Return the command id of `request`: the same for the same Idempotency-Key of the same caller."""
     key = request.headers.get("idempotency-key")
     name = request.state.caller.name
-    return f"/couponry/http/{name} {key if key and request.method == 'POST' else uuid4()}"
+    return f"/couponry/http/{name} {key if key and request.method in KEYED_METHODS else uuid4()}"
 
 
 def rejection(rejected: Rejected) -> Problem:

@@ -15,15 +15,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import Scope as AsgiScope
 
 from services.gateway.access.callers import CURRENT_CALLER, Caller, Scope
 from services.gateway.access.guesses import Ticket
 from services.gateway.access.identify import address_of
 from services.gateway.batching import TEMPORARY_ERRORS
-from services.gateway.gateway import BUG, Gateway, gateway_of
+from services.gateway.gateway import BUG, KEYED_METHODS, Gateway, gateway_of
 from services.gateway.heavy.handover import HANDED, Handed, HeavyResponse, TakesLongError
 from services.gateway.heavy.process import HANDED_OVER_BYTES, HeavyProcess
 from services.gateway.idempotency import Place, StoredResponse, check_key, fingerprint
+from services.gateway.paths import ESCAPED, UNDECODABLE, unescaped
 from services.gateway.problems import Problem
 from services.gateway.settings import EARLY_BODY_BYTES, MAX_BODY_BYTES
 from shared.runtime import telemetry
@@ -41,7 +44,14 @@ UNSTORED: Final = frozenset({401, 403, 408, 409, 429})
 
 
 class Guarded(APIRoute):
-    """A route with authentication, rate limits and idempotency keys."""
+    """A route with authentication, rate limits and idempotency keys, and with any id in its path."""
+
+    def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
+        """Match the path, and take the ids out of it."""
+        match, found = super().matches(scope)
+        if match is not Match.NONE and ESCAPED in scope:
+            found["path_params"] = {name: unescaped(value) for name, value in found["path_params"].items()}
+        return match, found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -92,6 +102,8 @@ class Guarded(APIRoute):
 
 async def _guarded(request: Request, gateway: Gateway, handler: Handler, streamed: bool) -> Response:
     """Check a request and return the response of its route. Cheap checks come first; the body is read last."""
+    if UNDECODABLE in request.scope:
+        raise Problem(400, "invalid_request", "The path is not valid UTF-8. Percent-encode each id in it, a % as %25.")
     if "\0" in request.scope["path"] or b"%00" in request.scope.get("query_string", b""):
         raise Problem(422, "invalid_request", "The URL contains the character NUL, which is not allowed.")
     if HANDED in request.scope:
@@ -257,7 +269,7 @@ def report_unknown(request: Request, unknown: int) -> None:
 
 def _place(request: Request, caller: Caller) -> Place | None:
     key = request.headers.get("idempotency-key")
-    if key is None or request.method != "POST":
+    if key is None or request.method not in KEYED_METHODS:
         return None
     return caller.name, check_key(key)
 

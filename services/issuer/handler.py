@@ -1,4 +1,4 @@
-"""Turn rewards and sign-ups into commands that issue coupons. The engine decides; the outbox holds the events."""
+"""Turn rewards and sign-ups into commands that issue coupons or take them back. The engine decides."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from schemas.rewards import RewardEarned
+from schemas.campaigns import MAX_COUPONS_AT_ONCE
+from schemas.rewards import RewardEarned, RewardRevoked
 from schemas.signups import CustomerSignedUp
 from services.issuer.sources.external import ExternalCodes, SourcesTooSlowError
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import Cause, Command, IssueCoupons, RecordCustomer
+from shared.domain.model.commands import Cause, Command, IssueCoupons, RecordCustomer, RevokeReward
 from shared.domain.model.customer import Customer
-from shared.domain.model.ids import referral_occasion
+from shared.domain.model.ids import referral_occasion, reward_occasion
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
@@ -27,7 +28,10 @@ from shared.runtime.errors import TransientError
 SERVICE: Final = "issuer"
 
 MAX_COUPONS: Final = 2_000
-"""The most coupons one transaction issues. One reward may issue dozens, so the number of events is not a limit."""
+"""The most coupons one transaction issues or voids. One reward may issue dozens, so the number of events is not a
+limit."""
+
+IssuerCommand = IssueCoupons | RecordCustomer | RevokeReward
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -38,15 +42,18 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssueCoupons | RecordCustomer]:
+def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssuerCommand]:
     """Return the commands for `event`: coupons for its customer, for the referrer, or both, as one command each.
 
     A reward that matches no campaign still becomes a command, so that a refusal (`not_found`) is published. A sign-up
     that matches no campaign issues nothing, because no coupon was promised; its customer's segments are recorded.
+    A revocation takes back what its reward issued.
     """
     data = event.data
     if isinstance(data, RewardEarned):
         return [_reward(event, data, index)]
+    if isinstance(data, RewardRevoked):
+        return [RevokeReward(event.command_id, data.reward_id, at=data.revoked_at, reason=data.reason)]
     if isinstance(data, CustomerSignedUp):
         return list(_sign_up(event, data, index))
     raise AssertionError(f"the issuer doesn't read {event.type}")
@@ -58,13 +65,11 @@ def _reward(event: ReceivedEvent, data: RewardEarned, index: MatchIndex) -> Issu
         matched = index.matching(event.type, data)
     else:
         matched = index.named(data.campaign_id, event.type, data)
-    customer, occasion = to_customer(data.customer), f"reward {data.reward_id}"
+    customer, occasion = to_customer(data.customer), reward_occasion(data.reward_id)
     return _issue(event.command_id, event, customer, matched.customer, at=data.earned_at, natural_key=occasion)
 
 
-def _sign_up(
-    event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex
-) -> Iterator[IssueCoupons | RecordCustomer]:
+def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) -> Iterator[IssuerCommand]:
     matched = index.matching(event.type, data)
     customer = to_customer(data.customer)
     if matched.customer:
@@ -105,19 +110,28 @@ def _issue(
     )
 
 
-def chunks(
-    commands: Sequence[IssueCoupons | RecordCustomer], max_coupons: int
-) -> Iterator[Sequence[IssueCoupons | RecordCustomer]]:
+def chunks(commands: Sequence[IssuerCommand], max_coupons: int) -> Iterator[Sequence[IssuerCommand]]:
     """Split `commands`, in order, into parts of at most `max_coupons` coupons. A larger one is a part of its own."""
     start = coupons = 0
     for position, command in enumerate(commands):
-        wanted = command.coupons if isinstance(command, IssueCoupons) else 0
+        wanted = _coupons_of(command)
         if position > start and coupons + wanted > max_coupons:
             yield commands[start:position]
             start, coupons = position, 0
         coupons += wanted
     if start < len(commands):
         yield commands[start:]
+
+
+def _coupons_of(command: IssuerCommand) -> int:
+    """Return the coupons that a command issues, or may void: of a revoked reward, as many as one rule issues."""
+    match command:
+        case IssueCoupons():
+            return command.coupons
+        case RevokeReward():
+            return MAX_COUPONS_AT_ONCE
+        case RecordCustomer():
+            return 0
 
 
 class IssueHandler:
@@ -148,7 +162,7 @@ class IssueHandler:
 
     async def _handle(self, events: Sequence[ReceivedEvent]) -> Sequence[Poison]:
         await self._refresh()
-        planned: list[tuple[ReceivedEvent, IssueCoupons | RecordCustomer]] = []
+        planned: list[tuple[ReceivedEvent, IssuerCommand]] = []
         too_much: list[Poison] = []
         for event in events:
             try:
@@ -161,7 +175,7 @@ class IssueHandler:
         _count_refusals(verdicts)
         return too_much + _poisons([event for event, _ in planned], verdicts)
 
-    async def _supplied(self, commands: Sequence[IssueCoupons | RecordCustomer]) -> list[Command]:
+    async def _supplied(self, commands: Sequence[IssuerCommand]) -> list[Command]:
         """Return `commands` with the codes that external sources gave for them."""
         issues = [command for command in commands if isinstance(command, IssueCoupons)]
         supplied = iter(await self._external.supply(issues, self._campaigns))

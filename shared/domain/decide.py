@@ -12,12 +12,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from shared.domain.coupons.change import change, void
 from shared.domain.coupons.create import create
-from shared.domain.coupons.issue import issue, void
+from shared.domain.coupons.issue import issue
 from shared.domain.coupons.locks import expire, lock, release
+from shared.domain.coupons.revoke import revoke, void_restored
 from shared.domain.evolve import evolve
 from shared.domain.model.commands import (
     CancelOrder,
+    ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
@@ -30,6 +33,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
+    RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.state import State
@@ -50,6 +54,10 @@ def decide(command: Command, state: State, now: datetime) -> Verdict:
         verdict = _decide(command, state, now)
     else:
         verdict = verdict_for_caller(command, state, _decide(command, state_for_caller(command, state), now))
+    for entry in verdict.entries:
+        if entry.kind == "restored":
+            verdict = void_restored(verdict, state)
+            break
     if isinstance(command, RedeemCoupons) and command.metadata is not None:
         verdict = replace(verdict, metadata=command.metadata)
     customer = command.customer
@@ -87,6 +95,10 @@ def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: 
             return create(command, state, now)
         case VoidCoupon():
             return void(command, state, now)
+        case ChangeCoupon():
+            return change(command, state, now)
+        case RevokeReward():
+            return revoke(command, state, now)
         case _:
             assert_never(command)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+from shared.domain.coupons.change import status_after_undoing
 from shared.domain.coupons.issue import coupon_end
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon, Hold, code_key
@@ -13,6 +14,8 @@ from shared.domain.offers.exhausted import period_keys
 from shared.domain.orders.returns import active_redemption
 
 _OF_ORDERS = frozenset({"burned", "adjusted", "returned", "restored"})
+_WITHOUT_USES = frozenset({"voided", "unvoided", "extended"})
+"""Entries that change a coupon but no use of it, and no running total."""
 
 
 def evolve(state: State, verdict: Verdict) -> None:
@@ -31,6 +34,10 @@ def evolve(state: State, verdict: Verdict) -> None:
         _apply_entry(state, entry, verdict.decided_at)
     for change in verdict.locks:
         _change_lock(state, change)
+    if verdict.revocation is not None:
+        state.revoked.add(verdict.revocation.occasion)
+        for coupon_id in verdict.revocation.used:
+            state.coupons[coupon_id].revoked = True
 
 
 def _add_issued(state: State, verdict: Verdict) -> None:
@@ -50,16 +57,18 @@ def _add_issued(state: State, verdict: Verdict) -> None:
                 state.coupon_ids[code_key(issued.code)] = issued.coupon_id
         if verdict.natural_key is not None:
             state.issued.add((verdict.natural_key, issued.campaign_id))
+            if not shared:
+                state.issued_for.setdefault(verdict.natural_key, []).append(issued.coupon_id)
 
 
 def _apply_entry(state: State, entry: LedgerEntry, decided_at: datetime) -> None:
+    if entry.kind in _WITHOUT_USES:
+        _change_coupon(state, entry)
+        return
     coupon = state.coupons.get(entry.coupon_id)
-    held, used = entry.held_uses, entry.used_uses
     if coupon is not None:
-        coupon.held += held
-        coupon.used += used
-        if entry.kind == "voided":
-            coupon.status = "voided"
+        coupon.held += entry.held_uses
+        coupon.used += entry.used_uses
     campaign = state.campaigns.get(entry.campaign_id)
     if campaign is not None:
         if campaign.meters_campaign:
@@ -70,6 +79,18 @@ def _apply_entry(state: State, entry: LedgerEntry, decided_at: datetime) -> None
             _count_in_periods(state, entry, campaign, decided_at)
     if entry.order_id is not None and entry.kind in _OF_ORDERS:
         _update_redemptions(state, entry)
+
+
+def _change_coupon(state: State, entry: LedgerEntry) -> None:
+    coupon = state.coupons.get(entry.coupon_id)
+    if coupon is None:
+        return
+    if entry.kind == "voided":
+        coupon.status, coupon.revoked = "voided", False
+    elif entry.kind == "unvoided":
+        coupon.status = status_after_undoing(coupon, state.campaigns.get(entry.campaign_id))
+    elif entry.end is not None:
+        coupon.ends_at = entry.end.after
 
 
 def _update_redemptions(state: State, entry: LedgerEntry) -> None:

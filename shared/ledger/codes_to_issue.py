@@ -10,6 +10,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.model.ids import derived_id
 from shared.domain.model.state import State, Supply, SupplyKey
 from shared.ledger.database import Connection
+from shared.ledger.rewards import load_occasions
 from shared.ledger.sql import sql
 
 Wanted = SupplyKey
@@ -30,8 +31,7 @@ async def load_supplies(
     creations = [command for command in makers if isinstance(command, CreateCoupons)]
     occasions = [command.natural_key for command in commands if command.natural_key is not None]
     if occasions:
-        records = await connection.fetch(sql("coupons_occasions"), occasions)
-        state.issued.update((record[0], record[1]) for record in records)
+        await load_occasions(connection, state, occasions)
     wanted = _wanted(state, commands)
     wanted.setdefault("generated", []).extend(_created(state, creations))
     _generate(state, wanted.get("generated", []))
@@ -56,12 +56,14 @@ async def load_supplies(
 
 
 def _wanted(state: State, commands: Sequence[IssueCoupons]) -> dict[str, list[Wanted]]:
-    """Return the needed coupons by source of their codes, without served occasions and unknown campaigns."""
+    """Return the needed coupons by source of their codes, without served or revoked occasions and unknown campaigns."""
     wanted: dict[str, list[Wanted]] = {}
     for command in commands:
         for campaign_id in command.campaign_ids:
             campaign = state.campaigns.get(campaign_id)
-            if campaign is None or (command.natural_key, campaign_id) in state.issued:
+            if campaign is None or command.natural_key in state.revoked:
+                continue
+            if (command.natural_key, campaign_id) in state.issued:
                 continue
             kind = "shared" if campaign.code.shared_code is not None else campaign.source.kind
             wanted.setdefault(kind, []).extend(

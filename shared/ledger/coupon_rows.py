@@ -1,6 +1,7 @@
 """Convert coupons to and from their rows."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -15,11 +16,13 @@ class CouponRow(NamedTuple):
     held: int
     used: int
     status: CouponStatus
+    ends_at: datetime | None
+    revoked: bool
 
 
 def coupon_row(coupon: Coupon) -> CouponRow:
     """Return the values of a coupon's row that commands may change. Only rows that differ are written."""
-    return CouponRow(coupon.held, coupon.used, coupon.status)
+    return CouponRow(coupon.held, coupon.used, coupon.status, coupon.ends_at, coupon.revoked)
 
 
 def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coupon:
@@ -36,4 +39,5 @@ def coupon_of(record: asyncpg.Record, campaigns: Mapping[str, Campaign]) -> Coup
         held=record["held_uses"],
         starts_at=record["starts_at"],
         ends_at=record["ends_at"],
+        revoked=record["revoked"],
     )

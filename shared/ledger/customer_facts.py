@@ -6,11 +6,20 @@ from datetime import datetime
 import orjson
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
-from shared.domain.model.customer import CustomerKey
+from shared.domain.model.commands import (
+    ChangeCoupon,
+    Command,
+    IssueCoupons,
+    LockCoupons,
+    RedeemCoupons,
+    RevokeReward,
+    VoidCoupon,
+)
+from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Connection
+from shared.ledger.personal_data import pseudonym_text
 from shared.ledger.sql import sql
 
 
@@ -61,6 +70,39 @@ def _with_segments(state: State, commands: Sequence[Command]) -> Iterable[Custom
         key = state.customers.get(command.command_id)
         if key is not None and customer is not None and customer.segments is not None:
             yield key
+
+
+async def load_holders(connection: Connection, state: State, commands: Sequence[Command]) -> None:
+    """Fill `state.holders` for the coupons that `commands` may void or extend. No statement runs for plain orders.
+
+    A holder without identifiers was erased; events name them by their pseudonym. Of several identifiers of a kind, the
+    first in their order is taken.
+    """
+    if all(isinstance(command, RedeemCoupons | IssueCoupons | LockCoupons) for command in commands):
+        return
+    of_coupons = any(isinstance(command, VoidCoupon | ChangeCoupon | RevokeReward) for command in commands)
+    keys = {
+        coupon.holder_key
+        for coupon in state.coupons.values()
+        if coupon.holder_key is not None
+        and (of_coupons or coupon.revoked or _is_extended_by_restores(state, coupon.campaign_id))
+    }
+    if of_coupons:  # they may name coupons that the batch issues first
+        issued_to = [state.customers[command.command_id] for command in commands if isinstance(command, IssueCoupons)]
+        keys |= {key for key in issued_to if key is not None}
+    if not keys:
+        return
+    found: dict[CustomerKey, dict[str, str]] = {key: {} for key in keys}
+    for key, kind, value in await connection.fetch(sql("customers_identifiers"), sorted(keys)):
+        found[key][kind] = value
+    for key, names in found.items():
+        customer_id = names.get("id") if names else pseudonym_text(key)
+        state.holders[key] = Customer(customer_id, names.get("email"), names.get("mobile"))
+
+
+def _is_extended_by_restores(state: State, campaign_id: str) -> bool:
+    campaign = state.campaigns.get(campaign_id)
+    return campaign is not None and campaign.restore_days > 0
 
 
 async def write_segments(connection: Connection, verdicts: Iterable[Verdict]) -> None:

@@ -191,11 +191,16 @@ async def _write_journal(connection: Connection, target: Target, records: Sequen
     return len(command_ids)
 
 
-async def _write_shared_occasions(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
-    occasions = [record["occasion"] for record in records if target.traces.mentioned_in(record["occasion"])]
-    if occasions:
-        await connection.execute(sql("erasure_occasions_shared"), occasions)
-    return len(occasions)
+def _occasions(name: str) -> Writer:
+    """Return a writer of occasions: the statement `name` replaces those that it gets."""
+
+    async def write(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+        occasions = [record["occasion"] for record in records if target.traces.mentioned_in(record["occasion"])]
+        if occasions:
+            await connection.execute(sql(name), occasions)
+        return len(occasions)
+
+    return write
 
 
 def _events(name: str) -> Writer:
@@ -282,7 +287,8 @@ STEPS: Final[Mapping[str, Step]] = {
     "ledger_entries": _entries,
     "journal": _journal,
     FREE_TEXT: _TextStep("erasure_journal_scan", ("",), _write_journal),
-    "shared_occasions": _TextStep("erasure_shared_occasions_scan", ("", ""), _write_shared_occasions),
+    "shared_occasions": _TextStep("erasure_shared_occasions_scan", ("", ""), _occasions("erasure_occasions_shared")),
+    "revoked_rewards": _TextStep("erasure_revoked_scan", ("",), _occasions("erasure_occasions_revoked")),
     "external_requests": _TextStep(
         "erasure_requests_scan", ("", ""), _texts("erasure_requests", "error", ("command_id", "campaign_id"))
     ),

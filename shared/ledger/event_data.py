@@ -229,7 +229,28 @@ class CouponVoidedData(TypedDict):
     code: str | None
     campaign_id: str
     reason: NotRequired[str | None]
+    customer: NotRequired[CustomerReferenceData | None]
     voided_at: datetime
+
+
+class CouponUnvoidedData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    customer: CustomerReferenceData | None
+    reason: str | None
+    unvoided_at: datetime
+
+
+class CouponExtendedData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    customer: CustomerReferenceData | None
+    reason: str | None
+    ends_before: datetime | None
+    ends_at: datetime | None
+    extended_at: datetime
 
 
 class CouponExhaustedData(TypedDict):
@@ -260,6 +281,8 @@ EventData = (
     | CouponReleasedData
     | CouponLockExpiredData
     | CouponVoidedData
+    | CouponUnvoidedData
+    | CouponExtendedData
     | CouponExhaustedData
     | CampaignExhaustedData
 )

@@ -11,6 +11,7 @@ from schemas.limits import MAX_ID_LENGTH, MAX_WRITTEN_BYTES
 from shared.domain.coupons.locks import OWN_REFERENCES
 from shared.domain.model.commands import (
     CancelOrder,
+    ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
@@ -22,6 +23,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
+    RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
@@ -30,6 +32,7 @@ from shared.domain.model.money import format_minor
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, KeptCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCampaign, ExhaustedCoupon, exhausted
+from shared.ledger.coupon_events import COUPON_EVENTS
 from shared.ledger.event_data import (
     CampaignExhaustedData,
     CauseData,
@@ -43,7 +46,6 @@ from shared.ledger.event_data import (
     CouponRedemptionRefusedData,
     CouponRedemptionRestoredData,
     CouponReleasedData,
-    CouponVoidedData,
     CustomerReferenceData,
     EventData,
     JudgedOrderData,
@@ -51,7 +53,6 @@ from shared.ledger.event_data import (
 from shared.ledger.event_parts import (
     adjusted_coupon,
     cause_of,
-    coupon_code,
     customer_reference,
     issued_discount,
     locked_coupon,
@@ -108,7 +109,9 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
             return _lock_opened(command, verdict, state)
         case CreateCoupons():
             return _created(command, verdict, state)
-        case ReleaseLock() | ExpireLock() | FailPayment() | CancelOrder() | ReturnOrder() | VoidCoupon():
+        case ReleaseLock() | ExpireLock() | FailPayment() | CancelOrder() | ReturnOrder():
+            return _moved(command, verdict, state)
+        case VoidCoupon() | ChangeCoupon() | RevokeReward():
             return _moved(command, verdict, state)
         case RecordCustomer():
             return ()  # facts about a customer are not published
@@ -313,7 +316,7 @@ def _lock_opened(command: LockCoupons, verdict: Verdict, state: State) -> Iterat
 
 
 def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEvent]:
-    """Yield one event per restored redemption, and one per released or voided coupon, from the ledger entries.
+    """Yield one event per restored redemption, and one per released or changed coupon, from the ledger entries.
 
     Returns in part are restores with 0 uses. They occur with any command that redeems coupons of a returned part.
     """
@@ -339,14 +342,9 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
     for entry in verdict.entries:
         if entry.kind == "released":
             yield _lock_ended(command, entry, verdict, state)
-        elif entry.kind == "voided":
-            voided: CouponVoidedData = {
-                "coupon_id": entry.coupon_id,
-                "code": coupon_code(entry, state),
-                "campaign_id": entry.campaign_id,
-                "voided_at": verdict.decided_at,
-            }
-            yield NewEvent("coupon.voided", entry.coupon_id, voided)
+        elif (event := COUPON_EVENTS.get(entry.kind)) is not None:
+            kind, build = event
+            yield NewEvent(kind, entry.coupon_id, build(command, entry, verdict, state))
 
 
 def _lock_ended(command: Command, entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:

@@ -1,7 +1,7 @@
 """Load and lock everything a batch needs, in one fixed order, which prevents deadlocks between batches.
 
-Customers' identifiers first, then orders, locks, coupons, pools, meters, meters of periods, and the customers' rows;
-each set in the order of its key.
+The lock on rewards first, if a command needs it, then customers' identifiers, orders, locks, coupons, pools, meters,
+meters of periods, and the customers' rows; each set in the order of its key.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,7 +31,7 @@ from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
 from shared.ledger.codes_to_issue import load_supplies
 from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
-from shared.ledger.customer_facts import load_customers
+from shared.ledger.customer_facts import load_customers, load_holders
 from shared.ledger.database import Connection
 from shared.ledger.lock_rows import lost_of
 from shared.ledger.metering import load_meters, touched
@@ -45,6 +45,7 @@ from shared.ledger.order_rows import (
     row_inserted,
 )
 from shared.ledger.period_metering import load_period_meters
+from shared.ledger.rewards import load_rewards
 from shared.ledger.sql import sql
 
 EXPIRED_LOCKS_PER_BATCH: Final = 200
@@ -97,10 +98,12 @@ async def load(
     """
     state = State(campaigns=campaigns)
     loaded = Loaded(state, now)
+    await load_rewards(connection, state, commands)
     state.customers = await customers.resolve(connection, _named(commands))
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before, expire=expire, except_locks=except_locks)
     await _load_coupons(connection, loaded, commands)
+    await load_holders(connection, state, commands)
     await _load_subscriptions(connection, state, commands)
     makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
     if makers:
@@ -236,6 +239,8 @@ async def _load_coupons(connection: Connection, loaded: Loaded, commands: Sequen
     ids = {use.coupon_id for lock in state.locks.values() for use in (*lock.uses, *lock.lost)}
     for order in state.orders.values():
         ids.update(order.redemptions)
+    for issued in state.issued_for.values():
+        ids.update(issued)
     if ids:
         records = await connection.fetch(sql("coupons_lock"), list(keys), sorted(ids))
     elif keys:

@@ -12,7 +12,7 @@ from shared.domain.model.coupon import code_key
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import LedgerEntry, Verdict
 from shared.ledger import outbox
-from shared.ledger.coupon_rows import coupon_row
+from shared.ledger.coupon_rows import CouponRow, coupon_row
 from shared.ledger.customer_facts import write_segments
 from shared.ledger.database import Connection
 from shared.ledger.events import events_of
@@ -29,7 +29,7 @@ from shared.ledger.sql import sql
 ENTRY_COLUMNS: Final = (
     "recorded_at", "kind", "coupon_id", "campaign_id", "customer_key", "order_id", "lock_reference", "redemption_id",
     "command_id", "held_uses", "used_uses", "held_minor", "used_minor", "currency", "lines", "round", "counted_at",
-    "subscription_id",
+    "subscription_id", "ends_at",
 )  # fmt: skip
 JOURNAL_COLUMNS: Final = (
     "command_id", "fingerprint", "kind", "outcome", "reasons", "order_id", "verdict", "decided_at",
@@ -53,8 +53,9 @@ class Decided:
 
 async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
     """Write the batch: current state first, then entries and journal, the outbox last. Doesn't commit."""
-    await _write_coupons(connection, loaded)
     await _write_issued(connection, loaded, decided)
+    await _write_coupons(connection, loaded)
+    await _write_revocations(connection, loaded, decided)
     await _write_meters(connection, loaded)
     await _write_period_meters(connection, loaded)
     await _write_locks(connection, loaded)
@@ -100,6 +101,8 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
                 coupon_end(campaign, coupon.starts_at),
                 occasion,
             )
+            # Later commands of the batch may have used or changed it, which `_write_coupons` then writes.
+            loaded.coupons_before[coupon.coupon_id] = CouponRow(0, 0, "active", life[3], False)
             if coupon.coupon_id in loaded.pooled:
                 pooled.append((coupon.coupon_id, *life))
             else:
@@ -112,6 +115,13 @@ async def _write_issued(connection: Connection, loaded: Loaded, decided: Sequenc
         await connection.execute(sql("coupons_issue_pooled"), *_columns(pooled), loaded.now)
     if handed_out:
         await connection.execute(sql("shared_occasions_record"), *_columns(handed_out))
+
+
+async def _write_revocations(connection: Connection, loaded: Loaded, decided: Sequence[Decided]) -> None:
+    revoked = [entry.verdict.revocation for entry in decided if entry.verdict.revocation is not None]
+    if revoked:
+        rows = [(revocation.occasion, revocation.at) for revocation in revoked]
+        await connection.execute(sql("rewards_revoke"), *_columns(rows), loaded.now)
 
 
 async def _write_meters(connection: Connection, loaded: Loaded) -> None:
@@ -213,6 +223,7 @@ async def _write_entries(connection: Connection, loaded: Loaded, decided: Sequen
                     number,
                     entry.counted_at,
                     entry.subscription_id,
+                    None if entry.end is None else entry.end.after,
                 )
             )
     if rows:

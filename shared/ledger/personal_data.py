@@ -27,7 +27,11 @@ REFERENCES: Final = frozenset(
         "order_id", "outcome", "product_id", "reason", "redemption_id", "shop_id", "type", "variant_id",
     }
 )  # fmt: skip
-"""Fields with ids. Readers join them with their own rows, so an erasure never changes them."""
+"""Fields with ids. Readers join them with their own rows, so an erasure never changes them. A `reason` may also be a
+sentence of a person, which is cleaned."""
+
+_CODE: Final = re.compile(r"[a-z0-9_.]*")
+"""The form of the reasons that Couponry writes, such as `already_redeemed`."""
 
 _ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 _CONTACT_FIELDS: Final = ("customer_id", "email", "mobile")
@@ -106,11 +110,14 @@ class Traces:
             return self.mentioned_in(text)
 
     def cleaned_event(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an event's data without the customer. An event of theirs loses its metadata as well."""
-        theirs = self.is_customer(data.get("customer"))
-        cleaned: dict[str, Any] = self.cleaned(
-            {name: value for name, value in data.items() if not (theirs and name == "metadata")}
-        )
+        """Return an event's data without the customer. Their own events lose metadata and the text of a reason."""
+        if self.is_customer(data.get("customer")):
+            data = {
+                name: None if name == "reason" and not _is_reference(name, value) else value
+                for name, value in data.items()
+                if name != "metadata"
+            }
+        cleaned: dict[str, Any] = self.cleaned(data)
         return cleaned
 
     def cleaned(self, document: Any, field: str = "", depth: int = 0) -> Any:
@@ -127,7 +134,7 @@ class Traces:
                     name: self._anonymous(name, value, depth) for name, value in document.items() if name != "segments"
                 }
             return {
-                name: value if name in REFERENCES else self.cleaned(value, name, depth + 1)
+                name: value if _is_reference(name, value) else self.cleaned(value, name, depth + 1)
                 for name, value in document.items()
             }
         if isinstance(document, list | tuple):
@@ -136,7 +143,7 @@ class Traces:
 
     def cleaned_text(self, text: str, field: str = "") -> str:
         """Return `text` with the customer replaced by the pseudonym."""
-        if field in REFERENCES:
+        if _is_reference(field, text):
             return text
         if _NAMES_CUSTOMER.search(field) and text.strip().lower() in self._ids:
             return self._replacement
@@ -156,6 +163,13 @@ class Traces:
         if field == "customer_id":
             return self._replacement
         return None if field in _CONTACT_FIELDS else self.cleaned(value, field, depth + 1)
+
+
+def _is_reference(field: str, value: Any) -> bool:
+    """Return whether the field has an id, which is kept."""
+    if field not in REFERENCES:
+        return False
+    return field != "reason" or not isinstance(value, str) or _CODE.fullmatch(value) is not None
 
 
 def _distinctive(customer_id: str) -> bool:

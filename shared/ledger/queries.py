@@ -29,7 +29,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class CouponDetails:
     """The current state of a coupon. `uses_limit` None: no limit. `ends_at`: the earlier of its own end and its
-    campaign's. `holder`: the customer's identifiers, each as `<kind> <value>`.
+    campaign's; `own_ends_at`: its own. `holder`: the customer's identifiers, each as `<kind> <value>`.
     """
 
     coupon_id: str
@@ -41,6 +41,7 @@ class CouponDetails:
     used_uses: int
     starts_at: datetime | None
     ends_at: datetime | None
+    own_ends_at: datetime | None
     issued_at: datetime | None
     occasion: str | None
     campaign_name: str | None
@@ -50,7 +51,10 @@ class CouponDetails:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """An entry in a coupon's history: a ledger entry (with its `kind`) or a refusal (`kind` "refused")."""
+    """An entry in a coupon's history: a ledger entry (with its `kind`) or a refusal (`kind` "refused").
+
+    `ends_at` is the new own end of an `extended` coupon. `message` is a refusal's, or why a coupon was changed.
+    """
 
     at: datetime
     kind: str
@@ -65,6 +69,7 @@ class HistoryEntry:
     reason: str | None
     message: str | None
     command_id: str
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,7 @@ async def coupon_history(
 
 
 def _details(record: dict[str, Any]) -> CouponDetails:
+    record["own_ends_at"] = record["ends_at"]
     record["ends_at"] = _end(record["ends_at"], record.pop("campaign_window"))
     del record["campaign_group"]
     return CouponDetails(**{**record, "holder": tuple(record["holder"])})
@@ -208,7 +214,7 @@ def _campaign_end(window: str) -> datetime | None:
 
 async def _entries(connection: Connection, coupon_id: str) -> list[HistoryEntry]:
     records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MAX_ENTRIES + 1)
-    return [HistoryEntry(**named_row(record), reason=None, message=None) for record in records]
+    return [HistoryEntry(**named_row(record), reason=None) for record in records]
 
 
 async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[HistoryEntry]:

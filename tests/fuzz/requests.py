@@ -178,6 +178,12 @@ TEMPLATES: Final[tuple[Template, ...]] = (
     Template("native", "GET", "/v1/coupons/{code}"),
     Template("native", "GET", "/v1/coupons/{code}/history"),
     Template("native", "POST", "/v1/coupons/{made}/void"),
+    Template(
+        "native",
+        "PATCH",
+        "/v1/coupons/{made}",
+        lambda chance: {"status": "active", "ends_at": "2027-01-22T00:00:00Z", "reason": "by mistake"},
+    ),
     Template("native", "GET", "/v1/coupons?limit=5&campaign_id=fuzz-made"),
     Template("native", "GET", "/v1/customers/{customer}/wallet"),
     Template("native", "GET", "/v1/customers/{customer}/export"),

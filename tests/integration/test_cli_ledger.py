@@ -161,6 +161,33 @@ def test_a_coupon_goes_from_lock_to_burn_and_shows_its_whole_history(couponry: C
     assert "id customer_123" in couponry("coupons", "show", code).words
 
 
+def test_a_void_is_undone_and_an_end_moved_with_their_reasons_in_the_history(
+    couponry: Couponry, codes: list[str]
+) -> None:
+    code = codes[0]
+    assert couponry("coupons", "void", code).exit_code == 0
+    undone = couponry("coupons", "unvoid", code, "--reason", "voided by mistake", "--id", "1")
+    assert undone.words.startswith("Can be used again:")
+    assert couponry("coupons", "unvoid", code, "--reason", "voided by mistake", "--id", "1").exit_code == 0
+    again = couponry("coupons", "unvoid", code)
+    assert (again.exit_code, "Refused (no_effect)" in again.words) == (1, True)
+    extended = couponry("coupons", "extend", code, "--ends-at", "2990-01-02", "--json").json
+    assert (extended["outcome"], extended["accepted"][0]["code"]) == ("extended", code)
+    shown = couponry("coupons", "show", code).words
+    assert "unvoided (voided by mistake)" in shown
+    assert "extended: ends 2990-01-02 00:00:00" in shown
+    assert couponry("coupons", "extend", code, "--ends-at", "never").words.startswith("Has no end of its own now:")
+    for end, message in (
+        ("1999-01-01", "Refused (expired)"),
+        ("9999-12-31", "is not a valid end"),
+        ("tomorrow", "is not a valid end"),
+    ):
+        refused = couponry("coupons", "extend", code, "--ends-at", end)
+        assert (refused.exit_code > 0, message in refused.words + refused.err) == (True, True), refused
+    too_long = couponry("coupons", "unvoid", code, "--reason", "x" * 100_000)
+    assert (too_long.exit_code, "--reason has 100,000 characters" in too_long.err) == (2, True)
+
+
 def test_a_released_lock_holds_nothing_and_a_second_release_changes_nothing(
     couponry: Couponry, codes: list[str]
 ) -> None:

@@ -174,3 +174,66 @@ async def test_a_coupon_is_shown_with_its_history_and_voided(database_url: str) 
         for path in ("/v1/coupons/NOPE", "/v1/coupons/NOPE/history"):
             assert (await here.client.get(path)).status_code == 404
         assert (await here.client.post("/v1/coupons/NOPE/void")).status_code == 404
+
+
+async def test_a_void_is_undone_and_an_end_moved_over_http(database_url: str) -> None:
+    async with served(database_url, definition(window={})) as here:
+        issued = await here.client.post("/v1/coupons", json={"campaign_id": "save10", "customer": {"customer_id": "j"}})
+        code = issued.json()["coupons"][0]["code"]
+        await here.client.post(f"/v1/coupons/{code}/void")
+        change = {"status": "active", "ends_at": "2990-01-02T00:00:00Z", "reason": "voided by mistake"}
+        key = {"Idempotency-Key": "k1"}
+        first = await here.client.patch(f"/v1/coupons/{code}", json=change, headers=key)
+        shown = first.json()
+        assert (shown["status"], shown["ends_at"], shown["own_ends_at"]) == (
+            "active",
+            change["ends_at"],
+            shown["ends_at"],
+        )
+        repeated = await here.client.patch(f"/v1/coupons/{code}", json=change, headers=key)
+        assert (repeated.content, repeated.headers["Idempotent-Replayed"]) == (first.content, "true")
+        other = await here.client.patch(f"/v1/coupons/{code}", json={"ends_at": None}, headers=key)
+        assert other.json()["code"] == "idempotency_key_reused"
+        assert (await here.client.patch(f"/v1/coupons/{code}", json={"ends_at": None})).json()["own_ends_at"] is None
+        history = (await here.client.get(f"/v1/coupons/{code}/history")).json()["happenings"]
+        assert [(one["what"], one["message"], one["ends_at"]) for one in history] == [
+            ("issued", None, None),
+            ("voided", None, None),
+            ("unvoided", "voided by mistake", None),
+            ("extended", "voided by mistake", "2990-01-02T00:00:00Z"),
+            ("extended", None, None),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 422, "invalid_request"),
+        ({"reason": "r"}, 422, "invalid_request"),
+        ({"status": "pooled"}, 422, "invalid_request"),
+        ({"status": None}, 422, "invalid_request"),
+        ({"status": "voided", "ends_at": None}, 422, "invalid_request"),
+        ({"ends_at": "9999-12-31T00:00:00Z"}, 422, "invalid_request"),
+        ({"ends_at": "tomorrow"}, 422, "invalid_request"),
+        ({"ends_at": 5}, 422, "invalid_request"),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, 422, "expired"),
+        ({"status": "active"}, 422, "no_effect"),
+        ({"status": "active", "reason": ""}, 422, "invalid_request"),
+        ({"status": "active", "reason": "x" * 100_000}, 422, "invalid_request"),
+        ({"status": "active", "more": 1}, 422, "invalid_request"),
+        ([], 422, "invalid_request"),
+    ],
+)
+async def test_a_wrong_change_of_a_coupon_has_a_clear_answer(
+    database_url: str, body: object, status: int, code: str
+) -> None:
+    async with served(database_url, definition(code={"pattern": "A-########"})) as here:
+        made = await here.client.post("/v1/coupons", json={"campaign_id": "save10", "codes": ["MINE"]})
+        assert made.status_code == 201
+        answer = await here.client.patch("/v1/coupons/mine", json=body)
+        assert (answer.status_code, answer.json()["code"], bool(answer.json()["detail"])) == (status, code, True)
+        assert (await here.client.patch("/v1/coupons/NOPE", json={"status": "active"})).status_code == 404
+        reader = await here.key_for("read", "issue")
+        assert (await here.client.patch("/v1/coupons/mine", json=body, headers=reader)).status_code in (403, 422)
+        allowed = {"status": "voided"}
+        assert (await here.client.patch("/v1/coupons/mine", json=allowed, headers=reader)).status_code == 403

@@ -21,6 +21,7 @@ INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, u
 INSERT INTO orders (order_id, status, customer_key)
     SELECT 'o' || n, 'placed', md5('p' || n %% 5000)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO shared_occasions SELECT 'reward ' || n, 'c1' FROM generate_series(1, %(rows)s) n;
+INSERT INTO revoked_rewards SELECT 'reward ' || n, now(), now() FROM generate_series(1, %(rows)s) n;
 INSERT INTO meters (campaign_id, customer_key)
     SELECT 'c' || n %% 500, md5('p' || n)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO period_meters (campaign_id, customer_key, period)
@@ -62,13 +63,22 @@ HOT = {
     "coupons_lock_by_code": ["ARRAY['K1', 'K2']"],
     "coupons_lock": ["ARRAY['K1', 'K2']", "ARRAY[md5('k3')::uuid]"],
     "coupons_occasions": ["ARRAY['reward 1', 'reward 2']"],
+    "coupons_of_rewards": ["ARRAY['reward 1', 'reward 2']"],
+    "customers_identifiers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "pool_take": ["ARRAY['c10', 'c20']", "ARRAY[2, 3]"],
     "locks_lock": ["ARRAY['l1', 'l2']", "ARRAY['o100']"],
     "locks_expired": ["now()", "200", "'{}'"],
     "lock_uses_of": ["ARRAY['l1', 'l2']"],
     "locks_of_coupons": ["ARRAY[md5('k1')::uuid]", "ARRAY[md5('p1')::uuid]", "ARRAY['o1']", "now()"],
     "meters_lock": ["ARRAY['c1', 'c2']", "ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
-    "coupons_update": ["ARRAY[md5('k1')::uuid]", "ARRAY[0]", "ARRAY[1]", "ARRAY['active']"],
+    "coupons_update": [
+        "ARRAY[md5('k1')::uuid]",
+        "ARRAY[0]",
+        "ARRAY[1]",
+        "ARRAY['active']",
+        "ARRAY[now()]",
+        "ARRAY[false]",
+    ],
     "meters_update": [
         "ARRAY['c1']",
         "ARRAY[md5('p1')::uuid]",

@@ -25,6 +25,7 @@ PARAMETERS: Final[Mapping[str, str]] = {"endpoint_id": NO_ID, "job_id": NO_ID, "
 BODIES: Final[Mapping[str, Any]] = {
     "PUT /v1/campaigns/{campaign_id}": NO_CAMPAIGN,
     "POST /v1/coupons": {"campaign_id": UNKNOWN_NAME},
+    "PATCH /v1/coupons/{code}": {"status": "active"},
     "POST /v1/validate": {"codes": [UNKNOWN_NAME]},
     "POST /v1/explain": {"code": UNKNOWN_NAME},
     "POST /v1/locks": {"codes": [UNKNOWN_NAME]},

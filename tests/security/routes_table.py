@@ -91,6 +91,7 @@ REQUESTS: Final = (
     Request("POST", "/v1/coupons", {"campaign_id": "{campaign}", "count": 1_001}),
     Request("GET", "/v1/coupons/{code}"),
     Request("GET", "/v1/coupons/{code}/history"),
+    Request("PATCH", "/v1/coupons/{code}", {"status": "active", "ends_at": "2030-01-01T00:00:00Z", "reason": "r"}),
     Request("POST", "/v1/coupons/{code}/void"),
     Request("GET", "/v1/customers/{customer}/wallet"),
     Request("GET", "/v1/redemptions?campaign_id={campaign}&code={code}&order_id={order}&customer={customer}"),

@@ -44,7 +44,10 @@ QUERIES = (
     # cursors: [1, "0001-01-01T00:00:00+14:00", "x", "y"], [2**63], ["x"], {"a": 1}
     "WzEsIjAwMDEtMDEtMDFUMDA6MDA6MDArMTQ6MDAiLCJ4IiwieSJd", "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd", "WyJ4Il0", "eyJhIjoxfQ",
 )  # fmt: skip
-SETTINGS: dict[str, Any] = {"http_rate_per_minute": 10_000_000, "http_unknown_per_minute": 1_000_000}
+SETTINGS: dict[str, Any] = {
+    "http_rate_per_minute": 10_000_000, "http_unknown_per_minute": 1_000_000,
+    "http_unknown_per_minute_and_address": 1_000_000,
+}  # fmt: skip
 TOGETHER = 24
 CAMPAIGNS = [
     definition(name, code={"shared_code": code}, limits={}) for name, code in (("shared", "SHARED"), ("good", "GOOD"))

@@ -10,6 +10,7 @@ from shared.domain.model.campaign import Campaign, Cap, DiscountOffer, Window
 from shared.domain.model.commands import (
     CancelOrder,
     Cause,
+    ChangeCoupon,
     Command,
     ExpireLock,
     IssueCoupons,
@@ -19,6 +20,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
+    RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
@@ -176,7 +178,7 @@ issues = st.builds(
     st.sampled_from((JOHN, MARY)),
     st.lists(st.sampled_from(["x", "y", "z", "nope"]), max_size=3).map(tuple),
     times,
-    st.none() | st.sampled_from(["occasion-1", "occasion-2"]),
+    st.none() | st.sampled_from(["reward 1", "reward 2"]),
 )
 returned_lines = st.lists(st.tuples(st.sampled_from(["1", "1", "2", "3", "nope"]), st.integers(0, 3)), max_size=2).map(
     tuple
@@ -199,6 +201,15 @@ rare = (
     plain
     | notes
     | st.builds(VoidCoupon, nameless, st.sampled_from(CODES))
+    | st.builds(
+        ChangeCoupon,
+        nameless,
+        st.sampled_from(CODES),
+        st.sampled_from([None, "active", "voided"]),
+        st.booleans(),
+        times,
+    )
+    | st.builds(RevokeReward, nameless, st.sampled_from(["1", "2"]), times)
     | st.builds(ExpireLock, nameless, references)
 )
 commands: st.SearchStrategy[Any] = st.integers(0, 19).flatmap(

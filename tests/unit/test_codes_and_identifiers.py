@@ -46,9 +46,9 @@ def test_a_redemption_id_is_a_uuid_that_follows_from_its_command() -> None:
 
 def test_reasons_have_the_documented_order() -> None:
     assert " ".join(sorted(Reason, key=lambda reason: PRECEDENCE[reason])) == (
-        "request_too_large not_found voided campaign_inactive not_started expired outside_hours channel_mismatch "
-        "wrong_customer customer_required segment_mismatch not_first_order order_mismatch validation_code_mismatch "
-        "currency_mismatch below_minimum no_eligible_product condition_failed exhausted customer_limit "
-        "campaign_exhausted budget_exceeded locked_elsewhere lock_not_found lock_expired already_redeemed "
-        "not_combinable better_offer_won no_effect code_taken"
+        "request_too_large not_found voided reward_revoked shared_code campaign_inactive not_started expired "
+        "outside_hours channel_mismatch wrong_customer customer_required segment_mismatch not_first_order "
+        "order_mismatch validation_code_mismatch currency_mismatch below_minimum no_eligible_product "
+        "condition_failed exhausted customer_limit campaign_exhausted budget_exceeded locked_elsewhere "
+        "lock_not_found lock_expired already_redeemed not_combinable better_offer_won no_effect code_taken"
     )

@@ -22,6 +22,7 @@ from shared.domain.model.commands import (
     ExpireLock,
     IssueCoupons,
     RedeemCoupons,
+    RevokeReward,
 )
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
@@ -227,11 +228,11 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         assert not verdict.accepted
         assert not verdict.entries
         assert not verdict.locks
-    if verdict.outcome in ("issued", "redeemed", "held", "locked", "restored", "voided"):
+    if verdict.outcome in ("issued", "redeemed", "held", "locked", "restored", "voided", "unvoided", "extended"):
         assert verdict.accepted
         assert verdict.entries
     if verdict.outcome in ("recorded", "unchanged"):
-        assert not verdict.refused
+        assert not verdict.refused or isinstance(command, RevokeReward)
         assert not verdict.entries
     if isinstance(command, RedeemCoupons):
         # An order under the id of another one may be refused as a whole.

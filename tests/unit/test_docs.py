@@ -164,6 +164,7 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
             "period_metering",
             "customer_facts",
             "codes_to_issue",
+            "rewards",
             "persist",
             "journal",
             "outbox",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from schemas.catalogue import BY_TYPE, CATALOGUE
 from schemas.parsing import parse
-from shared.domain.model.commands import Command, CreateCoupons, RecordCustomer
+from shared.domain.model.commands import ChangeCoupon, Command, CreateCoupons, RecordCustomer, RevokeReward
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import derived_id
 from shared.domain.model.state import Supply
@@ -18,7 +18,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger.event_data import EventData
 from shared.ledger.events import events_of
 from shared.ledger.outbox import OutboxRow
-from tests.builders import JOHN, NOW, Limits, Source, World, campaign, order
+from tests.builders import DAY, JOHN, NOW, Limits, Source, World, campaign, order
 
 
 @dataclass
@@ -116,6 +116,36 @@ def void(made: Ledger) -> None:
     made.void()
 
 
+def unvoid(made: Ledger) -> None:
+    void(made)
+    made.run(ChangeCoupon(made.command_id(), "SAVE10", status="active", reason="voided by mistake"))
+
+
+def unvoid_and_extend(made: Ledger) -> None:
+    void(made)
+    made.run(ChangeCoupon(made.command_id(), "SAVE10", status="active", moves_end=True, ends_at=made.now + DAY))
+
+
+def restore_after_its_end(made: Ledger) -> None:
+    made.state.campaigns["save10"] = campaign(restore_days=7)
+    made.state.coupons["id-SAVE10"].ends_at = made.now + DAY
+    redeem(made)
+    made.now += DAY
+    made.cancel()
+
+
+def revoke(made: Ledger) -> None:
+    made.issue("save10", natural_key="reward r1")
+    made.run(RevokeReward(made.command_id(), "r1"))
+
+
+def restore_after_the_reward_was_revoked(made: Ledger) -> None:
+    made.state.issued_for["reward r1"] = [COUPON]
+    redeem(made)
+    made.run(RevokeReward(made.command_id(), "r1"))
+    made.cancel()
+
+
 def issue(made: Ledger) -> None:
     made.issue("save10")
 
@@ -165,6 +195,11 @@ CASES = (
     Case(release, (("coupon.released", COUPON),), "/couponry/cli"),
     Case(expire, (("coupon.lock_expired", COUPON),), "/couponry/ledger"),
     Case(void, (("coupon.voided", COUPON),), "/couponry/cli"),
+    Case(unvoid, (("coupon.unvoided", COUPON),), "/couponry/cli"),
+    Case(unvoid_and_extend, (("coupon.unvoided", COUPON), ("coupon.extended", COUPON)), "/couponry/cli"),
+    Case(restore_after_its_end, (("coupon.redemption_restored", "ORD1"), ("coupon.extended", COUPON))),
+    Case(revoke, (("coupon.voided", "id-command-1-save10-0"),), "/couponry/issuer"),
+    Case(restore_after_the_reward_was_revoked, (("coupon.redemption_restored", "ORD1"), ("coupon.voided", COUPON))),
     Case(issue, (("coupon.issued", "john"),), "/couponry/issuer"),
     Case(issue_from_an_empty_pool, (("coupon.issue_refused", "john"),), "/couponry/issuer"),
     Case(create, (("coupon.issued", "id-NEW1"), ("coupon.issued", "id-NEW2")), "/couponry/cli"),

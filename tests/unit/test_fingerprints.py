@@ -9,6 +9,7 @@ import pytest
 from shared.domain.model.commands import (
     CancelOrder,
     Cause,
+    ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
@@ -19,6 +20,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReleaseLock,
     ReturnOrder,
+    RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
@@ -42,6 +44,8 @@ COMMANDS: dict[str, Command] = {
     "027bd5b522e40d2991d25032e4c5fb036f": ExpireLock("c", "l"),
     "02f3cc4746e3b556d45e985a16f26f7891": RecordCustomer("c", Customer("j", segments=("a",)), AT),
     "02990e407568038a25ef5d9e15c90325b9": VoidCoupon("c", "A", "x", GROUPS),
+    "02aedb23593604147fcebcb9f5e2d082a1": ChangeCoupon("c", "A", "active", True, AT, "r", "x", GROUPS),
+    "02f3a508517a71609be888d04f29bb69ee": RevokeReward("c", "r", AT, "why"),
     "02375d12fcffa2fc437f16092feab1d3c1": CreateCoupons("c", "a", 3, (), AT, "x", GROUPS),
 }
 

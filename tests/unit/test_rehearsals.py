@@ -242,7 +242,7 @@ def test_the_pattern_of_a_code_is_shown_only_if_the_code_matches(code: str, rule
 
 # Scripts that can't be played
 
-ONE_OF = "order, changed, payment_failed, paid, cancelled, returned, signed_up, reward, campaign, void, codes"
+ONE_OF = "order, changed, payment_failed, paid, cancelled, returned, signed_up, reward, revoked, campaign, void, codes"
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
 LISTED = "give lists of codes by campaign, as strings, like {ten: [TEN-1, TEN-2]}."
 
@@ -285,6 +285,7 @@ LISTED = "give lists of codes by campaign, as strings, like {ten: [TEN-1, TEN-2]
         ("{reward: {points: many}}", "Step 1, reward: points: must be a whole number."),
         ("{paid: {}}", "Step 1: paid needs an order. Place one in an earlier step, or give order_id."),
         ("{cancelled: {order_id: 5}}", "Step 1, cancelled: order_id: must be a string."),
+        ("{revoked: {}}", "Step 1: revoked needs a reward. Give reward_id, or earn one earlier."),
         ("{void: {}}", "Step 1: void needs a code, like `void: TEN` or `void: $1`."),
         ("{void: $3}", "Step 1: there is no $3; 0 codes were issued before."),
         ("{codes: {eleven: [A]}}", "Step 1: there is no campaign 'eleven' to import codes for."),

@@ -86,6 +86,8 @@ VENDOR_CODES: Final[Mapping[str, VendorCodes]] = {
         702, 4004, "resource_not_found", 404, documented={"capillary", "gameball", "paddle", "voucherify"}, paddle=135
     ),
     "voided": _row(660, 3009, "voucher_disabled", 410, documented={"capillary", "gameball", "voucherify"}, paddle=135),
+    "reward_revoked": _row(660, 3009, "voucher_disabled", 410, documented={"capillary"}),
+    "shared_code": _row(CAPILLARY_FAILED, GAMEBALL_FAILED, "invalid_voucher", _CONFLICT),
     "campaign_inactive": _row(712, 3009, "voucher_disabled", _CONFLICT, documented={"gameball"}),
     "not_started": _row(739, 3009, "voucher_not_active", _CONFLICT, documented={"voucherify"}),
     "expired": _row(713, 3009, "voucher_expired", 410, documented={"capillary", "voucherify"}),

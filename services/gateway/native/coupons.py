@@ -1,12 +1,12 @@
-"""Routes of coupons: issue, show, history, void."""
+"""Routes of coupons: issue, show, history, void, change."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Request, Response
 from pydantic import Field
 
 from schemas.campaigns import MAX_COUPONS_AT_ONCE
-from schemas.common import Identifier
+from schemas.common import Identifier, Moment, Text
 from services.gateway import tenants
 from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal, refused_coupon
 from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway, report_unknown
@@ -18,12 +18,13 @@ from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Name
 from services.gateway.native.responses import RefusedAnswer, amount, json_response
 from services.gateway.problems import Problem
-from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.ledger import queries
 
 router = new_router("coupons")
 
 CAUSE: Final = "coupons.issue"
+CHANGE_EXAMPLE: Final[dict[str, Any]] = {"status": "active", "reason": "voided by mistake"}
 EXAMPLE: Final[dict[str, Any]] = {"campaign_id": "save10", "customer": {"customer_id": "customer_123"}}
 
 
@@ -50,6 +51,30 @@ class IssueBody(Body):
         return self.customer.mistake()
 
 
+class CouponChangeBody(Body):
+    """A change of a coupon: its status, its own end, or both. What is left out stays as it is.
+
+    `status`: `active` undoes a void. `ends_at`: a later or an earlier end in the future; null removes its own end.
+    `reason`: for people; it is in the events and in the history.
+    """
+
+    status: Literal["active", "voided"] | None = None
+    ends_at: Moment | None = None
+    reason: Annotated[Text | None, Field(min_length=1)] = None
+
+    def mistake(self) -> str | None:
+        if self.status is None and not self.moves_end:
+            return "status: `status` or `ends_at` is required; the request changes nothing."
+        if self.status == "voided" and self.moves_end:
+            return "ends_at: can't be combined with status `voided`; a voided coupon can't be used anyway."
+        return None
+
+    @property
+    def moves_end(self) -> bool:
+        """Return whether the body has `ends_at`, even if it is null."""
+        return "ends_at" in self.model_fields_set
+
+
 class IssuedCouponAnswer(Body):
     """An issued coupon. `code` is null if the campaign has no codes. `uses`: its limit of uses, 0 for unlimited."""
 
@@ -70,7 +95,7 @@ class IssuedAnswer(Body):
 
 
 class CouponDetailsAnswer(Body):
-    """The details of a coupon."""
+    """The details of a coupon. `ends_at`: the earlier of its own end (`own_ends_at`) and the end of its campaign."""
 
     coupon_id: str
     code: str
@@ -81,13 +106,16 @@ class CouponDetailsAnswer(Body):
     held_uses: int
     starts_at: str | None
     ends_at: str | None
+    own_ends_at: str | None
     issued_at: str | None
     occasion: str | None
     holder: list[str]
 
 
 class HappeningAnswer(Body):
-    """One entry of a history: issued, locked, released, burned, returned, restored, voided or refused."""
+    """One entry of a history: issued, locked, released, burned, adjusted, returned, restored, voided, unvoided,
+    extended or refused. `ends_at`: the new own end of an extended coupon. `message`: why it was refused or changed.
+    """
 
     at: str
     what: str
@@ -99,6 +127,7 @@ class HappeningAnswer(Body):
     message: str | None
     command_id: str
     shop_id: str | None
+    ends_at: str | None
 
 
 class HoldAnswer(Body):
@@ -215,8 +244,38 @@ async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: N
 
 @router.post("/coupons/{code}/void", summary="Void a coupon", responses=responses_of(CouponDetailsAnswer))
 async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Name) -> Response:
-    """Take a coupon out of use permanently. Redemptions stay as they are. Voiding again changes nothing."""
-    verdict = await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
+    """Take a coupon out of use. Redemptions stay as they are. Voiding again changes nothing."""
+    return await _changed(gateway, code, VoidCoupon(command_id_of(request), code, CHANNEL))
+
+
+@router.patch(
+    "/coupons/{code}",
+    summary="Change a coupon",
+    openapi_extra=takes(CouponChangeBody, example=CHANGE_EXAMPLE),
+    responses=responses_of(CouponDetailsAnswer),
+)
+async def change(
+    request: Request,
+    gateway: CurrentGateway,
+    _: CanManage,
+    code: Name,
+    body: Annotated[CouponChangeBody, Depends(body_of(CouponChangeBody))],
+) -> Response:
+    """Undo a void, or move the coupon's own end. All changes are made or none. No change at all is refused."""
+    command = ChangeCoupon(
+        command_id_of(request),
+        code,
+        status=body.status,
+        moves_end=body.moves_end,
+        ends_at=body.ends_at,
+        reason=body.reason,
+        channel=CHANNEL,
+    )
+    return await _changed(gateway, code, command)
+
+
+async def _changed(gateway: Gateway, code: str, command: VoidCoupon | ChangeCoupon) -> Response:
+    verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
         raise refusal(verdict)
     found = await _history(gateway, code)
@@ -248,6 +307,7 @@ def _details(coupon: queries.CouponDetails) -> dict[str, Any]:
         "held_uses": coupon.held_uses,
         "starts_at": moment(coupon.starts_at),
         "ends_at": moment(coupon.ends_at),
+        "own_ends_at": moment(coupon.own_ends_at),
         "issued_at": moment(coupon.issued_at),
         "occasion": coupon.occasion,
         "holder": list(coupon.holder),
@@ -267,4 +327,5 @@ def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
         "message": entry.message,
         "command_id": entry.command_id,
         "shop_id": entry.shop_id,
+        "ends_at": moment(entry.ends_at),
     }

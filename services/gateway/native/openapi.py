@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.gateway.gateway import KEYED_METHODS
 from services.gateway.native.bodies import MODELS
 
 PROBLEM: Final[dict[str, Any]] = {
@@ -30,8 +31,8 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIPTION: Final = (
     "Validate, lock and redeem coupons, manage campaigns, and read reports. Amounts are decimal strings, times are "
-    "RFC 3339. With an `Idempotency-Key`, every POST is safe to retry. Errors are RFC 9457 problems; the `code` of a "
-    "refusal is its reason."
+    "RFC 3339. With an `Idempotency-Key`, every POST and PATCH is safe to retry. Errors are RFC 9457 problems; the "
+    "`code` of a refusal is its reason."
 )
 
 
@@ -76,7 +77,7 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
     made["security"] = [{"key": []}, {"basic": []}]
     for path in made["paths"].values():
         for method, operation in path.items():
-            if method == "post":
+            if method.upper() in KEYED_METHODS:
                 operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     app.openapi_schema = made
     return made

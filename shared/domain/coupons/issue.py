@@ -1,12 +1,11 @@
-"""Issue coupons of campaigns to a customer, and void coupons."""
+"""Issue coupons of campaigns to a customer."""
 
 from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.clock import later
-from shared.domain.model.commands import IssueCoupons, VoidCoupon
-from shared.domain.model.coupon import code_key
+from shared.domain.model.commands import IssueCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import NO_METER, State, Supply
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
@@ -19,6 +18,7 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
     A coupon is valid from the time of its occasion (never later than now) until `valid_for` later or the end of the
     campaign, whichever is earlier. A campaign with a shared code issues that one coupon to every customer.
     If a campaign doesn't allow all requested coupons, as many as allowed are issued and one refusal covers the rest.
+    A reward that was revoked issues nothing, even if the revocation arrives first.
     """
     at = now if command.at is None or command.at > now else command.at
     customer_key = state.customers.get(command.command_id)
@@ -26,10 +26,15 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
     refused: list[RefusedCoupon] = []
     entries: list[LedgerEntry] = []
     requested_count = 0 if command.campaign_ids else 1
+    is_revoked = command.natural_key in state.revoked
     for campaign_id in dict.fromkeys(command.campaign_ids):
+        campaign, requested = state.campaigns.get(campaign_id), command.coupons_of(campaign_id)
+        if is_revoked:
+            requested_count += requested
+            refused.append(_revoked(campaign_id))
+            continue
         if command.natural_key is not None and (command.natural_key, campaign_id) in state.issued:
             continue
-        campaign, requested = state.campaigns.get(campaign_id), command.coupons_of(campaign_id)
         requested_count += requested
         for issued_count in range(requested):
             supply = state.supplies.get((command.command_id, campaign_id, issued_count))
@@ -52,29 +57,9 @@ def issue(command: IssueCoupons, state: State, now: datetime) -> Verdict:
     )  # fmt: skip
 
 
-def void(command: VoidCoupon, state: State, now: datetime) -> Verdict:
-    """Take a coupon out of use permanently, even one that is still in a pool. A repeated request changes nothing."""
-    coupon_id = state.coupon_ids.get(code_key(command.code))
-    coupon = None if coupon_id is None else state.coupons.get(coupon_id)
-    if coupon is None:
-        message = f"There is no coupon {command.code.strip()!r}."
-        refused = RefusedCoupon(Reason.NOT_FOUND, message, command.code)
-        return Verdict.all_refused(command.command_id, now, [refused], requested_count=1)
-    if coupon.status == "voided":
-        return Verdict.unchanged(command.command_id, now, why="voided_already", requested_count=1)
-    campaign = state.campaigns.get(coupon.campaign_id)
-    kind, value = ("", "") if campaign is None else (campaign.discount.kind, campaign.discount.value)
-    voided = AcceptedCoupon(coupon.coupon_id, coupon.code, coupon.campaign_id, kind, value)
-    entry = LedgerEntry("voided", coupon.coupon_id, coupon.campaign_id, customer_key=coupon.holder_key)
-    return Verdict(
-        command.command_id,
-        "voided",
-        now,
-        accepted=(voided,),
-        requested_count=1,
-        customer_key=coupon.holder_key,
-        entries=(entry,),
-    )
+def _revoked(campaign_id: str) -> RefusedCoupon:
+    message = f"The reward was revoked, so campaign {campaign_id!r} issues no coupon for it."
+    return _refused(Reason.REWARD_REVOKED, message, campaign_id)
 
 
 def _of_several(refusal: RefusedCoupon, issued_count: int, requested: int) -> RefusedCoupon:

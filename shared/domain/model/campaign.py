@@ -229,6 +229,8 @@ class Campaign:
     source: Source = field(default_factory=Source)
     restore_on: frozenset[str] = frozenset()
     on_return: OnReturn = "share"
+    restore_days: int = 0
+    """days that a coupon is valid if a use is restored after its own end; 0: it stays expired"""
     recurring: bool = False
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -13,11 +13,11 @@ its class instead of a field. What a command names is in the properties of `Name
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer
-from shared.domain.model.ids import OrderKey
+from shared.domain.model.ids import OrderKey, reward_occasion
 from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
 from shared.domain.model.value import value
@@ -274,6 +274,50 @@ class VoidCoupon(Names):
         return (self.code,)
 
 
+@value
+class ChangeCoupon(Names):
+    """Change one coupon: its `status`, its own end, or both at once.
+
+    `status`: "active" undoes a void; None keeps it. `moves_end`: its own end becomes `ends_at`; None is no own end.
+    `reason` is for people: it is in the events and in the coupon's history.
+    """
+
+    customer: ClassVar[None] = None
+    at: ClassVar[None] = None
+
+    command_id: str
+    code: str
+    status: Literal["active", "voided"] | None = None
+    moves_end: bool = False
+    ends_at: datetime | None = None
+    reason: str | None = None
+    channel: str = "cli"
+    groups: frozenset[str] | None = None
+
+    @property
+    def named_codes(self) -> tuple[str]:
+        return (self.code,)
+
+
+@value
+class RevokeReward(Names):
+    """A reward was revoked: void the unused coupons that it issued. It issues none from now on."""
+
+    channel: ClassVar[str] = "issuer"
+    customer: ClassVar[None] = None
+    groups: ClassVar[None] = None
+
+    command_id: str
+    reward_id: str
+    at: datetime | None = None
+    reason: str | None = None
+
+    @property
+    def occasion(self) -> str:
+        """Return the occasion for which the reward issues its coupons."""
+        return reward_occasion(self.reward_id)
+
+
 MAX_CREATED = 1_000
 """Maximum number of coupons in one CreateCoupons. They are one verdict with a megabyte of rows and events, written in
 0.15 seconds on a laptop; other batches on a limited campaign wait for it.
@@ -314,6 +358,8 @@ Command = (
     | ReleaseLock
     | ExpireLock
     | VoidCoupon
+    | ChangeCoupon
+    | RevokeReward
     | RecordCustomer
     | CreateCoupons
 )

@@ -30,7 +30,7 @@ class Hold:
 class Coupon:
     """A coupon's state. `used` and `held` count uses; `uses_limit` None: unlimited. Times are UTC, half-open.
 
-    Only `evolve` changes it.
+    `revoked`: its reward was revoked when all of its uses were used; a restored use voids it. Only `evolve` changes it.
     """
 
     coupon_id: str
@@ -43,4 +43,5 @@ class Coupon:
     held: int = 0
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    revoked: bool = False
     holds: list[Hold] = field(default_factory=list)

@@ -94,6 +94,11 @@ def referral_occasion(customer_id: str) -> str:
     return f"referral {customer_id.strip()}"
 
 
+def reward_occasion(reward_id: str) -> str:
+    """Return the occasion of a reward. It issues its coupons once, under any event id."""
+    return f"reward {reward_id}"
+
+
 @lru_cache(maxsize=64)
 def _begun(kind: str) -> blake2b:
     """Return the hash of the first part, cached because copying it is faster than creating it."""

@@ -12,6 +12,8 @@ class Reason(StrEnum):
     REQUEST_TOO_LARGE = "request_too_large"
     NOT_FOUND = "not_found"
     VOIDED = "voided"
+    REWARD_REVOKED = "reward_revoked"
+    SHARED_CODE = "shared_code"
     CAMPAIGN_INACTIVE = "campaign_inactive"
     NOT_STARTED = "not_started"
     EXPIRED = "expired"
@@ -47,6 +49,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.REQUEST_TOO_LARGE: "The request names too many codes for an order of so many lines and conditions.",
     Reason.NOT_FOUND: "There is no such coupon, or no such campaign.",
     Reason.VOIDED: "The coupon was taken out of use.",
+    Reason.REWARD_REVOKED: "The reward was revoked.",
+    Reason.SHARED_CODE: "All customers share the code, so it isn't changed for one of them.",
     Reason.CAMPAIGN_INACTIVE: "The campaign is paused or archived.",
     Reason.NOT_STARTED: "The campaign or the coupon can't be used yet.",
     Reason.EXPIRED: "The campaign or the coupon can't be used any longer.",
@@ -72,7 +76,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.ALREADY_REDEEMED: "It has been redeemed already.",
     Reason.NOT_COMBINABLE: "It can't be combined with another coupon of the order, or the request was all or nothing.",
     Reason.BETTER_OFFER_WON: "Another coupon takes more off, and the two can't be combined.",
-    Reason.NO_EFFECT: "It would change nothing about the order.",
+    Reason.NO_EFFECT: "It would change nothing.",
     Reason.CODE_TAKEN: "A coupon with this code exists already.",
 }
 """The meaning of each reason. The message of a refusal adds the numbers of the case."""

@@ -203,6 +203,12 @@ class State:
     """
     issued: set[tuple[str, str]] = field(default_factory=set)
     """(natural key, campaign id) of occasions that have issued already"""
+    issued_for: dict[str, list[str]] = field(default_factory=dict)
+    """natural key → ids of the coupons issued for it, for rewards that the batch issues or revokes; no shared codes"""
+    revoked: set[str] = field(default_factory=set)
+    """natural keys of revoked rewards"""
+    holders: dict[CustomerKey, Customer] = field(default_factory=dict)
+    """holder of a coupon → identifiers, for events of the coupon; only where a command may cause one"""
     subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)
     """(subscription id, coupon id) → active uses, for subscriptions with later orders in the batch"""
 

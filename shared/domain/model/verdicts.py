@@ -12,7 +12,9 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PartReturn
 from shared.domain.model.value import constructor, value
 
-EntryKind = Literal["issued", "locked", "released", "burned", "adjusted", "returned", "restored", "voided"]
+EntryKind = Literal[
+    "issued", "locked", "released", "burned", "adjusted", "returned", "restored", "voided", "unvoided", "extended"
+]
 Outcome = Literal[
     "issued",
     "redeemed",
@@ -23,6 +25,8 @@ Outcome = Literal[
     "locked",
     "expired",
     "voided",
+    "unvoided",
+    "extended",
     "recorded",
     "unchanged",
     "refused",
@@ -36,6 +40,14 @@ LineShare = tuple[str, int]
 
 
 @value
+class MovedEnd:
+    """A coupon's own end before and after it was moved. None: no own end."""
+
+    before: datetime | None
+    after: datetime | None
+
+
+@value
 class LedgerEntry:
     """One change of one coupon: a row of the ledger.
 
@@ -44,7 +56,7 @@ class LedgerEntry:
     discount, but no use. So is `adjusted`: the order changed. Its `lines` are the new shares of the whole discount.
 
     `counted_at` decides the period of a cap that the entry counts in: the time of the use, even for its restore.
-    `subscription_id` is set if a recurring coupon is used on a subscription.
+    `subscription_id` is set if a recurring coupon is used on a subscription. `end` is set if the kind is `extended`.
     """
 
     kind: EntryKind
@@ -63,6 +75,7 @@ class LedgerEntry:
     lines: tuple[LineShare, ...] = ()
     counted_at: datetime | None = None
     subscription_id: str | None = None
+    end: MovedEnd | None = None
 
 
 @value
@@ -178,14 +191,24 @@ class OrderChange:
 
 
 @value
+class Revocation:
+    """A reward that was revoked at `at`. `used`: ids of its coupons without a use left, which a restore voids."""
+
+    occasion: str
+    at: datetime
+    used: tuple[str, ...] = ()
+
+
+@value
 class Verdict:
     """The result of a command: `entries`, `locks` and `orders` are its effects on the ledger, the rest is the response.
 
     `requested_count` is the number of different coupons that the request named. `decided_at` is the database's now.
     `accepted` is in the order of application, `refused` in the order of codes: neither depends on how the codes were
     listed. `natural_key` is that of the issue, for the set of occasions that have issued. `segments` is
-    (customer key, segments) from the command, None if it has none. `metadata` is that of the request. `kept` are the
-    coupons that a changed order keeps. `why` is set if the outcome is `unchanged`: one of few words for the reason.
+    (customer key, segments) from the command, None if it has none. `metadata` is that of the request, or what the
+    request says for people: {"reason": …}. `kept` are the coupons that a changed order keeps. `why` is set if the
+    outcome is `unchanged`: one of few words for the reason.
     """
 
     command_id: str
@@ -210,6 +233,7 @@ class Verdict:
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     kept: tuple[KeptCoupon, ...] = ()
     why: str | None = None
+    revocation: Revocation | None = None
 
     @classmethod
     def unchanged(

@@ -8,6 +8,7 @@ like those of a new order. The uses that it has count as its own, so no limit st
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import (
     accepted,
     adjusted,
@@ -199,6 +200,7 @@ def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedO
     order, request, known = effects.command.order, effects.placing.request, effects.placing.known
     if keeps is None or use.currency not in (None, order.currency):
         effects.entries.append(restored(use, order.order_id))
+        effects.entries += ends_after_restore(request.state, [use], request.at)
         if keeps is not None:  # redeemed again in the other currency
             at = use.counted_at or request.at
             effects.entries += burned(keeps, use.customer_key, order, effects.redemption, at)

@@ -8,6 +8,7 @@ which event has which effect in which phase.
 from datetime import datetime
 from typing import Literal
 
+from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import accepted_use, released, restored
 from shared.domain.model.commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
@@ -184,6 +185,7 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
     locks = _locks_of(state, command.order_id, now)
     entries = [restored(redemption, command.order_id) for redemption in redemptions]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
+    entries += ends_after_restore(state, redemptions, min(command.at or now, now))
     if redemptions:
         outcome: Outcome = "restored"
         accepted = tuple([accepted_use(state, redemption, redemption.redemption_id) for redemption in redemptions])

@@ -57,6 +57,6 @@ def _message(order_id: str, command: RedeemCoupons, placing: Placing) -> str:
     if known is not None and is_closed(known):
         return f"Order {order_text(order_id)} was {known.status}; give a new order an id of its own, or a shop_id."
     return (
-        f"Order {order_text(order_id)} was paid with other goods; send order.changed to change it, or give a new order an id of "
-        "its own."
+        f"Order {order_text(order_id)} was paid with other goods; send order.changed to change it, or give a new order "
+        "an id of its own."
     )

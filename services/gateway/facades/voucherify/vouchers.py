@@ -24,7 +24,7 @@ from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.problems import Problem
-from shared.domain.model.commands import MAX_CREATED, Cause, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
 from shared.domain.model.ids import derived_id
 from shared.domain.model.reasons import Reason
@@ -105,13 +105,13 @@ async def get_voucher(code: Name, gateway: CurrentGateway, _: CanRead) -> Respon
 
 @router.post("/v1/vouchers/{code}/disable")
 async def disable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
-    """Disable a voucher: a stand-alone one until it is enabled, one of a campaign permanently."""
+    """Disable a voucher until it is enabled."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
 async def enable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
-    """Enable a stand-alone voucher."""
+    """Enable a voucher."""
     return await _switch(request, gateway, code, on=True)
 
 
@@ -124,7 +124,7 @@ async def _switch(request: Request, gateway: Gateway, code: str, *, on: bool) ->
         status = "active" if on else "paused"
         await tenants.change(gateway, campaign_id, lambda before: before.model_copy(update={"status": status}))
     elif on and record["status"] == "voided":
-        raise invalid(f"Voucher {code!r} belongs to a campaign and was voided permanently; create a new one.")
+        await gateway.execute(ChangeCoupon(command_id_of(request), code, status="active", channel=CHANNEL))
     elif not on:
         await gateway.execute(VoidCoupon(command_id_of(request), code, CHANNEL))
     return json_response(await _voucher(gateway, code))
