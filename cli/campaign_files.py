@@ -169,16 +169,28 @@ def _line_named(root: Node, sentence: str) -> int | None:
 def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
     """Find ids and shared codes used by two campaigns of a file, including campaigns with other problems."""
     for field, noun in (("campaign_id", "an id"), ("code.shared_code", "a code")):
-        seen: dict[str, tuple[Node, int]] = {}
+        seen: dict[str, tuple[Node, int, str | None]] = {}
         for node in nodes:
             line, _, found, whole = locate(node, tuple(field.split(".")))
             if not whole or not found.is_string:
                 continue
-            value = json.loads(found.text or "")
-            owner, first = seen.setdefault(code_key(value) if field == "code.shared_code" else value, (node, line))
+            value, key = json.loads(found.text or ""), None
+            if field == "code.shared_code":
+                if _is_archived(node):
+                    continue  # its code may be used again
+                value, key = code_key(value), value
+            owner, first, spelling = seen.setdefault(value, (node, line, key))
             if owner is not node:
-                problem = f"already used on line {first}; give each campaign {noun} of its own"
+                other = (
+                    f"the same code as {printable(spelling or '')!r} of {_label(owner)}, " if spelling != key else ""
+                )
+                problem = f"{other}already used on line {first}; give each campaign {noun} of its own"
                 yield _sentence(line, _label(node), field, problem)
+
+
+def _is_archived(node: Node) -> bool:
+    _, _, found, whole = locate(node, ("status",))
+    return whole and found.text == '"archived"'
 
 
 def _summary(name: str, problems: list[FileProblem], more: int) -> str:

@@ -37,6 +37,8 @@ def _show_one(planned: Planned) -> None:
             say(f"        {effects[change.field]}")
     if planned.change == "changed" and not planned.fields:
         say("    No field differs; it would only be stored again in the format of this version of Couponry.")
+    for warning in planned.warnings:
+        say(f"    WARNING  {warning}")
     if planned.conflict is not None:
         say(f"    CONFLICT  {planned.conflict}")
 

@@ -18,6 +18,8 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
         say(f"There is no coupon {history.code!r}, but requests named that code:")
     else:
         show_facts(_facts(history.coupon))
+    for coupon in history.earlier:
+        say(f"An earlier coupon had the code, of campaign {coupon.campaign_id}: {count(coupon.used_uses, 'use')}.")
     if history.holds:
         show_table(
             ("held by lock", "uses", "for order", "until (UTC)"),
@@ -25,8 +27,11 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
             right=("uses",),
         )
     show_table(
-        ("when (UTC)", "what", "order", "requested by"),
-        [(moment(one.at), _description(one), order_cell(one), short_id(one.command_id)) for one in history.happenings],
+        ("when (UTC)", "what", "order", "campaign", "requested by"),
+        [
+            (moment(one.at), _description(one), order_cell(one), one.campaign_id, short_id(one.command_id))
+            for one in history.happenings
+        ],
         whole=("when (UTC)",),
     )
     if history.cut:

@@ -18,7 +18,7 @@ from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
-from shared.ledger.code_files import Column, code_in, column_of
+from shared.ledger.code_files import CodeFileError, CodeReader
 from shared.ledger.database import Pool
 from shared.ledger.definitions import to_domain
 from shared.ledger.engine import Engine, Rejected
@@ -26,31 +26,22 @@ from shared.ledger.pools import import_codes
 from shared.runtime.printable import printable
 
 
-def read_codes(file: InputFile) -> list[str]:
-    """Return the codes in `file`: one per line, or the column `code` of a CSV file.
+def read_codes(file: InputFile, column: str | None = None) -> list[str]:
+    """Return the codes in `file`: one per line, or a column of a CSV file; by default, the column `code`.
 
     Raises CommandFailedError with the line.
     """
-    codes: list[str] = []
-    column: Column | None = None
-    for number, line in file.lines():
-        text = _text(file, number, line)
-        if not codes and column is None and (column := column_of(text)) is not None:
-            continue
-        try:
-            codes.append(code_in(text, column))
-        except ValueError as error:
-            raise CommandFailedError(f"{file.name}, line {number}: {error}") from None
-    if not codes:
-        raise CommandFailedError(f"{file.name} has no codes; write one per line.")
-    return codes
-
-
-def _text(file: InputFile, number: int, line: bytes) -> str:
+    name = file.name.lower().removesuffix(".gz")
+    reader = CodeReader("csv" if name.endswith((".csv", ".tsv")) else "plain", column, option="--column ")
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError:
-        raise CommandFailedError(f"{file.name}, line {number}: not UTF-8 text; save the file as UTF-8.") from None
+        codes = [found.code for piece in file.pieces() for found in reader.feed(piece)]
+        codes += [found.code for found in reader.close()]
+    except CodeFileError as error:
+        raise CommandFailedError(f"{file.name}, line {error.line}: {error}") from None
+    if not codes:
+        header = ", only a header" if reader.has_header else ""
+        raise CommandFailedError(f"{file.name} has no codes{header}; write one per line.")
+    return codes
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
         raise UsageProblemError(f"At most {MAX_CODES} codes at a time, not {len(codes)}.")
     if any(not code.strip() or len(code) > MAX_ID_LENGTH for code in codes):
         raise UsageProblemError(f"A code must have 1 to {MAX_ID_LENGTH} characters.")
-    if any(CONTROL_CHARACTERS.search(code.strip()) for code in codes):
+    if any(CONTROL_CHARACTERS.search("".join(code.split())) for code in codes):
         raise UsageProblemError("A code must have no control characters.")
     return tuple(codes)
 

@@ -17,6 +17,7 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 SPOOL_BYTES: Final = 16 * 1024 * 1024
 """Piped input is read twice (checked, then sent), so it is kept: in memory up to this size, else on disk."""
 
+PIECE_BYTES: Final = 64 * 1024
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Larger than any record that a broker accepts. Keeps a file without line ends from filling the memory."""
 
@@ -39,6 +40,13 @@ class InputFile:
                     raise UsageProblemError(f"{self.name}, line {number}: longer than {MAX_LINE_BYTES:,} bytes.")
                 if line := line.strip():
                     yield number, line
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the unpacked content in pieces."""
+        self._raw.seek(0)
+        with _errors(self.name), _unpacked(self._raw) as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
     def content(self, most_bytes: int | None = None) -> bytes:
         """Return the unpacked content. Raises UsageProblemError after reading more than `most_bytes`."""

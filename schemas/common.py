@@ -43,6 +43,10 @@ CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 """Not blank and without control characters, like the attributes of CloudEvents."""
+TYPED_CODE_PATTERN: Final = (
+    r"^[^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*$"
+)
+"""Like an identifier, but tabs and line breaks are allowed: they are pasted with codes, and don't count in them."""
 
 SHOP_PATTERN: Final = f"^({IDENTIFIER_PATTERN[1:-1]})?$"
 """An identifier, or nothing."""
@@ -84,6 +88,9 @@ Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, patter
 
 Shop = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=SHOP_PATTERN)]
 """The id of the shop that an order belongs to. Empty counts as absent, because many producers send that."""
+
+TypedCode = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TYPED_CODE_PATTERN)]
+"""A coupon code as a customer typed it: not blank, at most 255 characters; it may have tabs and line breaks."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An email address or phone number as sent by the producer. May be empty, because many producers send that."""

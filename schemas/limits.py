@@ -20,7 +20,7 @@ MAX_ID_BYTES: Final = 4 * MAX_ID_LENGTH
 """The longest identifier, in bytes of UTF-8. No character has more than four bytes, so the limit above is enough."""
 
 MAX_KEY_BYTES: Final = 6 * MAX_ID_LENGTH
-"""The longest code in upper case, which can be longer: ΐ (two bytes) becomes three characters of two bytes."""
+"""The longest key of a code, in bytes: it can be longer than the code, and `code_key` cuts it at 380 characters."""
 
 MAX_ATTRIBUTE_LENGTH: Final = 255
 """The longest CloudEvents attribute, in characters."""

@@ -19,6 +19,7 @@ from schemas.common import (
     OrderCustomer,
     Shop,
     Text,
+    TypedCode,
     metadata_problem,
 )
 from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
@@ -54,7 +55,7 @@ class OrderContent(Event):
     amount: Amount
     shipping_amount: Amount | None = None
     lines: Annotated[tuple[OrderLine, ...], Field(max_length=MAX_LINES)] | None = None
-    coupon_codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] | None = None
+    coupon_codes: Annotated[tuple[TypedCode, ...], Field(max_length=MAX_CODES)] | None = None
     lock_reference: Identifier | None = None
     atomic: bool | None = None
     channel: Identifier | None = None

@@ -22,6 +22,7 @@ from schemas.common import (
     IDENTIFIER_PATTERN,
     MOMENT_PATTERN,
     SHOP_PATTERN,
+    TYPED_CODE_PATTERN,
     WRITTEN_IDENTIFIER_PATTERN,
     ExactDigits,
 )
@@ -34,11 +35,13 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_PROBLEMS = 5
 _MAX_TEXT = 1_000
 
+_WITHOUT_CONTROLS = (IDENTIFIER_PATTERN, SHOP_PATTERN, TYPED_CODE_PATTERN)
 _EXPECTED_BY_PATTERN = {
     AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal string, for example "125.00"',
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
     SHOP_PATTERN: "must not be blank; leave it out, or empty, for an order without a shop",
+    TYPED_CODE_PATTERN: "must not be blank",
     WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
     MOMENT_PATTERN: 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z"',
 }
@@ -140,8 +143,7 @@ def _expected(problem: ErrorDetails) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
         # The input is never shown; it only distinguishes a blank from a line break.
-        is_identifier = context.get("pattern") in (IDENTIFIER_PATTERN, SHOP_PATTERN)
-        if is_identifier and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
+        if context.get("pattern") in _WITHOUT_CONTROLS and CONTROL_CHARACTERS.search(str(problem.get("input", ""))):
             return NO_CONTROL_CHARACTERS
         return _EXPECTED_BY_PATTERN.get(context.get("pattern", ""), f"must match {context.get('pattern')}")
     if kind in _EXPECTED_BY_TYPE:

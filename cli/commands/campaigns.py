@@ -1,5 +1,7 @@
-"""`couponry campaigns`: load, plan, list, show."""
+"""`couponry campaigns`: load, plan, archive, list, show."""
 
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +15,12 @@ from cli.campaign_texts import definition_facts, discount, occasions, window
 from cli.connect import ledger, reading, run
 from cli.errors import CommandFailedError
 from cli.files import open_input
-from cli.output import count, moment, say, show_facts, show_json, show_table
+from cli.output import complain, count, moment, say, show_facts, show_json, show_table
 from schemas.campaigns import CampaignDefinition
-from shared.ledger import planning, queries
-from shared.ledger.campaigns import Saved, save
+from shared.ledger import lookalikes, planning, queries
+from shared.ledger.campaigns import Saved, change, save
+from shared.ledger.freeing import NotArchivedError, free_codes
+from shared.ledger.shared_codes import CodeTakenError
 
 LISTED_ONE_BY_ONE = 20
 
@@ -46,9 +50,20 @@ def load(
     """
     definitions = _read(file)
     if check:
+        _warn(lookalikes.compare(lookalikes.shared_codes(definitions)))
         say(f"{file}: {count(len(definitions), 'campaign')}, no problems found. Nothing was loaded.")
         return
-    _show_saved(run(_save(definitions)), as_json)
+    saved, warnings = run(_save(definitions))
+    _warn(warnings)
+    _show_saved(saved, as_json)
+
+
+def _warn(warnings: Mapping[str, Sequence[str]]) -> None:
+    for campaign_id, sentences in islice(warnings.items(), LISTED_ONE_BY_ONE):
+        for sentence in sentences:
+            complain(f"WARNING  campaign {campaign_id!r}, {sentence}")
+    if len(warnings) > LISTED_ONE_BY_ONE:
+        complain(f"WARNING  … and {len(warnings) - LISTED_ONE_BY_ONE:,} more; `couponry campaigns plan` shows all.")
 
 
 def _read(file: Path) -> list[CampaignDefinition]:
@@ -56,10 +71,14 @@ def _read(file: Path) -> list[CampaignDefinition]:
         return read_campaigns(opened)
 
 
-async def _save(definitions: list[CampaignDefinition]) -> list[Saved]:
+async def _save(definitions: list[CampaignDefinition]) -> tuple[list[Saved], Mapping[str, Sequence[str]]]:
     async with ledger() as pool:
         try:
-            return await save(pool, definitions)
+            saved = await save(pool, definitions)
+            async with pool.acquire() as connection:
+                return saved, await lookalikes.warnings(connection, definitions)
+        except CodeTakenError as error:
+            raise CommandFailedError(f"{error} Nothing was loaded.") from error
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "coupons_code_key":
                 raise
@@ -100,6 +119,37 @@ def plan(file: CampaignFile, as_json: AsJson = False) -> None:
 async def _plan(definitions: list[CampaignDefinition]) -> list[planning.Planned]:
     async with reading() as connection:
         return await planning.plan(connection, definitions)
+
+
+@app.command()
+def archive(
+    campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
+    free: Annotated[
+        bool, typer.Option("--free-codes", help="Free its codes, so that a later campaign can use them.")
+    ] = False,
+) -> None:
+    """Archive a campaign that has ended: no coupon is issued or used any more. What was used can still be returned.
+
+    With --free-codes, its codes can be used by a later campaign; `couponry coupons show` shows the coupons of both. The
+    campaign can only be activated again while no other campaign has one of its codes.
+
+    Example: `couponry campaigns archive black-friday-2025 --free-codes`
+    """
+    saved, freed = run(_archive(campaign_id, free))
+    say(f"{'archived' if saved.change == 'changed' else saved.change:<9}  {campaign_id}")
+    if free:
+        say(f"{count(freed, 'code')} freed.")
+
+
+async def _archive(campaign_id: str, free: bool) -> tuple[Saved, int]:
+    async with ledger() as pool:
+        changed = await change(pool, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
+        if changed is None:
+            raise _unknown(campaign_id)
+        try:
+            return changed[1], (await free_codes(pool, campaign_id)).codes if free else 0
+        except NotArchivedError as error:
+            raise CommandFailedError(f"{error} It was activated again meanwhile.") from error
 
 
 @app.command("list")
@@ -162,11 +212,13 @@ def show(
     )
 
 
+def _unknown(campaign_id: str) -> CommandFailedError:
+    return CommandFailedError(f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows all of them.")
+
+
 async def _one(campaign_id: str) -> tuple[queries.CampaignLine, queries.CampaignCounts]:
     async with reading() as connection:
         line = await queries.campaign(connection, campaign_id)
         if line is None:
-            raise CommandFailedError(
-                f"There is no campaign {campaign_id!r}; `couponry campaigns list` shows all of them."
-            )
+            raise _unknown(campaign_id)
         return line, await queries.campaign_counts(connection, campaign_id)

@@ -293,6 +293,10 @@ def import_file(
             metavar="FILE", help="One code per line, or CSV with a column 'code'; .gz too; - reads from a pipe."
         ),
     ],
+    column: Annotated[
+        str | None,
+        typer.Option("--column", metavar="NAME", help="The column that holds the codes: its name, or its number."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add existing codes to a campaign: to its pool or, if its codes are generated, as coupons ready to use.
@@ -302,7 +306,7 @@ def import_file(
     Example: `couponry coupons import partner-codes codes.txt`
     """
     with open_input(file) as opened:
-        codes = read_codes(opened)
+        codes = read_codes(opened, column)
     added, refused = run(import_coupons(campaign_id, codes, command_id(None)[0]))
     if as_json:
         show_json({"campaign_id": campaign_id, "added": added, "already_there": refused})

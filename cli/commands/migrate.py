@@ -16,7 +16,7 @@ def migrate() -> None:
     Safe to run at any time and by several processes at once. COUPONRY_DATABASE_URL must log in as the owner of the
     database, with the right to create roles.
     """
-    applied = bring_up_to_date(find_settings(DatabaseSettings).database_url.get_secret_value())
+    applied = bring_up_to_date(find_settings(DatabaseSettings).database_url.get_secret_value(), say)
     for name in applied:
         say(f"applied  {name}")
     say("The ledger's tables are up to date." if applied else "Nothing to do: the ledger's tables are up to date.")

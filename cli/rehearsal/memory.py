@@ -82,17 +82,23 @@ class MemoryLedger:
         key = code_key(code)
         coupon = self.state.coupons.get(self.state.coupon_ids.get(key, ""))
         owner = self.state.taken.get(key) if coupon is None else coupon.campaign_id
-        if owner is None:
+        archived = self._is_archived(campaign_id)
+        if owner is None or (not archived and owner != campaign_id and self._is_archived(owner)):
             self._add(Coupon(derived_id("shared", campaign_id, key), code, campaign_id))
-        elif owner != campaign_id:
+        elif owner != campaign_id and not archived:
             raise ScriptError(
                 f"The code {code!r} already belongs to campaign {owner!r}; give {campaign_id!r} another one."
             )
 
     def _add(self, coupon: Coupon) -> None:
+        """Add a coupon under its code. One that lost its code to a later campaign gets it back if it is added again."""
+        coupon = self.state.coupons.get(coupon.coupon_id, coupon)
         coupon.uses_limit = self.state.campaigns[coupon.campaign_id].limits.uses_per_coupon
         self.state.coupons[coupon.coupon_id] = coupon
         self.state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
+
+    def _is_archived(self, campaign_id: str) -> bool:
+        return self.state.campaigns[campaign_id].status == "archived"
 
     def _expire(self, now: datetime) -> list[PublishedEvent]:
         expired = [
@@ -131,7 +137,8 @@ class MemoryLedger:
         coupon_id = derived_id("coupon", command.command_id, campaign_id, str(number))
         if campaign.code.shared_code is not None:
             code = campaign.code.shared_code
-            return Supply(self.state.coupon_ids[code_key(code)], code)
+            coupon = self.state.coupons.get(self.state.coupon_ids.get(code_key(code), ""))
+            return None if coupon is None or coupon.campaign_id != campaign_id else Supply(coupon.coupon_id, code)
         if campaign.source.kind == "pool":
             left = [one for one in self._pools.get(campaign_id, ()) if one[0] not in self.state.coupons]
             return Supply(*left[number]) if number < len(left) else None

@@ -1,7 +1,7 @@
 """Describe the result of a step, one line per coupon, from the events that it publishes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cli.output import count
 

@@ -6,13 +6,12 @@ from typing import Any, Literal
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.coupon import code_key
-from shared.domain.model.ids import derived_id
 from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
 from shared.ledger.secrets import has_hidden, with_known_secrets
+from shared.ledger.shared_codes import WantedCode, add_shared_coupons
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 from shared.runtime import telemetry
@@ -43,8 +42,8 @@ async def save(pool: Pool, definitions: Sequence[CampaignDefinition], *, new: bo
     one refuses further uses and keeps earlier ones. `new`: none of them may exist yet.
 
     Raises DefinitionError for an invalid definition, or one that contradicts what the campaign has given already;
-    CampaignExistsError; EncryptionError if source headers can't be encrypted; asyncpg.UniqueViolationError if another
-    coupon has the shared code.
+    CampaignExistsError; EncryptionError if source headers can't be encrypted; CodeTakenError (or, a moment later,
+    asyncpg.UniqueViolationError) if another coupon has a code.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
@@ -129,16 +128,13 @@ async def _check_currency(connection: Connection, campaigns: Sequence[Campaign])
 
 async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -> None:
     """Copy limits to the rows whose CHECK constraints need them, and create the meters that new limits need."""
-    shared = [(campaign, campaign.code.shared_code) for campaign in campaigns if campaign.code.shared_code is not None]
-    if shared:
-        await connection.execute(
-            sql("coupons_add_shared"),
-            [derived_id("shared coupon", campaign.campaign_id, code_key(code)) for campaign, code in shared],
-            [code.strip() for _, code in shared],
-            [code_key(code) for _, code in shared],
-            [campaign.campaign_id for campaign, _ in shared],
-            [campaign.limits.uses_per_coupon for campaign, _ in shared],
-        )
+    shared = [
+        WantedCode(campaign.campaign_id, code, campaign.status == "archived", campaign.limits.uses_per_coupon)
+        for campaign in campaigns
+        if (code := campaign.code.shared_code) is not None
+    ]
+    active = [campaign.campaign_id for campaign in campaigns if campaign.status != "archived"]
+    await add_shared_coupons(connection, shared, active)
     ids = [campaign.campaign_id for campaign in campaigns]
     await connection.execute(
         sql("coupons_apply_limit"), ids, [campaign.limits.uses_per_coupon for campaign in campaigns]

@@ -188,8 +188,15 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
             except codes.CodePatternError as error:
                 raise DefinitionError(f"`{_code_field(definition.code, error)}`: {error}") from error
         return
-    if not code_key(code.shared_code).isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
-        raise DefinitionError(f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long.")
+    if not code_key(code.shared_code):
+        raise DefinitionError("`code.shared_code` has no character that can be seen; choose another code.")
+    shown = code.shared_code.strip()
+    if not shown.isprintable() or len(code.shared_code) > codes.MAX_LENGTH:
+        hidden = [f"U+{ord(character):04X}" for character in shown if not character.isprintable()]
+        raise DefinitionError(
+            f"`code.shared_code` must be printable and at most {codes.MAX_LENGTH} characters long"
+            + (f"; remove {', '.join(hidden[:3])}." if hidden else ".")
+        )
     conflicts = {
         "source.kind": definition.source.kind != "generated",
         "window.valid_for": definition.window.valid_for is not None,

@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
+from shared.domain.model.coupon import code_key
 from shared.ledger.database import Connection
 from shared.ledger.personal_data import Traces, pseudonym_text
 from shared.ledger.sql import sql
@@ -119,8 +120,21 @@ def _anonymous_verdict(recorded: str, target: Target) -> str:
     verdict.pop("metadata", None)
     verdict["customer_key"] = target.pseudonym
     if "refused" in verdict:
-        verdict["refused"] = target.traces.cleaned(verdict["refused"])
+        verdict["refused"] = _with_code_keys(target.traces.cleaned(verdict["refused"]), target)
     return json.dumps(verdict, ensure_ascii=False)
+
+
+def _with_code_keys(refused: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
+    """Return cleaned refusals with the keys of their cleaned codes. A code whose key names the customer goes."""
+    replaced = pseudonym_text(target.pseudonym)
+    for coupon in refused:
+        if coupon.get("code_key") is not None and coupon.get("code") is not None:
+            if replaced in coupon["code_key"] and replaced not in coupon["code"]:
+                for written in (coupon["code"].strip(), repr(coupon["code"].strip())[1:-1]):
+                    coupon["message"] = coupon["message"].replace(written, coupon["code_key"])
+                coupon["code"] = coupon["code_key"]
+            coupon["code_key"] = code_key(coupon["code"])
+    return refused
 
 
 def stored_response_keys(command_id: str) -> list[tuple[str, str]]:
@@ -184,6 +198,8 @@ async def _write_journal(connection: Connection, target: Target, records: Sequen
             for name, value in verdict.items()
         }
         if cleaned != verdict:
+            if "refused" in cleaned:
+                cleaned["refused"] = _with_code_keys(cleaned["refused"], target)
             command_ids.append(record["command_id"])
             verdicts.append(json.dumps(cleaned, ensure_ascii=False))
     if command_ids:

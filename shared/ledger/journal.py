@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReturnOrder,
 )
+from shared.domain.model.coupon import code_key
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, RefusedCoupon, Verdict
 from shared.ledger.database import Connection
@@ -29,6 +30,7 @@ _FINGERPRINT_VERSION = b"\x02"
 Fingerprints of different versions are not compared, so that an upgrade doesn't turn retries into errors."""
 
 _JSON = orjson.OPT_UTC_Z
+_REFUSED_FIELDS: Final = tuple(item.name for item in fields(RefusedCoupon))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "outcome": verdict.outcome,
             "decided_at": verdict.decided_at,
             "accepted": verdict.accepted,
-            "refused": verdict.refused,
+            "refused": verdict.refused and [_with_key(coupon) for coupon in verdict.refused],
             "requested_count": verdict.requested_count,
             "discount_minor": verdict.discount_minor,
             "currency": verdict.currency,
@@ -118,6 +120,12 @@ def encode_verdict(verdict: Verdict) -> str:
         },
         option=_JSON,
     ).decode()
+
+
+def _with_key(coupon: RefusedCoupon) -> dict[str, Any]:
+    """Return a refusal with the key of its code, by which lists find it."""
+    document = {name: getattr(coupon, name) for name in _REFUSED_FIELDS}
+    return document if coupon.code is None else {**document, "code_key": code_key(coupon.code)}
 
 
 def decode_verdict(command_id: str, recorded: str) -> Verdict:

@@ -13,6 +13,7 @@ from heapq import merge
 from itertools import islice
 from typing import Final, NamedTuple
 
+from shared.domain.model.code_keys import earlier_code_key
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Identifier
 from shared.domain.model.ids import order_names
@@ -140,16 +141,17 @@ async def redemptions(connection: Connection, wanted: Filter, after: Position, l
 async def _moved(connection: Connection, wanted: Filter, after: Position, limit: int) -> list[Redemption]:
     if wanted.reason is not None or wanted.outcome == "refused":
         return []
-    coupon_id = None
+    coupon_ids = None
     if wanted.code is not None:
-        coupon_id = await connection.fetchval(sql("coupon_of_code"), code_key(wanted.code))
-        if coupon_id is None:
+        records = await connection.fetch(sql("coupons_of_code"), code_key(wanted.code))
+        coupon_ids = [record["coupon_id"] for record in records]
+        if not coupon_ids:
             return []
     key, prefix = wanted.orders
     kind = {"redeemed": "burned"}.get(wanted.outcome or "", wanted.outcome)
     records = await connection.fetch(
         sql("page_redeemed"), kind, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
-        key, coupon_id, after.entry_id, limit, wanted.groups, prefix,
+        key, coupon_ids, after.entry_id, limit, wanted.groups, prefix,
     )  # fmt: skip
     return [
         Redemption(
@@ -177,6 +179,7 @@ async def _refused(connection: Connection, wanted: Filter, after: Position, limi
         sql("page_refused"), wanted.reason, wanted.since, wanted.until, wanted.campaign_id, wanted.customer_key,
         key, None if wanted.code is None else code_key(wanted.code),
         *(after.refused or [None] * len(LastRefusal._fields)), limit, wanted.groups, prefix,
+        None if wanted.code is None else earlier_code_key(wanted.code),
     )  # fmt: skip
     return [
         Redemption(

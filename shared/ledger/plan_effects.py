@@ -177,7 +177,7 @@ def _pattern(case: _Case) -> str:
 def _shared_code(case: _Case) -> str:
     old, new = case.before.code.shared_code, case.after.code.shared_code
     if old is not None and new is not None and code_key(old) == code_key(new):
-        return "The same code: case and blanks at its ends don't count."
+        return "The same code: case, blanks, dashes and invisible characters don't count. It stays written as it was."
     made = "New coupons get codes of their own" if new is None else f"{new} is a further code, with uses of its own"
     if old is None:
         return f"{made}; {_out(case)} stay valid."

@@ -6,18 +6,18 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, JsonValue
 
 from schemas.campaigns import CampaignDefinition, stored_campaign
-from shared.domain.model.coupon import code_key
-from shared.domain.model.ids import derived_id
+from shared.ledger import lookalikes
 from shared.ledger.campaigns import Change, with_secrets
 from shared.ledger.database import Connection
 from shared.ledger.plan_effects import Effect, Live, effects
 from shared.ledger.secrets import HIDDEN
+from shared.ledger.shared_codes import WantedCode, taken_codes
 from shared.ledger.sql import sql
 from shared.ledger.stored_definitions import readable, stored_texts
 
@@ -38,7 +38,8 @@ class FieldChange:
 class Planned:
     """The planned change of one campaign. `fields` and `effects` are empty unless it is changed.
 
-    `conflict`: why loading would be refused although the file is valid; None if it wouldn't.
+    `conflict`: why loading would be refused although the file is valid; None if it wouldn't. `warnings`: sentences
+    about a code that customers may mistake for another.
     """
 
     campaign_id: str
@@ -46,6 +47,7 @@ class Planned:
     fields: tuple[FieldChange, ...] = ()
     effects: tuple[Effect, ...] = ()
     conflict: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def compare(before: CampaignDefinition, after: CampaignDefinition) -> list[FieldChange]:
@@ -76,10 +78,12 @@ def _text(value: JsonValue) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]) -> list[Planned]:
+async def plan(
+    connection: Connection, definitions: Sequence[CampaignDefinition], groups: Sequence[str] | None = None
+) -> list[Planned]:
     """Return what `save` would do with each of `definitions`. Read only, with a fixed number of statements.
 
-    Raises DefinitionError for a hidden secret that isn't known.
+    `groups`: warnings name only campaigns of these groups. Raises DefinitionError for a hidden secret that isn't known.
     """
     definitions = await with_secrets(connection, definitions)
     found = await connection.fetch(
@@ -99,24 +103,23 @@ async def plan(connection: Connection, definitions: Sequence[CampaignDefinition]
         connection,
         [definition for definition in definitions if known.get(definition.campaign_id, {"differs": True})["differs"]],
     )
+    found_warnings = await lookalikes.warnings(connection, definitions, groups)
     planned = {
         after.campaign_id: Planned(
             after.campaign_id,
             "changed",
             tuple(fields),
             tuple(effects(before, after, [change.field for change in fields], live[after.campaign_id])),
-            conflicts.get(after.campaign_id),
         )
         for before, after, fields in changed
     }
     return [
-        planned.get(definition.campaign_id)
-        or Planned(
-            definition.campaign_id,
-            "unchanged" if definition.campaign_id in known else "created",
-            conflict=conflicts.get(definition.campaign_id),
+        replace(
+            planned.get(campaign_id) or Planned(campaign_id, "unchanged" if campaign_id in known else "created"),
+            conflict=conflicts.get(campaign_id),
+            warnings=found_warnings.get(campaign_id, ()),
         )
-        for definition in definitions
+        for campaign_id in [definition.campaign_id for definition in definitions]
     ]
 
 
@@ -159,17 +162,12 @@ async def _live(
 
 
 async def _conflicts(connection: Connection, definitions: Sequence[CampaignDefinition]) -> dict[str, str]:
-    """Return, by campaign id, why it can't be loaded: another coupon has its shared code."""
+    """Return, by campaign id, why it can't be loaded: another coupon has its shared code, or a code that it freed."""
     shared = [
-        (definition.campaign_id, key, derived_id("shared coupon", definition.campaign_id, key))
+        WantedCode(definition.campaign_id, definition.code.shared_code, definition.status == "archived")
         for definition in definitions
-        if definition.code.shared_code is not None and (key := code_key(definition.code.shared_code))
+        if definition.code.shared_code is not None
     ]
-    if not shared:
-        return {}
-    records = await connection.fetch(sql("plan_codes_taken"), *[list(column) for column in zip(*shared, strict=True)])
-    return {
-        record["campaign_id"]: f"code.shared_code: a coupon of campaign {record['owner']!r} has that code already; "
-        "loading would be refused; choose another."
-        for record in records
-    }
+    active = [definition.campaign_id for definition in definitions if definition.status != "archived"]
+    taken = await taken_codes(connection, shared, active)
+    return {campaign_id: f"{sentence} Loading would be refused." for campaign_id, sentence in taken.items()}

@@ -19,16 +19,23 @@ async def import_codes(pool: Pool, campaign_id: str, codes: Iterable[str]) -> tu
     """
     added = 0
     refused: list[str] = []
+    # A code that is listed twice is added once, and left out once.
     remaining = iter(codes)
     while chunk := list(islice(remaining, CODES_PER_STATEMENT)):
         new = await _import_chunk(pool, campaign_id, chunk)
         added += len(new)
-        refused.extend(code for code in chunk if code_key(code) not in new)
+        for code in chunk:
+            if (key := code_key(code)) in new:
+                new.remove(key)
+            else:
+                refused.append(code)
     return added, refused
 
 
 async def _import_chunk(pool: Pool, campaign_id: str, codes: Sequence[str]) -> set[str]:
-    by_key = {code_key(code): code.strip() for code in codes}
+    by_key: dict[str, str] = {}
+    for code in codes:
+        by_key.setdefault(code_key(code), code.strip())
     async with pool.acquire() as connection, connection.transaction():  # durable even if all exist
         records = await connection.fetch(
             sql("pool_import"),

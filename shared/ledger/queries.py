@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from schemas.campaign_parts import WindowDefinition
 from schemas.campaigns import CampaignDefinition, stored_campaign
+from shared.domain.model.code_keys import earlier_code_key
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Identifier
 from shared.domain.model.ids import order_names
@@ -22,6 +23,9 @@ from shared.ledger.sql import sql
 
 MAX_ENTRIES: Final = 1_000
 """Entries shown of one coupon, more than a person reads. A shared code may have more; then `cut` is true."""
+
+MAX_EARLIER: Final = 100
+"""Earlier coupons shown of one code."""
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,6 +73,7 @@ class HistoryEntry:
     reason: str | None
     message: str | None
     command_id: str
+    campaign_id: str | None
     ends_at: datetime | None = None
 
 
@@ -85,13 +90,17 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True)
 class CouponHistory:
-    """Everything about one code. `coupon` None: no coupon has the code, but it was tried. `cut`: there is more."""
+    """Everything about one code. `coupon` None: no coupon has the code, but it was tried. `cut`: there is more.
+
+    `earlier`: coupons that had the code until it was freed, newest first. Without another, `coupon` is the newest.
+    """
 
     code: str
     coupon: CouponDetails | None
     holds: tuple[OpenHold, ...]
     happenings: tuple[HistoryEntry, ...]
     cut: bool
+    earlier: tuple[CouponDetails, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +182,29 @@ async def coupon_history(
 
     `groups` selects coupons of campaigns of these groups; a code that was only tried belongs to none.
     """
-    key = code_key(code)
-    record = await connection.fetchrow(sql("show_coupon"), key)
-    if groups is not None and (record is None or record["campaign_group"] not in groups):
-        return None
-    coupon = None if record is None else _details(dict(record))
-    coupon_id = None if coupon is None else coupon.coupon_id
-    happenings = await _refusals(connection, coupon_id, key)
+    records = await connection.fetch(sql("show_coupon"), code_key(code), MAX_EARLIER + 1)
+    if groups is not None:
+        hidden = {record["campaign_id"] for record in records if record["campaign_group"] not in groups}
+        records = [record for record in records if record["campaign_id"] not in hidden]
+        if not records:
+            return None
+    coupons = [_details(dict(record)) for record in records]
+    coupon_ids = [coupon.coupon_id for coupon in coupons]
+    happenings = await _refusals(connection, coupon_ids, code)
+    if groups is not None:
+        happenings = [one for one in happenings if one.campaign_id is None or one.campaign_id not in hidden]
     holds: tuple[OpenHold, ...] = ()
-    if coupon_id is not None:
-        happenings += await _entries(connection, coupon_id)
-        found = await connection.fetch(sql("show_coupon_holds"), coupon_id, MAX_ENTRIES)
+    if coupon_ids:
+        happenings += await _entries(connection, coupon_ids)
+        found = await connection.fetch(sql("show_coupon_holds"), coupon_ids, MAX_ENTRIES)
         holds = tuple(OpenHold(**named_row(record)) for record in found)
     elif not happenings:
         return None
     happenings.sort(key=lambda one: one.at)
     cut = len(happenings) > MAX_ENTRIES
-    return CouponHistory(coupon.code if coupon else code.strip(), coupon, holds, tuple(happenings[:MAX_ENTRIES]), cut)
+    shown = coupons[0].code if coupons else code.strip()
+    first, earlier = coupons[0] if coupons else None, tuple(coupons[1:])
+    return CouponHistory(shown, first, holds, tuple(happenings[:MAX_ENTRIES]), cut, earlier)
 
 
 def _details(record: dict[str, Any]) -> CouponDetails:
@@ -212,13 +227,15 @@ def _campaign_end(window: str) -> datetime | None:
     return window_of(WindowDefinition.model_validate_json(window), ()).ends_at
 
 
-async def _entries(connection: Connection, coupon_id: str) -> list[HistoryEntry]:
-    records = await connection.fetch(sql("show_coupon_entries"), coupon_id, MAX_ENTRIES + 1)
+async def _entries(connection: Connection, coupon_ids: Sequence[str]) -> list[HistoryEntry]:
+    records = await connection.fetch(sql("show_coupon_entries"), coupon_ids, MAX_ENTRIES + 1)
     return [HistoryEntry(**named_row(record), reason=None) for record in records]
 
 
-async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> list[HistoryEntry]:
-    records = await connection.fetch(sql("show_coupon_refusals"), coupon_id, key, MAX_ENTRIES + 1)
+async def _refusals(connection: Connection, coupon_ids: Sequence[str], code: str) -> list[HistoryEntry]:
+    records = await connection.fetch(
+        sql("show_coupon_refusals"), coupon_ids, code_key(code), earlier_code_key(code), MAX_ENTRIES + 1
+    )
     return [
         HistoryEntry(
             at=record["at"],
@@ -233,6 +250,7 @@ async def _refusals(connection: Connection, coupon_id: str | None, key: str) -> 
             reason=record["reason"],
             message=record["message"],
             command_id=record["command_id"],
+            campaign_id=record["campaign_id"],
         )
         for record in records
     ]

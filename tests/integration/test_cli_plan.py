@@ -169,7 +169,8 @@ def test_a_shared_code_of_another_coupon_is_planned_as_a_conflict_and_refused(co
     assert (called.exit_code, "a coupon of campaign 'one' has that code already" in called.words) == (0, True)
     refused = couponry("campaigns", "load", "-", given=shared("two"))
     assert refused.exit_code == 1
-    assert refused.err.startswith("A shared code belongs to another coupon; nothing was loaded.")
+    assert refused.err.startswith("Campaign 'two': code.shared_code: a coupon of campaign 'one' has that code already")
+    assert refused.err.rstrip().endswith("Nothing was loaded.")
     assert "CONFLICT" not in couponry("campaigns", "plan", "-", given=shared("one")).out
 
 

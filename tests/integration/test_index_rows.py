@@ -29,6 +29,7 @@ WIDEST: Final[dict[str, int]] = {
     "campaigns.definition ->> 'group'": MAX_ID_BYTES,
     "coupons.campaign_id": MAX_ID_BYTES,
     "coupons.code_key": MAX_KEY_BYTES,
+    "coupons.freed_key": MAX_KEY_BYTES,
     "coupons.occasion": len("coupons.issue ") + MAX_ID_BYTES,
     "customer_identifiers.kind": 6,
     "customer_identifiers.value": MAX_ID_BYTES,

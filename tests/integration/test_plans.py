@@ -117,21 +117,33 @@ NULL_TIMES = ["NULL::timestamptz", "NULL::timestamptz"]
 READS: dict[str, tuple[str, str, list[str]]] = {
     "redemptions of a campaign": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51", "NULL"],
+        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL"],
     ),
     "redemptions of a customer": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "md5('p1')::uuid", "NULL::text", "NULL::uuid", "NULL::bigint", "51",
+        ["NULL::text", *NULL_TIMES, "NULL::text", "md5('p1')::uuid", "NULL::text", "NULL::uuid[]", "NULL::bigint", "51",
          "NULL"],
     ),
     "redemptions of an order": (
         "page_redeemed", "shared.ledger",
-        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid", "NULL::bigint", "51", "NULL"],
+        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid[]", "NULL::bigint", "51", "NULL"],
     ),
     "redemptions, newest first": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51", "NULL"],
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL"],
     ),
+    "redemptions of a code": (
+        "page_redeemed", "shared.ledger",
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "ARRAY[md5('k1')::uuid]", "NULL::bigint",
+         "51", "NULL"],
+    ),
+    "coupons of a code": ("coupons_of_code", "shared.ledger", ["'K1'"]),
+    "the coupon of a code and earlier ones": ("show_coupon", "shared.ledger", ["'K1'", "101"]),
+    "codes to be freed": ("codes_free", "shared.ledger", ["'c1'", "5000"]),
+    "keys that may differ": (
+        "rekey_find", "shared.ledger", ["'00000000-0000-0000-0000-000000000000'", "1000"],
+    ),
+    "coupons that lost their code": ("rekey_lost", "shared.ledger", ["21"]),
     "coupons of a campaign": (
         "page_coupons", "shared.ledger", ["'c1'", "NULL::uuid", "NULL::text", "md5('k1')::uuid", "51", "NULL"],
     ),
@@ -144,7 +156,7 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "redemptions of a group": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid", "15000", "51",
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51",
          "ARRAY['g']"],
     ),
     "a key": ("key_find", "services.gateway", ["'k1'"]),

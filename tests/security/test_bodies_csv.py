@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.gateway.jobs import JobRunner
 from services.gateway.native.tables import csv_text
-from shared.ledger.code_files import code_in, column_of
+from shared.ledger.code_files import CodeReader
 from shared.ledger.csv_escaping import escape_cell, unescape_cell
 from tests.gateway import served
 from tests.ledger import definition
@@ -72,12 +72,9 @@ def test_every_string_that_defusedcsv_escapes_is_escaped(text: str) -> None:
 
 def test_codes_in_a_csv_column_are_read_without_their_apostrophes() -> None:
     for delimiter in ",;\t":
-        column = column_of(f"name{delimiter}code")
-        assert column is not None
-        assert code_in(f"x{delimiter}'=1+1", column) == "=1+1"
-        assert code_in(f"x{delimiter}''=1+1", column) == "'=1+1"
-        assert code_in(f"x{delimiter}O'NEILL", column) == "O'NEILL"
-    assert code_in("'=1+1", None) == "'=1+1"  # a plain list of codes is not CSV
+        rows = f"name{delimiter}code\nx{delimiter}'=1+1\nx{delimiter}''=1+1\nx{delimiter}O'NEILL\n"
+        assert [found.code for found in CodeReader("csv").feed(rows.encode())] == ["=1+1", "'=1+1", "O'NEILL"]
+    assert [found.code for found in CodeReader("plain").feed(b"'=1+1\n")] == ["'=1+1"]  # a list of codes is not CSV
 
 
 @pytest.mark.asyncio
@@ -91,7 +88,8 @@ async def test_exported_codes_of_a_job_can_be_imported_again(database_url: str, 
             pass
         exported = (await here.client.get(f"/v1/jobs/{job}/codes", params={"format": "csv"})).text
         assert [cell for delimiter in ",;" for cell in cells(exported, delimiter) if is_formula(cell)] == []
-        for body in (exported, exported.partition("\r\n")[2]):
+        without_header = exported.partition("\r\n")[2]
+        for body in (exported, exported if ";" in pattern else without_header):  # without one, ; separates columns
             answer = await here.client.post(
                 "/v1/campaigns/again/codes/import", content=body.encode(), headers={"Content-Type": "text/csv"}
             )

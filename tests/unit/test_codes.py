@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import sys
 from collections import Counter
 
 import pytest
@@ -99,33 +98,3 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_a_number(
     with pytest.raises(codes.CodePatternError) as caught:
         codes.check(pattern, charset, coupons_total)
     assert says in str(caught.value)
-
-
-@given(st.text(max_size=30))
-def test_a_code_key_is_the_same_for_every_way_of_typing_it(code: str) -> None:
-    assert code_key(code_key(code)) == code_key(code)
-    assert code_key(f"  {code.lower() if code.isascii() else code} ") == code_key(code)
-
-
-def test_the_key_of_a_key_is_the_same_key_for_every_character() -> None:
-    """Python follows Unicode's tables: the key of a key is the key itself, even if it is longer (ß to SS)."""
-    letters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
-    assert [letter for letter in letters if code_key(code_key(f"A{letter}A")) != code_key(f"A{letter}A")] == []
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("straße", "STRASSE", True),
-        ("Straße", "STRAẞE", False),  # the capital ß is a separate letter
-        ("\u0131", "I", True),  # a Turkish dotless i, whose upper case is I
-        ("\u0130", "I", False),  # the dotted capital is a separate letter
-        ("\ufb01x", "FIX", True),  # a ligature
-        ("\u0149", "\u02bcN", True),
-        ("é", "É", True),
-        ("e\u0301", "é", False),  # the combining accent is a separate character
-        ("\u00a0A\u2003", "a", True),
-    ],
-)
-def test_codes_are_equal_if_their_upper_case_is(one: str, other: str, same: bool) -> None:
-    assert (code_key(one) == code_key(other)) == same

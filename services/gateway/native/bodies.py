@@ -23,6 +23,7 @@ from schemas.common import (
     Metadata,
     Moment,
     Shop,
+    TypedCode,
     metadata_problem,
 )
 from schemas.orders import MAX_CYCLE, OrderLine
@@ -114,7 +115,7 @@ class OrderBody(Body):
         return to_order(self, self.order_id or f"cart {uuid4()}", lines=lines)
 
 
-Codes = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_CODES)]
+Codes = Annotated[tuple[TypedCode, ...], Field(min_length=1, max_length=MAX_CODES)]
 LockSeconds = Annotated[int, Field(ge=1, le=MAX_LOCK_SECONDS)]
 
 
@@ -147,7 +148,7 @@ class ValidateBody(AskedBody):
 class ExplainBody(AskedBody):
     """A code to explain, with the customer and the order."""
 
-    code: Identifier
+    code: TypedCode
 
 
 class LockBody(AskedBody):
@@ -174,7 +175,7 @@ class LockBody(AskedBody):
 class RedeemBody(AskedBody):
     """Coupons to redeem on an order: `codes`, and those that the lock holds."""
 
-    codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
+    codes: Annotated[tuple[TypedCode, ...], Field(max_length=MAX_CODES)] = ()
     lock_reference: Identifier | None = None
     atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = True
 

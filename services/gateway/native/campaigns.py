@@ -1,5 +1,6 @@
 """Routes of campaigns: create, list, show, change, pause, resume, archive, plan."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -17,15 +18,19 @@ from services.gateway.native.pages import Cursor, Limit, decode_cursor, page
 from services.gateway.native.parameters import Name
 from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem
-from shared.ledger import planning, queries
+from shared.ledger import freeing, lookalikes, planning, queries
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.planning import Planned
 from shared.ledger.secrets import has_secrets, masked
+from shared.ledger.shared_codes import CodeTakenError
 
 router = new_router("campaigns")
 
 Status = Literal["active", "paused", "archived"]
+
+MAX_FREED: Final = 50_000
+"""Codes freed in one request, in a few seconds."""
 
 _TAKEN: Final = "code.shared_code: another coupon already has this code; choose another one."
 
@@ -39,7 +44,11 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 class CampaignAnswer(Body):
-    """A campaign with its definition. `change`: created, changed, unchanged."""
+    """A campaign with its definition. `change`: created, changed, unchanged.
+
+    `warnings`: sentences about a shared code that customers may mistake for another. `freed_codes`: the number of codes
+    that this request freed; `more_codes`: there are more, so send the request again.
+    """
 
     campaign_id: str
     status: str
@@ -48,6 +57,9 @@ class CampaignAnswer(Body):
     updated_at: str | None = None
     change: str | None = None
     counts: dict[str, int] | None = None
+    warnings: list[str] | None = None
+    freed_codes: int | None = None
+    more_codes: bool | None = None
 
 
 class CampaignsAnswer(Body):
@@ -73,13 +85,17 @@ class EffectAnswer(Body):
 
 
 class PlanAnswer(Body):
-    """The changes that saving a campaign would make. `conflict`: why it would be refused."""
+    """The changes that saving a campaign would make. `conflict`: why it would be refused.
+
+    `warnings`: sentences about a shared code that customers may mistake for another.
+    """
 
     campaign_id: str
     change: str
     fields: list[FieldChangeAnswer]
     effects: list[Any]
     conflict: str | None
+    warnings: list[str]
 
 
 @router.post(
@@ -99,7 +115,14 @@ async def create(
         raise Problem(409, "conflict", str(error)) from None
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
         raise problem_of(body, error) from None
-    return json_response(_document(body) | {"change": "created"}, 201)
+    warnings = await _warnings(gateway, body)
+    return json_response(_document(body) | {"change": "created", "warnings": warnings}, 201)
+
+
+async def _warnings(gateway: Gateway, definition: CampaignDefinition) -> Sequence[str]:
+    async with gateway.pool.acquire() as connection:
+        found = await lookalikes.warnings(connection, [definition], tenants.groups())
+    return found.get(definition.campaign_id, ())
 
 
 @router.get("/campaigns", summary="List campaigns", responses=responses_of(CampaignsAnswer))
@@ -165,9 +188,25 @@ async def resume(gateway: CurrentGateway, _: CanManage, campaign_id: Name) -> Re
 
 
 @router.post("/campaigns/{campaign_id}/archive", summary="Archive a campaign", responses=responses_of(CampaignAnswer))
-async def archive(gateway: CurrentGateway, _: CanManage, campaign_id: Name) -> Response:
-    """Stop issuing and redeeming, as pausing does, for a campaign that has ended."""
-    return await _changed(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
+async def archive(
+    gateway: CurrentGateway,
+    _: CanManage,
+    campaign_id: Name,
+    *,
+    free_codes: Annotated[bool, Query(description="free the codes, so that a later campaign can use them")] = False,
+) -> Response:
+    """Stop issuing and redeeming, as pausing does, for a campaign that has ended.
+
+    `free_codes` frees up to 50,000 codes per request. The campaign can only be resumed while no other campaign has one.
+    """
+    changed = await _change(gateway, campaign_id, lambda before: before.model_copy(update={"status": "archived"}))
+    if not free_codes:
+        return json_response(changed)
+    try:
+        freed = await freeing.free_codes(gateway.pool, campaign_id, MAX_FREED)
+    except freeing.NotArchivedError as error:
+        raise Problem(409, "conflict", str(error)) from None
+    return json_response(changed | {"freed_codes": freed.codes, "more_codes": freed.more})
 
 
 @router.post(
@@ -198,6 +237,7 @@ async def plan(
             "fields": planned.fields,
             "effects": planned.effects,
             "conflict": planned.conflict,
+            "warnings": planned.warnings,
         }
     )
 
@@ -206,14 +246,14 @@ async def _planned(gateway: Gateway, definition: CampaignDefinition) -> Planned:
     """Return the plan, limited to the campaigns that the caller may see. Raises a Problem."""
     async with gateway.pool.acquire() as connection, connection.transaction(readonly=True):
         try:
-            [planned] = await planning.plan(connection, [definition])
+            [planned] = await planning.plan(connection, [definition], tenants.groups())
         except DefinitionError as error:
             raise problem_of(definition, error) from None
     if tenants.groups() is None:
         return planned
     conflict = None if planned.conflict is None else _TAKEN
     if planned.change != "created" and await tenants.campaign(gateway, definition.campaign_id) is None:
-        return Planned(definition.campaign_id, "created", conflict=conflict)
+        return Planned(definition.campaign_id, "created", conflict=conflict, warnings=planned.warnings)
     return replace(planned, conflict=conflict)
 
 
@@ -225,6 +265,10 @@ def _check_path(body: CampaignDefinition, campaign_id: str) -> None:
 
 
 async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
+    return json_response(await _change(gateway, campaign_id, to))
+
+
+async def _change(gateway: Gateway, campaign_id: str, to: Any) -> dict[str, Any]:
     try:
         changed = await tenants.change(gateway, campaign_id, to)
     except (DefinitionError, asyncpg.UniqueViolationError) as error:
@@ -232,11 +276,14 @@ async def _changed(gateway: Gateway, campaign_id: str, to: Any) -> Response:
     if changed is None:
         raise _unknown(campaign_id)
     definition, saved = changed
-    return json_response(_document(definition) | {"change": saved.change})
+    warnings = await _warnings(gateway, definition)
+    return _document(definition) | {"change": saved.change, "warnings": warnings}
 
 
 def problem_of(definition: CampaignDefinition | None, error: Exception) -> Problem:
     """Return the problem for a definition that can't be saved."""
+    if isinstance(error, CodeTakenError) and tenants.groups() is None:
+        return Problem(409, "code_taken", str(error))
     if isinstance(error, asyncpg.UniqueViolationError):
         code = None if definition is None else definition.code.shared_code
         which = "The shared code" if code is None else f"The code {code!r}"

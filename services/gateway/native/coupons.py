@@ -15,7 +15,7 @@ from services.gateway.native import new_router
 from services.gateway.native.bodies import Body, CustomerBody, body_of, moment, takes
 from services.gateway.native.jobs import JobAnswer, start_job
 from services.gateway.native.openapi import responses_of
-from services.gateway.native.parameters import Name
+from services.gateway.native.parameters import Code
 from services.gateway.native.responses import RefusedAnswer, amount, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, CreateCoupons, IssueCoupons, VoidCoupon
@@ -128,6 +128,7 @@ class HappeningAnswer(Body):
     command_id: str
     shop_id: str | None
     ends_at: str | None
+    campaign_id: str | None
 
 
 class HoldAnswer(Body):
@@ -141,13 +142,17 @@ class HoldAnswer(Body):
 
 
 class CouponHistoryAnswer(Body):
-    """The history of a code, oldest first. `coupon` is null for a code that was tried but never issued."""
+    """The history of a code, oldest first. `coupon` is null for a code that was tried but never issued.
+
+    `earlier_coupons`: those of archived campaigns that had the code until it was freed, newest first.
+    """
 
     code: str
     coupon: CouponDetailsAnswer | None
     holds: list[HoldAnswer]
     happenings: list[HappeningAnswer]
     more: bool
+    earlier_coupons: list[CouponDetailsAnswer]
 
 
 @router.post(
@@ -206,7 +211,7 @@ async def issue(
 
 
 @router.get("/coupons/{code}", summary="Show a coupon", responses=responses_of(CouponDetailsAnswer))
-async def show(gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
+async def show(gateway: CurrentGateway, _: CanRead, code: Code) -> Response:
     """Show the current state of a coupon."""
     history = await _history(gateway, code)
     if history.coupon is None:
@@ -217,7 +222,7 @@ async def show(gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
 @router.get(
     "/coupons/{code}/history", summary="Show the history of a coupon", responses=responses_of(CouponHistoryAnswer)
 )
-async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: Name) -> Response:
+async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: Code) -> Response:
     """List the first 1,000 entries, including refused attempts and their reasons."""
     found = await _history(gateway, code)
     if found.coupon is None:
@@ -238,12 +243,13 @@ async def history(request: Request, gateway: CurrentGateway, _: CanRead, code: N
             ],
             "happenings": [_happening(one) for one in found.happenings],
             "more": found.cut,
+            "earlier_coupons": [_details(coupon) for coupon in found.earlier],
         }
     )
 
 
 @router.post("/coupons/{code}/void", summary="Void a coupon", responses=responses_of(CouponDetailsAnswer))
-async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Name) -> Response:
+async def void(request: Request, gateway: CurrentGateway, _: CanManage, code: Code) -> Response:
     """Take a coupon out of use. Redemptions stay as they are. Voiding again changes nothing."""
     return await _changed(gateway, code, VoidCoupon(command_id_of(request), code, CHANNEL))
 
@@ -258,7 +264,7 @@ async def change(
     request: Request,
     gateway: CurrentGateway,
     _: CanManage,
-    code: Name,
+    code: Code,
     body: Annotated[CouponChangeBody, Depends(body_of(CouponChangeBody))],
 ) -> Response:
     """Undo a void, or move the coupon's own end. All changes are made or none. No change at all is refused."""
@@ -328,4 +334,5 @@ def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
         "command_id": entry.command_id,
         "shop_id": entry.shop_id,
         "ends_at": moment(entry.ends_at),
+        "campaign_id": entry.campaign_id,
     }

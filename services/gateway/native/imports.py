@@ -24,8 +24,7 @@ from services.gateway.native.responses import ProblemAnswer, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, CreateCoupons
 from shared.domain.model.reasons import Reason
-from shared.ledger.code_files import Column, code_in, column_of
-from shared.ledger.csv_escaping import unescape_cell
+from shared.ledger.code_files import CodeFileError, CodeLine, CodeReader, checked_code
 from shared.ledger.pools import import_codes
 
 router = new_router("coupons")
@@ -60,6 +59,7 @@ class ImportProblemAnswer(ProblemAnswer):
 class Progress:
     """The progress of an import. `line`: the current line of the whole stream, from 1."""
 
+    pooled: bool
     added: int = 0
     existing: int = 0
     line: int = 0
@@ -94,32 +94,81 @@ async def import_stream(
     gateway: CurrentGateway,
     _: CanIssue,
     from_line: Annotated[int, Query(ge=1, le=2**31 - 1, description="skip the lines before this one")] = 1,
+    column: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=MAX_ID_LENGTH,
+            description="the column that holds the codes: its name in the first line, or its number; by default `code`",
+        ),
+    ] = None,
 ) -> Response:
-    """Add codes to the campaign's pool, or, without a pool, as coupons that can be used at once."""
+    """Add codes to the campaign's pool, or, without a pool, as coupons that can be used at once.
+
+    CSV may be separated by commas, semicolons or tabs. A first line that looks like a header without a column `code` is
+    an error that asks for `column`.
+    """
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind not in EXAMPLES:
         raise Problem(415, "unsupported_media_type", f"The body is {kind}; send {', '.join(EXAMPLES)}.")
     found = await tenants.campaign(gateway, campaign_id)
     if found is None:
         raise Problem(404, "not_found", f"Campaign {campaign_id!r} doesn't exist.")
-    pooled = found.definition.source.kind == "pool"
-    progress, column = Progress(), None
+    progress = Progress(pooled=found.definition.source.kind == "pool")
+    if kind == "application/x-ndjson":
+        await _import_json(request, gateway, campaign_id, progress, from_line)
+    else:
+        reader = CodeReader("csv" if kind == "text/csv" else "plain", column, from_line)
+        await _import_text(request, gateway, campaign_id, progress, reader)
+    await _write(gateway, campaign_id, progress)
+    return json_response({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
+
+
+async def _import_text(
+    request: Request, gateway: Gateway, campaign_id: str, progress: Progress, reader: CodeReader
+) -> None:
+    """Add the codes of CSV, or of a list. Raises a Problem."""
+    try:
+        async for piece in request.stream():
+            for found in reader.feed(piece):
+                await _add(gateway, campaign_id, progress, found)
+        for found in reader.close():
+            await _add(gateway, campaign_id, progress, found)
+    except CodeFileError as error:
+        progress.line = error.line
+        raise progress.problem(str(error)) from None
+    if not reader.codes:
+        what = "The body has a header and no codes" if reader.has_header else "The body is empty"
+        raise Problem(422, "invalid_request", f"{what}; send one code per line.")
+    progress.line = reader.line
+    if not progress.chunk:
+        progress.chunk_line = reader.line + 1
+
+
+async def _add(gateway: Gateway, campaign_id: str, progress: Progress, found: CodeLine) -> None:
+    if not progress.chunk:
+        progress.chunk_line = found.line
+    progress.line = found.next_line - 1
+    progress.chunk.append(found.code)
+    if len(progress.chunk) == MAX_CREATED:
+        await _write(gateway, campaign_id, progress)
+
+
+async def _import_json(
+    request: Request, gateway: Gateway, campaign_id: str, progress: Progress, from_line: int
+) -> None:
+    """Add the codes of JSON lines. Raises a Problem."""
     async for raw in _lines(request, progress):
         text = _text(raw, progress)
-        if progress.line == 1 and kind != "application/x-ndjson" and (column := column_of(text)) is not None:
-            progress.chunk_line = 2
-            continue
         if progress.line < from_line or not text.strip():
             if not progress.chunk:
                 progress.chunk_line = progress.line + 1
             continue
-        progress.chunk.append(_code(text, kind, column, progress))
+        progress.chunk.append(_code(text, progress))
         if len(progress.chunk) == MAX_CREATED:
-            await _write(gateway, campaign_id, progress, pooled)
+            await _write(gateway, campaign_id, progress)
     if not progress.line:
         raise Problem(422, "invalid_request", "The body is empty; send one code per line.")
-    await _write(gateway, campaign_id, progress, pooled)
-    return json_response({"added": progress.added, "existing": progress.existing, "next_line": progress.line + 1})
 
 
 async def _lines(request: Request, progress: Progress) -> AsyncIterator[bytes]:
@@ -140,7 +189,7 @@ async def _lines(request: Request, progress: Progress) -> AsyncIterator[bytes]:
 
 def _text(raw: bytes, progress: Progress) -> str:
     try:
-        text = raw.decode("utf-8-sig" if progress.line == 1 else "utf-8").rstrip("\r")
+        text = raw.decode("utf-8-sig" if progress.line == 1 else "utf-8")
     except UnicodeDecodeError:
         raise progress.problem("is not valid UTF-8.") from None
     if len(raw) > MAX_LINE_BYTES:
@@ -148,37 +197,30 @@ def _text(raw: bytes, progress: Progress) -> str:
     return text
 
 
-def _code(text: str, kind: str, column: Column | None, progress: Progress) -> str:
-    """Return the code of a line. Raises a Problem with the line number."""
-    if kind == "application/x-ndjson":
-        try:
-            document: Any = json.loads(text)
-        except (ValueError, RecursionError):
-            raise progress.problem("is not valid JSON.") from None
-        code = document.get("code") if isinstance(document, dict) else document
-        if not isinstance(code, str):
-            raise progress.problem('has no code; write {"code": "A-1"}, or "A-1".')
-        text, column = code, None
-        if "," in code and code.isprintable() and 1 <= len(code.strip()) <= MAX_ID_LENGTH:
-            return code.strip()  # a comma in JSON is part of the code
-    elif kind == "text/csv" and column is None:
-        text = unescape_cell(text)
+def _code(text: str, progress: Progress) -> str:
+    """Return the code of a line of JSON. Raises a Problem with the line number."""
     try:
-        code = code_in(text, column)
+        document: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise progress.problem("is not valid JSON.") from None
+    code = document.get("code") if isinstance(document, dict) else document
+    if not isinstance(code, str):
+        raise progress.problem('has no code; write {"code": "A-1"}, or "A-1".')
+    try:
         code.encode()
+        return checked_code(code)
     except UnicodeEncodeError:
         raise progress.problem("has an incomplete character (a single surrogate).") from None
     except ValueError as error:
         raise progress.problem(str(error)) from None
-    return code
 
 
-async def _write(gateway: Gateway, campaign_id: str, progress: Progress, pooled: bool) -> None:
+async def _write(gateway: Gateway, campaign_id: str, progress: Progress) -> None:
     """Add the current chunk. Raises a Problem if the campaign refuses it."""
     codes = tuple(progress.chunk)
     if not codes:
         return
-    if pooled:
+    if progress.pooled:
         added, left_out = await import_codes(gateway.pool, campaign_id, codes)
         progress.added += added
         progress.existing += len(left_out)

@@ -6,13 +6,21 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import AwareDatetime, BeforeValidator
 
-from schemas.common import IDENTIFIER_PATTERN, MOMENT_PATTERN, SHOP_PATTERN
+from schemas.common import IDENTIFIER_PATTERN, MOMENT_PATTERN, SHOP_PATTERN, TYPED_CODE_PATTERN
 from schemas.limits import EARLIEST, LATEST, MAX_ID_LENGTH
 
 _NAME: Final[dict[str, Any]] = {"min_length": 1, "max_length": MAX_ID_LENGTH, "pattern": IDENTIFIER_PATTERN}
 
 Name = Annotated[str, Path(**_NAME)]
 """An id, a code or a lock reference in a path."""
+
+_CODE: Final[dict[str, Any]] = {**_NAME, "pattern": TYPED_CODE_PATTERN}
+
+Code = Annotated[str, Path(**_CODE)]
+"""A code in a path, as it was typed."""
+
+CodeFilter = Annotated[str | None, Query(**_CODE)]
+"""An optional code in a query, as it was typed."""
 
 NameFilter = Annotated[str | None, Query(**_NAME)]
 """An optional id or code in a query."""

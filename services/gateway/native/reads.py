@@ -12,7 +12,7 @@ from services.gateway.native import new_router
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.pages import Cursor, Limit, decode_cursor, encode_cursor
-from services.gateway.native.parameters import CustomerFilter, Name, NameFilter, ShopFilter, When
+from services.gateway.native.parameters import CodeFilter, CustomerFilter, Name, NameFilter, ShopFilter, When
 from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
@@ -174,7 +174,7 @@ async def redemptions(
     customer: CustomerFilter = None,
     order_id: NameFilter = None,
     shop_id: ShopFilter = None,
-    code: NameFilter = None,
+    code: CodeFilter = None,
     since: When = None,
     until: When = None,
     format: Format = None,  # noqa: A002 - the name that callers write

@@ -14,6 +14,7 @@ import orjson
 import stamina
 
 from shared.domain.model.campaign import Source
+from shared.domain.model.coupon import code_key
 from shared.outgoing import transport
 from shared.outgoing.addresses import AddressRefusedError, Resolve, UrlRefusedError, check_url, resolve
 
@@ -154,7 +155,7 @@ def _code(body: bytes, without_code: bool) -> str:
     code = code.strip()
     if without_code:
         return ""  # from the contract: "the value will be ignored"
-    if not code:
+    if not code_key(code):
         raise _RefusedError("Responded with an empty coupon_code, and the campaign is not one without codes.")
     if len(code) > MAX_CODE_LENGTH or not code.isprintable():
         raise _RefusedError("Responded with a coupon_code that is too long or has unprintable characters.")

@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Callable
 from typing import Literal
 
+from shared.domain.model.coupon import code_key
+
 DEFAULT_CHARSET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits without those that look or sound alike: 0 O, 1 I L."""
 
@@ -49,7 +51,7 @@ def check(pattern: str | None, charset: str | None, coupons_total: int | None) -
         raise CodePatternError(f"The pattern has {len(pattern)} characters; a code has at most {MAX_LENGTH}.")
     if not charset.isascii() or not charset.isalnum():
         raise CodePatternError(f"The charset {charset!r} may hold only the letters A-Z and the digits 0-9.", "charset")
-    if len(set(charset.upper())) < len(charset):
+    if len(set(map(code_key, charset))) < len(charset):
         text = f"The charset {charset!r} holds a character twice; upper and lower case count as one."
         raise CodePatternError(text, "charset")
     if "#" not in pattern:

@@ -63,11 +63,15 @@ def _campaign_refusal(command: CreateCoupons, campaign: Campaign) -> RefusedCoup
 
 
 def _taken(command: CreateCoupons, state: State) -> dict[int, RefusedCoupon]:
-    """Return refusals for codes that exist already or occur earlier in the list, keyed by position."""
+    """Return refusals for codes that exist already, occur earlier in the list or can't be seen, keyed by position."""
     refused: dict[int, RefusedCoupon] = {}
     seen: set[str] = set()
     for number, code in enumerate(command.codes):
         key = code_key(code)
+        if not key:
+            message = f"The code {code!r} has no character that can be seen; choose another."
+            refused[number] = RefusedCoupon(Reason.CODE_TAKEN, message, code, campaign_id=command.campaign_id)
+            continue
         coupon = state.coupons.get(state.coupon_ids.get(key, ""))
         owner = state.taken.get(key) if coupon is None else coupon.campaign_id
         if owner is not None:

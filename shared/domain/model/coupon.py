@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from shared.domain.model.code_keys import folded_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.value import value
 
@@ -12,8 +13,14 @@ CouponStatus = Literal["active", "voided", "pooled"]
 
 
 def code_key(code: str) -> str:
-    """Return the form in which codes are compared: trimmed and upper-cased by Unicode rules (ß as SS). Idempotent."""
-    return code.strip().upper()
+    """Return the form in which codes are compared: in upper case, without blanks, the same for every way to write it.
+
+    Idempotent. Empty only if no character of the code can be seen. The only function that makes keys: SQL compares
+    stored ones.
+    """
+    if code.isascii() and code.isprintable() and " " not in code:
+        return code.upper()
+    return folded_key(code)
 
 
 @value

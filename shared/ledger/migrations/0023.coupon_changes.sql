@@ -1,5 +1,5 @@
 -- Changes of coupons after they were issued: rewards that are revoked, voids that are undone, ends that are moved.
--- depends: 0021.ledger_entries
+-- depends: 0022.changed_orders
 
 ALTER TABLE ledger_entries DROP CONSTRAINT ledger_entries_kind_check;
 ALTER TABLE ledger_entries ADD CONSTRAINT ledger_entries_kind_check

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, Identifier, Text
+from schemas.common import Amount, Contact, Identifier, Text, TypedCode
 from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, check_metadata
 from services.gateway.native.bodies import Body
 
@@ -49,7 +49,7 @@ class FieldsIn(CapillaryBody):
 class CouponIn(CapillaryBody):
     """One coupon to redeem."""
 
-    code: Identifier
+    code: TypedCode
     validation_code: Contact | None = None
     customer: CustomerIn | None = None
     custom_fields: FieldsIn | None = None

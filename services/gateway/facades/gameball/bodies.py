@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, Identifier, Identifiers, Moment, Shop
+from schemas.common import Amount, Contact, Identifier, Identifiers, Moment, Shop, TypedCode
 from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
@@ -51,7 +51,7 @@ class BurnBody(CustomerIn):
 
     customerId: Identifier | None = None  # type: ignore[assignment]  # noqa: N815
     transactionId: Identifier  # noqa: N815
-    coupons: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] | None = None
+    coupons: Annotated[tuple[TypedCode, ...], Field(max_length=MAX_CODES)] | None = None
     lockReference: Identifier | None = None  # noqa: N815
     pin: Identifier | None = None
 

@@ -19,7 +19,7 @@ from services.gateway.facades.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanIssue, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import Name
+from services.gateway.native.parameters import Code, Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
@@ -154,7 +154,7 @@ async def delete(request: Request, gateway: CurrentGateway, _: CanRedeem, lock: 
 @router.post(f"{BASE}/coupons/{{code}}/validate")
 async def validate(
     request: Request,
-    code: Name,
+    code: Code,
     gateway: CurrentGateway,
     caller: CanValidate,
     *,

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, Text
+from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, Text, TypedCode
 from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
 from services.gateway.native.bodies import Body
 from shared.domain.model.commands import MAX_CREATED
@@ -118,7 +118,7 @@ class RedeemableIn(VoucherifyBody):
     """A voucher by its code."""
 
     object: Literal["voucher"]
-    id: Identifier
+    id: TypedCode
 
 
 class ItemIn(VoucherifyBody):

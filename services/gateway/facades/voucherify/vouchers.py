@@ -22,7 +22,7 @@ from services.gateway.facades.voucherify.terms import (
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanIssue, CanManage, CanRead, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
-from services.gateway.native.parameters import Name, NameFilter
+from services.gateway.native.parameters import Code, Name, NameFilter
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
@@ -98,19 +98,19 @@ async def list_vouchers(
 
 
 @router.get("/v1/vouchers/{code}")
-async def get_voucher(code: Name, gateway: CurrentGateway, _: CanRead) -> Response:
+async def get_voucher(code: Code, gateway: CurrentGateway, _: CanRead) -> Response:
     """Show a voucher by its code or id."""
     return json_response(await _voucher(gateway, code))
 
 
 @router.post("/v1/vouchers/{code}/disable")
-async def disable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
+async def disable(request: Request, code: Code, gateway: CurrentGateway, _: CanManage) -> Response:
     """Disable a voucher until it is enabled."""
     return await _switch(request, gateway, code, on=False)
 
 
 @router.post("/v1/vouchers/{code}/enable")
-async def enable(request: Request, code: Name, gateway: CurrentGateway, _: CanManage) -> Response:
+async def enable(request: Request, code: Code, gateway: CurrentGateway, _: CanManage) -> Response:
     """Enable a voucher."""
     return await _switch(request, gateway, code, on=True)
 
