@@ -12,12 +12,14 @@ from aiokafka.errors import KafkaError
 
 from cli.errors import BrokerUnavailableError, CommandFailedError, DatabaseUnavailableError, describe
 from cli.locations import find_settings
+from shared.domain.model.customer import IdentityRules
 from shared.ledger.database import SERVICE_ROLE, UNAVAILABLE, Connection, Pool, open_pool
+from shared.ledger.identity import rules_of
 from shared.ledger.service_pool import SSL_REJECTED, TLS_REFUSALS, tls_refusal
 from shared.messaging.access import check_access
 from shared.messaging.connection import is_transient
 from shared.runtime.logging import configure_logging
-from shared.runtime.settings import CommonSettings, DatabaseSettings, KafkaSettings, load_settings
+from shared.runtime.settings import CommonSettings, CustomerSettings, DatabaseSettings, KafkaSettings, load_settings
 
 Result = TypeVar("Result")
 APPLICATION: Final = "couponry-cli"
@@ -37,6 +39,11 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 class _Logging(CommonSettings):
     log_format: Literal["auto", "json", "console"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "error"
+
+
+def identity_rules() -> IdentityRules:
+    """Return the installation's rules for customers' identifiers."""
+    return rules_of(load_settings(CustomerSettings))
 
 
 @asynccontextmanager

@@ -8,12 +8,12 @@ from uuid import uuid4
 import orjson
 import typer
 
-from cli.connect import ledger
+from cli.connect import identity_rules, ledger
 from cli.errors import CommandFailedError, DatabaseUnavailableError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
 from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
 from shared.domain.model.commands import Command
-from shared.domain.model.customer import Customer, e164
+from shared.domain.model.customer import NO_RULES, Customer, e164, email_address
 from shared.domain.model.ids import OrderKey, order_key, order_names, readable
 from shared.domain.model.money import parse_minor
 from shared.domain.model.order import Line, Order, check_amounts
@@ -60,10 +60,9 @@ def customer_of(text: str | None) -> Customer | None:
         text = value
     else:
         kind = "email" if "@" in text else "mobile" if text.startswith("+") else "id"
-    if not text.strip() or len(text) > MAX_ID_LENGTH:
-        raise UsageProblemError(f"A customer's identifier must have 1 to {MAX_ID_LENGTH} characters.")
-    if CONTROL_CHARACTERS.search(text.strip()):
-        raise UsageProblemError("A customer's identifier must have no control characters.")
+    check_identifier(text)
+    if kind == "email" and email_address(text, NO_RULES) is None:
+        raise UsageProblemError(f"{text!r} is not an email address; write id:{text.strip()} if it is a customer id.")
     if kind == "mobile" and e164(text) is None:
         raise UsageProblemError(f"{text!r} is not a phone number; write it with its country code, like +4930123456.")
     return Customer(
@@ -71,6 +70,14 @@ def customer_of(text: str | None) -> Customer | None:
         email=text.strip() if kind == "email" else None,
         mobile=text.strip() if kind == "mobile" else None,
     )
+
+
+def check_identifier(text: str) -> None:
+    """Check the length and the characters of an identifier. Raises UsageProblemError."""
+    if not text.strip() or len(text) > MAX_ID_LENGTH:
+        raise UsageProblemError(f"A customer's identifier must have 1 to {MAX_ID_LENGTH} characters.")
+    if CONTROL_CHARACTERS.search(text.strip()):
+        raise UsageProblemError("A customer's identifier must have no control characters.")
 
 
 def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
@@ -143,7 +150,7 @@ async def execute(command: Command, short_id: str) -> Verdict:
     """Execute `command` and return its verdict. Raises CommandFailedError, which says how to repeat it safely."""
     with hint_to_repeat(short_id):
         async with ledger() as pool:
-            [result] = await Engine(pool).execute([command])
+            [result] = await Engine(pool, identity_rules()).execute([command])
     if isinstance(result, Rejected):
         raise CommandFailedError(result.text)
     return result

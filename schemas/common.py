@@ -51,6 +51,9 @@ TYPED_CODE_PATTERN: Final = (
 SHOP_PATTERN: Final = f"^({IDENTIFIER_PATTERN[1:-1]})?$"
 """An identifier, or nothing."""
 
+OPTIONAL_IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""May be blank, which means absent."""
+
 MOMENT_PATTERN: Final = r"^[0-9]{4}-"
 
 
@@ -91,6 +94,9 @@ Shop = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=SHOP_PATTERN)]
 
 TypedCode = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TYPED_CODE_PATTERN)]
 """A coupon code as a customer typed it: not blank, at most 255 characters; it may have tabs and line breaks."""
+
+OptionalIdentifier = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=OPTIONAL_IDENTIFIER_PATTERN)]
+"""An id that many producers send as an empty string instead of leaving it out; see `present`."""
 
 Contact = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 """An email address or phone number as sent by the producer. May be empty, because many producers send that."""
@@ -153,6 +159,11 @@ Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
+def present(text: str | None) -> str | None:
+    """Return `text`; None if it is blank, because a blank id is an absent one."""
+    return None if text is None or not text or text.isspace() else text
+
+
 class EventPart(BaseModel):
     """Base of everything inside an event: frozen, strict, unknown fields ignored."""
 
@@ -183,10 +194,10 @@ class CustomerReference(EventPart):
 
 
 class OrderCustomer(CustomerReference):
-    """The customer of an order, with the limits of input. In Avro it is the same record."""
+    """The customer of an order, with the limits of input; a blank id is absent. In Avro it is the same record."""
 
     avro_name: ClassVar[str] = "CustomerReference"
-    customer_id: Identifier | None = None
+    customer_id: OptionalIdentifier | None = None
 
 
 class IdentifiedCustomer(EventPart):

@@ -67,7 +67,8 @@ class OrderContent(Event):
 
     def problem(self) -> str | None:
         customer = self.customer
-        if customer is not None and not (customer.customer_id or customer.email or customer.mobile):
+        # Identifiers that are sent empty are absent: the order is a guest's.
+        if customer is not None and customer.customer_id is None and customer.email is None and customer.mobile is None:
             return "customer: has no identifier; give customer_id, email or mobile, or null for a guest."
         if self.cycle is not None and self.subscription_id is None:
             return "cycle: needs a subscription_id; give it, or leave cycle out."

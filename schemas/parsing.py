@@ -21,6 +21,7 @@ from schemas.common import (
     CURRENCY_PATTERN,
     IDENTIFIER_PATTERN,
     MOMENT_PATTERN,
+    OPTIONAL_IDENTIFIER_PATTERN,
     SHOP_PATTERN,
     TYPED_CODE_PATTERN,
     WRITTEN_IDENTIFIER_PATTERN,
@@ -43,6 +44,7 @@ _EXPECTED_BY_PATTERN = {
     SHOP_PATTERN: "must not be blank; leave it out, or empty, for an order without a shop",
     TYPED_CODE_PATTERN: "must not be blank",
     WRITTEN_IDENTIFIER_PATTERN: "must not be blank",
+    OPTIONAL_IDENTIFIER_PATTERN: NO_CONTROL_CHARACTERS,
     MOMENT_PATTERN: 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z"',
 }
 _EXPECTED_BY_TYPE = {

@@ -8,7 +8,7 @@ from uuid import uuid4
 import typer
 
 from cli.apps import AsJson, CommandId, new_app, parse_end
-from cli.connect import ledger, reading, run
+from cli.connect import identity_rules, ledger, reading, run
 from cli.coupon_history import show_history
 from cli.coupon_making import create_coupons, import_coupons, open_output, read_codes
 from cli.errors import CommandFailedError
@@ -106,7 +106,7 @@ def validate(
 
 async def _judged(command: LockCoupons | RedeemCoupons) -> Verdict:
     async with ledger() as pool:
-        return await judge(pool, command)
+        return await judge(pool, command, rules=identity_rules())
 
 
 @app.command()

@@ -1,9 +1,10 @@
-"""`couponry customers`: show, export, erase."""
+"""`couponry customers`: show, export, erase, split, rejoin, normalise."""
 
 import asyncio
 import getpass
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -11,13 +12,13 @@ import typer
 
 from cli.apps import AsJson, new_app
 from cli.commands.dlq import document, name_of, queues
-from cli.connect import broker, ledger, reading, run
+from cli.connect import broker, identity_rules, ledger, reading, run
 from cli.errors import BrokerUnavailableError, CommandFailedError
-from cli.executing import customer_of
+from cli.executing import check_identifier
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
-from shared.domain.model.customer import Customer, Identifier, identifiers
-from shared.ledger import erasing, exporting, queries
+from shared.domain.model.customer import Identifier, possible_identifiers
+from shared.ledger import erasing, exporting, normalising, queries, splitting
 from shared.ledger.personal_data import Traces
 from shared.messaging.dead_letters import DeadLetter, list_dead_letters
 from shared.messaging.tail import MAX_LISTED
@@ -29,7 +30,7 @@ UNKNOWN: Final = "a customer is known from the first reward, sign-up or order wi
 
 KEPT: Final = "references_kept"
 
-app = new_app("Show a customer's wallet; export or erase the data kept about a customer.")
+app = new_app("Show a customer's wallet; export or erase the data kept about a customer; undo a wrong merge.")
 
 
 @app.command()
@@ -90,7 +91,7 @@ async def _export(who: str) -> None:
         customer_key = await exporting.find_customer(pool, names_of(who))
         if customer_key is None:
             raise CommandFailedError(_unknown(who))
-        async for part in exporting.document(pool, customer_key):
+        async for part in exporting.document(pool, customer_key, identity_rules()):
             sys.stdout.buffer.write(part)
         sys.stdout.flush()
 
@@ -164,13 +165,145 @@ async def _erase(who: str, by: str, free_text: bool) -> tuple[erasing.Erasure, l
             raise CommandFailedError(str(error)) from None
         if erasure_id is None:
             raise CommandFailedError(_unknown(who))
-        traces = await erasing.traces_of(pool, erasure_id)  # the erasure removes the names that the search needs
+        rules = identity_rules()
+        # The erasure removes the names that the search needs.
+        traces = await erasing.traces_of(pool, erasure_id, rules)
         letters = None if traces is None else await _letters(traces)
-        await erasing.run(pool, erasure_id)
+        await erasing.run(pool, erasure_id, rules=rules)
         erasure = await erasing.find(pool, erasure_id)
     if erasure is None:
         raise CommandFailedError(f"Erasure {erasure_id} is finished, but its row has been pruned already.")
     return erasure, letters
+
+
+@app.command()
+def split(
+    who: CustomerName,
+    *,
+    apart: Annotated[
+        list[str], typer.Option("--apart", metavar="WHO", help="An identifier of somebody else; repeatable.")
+    ],
+    keep_apart: Annotated[
+        bool,
+        typer.Option(
+            "--keep-apart/--may-merge-again",
+            help="Never merge them again, even if an event names both: its strongest identifier counts.",
+        ),
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="TEXT", help="Who requested it, for the journal. Default: your account's name."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Split a customer that was merged by mistake: the identifiers after --apart become a customer of their own.
+
+    Name all identifiers of the other person: what was theirs before the merge then goes back to them. What was written
+    since the merge stays.
+
+    Example: `couponry customers split customer_123 --apart customer_456 --apart mary.jones@email.com`
+    """
+    name = by or f"couponry customers split, {getpass.getuser()}"
+    wanted = splitting.Wanted(names_of(who), [names_of(one) for one in apart], name, keep_apart, dry_run=True)
+    if dry_run or not yes:
+        planned = run(_split(wanted))
+        _show_split(planned, as_json=as_json and dry_run, done=False)
+        if dry_run:
+            return
+        typer.confirm("Split the customer?", abort=True, err=True)
+    _show_split(run(_split(replace(wanted, dry_run=False))), as_json=as_json, done=True)
+
+
+async def _split(wanted: splitting.Wanted) -> splitting.Split:
+    async with ledger() as pool:
+        try:
+            return await splitting.split(pool, wanted)
+        except splitting.SplitRefusedError as error:
+            raise CommandFailedError(str(error)) from None
+
+
+def _show_split(made: splitting.Split, *, as_json: bool, done: bool) -> None:
+    if as_json:
+        show_json(made)
+        return
+    say("The customer was split:" if done else "The split would be:")
+    show_facts(
+        [
+            ("stays", " ".join(made.stays)),
+            ("leaves", "\n".join(" ".join(one) for one in made.leaves)),
+            *[(f"{name.replace('_', ' ')} that go back", number) for name, number in made.moved.items()],
+            *[(f"{name.replace('_', ' ')} that stay", _counted(number)) for name, number in made.left.items()],
+            ("recorded as", made.command_id if done else None),
+        ]
+    )
+    if made.incomplete:
+        say(
+            f"Of {count(made.incomplete, 'merged customer')} only some identifiers leave, so what was theirs stays: "
+            "`couponry customers show` lists the others."
+        )
+    if not made.kept_apart:
+        say("The next event that names both merges them again.")
+
+
+def _counted(number: int) -> str:
+    return f"{number:,} or more" if number >= splitting.COUNTED else f"{number:,}"
+
+
+@app.command()
+def rejoin(who: CustomerName, other: CustomerName) -> None:
+    """Let two customers that were split be merged again by the next event that names both.
+
+    Example: `couponry customers rejoin customer_123 mary.jones@email.com`
+    """
+    if run(_rejoin(who, other)):
+        say("The next event that names both merges them.")
+    else:
+        say("Nothing to do: nothing keeps these customers apart.")
+
+
+async def _rejoin(who: str, other: str) -> bool:
+    async with ledger() as pool:
+        try:
+            return await splitting.rejoin(pool, names_of(who), names_of(other))
+        except splitting.SplitRefusedError as error:
+            raise CommandFailedError(str(error)) from None
+
+
+@app.command()
+def normalise(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add the current form of identifiers that are stored in another form, and merge customers who are the same.
+
+    Run it once after an upgrade to this version, and after a change of COUPONRY_EMAIL_PLUS. A second run
+    changes nothing.
+
+    Example: `couponry customers normalise --dry-run`
+    """
+    found = run(_normalise(dry_run))
+    if as_json:
+        show_json(found)
+        return
+    would = "would be " if dry_run else ""
+    show_facts(
+        [
+            ("identifiers", f"{found.read:,}"),
+            (f"current forms {would}added", f"{found.added:,}"),
+            (f"customers {would}merged", f"{found.merged:,}"),
+            ("placeholders", f"{found.placeholders:,}"),
+            ("invalid", f"{found.invalid:,}"),
+        ]
+    )
+    if found.placeholders or found.invalid:
+        say("Placeholders and invalid identifiers stay stored, and no event is matched by them.")
+
+
+async def _normalise(dry_run: bool) -> normalising.Normalised:
+    async with ledger() as pool:
+        return await normalising.normalise(pool, identity_rules(), dry_run=dry_run)
 
 
 async def _letters(traces: Traces) -> list[DeadLetter] | None:
@@ -201,5 +334,5 @@ def _unknown(who: str) -> str:
 
 def names_of(who: str) -> tuple[Identifier, ...]:
     """Return the identifiers that `who` may mean: an id first, then an email address or number that it looks like."""
-    named = customer_of(who)
-    return (("id", who.strip()), *identifiers(named or Customer()))
+    check_identifier(who)
+    return possible_identifiers(who, identity_rules())

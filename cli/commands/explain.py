@@ -7,7 +7,7 @@ from uuid import uuid4
 import typer
 
 from cli.apps import AsJson, new_app
-from cli.connect import ledger, run
+from cli.connect import identity_rules, ledger, run
 from cli.executing import SOURCE, ForCustomer, codes_of, customer_of
 from cli.files import open_input
 from cli.order_files import read_order
@@ -70,7 +70,7 @@ def explain(
 
 async def _explained(command: LockCoupons | RedeemCoupons) -> Explanation:
     async with ledger() as pool:
-        return await validation.explain(pool, command)
+        return await validation.explain(pool, command, rules=identity_rules())
 
 
 def _document(explanation: Explanation) -> dict[str, Any]:

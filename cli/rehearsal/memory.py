@@ -18,7 +18,7 @@ from shared.domain.coupons.issue import referred_key
 from shared.domain.decide import decide, evolve
 from shared.domain.model.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
-from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.customer import Customer, Identifier, identifiers
 from shared.domain.model.ids import derived_id
 from shared.domain.model.state import State, Supply
 from shared.ledger.definitions import to_domain
@@ -29,8 +29,8 @@ class MemoryLedger:
     """The campaigns of a script with the state of their coupons."""
 
     def __init__(self, script: Script) -> None:
-        self.state = State()
-        self._customer_keys: dict[tuple[str, str], str] = {}
+        self.state = State(identity=script.identity)
+        self._customer_keys: dict[Identifier, str] = {}
         self._pools: dict[str, list[tuple[str, str]]] = {}
         for definition in script.campaigns:
             self.load(definition)
@@ -111,12 +111,14 @@ class MemoryLedger:
 
         Not supported in a rehearsal: merging two customers that turn out to be the same.
         """
-        names = () if customer is None else identifiers(customer)
+        names = () if customer is None else identifiers(customer, self.state.identity)
         if not names:
             return None
         known = [self._customer_keys[name] for name in names if name in self._customer_keys]
         key = known[0] if known else f"{names[0][0]} {names[0][1]}"
         self._customer_keys |= {name: self._customer_keys.get(name, key) for name in names}
+        listed = sorted(name for name, owner in self._customer_keys.items() if owner == key)
+        self.state.known_customers[key] = dict(reversed(listed))
         return key
 
     def _supply(self, command: IssueCoupons) -> None:

@@ -17,11 +17,12 @@ from cli.rehearsal.words import PublishedEvent, lines_of
 from schemas.campaigns import CampaignDefinition
 from shared.domain.coupons.code_patterns import DEFAULT_CHARSET
 from shared.domain.model.campaign import Campaign, CodeRule
+from shared.domain.model.customer import PLACEHOLDERS, IdentityRules
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 """Far above any script that is written by hand."""
 
-_KNOWN = ("field", "says", "burn_on", "campaigns", "steps")
+_KNOWN = ("field", "says", "burn_on", "email_plus", "placeholders", "campaigns", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,18 @@ def script_of(name: str, text: str) -> Script:
     burn_on = str(plain.get("burn_on", "placed"))
     if burn_on not in ("placed", "paid"):
         raise CommandFailedError(f"{name}: burn_on must be placed or paid.")
-    return Script(tuple(campaigns), steps, plain.get("field"), str(plain.get("says", "")), burn_on)
+    identity = _identity(name, plain)
+    return Script(tuple(campaigns), steps, plain.get("field"), str(plain.get("says", "")), burn_on, identity)
+
+
+def _identity(name: str, plain: Mapping[str, Any]) -> IdentityRules:
+    """Return how the script recognises customers, as the settings of the same names do."""
+    email_plus, placeholders = plain.get("email_plus", "distinct"), plain.get("placeholders", list(PLACEHOLDERS))
+    if email_plus not in ("distinct", "same"):
+        raise CommandFailedError(f"{name}: email_plus must be distinct or same.")
+    if not isinstance(placeholders, list):
+        raise CommandFailedError(f"{name}: placeholders must be a list, like [0, guest].")
+    return IdentityRules.of(email_plus, map(str, placeholders))
 
 
 def _with_campaigns(name: str, step: Step, steps: Node) -> Step:
@@ -85,7 +97,8 @@ def _plain(node: Node) -> Any:
 
 def play(script: Script) -> Iterator[Played]:
     """Play a script in memory. Raises ScriptError for a step that can't be played."""
-    ledger, filling, settings = MemoryLedger(script), Filling(), settings_of(script.burn_on)
+    ledger, filling = MemoryLedger(script), Filling()
+    settings = settings_of(script.burn_on, script.identity)
     for step in script.steps:
         if step.kind == "campaign":
             if not isinstance(step.value, CampaignDefinition):

@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from schemas.campaigns import CampaignDefinition
+from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
 
 EVENTS: Final = {
     "order": "order.placed",
@@ -68,13 +69,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Campaigns and steps. `field` is the campaign field that the script documents in docs/rules.md."""
+    """Campaigns and steps. `field` is the campaign field that the script documents in docs/rules.md.
+
+    `identity`: how customers are recognised (`email_plus`, `placeholders`).
+    """
 
     campaigns: tuple[CampaignDefinition, ...]
     steps: tuple[Step, ...]
     field: str | None = None
     says: str = ""
     burn_on: str = "placed"
+    identity: IdentityRules = DEFAULT_RULES
 
 
 def steps_of(listed: Any) -> Iterator[Step]:

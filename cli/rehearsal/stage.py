@@ -13,6 +13,7 @@ from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
 from shared.domain.model.money import MoneyError
 from shared.ledger.matching import MatchIndex
 from shared.messaging.records import ReceivedEvent, Record
@@ -20,10 +21,13 @@ from shared.messaging.records import ReceivedEvent, Record
 _NOWHERE = Record.unsent("", None)
 
 
-def settings_of(burn_on: str) -> RedeemerSettings:
+def settings_of(burn_on: str, identity: IdentityRules = DEFAULT_RULES) -> RedeemerSettings:
     """Return the redeemer's settings for a rehearsal."""
     when: Literal["placed", "paid"] = "paid" if burn_on == "paid" else "placed"
-    return RedeemerSettings.model_construct(burn_on=when)  # without the servers that validation requires
+    # Without the servers that validation requires.
+    return RedeemerSettings.model_construct(
+        burn_on=when, email_plus=identity.email_plus, placeholders=",".join(identity.placeholders)
+    )
 
 
 def commands_of(

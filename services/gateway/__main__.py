@@ -34,7 +34,7 @@ async def main(context: ServiceContext[GatewaySettings]) -> None:
         housekeeper = Housekeeper(gateway.idempotency, settings.database_url.get_secret_value())
         await housekeeper.run_once()
         jobs = JobRunner(pool, gateway.engine, retention_seconds=settings.jobs_retention_seconds)
-        erasures = ErasureRunner(pool)
+        erasures = ErasureRunner(pool, gateway.identity)
         async with AsyncExitStack() as stack:
             if settings.http_heavy_process:
                 process = HeavyProcess(settings.http_answer_seconds)

@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
 from shared.ledger import erasing
 from shared.ledger.database import UNAVAILABLE, Pool
 from shared.ledger.engine import LedgerUnavailableError
@@ -27,8 +28,9 @@ class ErasureRunner:
     erasure is retried after all others.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, rules: IdentityRules = DEFAULT_RULES) -> None:
         self._pool = pool
+        self._rules = rules
         self._stuck: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -48,7 +50,7 @@ class ErasureRunner:
             self._stuck.clear()
             return False
         try:
-            if not await erasing.work(self._pool, erasure_id):
+            if not await erasing.work(self._pool, erasure_id, self._rules):
                 log.info("customer erased", erasure_id=erasure_id)
         except LedgerUnavailableError:
             raise

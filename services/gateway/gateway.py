@@ -22,6 +22,7 @@ from services.gateway.problems import Problem
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.explain import Explanation
 from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.customer import Identifier, possible_identifiers
 from shared.domain.model.ids import readable
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
@@ -29,6 +30,7 @@ from shared.ledger import validation
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import Pool
 from shared.ledger.engine import INVALID_VALUE_ERRORS, Answer, Engine, Rejected
+from shared.ledger.identity import rules_of
 from shared.ledger.workload import HeavyWork, TooMuchAtOnceError
 from shared.runtime import telemetry
 
@@ -56,7 +58,8 @@ class Gateway:
     def __init__(self, pool: Pool, settings: GatewaySettings) -> None:
         self.pool = pool
         self.settings = settings
-        self.engine = Engine(pool)
+        self.identity = rules_of(settings)
+        self.engine = Engine(pool, self.identity)
         self.campaigns = CampaignCache()
         failures = Failures(settings.http_bad_keys_per_minute)
         self.keys = Keys(pool, failures)
@@ -77,6 +80,10 @@ class Gateway:
             waiting=settings.http_waiting,
             for_all=TEMPORARY_ERRORS,
         )
+
+    def names_of(self, who: str) -> tuple[Identifier, ...]:
+        """Return the identifiers that a string may be: a customer id first, then an email address or phone number."""
+        return possible_identifiers(who, self.identity)
 
     def hand_over_to(self, process: HeavyProcess) -> None:
         """Answer heavy requests in `process` from now on."""
@@ -116,7 +123,7 @@ class Gateway:
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
                 verdict = await validation.validate(
-                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy, self.identity
                 )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error
@@ -130,7 +137,7 @@ class Gateway:
         async with reserve_guesses(self.guesses.attempts_of(command)) as ticket:
             try:
                 explanation = await validation.explain(
-                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy
+                    self.pool, tenants.restrict_to_groups(command), self.campaigns, self.heavy, self.identity
                 )
             except TooMuchAtOnceError as error:
                 raise OverloadedError(str(error)) from error

@@ -5,7 +5,7 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from shared.runtime.settings import PREFIX, ServiceSettings
+from shared.runtime.settings import PREFIX, CustomerSettings, ServiceSettings
 
 DAY_SECONDS: Final = 24 * 60 * 60
 MAX_LOCK_SECONDS: Final = DAY_SECONDS
@@ -19,7 +19,7 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 """Above the limit of an order event in Kafka (1 MB), so that HTTP accepts every order that Kafka accepts."""
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ServiceSettings, CustomerSettings):
     """Settings of the gateway: address, batching and limits."""
 
     http_host: str = Field("127.0.0.1", description="address of the API; 0.0.0.0 in a container")

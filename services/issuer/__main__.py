@@ -8,6 +8,7 @@ from services.issuer.settings import IssuerSettings
 from services.issuer.sources.coupon_api import open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.ledger.engine import Engine
+from shared.ledger.identity import rules_of
 from shared.ledger.service_pool import service_pool
 from shared.ledger.stored_definitions import check_readable
 from shared.messaging.access import check_access
@@ -30,7 +31,7 @@ async def main(context: ServiceContext[IssuerSettings]) -> None:
             concurrency=settings.external_concurrency,
             batch_seconds=settings.external_batch_seconds,
         )
-        handler = IssueHandler(pool, Engine(pool), external)
+        handler = IssueHandler(pool, Engine(pool, rules_of(settings)), external)
         consumer = ConsumerLoop(settings, SERVICE, [REWARDS.name, SIGNUPS.name], handler, health=context.health)
         context.health.started()
         await consumer.run(context.stopping)

@@ -1,12 +1,12 @@
-"""The issuer's own settings. All of them concern external sources of codes."""
+"""The issuer's own settings: how customers are recognised, and external sources of codes."""
 
 from pydantic import Field
 
 from services.issuer.sources.coupon_api import ApiLimits
-from shared.runtime.settings import Settings
+from shared.runtime.settings import CustomerSettings, Settings
 
 
-class IssuerSettings(Settings):
+class IssuerSettings(Settings, CustomerSettings):
     """The settings of every service, and the limits of calls to external coupon APIs."""
 
     external_attempts: int = Field(

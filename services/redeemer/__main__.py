@@ -7,6 +7,7 @@ from services.redeemer.handler import SERVICE, OrderHandler
 from services.redeemer.janitor import Janitor
 from services.redeemer.settings import RedeemerSettings
 from shared.ledger.engine import Engine
+from shared.ledger.identity import rules_of
 from shared.ledger.service_pool import service_pool
 from shared.messaging.access import check_access
 from shared.messaging.consumer import ConsumerLoop
@@ -19,7 +20,7 @@ async def main(context: ServiceContext[RedeemerSettings]) -> None:
     settings = context.settings
     await check_access(settings)
     async with service_pool(context) as pool:
-        engine = Engine(pool)
+        engine = Engine(pool, rules_of(settings))
         handler = OrderHandler(pool, engine, settings)
         consumer = ConsumerLoop(settings, SERVICE, [ORDERS.name], handler, health=context.health)
         janitor = Janitor(engine, pause_seconds=settings.sweep_seconds, limit=settings.sweep_limit)

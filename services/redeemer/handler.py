@@ -24,7 +24,7 @@ from shared.domain.model.commands import (
     RedeemCoupons,
     ReturnOrder,
 )
-from shared.domain.model.customer import identifiers
+from shared.domain.model.customer import IdentityRules, identifiers
 from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -33,6 +33,7 @@ from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
+from shared.ledger.identity import rules_of
 from shared.ledger.order_conversion import to_customer, to_order
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
@@ -63,7 +64,7 @@ def to_command(
     if isinstance(data, OrderPlaced | OrderChanged):
         if data.coupon_codes or data.lock_reference or has_coupons:
             return _redeem_command(event, data, settings)
-        return _record_command(event, data) if record_orders and _is_recordable(data) else None
+        return _record_command(event, data) if record_orders and _is_recordable(data, rules_of(settings)) else None
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, _key(data), at=data.paid_at)
     if isinstance(data, OrderPaymentFailed):
@@ -114,11 +115,11 @@ def _has_coupons(data: Event) -> bool:
     return isinstance(data, OrderContent) and bool(data.coupon_codes or data.lock_reference)
 
 
-def _is_recordable(data: Event) -> bool:
+def _is_recordable(data: Event, rules: IdentityRules) -> bool:
     """Return whether the order has no coupons and its customer has an identifier."""
     return (
         isinstance(data, OrderContent) and not _has_coupons(data)
-        and data.customer is not None and bool(identifiers(to_customer(data.customer)))
+        and data.customer is not None and bool(identifiers(to_customer(data.customer), rules))
     )  # fmt: skip
 
 
@@ -204,7 +205,8 @@ class OrderHandler:
         """
         if self._settings.note_orders == "always":
             return True
-        if not any(_is_recordable(event.data) for event in events):
+        rules = rules_of(self._settings)
+        if not any(_is_recordable(event.data, rules) for event in events):
             return False
         async with self._pool.acquire() as connection:
             campaigns = await self._cache.refresh(connection)

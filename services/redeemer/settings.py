@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.runtime.settings import Settings
+from shared.runtime.settings import CustomerSettings, Settings
 
 HOUR_SECONDS = 60 * 60
 
 
-class RedeemerSettings(Settings):
+class RedeemerSettings(Settings, CustomerSettings):
     """The settings of every service, and when an order uses its coupons."""
 
     burn_on: Literal["placed", "paid"] = Field(

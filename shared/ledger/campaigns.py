@@ -153,6 +153,7 @@ async def _apply_limits(connection: Connection, campaigns: Sequence[Campaign]) -
         [campaign.limits.coupons_per_customer for campaign in campaigns],
         [campaign.limits.uses_per_customer for campaign in campaigns],
         [campaign.limits.spend_total_minor for campaign in campaigns],
+        None,
     )
 
 

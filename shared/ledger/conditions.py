@@ -10,7 +10,8 @@ Variables:
   major units as a double, for conditions such as `order.amount >= 49.95`; a double is not exact, so use amount_minor if
   a cent matters), shipping_minor, quantity, channel, metadata, and lines: a list of line_id, product_id, variant_id,
   collection_ids, quantity, unit_minor, metadata.
-- `customer`: customer_id, email, mobile, segments (strings). `coupon`: code. `campaign`: campaign_id, metadata.
+- `customer`: customer_id, email, mobile, segments (strings): as the request names them, else as the ledger knows them.
+- `coupon`: code. `campaign`: campaign_id, metadata.
 - `at`: the time of the decision, a datetime with its zone.
 - `event`: the JSON data of an event that may issue coupons.
 
@@ -113,11 +114,14 @@ def compile_condition(expression: str, variables: frozenset[str]) -> "CompiledCo
 
 
 class CompiledCondition:
-    """A compiled condition. `of_request`: it names neither coupon nor campaign. `has_rounds`: its cost depends on the
-    values, and `work` estimates it.
+    """A compiled condition. `of_request`: it names neither coupon nor campaign. `customer_fields`: the fields of the
+    customer that it names. `has_rounds`: its cost depends on the values, and `work` estimates it.
     """
 
-    __slots__ = ("_bindings", "_expression", "_in_parts", "_is_cheap", "_program", "_rules", "has_rounds", "of_request")
+    __slots__ = (
+        "_bindings", "_expression", "_in_parts", "_is_cheap", "_program", "_rules", "customer_fields", "has_rounds",
+        "of_request",
+    )  # fmt: skip
 
     def __init__(self, expression: str, program: Any, rules: Rules) -> None:
         self._expression, self._program = expression, program
@@ -125,6 +129,9 @@ class CompiledCondition:
         self._bindings = [_Binding(name, keys, name in rules.tested) for name, keys in rules.uses.items()]
         self._in_parts = _program_in_parts(expression, rules)
         self.of_request = not any(name.startswith(("coupon.", "campaign.")) for name in rules.uses)
+        self.customer_fields = frozenset(
+            [name.partition(".")[2] for name in rules.uses if name.startswith("customer.")]
+        )
         self.has_rounds = bool(rules.steps or rules.scans)
 
     def __repr__(self) -> str:

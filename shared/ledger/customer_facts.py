@@ -1,4 +1,4 @@
-"""Load the facts about customers that rules need: segments and earlier orders."""
+"""Load the facts about customers that rules need: segments, earlier orders, and identifiers for conditions."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from shared.domain.model.commands import (
     RevokeReward,
     VoidCoupon,
 )
-from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.customer import Customer, CustomerKey, IdentifierKind
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Connection
@@ -32,21 +32,17 @@ async def load_customers(
     fresh_orders: Iterable[str],
     now: datetime,
 ) -> None:
-    """Fill `state.segments` and `state.orders_of` for the customers that need them, and lock their rows.
+    """Fill `state.segments`, `state.orders_of` and `state.known_customers` for the customers that need them.
 
-    `fresh_orders` are the orders that the batch inserted. No statement runs if no campaign needs these facts and no
-    command has segments.
+    The rows of customers whose segments or orders are needed are locked. `fresh_orders` are the orders that the batch
+    inserted. No statement runs if no campaign needs these facts and no command has segments.
     """
+    if any(campaign.eligibility.requires_identifiers for campaign in touched):
+        await _load_identifiers(connection, state, _buyers(state, commands))
     asks_first = any(campaign.eligibility.first_order_only for campaign in touched)
     needed: set[CustomerKey] = set()
     if asks_first or any(campaign.eligibility.requires_segments for campaign in touched):
-        needed |= {
-            key
-            for command in commands
-            if isinstance(command, RedeemCoupons | LockCoupons)
-            and (key := state.customers.get(command.command_id)) is not None
-        }
-        needed |= {lock.customer_key for lock in state.locks.values() if lock.customer_key is not None}
+        needed = _buyers(state, commands)
     locked = needed | set(_with_segments(state, commands))
     if not locked:
         return
@@ -61,6 +57,25 @@ async def load_customers(
             sql("orders_of_customers"), sorted(needed), len(commands) + 1, fresh, now
         ):
             state.orders_of[key].add(order_id)
+
+
+def _buyers(state: State, commands: Sequence[Command]) -> set[CustomerKey]:
+    """Return the customers that the coupons of `commands` may be judged for."""
+    buyers = {
+        key
+        for command in commands
+        if isinstance(command, RedeemCoupons | LockCoupons)
+        and (key := state.customers.get(command.command_id)) is not None
+    }
+    return buyers | {lock.customer_key for lock in state.locks.values() if lock.customer_key is not None}
+
+
+async def _load_identifiers(connection: Connection, state: State, customer_keys: set[CustomerKey]) -> None:
+    if customer_keys:
+        known: dict[CustomerKey, dict[IdentifierKind, str]] = {}
+        for key, kind, value in await connection.fetch(sql("customers_known"), sorted(customer_keys)):
+            known.setdefault(key, {})[kind] = value
+        state.known_customers.update(known)
 
 
 def _with_segments(state: State, commands: Sequence[Command]) -> Iterable[CustomerKey]:

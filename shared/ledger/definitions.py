@@ -143,7 +143,9 @@ def _compiled(field: str, name: str, expression: str, variables: frozenset[str])
         holds = compile_condition(expression, variables)
     except ConditionError as error:
         raise DefinitionError(f"`{field}`: {error}") from error
-    return Condition(name, expression, holds, holds.of_request, holds.work if holds.has_rounds else None)
+    return Condition(
+        name, expression, holds, holds.of_request, holds.customer_fields, holds.work if holds.has_rounds else None
+    )
 
 
 def _issue_rule(number: int, rule: IssueRuleDefinition, source: str) -> IssueRule:

@@ -19,6 +19,7 @@ import structlog
 
 from shared.domain.decide import decide, evolve
 from shared.domain.model.commands import Command, ExpireLock
+from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
 from shared.domain.model.ids import readable
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import customers, journal
@@ -105,10 +106,14 @@ class _ExpiryError(Exception):
 
 
 class Engine:
-    """Executes commands against the ledger of `pool`. Any number of engines may use one ledger."""
+    """Executes commands against the ledger of `pool`. Any number of engines may use one ledger.
 
-    def __init__(self, pool: Pool) -> None:
+    `rules` normalise the customers' identifiers; all engines of a ledger need the same.
+    """
+
+    def __init__(self, pool: Pool, rules: IdentityRules = DEFAULT_RULES) -> None:
         self._pool = pool
+        self._rules = rules
         self._campaigns = CampaignCache()
         self._stuck_locks: set[str] = set()
 
@@ -263,7 +268,9 @@ class Engine:
                 return answers, 0
             campaigns = await self._campaigns.refresh(connection)
             now = await connection.fetchval(sql("batch_clock"))
-            loaded = await load(connection, fresh, campaigns, now, expire=expire, except_locks=self._stuck_locks)
+            loaded = await load(
+                connection, fresh, campaigns, now, expire=expire, except_locks=self._stuck_locks, rules=self._rules
+            )
             try:
                 decided = await _decide_all(loaded, fresh, fingerprints)
                 await write(connection, loaded, decided)

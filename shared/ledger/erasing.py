@@ -10,25 +10,25 @@ the customer's keys point to the pseudonym like those of merged customers, so th
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 import orjson
 
 from schemas.topics import COUPONS_ISSUED
-from shared.domain.model.customer import CustomerKey, Identifier
+from shared.domain.model.customer import DEFAULT_RULES, CustomerKey, Identifier, IdentityRules
 from shared.domain.model.ids import derived_id, referral_occasion
 from shared.ledger import outbox
 from shared.ledger.customers import DEFINITIONS_LOCK
-from shared.ledger.database import UNAVAILABLE, Connection, Pool
-from shared.ledger.engine import CONFLICTS, RUNS, LedgerUnavailableError, pause_after
+from shared.ledger.database import Connection, Pool
 from shared.ledger.erasing_steps import FIRST, LAST, STEPS, Target, following
 from shared.ledger.event_data import CustomerErasedData
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.personal_data import Traces
+from shared.ledger.retrying import persisting
 from shared.ledger.sql import sql
 
 MAX_NAMES: Final = 1_000
@@ -39,8 +39,6 @@ MAX_COUPONS_LISTED: Final = 1_000
 
 SOURCE: Final = "/couponry/ledger"
 ERASED_TYPE: Final = "customer.erased"
-
-Result = TypeVar("Result")
 
 
 class ErasureRefusedError(Exception):
@@ -75,7 +73,7 @@ async def begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, f
     If no customer has these names any more, return the id of their open erasure, or None. After the commit, the same
     names belong to a new customer. Raises ErasureRefusedError, LedgerUnavailableError.
     """
-    return await _persisting(lambda _: _begin(pool, names, requested_by, free_text=free_text))
+    return await persisting("An erasure", lambda _: _begin(pool, names, requested_by, free_text=free_text))
 
 
 async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, free_text: bool) -> str | None:
@@ -83,7 +81,7 @@ async def _begin(pool: Pool, names: Sequence[Identifier], requested_by: str, *, 
         await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
         customer_key = await customer_key_of(connection, names)
         if customer_key is None:
-            return await _open_of(connection, names)
+            return await open_of(connection, names)
         keys = [record[0] for record in await connection.fetch(sql("erasure_keys"), customer_key)]
         found = await connection.fetch(sql("erasure_identifiers"), keys, MAX_NAMES + 1)
         if len(found) > MAX_NAMES:
@@ -126,6 +124,7 @@ async def _move_to_pseudonym(
     ):
         await connection.execute(sql(statement), pseudonym, keys)
     await connection.execute(sql("erasure_meters_remove"), keys)
+    await connection.execute(sql("erasure_apart_remove"), keys)
     await connection.execute(sql("erasure_identifiers_remove"), keys)
     referrals = [referral_occasion(value) for kind, value in identifiers if kind == "id"]
     await connection.execute(sql("erasure_occasions_coupons"), referrals)
@@ -142,7 +141,8 @@ async def customer_key_of(connection: Connection, names: Sequence[Identifier]) -
     return None
 
 
-async def _open_of(connection: Connection, names: Sequence[Identifier]) -> str | None:
+async def open_of(connection: Connection, names: Sequence[Identifier]) -> str | None:
+    """Return the id of the open erasure of the customer who had one of `names`; None if there is none."""
     for kind, value in names:
         found: str | None = await connection.fetchval(sql("erasure_open_of"), kind, value)
         if found is not None:
@@ -162,29 +162,34 @@ async def next_open(pool: Pool, skipped: Iterable[str] = ()) -> str | None:
     return found
 
 
-async def traces_of(pool: Pool, erasure_id: str) -> Traces | None:
+async def traces_of(pool: Pool, erasure_id: str, rules: IdentityRules = DEFAULT_RULES) -> Traces | None:
     """Return the traces of the customer of an open erasure; None if it is finished, because they are deleted then."""
     async with pool.acquire() as connection, connection.transaction():
-        target, _, _ = await _taken(connection, erasure_id)
+        target, _, _ = await _taken(connection, erasure_id, rules)
     return None if target is None else target.traces
 
 
-async def run(pool: Pool, erasure_id: str, *, seconds: float | None = None) -> None:
+async def run(
+    pool: Pool, erasure_id: str, *, seconds: float | None = None, rules: IdentityRules = DEFAULT_RULES
+) -> None:
     """Work on an erasure until it is finished, or for about `seconds`. Raises LedgerUnavailableError."""
     until = None if seconds is None else time.monotonic() + seconds
-    while await work(pool, erasure_id):
+    while await work(pool, erasure_id, rules):
         if until is not None and time.monotonic() > until:
             return
 
 
-async def work(pool: Pool, erasure_id: str) -> bool:
-    """Do the next piece of an erasure; return False if it is finished. Several processes may do this at once."""
-    return await _persisting(lambda attempt: _work(pool, erasure_id, attempt - 1))
+async def work(pool: Pool, erasure_id: str, rules: IdentityRules = DEFAULT_RULES) -> bool:
+    """Do the next piece of an erasure; return False if it is finished. Several processes may do this at once.
+
+    `rules` normalise the identifiers in documents.
+    """
+    return await persisting("An erasure", lambda attempt: _work(pool, erasure_id, attempt - 1, rules))
 
 
-async def _work(pool: Pool, erasure_id: str, shrink: int) -> bool:
+async def _work(pool: Pool, erasure_id: str, shrink: int, rules: IdentityRules) -> bool:
     async with pool.acquire() as connection, connection.transaction():
-        target, step, cursor = await _taken(connection, erasure_id)
+        target, step, cursor = await _taken(connection, erasure_id, rules)
         if target is None:
             return False
         if step != LAST:
@@ -196,7 +201,9 @@ async def _work(pool: Pool, erasure_id: str, shrink: int) -> bool:
     return await _finish(pool, erasure_id)
 
 
-async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None, str, list[object] | None]:
+async def _taken(
+    connection: Connection, erasure_id: str, rules: IdentityRules = DEFAULT_RULES
+) -> tuple[Target | None, str, list[object] | None]:
     """Lock an erasure. Return its target (None if it is finished), its next step and that step's cursor."""
     record = await connection.fetchrow(sql("erasure_take"), erasure_id)
     if record is None:
@@ -209,7 +216,7 @@ async def _taken(connection: Connection, erasure_id: str) -> tuple[Target | None
         free_text=record["free_text"],
         customer_keys=list(record["customer_keys"]),
         customer_ids=[value for kind, value in names if kind == "id"],
-        traces=Traces(names, record["pseudonym"]),
+        traces=Traces(names, record["pseudonym"], rules),
     )
     return target, record["stage"], None if record["cursor"] is None else json.loads(record["cursor"])
 
@@ -274,15 +281,3 @@ def _data(target: Target, customer_id: str | None, coupon_ids: list[str], now: d
         "coupon_ids": coupon_ids,
         "erased_at": now.astimezone(UTC),
     }
-
-
-async def _persisting(attempt: Callable[[int], Awaitable[Result]]) -> Result:
-    """Call `attempt` with its number, 1 to RUNS, until it doesn't conflict with other batches. Return its result."""
-    for number in range(1, RUNS + 1):
-        try:
-            return await attempt(number)
-        except (*CONFLICTS, *UNAVAILABLE) as error:
-            if number == RUNS:
-                raise LedgerUnavailableError(f"An erasure did not succeed in {RUNS} attempts: {error!r}") from error
-            await pause_after(number)
-    raise AssertionError("unreachable")

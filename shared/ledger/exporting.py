@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from shared.domain.model.customer import CustomerKey, Identifier
+from shared.domain.model.customer import DEFAULT_RULES, CustomerKey, Identifier, IdentityRules
 from shared.ledger.database import Pool
 from shared.ledger.erasing import customer_key_of
 from shared.ledger.erasing_steps import ROWS_OF_TEXT
@@ -70,8 +70,10 @@ async def find_customer(pool: Pool, names: Sequence[Identifier]) -> CustomerToEx
     )
 
 
-async def document(pool: Pool, customer: CustomerToExport) -> AsyncGenerator[bytes, None]:
-    """Yield the JSON document in pieces."""
+async def document(
+    pool: Pool, customer: CustomerToExport, rules: IdentityRules = DEFAULT_RULES
+) -> AsyncGenerator[bytes, None]:
+    """Yield the JSON document in pieces. `rules` normalise the identifiers in documents."""
     head = {
         "exported_at": datetime.now(UTC),
         "customer_keys": customer.customer_keys,
@@ -90,7 +92,7 @@ async def document(pool: Pool, customer: CustomerToExport) -> AsyncGenerator[byt
             yield separator + row.encode()
             separator = b",\n"
         yield b"]"
-    traces = Traces(names, _ZERO_KEY)
+    traces = Traces(names, _ZERO_KEY, rules)
     for section, (query, beginning) in TEXTS.items():
         yield f',\n"{section}":['.encode()
         separator = b"\n"

@@ -25,7 +25,7 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.coupon import Hold, code_key
-from shared.domain.model.customer import Customer
+from shared.domain.model.customer import DEFAULT_RULES, Customer, IdentityRules
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers
@@ -89,17 +89,20 @@ async def load(
     *,
     expire: int = EXPIRED_LOCKS_PER_BATCH,
     except_locks: Collection[str] = (),
+    rules: IdentityRules = DEFAULT_RULES,
+    may_merge: bool = True,
 ) -> Loaded:
     """Load and lock everything that `commands` need. Run inside the batch's transaction, after the definitions lock.
 
-    Also load up to `expire` locks whose time is over, except `except_locks`.
+    Also load up to `expire` locks whose time is over, except `except_locks`. `rules` and `may_merge` are those of
+    `customers.resolve`.
 
     Raises RunAgainError, SweepFirstError, `customers.CustomersToMergeError`, or asyncpg's errors.
     """
-    state = State(campaigns=campaigns)
+    state = State(campaigns=campaigns, identity=rules)
     loaded = Loaded(state, now)
     await load_rewards(connection, state, commands)
-    state.customers = await customers.resolve(connection, _named(commands))
+    state.customers = await customers.resolve(connection, _named(commands), rules, may_merge=may_merge)
     held_before = await _load_orders(connection, loaded, commands)
     await _load_locks(connection, loaded, commands, held_before, expire=expire, except_locks=except_locks)
     await _load_coupons(connection, loaded, commands)

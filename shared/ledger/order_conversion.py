@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from schemas.common import present
 from schemas.orders import OrderLine
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import OrderKey, order_key
@@ -53,9 +54,12 @@ class OrderFields(Protocol):
 
 
 def to_customer(customer: CustomerFields) -> Customer:
-    """Return the domain's customer."""
+    """Return the domain's customer. A blank id is absent: Couponry's events can't have one."""
     return Customer(
-        customer_id=customer.customer_id, email=customer.email, mobile=customer.mobile, segments=customer.segments
+        customer_id=present(customer.customer_id),
+        email=customer.email,
+        mobile=customer.mobile,
+        segments=customer.segments,
     )
 
 

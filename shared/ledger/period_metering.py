@@ -11,6 +11,7 @@ import asyncpg
 
 from shared.domain.model.campaign import Campaign, Cap
 from shared.domain.model.commands import Command
+from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import Meter, PeriodKey, State
 from shared.domain.offers.exhausted import period_key
 from shared.ledger.database import Connection
@@ -62,6 +63,21 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
         return
     for zone in dict.fromkeys(str(campaign.window.zone) for campaign, _ in caps):
         await _check_time_zone(connection, zone)
+    await _rebuild(connection, caps, None)
+
+
+async def rebuild_customers_periods(
+    connection: Connection, campaigns: Sequence[Campaign], customer_keys: Sequence[CustomerKey]
+) -> None:
+    """Rebuild the totals of periods of some customers, given by all of their keys. Their rows are deleted already."""
+    caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps if cap.each == "customer"]
+    if caps:
+        await _rebuild(connection, caps, customer_keys)
+
+
+async def _rebuild(
+    connection: Connection, caps: Sequence[tuple[Campaign, Cap]], customer_keys: Sequence[CustomerKey] | None
+) -> None:
     await connection.execute(
         sql("period_meters_rebuild"),
         [campaign.campaign_id for campaign, _ in caps],
@@ -70,6 +86,7 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
         [cap.each == "customer" for _, cap in caps],
         [cap.coupons for _, cap in caps],
         [cap.uses for _, cap in caps],
+        customer_keys,
     )
 
 

@@ -7,9 +7,22 @@ import json
 import re
 import string
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from shared.domain.model.customer import Customer, Identifier, identifiers
+import idna
+
+from shared.domain.model.customer import (
+    DEFAULT_RULES,
+    NO_RULES,
+    Customer,
+    Identifier,
+    IdentityRules,
+    e164,
+    email_address,
+    former_identifiers,
+    identifiers,
+)
 
 MOBILE_DIGITS: Final = 7
 """Final digits of a phone number that are compared, since it may be written without country or trunk prefix."""
@@ -57,16 +70,17 @@ class Traces:
     """The names of a customer, with methods to find and replace them.
 
     Matching ignores case. In texts, email addresses, phone numbers in E.164 and distinctive customer ids are matched
-    as whole words, so that names of others don't change.
+    as whole words, so that names of others don't change. `rules` normalise the identifiers in documents.
     """
 
-    def __init__(self, names: Iterable[Identifier], pseudonym: str) -> None:
-        self._names = frozenset(names)
+    def __init__(self, names: Iterable[Identifier], pseudonym: str, rules: IdentityRules = DEFAULT_RULES) -> None:
+        self._rules = rules
+        self._names = frozenset(form for name in names for form in _forms(name))
         self._replacement = pseudonym_text(pseudonym)
         self._mobiles = [value[1:] for kind, value in self._names if kind == "mobile"]
         self._ids = frozenset(value.lower() for kind, value in self._names if kind == "id")
         self._searched = [
-            (_folded(value), _whole(kind, value))
+            (_folded(_part_to_find(kind, value, rules)), _whole(kind, value, rules))
             for kind, value in sorted(self._names)
             if kind != "id" or _distinctive(value)
         ]
@@ -83,7 +97,10 @@ class Traces:
             for written in {json.dumps(value, ensure_ascii=False), json.dumps(value)}:
                 # A database lower-cases letters outside ASCII only in some locales.
                 for lower in {written.lower(), written.translate(_ASCII_LOWER)}:
-                    found.add(f"%{_escaped(lower[1:-1])}%")
+                    pattern = _escaped(lower[1:-1])
+                    if _has_plus_forms(kind, self._rules):
+                        pattern = "%@".join(pattern.rsplit("@", 1))
+                    found.add(f"%{pattern}%")
         return sorted(found)
 
     def phone_patterns(self) -> list[str]:
@@ -96,7 +113,9 @@ class Traces:
             return False
         values = [customer.get(field) for field in _CONTACT_FIELDS]
         customer_id, email, mobile = [value if isinstance(value, str) else None for value in values]
-        return not self._names.isdisjoint(identifiers(Customer(customer_id, email, mobile)))
+        named = Customer(customer_id, email, mobile)
+        found = identifiers(named, self._rules)
+        return not self._names.isdisjoint((*found, *former_identifiers(named, found, self._rules)))
 
     def mentioned_in(self, document: Any) -> bool:
         """Return whether `document` names the customer anywhere."""
@@ -185,9 +204,36 @@ def _folded(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_LETTERS_I).casefold()
 
 
-def _whole(kind: str, value: str) -> str:
+def _forms(name: Identifier) -> Iterable[Identifier]:
+    """Return a stored identifier, its current form if an earlier version stored it, and its domain in Unicode."""
+    kind, value = name
+    forms = [value]
+    if kind == "mobile":
+        forms.append(e164(value) or value)
+    elif kind == "email":
+        forms.append(email_address(value, NO_RULES) or value)
+        local, _, domain = forms[-1].rpartition("@")
+        with suppress(UnicodeError):
+            forms.append(f"{local}@{idna.decode(domain)}" if "xn--" in domain else value)
+    return [(kind, form) for form in forms]
+
+
+def _has_plus_forms(kind: str, rules: IdentityRules) -> bool:
+    return kind == "email" and rules.email_plus == "same"
+
+
+def _part_to_find(kind: str, value: str, rules: IdentityRules) -> str:
+    """Return a part of the identifier that is in every form of it."""
+    return f"@{value.rpartition('@')[2]}" if _has_plus_forms(kind, rules) else value
+
+
+def _whole(kind: str, value: str, rules: IdentityRules) -> str:
     before, after = _BOUNDARIES[kind]
-    return f"{before}{re.escape(value)}{after}"
+    escaped = re.escape(value)
+    if _has_plus_forms(kind, rules):
+        local, _, domain = value.rpartition("@")
+        escaped = rf"{re.escape(local)}(?:\+[\w.+\-]*)?@{re.escape(domain)}"
+    return f"{before}{escaped}{after}"
 
 
 def _escaped(text: str) -> str:

@@ -1,15 +1,14 @@
 """Decide a command without executing it; nothing is written."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
 from shared.domain.decide import decide, evolve
 from shared.domain.explain import Explanation
 from shared.domain.explain import explain as explain_code
-from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, LockCoupons, RecordCustomer, RedeemCoupons
-from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
+from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers.work import work_of
@@ -36,15 +35,20 @@ class _StuckLockError(Exception):
 
 
 async def validate(
-    pool: Pool, command: Command, campaigns: CampaignCache | None = None, heavy: HeavyWork | None = None
+    pool: Pool,
+    command: Command,
+    campaigns: CampaignCache | None = None,
+    heavy: HeavyWork | None = None,
+    rules: IdentityRules = DEFAULT_RULES,
 ) -> Verdict:
     """Return the verdict that `command` would get now. Load as the engine does, decide, and roll back.
 
     Rows are locked briefly, as by any batch. If identifiers belong to several customers, the first one's counts; only
-    execution merges them. Expired locks may be swept first. Heavy work runs in a thread, in `heavy` if given. Raise
-    LedgerUnavailableError, TooMuchAtOnceError, and asyncpg's errors for values that the database can't store.
+    execution merges them. `rules` normalise identifiers. Expired locks may be swept first. Heavy work runs in a thread,
+    in `heavy` if given. Raise LedgerUnavailableError, TooMuchAtOnceError, and asyncpg's errors for values that the
+    database can't store.
     """
-    return await _judge(pool, command, decide, campaigns, heavy)
+    return await _judge(pool, command, decide, campaigns, heavy, rules=rules)
 
 
 async def explain(
@@ -52,9 +56,10 @@ async def explain(
     command: RedeemCoupons | LockCoupons,
     campaigns: CampaignCache | None = None,
     heavy: HeavyWork | None = None,
+    rules: IdentityRules = DEFAULT_RULES,
 ) -> Explanation:
     """Return every rule for the code that `command` names, with the current numbers. Otherwise like `validate`."""
-    return await _judge(pool, command, explain_code, campaigns, heavy)
+    return await _judge(pool, command, explain_code, campaigns, heavy, rules=rules)
 
 
 async def _judge(
@@ -63,17 +68,17 @@ async def _judge(
     judge: Callable[[_Command, State, datetime], _Answer],
     campaigns: CampaignCache | None,
     heavy: HeavyWork | None,
+    *,
+    rules: IdentityRules,
 ) -> _Answer:
     cache = campaigns or CampaignCache()
     stuck_locks: set[str] = set()
     for run in range(1, RUNS + 1):
         try:
-            state, now = await _state_for(pool, command, cache, stuck_locks)
+            state, now = await _state_for(pool, command, cache, stuck_locks, rules)
             break
         except _StuckLockError as stuck:  # it has expired and holds nothing, so skip it
             stuck_locks.add(stuck.reference)
-        except customers.CustomersToMergeError:
-            command = _with_first_identifier(command)
         except SweepFirstError:
             await Engine(pool).sweep_expired()
         except _TRY_AGAIN as error:
@@ -90,7 +95,7 @@ async def _judge(
 
 
 async def _state_for(
-    pool: Pool, command: Command, campaigns: CampaignCache, stuck_locks: Collection[str]
+    pool: Pool, command: Command, campaigns: CampaignCache, stuck_locks: Collection[str], rules: IdentityRules
 ) -> tuple[State, datetime]:
     """Return the state that `command` needs, and the time of the decision."""
     async with pool.acquire() as connection:
@@ -100,7 +105,9 @@ async def _state_for(
             await connection.execute(sql("batch_begin"), customers.DEFINITIONS_LOCK)
             known = await campaigns.refresh(connection)
             now = await connection.fetchval(sql("batch_clock"))
-            loaded = await load(connection, [command], known, now, except_locks=stuck_locks)
+            loaded = await load(
+                connection, [command], known, now, except_locks=stuck_locks, rules=rules, may_merge=False
+            )
             for reference in loaded.expired:
                 _expire(loaded.state, reference, now)
             return loaded.state, now
@@ -113,11 +120,3 @@ def _expire(state: State, reference: str, now: datetime) -> None:
         evolve(state, decide(ExpireLock(f"expire {reference}", reference), state, now))
     except Exception as error:
         raise _StuckLockError(reference) from error
-
-
-def _with_first_identifier(command: _Command) -> _Command:
-    if not isinstance(command, IssueCoupons | RedeemCoupons | LockCoupons | RecordCustomer) or command.customer is None:
-        return command
-    kind, value = identifiers(command.customer)[0]
-    field = {"id": "customer_id", "email": "email", "mobile": "mobile"}[kind]
-    return replace(command, customer=Customer(**{field: value}, segments=command.customer.segments))

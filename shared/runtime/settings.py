@@ -149,6 +149,22 @@ class DatabaseSettings(NetworkSettings):
         return self
 
 
+class CustomerSettings(CommonSettings):
+    """How customers are recognised. All processes of one ledger need the same values."""
+
+    email_plus: Literal["distinct", "same"] = Field(
+        "distinct",
+        description="distinct: ann+2@shop.example is another address than ann@shop.example; same: it is the same",
+    )
+    placeholders: str = Field(
+        "0,-1,-,null,(null),nil,none,undefined,[object object],n/a,guest,anonymous,"
+        "00000000-0000-0000-0000-000000000000,guest@,anonymous@,noreply@,no-reply@,donotreply@,noemail@,no-email@",
+        max_length=10_000,
+        description="customer ids, addresses and numbers that name nobody, separated by commas; guest@ is every "
+        "address with that local part, @shop.example every address of that domain; a comma alone: none",
+    )
+
+
 class ServiceSettings(DatabaseSettings):
     """The settings of every service process: the ledger, its health, and its timeouts."""
 

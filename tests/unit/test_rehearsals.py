@@ -307,7 +307,7 @@ def test_an_invalid_step_is_reported_with_what_to_do(step: str, message: str) ->
 
 
 STEPS = "steps: [{order: {amount: 10}}]\n"
-KNOWN = "a script has field, says, burn_on, campaigns, steps."
+KNOWN = "a script has field, says, burn_on, email_plus, placeholders, campaigns, steps."
 A_CAMPAIGN = "must be a campaign, with campaign_id and discount; correct or remove it."
 
 

@@ -49,7 +49,7 @@ async def issue(
 ) -> Response:
     """Issue a new coupon at every call. The code is empty if the campaign's coupons have none."""
     customer = Customer(email=body.email)
-    if not identifiers(customer):
+    if not identifiers(customer, gateway.identity):
         raise Problem(422, "invalid_request", "email: must be an email address.")
     found = await tenants.campaign(gateway, campaign)
     if found is not None and found.definition.code.shared_code is not None:

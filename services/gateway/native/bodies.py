@@ -22,16 +22,18 @@ from schemas.common import (
     Identifiers,
     Metadata,
     Moment,
+    OptionalIdentifier,
     Shop,
     TypedCode,
     metadata_problem,
+    present,
 )
 from schemas.orders import MAX_CYCLE, OrderLine
 from schemas.parsing import InvalidDocumentError, parse
 from services.gateway import documents
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
-from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.customer import NO_RULES, Customer, identifiers
 from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -58,19 +60,24 @@ class Body(BaseModel):
         return None
 
 
+_NO_PHONE: Final = "customer: the phone number is not valid; write it with its country code, for example +4930123456."
+_NO_EMAIL: Final = "customer: the email address is not valid; write it like john.smith@email.com."
+
+
 class CustomerBody(Body):
     """A customer: at least one of your customer id, an email address, and a phone number with its country code."""
 
-    customer_id: Identifier | None = None
+    customer_id: OptionalIdentifier | None = None
     email: Contact | None = None
     mobile: Contact | None = None
     segments: Annotated[Identifiers | None, Field(description="the customer's segments; leave out if unknown")] = None
 
     def mistake(self) -> str | None:
-        if not (self.customer_id or self.email or self.mobile):
+        given = [kind for kind in ("customer_id", "email", "mobile") if present(getattr(self, kind))]
+        if not given:
             return "customer: `customer_id`, `email` or `mobile` is required, or leave customer out."
-        if not identifiers(self.to_domain()):
-            return "customer: the phone number is not valid; write it with its country code, for example +4930123456."
+        if given != ["customer_id"] and not identifiers(self.to_domain(), NO_RULES):
+            return _NO_PHONE if "mobile" in given else _NO_EMAIL
         return None
 
     def to_domain(self) -> Customer:

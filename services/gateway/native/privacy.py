@@ -15,7 +15,6 @@ from services.gateway.native import new_router
 from services.gateway.native.bodies import Body, moment
 from services.gateway.native.openapi import responses_of
 from services.gateway.native.parameters import Who
-from services.gateway.native.reads import names_of
 from services.gateway.native.responses import json_response
 from services.gateway.problems import Problem, response_of
 from shared.ledger import erasing, exporting
@@ -72,7 +71,7 @@ class ExportAnswer(Body):
 async def export(gateway: CurrentGateway, caller: CanErase, who: Who) -> Response:
     """Stream all data in the ledger about this customer, under any of their identifiers (GDPR Art. 15)."""
     caller.require_all_groups()
-    customer = await exporting.find_customer(gateway.pool, names_of(who))
+    customer = await exporting.find_customer(gateway.pool, gateway.names_of(who))
     if customer is None:
         raise _unknown(who)
     return _ExportResponse(gateway, customer)
@@ -84,7 +83,7 @@ class _ExportResponse(StreamingResponse):
     def __init__(self, gateway: Gateway, customer: exporting.CustomerToExport) -> None:
         headers = {"Content-Disposition": 'attachment; filename="customer.json"', "Cache-Control": "no-store"}
         self._gateway = gateway
-        self._document = exporting.document(gateway.pool, customer)
+        self._document = exporting.document(gateway.pool, customer, gateway.identity)
         super().__init__(self._document, media_type="application/json", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,12 +128,12 @@ async def erase(
     """
     caller.require_all_groups()
     try:
-        erasure_id = await erasing.begin(gateway.pool, names_of(who), caller.name, free_text=free_text)
+        erasure_id = await erasing.begin(gateway.pool, gateway.names_of(who), caller.name, free_text=free_text)
     except ErasureRefusedError as error:
         raise Problem(409, "conflict", str(error)) from None
     if erasure_id is None:
         raise _unknown(who)
-    await erasing.run(gateway.pool, erasure_id, seconds=AT_ONCE_SECONDS)
+    await erasing.run(gateway.pool, erasure_id, seconds=AT_ONCE_SECONDS, rules=gateway.identity)
     found = await _erasure(gateway, erasure_id)
     return json_response(_document(found), 200 if found.done else 202)
 

@@ -16,7 +16,6 @@ from services.gateway.native.parameters import CodeFilter, CustomerFilter, Name,
 from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
-from shared.domain.model.customer import Customer, Identifier, identifiers
 from shared.domain.model.reasons import Reason
 from shared.ledger import listing, queries
 from shared.ledger.listing import CampaignReport, Filter, Position, Redemption
@@ -133,7 +132,7 @@ async def coupons(
     async with listing.reading(gateway.pool) as connection:
         holder = None
         if customer is not None:
-            holder = await listing.customer_key(connection, names_of(customer))
+            holder = await listing.customer_key(connection, gateway.names_of(customer))
             if holder is None:
                 report_unknown(request, 1)
                 return json_response({"items": [], "next_cursor": None})
@@ -149,7 +148,7 @@ async def coupons(
 async def wallet(gateway: CurrentGateway, _: CanRead, who: Name) -> Response:
     """Show a customer's coupons. `who`: your customer id, an email address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.wallet(connection, names_of(who), groups=tenants.groups())
+        found = await queries.wallet(connection, gateway.names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"Customer {who!r} doesn't exist.")
     return json_response(
@@ -189,7 +188,7 @@ async def redemptions(
     async with listing.reading(gateway.pool) as connection:
         holder = None
         if customer is not None:
-            holder = await listing.customer_key(connection, names_of(customer))
+            holder = await listing.customer_key(connection, gateway.names_of(customer))
         wanted = Filter(
             outcome=outcome,
             reason=None if reason is None else reason.value,
@@ -253,18 +252,6 @@ async def report(
         found = await listing.reports(connection, campaign_id, since, until)
     made = found or [CampaignReport(campaign_id)]
     return _reports_csv(made) if wants_csv(request, format) else json_response(_report(made[0]))
-
-
-def names_of(who: str) -> tuple[Identifier, ...]:
-    """Return the identifiers that a string may be: a customer id first, then an email address or a phone number."""
-    text = who.strip()
-    kind, separator, value = text.partition(":")
-    if separator and kind == "id":
-        return identifiers(Customer(customer_id=value))
-    return (
-        *identifiers(Customer(customer_id=text)),
-        *identifiers(Customer(email=text if "@" in text else None, mobile=text if text.startswith("+") else None)),
-    )
 
 
 def _position(cursor: str | None) -> Position:

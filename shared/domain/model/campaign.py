@@ -147,6 +147,7 @@ class Condition:
     """An expression that must be true. `is_true` is the compiled `expression`.
 
     `of_request`: it reads nothing of the coupon or its campaign, so it has one result for the whole request.
+    `customer_fields`: the fields of the customer that it reads, which the ledger may know.
     `work` estimates what evaluating it costs, in units of `shared.domain.offers.work`; None: negligible.
     """
 
@@ -154,6 +155,7 @@ class Condition:
     expression: str
     is_true: IsTrue = field(compare=False, repr=False)
     of_request: bool = False
+    customer_fields: frozenset[str] = frozenset()
     work: Callable[[Mapping[str, Any]], int] | None = field(default=None, compare=False, repr=False)
 
 
@@ -206,7 +208,13 @@ class Eligibility:
     @property
     def requires_segments(self) -> bool:
         """Return whether a customer's segments have to be known."""
-        return bool(self.segments_any or self.segments_all or self.segments_none)
+        listed = self.segments_any or self.segments_all or self.segments_none
+        return bool(listed) or any("segments" in condition.customer_fields for condition in self.conditions)
+
+    @property
+    def requires_identifiers(self) -> bool:
+        """Return whether a customer's other identifiers have to be known."""
+        return any(condition.customer_fields - {"segments"} for condition in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """The state that decisions read: loaded once for a batch and updated by `evolve`."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
-from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.customer import DEFAULT_RULES, Customer, CustomerKey, IdentifierKind, IdentityRules
 from shared.domain.model.order import Order
 from shared.domain.model.value import value
 
@@ -201,6 +202,9 @@ class State:
     """customer → ids of their open orders, for customers whose first order matters: at least one more than the batch
     has orders
     """
+    known_customers: dict[CustomerKey, Mapping[IdentifierKind, str]] = field(default_factory=dict)
+    """customer → identifiers that the ledger knows, one of each kind; loaded for conditions that read the customer"""
+    identity: IdentityRules = DEFAULT_RULES
     issued: set[tuple[str, str]] = field(default_factory=set)
     """(natural key, campaign id) of occasions that have issued already"""
     issued_for: dict[str, list[str]] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain.model.campaign import Campaign, Condition
 from shared.domain.model.coupon import Coupon
-from shared.domain.model.customer import Customer
+from shared.domain.model.customer import completed
 from shared.domain.model.ids import split_order_key
 from shared.domain.model.money import format_for_message
 
@@ -24,8 +24,13 @@ class Values(dict[str, Any]):
 
 
 def request_values(request: "Request") -> Values:
-    """Return the values of one request: order, customer and time, as plain JSON-like values."""
-    order, customer = request.order, request.customer or Customer()
+    """Return the values of one request: order, customer and time, as plain JSON-like values.
+
+    Of the customer, the values that the request names come first, then those that the ledger knows.
+    """
+    order = request.order
+    known = request.state.known_customers.get(request.customer_key or "", {})
+    customer = completed(request.customer, known, request.state.identity)
     values: dict[str, Any] = {
         "at": request.at,
         "customer": {

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 
+from schemas.common import present
 from services.gateway import tenants
 from services.gateway.access.guesses import reserve_guesses
 from services.gateway.access.identify import identify
@@ -31,7 +32,7 @@ from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import code_key
-from shared.domain.model.customer import Customer, e164, identifiers
+from shared.domain.model.customer import Customer, IdentityRules, e164, identifiers
 from shared.domain.model.ids import derived_id, order_key
 from shared.domain.model.money import MoneyError, format_minor, parse_minor
 from shared.domain.model.order import Order
@@ -139,7 +140,7 @@ def _item(coupon: CouponIn, number: int, request: Request, gateway: Gateway) -> 
     item = Item(coupon)
     settings = gateway.settings
     if coupon.customer is not None:
-        item.customer, item.failed = _customer(coupon.customer, settings.region)
+        item.customer, item.failed = _customer(coupon.customer, settings.region, gateway.identity)
     transaction = coupon.used_on
     transaction_number = "" if transaction is None or transaction.number is None else transaction.number.strip()
     # Without a number, each coupon gets its own transaction id, which is the same for a retry of the request.
@@ -155,7 +156,9 @@ def _item(coupon: CouponIn, number: int, request: Request, gateway: Gateway) -> 
     return item
 
 
-def _customer(body: CustomerIn, region: str | None) -> tuple[Customer | None, tuple[int, str] | None]:
+def _customer(
+    body: CustomerIn, region: str | None, rules: IdentityRules
+) -> tuple[Customer | None, tuple[int, str] | None]:
     mobile = None
     if body.mobile and body.mobile.strip():
         # Capillary sends numbers with the country code but no plus sign, or, in the shop's own country, with neither.
@@ -166,8 +169,8 @@ def _customer(body: CustomerIn, region: str | None) -> tuple[Customer | None, tu
                 CUSTOMER_INVALID,
                 f"The mobile number {number!r} is not valid; write it with its country code.",
             )
-    customer = Customer(body.external_id or None, body.email or None, mobile)
-    if not identifiers(customer):
+    customer = Customer(present(body.external_id), body.email or None, mobile)
+    if not identifiers(customer, rules):
         return None, None
     return customer, None
 
@@ -207,10 +210,11 @@ async def _name_customers(gateway: Gateway, items: Sequence[Item]) -> None:
         for item in items:
             if item.customer is None:
                 continue
-            item.names = dict(identifiers(item.customer))
+            named = identifiers(item.customer, gateway.identity)
+            item.names = dict(named)
             if tenants.groups() is not None:
                 continue
-            record = await connection.fetchrow(sql("show_customer"), *identifiers(item.customer)[0])
+            record = await connection.fetchrow(sql("show_customer"), *named[0])
             for name in () if record is None else record["identifiers"]:
                 kind, _, value = name.partition(" ")
                 item.names.setdefault(kind, value)

@@ -4,7 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, Identifier, Identifiers, Moment, Shop, TypedCode
+from schemas.common import (
+    Amount,
+    Contact,
+    Identifier,
+    Identifiers,
+    Moment,
+    OptionalIdentifier,
+    Shop,
+    TypedCode,
+    present,
+)
 from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
@@ -29,7 +39,7 @@ class CustomerIn(GameballBody):
     @property
     def command_customer(self) -> Customer:
         """The customer of the command."""
-        return Customer(self.customerId, self.email, self.mobile)
+        return Customer(present(self.customerId), self.email, self.mobile)
 
 
 class PredefinedBody(CustomerIn):
@@ -49,7 +59,7 @@ class ValidateBody(CustomerIn):
 class BurnBody(CustomerIn):
     """Coupons or a lock to burn on a transaction."""
 
-    customerId: Identifier | None = None  # type: ignore[assignment]  # noqa: N815
+    customerId: OptionalIdentifier | None = None  # type: ignore[assignment]  # noqa: N815
     transactionId: Identifier  # noqa: N815
     coupons: Annotated[tuple[TypedCode, ...], Field(max_length=MAX_CODES)] | None = None
     lockReference: Identifier | None = None  # noqa: N815

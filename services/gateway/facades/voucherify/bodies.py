@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, Text, TypedCode
+from schemas.common import Amount, Contact, HandedOn, Identifier, Moment, OptionalIdentifier, Text, TypedCode, present
 from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
 from services.gateway.native.bodies import Body
 from shared.domain.model.commands import MAX_CREATED
@@ -87,15 +87,15 @@ class CampaignIn(VoucherifyBody):
 class CustomerIn(VoucherifyBody):
     """A customer: the caller's own id, an email address or a phone number."""
 
-    source_id: Identifier | None = None
-    id: Identifier | None = None
+    source_id: OptionalIdentifier | None = None
+    id: OptionalIdentifier | None = None
     email: Contact | None = None
     phone: Contact | None = None
 
     @property
     def command_customer(self) -> Customer:
         """The customer of the command."""
-        return Customer(self.source_id or self.id, self.email, self.phone)
+        return Customer(present(self.source_id) or present(self.id), self.email, self.phone)
 
 
 class PublishedCampaignIn(VoucherifyBody):

@@ -15,7 +15,6 @@ from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanRead, CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name, NameFilter
-from services.gateway.native.reads import names_of
 from services.gateway.problems import Problem
 from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
 from shared.domain.model.ids import OrderKey, derived_id, lock_reference, order_key
@@ -158,7 +157,7 @@ async def list_redemptions(
     async with listing.reading(gateway.pool) as connection:
         holder = None
         if customer is not None:
-            holder = await listing.customer_key(connection, names_of(customer))
+            holder = await listing.customer_key(connection, gateway.names_of(customer))
         wanted = Filter(outcome=outcome, campaign_id=campaign, customer_key=holder, groups=tenants.groups())
         known = customer is None or holder is not None
         found = await listing.redemptions(connection, wanted, Position(), limit * page + 1) if known else []

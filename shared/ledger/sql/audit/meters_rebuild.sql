@@ -1,5 +1,6 @@
 -- Compute meters of changed campaigns from their ledger entries again and set the new limits. Only meters that a limit
--- needs. A limit below what is already used or held is stored as that total; the decision refuses further uses.
+-- needs; with $9 only those of these customers. A limit below what is already used or held is stored as that total; the
+-- decision refuses further uses.
 WITH wanted AS (
     SELECT * FROM unnest($1::text[], $2::boolean[], $3::boolean[], $4::integer[], $5::integer[], $6::integer[], $7::integer[], $8::bigint[])
         AS campaign (campaign_id, whole, customers, coupons_total, uses_total, coupons_per_customer, uses_per_customer, spend_total_minor)
@@ -9,7 +10,7 @@ WITH wanted AS (
     FROM ledger_entries
     JOIN wanted USING (campaign_id)
     LEFT JOIN customers ON customers.customer_key = ledger_entries.customer_key
-    WHERE wanted.whole OR wanted.customers
+    WHERE (wanted.whole OR wanted.customers) AND ($9::uuid[] IS NULL OR ledger_entries.customer_key = ANY($9))
 ), total AS (
     SELECT campaign_id, '00000000-0000-0000-0000-000000000000'::uuid AS customer_key,
            sum(issued_coupons) AS issued_coupons, sum(held_uses) AS held_uses, sum(used_uses) AS used_uses,

@@ -1,6 +1,6 @@
 -- Compute totals of periods from the ledger entries again, by the current caps and time zone (named as in
 -- `clock.period_of`). A cap below what is already used or held is stored as that total; the decision refuses further
--- uses.
+-- uses. With $7 only the totals of these customers.
 WITH cap AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::integer[])
         AS cap (campaign_id, zone, per, customers, max_coupons, max_uses)
@@ -29,6 +29,7 @@ WITH cap AS (
         (coalesce(ledger_entries.counted_at, held_at, ledger_entries.recorded_at), 0, ledger_entries.held_uses, 0)
     ) AS part (counts_at, issued_coupons, held_uses, used_uses)
     WHERE (part.issued_coupons, part.held_uses, part.used_uses) <> (0, 0, 0)
+      AND ($7::uuid[] IS NULL OR ledger_entries.customer_key = ANY($7))
 )
 INSERT INTO period_meters (campaign_id, customer_key, period, issued_coupons, held_uses, used_uses, max_coupons, max_uses)
 SELECT campaign_id, customer_key, period, sum(issued_coupons), sum(held_uses), sum(used_uses),

@@ -13,7 +13,7 @@ WITH entries AS (  -- one index per branch
 )
 SELECT order_id, coupon_id::text, campaign_id, sum(used_uses)::integer AS uses, sum(used_minor)::bigint AS discount_minor,
        max(currency) FILTER (WHERE entry_id >= last_burned) AS currency,
-       (array_agg(coalesce(customers.merged_into, counted.customer_key)::text ORDER BY entry_id DESC))[1] AS customer_key,
+       (array_agg(coalesce(customers.merged_into, counted.customer_key)::text ORDER BY entry_id DESC) FILTER (WHERE kind = 'burned'))[1] AS customer_key,
        (array_agg(redemption_id::text ORDER BY entry_id DESC))[1] AS redemption_id,
        (array_agg(lines::text ORDER BY entry_id DESC) FILTER (WHERE kind IN ('burned', 'adjusted')))[1] AS lines,
        (sum(used_minor) FILTER (WHERE kind IN ('burned', 'adjusted') AND entry_id >= last_burned))::bigint AS burned_minor,
