@@ -49,7 +49,7 @@ __all__ = ["decide", "evolve"]
 def decide(command: Command, state: State, now: datetime) -> Verdict:
     """Return the verdict on `command` for `state` at `now` (the database's time, UTC)."""
     if command.at is not None and command.at > now and isinstance(command, OrderCommand):
-        command = _not_later(command, now)
+        command = not_later(command, now) if isinstance(command, RedeemCoupons) else replace(command, at=now)
     if command.groups is None:
         verdict = _decide(command, state, now)
     else:
@@ -103,13 +103,13 @@ def _decide(command: Command, state: State, now: datetime) -> Verdict:  # noqa: 
             assert_never(command)
 
 
-def _not_later(command: OrderCommand, now: datetime) -> OrderCommand:
-    """Return the command with the time `now`: another system's clock may be fast."""
-    if isinstance(command, RedeemCoupons):
-        placed_at = command.order.placed_at
-        order = command.order if placed_at is None or placed_at <= now else replace(command.order, placed_at=now)
-        return replace(command, at=now, order=order)
-    return replace(command, at=now)
+def not_later(command: RedeemCoupons, now: datetime) -> RedeemCoupons:
+    """Return the command, with the time `now` if it has a later one: another system's clock may be fast."""
+    if command.at is None or command.at <= now:
+        return command
+    placed_at = command.order.placed_at
+    order = command.order if placed_at is None or placed_at <= now else replace(command.order, placed_at=now)
+    return replace(command, at=now, order=order)
 
 
 def _record_customer(command: RecordCustomer, state: State, now: datetime) -> Verdict:

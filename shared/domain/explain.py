@@ -5,12 +5,11 @@ The findings are in the order of `Reason`, so the first refusal is the reason th
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from shared.domain.coupons.locks import redeemed_already, reference_problem, request_for_lock
-from shared.domain.decide import decide
+from shared.domain.decide import decide, not_later
 from shared.domain.model.commands import LockCoupons, RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.ids import order_text
@@ -76,8 +75,8 @@ def explain(command: RedeemCoupons | LockCoupons, state: State, now: datetime) -
     if len(command.codes) != 1:
         raise ValueError(f"one code can be explained at a time, not {len(command.codes)}")
     [code] = command.codes
-    if isinstance(command, RedeemCoupons) and command.at is not None and command.at > now:
-        command = replace(command, at=now, order=replace(command.order, placed_at=now))
+    if isinstance(command, RedeemCoupons):
+        command = not_later(command, now)
     state = state_for_caller(command, state)
     coupon_id = state.coupon_ids.get(code_key(code))
     coupon = None if coupon_id is None else state.coupons.get(coupon_id)

@@ -10,9 +10,16 @@ from pydantic import BaseModel
 
 from schemas.catalogue import BY_TYPE, CATALOGUE
 from schemas.parsing import parse
-from shared.domain.model.commands import ChangeCoupon, Command, CreateCoupons, RecordCustomer, RevokeReward
+from shared.domain.model.commands import (
+    ChangeCoupon,
+    Command,
+    CreateCoupons,
+    FailPayment,
+    RecordCustomer,
+    RevokeReward,
+)
 from shared.domain.model.customer import Customer
-from shared.domain.model.ids import derived_id
+from shared.domain.model.ids import derived_id, order_key
 from shared.domain.model.state import Supply
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.event_data import EventData
@@ -65,6 +72,17 @@ def redeem_the_last_use(made: Ledger) -> None:
 
 def redeem_held(made: Ledger) -> None:
     made.redeem("SAVE10", hold=True, hold_seconds=900)
+
+
+def change_order(made: Ledger) -> None:
+    redeem(made)
+    cheaper = order("ORD1", amount_minor=4_000)
+    made.redeem("SAVE10", "NOPE", to=cheaper, complete=True, changed=True, at=made.now)
+
+
+def fail_payment(made: Ledger) -> None:
+    redeem_held(made)
+    made.run(FailPayment(made.command_id(), order_key(None, "ORD1")))
 
 
 def pay(made: Ledger) -> None:
@@ -185,6 +203,8 @@ CASES = (
         (("coupon.redeemed", "ORD1"), ("coupon.exhausted", COUPON), ("campaign.exhausted", "save10")),
     ),
     Case(redeem_held, (("coupon.locked", COUPON),)),
+    Case(change_order, (("coupon.redemption_refused", "ORD1"), ("coupon.redemption_adjusted", "ORD1"))),
+    Case(fail_payment, (("coupon.released", COUPON),)),
     Case(pay, (("coupon.redeemed", "ORD1"),)),
     Case(cancel, (("coupon.redemption_restored", "ORD1"),)),
     Case(cancel_held, (("coupon.released", COUPON),)),

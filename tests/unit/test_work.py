@@ -25,7 +25,9 @@ SCOPES = [Scope(), Scope(frozenset({"p1"})), Scope(excluded_product_ids=frozense
 
 def condition(expression: str, name: str = "one") -> Condition:
     compiled = compile_condition(expression, REDEMPTION_VARIABLES)
-    return Condition(name, expression, compiled, compiled.of_request, compiled.work if compiled.has_rounds else None)
+    return Condition(
+        name, expression, compiled, compiled.of_request, work=compiled.work if compiled.has_rounds else None
+    )
 
 
 def listing(number: int) -> list[Condition]:
