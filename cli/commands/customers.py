@@ -18,7 +18,7 @@ from cli.executing import check_identifier
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
 from shared.domain.model.customer import Identifier, possible_identifiers
-from shared.ledger import erasing, exporting, normalising, queries, splitting
+from shared.ledger import erasing, exporting, normalising, splitting, wallets
 from shared.ledger.personal_data import Traces
 from shared.messaging.dead_letters import DeadLetter, list_dead_letters
 from shared.messaging.tail import MAX_LISTED
@@ -69,9 +69,9 @@ def show(
     say(f"{count(len(wallet.coupons), 'coupon')}{more}")
 
 
-async def _wallet(who: str) -> queries.Wallet:
+async def _wallet(who: str) -> wallets.Wallet:
     async with reading() as connection:
-        found = await queries.wallet(connection, names_of(who))
+        found = await wallets.wallet(connection, names_of(who))
     if found is None:
         raise CommandFailedError(_unknown(who))
     return found
@@ -180,13 +180,13 @@ async def _erase(who: str, by: str, free_text: bool) -> tuple[erasing.Erasure, l
 def split(
     who: CustomerName,
     *,
-    apart: Annotated[
-        list[str], typer.Option("--apart", metavar="WHO", help="An identifier of somebody else; repeatable.")
+    separate: Annotated[
+        list[str], typer.Option("--separate", metavar="WHO", help="An identifier of another customer; repeatable.")
     ],
-    keep_apart: Annotated[
+    keep_separate: Annotated[
         bool,
         typer.Option(
-            "--keep-apart/--may-merge-again",
+            "--keep-separate/--may-merge-again",
             help="Never merge them again, even if an event names both: its strongest identifier counts.",
         ),
     ] = True,
@@ -198,15 +198,15 @@ def split(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Split a customer that was merged by mistake: the identifiers after --apart become a customer of their own.
+    """Split a customer that was merged by mistake: the identifiers after --separate become a customer of their own.
 
     Name all identifiers of the other person: what was theirs before the merge then goes back to them. What was written
     since the merge stays.
 
-    Example: `couponry customers split customer_123 --apart customer_456 --apart mary.jones@email.com`
+    Example: `couponry customers split customer_123 --separate customer_456 --separate mary.jones@email.com`
     """
     name = by or f"couponry customers split, {getpass.getuser()}"
-    wanted = splitting.Wanted(names_of(who), [names_of(one) for one in apart], name, keep_apart, dry_run=True)
+    wanted = splitting.Wanted(names_of(who), [names_of(one) for one in separate], name, keep_separate, dry_run=True)
     if dry_run or not yes:
         planned = run(_split(wanted))
         _show_split(planned, as_json=as_json and dry_run, done=False)
@@ -243,7 +243,7 @@ def _show_split(made: splitting.Split, *, as_json: bool, done: bool) -> None:
             f"Of {count(made.incomplete, 'merged customer')} only some identifiers leave, so what was theirs stays: "
             "`couponry customers show` lists the others."
         )
-    if not made.kept_apart:
+    if not made.kept_separate:
         say("The next event that names both merges them again.")
 
 
@@ -260,7 +260,7 @@ def rejoin(who: CustomerName, other: CustomerName) -> None:
     if run(_rejoin(who, other)):
         say("The next event that names both merges them.")
     else:
-        say("Nothing to do: nothing keeps these customers apart.")
+        say("Nothing to do: nothing keeps these customers separate.")
 
 
 async def _rejoin(who: str, other: str) -> bool:

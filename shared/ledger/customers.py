@@ -1,9 +1,9 @@
 """Resolve the identifiers of events to customers, and merge customers that turn out to be the same.
 
 Identifiers that occur together belong to one customer. If an event has the id of one customer and the email address
-of another, they are merged into the older one, unless `couponry customers split` noted that they stay apart: then the
-event's strongest identifier names its customer. No batch may run during a merge, so it has a transaction of its own,
-and the batch that found it runs again.
+of another, they are merged into the older one, unless `couponry customers split` noted that they stay separate: then
+the event's strongest identifier names its customer. No batch may run during a merge, so it has a transaction of its
+own, and the batch that found it runs again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -107,26 +107,26 @@ async def _grouped(
     if several:
         together = set(chain.from_iterable(several))
         if may_merge:
-            apart = await _apart(connection, together)
+            separate = await _separate(connection, together)
         else:
-            apart = {frozenset((one, other)) for one in together for other in together if one != other}
-        keys, several = _group(named, known, apart)
+            separate = {frozenset((one, other)) for one in together for other in together if one != other}
+        keys, several = _group(named, known, separate)
     if several:
         raise CustomersToMergeError(several)
     return keys
 
 
-async def _apart(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
+async def _separate(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
     """Return the pairs of these customers that are never merged."""
     return {frozenset(record) for record in await connection.fetch(sql("separate_customers"), sorted(keys))}
 
 
 def _group(
-    named: Iterable[tuple[Identifier, ...]], known: Mapping[Identifier, CustomerKey], apart: Collection[Keys] = ()
+    named: Iterable[tuple[Identifier, ...]], known: Mapping[Identifier, CustomerKey], separate: Collection[Keys] = ()
 ) -> tuple[dict[Identifier, CustomerKey], list[Keys]]:
     """Return the key of each identifier, and the groups of keys to merge first.
 
-    Identifiers named together, directly or through others, share a key, except those of customers that stay `apart`.
+    Identifiers named together, directly or through others, share a key, except those of customers that stay `separate`.
     """
     parents: dict[Identifier, Identifier] = {}
     keys: dict[Identifier, set[CustomerKey]] = {}
@@ -145,7 +145,7 @@ def _group(
         for identifier in together[1:]:
             other = root(identifier)
             pairs = (frozenset((a, b)) for a in keys[strongest] for b in keys[other])
-            if other != strongest and not (apart and any(pair in apart for pair in pairs)):
+            if other != strongest and not (separate and any(pair in separate for pair in pairs)):
                 parents[other] = strongest
                 keys[strongest] |= keys.pop(other)
     several = [frozenset(group) for group in keys.values() if len(group) > 1]
@@ -163,7 +163,7 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
             async with connection.transaction():
                 await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
-                if len(keys) < 2 or await _apart(connection, keys):
+                if len(keys) < 2 or await _separate(connection, keys):
                     continue  # another process merged them, or split them, while this one waited for the lock
                 for statement in (
                     "customers_merge",

@@ -124,7 +124,7 @@ async def _move_to_pseudonym(
     ):
         await connection.execute(sql(statement), pseudonym, keys)
     await connection.execute(sql("erasure_meters_remove"), keys)
-    await connection.execute(sql("erasure_apart_remove"), keys)
+    await connection.execute(sql("erasure_separate_remove"), keys)
     await connection.execute(sql("erasure_identifiers_remove"), keys)
     referrals = [referral_occasion(value) for kind, value in identifiers if kind == "id"]
     await connection.execute(sql("erasure_occasions_coupons"), referrals)

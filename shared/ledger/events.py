@@ -1,13 +1,11 @@
 """Build the events for a verdict. Refusals are published as well."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Final, NamedTuple, assert_never
-
-import orjson
+from typing import Final, NamedTuple, assert_never
 
 from schemas.catalogue import CATALOGUE
-from schemas.limits import MAX_ID_LENGTH, MAX_WRITTEN_BYTES
+from schemas.limits import MAX_ID_LENGTH
 from shared.domain.coupons.locks import OWN_REFERENCES
 from shared.domain.model.commands import (
     CancelOrder,
@@ -50,6 +48,7 @@ from shared.ledger.event_data import (
     EventData,
     JudgedOrderData,
 )
+from shared.ledger.event_json import event_json
 from shared.ledger.event_parts import (
     adjusted_coupon,
     cause_of,
@@ -93,7 +92,7 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
             source=source,
             subject=key,
             time=verdict.decided_at,
-            data=_json(data),
+            data=event_json(data),
         )
 
 
@@ -117,33 +116,6 @@ def _of_command(command: Command, verdict: Verdict, state: State) -> Iterable[Ne
             return ()  # facts about a customer are not published
         case _:
             assert_never(command)
-
-
-def _json(data: Mapping[str, Any]) -> str:
-    """Return an event's data as JSON, reduced if it would exceed the broker's message size.
-
-    The shares of lines are left out first (a hundred coupons on an order of thousands of lines), then the payloads of
-    custom discounts and the details of refusals (hundreds of coupons, from several requests that wait for one payment).
-    The ledger and the campaign have all of it. An event that can't be published would block all later ones.
-    """
-    body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
-    for less in (_without_shares, _without_extras):
-        if len(body) <= MAX_WRITTEN_BYTES:
-            break
-        data = {**data, "coupons": [less(coupon) for coupon in data.get("coupons", ())]}
-        body = orjson.dumps(data, option=orjson.OPT_UTC_Z)
-    return body.decode()
-
-
-def _without_shares(coupon: dict[str, Any]) -> dict[str, Any]:
-    return {**coupon, "lines": []} if coupon.get("lines") else coupon
-
-
-def _without_extras(coupon: dict[str, Any]) -> dict[str, Any]:
-    less = {name: value for name, value in coupon.items() if name != "details"}
-    if "discount" in coupon:
-        less["discount"] = {name: value for name, value in coupon["discount"].items() if name != "payload"}
-    return less
 
 
 def _source(channel: str) -> str:

@@ -19,8 +19,8 @@ from shared.domain.model.customer import Identifier
 from shared.domain.model.ids import order_names
 from shared.ledger.database import Connection, Pool
 from shared.ledger.order_naming import selected_orders
-from shared.ledger.queries import WalletCoupon, wallet_coupon
 from shared.ledger.sql import sql
+from shared.ledger.wallets import WalletCoupon, wallet_coupon
 
 MAX_CHUNKS: Final = 20
 """Limit of the chunks that are read for coupons in one state before a page ends with those found."""

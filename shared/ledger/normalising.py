@@ -30,7 +30,7 @@ ROWS_PER_PAGE: Final = 500
 
 @dataclass(slots=True)
 class Normalised:
-    """Counts: identifiers read, current forms added, pairs of customers merged, and identifiers that name nobody."""
+    """Counts: identifiers read, current forms added, pairs of customers merged, and identifiers that name no one."""
 
     read: int = 0
     added: int = 0
@@ -61,7 +61,7 @@ async def normalise(pool: Pool, rules: IdentityRules, *, dry_run: bool = False) 
 
 
 def _current(kind: IdentifierKind, value: str, rules: IdentityRules, found: Normalised) -> Identifier | None:
-    """Return the current form of a stored identifier; None, and count it, if it names nobody."""
+    """Return the current form of a stored identifier; None, and count it, if it names no one."""
     customer = Customer(
         value if kind == "id" else None, value if kind == "email" else None, value if kind == "mobile" else None
     )

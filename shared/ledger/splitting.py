@@ -2,7 +2,7 @@
 
 The named identifiers become a customer of their own again. What the ledger wrote for a merged customer before the merge
 has that customer's key, so it goes back if all of their identifiers leave together: coupons, locks, orders, entries.
-What was written since the merge has the remaining customer's key and stays; nobody can tell whose it was.
+What was written since the merge has the remaining customer's key and stays; there is no way to see whose it was.
 
 No batch runs meanwhile, as in a merge. docs/decisions/0066-split-customers.md says what is exact and what isn't.
 """
@@ -36,7 +36,7 @@ from shared.ledger.split_entries import (
 from shared.ledger.sql import sql
 
 MAX_IDENTIFIERS: Final = 100
-"""Identifiers that leave at a time, and pairs to keep apart. A customer has a few."""
+"""Identifiers that leave at a time, and pairs to keep separate. A customer has a few."""
 
 MAX_ENTRIES: Final = 10_000
 """Ledger entries of the customers that come back, which one transaction reads while batches wait: 0.2 seconds."""
@@ -64,17 +64,17 @@ class Split:
     moved: Mapping[str, int]
     left: Mapping[str, int]
     incomplete: int
-    kept_apart: bool
+    kept_separate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to split: `who` stays, each of `apart` leaves. Both are what their texts may be, likeliest first."""
+    """What to split: `who` stays, each of `separate` leaves. Both are what their texts may be, likeliest first."""
 
     who: Sequence[Identifier]
-    apart: Sequence[Sequence[Identifier]]
+    separate: Sequence[Sequence[Identifier]]
     by: str
-    keep_apart: bool = True
+    keep_separate: bool = True
     dry_run: bool = False
 
 
@@ -104,7 +104,7 @@ async def split(pool: Pool, wanted: Wanted) -> Split:
         return await persisting("A split", attempt)
     except asyncpg.CheckViolationError as error:
         raise SplitRefusedError(
-            f"The ledger entries of these customers can't be told apart, so a total would be below zero: {error}"
+            f"The ledger entries of these customers can't be distinguished, so a total would be below zero: {error}"
         ) from error
 
 
@@ -120,7 +120,7 @@ async def rejoin(pool: Pool, one: Sequence[Identifier], other: Sequence[Identifi
             keys = [(await _known(connection, names))[1] for names in (one, other)]
             if keys[0] == keys[1]:
                 raise SplitRefusedError("Both are one customer already.")
-            return str(await connection.execute(sql("apart_remove"), *keys)) != "DELETE 0"
+            return str(await connection.execute(sql("separate_remove"), *keys)) != "DELETE 0"
 
     return await persisting("A change of customers", attempt)
 
@@ -144,10 +144,10 @@ async def _split(connection: Connection, wanted: Wanted, command_id: str) -> Spl
         moved |= await _give_back(connection, entries, key, new_key)
         moved["corrections"] = await _correct(connection, entries, (key, new_key), command_id, now)
         await _rebuild_totals(connection, entries, (key, new_key), [*keys, *returning])
-    if wanted.keep_apart:
-        await connection.execute(sql("apart_add"), *stays, *_columns(leaves))
+    if wanted.keep_separate:
+        await connection.execute(sql("separate_add"), *stays, *_columns(leaves))
     left = await connection.fetchrow(sql("split_left"), key, keys, COUNTED)
-    made = Split(command_id, stays, tuple(leaves), moved, dict(left or {}), incomplete, wanted.keep_apart)
+    made = Split(command_id, stays, tuple(leaves), moved, dict(left or {}), incomplete, wanted.keep_separate)
     await _record(connection, made, key, wanted.by, now)
     return made
 
@@ -164,10 +164,10 @@ async def _known(connection: Connection, names: Sequence[Identifier]) -> tuple[I
 
 
 async def _leaving(connection: Connection, wanted: Wanted, stays: Identifier, key: CustomerKey) -> list[Identifier]:
-    if not 0 < len(wanted.apart) <= MAX_IDENTIFIERS:
+    if not 0 < len(wanted.separate) <= MAX_IDENTIFIERS:
         raise SplitRefusedError(f"Name 1 to {MAX_IDENTIFIERS} identifiers to split from {stays[1]!r}.")
     leaves: dict[Identifier, None] = {}
-    for names in wanted.apart:
+    for names in wanted.separate:
         identifier, owner = await _known(connection, names)
         if identifier == stays:
             raise SplitRefusedError(f"{stays[1]!r} can't be split from itself; name another identifier.")
@@ -304,7 +304,7 @@ async def _campaigns(connection: Connection, ids: Sequence[str]) -> list[Campaig
 
 async def _record(connection: Connection, made: Split, key: CustomerKey, by: str, now: datetime) -> None:
     """Record the split in the journal, without the identifiers: an erasure removes what it says about the customer."""
-    metadata = {"by": by, "moved": made.moved, "left": made.left, "kept_apart": made.kept_apart}
+    metadata = {"by": by, "moved": made.moved, "left": made.left, "kept_separate": made.kept_separate}
     verdict = Verdict(made.command_id, "recorded", now, customer_key=key, metadata=metadata)
     row: tuple[object, ...] = (
         made.command_id,

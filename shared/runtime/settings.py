@@ -160,7 +160,7 @@ class CustomerSettings(CommonSettings):
         "0,-1,-,null,(null),nil,none,undefined,[object object],n/a,guest,anonymous,"
         "00000000-0000-0000-0000-000000000000,guest@,anonymous@,noreply@,no-reply@,donotreply@,noemail@,no-email@",
         max_length=10_000,
-        description="customer ids, addresses and numbers that name nobody, separated by commas; guest@ is every "
+        description="customer ids, addresses and numbers that name no one, separated by commas; guest@ is every "
         "address with that local part, @shop.example every address of that domain; a comma alone: none",
     )
 

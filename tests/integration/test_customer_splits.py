@@ -38,8 +38,10 @@ LIMITED = definition(
 NO_CAP = definition("nocap", code={"shared_code": "NOCAP"}, limits={"uses_per_coupon": None, "uses_per_customer": 99})
 
 
-def wanted(who: str = "ann", *apart: str, **options: Any) -> Wanted:
-    return Wanted(possible_identifiers(who), [possible_identifiers(one) for one in apart or BOBS], "a test", **options)
+def wanted(who: str = "ann", *separate: str, **options: Any) -> Wanted:
+    return Wanted(
+        possible_identifiers(who), [possible_identifiers(one) for one in separate or BOBS], "a test", **options
+    )
 
 
 async def run(engine: Engine, *commands: Any) -> list[Verdict]:
@@ -151,7 +153,7 @@ async def test_a_customer_can_be_merged_and_split_again_and_again(database_url: 
         for number in range(3):
             await run(engine, redeem(f"X-{number}", [], customer=BOTH))
             await run(engine, CancelOrder(f"/cancel {number}", "B-1", PLACED_AT))
-            await split(pool, wanted(keep_apart=False))
+            await split(pool, wanted(keep_separate=False))
             assert await used(pool, "bob") == (0, 0), number
             assert await used(pool, "ann") == (0, 1), number
             assert (await audit(pool)).findings == ()
@@ -241,10 +243,10 @@ async def test_a_plan_changes_nothing_and_says_what_would_be_done(database_url: 
 
 
 @pytest.mark.parametrize(
-    ("who", "apart", "problem"),
+    ("who", "separate", "problem"),
     [
-        ("nobody", BOBS, "No customer is known as 'nobody'."),
-        ("ann", ("nobody",), "No customer is known as 'nobody'."),
+        ("unknown", BOBS, "No customer is known as 'unknown'."),
+        ("ann", ("unknown",), "No customer is known as 'unknown'."),
         ("ann", ("ann",), "'ann' can't be split from itself; name another identifier."),
         ("ann", ("carl",), "'carl' and 'ann' are different customers already."),
         ("ann", ("bob",) * (MAX_IDENTIFIERS + 1), f"Name 1 to {MAX_IDENTIFIERS} identifiers to split from 'ann'."),
@@ -252,7 +254,7 @@ async def test_a_plan_changes_nothing_and_says_what_would_be_done(database_url: 
     ],
 )
 async def test_a_split_that_makes_no_sense_is_refused(
-    database_url: str, who: str, apart: tuple[str, ...], problem: str
+    database_url: str, who: str, separate: tuple[str, ...], problem: str
 ) -> None:
     async with ledger(database_url) as pool:
         engine = Engine(pool)
@@ -260,7 +262,7 @@ async def test_a_split_that_makes_no_sense_is_refused(
         await run(engine, redeem("X-1", [], customer=Customer("ann", "bob@shop.example")))
         await erasing.begin(pool, [("id", "gone")], "a test")
         with pytest.raises(SplitRefusedError) as caught:
-            await split(pool, wanted(who, *apart))
+            await split(pool, wanted(who, *separate))
         assert str(caught.value) == problem
 
 
@@ -338,9 +340,9 @@ async def test_after_any_history_a_split_keeps_the_totals_right_and_everything_c
             for _ in range(random.randint(0, 25)):
                 await played(engine, random_command(random, next(numbers), orders, locks))
             names = (("bob", *BOBS[1:]), ("ann", "ann@shop.example"))
-            who, apart = random.choice((("ann", names[0]), ("bob", names[1])))
+            who, separate = random.choice((("ann", names[0]), ("bob", names[1])))
             with suppress(SplitRefusedError):  # the history didn't name both customers
-                await split(pool, wanted(who, *apart, keep_apart=False))
+                await split(pool, wanted(who, *separate, keep_separate=False))
             assert (await audit(pool)).findings == ()
         for order_id in orders:
             await played(engine, CancelOrder(f"/end {order_id}", order_id, PLACED_AT + timedelta(days=1)))

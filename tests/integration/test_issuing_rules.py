@@ -16,7 +16,7 @@ from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.domain.model.verdicts import Verdict
-from shared.ledger import queries
+from shared.ledger import queries, wallets
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
@@ -235,7 +235,7 @@ async def test_the_shown_end_is_the_earlier_of_the_coupons_and_its_campaigns(
     await save(pool, [campaign(after)])
 
     async with pool.acquire() as connection:
-        wallet = await queries.wallet(connection, [("id", "c1")])
+        wallet = await wallets.wallet(connection, [("id", "c1")])
         code = await connection.fetchval("SELECT code FROM coupons")
         history = await queries.coupon_history(connection, code)
     assert wallet is not None

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount
 
 from tests.ledger import definition
 
-UNKNOWN_NAME: Final = "NOBODYS-CODE"
+UNKNOWN_NAME: Final = "NO-ONES-CODE"
 NO_ID: Final = str(UUID(int=7))
 GAMEBALL: Final = "/gameball/api/v4.0/integrations"
 VOUCHERIFY: Final = "/voucherify/v1"

@@ -1,9 +1,13 @@
-"""One normaliser for what people and systems write: what is the same customer, and what names nobody."""
+"""One normaliser for what people and systems write: what is the same customer, and what names no one."""
+
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.common import OrderCustomer
+from schemas.orders import OrderPlaced
 from shared.domain.model.customer import (
     DEFAULT_RULES,
     NO_RULES,
@@ -18,6 +22,7 @@ from shared.domain.model.customer import (
     possible_identifiers,
 )
 from shared.ledger.identity import rules_of
+from shared.ledger.order_conversion import to_customer
 from shared.runtime.settings import CustomerSettings
 
 SAME = IdentityRules("same")
@@ -76,7 +81,7 @@ def test_numbers_of_many_countries_have_one_form(written: str, number: str) -> N
         "0161 496 0000", "1-800-FLOWERS", "+44 161 496 0000 / +44 161 496 0001", "+" + "4" * 300, "\ud800", "+44\x000",
     ],
 )  # fmt: skip
-def test_what_is_no_valid_number_names_nobody(written: str) -> None:
+def test_what_is_no_valid_number_names_no_one(written: str) -> None:
     assert e164(written) is None
     assert identifiers(Customer("c1", mobile=written)) == (("id", "c1"),)
 
@@ -132,7 +137,7 @@ def test_a_domain_is_the_same_in_unicode_and_in_ascii(written: str) -> None:
         "\ufdfa" * 200 + "@shop.example",
     ],
 )  # fmt: skip
-def test_what_is_no_address_names_nobody(written: str) -> None:
+def test_what_is_no_address_names_no_one(written: str) -> None:
     assert email_address(written, NO_RULES) is None
 
 
@@ -160,7 +165,7 @@ def test_a_placeholder_is_absent_and_the_other_identifiers_count(customer_id: st
 
 
 @pytest.mark.parametrize("email", ["guest@shop.example", "NoReply@any.example", "Guest <guest@shop.example>"])
-def test_an_address_of_a_placeholder_names_nobody(email: str) -> None:
+def test_an_address_of_a_placeholder_names_no_one(email: str) -> None:
     assert identifiers(Customer("c1", email)) == (("id", "c1"),)
 
 
@@ -172,7 +177,7 @@ def test_what_could_be_a_customers_id_is_no_placeholder(customer_id: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("placeholders", "nobody", "somebody"),
+    ("placeholders", "placeholder", "customer"),
     [
         ("", Customer("guest"), Customer("walk-in")),  # an empty variable is an unset one
         (",", Customer(), Customer("guest")),
@@ -188,12 +193,12 @@ def test_what_could_be_a_customers_id_is_no_placeholder(customer_id: str) -> Non
     ],
 )
 def test_the_setting_lists_the_placeholders(
-    monkeypatch: pytest.MonkeyPatch, placeholders: str, nobody: Customer, somebody: Customer
+    monkeypatch: pytest.MonkeyPatch, placeholders: str, placeholder: Customer, customer: Customer
 ) -> None:
     monkeypatch.setenv("COUPONRY_PLACEHOLDERS", placeholders)
     rules = rules_of(CustomerSettings())
-    assert identifiers(nobody, rules) == ()
-    assert identifiers(somebody, rules) != ()
+    assert identifiers(placeholder, rules) == ()
+    assert identifiers(customer, rules) != ()
 
 
 def test_the_settings_have_the_defaults_of_the_rules() -> None:
@@ -272,3 +277,11 @@ def test_an_ordinary_address_keeps_its_local_part(address: str) -> None:
     found = email_address(address, NO_RULES)
     assert found is not None
     assert found.rpartition("@")[0] == address.rpartition("@")[0].lower()
+
+
+@pytest.mark.parametrize("customer", [{"email": ""}, {"customer_id": ""}, {"customer_id": " ", "mobile": ""}])
+def test_blank_identifiers_are_absent_so_the_order_is_a_guests(customer: dict[str, str]) -> None:
+    named = OrderCustomer(**customer)
+    order = OrderPlaced(order_id="1", customer=named, currency="USD", amount="1.00", placed_at=datetime.now(UTC))
+    assert order.problem() is None
+    assert identifiers(to_customer(named)) == ()

@@ -17,9 +17,9 @@ from services.gateway.native.responses import amount, json_response
 from services.gateway.native.tables import csv_response, wants_csv
 from services.gateway.problems import Problem
 from shared.domain.model.reasons import Reason
-from shared.ledger import listing, queries
+from shared.ledger import listing, wallets
 from shared.ledger.listing import CampaignReport, Filter, Position, Redemption
-from shared.ledger.queries import WalletCoupon
+from shared.ledger.wallets import WalletCoupon
 
 router = new_router("looking")
 
@@ -148,7 +148,7 @@ async def coupons(
 async def wallet(gateway: CurrentGateway, _: CanRead, who: Name) -> Response:
     """Show a customer's coupons. `who`: your customer id, an email address, or a +phone number of the customer."""
     async with gateway.pool.acquire() as connection:
-        found = await queries.wallet(connection, gateway.names_of(who), groups=tenants.groups())
+        found = await wallets.wallet(connection, gateway.names_of(who), groups=tenants.groups())
     if found is None:
         raise Problem(404, "not_found", f"Customer {who!r} doesn't exist.")
     return json_response(
@@ -167,7 +167,7 @@ async def redemptions(
     gateway: CurrentGateway,
     _: CanRead,
     *,
-    outcome: Annotated[Literal["redeemed", "returned", "restored", "refused"] | None, Query()] = None,
+    outcome: Annotated[Literal["redeemed", "adjusted", "returned", "restored", "refused"] | None, Query()] = None,
     reason: Annotated[Reason | None, Query(description="only refusals for this reason")] = None,
     campaign_id: NameFilter = None,
     customer: CustomerFilter = None,
@@ -204,9 +204,7 @@ async def redemptions(
         found: list[Redemption] = []
         if customer is None or holder is not None:
             found = await listing.redemptions(connection, wanted, after, limit + 1)
-    if customer is not None and holder is None:
-        report_unknown(request, 1)
-    elif code is not None and not found:
+    if (customer is not None and holder is None) or (code is not None and not found):
         report_unknown(request, 1)  # a code without redemptions may not exist, so it counts as a guess
     items = [_redemption(one) for one in found[:limit]]
     if wants_csv(request, format):

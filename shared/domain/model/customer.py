@@ -64,7 +64,7 @@ class IdentityRules:
     """The installation's rules for identifiers.
 
     `email_plus`: whether `ann+2@shop.example` is another address than `ann@shop.example`, or the same. `placeholders`
-    name nobody, in any case of letters: a customer id or a whole address, `guest@` (every address with this local
+    name no one, in any case of letters: a customer id or a whole address, `guest@` (every address with this local
     part), `@shop.example` (every address of this domain), or a phone number in E.164.
     """
 
@@ -91,7 +91,7 @@ NO_RULES: Final = IdentityRules(placeholders=frozenset())
 def identifiers(customer: Customer, rules: IdentityRules = DEFAULT_RULES) -> tuple[Identifier, ...]:
     """Return the normalised identifiers, strongest first: the id trimmed, the email address, the mobile in E.164.
 
-    Left out are placeholders, invalid phone numbers, and texts that aren't email addresses: they name nobody.
+    Left out are placeholders, invalid phone numbers, and texts that aren't email addresses: they name no one.
     """
     found: list[Identifier] = []
     customer_id = _trimmed(customer.customer_id) if customer.customer_id else ""
@@ -160,7 +160,7 @@ def _no_placeholders(rules: IdentityRules) -> IdentityRules:
 def completed(
     customer: Customer | None, known: Mapping[IdentifierKind, str], rules: IdentityRules = DEFAULT_RULES
 ) -> Customer:
-    """Return `customer` with what the ledger knows in place of values that are missing or name nobody.
+    """Return `customer` with what the ledger knows in place of values that are missing or name no one.
 
     Values that the customer has stay as they are written, and come before known ones.
     """
@@ -176,7 +176,7 @@ def completed(
 
 
 def email_address(text: str, rules: IdentityRules = DEFAULT_RULES) -> str | None:
-    """Return an email address in the form in which addresses are compared; None if it names nobody.
+    """Return an email address in the form in which addresses are compared; None if it names no one.
 
     Lower case, without blanks around it or invisible characters, Unicode in NFKC, the domain in ASCII (IDNA). Both
     `Ann <ann@shop.example>` and `mailto:ann@shop.example` are `ann@shop.example`.

@@ -2,7 +2,7 @@
 
 Two shops may both have an order 777. So the domain and the ledger name an order by one text, its *key*: the order's id,
 or for an order of a shop the shop's id, a separator and the order's id. Everything that comes in makes the key with
-`order_key`. Everything that goes out takes it apart with `split_order_key` or `order_names`, or shows it to people with
+`order_key`. Everything that goes out splits it with `split_order_key` or `order_names`, or shows it to people with
 `order_text` or `readable`. No key leaves Couponry.
 """
 

@@ -12,7 +12,7 @@ from services.gateway.facades.voucherify.bodies import CampaignIn, CodeConfigIn,
 from services.gateway.native.bodies import moment
 from services.gateway.problems import Problem
 from shared.ledger.definitions import DefinitionError, to_domain
-from shared.ledger.queries import WalletCoupon
+from shared.ledger.wallets import WalletCoupon
 
 SHIPPING: Final = "prod_5h1pp1ng"
 """The vendor's product id for shipping."""

@@ -28,7 +28,7 @@ from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, Creat
 from shared.domain.model.coupon import code_key
 from shared.domain.model.ids import derived_id
 from shared.domain.model.reasons import Reason
-from shared.ledger import queries
+from shared.ledger import queries, wallets
 from shared.ledger.campaigns import CampaignExistsError
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.sql import sql
@@ -261,7 +261,7 @@ def _listed(record: asyncpg.Record) -> dict[str, Any]:
     row = dict(record)
     definition = stored_campaign(row.pop("definition"))
     holder = row.pop("holder_key")
-    return voucher_document(queries.wallet_coupon(row), definition, holder)
+    return voucher_document(wallets.wallet_coupon(row), definition, holder)
 
 
 def _taken(code: str) -> Problem:
