@@ -7,7 +7,7 @@ from typing import Final
 from schemas.common import Event
 from schemas.orders import OrderCancelled, OrderPaid, OrderPlaced, OrderReturned
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder, new_redeem_coupons
 from shared.domain.model.customer import identifiers
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
@@ -44,7 +44,7 @@ def to_command(event: ReceivedEvent, settings: RedeemerSettings, *, record_order
         if not data.coupon_codes and not data.lock_reference:
             return _record_command(event, data) if record_orders and _is_recordable(data) else None
         hold = settings.burn_on == "paid"
-        return RedeemCoupons(
+        return new_redeem_coupons(
             command_id=event.command_id,
             order=to_order(data, data.order_id),
             codes=data.coupon_codes or (),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from schemas.orders import OrderLine
 from shared.domain.model.customer import Customer
 from shared.domain.model.money import parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.order import Line, Order, check_amounts, new_line, new_order
 
 
 class CustomerFields(Protocol):
@@ -51,9 +51,7 @@ class OrderFields(Protocol):
 
 def to_customer(customer: CustomerFields) -> Customer:
     """Return the domain's customer."""
-    return Customer(
-        customer_id=customer.customer_id, email=customer.email, mobile=customer.mobile, segments=customer.segments
-    )
+    return Customer(customer.customer_id, customer.email, customer.mobile, customer.segments)
 
 
 def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | None = None) -> Order:
@@ -66,7 +64,7 @@ def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | Non
     if lines is None:
         lines = to_lines(order.lines or (), currency)
     return check_amounts(
-        Order(
+        new_order(
             order_id=order_id,
             currency=currency,
             amount_minor=sum([line.amount_minor for line in lines]) if amount_minor is None else amount_minor,
@@ -85,7 +83,7 @@ def to_lines(lines: Iterable[OrderLine], currency: str) -> tuple[Line, ...]:
     """Return the domain's lines. Raises MoneyError for the first price that isn't valid in `currency`."""
     return tuple(
         [
-            Line(
+            new_line(
                 line_id=line.line_id,
                 product_id=line.product_id,
                 quantity=line.quantity,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, assert_never
 import asyncpg
 import orjson
 
+from shared.constructor import constructor
 from shared.domain.model.commands import CancelOrder, Command, OrderCommand, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.order import Order
 from shared.domain.model.state import OrderLines, OrderState, OrderStatus, PartReturn
 from shared.domain.orders.placing import lines_of
 
@@ -46,9 +46,13 @@ class NewOrderRow(NamedTuple):
     lines: OrderLines = ()
 
 
+_row = constructor(OrderRow)
+_new_row = constructor(NewOrderRow)
+
+
 def order_row(order: OrderState) -> OrderRow:
     """Return the values of an order's row, to compare them."""
-    return OrderRow(
+    return _row(
         status=order.status,
         customer_key=order.customer_key,
         placed_at=order.placed_at,
@@ -72,9 +76,8 @@ def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrde
     if not isinstance(command, OrderCommand):
         return None
     match command:
-        case RedeemCoupons(order=order):
-            placed = NewOrderRow(order.order_id, "placed", customer_key, order.placed_at or command.at)
-            return placed if not command.priced else _with_costs(placed, order)
+        case RedeemCoupons():
+            return _placed_row(command, customer_key)
         case PayOrder():
             return NewOrderRow(command.order_id, "paid", paid_at=command.at)
         case CancelOrder():
@@ -89,8 +92,15 @@ def new_order_row(command: Command, customer_key: CustomerKey | None) -> NewOrde
             assert_never(command)
 
 
-def _with_costs(row: NewOrderRow, order: Order) -> NewOrderRow:
-    return row._replace(currency=order.currency, amount_minor=order.amount_minor, lines=lines_of(order.lines))
+def _placed_row(command: RedeemCoupons, customer_key: CustomerKey | None) -> NewOrderRow:
+    order = command.order
+    placed_at = order.placed_at or command.at
+    if not command.priced:
+        return NewOrderRow(order.order_id, "placed", customer_key, placed_at)
+    return _new_row(
+        order.order_id, "placed", customer_key, placed_at,
+        currency=order.currency, amount_minor=order.amount_minor, lines=lines_of(order.lines),
+    )  # fmt: skip
 
 
 def insert_columns(rows: Sequence[NewOrderRow]) -> list[list[object]]:
@@ -101,7 +111,7 @@ def insert_columns(rows: Sequence[NewOrderRow]) -> list[list[object]]:
 
 def row_inserted(row: NewOrderRow) -> OrderRow:
     """Return `order_row` of an order that was inserted as this row of `new_order_row`."""
-    return OrderRow(
+    return _row(
         status=row.status,
         customer_key=row.customer_key,
         placed_at=row.placed_at,

@@ -12,8 +12,9 @@ its class instead of a field. What a command names is in the properties of `Name
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from shared.constructor import constructor
 from shared.domain.model.customer import Customer
 from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
@@ -100,6 +101,9 @@ class RedeemCoupons(Names):
     @property
     def named_order(self) -> str:
         return self.order.order_id
+
+
+new_redeem_coupons: Final = constructor(RedeemCoupons)  # nearly every order creates one
 
 
 @value

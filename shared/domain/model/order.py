@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
+from shared.constructor import constructor
 from shared.domain.model.money import MAX_MINOR, MoneyError
 from shared.domain.model.value import value
 
@@ -48,6 +49,11 @@ class Order:
     subscription_id: str | None = None
     cycle: int = 0
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+# Every order creates these.
+new_line: Final = constructor(Line)
+new_order: Final = constructor(Order)
 
 
 def check_amounts(order: Order) -> Order:

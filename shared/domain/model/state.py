@@ -2,8 +2,9 @@
 
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
+from shared.constructor import constructor
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
@@ -55,6 +56,9 @@ class ActiveRedemption:
     burned_minor: int = 0
     counted_at: datetime | None = None
     subscription_id: str | None = None
+
+
+new_active_redemption: Final = constructor(ActiveRedemption)
 
 
 OrderLines = tuple[tuple[str, int, int], ...]

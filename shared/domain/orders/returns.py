@@ -14,7 +14,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING
-from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, PartReturn
+from shared.domain.model.state import ActiveRedemption, OrderLines, OrderState, PartReturn, new_active_redemption
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 
@@ -150,7 +150,7 @@ def shares(
 
 def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     """Return the redemption that a burned coupon creates on its order."""
-    return ActiveRedemption(
+    return new_active_redemption(
         burned.coupon_id, burned.campaign_id, redemption_id=burned.redemption_id or "", uses=burned.used_uses,
         discount_minor=burned.used_minor, currency=burned.currency, customer_key=burned.customer_key,
         lines=burned.lines, burned_minor=burned.used_minor, counted_at=burned.counted_at,
