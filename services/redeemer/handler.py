@@ -23,6 +23,7 @@ from shared.domain.model.commands import (
     PayOrder,
     RedeemCoupons,
     ReturnOrder,
+    new_redeem_coupons,
 )
 from shared.domain.model.customer import IdentityRules, identifiers
 from shared.domain.model.ids import OrderKey, order_key
@@ -90,7 +91,7 @@ def _redeem_command(
 ) -> RedeemCoupons:
     hold = settings.burn_on == "paid"
     changed = isinstance(data, OrderChanged)
-    return RedeemCoupons(
+    return new_redeem_coupons(
         command_id=event.command_id,
         order=to_order(data, data.order_id),
         codes=data.coupon_codes or (),

@@ -62,7 +62,7 @@ from shared.ledger.event_parts import (
     released_coupon,
     restored_coupon,
 )
-from shared.ledger.outbox import OutboxRow
+from shared.ledger.outbox import OutboxRow, new_outbox_row
 
 _SOURCES: Final = {"orders": "/couponry/redeemer", "ledger": "/couponry/ledger"}
 _TOPICS: Final = {entry.name: entry.topic.name for entry in CATALOGUE}
@@ -84,7 +84,7 @@ def events_of(command: Command, verdict: Verdict, state: State) -> Iterator[Outb
     source = _source(command.channel)
     new_events = chain(_of_command(command, verdict, state), _exhausted(verdict, state))
     for number, (kind, key, data) in enumerate(new_events):
-        yield OutboxRow(
+        yield new_outbox_row(
             event_id=derived_id("event", verdict.command_id, kind, str(number)),
             topic=_TOPICS[kind],
             key=key,

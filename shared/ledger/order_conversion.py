@@ -12,7 +12,7 @@ from schemas.orders import OrderLine
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import OrderKey, order_key
 from shared.domain.model.money import parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.order import Line, Order, check_amounts, new_line, new_order
 
 
 class CustomerFields(Protocol):
@@ -55,12 +55,7 @@ class OrderFields(Protocol):
 
 def to_customer(customer: CustomerFields) -> Customer:
     """Return the domain's customer. A blank id is absent: Couponry's events can't have one."""
-    return Customer(
-        customer_id=present(customer.customer_id),
-        email=customer.email,
-        mobile=customer.mobile,
-        segments=customer.segments,
-    )
+    return Customer(present(customer.customer_id), customer.email, customer.mobile, customer.segments)
 
 
 def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | None = None) -> Order:
@@ -78,7 +73,7 @@ def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | Non
     if lines is None:
         lines = to_lines(order.lines or (), currency)
     return check_amounts(
-        Order(
+        new_order(
             order_id=key,
             currency=currency,
             amount_minor=sum([line.amount_minor for line in lines]) if amount_minor is None else amount_minor,
@@ -97,7 +92,7 @@ def to_lines(lines: Iterable[OrderLine], currency: str) -> tuple[Line, ...]:
     """Return the domain's lines. Raises MoneyError for the first price that isn't valid in `currency`."""
     return tuple(
         [
-            Line(
+            new_line(
                 line_id=line.line_id,
                 product_id=line.product_id,
                 quantity=line.quantity,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, assert_never
 import asyncpg
 import orjson
 
+from shared.constructor import constructor
 from shared.domain.model.commands import (
     CancelOrder,
     Command,
@@ -54,9 +55,13 @@ class NewOrderRow(NamedTuple):
     order: Order | None = None
 
 
+_row = constructor(OrderRow)
+_new_row = constructor(NewOrderRow)
+
+
 def order_row(order: OrderState) -> OrderRow:
     """Return the values of an order's row, to compare them."""
-    return OrderRow(
+    return _row(
         status=order.status,
         customer_key=order.customer_key,
         placed_at=order.placed_at,
@@ -89,7 +94,7 @@ def new_order_row(command: Command, customer_key: CustomerKey | None, now: datet
                 placed_at = now
             if not command.priced:
                 return NewOrderRow(order.order_id, "placed", customer_key, placed_at)
-            return NewOrderRow(
+            return _new_row(
                 order.order_id, "placed", customer_key, placed_at, codes=command.recorded_codes, order=order
             )
         case PayOrder():
@@ -115,7 +120,7 @@ def insert_columns(rows: Sequence[NewOrderRow]) -> list[list[object]]:
 
 def row_inserted(row: NewOrderRow) -> OrderRow:
     """Return `order_row` of an order that was inserted as this row of `new_order_row`."""
-    return OrderRow(
+    return _row(
         status=row.status,
         customer_key=row.customer_key,
         placed_at=row.placed_at,

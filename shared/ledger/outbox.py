@@ -5,23 +5,19 @@ is never filled later: a reader that remembers one position misses nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
+from shared.constructor import constructor
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
 OUTBOX_LOCK = 0x636F7502  # taken last in a transaction, held until its commit
 
 
-COLUMNS: Final = ("event_id", "topic", "key", "type", "source", "subject", "time", "traceparent", "data")
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """An event to publish. `data` is the JSON text of the CloudEvent's data; `time` is UTC."""
+class OutboxRow(NamedTuple):
+    """An event to publish, with the names of its columns. `data` is the JSON text of its data; `time` is UTC."""
 
     event_id: UUID | str
     topic: str
@@ -34,18 +30,15 @@ class OutboxRow:
     traceparent: str | None = None
 
 
+new_outbox_row: Final = constructor(OutboxRow)
+
+
 async def append(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Write `rows` in their order. Call it last in a transaction, because it takes the outbox lock."""
     if not rows:
         return
     await connection.execute(sql("outbox_lock"), OUTBOX_LOCK)
-    await connection.copy_records_to_table("outbox", records=[_record(row) for row in rows], columns=COLUMNS)
-
-
-def _record(row: OutboxRow) -> tuple[object, ...]:
-    return (
-        row.event_id, row.topic, row.key, row.type, row.source, row.subject, row.time, row.traceparent, row.data,
-    )  # fmt: skip
+    await connection.copy_records_to_table("outbox", records=rows, columns=OutboxRow._fields)
 
 
 async def read_after(connection: Connection, position: int, limit: int) -> list[tuple[int, OutboxRow]]:

@@ -1,7 +1,6 @@
 """Write the changes of a batch, with a fixed number of statements whatever the batch's size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -10,6 +9,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.state import State
+from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, Verdict
 from shared.ledger import outbox
 from shared.ledger.coupon_rows import CouponRow, coupon_row
@@ -36,7 +36,7 @@ JOURNAL_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decided:
     """One command of a batch with its verdict and events. `fingerprint` None: the engine's own, not journaled."""
 

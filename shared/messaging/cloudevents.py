@@ -13,6 +13,7 @@ import orjson
 
 from schemas.limits import CONTROL_CHARACTERS, EARLIEST, LATEST, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_LENGTH
 from schemas.parsing import InvalidDocumentError
+from shared.constructor import constructor
 
 SPECVERSION: Final = "1.0"
 SPECVERSION_BYTES: Final = SPECVERSION.encode()
@@ -44,6 +45,9 @@ class Attributes(NamedTuple):
     dataschema: str | None = None
 
 
+_new_attributes: Final = constructor(Attributes)
+
+
 def content_kind(content_type: bytes | None) -> ContentKind:
     """Return the kind of value that a content-type header declares. Parameters ("; charset=utf-8") are ignored."""
     kind = _KINDS.get(content_type)
@@ -70,7 +74,7 @@ def from_headers(headers: Headers, kind: ContentKind) -> Attributes:
         )
     # Without loops, because this runs for every record.
     traceparent = headers.get("traceparent")
-    return Attributes(
+    return _new_attributes(
         id=_name("ce_id", _header(headers, "ce_id")),
         source=_source("ce_source", _header(headers, "ce_source")),
         type=_name("ce_type", _header(headers, "ce_type")),

@@ -19,7 +19,7 @@ from schemas.topics import EVENT_TOPICS
 from shared.messaging import cloudevents
 from shared.messaging.avro_body import MAGIC, AvroBodies
 from shared.messaging.cloudevents import Attributes
-from shared.messaging.records import OutgoingEvent, ReceivedEvent, Record
+from shared.messaging.records import OutgoingEvent, ReceivedEvent, Record, new_received_event
 
 ErrorClass = Literal["empty_value", "bad_envelope", "unknown_topic", "unknown_type", "wrong_topic", "bad_data"]
 """The reason for an unreadable record. `empty_value`: it has no value (a tombstone). `bad_envelope`: its CloudEvents
@@ -170,7 +170,7 @@ def _received(attributes: Attributes, data: Event, record: Record) -> ReceivedEv
     problem = data.problem()
     if problem is not None:
         raise UnreadableRecord("bad_data", problem)
-    return ReceivedEvent(
+    return new_received_event(
         id=attributes.id,
         source=attributes.source,
         type=attributes.type,

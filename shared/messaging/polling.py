@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.messaging.dead_letters import Letter
-from shared.messaging.records import Record
+from shared.messaging.records import Record, new_record
 
 CAREFUL_TIMEOUT_MS: Final = 200
 UNREADABLE_BY_CLIENT: Final = "bad_header_name"
@@ -94,7 +94,7 @@ async def _skip(
 def records_of(raw_records: Sequence[Any]) -> list[Record]:
     """Convert the client's records (aiokafka's ConsumerRecord) to ours."""
     return [
-        Record(
+        new_record(
             raw.topic,
             raw.partition,
             raw.offset,

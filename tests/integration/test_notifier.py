@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -185,7 +184,7 @@ async def test_an_event_id_used_for_another_event_is_poison_and_other_events_are
 async def test_an_event_that_postgres_cannot_store_is_poison_and_other_events_are_notified(pool: Pool) -> None:
     batch = [redeemed(f"ORD{number}", "A") for number in range(7)]
     # A text with NUL is valid in JSON but not in Postgres. The codec refuses it, so it is inserted after the codec.
-    batch[3] = replace(batch[3], data=batch[3].data.model_copy(update={"order_id": "ORD\x003"}))
+    batch[3] = batch[3]._replace(data=batch[3].data.model_copy(update={"order_id": "ORD\x003"}))
     poison = await NotificationHandler(pool).handle(batch)
     assert [found.event for found in poison] == [batch[3]]
     assert [row.key for row in await notifications(pool)] == ["ORD0", "ORD1", "ORD2", "ORD4", "ORD5", "ORD6"]

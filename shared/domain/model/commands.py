@@ -13,8 +13,9 @@ its class instead of a field. What a command names is in the properties of `Name
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
+from shared.constructor import constructor
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import OrderKey, reward_occasion
@@ -114,6 +115,9 @@ class RedeemCoupons(Names):
     def recorded_codes(self) -> tuple[str, ...]:
         """Return the codes in the form that is recorded with the order: the same in whichever order they are named."""
         return self.codes if len(self.codes) < 2 else tuple(sorted(set(map(code_key, self.codes))))
+
+
+new_redeem_coupons: Final = constructor(RedeemCoupons)  # nearly every order creates one
 
 
 @value

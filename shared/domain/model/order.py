@@ -5,6 +5,7 @@ from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from shared.constructor import constructor
 from shared.domain.model.ids import OrderKey, order_text
 from shared.domain.model.money import MAX_MINOR, MoneyError
 from shared.domain.model.value import value
@@ -72,6 +73,11 @@ def is_same_content(known: Order, order: Order) -> bool:
         and known.cycle == order.cycle
         and known.metadata == order.metadata
     )
+
+
+# Every order creates these.
+new_line: Final = constructor(Line)
+new_order: Final = constructor(Order)
 
 
 def check_amounts(order: Order) -> Order:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
+from shared.constructor import constructor
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import DEFAULT_RULES, Customer, CustomerKey, IdentifierKind, IdentityRules
@@ -57,6 +58,9 @@ class ActiveRedemption:
     burned_minor: int = 0
     counted_at: datetime | None = None
     subscription_id: str | None = None
+
+
+new_active_redemption: Final = constructor(ActiveRedemption)
 
 
 @value

@@ -5,12 +5,13 @@ from dataclasses import KW_ONLY, field
 from datetime import datetime
 from typing import Any, Final, Literal, Self
 
+from shared.constructor import constructor
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import LockedUse, PartReturn
-from shared.domain.model.value import constructor, value
+from shared.domain.model.value import value
 
 EntryKind = Literal[
     "issued", "locked", "released", "burned", "adjusted", "returned", "restored", "voided", "unvoided", "extended"

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from shared.constructor import constructor
 from shared.domain.model.coupon import code_key
-from shared.domain.model.value import constructor
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal

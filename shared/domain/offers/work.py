@@ -61,7 +61,7 @@ def work_of(command: Command, state: State, now: datetime) -> int:
     match command:
         case RedeemCoupons():
             order = command.order if command.priced else None
-            request = Request(command, state, now, now, None, order=order, order_id=command.order.order_id)
+            request = Request(command, state, now, now, None, order, command.order.order_id)
             found = distinct_coupons(command.codes, state)
             return min(estimate(request, [*found, *of_lock(command, state, found)]), MAX_WORK)
         case LockCoupons():

@@ -15,7 +15,7 @@ from typing import Final
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING, Line, Order
-from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State
+from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State, new_active_redemption
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 from shared.domain.orders.rejudge import discount_on
 
@@ -229,7 +229,7 @@ def _returned(redemption: ActiveRedemption, order_id: str, minor: int, parts: di
 
 def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
     """Return the redemption that a burned coupon creates on its order."""
-    return ActiveRedemption(
+    return new_active_redemption(
         burned.coupon_id, burned.campaign_id, redemption_id=burned.redemption_id or "", uses=burned.used_uses,
         discount_minor=burned.used_minor, currency=burned.currency, customer_key=burned.customer_key,
         lines=burned.lines, burned_minor=burned.used_minor, counted_at=burned.counted_at,
