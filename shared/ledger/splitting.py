@@ -4,7 +4,7 @@ The named identifiers become a customer of their own again. What the ledger wrot
 has that customer's key, so it goes back if all of their identifiers leave together: coupons, locks, orders, entries.
 What was written since the merge has the remaining customer's key and stays; there is no way to see whose it was.
 
-No batch runs meanwhile, as in a merge. docs/decisions/0066-split-customers.md says what is exact and what isn't.
+No batch runs meanwhile, as in a merge. docs/decisions/0065-identifiers-and-splits.md says what is exact and what isn't.
 """
 
 from collections.abc import Mapping, Sequence
