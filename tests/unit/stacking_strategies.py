@@ -113,7 +113,7 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:  # noqa: 
         base = min(sum(rest.lines[number] for number in eligible), rest.whole) if order.lines else rest.whole
         minor = min(discount_on(offer, one, base, cap), rest.whole)
         rest.whole -= minor
-        take_lines(rest, eligible, minor)
+        take_lines(rest, order, eligible, minor)
         return minor
     if not any(order.lines[number].quantity for number in eligible):
         return None
@@ -124,13 +124,20 @@ def take_off(rest: Rest, order: Order, rules: Campaign) -> int | None:  # noqa: 
     return take_units(rest, order, units, None, discount_on(offer, one, base, cap))
 
 
-def take_lines(rest: Rest, eligible: list[int], minor: int) -> None:
-    parts = spread(minor, [rest.lines[number] for number in eligible])
-    for number, part in zip(eligible, parts, strict=True):
-        rest.lines[number] -= part
-        if number in rest.units:
-            off = spread(part, rest.units[number])
-            rest.units[number] = sorted(left - each for left, each in zip(rest.units[number], off, strict=True))
+def take_lines(rest: Rest, order: Order, eligible: list[int], minor: int) -> None:
+    """Take an amount off lines; off all single units of these, once units differ."""
+    if not rest.units:
+        for number, part in zip(eligible, spread(minor, [rest.lines[number] for number in eligible]), strict=True):
+            rest.lines[number] -= part
+        return
+    units = {
+        number: list(units_of(rest, number, order.lines[number].quantity)) for number in eligible if rest.lines[number]
+    }
+    parts = iter(spread(minor, [left for lefts in units.values() for left in lefts]))
+    for number, lefts in units.items():
+        off = [next(parts) for _ in lefts]
+        rest.lines[number] -= sum(off)
+        rest.units[number] = sorted(left - each for left, each in zip(lefts, off, strict=True))
 
 
 Units = list[tuple[int, int, int]]
@@ -140,6 +147,7 @@ Units = list[tuple[int, int, int]]
 def take_units(rest: Rest, order: Order, units: Units, each: int | None, cap: int) -> int:
     """Take all of `units`, or `each` of each of them, but at most `cap`."""
     quantities = [line.quantity for line in order.lines]
+    units = sorted(units, key=lambda one: (-one[2], one[0]))  # the odd minor units go to the units with most left
     weights = [left if each is None else min(left, each) for _, _, left in units]
     minor = max(min(sum(weights), cap, rest.whole), 0)
     rest.whole -= minor
