@@ -77,8 +77,8 @@ def short_id(command_id: str) -> str:
 
 
 def _description(entry: HistoryEntry) -> str:
-    if entry.kind == "refused":
-        return f"refused, {entry.reason}: {entry.message}"
+    if entry.kind in ("refused", "unchanged"):
+        return f"{entry.kind}, {entry.reason}: {entry.message}"
     if entry.kind == "extended":
         return _with_reason(
             f"extended: {f'ends {moment(entry.ends_at)}' if entry.ends_at else 'no end of its own'}", entry
@@ -90,6 +90,8 @@ def _description(entry: HistoryEntry) -> str:
         parts.append(money(entry.used_minor, entry.currency) or count(entry.used_uses, "use"))
     elif entry.kind in ("locked", "released"):
         parts.append(money(entry.held_minor, entry.currency) or count(entry.held_uses, "use"))
+    elif entry.kind == "adjusted":
+        parts.append(money(entry.used_minor or entry.held_minor, entry.currency) or "no difference")
     if entry.lock_reference is not None:
         parts.append(entry.lock_reference)
     return ", ".join(parts)

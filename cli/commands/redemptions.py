@@ -38,6 +38,8 @@ def list_redemptions(
 ) -> None:
     """List what happened to coupons on orders, newest first: redeemed, restored, refused.
 
+    With --order, requests that changed nothing are listed too, with the reason.
+
     Examples: `couponry redemptions list --refused --since 2h`, `couponry redemptions list --reason expired --json`,
     `couponry redemptions list --order 777 --shop acme`
     """
@@ -68,4 +70,6 @@ async def _lines(**wanted: object) -> list[queries.RedemptionLine]:
 def _description(line: queries.RedemptionLine) -> str:
     if line.outcome == "refused":
         return f"refused, {line.reason}: {line.message}"
+    if line.outcome == "unchanged":
+        return f"unchanged, {line.reason}: {line.message}"
     return f"{line.outcome} {money(line.discount_minor, line.currency)}"

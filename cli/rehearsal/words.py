@@ -22,11 +22,15 @@ def lines_of(events: Iterable[PublishedEvent], forms: Mapping[str, str | None]) 
     """
     issued: dict[tuple[str, str], list[str]] = {}
     lines: list[str] = []
+    taking: set[tuple[str | None, str]] = set()
     for kind, data in events:
         if kind == "coupon.issued":
             issued.setdefault((_customer(data), data["campaign_id"]), []).append(data["code"])
-        else:
-            lines += _line(kind, data)
+            continue
+        if kind == "coupon.locked":
+            taking.add((data.get("shop_id"), data["order_id"]))
+        of_other_order = kind == "coupon.released" and taking and (data.get("shop_id"), data["order_id"]) not in taking
+        lines += _taken_over(data) if of_other_order else _line(kind, data)
     coupons = [_issued(*receiver, codes, forms) for receiver, codes in issued.items()]
     return tuple(coupons + lines) or (NOTHING,)
 
@@ -38,6 +42,11 @@ def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[st
     coupons = "a coupon" if len(codes) == 1 else f"{len(codes)} coupons"
     form = forms.get(codes[0])
     return f"{customer} gets {coupons} of {campaign_id}: {listed}{f' (like {form})' if form else ''}"
+
+
+def _taken_over(data: dict[str, Any]) -> Iterator[str]:
+    """Yield the coupons that the order of `data` held and that the order of this step holds now."""
+    yield from (f"{coupon['code']} is no longer held for {data['order_id']}" for coupon in data["coupons"])
 
 
 _CHANGES: Final = {

@@ -4,7 +4,7 @@ Read only and without locks; not for the hot path of a service. Money is in mino
 Times are UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from schemas.campaigns import CampaignDefinition, stored_campaign
 from shared.domain.model.code_keys import earlier_code_key
 from shared.domain.model.coupon import code_key
-from shared.domain.model.ids import order_names
+from shared.domain.model.ids import order_key, order_names
 from shared.ledger.database import Connection
 from shared.ledger.order_naming import named_row, selected_orders
 from shared.ledger.sql import sql
@@ -23,6 +23,15 @@ MAX_ENTRIES: Final = 1_000
 
 MAX_EARLIER: Final = 100
 """Earlier coupons shown of one code."""
+
+REQUESTS: Final = {
+    "RedeemCoupons": "placing or changing the order",
+    "PayOrder": "its payment",
+    "FailPayment": "its failed payment",
+    "CancelOrder": "its cancellation",
+    "ReturnOrder": "its return",
+}
+"""Requests that may change nothing about an order, by the kind that the journal has."""
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,9 +61,11 @@ class CouponDetails:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """An entry in a coupon's history: a ledger entry (with its `kind`) or a refusal (`kind` "refused").
+    """An entry in a coupon's history: a ledger entry (with its `kind`), a refusal (`kind` "refused"), or a request for
+    one of its orders that changed nothing ("unchanged").
 
-    `ends_at` is the new own end of an `extended` coupon. `message` is a refusal's, or why a coupon was changed.
+    `ends_at` is the new own end of an `extended` coupon. `reason` is why a request was refused or changed nothing.
+    `message` is a refusal's, names the request that changed nothing, or says why a coupon was changed.
     """
 
     at: datetime
@@ -102,9 +113,10 @@ class CouponHistory:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionLine:
-    """One coupon on one order. `outcome`: redeemed, returned (partly), restored, refused.
+    """One coupon on one order. `outcome`: redeemed, adjusted, returned (partly), restored, refused; or unchanged, for a
+    request that changed nothing about the order.
 
-    `discount_minor` is negative if it was returned.
+    `discount_minor` is negative if it was returned. `reason` is why a request was refused or changed nothing.
     """
 
     at: datetime
@@ -167,6 +179,8 @@ async def coupon_history(
         holds = tuple(OpenHold(**named_row(record)) for record in found)
     elif not happenings:
         return None
+    if groups is None:  # the other requests for an order may be another tenant's
+        happenings += await _unchanged(connection, happenings)
     happenings.sort(key=lambda one: one.at)
     cut = len(happenings) > MAX_ENTRIES
     shown = coupons[0].code if coupons else code.strip()
@@ -210,6 +224,32 @@ async def _refusals(connection: Connection, coupon_ids: Sequence[str], code: str
     ]
 
 
+async def _unchanged(connection: Connection, happenings: Iterable[HistoryEntry]) -> list[HistoryEntry]:
+    """Return the requests that changed nothing, for the orders of `happenings`."""
+    keys = {order_key(one.shop_id, one.order_id) for one in happenings if one.order_id is not None}
+    if not keys:
+        return []
+    records = await connection.fetch(sql("show_unchanged"), sorted(keys), MAX_ENTRIES + 1)
+    return [
+        HistoryEntry(
+            at=record["at"],
+            kind="unchanged",
+            **order_names(record["order_id"]),
+            lock_reference=None,
+            held_uses=0,
+            used_uses=0,
+            held_minor=0,
+            used_minor=0,
+            currency=None,
+            reason=record["why"],
+            message=REQUESTS.get(record["kind"]),
+            command_id=record["command_id"],
+            campaign_id=None,
+        )
+        for record in records
+    ]
+
+
 async def redemptions(
     connection: Connection,
     *,
@@ -222,7 +262,8 @@ async def redemptions(
 ) -> list[RedemptionLine]:
     """Return at most `limit` redemptions, restores and refusals of coupons on orders, newest first.
 
-    `reason` (a Reason's code) selects only refusals with this reason. `order_id` and `shop_id`: see `selected_orders`.
+    `reason` (a Reason's code) selects only refusals with this reason. `order_id` and `shop_id`: see `selected_orders`;
+    of one order, requests that changed nothing are listed too.
     """
     earliest, selected = since or BEGINNING, selected_orders(shop_id, order_id)
     lines = [
@@ -231,8 +272,26 @@ async def redemptions(
     ]
     if not refused_only and reason is None:
         lines += map(_moved, await connection.fetch(sql("list_redeemed"), earliest, limit, *selected))
+        if order_id is not None:
+            found = await connection.fetch(sql("show_unchanged"), [order_key(shop_id, order_id)], MAX_ENTRIES)
+            lines += [_unchanged_line(record) for record in found if record["at"] >= earliest]
         lines.sort(key=lambda line: line.at, reverse=True)
     return lines[:limit]
+
+
+def _unchanged_line(record: Any) -> RedemptionLine:
+    return RedemptionLine(
+        at=record["at"],
+        **order_names(record["order_id"]),
+        outcome="unchanged",
+        code=None,
+        campaign_id=None,
+        discount_minor=None,
+        currency=None,
+        reason=record["why"],
+        message=REQUESTS.get(record["kind"]),
+        command_id=record["command_id"],
+    )
 
 
 def _moved(record: Any) -> RedemptionLine:

@@ -114,7 +114,9 @@ class CouponDetailsAnswer(Body):
 
 class HappeningAnswer(Body):
     """One entry of a history: issued, locked, released, burned, adjusted, returned, restored, voided, unvoided,
-    extended or refused. `ends_at`: the new own end of an extended coupon. `message`: why it was refused or changed.
+    extended, refused or unchanged (a request for its order that changed nothing). `ends_at`: the new own end of an
+    extended coupon. `reason`: why a request was refused or changed nothing. `message`: the same for people, or why the
+    coupon was changed.
     """
 
     at: str
@@ -322,6 +324,8 @@ def _details(coupon: queries.CouponDetails) -> dict[str, Any]:
 
 def _happening(entry: queries.HistoryEntry) -> dict[str, Any]:
     minor = entry.held_minor if entry.kind in {"locked", "released"} else entry.used_minor
+    if entry.kind == "adjusted":  # of a use that is held or redeemed
+        minor = minor or entry.held_minor
     return {
         "at": moment(entry.at),
         "what": entry.kind,

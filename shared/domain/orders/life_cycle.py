@@ -379,7 +379,8 @@ def paid_since_closed(order: OrderState) -> bool:
 def is_placed_again(order: OrderState, command: RedeemCoupons, placed_at: datetime) -> bool:
     """Return whether the order is closed and the request, placed at `placed_at`, places it again.
 
-    At the very time of the closing it does so with other content, since some systems keep whole seconds.
+    At the very time of the closing it does so with other content, since some systems keep whole seconds. A placing that
+    is known already doesn't, though a slower clock dated the closing before it.
     """
     closed_at = last_closed_at(order)
     if command.changed or not is_closed(order) or closed_at is None:
@@ -388,4 +389,5 @@ def is_placed_again(order: OrderState, command: RedeemCoupons, placed_at: dateti
         placed_at = placed_at.replace(microsecond=0)
     if placed_at == closed_at:
         return order.order is not None and not is_same_content(order.order, command.order)
-    return placed_at > closed_at
+    is_known = order.order is not None and order.placed_at is not None and placed_at <= order.placed_at
+    return placed_at > closed_at and not is_known

@@ -72,11 +72,12 @@ def placing_change(
 ) -> OrderChange | None:
     """Return the change that placing the order causes, or None. `placed_again`: a closed order is placed again.
 
-    A request without a time is judged at `now`, but its time is only recorded if it places a closed order again.
+    A request without a time is judged at `now`, but its time is only recorded if it places a closed order again. A
+    change that arrives before the placing doesn't say when the order was placed.
     """
     order = command.order
     status: OrderStatus = "placed"
-    placed_at = order.placed_at or command.at
+    placed_at = None if command.changed else order.placed_at or command.at
     returns: tuple[PartReturn, ...] | None = None
     if known is not None:
         status = known.status
@@ -94,8 +95,8 @@ def placing_change(
     if not command.priced:
         return OrderChange(order.order_id, status, placed_at=placed_at, customer_key=customer_key, returns=returns)
     return new_order_change(
-        order.order_id, status, placed_at=placed_at, customer_key=customer_key, order=order,
-        codes=command.recorded_codes, returns=returns,
+        order.order_id, status, placed_at=placed_at, changed_at=command.at if command.changed else None,
+        customer_key=customer_key, order=order, codes=command.recorded_codes, returns=returns,
     )  # fmt: skip
 
 

@@ -185,7 +185,8 @@ def _hold(
     order_change = OrderChange(
         order.order_id, "placed" if change is None else change.status,
         placed_at=None if change is None else change.placed_at,
-        customer=command.customer, customer_key=customer_key, order=order if command.priced else None,
+        changed_at=None if change is None else change.changed_at, customer=command.customer,
+        customer_key=customer_key, order=order if command.priced else None,
         codes=codes_with(known, command) if change is None or change.codes is None else change.codes,
         requested_count=requested_count, returns=None if change is None else change.returns,
     )  # fmt: skip
