@@ -71,6 +71,8 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
         yield "cap", _cap(cap)
     yield "stacking", _stacking(definition)
     yield "restored on", ", ".join(definition.restore_on) or "nothing; a use stays used"
+    if definition.on_return == "rejudge":
+        yield "returned in part", "judged again on what is left"
     if definition.restore_days:
         yield "restored after its end", f"valid for {count(definition.restore_days, 'day')} more"
     yield "recurring", "each order of a subscription" if definition.recurring else None

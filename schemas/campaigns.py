@@ -40,8 +40,10 @@ MAX_CONDITIONS: Final = 20
 """The most conditions of one campaign. Each is evaluated for every coupon that passes the other rules."""
 
 MAX_COUPONS_AT_ONCE: Final = 100
-MAX_RESTORE_DAYS: Final = 3_650
 """The most coupons of one campaign that one event issues to one customer."""
+
+MAX_RESTORE_DAYS: Final = 3_650
+"""Ten years: longer than any coupon should live again, and short enough for the calendar."""
 
 Expression = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_LENGTH, pattern=r"\S")]
 """A condition in CEL that evaluates to true or false."""
@@ -127,7 +129,11 @@ class IssueRuleDefinition(Section):
 
 
 class CampaignDefinition(Section):
-    """A campaign: the offer and its rules. Only `campaign_id` and `discount` are required."""
+    """A campaign: the offer and its rules. Only `campaign_id` and `discount` are required.
+
+    `on_return`: what a return in part restores, the returned goods' share of the discount, or what the goods that are
+    left no longer deserve by the campaign's rules.
+    """
 
     campaign_id: WrittenIdentifier
     name: Text = ""
@@ -145,6 +151,7 @@ class CampaignDefinition(Section):
     issues_on: Annotated[tuple[IssueRuleDefinition, ...], Field(max_length=100)] = ()
     source: SourceDefinition = SourceDefinition()
     restore_on: tuple[Literal["order.cancelled", "order.returned"], ...] = ("order.cancelled", "order.returned")
+    on_return: Literal["share", "rejudge"] = "share"
     restore_days: Annotated[int, Field(ge=0, le=MAX_RESTORE_DAYS)] = 0
     recurring: bool = False
     validation_code: Annotated[WrittenIdentifier | None, Field(repr=False)] = None

@@ -67,6 +67,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
             definition.source.without_code,
         ),
         restore_on=frozenset(definition.restore_on),
+        on_return=definition.on_return,
         restore_days=definition.restore_days,
         recurring=definition.recurring,
         validation_code=definition.validation_code,

@@ -227,6 +227,7 @@ _RULES: Final[dict[str, str | Callable[[_Case], str]]] = {
     "issues_on": "For events handled from now on; nothing is issued afterwards for earlier ones.",
     "source": _source,
     "restore_on": "For orders cancelled or returned from now on, whenever their coupons were used.",
+    "on_return": "For parts that are returned from now on. Of earlier parts, what they restored stays restored.",
     "restore_days": "For uses that are restored from now on.",
 }
 

@@ -156,6 +156,7 @@ SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "source.without_code": ({"source": {"without_code": True}}, "without code: yes"),
     "restore_on": ({"restore_on": []}, "restored on: nothing; a use stays used"),
+    "on_return": ({"on_return": "rejudge"}, "returned in part: judged again on what is left"),
     "restore_days": ({"restore_days": 7}, "restored after its end: valid for 7 days more"),
     "recurring": ({"recurring": True}, "recurring: each order of a subscription"),
     "validation_code": ({"validation_code": "secret-2"}, "validation code: required"),
