@@ -26,10 +26,17 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
             [(hold.lock_reference, hold.uses, order_cell(hold), moment(hold.expires_at)) for hold in history.holds],
             right=("uses",),
         )
+    several = len({one.campaign_id for one in history.happenings} - {None}) > 1
     show_table(
-        ("when (UTC)", "what", "order", "campaign", "requested by"),
+        ("when (UTC)", "what", "order", *(["campaign"] if several else []), "requested by"),
         [
-            (moment(one.at), _description(one), order_cell(one), one.campaign_id, short_id(one.command_id))
+            (
+                moment(one.at),
+                _description(one),
+                order_cell(one),
+                *([one.campaign_id] if several else []),
+                short_id(one.command_id),
+            )
             for one in history.happenings
         ],
         whole=("when (UTC)",),
@@ -86,8 +93,9 @@ def _description(entry: HistoryEntry) -> str:
     if entry.kind in ("voided", "unvoided"):
         return _with_reason(entry.kind, entry)
     parts = [entry.kind]
-    if entry.kind in ("burned", "returned", "restored"):
-        parts.append(money(entry.used_minor, entry.currency) or count(entry.used_uses, "use"))
+    if entry.kind in ("burned", "adjusted", "returned", "restored", "moved"):
+        minor = entry.used_minor or (entry.held_minor if entry.kind in ("adjusted", "moved") else 0)
+        parts.append(money(minor, entry.currency) or count(entry.used_uses, "use"))
     elif entry.kind in ("locked", "released"):
         parts.append(money(entry.held_minor, entry.currency) or count(entry.held_uses, "use"))
     elif entry.kind == "adjusted":

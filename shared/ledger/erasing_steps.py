@@ -17,6 +17,7 @@ import orjson
 
 from shared.domain.model.coupon import code_key
 from shared.ledger.database import Connection
+from shared.ledger.order_rows import DETAIL_TEXTS, LINE_TEXTS
 from shared.ledger.personal_data import Traces, pseudonym_text
 from shared.ledger.sql import sql
 
@@ -207,6 +208,28 @@ async def _write_journal(connection: Connection, target: Target, records: Sequen
     return len(command_ids)
 
 
+async def _write_orders(connection: Connection, target: Target, records: Sequence[asyncpg.Record]) -> int:
+    """Clean orders of other customers that name the customer in a code or in metadata."""
+    rows = []
+    for record in records:
+        details, lines = json.loads(record["text"])
+        cleaned_details = details and _cleaned_places(details, DETAIL_TEXTS, target)
+        cleaned_lines = lines and [_cleaned_places(line, LINE_TEXTS, target) for line in lines]
+        if (cleaned_details, cleaned_lines) != (details, lines):
+            rows.append((record["order_id"], *map(_json_text, (cleaned_details, cleaned_lines))))
+    if rows:
+        await connection.execute(sql("erasure_orders_texts"), *map(list, zip(*rows, strict=True)))
+    return len(rows)
+
+
+def _cleaned_places(values: list[Any], places: Sequence[int], target: Target) -> list[Any]:
+    return [target.traces.cleaned(value) if place in places else value for place, value in enumerate(values)]
+
+
+def _json_text(document: object) -> str | None:
+    return None if document is None else json.dumps(document, ensure_ascii=False)
+
+
 def _occasions(name: str) -> Writer:
     """Return a writer of occasions: the statement `name` replaces those that it gets."""
 
@@ -294,7 +317,8 @@ def _texts(name: str, column: str, keys: Sequence[str]) -> Writer:
     return write
 
 
-FREE_TEXT: Final = "journal_text"
+FREE_TEXT: Final = frozenset({"journal_text", "orders_text"})
+"""Steps that search what other customers wrote. Their duration grows with the ledger, and they can be skipped."""
 
 STEPS: Final[Mapping[str, Step]] = {
     "coupons": _coupons,
@@ -302,7 +326,8 @@ STEPS: Final[Mapping[str, Step]] = {
     "locks": _locks,
     "ledger_entries": _entries,
     "journal": _journal,
-    FREE_TEXT: _TextStep("erasure_journal_scan", ("",), _write_journal),
+    "journal_text": _TextStep("erasure_journal_scan", ("",), _write_journal),
+    "orders_text": _TextStep("erasure_orders_scan", ("",), _write_orders),
     "shared_occasions": _TextStep("erasure_shared_occasions_scan", ("", ""), _occasions("erasure_occasions_shared")),
     "revoked_rewards": _TextStep("erasure_revoked_scan", ("",), _occasions("erasure_occasions_revoked")),
     "external_requests": _TextStep(
@@ -324,6 +349,6 @@ LAST: Final = "finish"
 
 def following(step: str, *, free_text: bool) -> str:
     """Return the step after `step`; LAST after the last one."""
-    names = [name for name in STEPS if free_text or name != FREE_TEXT]
+    names = [name for name in STEPS if free_text or name not in FREE_TEXT]
     place = names.index(step) + 1
     return names[place] if place < len(names) else LAST

@@ -22,6 +22,10 @@ from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Line, Order
 from shared.domain.model.state import OrderState, OrderStatus, PartReturn
 
+DETAIL_TEXTS: Final = (0, 5)
+LINE_TEXTS: Final = (6,)
+"""Places in `details` and in an element of `lines` with what callers wrote: codes as typed, and metadata."""
+
 
 class OrderRow(NamedTuple):
     """The values of an order's row without its id, to compare them."""
@@ -153,7 +157,7 @@ def _content_columns(order: Order | None, codes: tuple[str, ...] | None) -> tupl
     if order is None:
         return _NO_CONTENT
     details = (
-        codes or (), order.shipping_minor, order.channel, order.subscription_id, order.cycle, order.metadata
+        codes, order.shipping_minor, order.channel, order.subscription_id, order.cycle, order.metadata
     )  # fmt: skip
     return (
         order.currency, order.amount_minor, json_or_none(list(map(_line_document, order.lines))),
@@ -189,7 +193,7 @@ def order_of(record: asyncpg.Record) -> OrderState:
 
 
 def _content(record: asyncpg.Record) -> tuple[tuple[str, ...] | None, Order | None]:
-    """Return the codes and the order. Rows of earlier versions have no codes, and know no products."""
+    """Return the codes and the order. Rows of earlier versions, and erased ones, have no codes and know less."""
     if record["currency"] is None:
         return None, None
     lines = () if record["lines"] is None else tuple(map(_line, orjson.loads(record["lines"])))
@@ -197,7 +201,7 @@ def _content(record: asyncpg.Record) -> tuple[tuple[str, ...] | None, Order | No
     if record["details"] is None:
         return None, order
     codes, shipping_minor, channel, subscription_id, cycle, metadata = orjson.loads(record["details"])
-    return tuple(codes), replace(
+    return None if codes is None else tuple(codes), replace(
         order, shipping_minor=shipping_minor, placed_at=record["placed_at"], channel=channel,
         subscription_id=subscription_id, cycle=cycle, metadata=metadata,
     )  # fmt: skip

@@ -262,7 +262,7 @@ def _row(one: Correction, customer_key: CustomerKey, sign: int, command_id: str,
     return (
         now, "moved", one.coupon_id, campaign_id, customer_key, one.order_id, one.lock_reference, None, command_id,
         sign * one.held[0], sign * one.used[0], sign * one.held[1], sign * one.used[1], currency, None, None,
-        counted_at, None,
+        counted_at, None, None,
     )  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_a_code_already_redeemed_for_the_order_changes_nothing(couponry: Couponr
     called = couponry("explain", codes["used"], "--order", "-", given=given)
 
     assert called.exit_code == 0
-    assert "Order 'A' has redeemed it already, so its rules aren't checked again." in called.words
+    assert "Order 'A' has it already; it is judged on the new basket." in called.words
     assert called.out.rstrip().endswith("Already redeemed for this order; the same order again changes nothing.")
     assert couponry("explain", codes["used"], "--order", "-", "--json", given=given).json["outcome"] == "unchanged"
 

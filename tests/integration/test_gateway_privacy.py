@@ -83,10 +83,10 @@ async def test_a_bug_in_one_erasure_does_not_stop_the_others(
         ids = [(await here.client.delete(f"/v1/customers/{name}")).json()["erasure_id"] for name in ("ann", "bob")]
         real = erasing.work
 
-        async def work(pool: Pool, erasure_id: str) -> bool:
+        async def work(pool: Pool, erasure_id: str, *options: Any) -> bool:
             if erasure_id == ids[0]:
                 raise RuntimeError("a test's")
-            return await real(pool, erasure_id)
+            return await real(pool, erasure_id, *options)
 
         with monkeypatch.context() as broken:
             broken.setattr(erasing, "work", work)

@@ -117,25 +117,25 @@ NULL_TIMES = ["NULL::timestamptz", "NULL::timestamptz"]
 READS: dict[str, tuple[str, str, list[str]]] = {
     "redemptions of a campaign": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL"],
+        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL", "NULL::text"],
     ),
     "redemptions of a customer": (
         "page_redeemed", "shared.ledger",
         ["NULL::text", *NULL_TIMES, "NULL::text", "md5('p1')::uuid", "NULL::text", "NULL::uuid[]", "NULL::bigint", "51",
-         "NULL"],
+         "NULL", "NULL::text"],
     ),
     "redemptions of an order": (
         "page_redeemed", "shared.ledger",
-        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid[]", "NULL::bigint", "51", "NULL"],
+        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid[]", "NULL::bigint", "51", "NULL", "NULL::text"],
     ),
     "redemptions, newest first": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL"],
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL", "NULL::text"],
     ),
     "redemptions of a code": (
         "page_redeemed", "shared.ledger",
         ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "ARRAY[md5('k1')::uuid]", "NULL::bigint",
-         "51", "NULL"],
+         "51", "NULL", "NULL::text"],
     ),
     "coupons of a code": ("coupons_of_code", "shared.ledger", ["'K1'"]),
     "the coupon of a code and earlier ones": ("show_coupon", "shared.ledger", ["'K1'", "101"]),
@@ -157,7 +157,7 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     "redemptions of a group": (
         "page_redeemed", "shared.ledger",
         ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51",
-         "ARRAY['g']"],
+         "ARRAY['g']", "NULL::text"],
     ),
     "a key": ("key_find", "services.gateway", ["'k1'"]),
     "deliveries that are due": (
@@ -206,6 +206,7 @@ async def plan_of(
     statement = sql(name, package)
     for number, argument in reversed(list(enumerate(HOT[name] if arguments is None else arguments, 1))):
         statement = statement.replace(f"${number}", argument)
+    assert "$" not in statement, f"{name}: give all of its arguments"
     plan: dict[str, Any] = json.loads(await pool.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
     return plan
 

@@ -72,7 +72,7 @@ OF_A_PERSON = {
     "export_external_requests": [CUSTOMER_KEYS, "500", "''", "''"],
     "page_refused": [
         "NULL::text", "NULL::timestamptz", "NULL::timestamptz", "NULL::text", "md5('p1')::uuid::text", "NULL::text",
-        "NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text", "51", "NULL", "NULL::text",
+        "NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text", "51", "NULL", "NULL::text", "NULL::text",
     ],
     "erasure_journal_scan": [*SCAN, "'x 5'"],
     "erasure_outbox_scan": [*SCAN, "19000"],

@@ -36,7 +36,10 @@ class Orders:
 
     def __init__(self, pool: Pool, burn_on: str = "placed") -> None:
         settings = RedeemerSettings(
-            kafka_bootstrap_servers="localhost:1", database_url="postgresql://localhost/x", burn_on=burn_on
+            kafka_bootstrap_servers="localhost:1",
+            database_url="postgresql://localhost/x",
+            burn_on=burn_on,
+            hold_takeover="never",
         )
         self.pool = pool
         self._handler = OrderHandler(pool, Engine(pool), settings)

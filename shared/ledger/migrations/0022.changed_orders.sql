@@ -19,6 +19,4 @@ CREATE INDEX ledger_entries_adjusted ON ledger_entries (order_id) WHERE kind = '
 
 -- Lists of redemptions show adjustments too.
 DROP INDEX ledger_entries_campaign_id;
-DROP INDEX ledger_entries_customer_key;
 CREATE INDEX ledger_entries_campaign_id ON ledger_entries (campaign_id, entry_id) WHERE kind IN ('burned', 'adjusted', 'returned', 'restored');
-CREATE INDEX ledger_entries_customer_key ON ledger_entries (customer_key, entry_id) WHERE kind IN ('burned', 'adjusted', 'returned', 'restored');
