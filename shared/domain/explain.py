@@ -110,9 +110,8 @@ def _for_order(
     if coupon is not None and has_coupon(coupon.coupon_id, placing.known, placing.hold):
         if placing.effect is Effect.CHANGE:
             yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
-            yield _holds(
-                "order", f"Order {order_text(command.order.order_id)} has it already; it is judged on the new basket."
-            )
+            name = order_text(command.order.order_id)
+            yield _holds("order", f"Order {name} has it already; it is judged on the new basket.")
             return
         yield _holds("code", f"The coupon is of campaign {coupon.campaign_id!r}.")
         redeemed = placing.known is not None and coupon.coupon_id in placing.known.redemptions

@@ -45,9 +45,7 @@ def _named(value: Any) -> Any:
         return value
     named: dict[str, Any] = {}
     for name, item in value.items():
-        if name == "details" and isinstance(
-            item, list
-        ):  # of an order; all its texts but the subscription's are callers'
+        if name == "details" and isinstance(item, list):  # of an order: the subscription's id may have its shop
             named[name] = [split_order_key(one)[1] if isinstance(one, str) else one for one in item]
         elif name in _OF_CALLERS or not (isinstance(item, str) and SHOP_SEPARATOR in item):
             named[name] = item if name in _OF_CALLERS else _named(item)

@@ -117,7 +117,8 @@ NULL_TIMES = ["NULL::timestamptz", "NULL::timestamptz"]
 READS: dict[str, tuple[str, str, list[str]]] = {
     "redemptions of a campaign": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL", "NULL::text"],
+        ["NULL::text", *NULL_TIMES, "'c1'", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL",
+         "NULL::text"],
     ),
     "redemptions of a customer": (
         "page_redeemed", "shared.ledger",
@@ -126,11 +127,13 @@ READS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "redemptions of an order": (
         "page_redeemed", "shared.ledger",
-        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid[]", "NULL::bigint", "51", "NULL", "NULL::text"],
+        ["'burned'", *NULL_TIMES, "NULL::text", "NULL::uuid", "'o1'", "NULL::uuid[]", "NULL::bigint", "51", "NULL",
+         "NULL::text"],
     ),
     "redemptions, newest first": (
         "page_redeemed", "shared.ledger",
-        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL", "NULL::text"],
+        ["NULL::text", *NULL_TIMES, "NULL::text", "NULL::uuid", "NULL::text", "NULL::uuid[]", "15000", "51", "NULL",
+         "NULL::text"],
     ),
     "redemptions of a code": (
         "page_redeemed", "shared.ledger",
