@@ -7,11 +7,13 @@ import orjson
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import (
+    CancelOrder,
     ChangeCoupon,
     Command,
     IssueCoupons,
     LockCoupons,
     RedeemCoupons,
+    ReturnOrder,
     RevokeReward,
     VoidCoupon,
 )
@@ -88,13 +90,42 @@ def _with_segments(state: State, commands: Sequence[Command]) -> Iterable[Custom
 
 
 async def load_holders(connection: Connection, state: State, commands: Sequence[Command]) -> None:
-    """Fill `state.holders` for the coupons that `commands` may void or extend. No statement runs for plain orders.
+    """Fill `state.holders` for coupons that `commands` may void or extend, and for redemptions that they may restore.
+    No statement runs for plain orders.
 
     A holder without identifiers was erased; events name them by their pseudonym. Of several identifiers of a kind, the
     first in their order is taken.
     """
-    if all(isinstance(command, RedeemCoupons | IssueCoupons | LockCoupons) for command in commands):
+    keys = _redeemers(state, commands)
+    if not all(isinstance(command, RedeemCoupons | IssueCoupons | LockCoupons) for command in commands):
+        keys |= _holders(state, commands)
+    if not keys:
         return
+    found: dict[CustomerKey, dict[str, str]] = {key: {} for key in keys}
+    for key, kind, value in await connection.fetch(sql("customers_identifiers"), sorted(keys)):
+        found[key][kind] = value
+    for key, names in found.items():
+        customer_id = names.get("id") if names else pseudonym_text(key)
+        state.holders[key] = Customer(customer_id, names.get("email"), names.get("mobile"))
+
+
+def _redeemers(state: State, commands: Sequence[Command]) -> set[CustomerKey]:
+    """Return the customers whose redemptions may be restored: those of known orders, and of orders that the batch both
+    places or pays and ends.
+    """
+    keys = {
+        redemption.customer_key
+        for order in state.orders.values()
+        for redemption in order.redemptions.values()
+    }  # fmt: skip
+    if any(isinstance(command, CancelOrder | ReturnOrder) for command in commands):
+        keys |= {state.customers.get(command.command_id) for command in commands if isinstance(command, RedeemCoupons)}
+        keys |= {lock.customer_key for lock in state.locks.values()}
+    return {key for key in keys if key is not None}
+
+
+def _holders(state: State, commands: Sequence[Command]) -> set[CustomerKey]:
+    """Return the holders of coupons that the batch may void or extend."""
     of_coupons = any(isinstance(command, VoidCoupon | ChangeCoupon | RevokeReward) for command in commands)
     keys = {
         coupon.holder_key
@@ -105,14 +136,7 @@ async def load_holders(connection: Connection, state: State, commands: Sequence[
     if of_coupons:  # they may name coupons that the batch issues first
         issued_to = [state.customers[command.command_id] for command in commands if isinstance(command, IssueCoupons)]
         keys |= {key for key in issued_to if key is not None}
-    if not keys:
-        return
-    found: dict[CustomerKey, dict[str, str]] = {key: {} for key in keys}
-    for key, kind, value in await connection.fetch(sql("customers_identifiers"), sorted(keys)):
-        found[key][kind] = value
-    for key, names in found.items():
-        customer_id = names.get("id") if names else pseudonym_text(key)
-        state.holders[key] = Customer(customer_id, names.get("email"), names.get("mobile"))
+    return keys
 
 
 def _is_extended_by_restores(state: State, campaign_id: str) -> bool:

@@ -177,10 +177,10 @@ class RestoredCouponData(TypedDict):
 class CouponRedemptionRestoredData(TypedDict):
     redemption_id: str
     order_id: str
+    customer: CustomerReferenceData | None
     cause: str
     coupons: list[RestoredCouponData]
     restored_at: datetime
-    customer: NotRequired[CustomerReferenceData | None]
     shop_id: NotRequired[str | None]
 
 

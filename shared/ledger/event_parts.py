@@ -154,6 +154,22 @@ def restored_coupon(entry: LedgerEntry, state: State, reason: str | None = None)
     return data
 
 
+def redeemer(command: Command, entry: LedgerEntry, state: State) -> CustomerReferenceData | None:
+    """Return the customer whose redemption is restored; None for a guest, or if a rehearsal doesn't load them.
+
+    Their identifiers are as an event of the order stated them, if that is known, else as the ledger knows them.
+    """
+    key, order = entry.customer_key, state.orders.get(entry.order_id or "")
+    if key is None:
+        return None
+    if order is not None and order.customer is not None and order.customer_key == key:
+        return customer_reference(order.customer)
+    if command.customer is not None and state.customers.get(command.command_id) == key:
+        return customer_reference(command.customer)
+    known = state.holders.get(key)
+    return None if known is None else customer_reference(known)
+
+
 def released_coupon(entry: LedgerEntry, state: State) -> LockedCouponData:
     """Return the coupon whose uses are no longer held."""
     return {

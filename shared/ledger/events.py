@@ -58,6 +58,7 @@ from shared.ledger.event_parts import (
     message_of,
     order_of_lock,
     redeemed_coupon,
+    redeemer,
     refused_coupon,
     released_coupon,
     restored_coupon,
@@ -304,6 +305,7 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
         data: CouponRedemptionRestoredData = {
             "redemption_id": redemption_id,
             "order_id": order_id,
+            "customer": redeemer(command, entries[0], state),
             "cause": cause,
             "coupons": [restored_coupon(entry, state, reasons.get(entry.coupon_id)) for entry in entries],
             "restored_at": verdict.decided_at,

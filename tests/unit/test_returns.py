@@ -142,7 +142,7 @@ def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([redemption], state, of, order_id="ORD1", paid=9_000, before=(), after=(part,))
+        (entry,) = returning.shares([redemption], state, of, paid=9_000, before=(), after=(part,))
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 

@@ -216,7 +216,7 @@ class State:
     revoked: set[str] = field(default_factory=set)
     """natural keys of revoked rewards"""
     holders: dict[CustomerKey, Customer] = field(default_factory=dict)
-    """holder of a coupon → identifiers, for events of the coupon; only where a command may cause one"""
+    """holder or redeemer of a coupon → identifiers, for events of the coupon; only where a command may cause one"""
     subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)
     """(subscription id, coupon id) → active uses, for subscriptions with later orders in the batch"""
 

@@ -83,6 +83,15 @@ def basket_of(
     return basket
 
 
+def scaled(basket: Basket, minor: int, of_minor: int) -> Basket:
+    """Return the basket with the lines at `minor` of their `of_minor`, for goods that left the order by their amount:
+    it isn't known from which lines. Its other sums are those of what is left already.
+    """
+    amounts = spread(sum(basket.amounts) * minor // of_minor, basket.amounts)
+    rooms = None if basket.rooms is None else list(map(min, basket.rooms, amounts))
+    return replace(basket, amounts=amounts, rooms=rooms, units=None if basket.units is None else {})
+
+
 def _take_earlier(basket: Basket, shares: Iterable[LineShare], campaign: Campaign | None) -> None:
     """Take the shares of an earlier use off the rooms of the units that it took.
 

@@ -78,6 +78,8 @@ def failing_condition(request: "Request", coupon: Coupon, campaign: Campaign) ->
     """Return the campaign's first condition that is not true; None if all are."""
     own: Values | None = None
     for condition in campaign.eligibility.conditions:
+        if condition.customer_fields and not request.judges_customer:
+            continue
         if condition.of_request:
             is_true = _is_true_for_all(request, condition)
         else:

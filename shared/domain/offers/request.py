@@ -32,7 +32,8 @@ class Request:
 
     `closed_at` is set if the order was cancelled or returned and the request does not place it again. `replaced` is
     a lock whose uses the request releases first. `existing` are the coupons that the order has already. `given_up` are
-    uses that a changed order doesn't need any more: they make room.
+    uses that a changed order doesn't need any more: they make room. `judges_customer`: conditions that read the
+    customer are evaluated; a return in part says nothing about the customer.
     """
 
     command: RedeemCoupons | LockCoupons
@@ -48,6 +49,7 @@ class Request:
     replaced: LockState | None = None
     existing: tuple[ExistingCoupon, ...] = ()
     given_up: tuple[ActiveRedemption | LockedUse, ...] = ()
+    judges_customer: bool = True
     cache: Values | None = None
 
     @property

@@ -7,6 +7,7 @@ like those of a new order. The uses that it has count as its own, so no limit st
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import (
@@ -25,7 +26,7 @@ from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.ids import redemption_id
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
     KeptCoupon,
@@ -45,7 +46,7 @@ from shared.domain.offers.stack import choose
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import paid_since_closed
 from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
-from shared.domain.orders.returns import paid_minor, share_not_restored
+from shared.domain.orders.returns import active_redemption, paid_minor, shares
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
 Use = ActiveRedemption | LockedUse
@@ -62,6 +63,14 @@ class _Effects:
     kept: list[KeptCoupon] = field(default_factory=list)
     accepted: list[AcceptedCoupon] = field(default_factory=list)
     uses: list[LockedUse] = field(default_factory=list)
+    redeemed: list[ActiveRedemption] = field(default_factory=list)
+    """the redemptions as they are on the changed order, before the shares of returned parts are restored"""
+
+    def burn(self, taken: AppliedOffer, customer_key: CustomerKey | None, at: datetime) -> None:
+        """Redeem a coupon on the changed order."""
+        entries = burned(taken, customer_key, self.command.order, self.redemption, at)
+        self.entries += entries
+        self.redeemed += [active_redemption(entry) for entry in entries if entry.order_id is not None]
 
 
 def change(command: RedeemCoupons, placing: Placing) -> Verdict:
@@ -170,7 +179,9 @@ def _verdict(
         effects.entries += entries
     else:
         for taken in new:
-            effects.entries += burned(taken, customer_of(request, taken), order, effects.redemption, request.at)
+            effects.burn(taken, customer_of(request, taken), request.at)
+    if known is not None and known.returns:
+        _restore_shares(effects, known)
     effects.accepted += [accepted(use) for use in new]
     requested_count = command.named or len(applied) + len(refused)
     hold_change = _hold_change(command, placing, effects, customer_key)
@@ -197,13 +208,13 @@ def _outcome(effects: _Effects, refused: list[RefusedCoupon], *, holds: bool) ->
 
 def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedOffer | None) -> None:
     """Restore a redeemed coupon, or give it its discount on the changed order."""
-    order, request, known = effects.command.order, effects.placing.request, effects.placing.known
+    order, request = effects.command.order, effects.placing.request
     if keeps is None or use.currency not in (None, order.currency):
         effects.entries.append(restored(use, order.order_id))
         effects.entries += ends_after_restore(request.state, [use], request.at)
         if keeps is not None:  # redeemed again in the other currency
             at = use.counted_at or request.at
-            effects.entries += burned(keeps, use.customer_key, order, effects.redemption, at)
+            effects.burn(keeps, use.customer_key, at)
             effects.accepted.append(accepted(keeps))
         return
     # Parts that were returned stay restored, so the discount can't fall by more than is left of it.
@@ -211,14 +222,25 @@ def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedO
     if difference or keeps.shares != use.lines:
         effects.entries.append(adjusted(use, order.order_id, difference, keeps.shares))
     left = use.discount_minor + difference
-    if known is not None and known.returns:
-        now = replace(use, discount_minor=left, burned_minor=use.burned_minor + difference, lines=keeps.shares)
-        share = share_not_restored(now, request.state, order, paid=paid_minor(order, [now]), parts=known.returns)
-        if share is not None:
-            effects.entries.append(share)
-            left += share.used_minor
+    effects.redeemed.append(
+        replace(use, discount_minor=left, burned_minor=use.burned_minor + difference, lines=keeps.shares)
+    )
     coupon = replace(accepted(keeps), discount_minor=left, redemption_id=use.redemption_id)
     effects.kept.append(KeptCoupon(coupon, use.discount_minor, use.customer_key))
+
+
+def _restore_shares(effects: _Effects, known: OrderState) -> None:
+    """Restore what is missing of the shares of the parts that were returned before the order changed."""
+    order, redeemed, state = effects.command.order, effects.redeemed, effects.placing.request.state
+    paid = paid_minor(order, [*redeemed, *effects.uses])
+    entries = shares(redeemed, state, order, paid=paid, before=None, after=known.returns)
+    effects.entries += entries
+    missing = {entry.coupon_id: entry.used_minor for entry in entries}
+    for place, kept in enumerate(effects.kept):
+        coupon = kept.coupon
+        if coupon.redemption_id is not None and coupon.coupon_id in missing:
+            left = replace(coupon, discount_minor=(coupon.discount_minor or 0) + missing[coupon.coupon_id])
+            effects.kept[place] = replace(kept, coupon=left)
 
 
 def _settle_hold(effects: _Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None) -> None:

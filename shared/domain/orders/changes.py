@@ -128,9 +128,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     if row.effect == Effect.RECORD or known is None or order is None:
         return plain_verdict(command, "recorded", now, change)
     before = _counting(known, recorded)
-    entries = shares(
-        known.redemptions.values(), state, order, order_id=command.order_id, paid=paid, before=before, after=counting
-    )
+    entries = shares(known.redemptions.values(), state, order, paid=paid, before=before, after=counting)
     return _share_verdict(command, state, now, change, entries)
 
 

@@ -118,11 +118,8 @@ def _shares_of_parts(
         return ()
     burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
     paid = paid_minor(known.order, [*known.redemptions.values(), *burned_now])
-    return tuple(
-        shares(
-            burned_now, state, known.order, order_id=command.order_id, paid=paid, before=(), after=known.returns
-        )
-    )  # fmt: skip
+    others = known.redemptions.values()
+    return tuple(shares(burned_now, state, known.order, paid=paid, before=(), after=known.returns, others=others))
 
 
 def _judge_lost(command: PayOrder, state: State, now: datetime, hold: LockState, known: OrderState | None) -> _Lost:

@@ -158,14 +158,17 @@ _FIRST_PLACING: Final = row_of(Phase.UNKNOWN, OrderEvent.PLACED)
 """The usual case: this is the first event of the order."""
 
 
-def placing_of(command: RedeemCoupons, state: State, now: datetime) -> Placing:
-    """Return the command with all that is known of its order."""
+def placing_of(command: RedeemCoupons, state: State, now: datetime, *, paid: int | None = None) -> Placing:
+    """Return the command with all that is known of its order.
+
+    `paid`: what its goods cost after discounts, None if its coupons aren't judged yet.
+    """
     order = command.order
     before = state.orders.get(order.order_id)
     hold = state.locks.get(order_hold(order.order_id))
     if before is None and hold is None:
         return Placing(_request(command, state, now, None, None), _FIRST_PLACING)
-    known = before if before is None or not before.returns else _fully_returned_before(command, before, now)
+    known = before if before is None or not before.returns else _fully_returned_before(command, before, now, paid)
     event = placing_event(
         command, known, state.customers.get(command.command_id), now, names_new_lock=_names_new_lock(command, state)
     )
@@ -188,13 +191,13 @@ def _names_new_lock(command: RedeemCoupons, state: State) -> bool:
     return lock is None or lock.status != "burned" or lock.order_id != command.order.order_id
 
 
-def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime) -> OrderState:
+def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datetime, paid: int | None) -> OrderState:
     """Return the order as it is when placed: returned, if all of its parts were returned before this event."""
     placed_again = is_placed_again(known, command, command.order.placed_at or command.at or now)
     if known.order is not None and not placed_again:
         return known
     parts = parts_for(command, known, now, placed_again=placed_again)
-    if not is_fully_returned(parts, command.order, command.order.amount_minor):
+    if not is_fully_returned(parts, command.order, command.order.amount_minor if paid is None else paid):
         return known
     return replace(known, status="returned", returned_at=max(part.at for part in parts))
 

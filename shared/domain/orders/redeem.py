@@ -41,12 +41,17 @@ from shared.domain.orders.returns import active_redemption, paid_minor, shares
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses, without
 
 
-def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # noqa: PLR0911 - one per outcome
+def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
     """Judge the coupons of an order and use (or hold) those that it may use."""
     if not command.priced:
         command = _with_currency_of_lock(command, state)
+    return _redeem(command, state, now, None)
+
+
+def _redeem(command: RedeemCoupons, state: State, now: datetime, paid: int | None) -> Verdict:  # noqa: PLR0911 - one per outcome
+    """Return the verdict. `paid`: what the goods cost after discounts, None before the coupons are judged."""
     order = command.order
-    placing = placing_of(command, state, now)
+    placing = placing_of(command, state, now, paid=paid)
     request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
     if effect is not Effect.JUDGE and known is not None:
         if effect is Effect.CHANGE:
@@ -75,6 +80,8 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # n
         if not command.priced:
             applied = [_as_held(use) for use in applied]
     applied, refused = all_or_nothing(command, applied, refused)
+    if applied and paid is None and (refunded := _refunded_before(command, placing, applied)) is not None:
+        return _redeem(command, state, now, refunded)
     if not applied:
         return Verdict.all_refused(
             command.command_id, now, refused, requested_count=command.named or len(refused), currency=order.currency,
@@ -84,6 +91,15 @@ def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:  # n
     if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
         return _hold(command, request, applied, refused, changed)
     return _burn(command, placing, applied, refused, changed)
+
+
+def _refunded_before(command: RedeemCoupons, placing: Placing, applied: list[AppliedOffer]) -> int | None:
+    """Return what the goods cost with these coupons if all of it was refunded before the order arrived, else None."""
+    known, request, order = placing.known, placing.request, command.order
+    if known is None or not known.returns or placing.all_returned:
+        return None
+    paid = paid_minor(order, applied)
+    return paid if placing_of(command, request.state, request.now, paid=paid).all_returned else None
 
 
 def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict:
@@ -159,9 +175,8 @@ def _shares_of_earlier_parts(
     returns = parts_for(command, known, request.now, placed_again=placing.placed_again)
     burned_now = [active_redemption(entry) for entry in entries if entry.order_id is not None]
     paid = paid_minor(content, [*known.redemptions.values(), *burned_now])
-    return tuple(
-        shares(burned_now, request.state, content, order_id=order.order_id, paid=paid, before=(), after=returns)
-    )
+    others = known.redemptions.values()
+    return tuple(shares(burned_now, request.state, content, paid=paid, before=(), after=returns, others=others))
 
 
 def _hold(

@@ -4,20 +4,23 @@ The share of a part is the share of all returned parts so far, rounded half-up, 
 doesn't depend on how a return is split or in which order the parts arrive, and the shares of all parts sum exactly to
 the whole. Line id "" (shipping) is restored by a whole return only.
 
-A campaign with `on_return: rejudge` keeps the discount that the goods that are left deserve (see `rejudge`).
+A coupon of a campaign with `on_return: rejudge` keeps the discount that the goods that are left deserve instead, on
+shipping as well (see `rejudge`).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from shared.domain.model.campaign import OnReturn
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State, new_active_redemption
 from shared.domain.model.verdicts import LedgerEntry, LineShare
-from shared.domain.orders.rejudge import discount_on
+from shared.domain.offers.price import AppliedOffer
+from shared.domain.orders.rejudge import LeftOver, deserved
 
 MAX_RETURNED_PARTS: Final = 10_000
 """Maximum number of returned lines (or amounts) recorded for one order: as many as an order can have lines, so that
@@ -34,6 +37,11 @@ class ReturnedSoFar:
     units: dict[str, int] = field(default_factory=dict)
     amount_minor: int = 0
     refunded_minor: int | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Return whether nothing was returned."""
+        return not any(self.units.values()) and not self.amount_minor and self.refunded_minor is None
 
 
 def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
@@ -79,12 +87,13 @@ def too_many(parts: Sequence[PartReturn]) -> bool:
     return sum(max(len(part.lines), 1) for part in parts) > MAX_RETURNED_PARTS
 
 
-def paid_minor(order: Order, uses: Iterable[ActiveRedemption | LockedUse]) -> int:
+def paid_minor(order: Order, uses: Iterable[ActiveRedemption | LockedUse | AppliedOffer]) -> int:
     """Return what the goods of the order cost after the discounts of `uses`, before anything was returned."""
     off = 0
     for use in uses:
-        discount = use.burned_minor if isinstance(use, ActiveRedemption) else use.discount_minor
-        off += discount - sum([part for line_id, part in use.lines if line_id == SHIPPING])
+        discount = use.burned_minor if isinstance(use, ActiveRedemption) else use.discount_minor or 0
+        lines = use.shares if isinstance(use, AppliedOffer) else use.lines
+        off += discount - sum([part for line_id, part in lines if line_id == SHIPPING])
     return max(order.amount_minor - off, 0)
 
 
@@ -145,65 +154,79 @@ def shares(
     state: State,
     order: Order,
     *,
-    order_id: str,
     paid: int,
-    before: Iterable[PartReturn],
+    before: Iterable[PartReturn] | None,
     after: Iterable[PartReturn],
+    others: Iterable[ActiveRedemption] = (),
 ) -> list[LedgerEntry]:
     """Return entries that restore the difference between `after` and `before`, if the campaign restores on returns.
 
-    Sorted by coupon id, so that the result is deterministic. Never restores more than the remaining discount.
+    `before` None: restore what is missing of the share of `after`, because the order changed. `others` are further
+    redemptions of the order. Sorted by coupon id, so that the result is deterministic. Never restores more than the
+    remaining discount.
     """
-    both = returned_so_far(before, order, paid), returned_so_far(after, order, paid)
+    redemptions, every = list(redemptions), [*others, *redemptions]
+    kept = _kept(every, state, order, returned_so_far(after, order, paid))
+    was = {} if before is None else _kept(every, state, order, returned_so_far(before, order, paid))
     entries: list[LedgerEntry] = []
     for redemption in sorted(redemptions, key=lambda redemption: redemption.coupon_id):
-        campaign = state.campaigns.get(redemption.campaign_id)
-        if campaign is None or "order.returned" not in campaign.restore_on:
+        if (way := _way(redemption, state)) is None:
             continue
-        if campaign.on_return == "rejudge":
-            entry = _rejudged(redemption, state, order, both[1], order_id)
-        else:
-            (total_before, lines_before), (total, lines) = [_share(redemption, returned, order) for returned in both]
-            parts = {line_id: part - lines_before.get(line_id, 0) for line_id, part in lines.items()}
-            entry = _returned(redemption, order_id, total - total_before, parts)
+        had, keeps = was.get(redemption.coupon_id), kept[redemption.coupon_id]
+        has = had if had is not None and way == "share" else redemption
+        entry = _returned(redemption, order.order_id, has.discount_minor - keeps.discount_minor, _less(had, keeps))
         if entry is not None:
             entries.append(entry)
     return entries
 
 
-def share_not_restored(
-    redemption: ActiveRedemption, state: State, order: Order, *, paid: int, parts: Iterable[PartReturn]
-) -> LedgerEntry | None:
-    """Return the entry that restores what is missing of the share of `parts`, after the order changed; None if nothing
-    is.
-    """
+def _less(had: ActiveRedemption | None, keeps: ActiveRedemption) -> dict[str, int]:
+    """Return by how much the share of each line falls; nothing if it isn't known what it was."""
+    left = _by_line(keeps.lines)
+    before = {} if had is None else _by_line(had.lines)
+    return {line_id: part - left.get(line_id, 0) for line_id, part in before.items() if line_id != SHIPPING}
+
+
+def _way(redemption: ActiveRedemption, state: State) -> OnReturn | None:
+    """Return what a part restores of the redemption; None if its campaign doesn't restore on returns."""
     campaign = state.campaigns.get(redemption.campaign_id)
-    if campaign is None or "order.returned" not in campaign.restore_on:
-        return None
-    returned = returned_so_far(parts, order, paid)
-    if campaign.on_return == "rejudge":
-        return _rejudged(redemption, state, order, returned, order.order_id)
-    total, _ = _share(redemption, returned, order)
-    return _returned(redemption, order.order_id, total - (redemption.burned_minor - redemption.discount_minor), {})
+    return None if campaign is None or "order.returned" not in campaign.restore_on else campaign.on_return
 
 
-def _rejudged(
-    redemption: ActiveRedemption, state: State, order: Order, returned: ReturnedSoFar, order_id: str
-) -> LedgerEntry | None:
-    """Return the entry that leaves the discount that the goods which are left deserve."""
-    deserved, kept_lines = discount_on(_left_of(order, returned), redemption, state)
-    shipping_minor = sum([part for line_id, part in redemption.lines if line_id == SHIPPING])
-    left = redemption.discount_minor
-    had: dict[str, int] = {}
-    for line_id, part in redemption.lines:
-        had[line_id] = had.get(line_id, 0) + part
-    parts = {
-        line_id: part - kept_lines.get(line_id, 0) for line_id, part in had.items() if line_id != SHIPPING
-    }  # fmt: skip
-    return _returned(redemption, order_id, left - max(deserved, min(shipping_minor, left)), parts)
+def _kept(
+    redemptions: Iterable[ActiveRedemption], state: State, order: Order, returned: ReturnedSoFar
+) -> dict[str, ActiveRedemption]:
+    """Return the order's redemptions with the discount that is left of them after `returned`, by coupon id."""
+    kept: dict[str, ActiveRedemption] = {}
+    judged: list[ActiveRedemption] = []
+    for redemption in redemptions:
+        way = _way(redemption, state)
+        if way == "rejudge":
+            judged.append(redemption)
+        elif way == "share":
+            total, parts = _share(redemption, returned, order)
+            lines = [(line_id, part - parts.get(line_id, 0)) for line_id, part in _by_line(redemption.lines).items()]
+            left = redemption.burned_minor - total
+            kept[redemption.coupon_id] = replace(redemption, discount_minor=left, lines=tuple(lines))
+        else:
+            kept[redemption.coupon_id] = redemption
+    if returned.is_nothing:
+        kept |= {one.coupon_id: one for one in judged}
+    elif judged:
+        rest = deserved(_left_of(order, returned), judged, tuple(kept.values()), state)
+        kept |= {one.coupon_id: one for one in rest}
+    return kept
 
 
-def _left_of(order: Order, returned: ReturnedSoFar) -> Order:
+def _by_line(lines: Iterable[LineShare]) -> dict[str, int]:
+    """Return the sum of the shares of each line id; several lines may have the same."""
+    sums: dict[str, int] = {}
+    for line_id, part in lines:
+        sums[line_id] = sums.get(line_id, 0) + part
+    return sums
+
+
+def _left_of(order: Order, returned: ReturnedSoFar) -> LeftOver:
     """Return the order without what was returned."""
     left = dict(returned.units)
     lines: list[Line] = []
@@ -212,8 +235,9 @@ def _left_of(order: Order, returned: ReturnedSoFar) -> Order:
         left[line.line_id] = left.get(line.line_id, 0) - units
         if units < line.quantity:
             lines.append(line.with_quantity(line.quantity - units))
-    amount_minor = max(order.amount_minor - _worth(returned, order) - returned.amount_minor, 0)
-    return order.with_goods(tuple(lines), amount_minor)
+    listed_minor = max(order.amount_minor - _worth(returned, order), 0)
+    goods = order.with_goods(tuple(lines), max(listed_minor - returned.amount_minor, 0))
+    return LeftOver(goods, listed_minor)
 
 
 def _returned(redemption: ActiveRedemption, order_id: str, minor: int, parts: dict[str, int]) -> LedgerEntry | None:
@@ -240,13 +264,8 @@ def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
 def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, order: Order) -> tuple[int, dict[str, int]]:
     """Return the share of the discount for everything returned, in total and by line id, both rounded half-up."""
     ordered = _quantities(order.lines)
-    by_line: dict[str, int] = {}
-    shipping_minor = 0
-    for line_id, minor in redemption.lines:
-        if line_id == SHIPPING:
-            shipping_minor += minor
-        else:
-            by_line[line_id] = by_line.get(line_id, 0) + minor
+    by_line = _by_line(redemption.lines)
+    shipping_minor = by_line.pop(SHIPPING, 0)
     lines = {
         line_id: _half_up(minor * units, ordered[line_id])
         for line_id, minor in by_line.items()
