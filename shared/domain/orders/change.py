@@ -45,7 +45,7 @@ from shared.domain.offers.stack import choose
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import paid_since_closed
 from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
-from shared.domain.orders.returns import paid_minor, share_not_restored
+from shared.domain.orders.returns import active_redemption, paid_minor, share_not_restored, shares
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
 Use = ActiveRedemption | LockedUse
@@ -53,7 +53,10 @@ Use = ActiveRedemption | LockedUse
 
 @dataclass(slots=True)
 class _Effects:
-    """What changing the order does to its coupons. `uses` are those that its hold has afterwards."""
+    """What changing the order does to its coupons. `uses` are those that its hold has afterwards.
+
+    `settled` are the redemptions that the order keeps, as they were, with the offers on the changed order.
+    """
 
     command: RedeemCoupons
     placing: Placing
@@ -62,6 +65,7 @@ class _Effects:
     kept: list[KeptCoupon] = field(default_factory=list)
     accepted: list[AcceptedCoupon] = field(default_factory=list)
     uses: list[LockedUse] = field(default_factory=list)
+    settled: list[tuple[ActiveRedemption, AppliedOffer]] = field(default_factory=list)
 
 
 def change(command: RedeemCoupons, placing: Placing) -> Verdict:
@@ -172,6 +176,7 @@ def _verdict(
         for taken in new:
             effects.entries += burned(taken, customer_of(request, taken), order, effects.redemption, request.at)
     effects.accepted += [accepted(use) for use in new]
+    _keep_redemptions(effects)
     requested_count = command.named or len(applied) + len(refused)
     hold_change = _hold_change(command, placing, effects, customer_key)
     return Verdict(
@@ -197,7 +202,7 @@ def _outcome(effects: _Effects, refused: list[RefusedCoupon], *, holds: bool) ->
 
 def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedOffer | None) -> None:
     """Restore a redeemed coupon, or give it its discount on the changed order."""
-    order, request, known = effects.command.order, effects.placing.request, effects.placing.known
+    order, request = effects.command.order, effects.placing.request
     if keeps is None or use.currency not in (None, order.currency):
         effects.entries.append(restored(use, order.order_id))
         effects.entries += ends_after_restore(request.state, [use], request.at)
@@ -206,19 +211,35 @@ def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedO
             effects.entries += burned(keeps, use.customer_key, order, effects.redemption, at)
             effects.accepted.append(accepted(keeps))
         return
-    # Parts that were returned stay restored, so the discount can't fall by more than is left of it.
-    difference = max((keeps.discount_minor or 0) - use.burned_minor, -use.discount_minor)
-    if difference or keeps.shares != use.lines:
-        effects.entries.append(adjusted(use, order.order_id, difference, keeps.shares))
-    left = use.discount_minor + difference
-    if known is not None and known.returns:
-        now = replace(use, discount_minor=left, burned_minor=use.burned_minor + difference, lines=keeps.shares)
-        share = share_not_restored(now, request.state, order, paid=paid_minor(order, [now]), parts=known.returns)
+    effects.settled.append((use, keeps))
+
+
+def _keep_redemptions(effects: _Effects) -> None:
+    """Give the redemptions that the order keeps their discount on the changed order.
+
+    The shares of parts that were returned before are restored of it, and of the coupons that are redeemed now.
+    """
+    order, state, known = effects.command.order, effects.placing.request.state, effects.placing.known
+    parts = () if known is None else known.returns
+    kept: list[ActiveRedemption] = []
+    for use, keeps in effects.settled:
+        # Parts that were returned stay restored, so the discount can't fall by more than is left of it.
+        difference = max((keeps.discount_minor or 0) - use.burned_minor, -use.discount_minor)
+        if difference or keeps.shares != use.lines:
+            effects.entries.append(adjusted(use, order.order_id, difference, keeps.shares))
+        left, off = use.discount_minor + difference, use.burned_minor + difference
+        kept.append(replace(use, discount_minor=left, burned_minor=off, lines=keeps.shares))
+    burned_now = [active_redemption(entry) for entry in effects.entries if entry.kind == "burned"] if parts else []
+    paid = paid_minor(order, [*kept, *burned_now, *effects.uses]) if parts else 0
+    for (use, keeps), now in zip(effects.settled, kept, strict=True):
+        left = now.discount_minor
+        share = share_not_restored(now, state, order, paid=paid, parts=parts) if parts else None
         if share is not None:
             effects.entries.append(share)
             left += share.used_minor
-    coupon = replace(accepted(keeps), discount_minor=left, redemption_id=use.redemption_id)
-    effects.kept.append(KeptCoupon(coupon, use.discount_minor, use.customer_key))
+        coupon = replace(accepted(keeps), discount_minor=left, redemption_id=use.redemption_id)
+        effects.kept.append(KeptCoupon(coupon, use.discount_minor, use.customer_key))
+    effects.entries += shares(burned_now, state, order, order_id=order.order_id, paid=paid, before=(), after=parts)
 
 
 def _settle_hold(effects: _Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None) -> None:
