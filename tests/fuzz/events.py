@@ -1,6 +1,7 @@
 """Records for Kafka: well-formed events of every incoming type, and mutations of them."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ CODES: Final = ("FUZZ", "FUZZ-LINES", "FUZZ-YEN", "FUZZ-CUSTOM", "FUZZ-SHIP", "F
 """Shared codes of the campaigns in `stack`, and one that doesn't exist."""
 
 ORDER_IDS: Final = 300
-"""Few, so that orders are placed, paid, cancelled and returned repeatedly, in any order."""
+"""Few, so that orders are placed, changed, paid, cancelled and returned repeatedly, in any order."""
+
+REWARD_IDS: Final = 2_000
+"""Few enough that some rewards are revoked, before or after they are earned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ def order(chance: random.Random) -> dict[str, Any]:
         for number in range(chance.randint(0, 4))
     ]
     return {
-        "order_id": f"fuzz-{chance.randrange(ORDER_IDS)}",
+        "order_id": _order_id(chance),
+        "shop_id": chance.choice((None, None, None, "shop-2")),
         "customer": customer(chance),
         "placed_at": moment(chance),
         "currency": chance.choice(("USD", "USD", "USD", "JPY", "KWD")),
@@ -71,33 +76,83 @@ def moment(chance: random.Random) -> str:
     return f"2026-0{chance.randint(1, 9)}-{chance.randint(10, 28)}T{chance.randint(10, 23)}:30:00Z"
 
 
-def event(chance: random.Random) -> tuple[str, str, str, dict[str, Any]]:
-    """Return (topic, type, source, data) of a well-formed event."""
-    kind = chance.choice((*["order.placed"] * 6, "order.paid", "order.cancelled", "order.returned", "reward.earned",
-                          "reward.earned", "customer.signed_up"))  # fmt: skip
-    order_id = f"fuzz-{chance.randrange(ORDER_IDS)}"
-    if kind == "order.placed":
-        return ORDERS.name, kind, "/shop", order(chance)
-    if kind == "order.paid":
-        return ORDERS.name, kind, "/shop", {"order_id": order_id, "paid_at": moment(chance)}
-    if kind == "order.cancelled":
-        return ORDERS.name, kind, "/shop", {"order_id": order_id, "cancelled_at": moment(chance), "reason": "why"}
-    if kind == "order.returned":
-        lines = [{"line_id": "1", "quantity": 1}] if chance.random() < 0.5 else None
-        return ORDERS.name, kind, "/shop", {"order_id": order_id, "returned_at": moment(chance), "lines": lines}
-    if kind == "reward.earned":
-        data = {
-            "reward_id": f"fuzz-{chance.randrange(10_000)}",
-            "rule_id": chance.choice(("gold", "silver", "none")),
-            "customer": customer(chance),
-            "points": 100,
-            "earned_at": moment(chance),
-            "campaign_id": chance.choice((None, None, "fuzz-reward", "no such campaign")),
-            "metadata": {"tier": "gold", "n": 1},
+Made = tuple[str, str, str, dict[str, Any]]
+"""(topic, type, source, data) of a well-formed event."""
+
+
+def _order_event(kind: str, time: str, *more: str) -> Callable[[random.Random], Made]:
+    """Return the maker of an event about an order. `time`: its field for the time; `more`: optional fields of it."""
+
+    def make(chance: random.Random) -> Made:
+        optional: dict[str, Any] = {
+            "reason": "why",
+            "lines": [{"line_id": "1", "quantity": 1}],
+            "amount": "12.50",
+            "refunded_amount": "10.00",
+            "return_id": f"r{chance.randrange(5)}",
+            "shop_id": "shop-2",
         }
-        return REWARDS.name, kind, "/loyalty", data
+        data = {name: optional[name] for name in more if chance.random() < 0.4}
+        return ORDERS.name, kind, "/shop", {"order_id": _order_id(chance), time: moment(chance), **data}
+
+    return make
+
+
+def _order_id(chance: random.Random) -> str:
+    return f"fuzz-{chance.randrange(ORDER_IDS)}"
+
+
+def _changed(chance: random.Random) -> Made:
+    data = order(chance)
+    return ORDERS.name, "order.changed", "/shop", {**data, "changed_at": data.pop("placed_at"), "reason": "why"}
+
+
+def _reward(chance: random.Random) -> Made:
+    data = {
+        "reward_id": f"fuzz-{chance.randrange(REWARD_IDS)}",
+        "rule_id": chance.choice(("gold", "silver", "none")),
+        "customer": customer(chance),
+        "points": 100,
+        "earned_at": moment(chance),
+        "campaign_id": chance.choice((None, None, "fuzz-reward", "no such campaign")),
+        "metadata": {"tier": "gold", "n": 1},
+    }
+    return REWARDS.name, "reward.earned", "/loyalty", data
+
+
+def _revoked(chance: random.Random) -> Made:
+    data = {"reward_id": f"fuzz-{chance.randrange(REWARD_IDS)}", "revoked_at": moment(chance), "reason": "why"}
+    return REWARDS.name, "reward.revoked", "/loyalty", data
+
+
+def _signed_up(chance: random.Random) -> Made:
     data = {"customer": customer(chance), "signed_up_at": moment(chance), "referred_by": "fuzz-1", "metadata": {"a": 1}}
-    return SIGNUPS.name, kind, "/signup", data
+    return SIGNUPS.name, "customer.signed_up", "/signup", data
+
+
+EVENTS: Final[tuple[tuple[int, Callable[[random.Random], Made]], ...]] = (
+    (6, lambda chance: (ORDERS.name, "order.placed", "/shop", order(chance))),
+    (2, _changed),
+    (1, _order_event("order.paid", "paid_at", "shop_id")),
+    (1, _order_event("order.payment_failed", "failed_at", "reason", "shop_id")),
+    (1, _order_event("order.cancelled", "cancelled_at", "reason", "shop_id")),
+    (
+        2,
+        _order_event(
+            "order.returned", "returned_at", "lines", "amount", "refunded_amount", "return_id", "reason", "shop_id"
+        ),
+    ),
+    (2, _reward),
+    (1, _revoked),
+    (1, _signed_up),
+)
+"""(weight, maker) of every incoming type of event."""
+
+
+def event(chance: random.Random) -> Made:
+    """Return a random well-formed event."""
+    [maker] = chance.choices([maker for _, maker in EVENTS], [weight for weight, _ in EVENTS])
+    return maker(chance)
 
 
 class Records:

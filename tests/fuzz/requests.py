@@ -145,7 +145,18 @@ def _paddle(chance: random.Random) -> dict[str, Any]:
 
 
 def _returned(chance: random.Random) -> dict[str, Any]:
-    return {"lines": [{"line_id": "1", "quantity": 1}]}
+    part: dict[str, Any] = chance.choice(
+        ({"lines": [{"line_id": "1", "quantity": 1}]}, {"amount": "12.50"}, {"refunded_amount": "10.00"}, {})
+    )
+    return {**part, "return_id": f"r{chance.randrange(5)}"} if chance.random() < 0.3 else part
+
+
+def _changed(chance: random.Random) -> dict[str, Any]:
+    """Return the body of a changed order: its id is in the path only."""
+    changed = _native_order(chance)
+    del changed["order_id"]
+    codes = chance.sample(CODES, chance.randint(0, 3))
+    return {"codes": codes, "order": changed, "customer": customer(chance), "changed_at": moment(chance)}
 
 
 def _burned(chance: random.Random) -> dict[str, Any]:
@@ -160,6 +171,9 @@ TEMPLATES: Final[tuple[Template, ...]] = (
     Template("native", "POST", "/v1/locks/{lock}/burn", lambda chance: {"order_id": "fuzz-1"}),
     Template("native", "POST", "/v1/locks/{lock}/release"),
     Template("native", "DELETE", "/v1/locks/{lock}"),
+    Template("native", "PUT", "/v1/orders/{order}", _changed),
+    Template("native", "PUT", "/v1/orders/{order}?shop_id=shop-2", _changed),
+    Template("native", "POST", "/v1/orders/{order}/payment-failed", lambda chance: {"failed_at": moment(chance)}),
     Template("native", "POST", "/v1/orders/{order}/cancel", lambda chance: {"cancelled_at": moment(chance)}),
     Template("native", "POST", "/v1/orders/{order}/return", _returned),
     Template("native", "POST", "/v1/campaigns", _campaign),
@@ -168,6 +182,7 @@ TEMPLATES: Final[tuple[Template, ...]] = (
     Template("native", "GET", "/v1/campaigns/{campaign}"),
     Template("native", "GET", "/v1/campaigns?limit=5&status=active"),
     Template("native", "POST", "/v1/campaigns/{campaign}/pause"),
+    Template("native", "POST", "/v1/campaigns/{fuzzed}/archive?free_codes=true"),
     Template(
         "native",
         "POST",
@@ -311,6 +326,7 @@ class Requests:
             "made": chance.choice(self._made),
             "order": f"fuzz-{chance.randrange(300)}",
             "campaign": chance.choice(("fuzz", "fuzz-made", f"fuzzed-{chance.randrange(40)}", "none")),
+            "fuzzed": f"fuzzed-{chance.randrange(40)}",
             "customer": f"fuzz-{chance.randrange(200)}",
             "lock": chance.choice(("no such lock", f"order:fuzz-{chance.randrange(300)}")),
         }

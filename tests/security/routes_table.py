@@ -82,6 +82,7 @@ REQUESTS: Final = (
     Request("POST", "/v1/campaigns/{campaign}/pause"),
     Request("POST", "/v1/campaigns/{campaign}/resume"),
     Request("POST", "/v1/campaigns/{campaign}/archive"),
+    Request("POST", "/v1/campaigns/{campaign}/archive?free_codes=true"),
     Request("POST", "/v1/campaigns/{campaign}/plan", CAMPAIGN),
     Request("POST", "/v1/campaigns/{campaign}/codes/import?from_line=1", "code\n{new}\n"),
     Request("GET", "/v1/coupons?campaign_id={campaign}"),
@@ -106,9 +107,13 @@ REQUESTS: Final = (
     Request("POST", "/v1/locks/{lock}/burn", {"order_id": "{order}", "order": ORDER, "customer": CUSTOMER}),
     Request("POST", "/v1/redemptions", CODES | {"lock_reference": "{lock}", "atomic": True}),
     Request("POST", "/v1/redemptions", {"codes": ["{code}"], "order": ORDER}),
+    Request("PUT", "/v1/orders/{order}?shop_id={shop}", CODES | {"changed_at": "2026-03-02T12:00:00Z"}),
+    Request("PUT", "/v1/orders/{order}", {"codes": ["{code}"], "order": ORDER, "lock_reference": "{lock}"}),
+    Request("POST", "/v1/orders/{order}/payment-failed", {"failed_at": "2026-03-02T12:00:00Z", "shop_id": "{shop}"}),
     Request("POST", "/v1/orders/{order}/cancel", {"cancelled_at": "2026-03-02T12:00:00Z"}),
     Request("POST", "/v1/orders/{order}/return", {"returned_at": "2026-03-02T12:00:00Z", "amount": "1.00",
                                                   "lines": [{"line_id": "1", "quantity": 1}]}),
+    Request("POST", "/v1/orders/{order}/return", {"refunded_amount": "1.00", "return_id": "r1", "shop_id": "{shop}"}),
     Request("GET", "/v1/jobs/{job}"),
     Request("GET", "/v1/jobs/{job}/codes?format=csv"),
     Request("POST", "/v1/webhooks", ENDPOINT),
@@ -182,7 +187,7 @@ REQUESTS: Final = (
 )  # fmt: skip
 NAMES: Final = (
     "group", "campaign", "newcampaign", "code", "new", "customer", "order", "lock", "newlock", "job", "redemption",
-    "rule",
+    "rule", "shop",
 )  # fmt: skip
 
 

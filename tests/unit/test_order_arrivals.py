@@ -1,0 +1,169 @@
+"""Any events of one order, in any order of arrival and repeated: consistent at every step, and the same at the end."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.order import Order
+from shared.domain.model.state import Meter, is_holding, order_hold
+from shared.domain.model.verdicts import LedgerEntry
+from shared.domain.orders.life_cycle import is_closed, phase_of
+from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line, percent
+
+GOODS = (
+    (line("1", 6_000), line("2", 2_000, 2)),
+    (line("1", 6_000), line("2", 2_000)),
+    (line("2", 1_000, 3),),  # below the minimum of coupon A
+    (line("1", 6_000, 2), line("2", 2_000, 2), line("3", 333)),
+)
+"""What an order may consist of. Line 2 is in each, so that a part of it can be returned from each."""
+CODES = ((), ("A",), ("B",), ("A", "B"))
+LIMIT = Limits(1, uses_per_customer=2, uses_total=2, spend_total_minor=100_000)
+PLACING_SECONDS = 3_600
+
+Made = tuple[str, int, Any]
+"""(kind, minute of its own time, content): (goods, codes) for placed and changed, the part for returns in part."""
+
+
+def shop() -> World:
+    """Return a world with coupons A and B, of two campaigns that can be combined."""
+    world = World(
+        (
+            campaign("ten", limits=LIMIT, stacking="combinable", currency="USD", min_order_minor=5_000),
+            campaign("off", limits=LIMIT, stacking="combinable", currency="USD", discount=fixed(1_501)),
+        ),
+        now=NOW + DAY,
+    )
+    world.coupon("A", "ten")
+    world.coupon("B", "off")
+    return world
+
+
+def command_of(event: Made, command_id: str, *, hold: bool) -> Command:
+    kind, minute, content = event
+    at = NOW + minute * MINUTE
+    if kind in {"placed", "changed"}:
+        goods, codes = content
+        amount = sum(one.amount_minor for one in GOODS[goods])
+        order = Order("ORD1", "USD", amount, GOODS[goods], placed_at=at if kind == "placed" else None)
+        return RedeemCoupons(
+            command_id, order, CODES[codes], JOHN, hold=hold, hold_seconds=PLACING_SECONDS if hold else 0, at=at,
+            complete=True, changed=kind == "changed",
+        )  # fmt: skip
+    if kind == "part":
+        return ReturnOrder(command_id, "ORD1", False, at, **content)
+    whole: dict[str, type[PayOrder | FailPayment | CancelOrder | ReturnOrder]] = {
+        "paid": PayOrder, "failed": FailPayment, "cancelled": CancelOrder, "returned": ReturnOrder,
+    }  # fmt: skip
+    return whole[kind](command_id, "ORD1", at=at)
+
+
+def check(world: World) -> None:
+    """Check that every total equals the sum of the entries, no limit is passed, and no order gets more than it costs."""
+    entries = [entry for verdict in world.verdicts for entry in verdict.entries]
+    state = world.state
+    for coupon in state.coupons.values():
+        mine = [entry for entry in entries if entry.coupon_id == coupon.coupon_id]
+        assert (coupon.held, coupon.used) == (_sum(mine, "held_uses"), _sum(mine, "used_uses"))
+        assert min(coupon.held, coupon.used) >= 0
+        assert coupon.held + coupon.used <= 1
+    for (campaign_id, customer_key), meter in state.meters.items():
+        mine = [
+            entry
+            for entry in entries
+            if entry.campaign_id == campaign_id and customer_key in (None, entry.customer_key)
+        ]
+        sums = {name: _sum(mine, f"{name}_{unit}") for name, unit in (("held", "uses"), ("used", "uses"))}
+        assert meter == Meter(0, **sums, used_minor=_sum(mine, "used_minor"), held_minor=_sum(mine, "held_minor"))
+        assert min(meter.held, meter.used, meter.held_minor, meter.used_minor) >= 0
+        assert meter.held + meter.used <= 2
+    known, hold = state.orders.get("ORD1"), state.locks.get(order_hold("ORD1"))
+    if known is not None and known.order is not None:
+        held = hold.uses if hold is not None and is_holding(hold, world.now) else ()
+        redeemed = known.redemptions.values()
+        assert all(0 <= one.discount_minor <= one.burned_minor for one in redeemed)
+        off = sum(one.burned_minor for one in redeemed) + sum(one.discount_minor for one in held)
+        assert off <= known.order.amount_minor + known.order.shipping_minor
+        assert sum(one.discount_minor for one in redeemed) == _sum(entries, "used_minor")
+
+
+def _sum(entries: Sequence[LedgerEntry], name: str) -> int:
+    return sum(getattr(entry, name) for entry in entries)
+
+
+def end_of(events: Sequence[Made], *, hold: bool) -> object:
+    """Return what the events leave: the phase, what the order is, and the uses and discounts of its coupons."""
+    world = shop()
+    for event in events:
+        world.run(command_of(event, world.command_id(), hold=hold))
+        check(world)
+    state = world.state
+    known, lock = state.orders.get("ORD1"), state.locks.get(order_hold("ORD1"))
+    held = {one.coupon_id: one.discount_minor for one in lock.uses} if lock and lock.status == "open" else {}
+    redeemed = {} if known is None else {key: one.discount_minor for key, one in known.redemptions.items()}
+    phase = phase_of(known, lock, world.now)
+    # A closed order isn't changed, so its content depends on what arrived before it was closed.
+    content = None if known is None or is_closed(known) else (known.order and known.order.lines, known.codes)
+    return phase, held, redeemed, content
+
+
+contents = st.tuples(st.integers(0, 3), st.integers(0, 3))
+parts = st.sampled_from(
+    [{"lines": (("2", 1),)}, {"amount": "5.01"}, {"refunded_amount": "4.99"}, {"lines": (("1", 1), ("2", 9))}]
+)
+minutes = st.integers(0, 9)
+any_event: st.SearchStrategy[Made] = st.one_of(
+    st.tuples(st.sampled_from(["placed", "changed"]), minutes, contents),
+    st.tuples(st.sampled_from(["paid", "failed", "cancelled", "returned"]), minutes, st.none()),
+    st.tuples(st.just("part"), minutes, parts),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(any_event, max_size=9), st.booleans())
+def test_any_events_keep_every_total_right_and_a_repeated_one_changes_nothing(events: list[Made], hold: bool) -> None:
+    world = shop()
+    for event in events:
+        world.run(command_of(event, world.command_id(), hold=hold))
+        check(world)
+        again = world.run(command_of(event, world.command_id(), hold=hold))
+        assert (again.entries, again.accepted, again.kept) == ((), (), ()), event
+        check(world)
+
+
+small_parts = st.sampled_from([{"lines": (("2", 1),)}, {"amount": "5.01"}, {"refunded_amount": "4.99"}])
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Made]:
+    """Draw the events of one order, each at another minute, in the order of their times."""
+    middle: list[tuple[str, Any]] = [("changed", draw(contents)) for _ in range(draw(st.integers(0, 2)))]
+    middle += [("part", draw(small_parts)) for _ in range(draw(st.integers(0, 2)))]
+    middle += [(kind, None) for kind in ("paid", "failed") if draw(st.booleans())]
+    last = draw(st.lists(st.sampled_from(["cancelled", "returned"]), unique=True, max_size=2))
+    events = [("placed", draw(contents)), *draw(st.permutations(middle)), *((kind, None) for kind in last)]
+    return [(kind, minute, content) for minute, (kind, content) in enumerate(events)]
+
+
+def is_documented_exception(arrival: Sequence[Made]) -> bool:
+    """Return whether the table gives this arrival another result: a failed payment before its order has no effect."""
+    return any(
+        kind == "failed" and any(one[0] in {"placed", "changed"} and one[1] < minute for one in arrival[number:])
+        for number, (kind, minute, _) in enumerate(arrival)
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(stories(), st.data(), st.booleans())
+def test_the_order_of_arrival_and_repetition_do_not_change_the_end(
+    story: list[Made], data: st.DataObject, hold: bool
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(story), max_size=2))
+    arrival = data.draw(st.permutations([*story, *again]).filter(lambda one: not is_documented_exception(one)))
+    assert end_of(arrival, hold=hold) == end_of(story, hold=hold), arrival
