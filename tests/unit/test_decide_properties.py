@@ -128,7 +128,10 @@ class Records:
         coupon, rules = state.coupons[entry.coupon_id], self.campaigns[entry.campaign_id]
         coupon.held += entry.held_uses
         coupon.used += entry.used_uses
-        coupon.status = "voided" if entry.kind == "voided" else coupon.status
+        if entry.kind in {"voided", "unvoided"}:
+            coupon.status = "voided" if entry.kind == "voided" else "active"
+        if entry.end is not None:
+            coupon.ends_at = entry.end.after
         keys = [None] if rules.meters_campaign else []
         if rules.meters_customers and entry.customer_key is not None:
             keys.append(entry.customer_key)  # type: ignore[arg-type]
@@ -145,7 +148,7 @@ class Records:
         rules = self.campaigns[entry.campaign_id]
         for cap in rules.limits.caps:
             customer_key = None if cap.each == "campaign" else entry.customer_key
-            if entry.kind == "voided" or (cap.each == "customer" and customer_key is None):
+            if entry.kind in {"voided", "unvoided", "extended"} or (cap.each == "customer" and customer_key is None):
                 continue
             assert entry.counted_at is not None, "the entry has no counted_at"
             period = period_of(cap.per, entry.counted_at, rules.window.zone)
