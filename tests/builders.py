@@ -173,10 +173,10 @@ class World:
         return self.run(ReturnOrder(self.command_id(), order_id, whole, at))
 
     def part(
-        self, *units: tuple[str, int], amount: str | None = None, at: datetime | None = None, order_id: str = "ORD1"
+        self, *units: tuple[str, int], at: datetime | None = None, order_id: str = "ORD1", **fields: Any
     ) -> Verdict:
-        """Return a part of an order: units of lines as (line id, quantity), or goods of an amount."""
-        return self.run(ReturnOrder(self.command_id(), order_id, False, at, lines=units, amount=amount))
+        """Return a part of an order: units of lines as (line id, quantity), goods of an amount, or a refund."""
+        return self.run(ReturnOrder(self.command_id(), order_id, False, at, lines=units, **fields))
 
     def void(self, code: str = "SAVE10") -> Verdict:
         return self.run(VoidCoupon(self.command_id(), code))

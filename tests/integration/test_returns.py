@@ -27,6 +27,7 @@ BUDGETED = {"uses_per_coupon": 1, "uses_per_customer": 99, "uses_total": 99}
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     definitions = (
         definition("save10", limits=BUDGETED),
+        definition("again", on_return="rejudge", eligibility={"min_order_amount": "100.00", "currency": "USD"}),
         definition("keep", restore_on=["order.cancelled"]),
         definition("many", recurring=True),
         definition("abo", recurring=True, limits={"uses_per_coupon": 1, "uses_total": 1}),
@@ -39,9 +40,9 @@ def redeem(order_id: str, codes: list[str], **changes: Any) -> RedeemCoupons:
     return anybody_redeems(order_id, codes, customer=Customer("john"), **changes)
 
 
-def part(order_id: str, minute: int, *units: tuple[str, int], amount: str | None = None, name: str = "") -> ReturnOrder:
+def part(order_id: str, minute: int, *units: tuple[str, int], name: str = "", **fields: Any) -> ReturnOrder:
     at = PLACED_AT + timedelta(minutes=minute)
-    return ReturnOrder(f"/shop {order_id} part {minute} {name}", order_id, False, at, lines=units, amount=amount)
+    return ReturnOrder(f"/shop {order_id} part {minute} {name}", order_id, False, at, lines=units, **fields)
 
 
 def cycle(number: int, code: str, **changes: Any) -> RedeemCoupons:
@@ -101,6 +102,82 @@ async def test_partial_returns_restore_shares_and_the_last_one_restores_the_use(
         CouponRedemptionRestored.model_validate_json(orjson.dumps(data))
     [refused] = await pool.fetch("SELECT verdict FROM journal WHERE outcome = 'refused'")
     assert "12.345" in orjson.loads(refused["verdict"])["refused"][0]["message"]
+
+
+async def amounts(pool: Pool, order_id: str, event_type: str) -> list[tuple[int, str]]:
+    events = await published(pool, order_id, event_type)
+    return [(one["coupons"][0]["uses"], one["coupons"][0]["discount_amount"]) for one in events]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_is_left_is_judged_again_for_campaigns_that_want_it(pool: Pool, together: bool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "again")
+    commands = [redeem("A", [code]), part("A", 1, ("2", 1)), part("A", 2, ("1", 1)), part("A", 3, ("1", 1))]
+    for batch in [commands] if together else [[command] for command in commands]:
+        await run(engine, *batch)
+    assert await entries(pool, "A") == [
+        ("burned", 1, 1_250), ("returned", 0, -250), ("returned", 0, -1_000), ("restored", -1, 0),
+    ]  # fmt: skip
+    assert await amounts(pool, "A", "redemption_restored") == [(0, "2.50"), (0, "10.00"), (1, "0.00")]
+    assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 0
+    assert (await audit(pool)).clean
+
+
+@pytest.mark.parametrize("placed_first", [True, False])
+async def test_two_returns_in_one_second_are_distinguished_by_their_ids(pool: Pool, placed_first: bool) -> None:
+    engine = Engine(pool)
+    [code] = await issue(engine, "save10")
+    placed = redeem("A", [code])
+    parts = [part("A", 1, ("1", 1), name=name, return_id=name) for name in ("R1", "R2", "R1")]
+    again = part("A", 1, ("1", 1), name="sent again", return_id="R1")
+    other = part("A", 1, ("2", 1), name="other", return_id="R2")
+    for command in [placed, *parts, again] if placed_first else [*parts, again, placed]:
+        await run(engine, command)
+    assert [minor for _, _, minor in await entries(pool, "A") if minor < 0] in ([-500, -500], [-1_000])
+    [refused] = await run(engine, other)
+    assert refused.refused[0].reason == Reason.ORDER_MISMATCH
+    assert await pool.fetchval("SELECT used_uses FROM coupons WHERE code = $1", code) == 1
+
+
+async def test_all_that_was_paid_is_refunded_in_parts(pool: Pool) -> None:
+    engine = Engine(pool)
+    [code, other] = await issue(engine, "save10", 2)
+    await run(engine, redeem("A", [code]))
+    for minute, refunded in enumerate(("50.00", "50.00", "12.50"), 1):
+        await run(engine, part("A", minute, refunded_amount=refunded))
+    assert await amounts(pool, "A", "redemption_restored") == [(0, "5.56"), (0, "5.55"), (1, "1.39")]
+    [recorded, refused] = await run(engine, part("B", 1, refunded_amount="112.50"), redeem("B", [other]))
+    assert (recorded.outcome, refused.refused[0].reason) == ("recorded", Reason.ORDER_MISMATCH)
+    assert await pool.fetchval("SELECT status FROM orders WHERE order_id = 'B'") == "returned"
+    assert await pool.fetchval("SELECT sum(used_uses) FROM coupons") == 0
+    assert (await audit(pool)).clean
+
+
+async def test_a_restore_names_the_customer_of_the_redemption(pool: Pool) -> None:
+    engine = Engine(pool)
+    codes = await issue(engine, "keep", 4)
+    ann = Customer("ann", "Ann@Example.com", "+919999988886")
+    later = PLACED_AT + timedelta(minutes=9)
+    await run(
+        engine, replace(redeem("A", codes[:1]), customer=ann), CancelOrder("/shop A cancel", "A", later)
+    )  # one batch
+    await run(engine, replace(redeem("B", codes[1:2]), customer=None))
+    await run(engine, CancelOrder("/shop B cancel", "B", later))
+    await run(engine, replace(redeem("C", codes[2:3], hold=True, hold_seconds=3_600), customer=ann))
+    await run(engine, PayOrder("/shop C paid", "C", PLACED_AT + timedelta(minutes=2)))
+    await run(engine, CancelOrder("/shop C cancel", "C", later))
+    await run(engine, replace(redeem("D", codes[3:]), customer=ann))
+    empty = replace(redeem("D", [], complete=True, changed=True, at=later), customer=ann, command_id="/shop D changed")
+    await run(engine, empty)
+    known = {"customer_id": "ann", "email": "ann@example.com", "mobile": "+919999988886"}
+    stated = known | {"email": "Ann@Example.com"}
+    found = [
+        (one["order_id"], one["customer"])
+        for order_id in "ABCD"
+        for one in await published(pool, order_id, "redemption_restored")
+    ]
+    assert found == [("A", known), ("B", None), ("C", stated), ("D", stated)]
 
 
 async def test_an_orders_lines_are_written_with_its_insert(pool: Pool) -> None:

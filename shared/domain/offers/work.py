@@ -15,10 +15,11 @@ from shared.domain.model.commands import (
     Command,
     LockCoupons,
     RedeemCoupons,
+    ReturnOrder,
 )
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import State
+from shared.domain.model.state import OrderState, State
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO
 from shared.domain.offers.conditions import Values, offer_values
@@ -72,7 +73,22 @@ def work_of(command: Command, state: State, now: datetime) -> int:
             if known is None:
                 return CODE
             lines = 0 if known.order is None else len(known.order.lines)
-            return CODE + len(known.redemptions) * (CODE + LINE * lines)
+            work = CODE + len(known.redemptions) * (CODE + LINE * lines)
+            return work + _rejudging_work(known, state, now) if isinstance(command, ReturnOrder) else work
+
+
+def _rejudging_work(known: OrderState, state: State, now: datetime) -> int:
+    """Return the work of judging again what a return in part leaves, before and after this part."""
+    order, named = known.order, list[tuple[Coupon, Campaign]]()
+    for redemption in known.redemptions.values():
+        coupon, campaign = state.coupons.get(redemption.coupon_id), state.campaigns.get(redemption.campaign_id)
+        if coupon is not None and campaign is not None and campaign.on_return == "rejudge":
+            named.append((coupon, campaign))
+    if order is None or not named:
+        return 0
+    request = Request(RedeemCoupons("", order), state, now, now, None, order=order, order_id=order.order_id)
+    lines = len(order.lines)
+    return 2 * (len(named) * (CODE + LINE * lines) + min(_conditions_work(request, named, lines), MAX_WORK))
 
 
 def split_place(works: Sequence[int], bound: int) -> int:

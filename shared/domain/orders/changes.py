@@ -45,6 +45,7 @@ from shared.domain.orders.life_cycle import (
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
     amount_problem,
+    content_problem,
     is_fully_returned,
     is_recorded,
     paid_minor,
@@ -106,7 +107,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
     if order is not None and event == OrderEvent.PART and phase not in _NEVER_LAST:
         event = OrderEvent.PART_LAST if is_fully_returned(counting, order, paid) else event
     row = row_of(phase, event)
-    problem = amount_problem(part, currency)
+    problem = amount_problem(part, currency) or content_problem(part, recorded, currency)
     if problem is None and is_recorded(part, recorded, currency):
         return plain_verdict(command, "unchanged", now, why="same_content")
     if problem is None and row.effect == Effect.NOTHING:

@@ -73,6 +73,16 @@ def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str 
     return any(_key(known, currency) == key for known in recorded)
 
 
+def content_problem(part: PartReturn, recorded: Sequence[PartReturn], currency: str | None) -> str | None:
+    """Return the error if the part's `return_id` was recorded with other content, whenever it was returned."""
+    if part.return_id is None:
+        return None
+    content = _content(part, currency)
+    if all(known.return_id != part.return_id or _content(known, currency) == content for known in recorded):
+        return None
+    return f"Return {part.return_id!r} of this order was recorded with other content; give each return its own id."
+
+
 def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
     """Return `recorded` plus `part`, in an order that doesn't depend on their arrival."""
     return tuple(sorted([*recorded, part], key=_arrival_key))
@@ -310,10 +320,11 @@ def _minor(amount: str | None, currency: str | None) -> int | None:
 
 
 def _key(part: PartReturn, currency: str | None) -> object:
-    if part.return_id is not None:
-        return part.return_id
+    return (part.at, _content(part, currency)) if part.return_id is None else part.return_id
+
+
+def _content(part: PartReturn, currency: str | None) -> object:
     minor, refunded = _minor(part.amount, currency), _minor(part.refunded_amount, currency)
     return (
-        part.at, part.lines, part.amount if minor is None else minor,
-        part.refunded_amount if refunded is None else refunded,
+        part.lines, part.amount if minor is None else minor, part.refunded_amount if refunded is None else refunded
     )  # fmt: skip
