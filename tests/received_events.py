@@ -46,3 +46,14 @@ def cancelled(event_id: str = "1", **fields: Any) -> ReceivedEvent:
 def returned(event_id: str = "1", **fields: Any) -> ReceivedEvent:
     data = {"order_id": "O1", "returned_at": "2026-01-02T03:07:00Z"}
     return received("order.returned", data | fields, event_id=event_id, source="/shop")
+
+
+def changed(event_id: str = "1", **fields: Any) -> ReceivedEvent:
+    """Return an `order.changed` of order O1, which is 10.00 USD now, without lines or coupons."""
+    data = {"order_id": "O1", "changed_at": "2026-01-02T03:04:30Z", "currency": "USD", "amount": "10.00"}
+    return received("order.changed", data | fields, event_id=event_id, source="/shop")
+
+
+def payment_failed(event_id: str = "1", **fields: Any) -> ReceivedEvent:
+    data = {"order_id": "O1", "failed_at": "2026-01-02T03:05:00Z"}
+    return received("order.payment_failed", data | fields, event_id=event_id, source="/shop")

@@ -197,7 +197,7 @@ class RedeemBody(AskedBody):
 class ChangeBody(AskedBody):
     """A whole order as it is now, with all codes that it names. `order_id` is in the path."""
 
-    codes: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CODES)] = ()
+    codes: Annotated[tuple[TypedCode, ...], Field(max_length=MAX_CODES)] = ()
     lock_reference: Identifier | None = None
     atomic: Annotated[bool, Field(description="accept all codes or none; false: decide each on its own")] = False
     changed_at: Moment | None = None

@@ -52,7 +52,9 @@ class RefusedAnswer(Body):
 
 
 class VerdictAnswer(Body):
-    """The result of a request. `outcome`: redeemed, locked, released, restored, recorded, unchanged, refused."""
+    """The result of a request. `outcome`: redeemed, adjusted (a changed order), locked, released, restored, recorded,
+    unchanged, refused.
+    """
 
     outcome: str
     valid: bool
