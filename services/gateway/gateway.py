@@ -41,7 +41,7 @@ EXPORTS_AT_ONCE: Final = 2
 MANY_SHARES: Final = 2_000
 """Codes times lines from which on deciding and writing each line's share takes about 5 ms."""
 
-KEYED_METHODS: Final = frozenset({"POST", "PATCH"})
+KEYED_METHODS: Final = frozenset({"POST", "PATCH", "PUT"})
 """Methods of which a request may have an idempotency key; requests of the others can be repeated without one."""
 
 STATUSES: Final[Mapping[Reason, int]] = {Reason.NOT_FOUND: 404, Reason.LOCK_NOT_FOUND: 404}

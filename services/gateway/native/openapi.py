@@ -31,8 +31,8 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIPTION: Final = (
     "Validate, lock and redeem coupons, manage campaigns, and read reports. Amounts are decimal strings, times are "
-    "RFC 3339. With an `Idempotency-Key`, every POST and PATCH is safe to retry. Errors are RFC 9457 problems; the "
-    "`code` of a refusal is its reason."
+    "RFC 3339. With an `Idempotency-Key`, every POST, PATCH and PUT is safe to retry. Errors are RFC 9457 problems; "
+    "the `code` of a refusal is its reason."
 )
 
 

@@ -60,7 +60,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.CUSTOMER_REQUIRED: "The coupon needs a customer, and the request names none.",
     Reason.SEGMENT_MISMATCH: "The customer isn't in the segments that the coupon is for.",
     Reason.NOT_FIRST_ORDER: "The customer has ordered before.",
-    Reason.ORDER_MISMATCH: "The order was cancelled or returned, or the lock is for another order.",
+    Reason.ORDER_MISMATCH: "The order is closed, another order has its id, or the lock is for another order.",
     Reason.VALIDATION_CODE_MISMATCH: "The validation code is missing or wrong.",
     Reason.CURRENCY_MISMATCH: "The order is in another currency than the coupon.",
     Reason.BELOW_MINIMUM: "The order's amount, or its number of units, is below the minimum.",
