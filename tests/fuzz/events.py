@@ -71,17 +71,21 @@ def moment(chance: random.Random) -> str:
     return f"2026-0{chance.randint(1, 9)}-{chance.randint(10, 28)}T{chance.randint(10, 23)}:30:00Z"
 
 
+_TIMES: Final = {"order.paid": "paid_at", "order.payment_failed": "failed_at", "order.cancelled": "cancelled_at"}
+
+
 def event(chance: random.Random) -> tuple[str, str, str, dict[str, Any]]:
     """Return (topic, type, source, data) of a well-formed event."""
-    kind = chance.choice((*["order.placed"] * 6, "order.paid", "order.cancelled", "order.returned", "reward.earned",
+    kind = chance.choice((*["order.placed"] * 6, *["order.changed"] * 2, *_TIMES, "order.returned", "reward.earned",
                           "reward.earned", "customer.signed_up"))  # fmt: skip
     order_id = f"fuzz-{chance.randrange(ORDER_IDS)}"
-    if kind == "order.placed":
-        return ORDERS.name, kind, "/shop", order(chance)
-    if kind == "order.paid":
-        return ORDERS.name, kind, "/shop", {"order_id": order_id, "paid_at": moment(chance)}
-    if kind == "order.cancelled":
-        return ORDERS.name, kind, "/shop", {"order_id": order_id, "cancelled_at": moment(chance), "reason": "why"}
+    if kind in ("order.placed", "order.changed"):
+        content = order(chance)
+        if kind == "order.changed":
+            content["changed_at"] = content.pop("placed_at")
+        return ORDERS.name, kind, "/shop", content
+    if kind in _TIMES:
+        return ORDERS.name, kind, "/shop", {"order_id": order_id, _TIMES[kind]: moment(chance), "reason": "why"}
     if kind == "order.returned":
         lines = [{"line_id": "1", "quantity": 1}] if chance.random() < 0.5 else None
         return ORDERS.name, kind, "/shop", {"order_id": order_id, "returned_at": moment(chance), "lines": lines}

@@ -160,6 +160,8 @@ TEMPLATES: Final[tuple[Template, ...]] = (
     Template("native", "POST", "/v1/locks/{lock}/burn", lambda chance: {"order_id": "fuzz-1"}),
     Template("native", "POST", "/v1/locks/{lock}/release"),
     Template("native", "DELETE", "/v1/locks/{lock}"),
+    Template("native", "PUT", "/v1/orders/{order}", lambda chance: {**_asked(chance), "changed_at": moment(chance)}),
+    Template("native", "POST", "/v1/orders/{order}/payment-failed", lambda chance: {"failed_at": moment(chance)}),
     Template("native", "POST", "/v1/orders/{order}/cancel", lambda chance: {"cancelled_at": moment(chance)}),
     Template("native", "POST", "/v1/orders/{order}/return", _returned),
     Template("native", "POST", "/v1/campaigns", _campaign),

@@ -106,6 +106,11 @@ REQUESTS: Final = (
     Request("POST", "/v1/locks/{lock}/burn", {"order_id": "{order}", "order": ORDER, "customer": CUSTOMER}),
     Request("POST", "/v1/redemptions", CODES | {"lock_reference": "{lock}", "atomic": True}),
     Request("POST", "/v1/redemptions", {"codes": ["{code}"], "order": ORDER}),
+    Request("PUT", "/v1/orders/{order}", CODES | {
+        "atomic": False, "changed_at": "2026-03-01T13:00:00Z", "order": ORDER | {"amount": "25.00"},
+    }),
+    Request("PUT", "/v1/orders/{order}", {"codes": [], "order": {"currency": "USD", "amount": "1.00"}}),
+    Request("POST", "/v1/orders/{order}/payment-failed", {"failed_at": "2026-03-01T14:00:00Z"}),
     Request("POST", "/v1/orders/{order}/cancel", {"cancelled_at": "2026-03-02T12:00:00Z"}),
     Request("POST", "/v1/orders/{order}/return", {"returned_at": "2026-03-02T12:00:00Z", "amount": "1.00",
                                                   "lines": [{"line_id": "1", "quantity": 1}]}),
