@@ -14,6 +14,7 @@ from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     RedeemCoupons,
@@ -35,7 +36,7 @@ def state_for_caller(command: Command, state: State) -> State:
         return replace(state, campaigns=campaigns)
     locks = dict(state.locks)
     for reference, lock in state.locks.items():
-        if _all_visible(state, groups, lock.uses):
+        if _all_visible(state, groups, (*lock.uses, *lock.lost)):
             continue
         if isinstance(command, LockCoupons):  # treat the reference as taken, like that of a burned lock
             locks[reference] = replace(lock, status="burned", uses=(), order_id=None)
@@ -55,7 +56,7 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
     groups = command.groups
     if groups is None:
         return verdict
-    if isinstance(command, CancelOrder | ReturnOrder):
+    if isinstance(command, CancelOrder | FailPayment | ReturnOrder):
         if not _is_order_visible(state, groups, command.order_id):
             verdict = replace(verdict, entries=(), locks=(), orders=())
         # The currency would reveal that the order id exists for another group.
@@ -88,7 +89,7 @@ def _without_owner(refused: RefusedCoupon, state: State, groups: frozenset[str])
 def _is_order_visible(state: State, groups: frozenset[str], order_id: str) -> bool:
     order = state.orders.get(order_id)
     redemptions: Iterable[ActiveRedemption] = () if order is None else order.redemptions.values()
-    held = [use for lock in state.locks.values() if lock.order_id == order_id for use in lock.uses]
+    held = [use for lock in state.locks.values() if lock.order_id == order_id for use in (*lock.uses, *lock.lost)]
     return _all_visible(state, groups, redemptions) and _all_visible(state, groups, held)
 
 

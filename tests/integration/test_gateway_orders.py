@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from services.gateway.access import keys
+from services.gateway.access.callers import SCOPES
 from services.redeemer.handler import OrderHandler
 from services.redeemer.settings import RedeemerSettings
 from shared.ledger.engine import Engine
@@ -213,3 +215,38 @@ async def test_a_failed_payment_of_another_order_changes_nothing(database_url: s
         assert (await asked(here, "GET", "/v1/coupons/P10"))["used_uses"] == 1
         wrong = await asked(here, "POST", "/v1/orders/O1/payment-failed", {"failed_at": "soon"}, status=422)
         assert "failed_at" in str(wrong)
+
+
+# Keys of other groups
+
+
+async def test_a_key_of_another_group_changes_nothing_about_an_order(database_url: str) -> None:
+    ours = definition("ours", group="a", code={"shared_code": "OURS"}, limits={"uses_per_coupon": 1})
+    theirs = definition("theirs", group="b", code={"shared_code": "THEIRS"}, limits={})
+    async with served(database_url, ours, theirs) as here:
+        handler = redeemer(here)
+        fields: dict[str, Any] = {"customer": ANN, "coupon_codes": ["OURS"], "amount": "100.00"}
+        assert await handler.handle([placed("1", order_id="O1", **fields)]) == []
+        bound = await keys.create(here.pool, "theirs", SCOPES, groups=["b"])
+        headers = {"Authorization": f"Bearer {bound.key}"}
+
+        async def attempts() -> list[tuple[int, Any]]:
+            found = []
+            for method, path, body in (
+                ("POST", "/v1/orders/O1/payment-failed", None),
+                ("PUT", "/v1/orders/O1", {"codes": [], "order": order("1.00")}),
+                ("PUT", "/v1/orders/O1", {"codes": ["THEIRS"], "order": order("1.00")}),
+                ("PUT", "/v1/orders/O1", {"codes": ["OURS"], "customer": ANN, "order": order("1.00")}),
+            ):
+                answer = await here.client.request(method, path, json=body, headers=headers)
+                found.append((answer.status_code, answer.json().get("code") or answer.json().get("outcome")))
+            return found
+
+        expected = [(200, "unchanged"), (200, "unchanged"), (422, "order_mismatch"), (404, "not_found")]
+        assert await attempts() == expected
+        assert (await asked(here, "GET", "/v1/coupons/OURS"))["held_uses"] == 1
+        await asked(here, "POST", "/v1/orders/O1/payment-failed")
+        assert await attempts() == expected
+        assert await handler.handle([paid("2", order_id="O1")]) == []  # what it gave up is still known
+        assert (await asked(here, "GET", "/v1/coupons/OURS"))["used_uses"] == 1
+        assert await here.pool.fetchval("SELECT amount_minor FROM orders") == 10_000

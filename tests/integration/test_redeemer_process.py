@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.model.customer import Customer
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.topics_admin import create_topics
@@ -181,3 +182,41 @@ async def test_the_hold_of_an_unpaid_order_expires_and_is_published(
 async def test_a_wrong_setting_ends_the_process_at_once(environment: dict[str, str]) -> None:
     async with running("redeemer", environment, burn_on="never") as redeemer:
         assert await redeemer.left() == 2
+
+
+async def test_changed_orders_failed_payments_and_takeovers_arrive_from_the_topic(
+    environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
+) -> None:
+    (code,) = await issue(Engine(pool), "save10", customer=Customer("ann"))
+
+    def sent(event_type: str, order_id: str, minute: int, time: str, **data: Any) -> tuple[str, bytes]:
+        at = {time: f"2026-03-01T12:{minute:02}:00Z"}
+        return order_id, event(event_type, order_id, f"{event_type} {order_id} {minute}", **at, **data)
+
+    def content(amount: str) -> dict[str, Any]:
+        return {"currency": "USD", "amount": amount, "coupon_codes": [code], "customer": {"customer_id": "ann"}}
+
+    orders = [
+        sent("order.placed", "A", 0, "placed_at", **content("100.00")),
+        sent("order.changed", "A", 1, "changed_at", **content("50.00")),
+        sent("order.payment_failed", "A", 2, "failed_at"),
+        sent("order.payment_failed", "A", 3, "failed_at"),
+        sent("order.placed", "B", 4, "placed_at", **content("80.00")),
+        sent("order.placed", "C", 5, "placed_at", **content("90.00")),
+        sent("order.paid", "C", 6, "paid_at"),
+        sent("order.paid", "A", 7, "paid_at"),
+    ]
+    async with running("redeemer", environment, burn_on="paid") as redeemer:
+        await redeemer.ready()
+        for number, one in enumerate(orders, start=1):  # partitions have no common order
+            await send(kafka_client, one)
+            await all_read(kafka_client, number)
+        metrics = await redeemer.metrics()
+        assert await redeemer.stop() == 0
+    published = await pool.fetch("SELECT type, data ->> 'order_id' FROM outbox WHERE position > 1 ORDER BY position")
+    assert [(row[0].removeprefix("coupon."), row[1]) for row in published] == [
+        ("locked", "A"), ("released", "A"), ("locked", "B"), ("locked", "C"), ("released", "B"), ("redeemed", "C"),
+        ("redemption_refused", "A"),
+    ]  # fmt: skip
+    assert 'couponry_unchanged_total{service="redeemer",why="nothing_held"} 1.0' in metrics
+    assert await pool.fetchval("SELECT sum(used_minor)::bigint FROM ledger_entries") == 900

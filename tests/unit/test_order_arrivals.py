@@ -1,12 +1,9 @@
 """Any events of one order, in any order of arrival and repeated: consistent at every step, and the same at the end."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
@@ -14,7 +11,7 @@ from shared.domain.model.order import Order
 from shared.domain.model.state import Meter, is_holding, order_hold
 from shared.domain.model.verdicts import LedgerEntry
 from shared.domain.orders.life_cycle import is_closed, phase_of
-from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line, percent
+from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line
 
 GOODS = (
     (line("1", 6_000), line("2", 2_000, 2)),
