@@ -84,7 +84,7 @@ def new_order_row(command: Command, customer_key: CustomerKey | None, now: datet
     at = command.at if command.at is None or command.at <= now else now
     match command:
         case RedeemCoupons(order=order):
-            placed_at = order.placed_at or at
+            placed_at = None if command.changed else order.placed_at or at
             if placed_at is not None and placed_at > now:
                 placed_at = now
             if not command.priced:
