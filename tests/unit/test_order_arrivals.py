@@ -3,11 +3,10 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
@@ -15,7 +14,7 @@ from shared.domain.model.order import Order
 from shared.domain.model.state import Meter, is_holding, order_hold
 from shared.domain.model.verdicts import LedgerEntry
 from shared.domain.orders.life_cycle import Phase, is_closed, phase_of
-from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line, percent
+from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line
 
 GOODS = (
     (line("1", 6_000), line("2", 2_000, 2)),
@@ -66,7 +65,7 @@ def command_of(event: Made, command_id: str, *, hold: bool) -> Command:
 
 
 def check(world: World) -> None:
-    """Check that every total equals the sum of the entries, no limit is passed, and no order gets more than it costs."""
+    """Check that every total is the sum of its entries, no limit is passed and no order gets more than it costs."""
     entries = [entry for verdict in world.verdicts for entry in verdict.entries]
     state = world.state
     for coupon in state.coupons.values():
@@ -146,6 +145,41 @@ def test_any_events_keep_every_total_right_and_a_repeated_one_changes_nothing(ev
         again = world.run(command_of(event, world.command_id(), hold=hold))
         assert (again.entries, again.accepted, again.kept) == ((), (), ()), event
         check(world)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(
+            [("placed", 0, (0, 0)), ("changed", 1, (0, 1)), ("part", 2, {"lines": (("2", 1),)})],
+            id="a change adds a coupon after a part was returned",
+        ),
+        pytest.param(
+            [("placed", 0, (0, 3)), ("changed", 1, (1, 3)), ("part", 2, {"refunded_amount": "4.99"})],
+            id="a change after a refund of what was paid with two coupons",
+        ),
+        pytest.param(
+            [("placed", 0, (0, 1)), ("changed", 2, (1, 1)), ("cancelled", 1, None)],
+            id="a cancellation dated before a change, which doesn't place the order",
+        ),
+        pytest.param(
+            [("placed", 0, (0, 1)), ("part", 1, {"lines": (("2", 1),)}), ("changed", 2, (0, 1))],
+            id="a part dated before a change, which doesn't place the order",
+        ),
+        pytest.param(
+            [("placed", 0, (0, 1)), ("changed", 1, (1, 1)), ("changed", 2, (0, 1))],
+            id="an older change arrives after one that changes nothing",
+        ),
+        pytest.param(
+            [("placed", 0, (0, 1)), ("changed", 1, (1, 1)), ("placed", 2, (0, 1))],
+            id="an older change arrives after another placing that changes nothing",
+        ),
+    ],
+)
+@pytest.mark.parametrize("hold", [False, True])
+def test_every_order_of_arrival_has_the_same_end(story: list[Made], hold: bool) -> None:
+    ends = [end_of(arrival, hold=hold) for arrival in itertools.permutations(story)]
+    assert all(end == ends[0] for end in ends)
 
 
 small_parts = st.sampled_from([{"lines": (("2", 1),)}, {"amount": "5.01"}, {"refunded_amount": "4.99"}])
