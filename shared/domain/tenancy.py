@@ -14,6 +14,7 @@ from shared.domain.model.commands import (
     CancelOrder,
     Command,
     CreateCoupons,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     RedeemCoupons,
@@ -55,7 +56,7 @@ def verdict_for_caller(command: Command, state: State, verdict: Verdict) -> Verd
     groups = command.groups
     if groups is None:
         return verdict
-    if isinstance(command, CancelOrder | ReturnOrder):
+    if isinstance(command, FailPayment | CancelOrder | ReturnOrder):
         if not _is_order_visible(state, groups, command.order_id):
             verdict = replace(verdict, entries=(), locks=(), orders=())
         # The currency would reveal that the order id exists for another group.

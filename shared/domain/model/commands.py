@@ -134,12 +134,12 @@ class FailPayment(NamesOrder):
     """A payment of the order failed: release what it holds. If it is paid after all, that is judged again."""
 
     customer: ClassVar[None] = None
-    groups: ClassVar[None] = None
 
     command_id: str
     order_id: OrderKey
     at: datetime | None = None
     channel: str = "orders"
+    groups: frozenset[str] | None = None
 
 
 @value
