@@ -136,7 +136,8 @@ def _record_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged) -> R
     except MoneyError:
         order = Order(order_id=_key(data), currency=data.currency, amount_minor=0, placed_at=at)
     customer = None if data.customer is None else to_customer(data.customer)
-    return RedeemCoupons(event.command_id, order, customer=customer, at=at, complete=True)
+    changed = isinstance(data, OrderChanged)
+    return RedeemCoupons(event.command_id, order, customer=customer, at=at, complete=True, changed=changed)
 
 
 class OrderHandler:

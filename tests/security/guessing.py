@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from fastapi import FastAPI
@@ -107,9 +107,13 @@ def path_of(name: str, **values: str) -> str:
 
 
 async def guess(client: httpx.AsyncClient, name: str, key: str) -> httpx.Response:
-    """Send a request about something unknown, as a caller with `key`."""
+    """Send a request about something unknown, as a caller with `key`.
+
+    Each is about another order, because the content that an order has already isn't judged again.
+    """
     sent = {"Authorization": f"Bearer {key}", "SecretKey": key}
     method = name.partition(" ")[0]
     if "codes/import" in name:
         return await client.post(path_of(name), content="A-1\n", headers=sent | {"Content-Type": "text/csv"})
-    return await client.request(method, path_of(name), json=BODIES.get(name), headers=sent)
+    path = path_of(name, order_id=str(uuid4()))
+    return await client.request(method, path, json=BODIES.get(name), headers=sent)

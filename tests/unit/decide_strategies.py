@@ -13,6 +13,7 @@ from shared.domain.model.commands import (
     ChangeCoupon,
     Command,
     ExpireLock,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -159,6 +160,10 @@ redeems = st.builds(
     hold=st.booleans(),
     hold_seconds=st.integers(60, 1_800),
     at=times,
+    takeover=st.booleans(),
+)
+changes = st.tuples(redeems, st.booleans()).map(
+    lambda made: replace(made[0], order=replace(made[0].order, placed_at=None), complete=True, changed=made[1])
 )
 burns = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers, st.just("l1"), hold=st.booleans())
 locks = st.builds(
@@ -187,10 +192,12 @@ returned_amounts = st.sampled_from(["0.00", "7.00", "12.34", "50.00", "1.234", "
 endings = st.one_of(
     st.builds(PayOrder, nameless, order_ids, times),
     st.builds(PayOrder, nameless, order_ids),
+    st.builds(FailPayment, nameless, order_ids, times),
     st.builds(CancelOrder, nameless, order_ids, times),
     st.builds(ReturnOrder, nameless, order_ids, st.just(True), times),
     st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, lines=returned_lines),
     st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, amount=returned_amounts),
+    st.builds(ReturnOrder, nameless, order_ids, st.just(False), times, refunded_amount=returned_amounts),
     st.builds(ReleaseLock, nameless, references),
 )
 plain = st.builds(RedeemCoupons, nameless, orders, st.just(()), customers)
@@ -212,8 +219,8 @@ rare = (
     | st.builds(RevokeReward, nameless, st.sampled_from(["1", "2"]), times)
     | st.builds(ExpireLock, nameless, references)
 )
-commands: st.SearchStrategy[Any] = st.integers(0, 19).flatmap(
-    lambda dice: [*[redeems] * 7, *[locks] * 4, *[burns] * 2, *[endings] * 5, issues, rare][dice]
+commands: st.SearchStrategy[Any] = st.integers(0, 23).flatmap(
+    lambda dice: [*[redeems] * 7, *[changes] * 4, *[locks] * 4, *[burns] * 2, *[endings] * 5, issues, rare][dice]
 )
 steps = st.lists(st.tuples(st.sampled_from([0, 0, 1, 6]).map(lambda m: timedelta(minutes=m)), commands), max_size=20)
 worlds = st.tuples(campaigns, campaigns, campaigns).map(

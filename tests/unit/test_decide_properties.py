@@ -76,6 +76,7 @@ class Records:
         row = before or LockState(change.lock_reference, change.status, change.expires_at or NOW)
         row.status = change.status
         row.uses = row.uses if change.uses is None else change.uses
+        row.lost = row.lost if change.lost is None else change.lost
         if change.status == "open":
             assert change.expires_at is not None
             row.expires_at, row.customer_key, row.order_id = change.expires_at, change.customer_key, change.order_id

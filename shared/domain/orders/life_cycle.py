@@ -275,10 +275,16 @@ def placing_event(  # noqa: PLR0911 - one per event
         return OrderEvent.PLACED_FOR_ANOTHER
     if same_order and not names_new_lock and _names_the_same(known, command):
         return OrderEvent.PLACED_SAME
-    last_at = known.changed_at or known.placed_at
+    last_at = last_version_at(known)
     if last_at is not None and at < last_at:
         return OrderEvent.PLACED_OLDER
     return OrderEvent.CHANGED if command.changed else OrderEvent.PLACED_OTHER
+
+
+def last_version_at(known: OrderState) -> datetime | None:
+    """Return when the order was last placed or changed, by the events' own times; None if no event has said it."""
+    times = [time for time in (known.placed_at, known.changed_at) if time is not None]
+    return max(times, default=None)
 
 
 def is_for_another(known: OrderState, customer_key: CustomerKey | None) -> bool:

@@ -48,13 +48,18 @@ from shared.domain.orders.life_cycle import (
 from shared.domain.orders.returns import is_fully_returned
 
 
+def placed_at_of(command: RedeemCoupons) -> datetime | None:
+    """Return when the request places its order; None for a change, which doesn't say."""
+    return None if command.changed else command.order.placed_at or command.at
+
+
 def parts_for(
     command: RedeemCoupons, known: OrderState | None, now: datetime, *, placed_again: bool
 ) -> tuple[PartReturn, ...]:
     """Return the recorded partial returns of the order as placed now, without those from before it was placed again."""
     if known is None or not known.returns:
         return ()
-    placed_at = command.order.placed_at or command.at
+    placed_at = placed_at_of(command)
     if placed_again:
         return tuple([part for part in known.returns if part.at > (placed_at or now)])
     if known.currency is not None or placed_at is None:
@@ -77,7 +82,7 @@ def placing_change(
     """
     order = command.order
     status: OrderStatus = "placed"
-    placed_at = None if command.changed else order.placed_at or command.at
+    placed_at = placed_at_of(command)
     returns: tuple[PartReturn, ...] | None = None
     if known is not None:
         status = known.status
@@ -95,7 +100,7 @@ def placing_change(
     if not command.priced:
         return OrderChange(order.order_id, status, placed_at=placed_at, customer_key=customer_key, returns=returns)
     return new_order_change(
-        order.order_id, status, placed_at=placed_at, changed_at=command.at if command.changed else None,
+        order.order_id, status, placed_at=placed_at, changed_at=(command.at or now) if command.changed else None,
         customer_key=customer_key, order=order, codes=command.recorded_codes, returns=returns,
     )  # fmt: skip
 
@@ -115,7 +120,7 @@ def _placed_once_more(
 
 def placing_time(command: RedeemCoupons, known: OrderState) -> datetime | None:
     """Return when an event places the known order, if that is later or earlier than all placings before, else None."""
-    placed_at = None if command.changed else command.order.placed_at or command.at
+    placed_at = placed_at_of(command)
     if placed_at is None or known.placed_at is None or known.first_placed_at is None:
         return placed_at
     return None if known.first_placed_at <= placed_at <= known.placed_at else placed_at

@@ -26,7 +26,7 @@ from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose
 from shared.domain.orders.change import change
-from shared.domain.orders.life_cycle import Effect, paid_since_closed
+from shared.domain.orders.life_cycle import Effect, last_version_at, paid_since_closed
 from shared.domain.orders.mismatch import is_mismatch, mismatch
 from shared.domain.orders.placing import (
     Placing,
@@ -105,10 +105,14 @@ def _refunded_before(command: RedeemCoupons, placing: Placing, applied: list[App
 def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict:
     """Return the verdict on an event with nothing new but its time."""
     verdict = _nothing(command, placing)
-    placed_at = placing_time(command, known)
-    if placed_at is None:
+    placed_at, changed_at = placing_time(command, known), None
+    if command.changed:  # from now on, an older version is one from before this time
+        at, last_at = command.at or placing.request.now, last_version_at(known)
+        changed_at = at if last_at is None or at > last_at else None
+    if placed_at is None and changed_at is None:
         return verdict
-    return replace(verdict, orders=(OrderChange(known.order_id, known.status, placed_at=placed_at),))
+    change = OrderChange(known.order_id, known.status, placed_at=placed_at, changed_at=changed_at)
+    return replace(verdict, orders=(change,))
 
 
 def _nothing(command: RedeemCoupons, placing: Placing) -> Verdict:
