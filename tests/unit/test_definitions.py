@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition, EligibilityDefinition
-from schemas.parsing import parse
+from schemas.parsing import InvalidDocumentError, parse
 from shared.domain.model.campaign import (
     Cap,
     CodeRule,
@@ -82,7 +82,18 @@ def test_the_contracts_campaign_is_converted_to_the_domain() -> None:
         IssueRule("reward.earned", (("rule_id", "42"),)),
     )
     assert (made.source, made.scope) == (Source(), Scope())
-    assert made.restore_on == {"order.cancelled"}
+    assert (made.restore_on, made.on_return, made.restore_days) == ({"order.cancelled"}, "share", 0)
+
+
+def test_a_campaign_says_what_returns_restore() -> None:
+    made = to_domain(changed(on_return="rejudge", restore_days=7), 0)
+    assert (made.on_return, made.restore_days) == ("rejudge", 7)
+
+
+@pytest.mark.parametrize("value", ["again", "", None, True])
+def test_a_campaign_that_says_it_wrongly_is_refused_with_what_it_may_say(value: Any) -> None:
+    with pytest.raises(InvalidDocumentError, match=r"on_return: .*'share' or 'rejudge'"):
+        changed(on_return=value)
 
 
 def test_a_budget_uses_the_campaigns_currency_and_caps_its_clock() -> None:

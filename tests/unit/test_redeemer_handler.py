@@ -171,9 +171,11 @@ def test_later_events_of_an_order_become_commands_in_every_mode(
         ({"lines": [{"line_id": "1", "quantity": 1}]}, False),
         ({"amount": "5.00"}, False),
         ({"amount": "0.00"}, False),
+        ({"refunded_amount": "0.00"}, False),
+        ({"return_id": "R1"}, True),
     ],
 )
-def test_a_return_is_whole_when_it_names_neither_lines_nor_an_amount(fields: dict[str, Any], whole: bool) -> None:
+def test_a_return_is_whole_when_it_names_neither_lines_nor_amounts(fields: dict[str, Any], whole: bool) -> None:
     command = to_command(returned(**fields), ON_PLACED)
 
     assert isinstance(command, ReturnOrder)
