@@ -76,8 +76,9 @@ WHERE campaign_id = ANY($1) GROUP BY campaign_id, customer_key
 """
 ORDERS = """
 SELECT order_id, amount_minor,
-       (SELECT coalesce(sum(used_minor), 0) FROM ledger_entries entry WHERE entry.order_id = orders.order_id) AS redeemed,
-       (SELECT coalesce(sum(discount_minor), 0) FROM lock_uses WHERE lock_reference = 'order:' || order_id) AS held
+       (SELECT coalesce(sum(used_minor), 0) FROM ledger_entries one WHERE one.order_id = orders.order_id) AS redeemed,
+       (SELECT coalesce(sum(discount_minor), 0) FROM lock_uses JOIN locks USING (lock_reference)
+        WHERE lock_reference = 'order:' || orders.order_id AND status = 'open' AND expires_at > now()) AS held
 FROM orders WHERE order_id LIKE $1 AND amount_minor IS NOT NULL
 """
 
@@ -147,8 +148,8 @@ class OrdersMachine(RuleBasedStateMachine):
         )  # fmt: skip
         command = RedeemCoupons(
             self._id(), content, tuple([f"{name}-{self.number}" for name in names]),
-            Customer(f"{customer}-{self.number}", segments=segment), hold=hold, hold_seconds=3_600 if hold else 0, at=at,
-            takeover=hold, complete=complete or changed, changed=changed,
+            Customer(f"{customer}-{self.number}", segments=segment), hold=hold,
+            hold_seconds=3_600 if hold else 0, at=at, takeover=hold, complete=complete or changed, changed=changed,
         )  # fmt: skip
         self._send(command)
 
