@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import orjson
 import pytest
@@ -13,6 +14,7 @@ from shared.domain.model.commands import (
     CancelOrder,
     Cause,
     Command,
+    FailPayment,
     IssueCoupons,
     LockCoupons,
     PayOrder,
@@ -63,9 +65,20 @@ class Chance:
             (
                 5,
                 lambda: RedeemCoupons(
-                    command_id, order, codes, customer, atomic=atomic, hold=True, hold_seconds=seconds, at=at
+                    command_id,
+                    order,
+                    codes,
+                    customer,
+                    atomic=atomic,
+                    hold=True,
+                    hold_seconds=seconds,
+                    at=at,
+                    takeover=True,
                 ),
             ),
+            (4, lambda: self._change(command_id, at, codes, hold=atomic)),
+            (2, lambda: FailPayment(command_id, order.order_id, at)),
+            (2, lambda: ReturnOrder(command_id, order.order_id, False, at, amount="12.34")),
             (3, lambda: RedeemCoupons(command_id, order, codes[:1], customer, reference, atomic=atomic, at=at)),
             (4, lambda: PayOrder(command_id, order.order_id, at)),
             (3, lambda: CancelOrder(command_id, order.order_id, at)),
@@ -77,6 +90,16 @@ class Chance:
         ]
         [(_, make)] = chance.choices(makers, [weight for weight, _ in makers])
         return make()
+
+    def _change(self, command_id: str, at: datetime, codes: tuple[str, ...], *, hold: bool) -> RedeemCoupons:
+        """Return a change of an order: its goods are those of any of the orders."""
+        chance = self._random
+        content = self.world.order(chance.randrange(ORDERS), (at - PLACED_AT).days)
+        order = replace(content, order_id=self.world.order_id(chance.randrange(ORDERS)), placed_at=None)
+        return RedeemCoupons(
+            command_id, order, codes[:2], None, hold=hold, hold_seconds=60, at=at, takeover=hold, complete=True,
+            changed=True,
+        )  # fmt: skip
 
     def _issue(self, command_id: str, customer: Customer | None) -> IssueCoupons:
         cause = Cause("reward.earned", "/chance", command_id)
@@ -153,6 +176,7 @@ async def check_events_match_entries(pool: Pool, verdicts: Sequence[Verdict]) ->
             if row["type"] == event_type
             for data in [orjson.loads(row["data"])]
             for coupon in data["coupons"]
+            if coupon.get("uses") != 0  # a part that was returned
         )
         entries = await pool.fetch(
             "SELECT order_id, coupon_id::text FROM ledger_entries WHERE kind = $1 AND used_uses <> 0", kind

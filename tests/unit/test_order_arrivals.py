@@ -182,6 +182,15 @@ def test_every_order_of_arrival_has_the_same_end(story: list[Made], hold: bool) 
     assert all(end == ends[0] for end in ends)
 
 
+@pytest.mark.parametrize("how", ["cancelled", "returned"])
+@pytest.mark.parametrize("codes", [0, 2])
+def test_an_order_placed_again_is_not_paid_with_what_the_closed_one_gave_up(how: str, codes: int) -> None:
+    story: list[Made] = [
+        ("placed", 0, (0, 1)), ("failed", 1, None), (how, 2, None), ("placed", 3, (0, codes)), ("paid", 4, None)
+    ]  # fmt: skip
+    assert end_of(story, hold=True).left.keys() == {f"id-{code}" for code in CODES[codes]}
+
+
 small_parts = st.sampled_from([{"lines": (("2", 1),)}, {"amount": "5.01"}, {"refunded_amount": "4.99"}])
 
 

@@ -192,6 +192,12 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         outcome = "released" if entries else "recorded"
         accepted = tuple([accepted_use(state, locked, None) for lock in locks for locked in lock.uses])
     first = redemptions[0] if redemptions else None
+    released_locks = [
+        LockChange(
+            lock.lock_reference, "released", customer_key=lock.customer_key, order_id=lock.order_id, uses=(), lost=()
+        )
+        for lock in locks
+    ]
     return Verdict(
         command.command_id, outcome, now, accepted=accepted, requested_count=len(accepted),
         discount_minor=sum(coupon.discount_minor or 0 for coupon in accepted),
@@ -199,15 +205,18 @@ def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, 
         order_id=command.order_id, redemption_id=first.redemption_id if first else None,
         customer_key=first.customer_key if first else None,
         entries=tuple(entries), orders=(change,),
-        locks=tuple(
-            [
-                LockChange(
-                    lock.lock_reference, "released", customer_key=lock.customer_key, order_id=lock.order_id, uses=()
-                )
-                for lock in locks
-            ]
-        ),
+        locks=(*released_locks, *_without_lost(state, command.order_id, locks)),
     )  # fmt: skip
+
+
+def _without_lost(state: State, order_id: str, released_locks: list[LockState]) -> list[LockChange]:
+    """Return the change by which the order's own hold forgets what it gave up: a payment of the order, if it is placed
+    again, is about other coupons. One that is released now forgets it as well.
+    """
+    hold = state.locks.get(order_hold(order_id))
+    if hold is None or not hold.lost or hold in released_locks:
+        return []
+    return [LockChange(hold.lock_reference, hold.status, order_id=order_id, lost=())]
 
 
 def _closed_change(order_id: str, status: OrderStatus, how: ClosingStatus, at: datetime) -> OrderChange:
