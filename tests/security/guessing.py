@@ -31,7 +31,9 @@ BODIES: Final[Mapping[str, Any]] = {
     "POST /v1/locks": {"codes": [UNKNOWN_NAME]},
     "POST /v1/locks/{lock_reference}/burn": {"order_id": "ORD-1"},
     "POST /v1/redemptions": {"codes": [UNKNOWN_NAME], "order": ORDER},
-    "PUT /v1/orders/{order_id}": {"codes": [UNKNOWN_NAME], "order": {"currency": "USD", "amount": "125.00"}},
+    "PUT /v1/orders/{order_id}": {
+        "lock_reference": UNKNOWN_NAME, "order": {"currency": "USD", "amount": "125.00"},
+    },
     "PUT /v1/webhooks/{endpoint_id}": {"url": "https://shop.example/hooks"},
     "POST /v1/webhooks/{endpoint_id}/redeliver": {"since": "2026-11-22T00:00:00Z"},
     "POST /sitevibes/coupon-manager/{campaign}": {"email": "john@example.com"},

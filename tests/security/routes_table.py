@@ -110,11 +110,6 @@ REQUESTS: Final = (
     Request("PUT", "/v1/orders/{order}?shop_id={shop}", CODES | {"changed_at": "2026-03-02T12:00:00Z"}),
     Request("PUT", "/v1/orders/{order}", {"codes": ["{code}"], "order": ORDER, "lock_reference": "{lock}"}),
     Request("POST", "/v1/orders/{order}/payment-failed", {"failed_at": "2026-03-02T12:00:00Z", "shop_id": "{shop}"}),
-    Request("PUT", "/v1/orders/{order}", CODES | {
-        "atomic": False, "changed_at": "2026-03-01T13:00:00Z", "order": ORDER | {"amount": "25.00"},
-    }),
-    Request("PUT", "/v1/orders/{order}", {"codes": [], "order": {"currency": "USD", "amount": "1.00"}}),
-    Request("POST", "/v1/orders/{order}/payment-failed", {"failed_at": "2026-03-01T14:00:00Z"}),
     Request("POST", "/v1/orders/{order}/cancel", {"cancelled_at": "2026-03-02T12:00:00Z"}),
     Request("POST", "/v1/orders/{order}/return", {"returned_at": "2026-03-02T12:00:00Z", "amount": "1.00",
                                                   "lines": [{"line_id": "1", "quantity": 1}]}),
