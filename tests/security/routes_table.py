@@ -108,7 +108,6 @@ REQUESTS: Final = (
     Request("POST", "/v1/redemptions", CODES | {"lock_reference": "{lock}", "atomic": True}),
     Request("POST", "/v1/redemptions", {"codes": ["{code}"], "order": ORDER}),
     Request("PUT", "/v1/orders/{order}?shop_id={shop}", CODES | {"changed_at": "2026-03-02T12:00:00Z"}),
-    Request("PUT", "/v1/orders/{order}", {"codes": ["{code}"], "order": ORDER, "lock_reference": "{lock}"}),
     Request("POST", "/v1/orders/{order}/payment-failed", {"failed_at": "2026-03-02T12:00:00Z", "shop_id": "{shop}"}),
     Request("POST", "/v1/orders/{order}/cancel", {"cancelled_at": "2026-03-02T12:00:00Z"}),
     Request("POST", "/v1/orders/{order}/return", {"returned_at": "2026-03-02T12:00:00Z", "amount": "1.00",
