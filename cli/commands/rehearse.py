@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.apps import AsJson, new_app
+from cli.connect import identity_rules
 from cli.errors import CommandFailedError
 from cli.files import open_input
 from cli.output import count, say, show_json
@@ -24,13 +25,14 @@ def rehearse(
 ) -> None:
     """Play orders, payments, returns and sign-ups against campaigns in memory. Needs no server and stores nothing.
 
-    The rules are those that the services run. A step may name its expected result (`then`); the exit code is 1 when the
-    result differs. The examples in `docs/rules.md` are such files.
+    The rules are those that the services run, with this installation's settings for recognising customers. A step may
+    name its expected result (`then`); the exit code is 1 when the result differs. The examples in `docs/rules.md` are
+    such files.
 
     Example: `couponry rehearse examples/rules/discount.value.yaml`
     """
     with open_input(file) as opened:
-        script = read_script(opened)
+        script = read_script(opened, identity_rules())
     try:
         played = list(play(script))
     except ScriptError as error:

@@ -46,8 +46,10 @@ def _issued(customer: str, campaign_id: str, codes: list[str], forms: Mapping[st
 
 def _taken_over(data: dict[str, Any]) -> Iterator[str]:
     """Yield the coupons that the order of `data` held and that the order of this step holds now."""
-    yield from (f"{coupon['code']} is no longer held for {data['order_id']}" for coupon in data["coupons"])
+    yield from (f"{coupon['code']}{OF_ANOTHER_ORDER}{data['order_id']}" for coupon in data["coupons"])
 
+
+OF_ANOTHER_ORDER: Final = " is no longer held for "
 
 _CHANGES: Final = {
     "coupon.voided": "is void",
