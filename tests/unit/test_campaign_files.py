@@ -255,7 +255,8 @@ def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
         f"- campaign_id: d\n"
     )
     assert problems_of(text) == [
-        "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
+        "f.yaml:6: campaign 'b', limits.uses_total: is 0, which would allow nothing; leave it out for no limit, "
+        "or give at least 1.",
         "f.yaml:6: campaign 'b', limits.spent: is not a known field; correct or remove it.",
         "f.yaml:7: campaign 'b', campaign_id: already used on line 4; give each campaign an id of its own.",
         "f.yaml:9: campaign 'b', code.shared_code: the same code as 'HELLO' of campaign 'a', already used on line 3; "

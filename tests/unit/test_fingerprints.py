@@ -33,7 +33,7 @@ GROUPS = frozenset({"a"})
 JOHN = Customer("j")
 
 COMMANDS: dict[str, Command] = {
-    "02f7c069e4ba483b9373786c88bb992486": RedeemCoupons(
+    "03343b106efcc7fc9105a18192bab03f9a": RedeemCoupons(
         "c", order(), ("A",), JOHN, "l", True, validation_code="1", at=AT, groups=GROUPS
     ),
     "02aca3e7071480083121facdb832caea6b": IssueCoupons("c", Cause("t", "s", "i"), JOHN, ("a",), AT),

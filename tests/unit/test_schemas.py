@@ -121,7 +121,7 @@ def test_an_optional_field_may_be_absent_or_null(name: str, field: str, value: A
         ("reward_earned", "customer__customer_id"),
         ("reward_earned", "earned_at"),
         *(("order_placed", f) for f in ("order_id", "placed_at", "currency", "amount")),
-        *(("order_placed", f"lines__0__{f}") for f in ("line_id", "product_id", "quantity", "unit_price")),
+        *(("order_placed", f"lines__0__{f}") for f in ("product_id", "quantity", "unit_price")),
         ("order_paid", "order_id"),
         ("order_paid", "paid_at"),
         ("order_cancelled", "cancelled_at"),
@@ -135,6 +135,8 @@ def test_a_required_field_must_be_present(name: str, field: str) -> None:
 
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
 A_MOMENT = 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z".'
+A_QUANTITY = "must be a number above 0 and at most 1,000,000 with at most three decimals, for example 2 or 0.395."
+A_PRICE = 'must be a price written as a decimal string, for example "125.00", or "-5.00" for a rebate.'
 A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".'
 
 
@@ -161,10 +163,9 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("amount", True, "amount: must be a string."),
         ("amount", ["1"], "amount: must be a string."),
         ("amount", None, "amount: must be a string."),
-        ("currency", "usd", f"currency: {A_CURRENCY}"),
         ("currency", "US", f"currency: {A_CURRENCY}"),
         ("currency", "USDT", f"currency: {A_CURRENCY}"),
-        ("currency", "USD\n", f"currency: {A_CURRENCY}"),
+        ("currency", "U D", f"currency: {A_CURRENCY}"),
         ("placed_at", "2026-11-22T09:30:00", 'placed_at: has no time zone; write it as "2026-11-22T09:30:00Z" or'),
         ("placed_at", "2026-11-22", "placed_at: has no time zone;"),
         ("placed_at", "20261122", f"placed_at: {A_MOMENT}"),
@@ -181,13 +182,13 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("customer", "john", "customer: must be an object."),
         ("customer__customer_id", 7, "customer.customer_id: must be a string."),
         ("lines", {}, "lines: must be a list."),
-        ("lines__0__quantity", 0, "lines[0].quantity: must be greater than or equal to 1."),
-        ("lines__0__quantity", 1.5, "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", "1", "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", True, "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", 1_000_001, "lines[0].quantity: must be less than or equal to 1000000."),
-        ("lines__1__unit_price", "-0.01", f"lines[1].unit_price: {AN_AMOUNT}"),
-        ("coupon_codes", [""], "coupon_codes[0]: must not be empty."),
+        ("lines__0__quantity", 0, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", -1.5, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", "two", f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", True, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", "0.000", f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__1__unit_price", "+0.01", f"lines[1].unit_price: {A_PRICE}"),
+        ("coupon_codes", ["", "x" * 256], "coupon_codes[1]: must have at most 255 characters."),
         ("coupon_codes", ["A"] * 101, "coupon_codes: must have at most 100 entries."),
         ("coupon_codes", "SAVE10", "coupon_codes: must be a list."),
         ("atomic", "false", "atomic: must be true or false."),
@@ -206,8 +207,8 @@ def test_the_number_of_lines_of_an_order_is_limited() -> None:
 
 def test_many_problems_are_reported_in_a_text_of_limited_length() -> None:
     text = refusal(OrderPlaced, changed("order_placed", lines=[{}] * 1_000))
-    assert text.startswith("lines[0].line_id: is missing. lines[0].product_id: is missing.")
-    assert text.endswith("And 3995 more.")
+    assert text.startswith("lines[0].product_id: is missing. lines[0].quantity: is missing.")
+    assert text.endswith("And 2995 more.")
 
 
 def test_a_problem_never_shows_the_documents_values() -> None:
@@ -399,7 +400,10 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ),
         ({"discount": {"kind": "percentage", "value": "0.00"}}, "discount: value is 0, so no coupon would"),
         ({"discount": {"kind": "percentage", "value": 100.01}}, "discount: value is 100.01 percent; a percentage is"),
-        ({"discount": {"kind": "percentage", "value": "-5"}}, f"discount.value: {AN_AMOUNT}"),
+        (
+            {"discount": {"kind": "percentage", "value": "-5"}},
+            'discount.value: is negative; write what it takes off or limits, for example "5".',
+        ),
         (
             {"discount": {"kind": "fixed_rate", "value": "5"}},
             "discount: currency is missing; a fixed_rate discount needs",
@@ -409,13 +413,16 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
             "Discount.currency and eligibility.currency differ (EUR, USD).",
         ),
         ({"eligibility": {"min_order_amount": "5"}}, "The amount discount.max_discount needs a currency; give"),
-        ({"limits": {"uses_total": 0}}, "limits.uses_total: must be greater than or equal to 1."),
+        (
+            {"limits": {"uses_total": 0}},
+            "limits.uses_total: is 0, which would allow nothing; leave it out for no limit",
+        ),
         ({"limits": {"uses_total": "5"}}, "limits.uses_total: must be a whole number."),
         ({"window": {"valid_for": "P0D"}}, "window.valid_for: must be more than 0 and at most 100 years"),
         ({"window": {"valid_for": "P200Y"}}, "window.valid_for: must be more than 0 and at most 100 years"),
-        ({"window": {"ends_at": "soon"}}, f"window.ends_at: {A_MOMENT}"),
+        ({"window": {"ends_at": "soon"}}, 'window.ends_at: must be a date ("2026-12-31"), or a date and time ('),
         ({"window": {"ends_at": "2026-02-30"}}, "window.ends_at: is not a day of the calendar."),
-        ({"window": {"ends_at": "2026-02-01T00:00:00"}}, "window.ends_at: has no time zone;"),
+        ({"window": {"ends_at": "2026-02-01T00:61:00"}}, "window.ends_at: is not a time of day; write hours from 00"),
         ({"window": {"time_zone": "Mars/Olympus"}}, "window.time_zone: is not a time zone; write one as"),
         ({"window": {"time_zone": "../../etc/passwd"}}, "window.time_zone: is not a time zone; write one as"),
         ({"code": {"pattern": "A-##", "shared_code": "A"}}, "code: pattern and shared_code are both given; keep one"),
