@@ -1,13 +1,14 @@
 """The model of campaigns: accepted and refused documents, and the error texts."""
 
 import json
+import warnings
 from typing import Any
 
 import pytest
 
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import parse
-from tests.unit.test_schemas import refusal
+from tests.unit.test_schemas import example, refusal
 
 
 def campaign(**sections: Any) -> bytes:
